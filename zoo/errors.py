@@ -1,0 +1,25 @@
+"""The one error a user's mistake raises, and the search for the name that was meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(ValueError):
+    """A mistake the user can mend: one line that names the culprit and the remedy.
+
+    The command line prints it without a traceback; in Python it is a `ValueError`.
+    """
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> ZooError:
+    """The error for a name nobody registered, with the nearest names that exist.
+
+    Args:
+      kind: what the name stands for, such as `"model"`.
+      name: the name that was asked for.
+      choices: every name that would have done.
+    """
+    choices = sorted(choices)
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
+    return ZooError(f"unknown {kind} {name!r}; {hint}")
