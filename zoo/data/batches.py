@@ -1,0 +1,150 @@
+"""Batches: what each slot of each training batch shows, as a pure function of (seed, n).
+
+Small sets go to the device whole, as one flat `Bank` of pixels, and a batch is a handful of picture
+numbers. Large sets stay on disk; grain's workers decode and crop them ahead of time. Either way the
+pictures are those of `Order`, so a resumed run seeks by arithmetic and nothing is saved.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from zoo.errors import ZooError
+
+
+class Bank(NamedTuple):
+    """Pictures of any sizes in one flat array on the device.
+
+    Attributes:
+      pixels: (P,) uint8 or uint16, every picture's (H, W, K) in turn.
+      start: (n,) int32, where each picture begins.
+      height: (n,) int32.
+      width: (n,) int32.
+    """
+
+    pixels: jax.Array
+    start: jax.Array
+    height: jax.Array
+    width: jax.Array
+
+
+class Batch(NamedTuple):
+    """One global batch of B slots, before cropping, augmentation and noise.
+
+    Attributes:
+      slot: (B,) int32, each example's place in the global batch; it keys the example's randomness.
+      picture: (B,) int32, which picture of `bank` each slot crops; None where `pixels` are given.
+      pixels: (B, H, W, K) uint8 or uint16, crops made on the host; None where `picture` is given.
+      bank: the pictures, None where `pixels` are given.
+
+    K is C, or 2C for paired data: the clean target, then the noisy input.
+    """
+
+    slot: jax.Array
+    picture: jax.Array | None = None
+    pixels: jax.Array | None = None
+    bank: Bank | None = None
+
+
+class Order:
+    """An endless shuffled sequence of pictures: number g shows picture `order[g]`.
+
+    Each epoch is a permutation seeded by (seed, epoch) in which a picture comes as often as its
+    area holds crops, so that an epoch covers each picture about once.
+
+    Args:
+      areas: pixels of each picture.
+      crop_area: pixels of a crop.
+      seed: the run's seed.
+    """
+
+    def __init__(self, areas: Sequence[int], crop_area: int, seed: int):
+        repeats = np.maximum(1, np.rint(np.asarray(areas) / crop_area)).astype(np.int64)
+        self._pictures = np.repeat(np.arange(len(areas), dtype=np.int32), repeats)
+        self._seed = seed
+        self._cached: tuple[int, np.ndarray] = (-1, self._pictures)
+
+    @property
+    def epoch_size(self) -> int:
+        """Numbers in an epoch."""
+        return len(self._pictures)
+
+    def __getitem__(self, g: int) -> int:
+        epoch, position = divmod(int(g), self.epoch_size)
+        if self._cached[0] != epoch:
+            shuffle = np.random.default_rng([self._seed, epoch]).permutation
+            self._cached = (epoch, shuffle(self._pictures))
+        return int(self._cached[1][position])
+
+
+def make_bank(pictures: Sequence) -> Bank:
+    """Packs pictures into one flat array.
+
+    Args:
+      pictures: arrays (H, W, K) of one dtype.
+
+    Raises:
+      ZooError: together they hold 2**31 values or more; such a set must be streamed.
+    """
+    heights, widths = np.array([p.shape[:2] for p in pictures], np.int32).T
+    ends = np.cumsum([p.size for p in pictures], dtype=np.int64)
+    if ends[-1] >= 2**31:
+        raise ZooError(
+            f"{len(pictures)} pictures hold {ends[-1]:,} values, too many to keep on the device; "
+            "set data.stream=True"
+        )
+    starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)
+    pixels = np.concatenate([np.ascontiguousarray(p).reshape(-1) for p in pictures])
+    return Bank(pixels, starts, heights, widths)
+
+
+def crop(key: jax.Array, bank: Bank, picture: jax.Array, size: tuple[int, int, int]) -> jax.Array:
+    """Cuts a random crop out of a picture of the bank.
+
+    Args:
+      key: a typed key.
+      bank: the pictures.
+      picture: () int32, which one.
+      size: (H, W, K) of the crop, no larger than the picture.
+
+    Returns:
+      The crop, (H, W, K), dtype of the bank.
+    """
+    h, w, k = size
+    height, width = bank.height[picture], bank.width[picture]
+    key_y, key_x = jax.random.split(key)
+    y = jax.random.randint(key_y, (), 0, height - h + 1)
+    x = jax.random.randint(key_x, (), 0, width - w + 1)
+    rows = bank.start[picture] + ((y + np.arange(h, dtype=np.int32)) * width + x) * k
+
+    # One contiguous read a row; a picture's own width decides how far apart the rows lie.
+    def row(start):
+        return jax.lax.dynamic_slice(bank.pixels, (start,), (w * k,))
+
+    return jax.vmap(row)(rows).reshape(h, w, k)
+
+
+class BankBatches:
+    """Batches of picture numbers for pictures that live on the device.
+
+    Args:
+      order: the sequence of pictures.
+      batch_size: B, over all hosts.
+      host: this host's number.
+      hosts: how many hosts share a batch; each makes B / hosts consecutive slots.
+    """
+
+    def __init__(self, order: Order, batch_size: int, host: int = 0, hosts: int = 1):
+        self.order = order
+        self.batch_size = batch_size
+        local = batch_size // hosts
+        self._slots = np.arange(host * local, (host + 1) * local, dtype=np.int32)
+
+    def starting_at(self, n: int) -> Iterator[Batch]:
+        """This host's part of batches n, n + 1, ... without end."""
+        while True:
+            numbers = n * self.batch_size + self._slots.astype(np.int64)
+            yield Batch(self._slots, np.array([self.order[g] for g in numbers], np.int32))
+            n += 1

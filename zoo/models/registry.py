@@ -1,0 +1,101 @@
+"""The registry: public names to functions that build a module, and what each module expects."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Literal
+
+from flax import linen as nn
+
+from zoo.errors import ZooError, unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What a variant takes and gives; the contract that its tests and its users rely on.
+
+    Attributes:
+      name: the public name, family and variant, such as `"unet-small"`.
+      family: the name's part before the variant.
+      modality: `"image"` for signals `(N, H, W, C)`.
+      channels: C.
+      range: lowest and highest value of the signals it is made for.
+      size: the only (H, W) it takes, or None.
+      multiple: H and W must be multiples of this; 1 where the model pads by itself.
+      takes_level: whether `level` (in signal units) changes the output.
+      locality: `"local"` (an output pixel depends on a bounded neighbourhood), `"windowed"` or
+        `"global"`.
+    """
+
+    name: str
+    family: str
+    modality: str = "image"
+    channels: int = 3
+    range: tuple[float, float] = (0.0, 1.0)
+    size: tuple[int, int] | None = None
+    multiple: int = 1
+    takes_level: bool = False
+    locality: Literal["local", "windowed", "global"] = "local"
+
+
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {}
+
+
+def register(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Registers a function `(**overrides) -> module` under its public name.
+
+    Raises:
+      ValueError: the name is taken.
+    """
+
+    def keep(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        if name in _BUILDERS:
+            raise ValueError(f"two models are registered as {name!r}")
+        _BUILDERS[name] = builder
+        return builder
+
+    return keep
+
+
+def list_models() -> list[str]:
+    """The public names, sorted."""
+    return sorted(_BUILDERS)
+
+
+def create_model(name: str, **overrides) -> nn.Module:
+    """Builds the module registered under a name.
+
+    Args:
+      name: one of `list_models()`.
+      **overrides: fields of the module to set otherwise, such as `channels=1`.
+
+    Raises:
+      ZooError: no such name, or the module has no such field.
+    """
+    if name not in _BUILDERS:
+        raise unknown("model", name, _BUILDERS)
+    fields = [field for field in inspect.signature(type(_BUILDERS[name]())).parameters]
+    for key in overrides:
+        if key not in fields or key in ("parent", "name"):
+            raise unknown(f"option of model {name}", key, set(fields) - {"parent", "name"})
+    try:
+        return _BUILDERS[name](**overrides)
+    except TypeError as error:
+        raise ZooError(f"model {name!r} cannot be built: {error}") from None
+
+
+def record(name: str, **overrides) -> Record:
+    """The record of a variant, as the overrides leave it.
+
+    A module states its side of the record in fields or properties of the same names.
+
+    Raises:
+      ZooError: as `create_model`.
+    """
+    model = create_model(name, **overrides)
+    own = {f.name for f in dataclasses.fields(Record)} - {"name", "family"}
+    return Record(
+        name=name,
+        family=name.split("-")[0],
+        **{key: getattr(model, key) for key in own if hasattr(model, key)},
+    )

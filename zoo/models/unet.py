@@ -1,0 +1,174 @@
+"""U-Net for denoising: it predicts the noise and subtracts it.
+
+After Ronneberger et al., "U-Net" (2015), with the residual blocks and added skips of DRUNet
+(Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", 2021), the residual
+prediction of DnCNN and the pixel-unshuffle stem and level map of FFDNet (Zhang et al., 2017, 2018).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from zoo.errors import ZooError
+from zoo.models import layers
+from zoo.models.registry import register
+
+
+class UNet(nn.Module):
+    """A U-Net of residual blocks; any height and width, since it pads by itself.
+
+    Attributes:
+      channels: C of the signal.
+      widths: channels of each level, the finest first; their number is the depth.
+      blocks: residual blocks a level, on the way down and on the way up.
+      stem: pixel-unshuffle factor before the first convolution; 1 for none. A stem of 2 runs the
+        network at half resolution, at a quarter of the cost.
+      norm: `"none"`, `"group"` (makes the network global) or `"batch"`.
+      down: `"conv"` (2x2, stride 2), `"max"` or `"mean"` pooling.
+      up: `"conv"` (2x2 transposed) or `"nearest"`, each to the width of the finer level.
+      skip: `"add"` or `"concat"`.
+      takes_level: a constant map of `level` goes in as one more channel.
+      axis_name: the pmap axis over which batch statistics are averaged.
+      dtype: the dtype of the computation; None follows the input.
+      param_dtype: the dtype of the parameters.
+    """
+
+    channels: int = 3
+    widths: Sequence[int] = (32, 64, 128)
+    blocks: int = 2
+    stem: int = 1
+    norm: Literal["none", "group", "batch"] = "none"
+    down: Literal["conv", "max", "mean"] = "conv"
+    up: Literal["conv", "nearest"] = "conv"
+    skip: Literal["add", "concat"] = "add"
+    takes_level: bool = False
+    axis_name: str | None = None
+    dtype: layers.Dtype = None
+    param_dtype: layers.Dtype = jnp.float32
+
+    def __post_init__(self):
+        for field, choices in {
+            "norm": ("none", "group", "batch"),
+            "down": ("conv", "max", "mean"),
+            "up": ("conv", "nearest"),
+            "skip": ("add", "concat"),
+        }.items():
+            if getattr(self, field) not in choices:
+                raise ZooError(f"UNet: {field}={getattr(self, field)!r} is none of {choices}")
+        super().__post_init__()
+
+    @property
+    def locality(self) -> str:
+        """`"global"` with group norm, whose statistics span the picture; else `"local"`."""
+        return "global" if self.norm == "group" else "local"
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Denoises a batch.
+
+        Args:
+          x: (N, H, W, C), any float dtype, made for [0, 1].
+          level: noise level in signal units, a number or (N,); ignored unless `takes_level`.
+          train: whether batch norm uses and updates the statistics of this batch.
+
+        Returns:
+          The clean estimate, shape and dtype of `x`.
+        """
+        conv = partial(nn.Conv, kernel_size=(3, 3), dtype=self.dtype, param_dtype=self.param_dtype)
+        y = layers.pad_to_multiple(x, self.stem * 2 ** (len(self.widths) - 1))
+        y = layers.space_to_depth(y, self.stem)
+        if self.takes_level:
+            y = jnp.concatenate([y, layers.level_map(level, y, "UNet")], axis=-1)
+        y = conv(self.widths[0], name="head")(y)
+
+        skips = []
+        for depth, width in enumerate(self.widths):
+            if depth:
+                skips.append(y)
+                y = self._down(y, width, f"down{depth}")
+            for i in range(self.blocks):
+                y = self._block(y, f"encoder{depth}_{i}", train)
+        for depth in reversed(range(len(self.widths) - 1)):
+            y = self._up(y, self.widths[depth], f"up{depth}")
+            if self.skip == "add":
+                y = y + skips[depth]
+            else:
+                y = jnp.concatenate([y, skips[depth]], axis=-1)
+                y = conv(self.widths[depth], kernel_size=(1, 1), name=f"merge{depth}")(y)
+            for i in range(self.blocks):
+                y = self._block(y, f"decoder{depth}_{i}", train)
+
+        # A small start keeps the first outputs near the noisy input, the best guess then known.
+        y = conv(
+            self.channels * self.stem**2,
+            kernel_init=nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal"),
+            name="tail",
+        )(y)
+        y = layers.depth_to_space(y, self.stem)[:, : x.shape[1], : x.shape[2]]
+        return x - y.astype(x.dtype)
+
+    def _block(self, x: jax.Array, name: str, train: bool) -> jax.Array:
+        """conv, norm, ReLU, conv, norm, added to the input."""
+        conv = partial(
+            nn.Conv,
+            x.shape[-1],
+            (3, 3),
+            use_bias=self.norm == "none",
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+        )
+        y = self._norm(conv(name=f"{name}_conv0")(x), f"{name}_norm0", train)
+        y = self._norm(conv(name=f"{name}_conv1")(nn.relu(y)), f"{name}_norm1", train)
+        return x + y
+
+    def _norm(self, x: jax.Array, name: str, train: bool) -> jax.Array:
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if self.norm == "group":
+            groups = next(g for g in (8, 4, 2, 1) if x.shape[-1] % g == 0)
+            return nn.GroupNorm(groups, **dtypes, name=name)(x)
+        if self.norm == "batch":
+            return nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.9,
+                axis_name=self.axis_name if train else None,
+                **dtypes,
+                name=name,
+            )(x)
+        return x
+
+    def _down(self, x: jax.Array, width: int, name: str) -> jax.Array:
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if self.down == "conv":
+            return layers.Down(width, **dtypes, name=name)(x)
+        pool = nn.max_pool if self.down == "max" else nn.avg_pool
+        return nn.Conv(width, (1, 1), **dtypes, name=name)(pool(x, (2, 2), (2, 2)))
+
+    def _up(self, x: jax.Array, width: int, name: str) -> jax.Array:
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if self.up == "conv":
+            return layers.Up(width, **dtypes, name=name)(x)
+        return layers.upsample_nearest(nn.Conv(width, (1, 1), **dtypes, name=name)(x))
+
+
+@register("unet-tiny")
+def unet_tiny(**overrides) -> UNet:
+    """Two levels at half resolution: for tests, phones and first tries."""
+    return UNet(**{"widths": (16, 32), "blocks": 1, "stem": 2} | overrides)
+
+
+@register("unet-small")
+def unet_small(**overrides) -> UNet:
+    """Three levels at half resolution: trains on two CPU cores in minutes."""
+    return UNet(**{"widths": (32, 64, 96), "blocks": 2, "stem": 2} | overrides)
+
+
+@register("unet-base")
+def unet_base(**overrides) -> UNet:
+    """Four levels at full resolution: for an accelerator."""
+    return UNet(**{"widths": (48, 96, 192, 384), "blocks": 2} | overrides)

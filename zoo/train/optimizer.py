@@ -1,0 +1,87 @@
+"""Optimizers and learning-rate schedules by name, from optax."""
+
+import optax
+
+from zoo.errors import ZooError, unknown
+
+_OPTIMIZERS = {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd}
+
+
+def make_schedule(
+    name: str,
+    *,
+    peak: float,
+    steps: int,
+    warmup_steps: int = 0,
+    end: float = 0.0,
+    boundaries: tuple[float, ...] = (0.5, 0.75),
+    factor: float = 0.1,
+) -> optax.Schedule:
+    """Builds a learning-rate schedule.
+
+    Args:
+      name: `"constant"`, `"cosine"` (to `end` at the last step) or `"step"` (times `factor` at
+        each boundary). Each rises linearly from 0 over `warmup_steps` first.
+      peak: the highest rate.
+      steps: updates in the whole run.
+      warmup_steps: updates of the linear rise.
+      end: the last rate of `"cosine"`.
+      boundaries: fractions of the run, for `"step"`.
+      factor: for `"step"`.
+
+    Raises:
+      ZooError: no such schedule, or a warm-up as long as the run.
+    """
+    if warmup_steps and warmup_steps >= steps:
+        raise ZooError(
+            f"optimizer.warmup_steps={warmup_steps} leaves nothing of a run of {steps} updates; "
+            "make it smaller"
+        )
+    rest = steps - warmup_steps
+    if name == "constant":
+        after = optax.constant_schedule(peak)
+    elif name == "cosine":
+        after = optax.cosine_decay_schedule(peak, max(rest, 1), alpha=end / peak)
+    elif name == "step":
+        after = optax.piecewise_constant_schedule(
+            peak, {int(b * steps) - warmup_steps: factor for b in boundaries}
+        )
+    else:
+        raise unknown("schedule", name, ("constant", "cosine", "step"))
+    if not warmup_steps:
+        return after
+    rise = optax.linear_schedule(0.0, peak, warmup_steps)
+    return optax.join_schedules([rise, after], [warmup_steps])
+
+
+def make_optimizer(
+    name: str,
+    schedule: optax.Schedule,
+    *,
+    clip_norm: float = 0.0,
+    accumulate: int = 1,
+    **options,
+) -> optax.GradientTransformation:
+    """Builds an optimizer.
+
+    Args:
+      name: `"adam"`, `"adamw"` or `"sgd"`.
+      schedule: learning rate by update.
+      clip_norm: gradients are scaled down to this global norm; 0 for never.
+      accumulate: gradients of so many steps are averaged into one update.
+      **options: what optax's function of that name takes, such as `weight_decay`.
+
+    Raises:
+      ZooError: no such optimizer, or it has no such option.
+    """
+    if name not in _OPTIMIZERS:
+        raise unknown("optimizer", name, _OPTIMIZERS)
+    try:
+        optimizer = _OPTIMIZERS[name](schedule, **options)
+    except TypeError as error:
+        raise ZooError(f"optimizer {name!r} cannot be built: {error}") from None
+    if clip_norm:
+        optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+    if accumulate > 1:
+        optimizer = optax.MultiSteps(optimizer, accumulate).gradient_transformation()
+    return optimizer
