@@ -1,8 +1,8 @@
 """Batches: what each slot of each training batch shows, as a pure function of (seed, n).
 
 Small sets go to the device whole, as one flat `Bank` of pixels, and a batch is a handful of picture
-numbers. Large sets stay on disk; grain's workers decode and crop them ahead of time. Either way the
-pictures are those of `Order`, so a resumed run seeks by arithmetic and nothing is saved.
+numbers. Large sets stay on disk and are cropped on the host: see `zoo.data.stream`. Either way what
+a slot shows follows from (seed, n, slot), so a resumed run seeks by arithmetic.
 """
 
 from collections.abc import Iterator, Sequence
@@ -79,11 +79,18 @@ class Order:
         return int(self._cached[1][position])
 
 
-def make_bank(pictures: Sequence) -> Bank:
+def stack(picture) -> np.ndarray:
+    """One array (H, W, K) of a picture: its target and, for paired data, its input beside it."""
+    if picture.input is None:
+        return picture.target
+    return np.concatenate([picture.target, picture.input], axis=-1)
+
+
+def make_bank(pictures: Sequence[np.ndarray]) -> Bank:
     """Packs pictures into one flat array.
 
     Args:
-      pictures: arrays (H, W, K) of one dtype.
+      pictures: arrays (H, W, K), uint8 or uint16; where both occur, all become uint16.
 
     Raises:
       ZooError: together they hold 2**31 values or more; such a set must be streamed.
@@ -96,6 +103,9 @@ def make_bank(pictures: Sequence) -> Bank:
             "set data.stream=True"
         )
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)
+    if any(p.dtype == np.uint16 for p in pictures):
+        # 255 * 257 = 65535: the same brightness on the finer scale.
+        pictures = [p if p.dtype == np.uint16 else p.astype(np.uint16) * 257 for p in pictures]
     pixels = np.concatenate([np.ascontiguousarray(p).reshape(-1) for p in pictures])
     return Bank(pixels, starts, heights, widths)
 

@@ -1,6 +1,18 @@
 """Denoisers as Flax Linen modules, NHWC, `__call__(x, level=None, *, train=False)`."""
 
+from zoo.models.conv_autoencoder import ConvAutoencoder
+from zoo.models.mlp_autoencoder import MLPAutoencoder
 from zoo.models.registry import Record, create_model, list_models, record
 from zoo.models.unet import UNet
+from zoo.models.upsample_cnn import UpsampleCNN
 
-__all__ = ["Record", "UNet", "create_model", "list_models", "record"]
+__all__ = [
+    "ConvAutoencoder",
+    "MLPAutoencoder",
+    "Record",
+    "UNet",
+    "UpsampleCNN",
+    "create_model",
+    "list_models",
+    "record",
+]

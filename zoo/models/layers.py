@@ -4,11 +4,69 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from jax import lax
 
 from zoo.errors import ZooError
 
 Dtype = Any
+
+# Nearest upsampling and a 3-tap filter are one 4-tap transposed filter: _FOLD[tap, phase] says
+# which of the 3 taps that phase of the output lays on the earlier and the later input pixel.
+_FOLD = np.array([[[1, 1, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 1]]])
+
+
+def check_choices(module: nn.Module, **choices: tuple[str, ...]) -> None:
+    """Holds the fields of a module that is being built against what they may be.
+
+    Args:
+      module: the module.
+      **choices: the values that are allowed, by field.
+
+    Raises:
+      ZooError: a field is none of them.
+    """
+    for field, allowed in choices.items():
+        value = getattr(module, field)
+        if value not in allowed:
+            raise ZooError(
+                f"{type(module).__name__}: {field}={value!r} is unknown; "
+                f"choose from {', '.join(map(repr, allowed))}"
+            )
+
+
+def dtypes(module: nn.Module, x: jax.Array) -> dict[str, Dtype]:
+    """The `dtype` and `param_dtype` for a module's layers; a `dtype` of None becomes the input's.
+
+    Left None, a layer would promote a bfloat16 signal to the dtype of its parameters.
+    """
+    return {
+        "dtype": x.dtype if module.dtype is None else module.dtype,
+        "param_dtype": module.param_dtype,
+    }
+
+
+def check_input(x: jax.Array, channels: int, model: str) -> None:
+    """Holds a signal against the channels a model was built for.
+
+    Without it a wrong C would pass through `init`, which shapes the parameters after the signal.
+
+    Args:
+      x: the signal.
+      channels: the C it should have.
+      model: who asks, for the error.
+
+    Raises:
+      ZooError: `x` is no batch of pictures, or has another C.
+    """
+    if x.ndim != 4:
+        raise ZooError(f"{model} takes (N, H, W, C), got shape {x.shape}; add the axes it lacks")
+    if x.shape[-1] != channels:
+        raise ZooError(
+            f"{model} takes pictures of {channels} channels, got {x.shape[-1]}; "
+            f"build it with channels={x.shape[-1]} or convert the pictures"
+        )
 
 
 def space_to_depth(x: jax.Array, factor: int) -> jax.Array:
@@ -44,6 +102,24 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
     return x.reshape(n, 2 * h, 2 * w, c)
 
 
+def max_pool(x: jax.Array) -> jax.Array:
+    """The largest of each 2x2 patch: (N, 2H, 2W, C) to (N, H, W, C).
+
+    On CPU the gradient of XLA's windowed maximum, which `nn.max_pool` uses, takes 9 times as long.
+    """
+    return _patches(x).max((2, 4))
+
+
+def mean_pool(x: jax.Array) -> jax.Array:
+    """The mean of each 2x2 patch: (N, 2H, 2W, C) to (N, H, W, C)."""
+    return _patches(x).mean((2, 4))
+
+
+def _patches(x: jax.Array) -> jax.Array:
+    n, h, w, c = x.shape
+    return x.reshape(n, h // 2, 2, w // 2, 2, c)
+
+
 def level_map(level: jax.Array | float | None, x: jax.Array, model: str) -> jax.Array:
     """One constant channel that holds each example's noise level, (N, H, W, 1).
 
@@ -60,6 +136,15 @@ def level_map(level: jax.Array | float | None, x: jax.Array, model: str) -> jax.
     level = jnp.asarray(level, x.dtype)
     level = level.reshape(level.shape + (1,) * (4 - level.ndim))
     return jnp.broadcast_to(level, (*x.shape[:-1], 1))
+
+
+def head(y: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
+    """The end of a model that gives the picture itself: `"sigmoid"`, into (0, 1), or `"linear"`.
+
+    Cast to the signal's dtype first: near 1 a bfloat16 sigmoid has steps of 1/256.
+    """
+    y = y.astype(dtype)
+    return nn.sigmoid(y) if kind == "sigmoid" else y
 
 
 class Down(nn.Module):
@@ -87,8 +172,50 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """A 2x2 transposed convolution with stride 2, run as a matmul and depth-to-space: (N, H, W, C)
-    to (N, 2H, 2W, features)."""
+    """A transposed convolution with stride 2: (N, H, W, C) to (N, 2H, 2W, features).
+
+    It runs as a matmul (2x2 kernel) or a 2x2 convolution (4x4 kernel) to four times the features,
+    then depth-to-space: on CPU that trains 25 times as fast as XLA's transposed convolution.
+
+    Attributes:
+      features: channels of the output.
+      kernel: 2, each input pixel makes its own patch; or 4, patches overlap.
+    """
+
+    features: int
+    kernel: int = 2
+    use_bias: bool = True
+    dtype: Dtype = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Doubles H and W."""
+        if self.kernel not in (2, 4):
+            raise ValueError(f"Up has kernels of 2 and 4, not {self.kernel}")
+        kernel = self.param(
+            "kernel",
+            nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=0),
+            (x.shape[-1], self.kernel, self.kernel, self.features),
+            self.param_dtype,
+        )
+        bias = _bias(self)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        if self.kernel == 2:
+            y = depth_to_space(x @ kernel.reshape(x.shape[-1], -1), 2)
+        else:
+            # Of each axis's four taps the later two fall on the earlier of two input pixels.
+            kernel = kernel.reshape(-1, 2, 2, 2, 2, self.features)[:, ::-1, :, ::-1]
+            y = _overlapping_up(x, kernel.transpose(1, 3, 0, 2, 4, 5))
+        return y if bias is None else y + bias[None, None, None]
+
+
+class UpsampleConv(nn.Module):
+    """Nearest upsampling by 2, then a 3x3 convolution: (N, H, W, C) to (N, 2H, 2W, features).
+
+    Both run as one 2x2 convolution before the upsampling, with taps that fall on the same input
+    pixel added up: the same result from 4/9 of the work, and the large picture has few channels.
+    """
 
     features: int
     use_bias: bool = True
@@ -100,17 +227,32 @@ class Up(nn.Module):
         """Doubles H and W."""
         kernel = self.param(
             "kernel",
-            nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=0),
-            (x.shape[-1], 2, 2, self.features),
+            nn.initializers.lecun_normal(),
+            (3, 3, x.shape[-1], self.features),
             self.param_dtype,
         )
         bias = _bias(self)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = depth_to_space(x @ kernel.reshape(x.shape[-1], -1), 2)
+        fold = jnp.asarray(_FOLD, kernel.dtype)
+        y = _overlapping_up(x, jnp.einsum("tps,uqr,srcf->tucpqf", fold, fold, kernel))
         return y if bias is None else y + bias[None, None, None]
 
 
-def _bias(layer: Down | Up) -> jax.Array | None:
+def _overlapping_up(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A 4x4 transposed convolution with stride 2, from its kernel as (2, 2, C, 2, 2, features).
+
+    A window over two input pixels gives the two output pixels between their centres, so H + 1
+    windows over the zero-padded input give H pairs and half a pair too many at either end.
+    """
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    kernel = kernel.reshape(*kernel.shape[:3], -1)
+    y = lax.conv_general_dilated(
+        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return depth_to_space(y, 2)[:, 1:-1, 1:-1]
+
+
+def _bias(layer: Down | Up | UpsampleConv) -> jax.Array | None:
     if not layer.use_bias:
         return None
     return layer.param("bias", nn.initializers.zeros, (layer.features,), layer.param_dtype)

@@ -74,10 +74,11 @@ def create_model(name: str, **overrides) -> nn.Module:
     """
     if name not in _BUILDERS:
         raise unknown("model", name, _BUILDERS)
-    fields = [field for field in inspect.signature(type(_BUILDERS[name]())).parameters]
+    fields = set(inspect.signature(type(_BUILDERS[name]())).parameters)
+    fields -= {"parent", "name"}
     for key in overrides:
-        if key not in fields or key in ("parent", "name"):
-            raise unknown(f"option of model {name}", key, set(fields) - {"parent", "name"})
+        if key not in fields:
+            raise unknown(f"option of model {name}", key, fields)
     try:
         return _BUILDERS[name](**overrides)
     except TypeError as error:
@@ -96,6 +97,6 @@ def record(name: str, **overrides) -> Record:
     own = {f.name for f in dataclasses.fields(Record)} - {"name", "family"}
     return Record(
         name=name,
-        family=name.split("-")[0],
+        family=name.split("-", maxsplit=1)[0],
         **{key: getattr(model, key) for key in own if hasattr(model, key)},
     )

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from zoo.errors import ZooError
 from zoo.models import layers
 from zoo.models.registry import register
 
@@ -51,14 +50,13 @@ class UNet(nn.Module):
     param_dtype: layers.Dtype = jnp.float32
 
     def __post_init__(self):
-        for field, choices in {
-            "norm": ("none", "group", "batch"),
-            "down": ("conv", "max", "mean"),
-            "up": ("conv", "nearest"),
-            "skip": ("add", "concat"),
-        }.items():
-            if getattr(self, field) not in choices:
-                raise ZooError(f"UNet: {field}={getattr(self, field)!r} is none of {choices}")
+        layers.check_choices(
+            self,
+            norm=("none", "group", "batch"),
+            down=("conv", "max", "mean"),
+            up=("conv", "nearest"),
+            skip=("add", "concat"),
+        )
         super().__post_init__()
 
     @property
@@ -79,8 +77,12 @@ class UNet(nn.Module):
 
         Returns:
           The clean estimate, shape and dtype of `x`.
+
+        Raises:
+          ZooError: `x` has another number of channels, or there is no level where it takes one.
         """
-        conv = partial(nn.Conv, kernel_size=(3, 3), dtype=self.dtype, param_dtype=self.param_dtype)
+        layers.check_input(x, self.channels, "UNet")
+        conv = partial(nn.Conv, kernel_size=(3, 3), **layers.dtypes(self, x))
         y = layers.pad_to_multiple(x, self.stem * 2 ** (len(self.widths) - 1))
         y = layers.space_to_depth(y, self.stem)
         if self.takes_level:
@@ -120,37 +122,39 @@ class UNet(nn.Module):
             x.shape[-1],
             (3, 3),
             use_bias=self.norm == "none",
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
+            **layers.dtypes(self, x),
         )
         y = self._norm(conv(name=f"{name}_conv0")(x), f"{name}_norm0", train)
         y = self._norm(conv(name=f"{name}_conv1")(nn.relu(y)), f"{name}_norm1", train)
         return x + y
 
     def _norm(self, x: jax.Array, name: str, train: bool) -> jax.Array:
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if self.norm == "none":
+            return x
+        # Statistics are taken in the parameters' precision, however low that of the computation.
+        dtypes = {"dtype": self.param_dtype, "param_dtype": self.param_dtype}
         if self.norm == "group":
             groups = next(g for g in (8, 4, 2, 1) if x.shape[-1] % g == 0)
-            return nn.GroupNorm(groups, **dtypes, name=name)(x)
-        if self.norm == "batch":
-            return nn.BatchNorm(
+            norm = nn.GroupNorm(groups, **dtypes, name=name)
+        else:
+            norm = nn.BatchNorm(
                 use_running_average=not train,
                 momentum=0.9,
                 axis_name=self.axis_name if train else None,
                 **dtypes,
                 name=name,
-            )(x)
-        return x
+            )
+        return norm(x.astype(self.param_dtype)).astype(x.dtype)
 
     def _down(self, x: jax.Array, width: int, name: str) -> jax.Array:
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes = layers.dtypes(self, x)
         if self.down == "conv":
             return layers.Down(width, **dtypes, name=name)(x)
-        pool = nn.max_pool if self.down == "max" else nn.avg_pool
-        return nn.Conv(width, (1, 1), **dtypes, name=name)(pool(x, (2, 2), (2, 2)))
+        pool = layers.max_pool if self.down == "max" else layers.mean_pool
+        return nn.Conv(width, (1, 1), **dtypes, name=name)(pool(x))
 
     def _up(self, x: jax.Array, width: int, name: str) -> jax.Array:
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes = layers.dtypes(self, x)
         if self.up == "conv":
             return layers.Up(width, **dtypes, name=name)(x)
         return layers.upsample_nearest(nn.Conv(width, (1, 1), **dtypes, name=name)(x))

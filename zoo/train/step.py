@@ -127,7 +127,7 @@ def make_step(
         metrics = {
             "loss": value,
             "psnr": -10.0 * jnp.log10(error),
-            "grad_norm": optax.global_norm(gradients),
+            "grad_norm": optax.tree.norm(gradients),
         }
         return state, metrics
 

@@ -1,0 +1,37 @@
+"""A strided convolutional autoencoder on 128x128 colour pictures, after a published recipe.
+
+    python main.py --config=configs/conv_autoencoder.py:FOLDER
+    python main.py --config=configs/conv_autoencoder.py:FOLDER --config.optimizer.learning_rate=1e-3
+
+Mean squared error, Adam, 60/40 split, small rotations, shifts and flips, 50 epochs, batch 64. The
+first line is the recipe with its learning rate of 1e-5, the second the same with a sensible one.
+FOLDER holds pictures; without it tiles of the embedded photos train.
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "conv_autoencoder"
+    config.model.name = "conv_autoencoder-128"
+    config.data.crop = ()
+    config.data.augment.quarter_turn = False
+    config.data.augment.rotate = 10.0
+    config.data.augment.shift = 0.1
+    config.noise.level = 0.1
+    config.noise.unit = "1"
+    config.loss = "mse"
+    config.optimizer.learning_rate = 1e-5
+    config.optimizer.schedule = "constant"
+    config.train.batch_size = 64
+    config.train.epochs = 50.0
+    config.train.ema_decay = 0.99
+    config.data.natural = "--config=configs/conv_autoencoder.py:FOLDER with a folder of pictures"
+    if folder:
+        config.data.name = "folder"
+        config.data.path = folder
+        config.data.size = (128, 128)
+    else:
+        config.data.tile = (128, 128)
+    return config

@@ -1,0 +1,34 @@
+"""A convolutional autoencoder on MNIST, Gaussian noise, mean squared error.
+
+    python main.py --config=configs/conv_autoencoder_mnist.py:FOLDER
+
+FOLDER holds the four idx files of MNIST; without it tiles of the embedded photos train.
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "conv_autoencoder_mnist"
+    config.model.name = "conv_autoencoder-28"
+    config.data.channels = 1
+    config.data.crop = ()
+    config.data.augment.flip = False
+    config.data.augment.quarter_turn = False
+    config.noise.level = 0.5
+    config.noise.unit = "1"
+    config.noise.options.clip = (0.0, 1.0)
+    config.loss = "mse"
+    config.train.batch_size = 128
+    config.train.epochs = 5.0
+    config.validation.every = 500
+    config.eval.limit = 1000
+    config.data.natural = "--config=configs/conv_autoencoder_mnist.py:FOLDER with MNIST's idx files"
+    if folder:
+        config.data.name = "idx"
+        config.data.path = folder
+        config.data.fractions = (0.9, 0.1, 0.0)
+    else:
+        config.data.tile = (28, 28)
+    return config

@@ -1,0 +1,38 @@
+"""A dense 784-128-784 autoencoder on 28x28 grey pictures at noise factors 0.3, 0.5 and 0.8.
+
+    python main.py --config=configs/mlp_autoencoder.py:FOLDER
+    python main.py --config=configs/mlp_autoencoder.py:FOLDER --config.noise.level=0.5
+
+FOLDER holds the four idx files of MNIST; without it tiles of the embedded photos train. The first
+line trains one network for all three factors, the second one for a factor of its own.
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "mlp_autoencoder"
+    config.model.name = "mlp_autoencoder-128"
+    config.data.channels = 1
+    config.data.crop = ()
+    config.data.augment.flip = False
+    config.data.augment.quarter_turn = False
+    config.noise.level = (0.3, 0.8)
+    config.noise.unit = "1"
+    config.noise.options.clip = (0.0, 1.0)
+    config.loss = "binary_cross_entropy"
+    config.optimizer.schedule = "constant"
+    config.train.batch_size = 256
+    config.train.epochs = 10.0
+    config.validation.every = 200
+    config.eval.levels = (0.3, 0.5, 0.8)
+    config.eval.limit = 1000
+    config.data.natural = "--config=configs/mlp_autoencoder.py:FOLDER with MNIST's idx files"
+    if folder:
+        config.data.name = "idx"
+        config.data.path = folder
+        config.data.fractions = (0.9, 0.1, 0.0)
+    else:
+        config.data.tile = (28, 28)
+    return config

@@ -1,0 +1,25 @@
+"""The default job: a small U-Net that removes Gaussian noise of sigma 25/255 from colour photos.
+
+    python main.py --config=configs/unet.py
+    python main.py --config=configs/unet.py --config.noise.level=50
+    python main.py --config=configs/unet.py:FOLDER
+
+The first trains on the photographs embedded in scikit-image, the last on a folder of your own.
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "unet"
+    config.model.name = "unet-small"
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.warmup_steps = 100
+    config.train.steps = 5000
+    config.data.natural = "--config=configs/unet.py:FOLDER with a folder of photographs"
+    if folder:
+        config.data.name = "folder"
+        config.data.path = folder
+        config.data.fractions = (0.6, 0.1, 0.3)
+    return config

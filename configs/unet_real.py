@@ -1,0 +1,37 @@
+"""A U-Net on real camera noise: pairs of a noisy photograph and its clean mean, split by scene.
+
+    python main.py --config=configs/unet_real.py:FOLDER
+
+FOLDER holds pairs like those of PolyU (Xu et al., "Real-world Noisy Image Denoising", 2018):
+`SCENE_NUMBER_real.JPG` is noisy, `SCENE_NUMBER_mean.JPG` clean. Without it the embedded photos
+train, with the simulated noise of a camera.
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "unet_real"
+    config.model.name = "unet-small"
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.warmup_steps = 100
+    config.train.steps = 3000
+    config.noise.unit = "1"
+    config.data.natural = "--config=configs/unet_real.py:FOLDER with PolyU's *_real.JPG, *_mean.JPG"
+    if folder:
+        config.noise.name = ""
+        config.noise.level = None
+        config.data.name = "pairs"
+        config.data.path = folder
+        config.data.fractions = (0.6, 0.1, 0.3)
+        config.data.options.noisy = "*_real.JPG"
+        config.data.options.clean = "*_mean.JPG"
+        # CAMERA_APERTURE_SHUTTER_ISO_SUBJECT_NUMBER: the camera and the subject make the scene.
+        config.data.options.scene = r"^([^_]+)_.*_([a-zA-Z]+)_*\d+"
+    else:
+        config.noise.name = "camera"
+        config.noise.level = (0.0, 0.02)
+        config.noise.options.read = 0.01
+        config.eval.levels = (0.005, 0.02)
+    return config

@@ -1,0 +1,33 @@
+"""A LeakyReLU upsampling CNN on 256x256 colour pictures, after a published recipe.
+
+    python main.py --config=configs/upsample_cnn.py:FOLDER
+    python main.py --config=configs/upsample_cnn.py:FOLDER --config.model.name=upsample_cnn-skip
+
+Binary cross-entropy, Adam, batch 32. FOLDER holds pictures; without it tiles of the embedded photos
+train. The second line is the variant with skip connections.
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "upsample_cnn"
+    config.model.name = "upsample_cnn-base"
+    config.data.crop = ()
+    config.data.augment.quarter_turn = False
+    config.noise.level = 0.1
+    config.noise.unit = "1"
+    config.loss = "binary_cross_entropy"
+    config.optimizer.schedule = "constant"
+    config.train.batch_size = 32
+    config.train.epochs = 50.0
+    config.train.ema_decay = 0.99
+    config.data.natural = "--config=configs/upsample_cnn.py:FOLDER with a folder of pictures"
+    if folder:
+        config.data.name = "folder"
+        config.data.path = folder
+        config.data.size = (256, 256)
+    else:
+        config.data.tile = (256, 256)
+    return config

@@ -1,0 +1,434 @@
+"""What every source obeys, and the kinds that read files: photos, folder, pairs and idx."""
+
+import gzip
+import itertools
+import pickle
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tifffile
+
+from zoo.data import images, sources
+from zoo.data.sources import photos
+from zoo.errors import ZooError
+
+
+def picture(seed, shape=(8, 10, 3), dtype=np.uint8):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def fill(folder, names, **options):
+    for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        images.write(folder / name, picture(seed, **options))
+    return str(folder)
+
+
+def names_of(loaded):
+    return {split: list(source.names) for split, source in loaded.items()}
+
+
+def refused(match, kind, **options):
+    with pytest.raises(ZooError, match=match) as caught:
+        sources.load(kind, **{"channels": 3} | options)
+    assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------- every source
+
+
+def test_a_source_is_a_sequence(tmp_path):
+    path = fill(tmp_path, [f"{n}.png" for n in range(5)])
+    source = sources.load("folder", channels=3, path=path, fractions=(1, 0, 0))["train"]
+    assert len(source) == 5
+    assert [p.name for p in source] == list(source.names) == [f"{n}.png" for n in range(5)]
+    np.testing.assert_array_equal(source[np.int64(-1)].target, picture(4))
+    assert source[0].input is None
+    with pytest.raises(IndexError):
+        source[5]
+    with pytest.raises(TypeError):
+        source[1.0]
+
+
+def test_threads_and_pickles_read_alike(tmp_path):
+    path = fill(tmp_path, [f"{n}.png" for n in range(6)])
+    source = sources.load("folder", channels=1, path=path, fractions=(1, 0, 0))["train"]
+    copy = pickle.loads(pickle.dumps(source))
+    assert len(pickle.dumps(source)) < 5000
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(copy.__getitem__, range(6)))
+    for index, one in enumerate(read):
+        expected = images.to_channels(picture(index), 1)
+        np.testing.assert_array_equal(one.target, expected)
+
+
+def test_grain_takes_a_source(tmp_path):
+    grain = pytest.importorskip("grain")
+    path = fill(tmp_path, [f"{n}.png" for n in range(4)])
+    source = sources.load("folder", channels=3, path=path, fractions=(1, 0, 0))["train"]
+    data = grain.MapDataset.source(source).map(lambda p: p.target)
+    np.testing.assert_array_equal(data[2], picture(2))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("stored", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_channels_size_and_dtype(tmp_path, channels, stored, dtype):
+    path = fill(tmp_path, ["a.png"], shape=(8, 10, stored), dtype=dtype)
+    options = {"channels": channels, "path": path, "fractions": (0, 0, 1)}
+    plain = sources.load("folder", **options)["test"][0].target
+    assert plain.shape == (8, 10, channels)
+    assert plain.dtype == dtype
+    assert plain.flags.c_contiguous
+    resized = sources.load("folder", size=[4, 6], **options)["test"][0].target
+    np.testing.assert_array_equal(resized, images.resize(plain, (4, 6)))
+
+
+def test_a_float_picture_becomes_16_bit(tmp_path):
+    values = np.linspace(0, 1, 80, dtype=np.float32).reshape(8, 10)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    loaded = sources.load("folder", channels=1, path=str(tmp_path), fractions=(1, 0, 0))
+    target = loaded["train"][0].target
+    assert target.dtype == np.uint16
+    np.testing.assert_array_equal(target[..., 0], np.rint(values.astype(float) * 65535))
+
+
+def test_on_error(tmp_path):
+    path = fill(tmp_path, ["a.png", "b.png", "c.png"])
+    whole = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
+    tifffile.imwrite(tmp_path / "d.tif", np.full((8, 8), np.nan, np.float32))
+    options = {"channels": 3, "path": path, "fractions": (1, 0, 0)}
+    raising = sources.load("folder", **options)["train"]
+    assert len(raising) == 4
+    assert not raising.skipped
+    with pytest.raises(ZooError, match=r"b\.png is a truncated"):
+        raising[1]
+    with pytest.raises(ZooError, match=r"d\.tif holds NaN"):
+        raising[3]
+    skipping = sources.load("folder", on_error="skip", **options)["train"]
+    assert list(skipping.names) == ["a.png", "c.png"]
+    np.testing.assert_array_equal(skipping[1].target, picture(2))
+    assert list(skipping.skipped) == ["b.png", "d.tif"]
+    assert "truncated" in skipping.skipped["b.png"]
+
+
+def test_wrong_arguments(tmp_path):
+    path = fill(tmp_path, ["a.png"])
+    refused("unknown kind of data 'foldr'; did you mean 'folder'", "foldr")
+    refused("unknown on_error 'ignore'", "folder", path=path, on_error="ignore")
+    refused("channels is 2", "folder", path=path, channels=2)
+    refused("size is", "folder", path=path, size=(0, 4))
+    refused("sum to 1", "folder", path=path, fractions=(0.5, 0.1, 0.1))
+    refused("sum to 1", "folder", path=path, fractions=(1.5, -0.5, 0))
+    refused("unknown option of folder 'trian'; did you mean 'train'", "folder", trian="x")
+    refused("unknown option of photos 'train'", "photos", train="x")
+    refused("needs the option 'clean'", "pairs", path=path, noisy="*.png")
+    refused("needs the option 'name'", "tfds", path=path)
+
+
+# ------------------------------------------------------------------------------- photos
+
+
+def test_photos():
+    loaded = sources.load("photos", channels=3)
+    assert list(loaded["test"].names) == ["chelsea", "coffee", "camera"]
+    assert list(loaded["validation"].names) == ["astronaut"]
+    assert len(loaded["train"]) == len(photos.PHOTOS["train"])
+    for source in loaded.values():
+        for one in source:
+            assert one.target.dtype == np.uint8
+            assert one.target.shape[-1] == 3
+            assert min(one.target.shape[:2]) >= 128
+            assert one.input is None
+
+
+def test_photos_are_what_scikit_image_shows():
+    from skimage import data
+
+    test = sources.load("photos", channels=3)["test"]
+    np.testing.assert_array_equal(test[0].target, data.chelsea())
+    np.testing.assert_array_equal(test[1].target, data.coffee())
+    np.testing.assert_array_equal(test[2].target[..., 0], data.camera())
+
+
+def test_no_photo_is_in_two_splits():
+    """Also not scaled or slightly shifted: thumbnails of no two photos correlate."""
+    loaded = sources.load("photos", channels=1, size=(16, 16))
+    small = {p.name: p.target.ravel() for source in loaded.values() for p in source}
+    assert len(small) == sum(map(len, loaded.values()))
+    correlation = np.corrcoef(np.array(list(small.values()), float))
+    np.fill_diagonal(correlation, 0)
+    assert correlation.max() < 0.9
+
+
+# ------------------------------------------------------------------------------- folder
+
+
+def test_folder_by_fractions(tmp_path):
+    names = [f"{chr(97 + n % 5)}/{n:03}.png" for n in range(50)]
+    path = fill(tmp_path, names, shape=(2, 2, 1))
+    options = {"channels": 1, "path": path, "fractions": (0.6, 0.1, 0.3)}
+    first = names_of(sources.load("folder", **options))
+    assert {split: len(n) for split, n in first.items()} == {
+        "train": 30,
+        "validation": 5,
+        "test": 15,
+    }
+    assert sorted(itertools.chain(*first.values())) == sorted(names)
+    assert all(n == sorted(n) for n in first.values())
+    assert names_of(sources.load("folder", **options)) == first
+    assert names_of(sources.load("folder", seed=1, **options)) != first
+    (tmp_path / "a/new.png").write_bytes((tmp_path / names[0]).read_bytes())
+    more = names_of(sources.load("folder", **options))
+    assert len(set(first["train"]) & set(more["train"])) >= 29
+
+
+def test_folder_split_is_the_same_for_ever(tmp_path):
+    """A change of this split would train on what was tested on before."""
+    path = fill(tmp_path, [f"{n}.png" for n in range(8)])
+    loaded = sources.load("folder", channels=3, path=path, fractions=(0.5, 0.25, 0.25))
+    assert names_of(loaded) == FOREVER
+
+
+FOREVER = {
+    "train": ["1.png", "2.png", "6.png", "7.png"],
+    "validation": ["0.png", "3.png"],
+    "test": ["4.png", "5.png"],
+}
+
+
+def test_folder_default_fractions_leave_validation_empty(tmp_path):
+    path = fill(tmp_path, [f"{n}.png" for n in range(10)])
+    loaded = sources.load("folder", channels=3, path=path)
+    assert [len(source) for source in loaded.values()] == [6, 0, 4]
+
+
+def test_folder_ignores_what_is_no_picture(tmp_path):
+    path = fill(tmp_path, ["a.png", "sub/b.JPG", ".hidden/c.png", ".d.png"])
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "sub" / "thumbs.db").write_text("x")
+    train = sources.load("folder", channels=3, path=path, fractions=(1, 0, 0))["train"]
+    assert list(train.names) == ["a.png", "sub/b.JPG"]
+    assert list(train.ignored) == ["notes.txt", "sub/thumbs.db"]
+
+
+def test_folder_with_the_usual_sub_folders(tmp_path):
+    path = fill(tmp_path, ["train/a.png", "train/x/b.png", "val/c.png", "test/d.png", "e.png"])
+    expected = {
+        "train": ["train/a.png", "train/x/b.png"],
+        "validation": ["val/c.png"],
+        "test": ["test/d.png"],
+    }
+    assert names_of(sources.load("folder", channels=3, path=path)) == expected
+
+
+def test_folder_takes_validation_from_train_when_it_has_none(tmp_path):
+    path = fill(tmp_path, [f"train/{n}.png" for n in range(10)] + ["test/a.png"])
+    loaded = sources.load("folder", channels=3, path=path, fractions=(0.8, 0.2, 0))
+    assert [len(source) for source in loaded.values()] == [8, 2, 1]
+    assert not set(loaded["train"].names) & set(loaded["validation"].names)
+
+
+def test_folder_exclude(tmp_path):
+    fill(tmp_path, ["all/a.jpg", "all/b.jpg", "all/b_mask.png", "all/c.jpg", "bench/b.png"])
+    path = str(tmp_path / "all")
+    options = {"channels": 3, "fractions": (1, 0, 0)}
+    loaded = sources.load("folder", path=path, exclude=["../bench", "*_mask.png"], **options)
+    assert names_of(loaded)["train"] == ["a.jpg", "c.jpg"]
+    loaded = sources.load(
+        "folder", channels=3, path=path, train=".", test="../bench", exclude="../bench"
+    )
+    assert names_of(loaded)["train"] == ["a.jpg", "b_mask.png", "c.jpg"]
+    assert names_of(loaded)["test"] == ["../bench/b.png"]
+    np.testing.assert_array_equal(loaded["test"][0].target, picture(4))
+    # Split at random, an excluded folder is out as well.
+    loaded = sources.load("folder", path=str(tmp_path), exclude="bench", **options)
+    assert names_of(loaded)["train"] == ["all/a.jpg", "all/b_mask.png", "all/c.jpg"]
+    refused("exclude '../benhc' leaves out no picture", "folder", path=path, exclude="../benhc")
+    refused("exclude leaves no picture", "folder", path=path, exclude="*")
+
+
+def test_folder_errors(tmp_path):
+    path = fill(tmp_path / "a", ["train/a.png", "test/b.png"])
+    (tmp_path / "none").mkdir()
+    refused("no path to the folder", "folder")
+    refused("does not exist", "folder", path=str(tmp_path / "b"))
+    refused("is not a folder", "folder", path=path + "/train/a.png")
+    refused("has no pictures; they end in", "folder", path=str(tmp_path / "none"))
+    refused("valid does not exist", "folder", path=path, train="train", validation="valid")
+    refused("in both train and test", "folder", path=path, train=".", test="test")
+
+
+# ------------------------------------------------------------------------------- pairs
+
+
+def fill_pairs(folder, scenes=10, shots=3):
+    for scene in range(scenes):
+        for shot in range(shots):
+            clean = picture(100 * scene + shot)
+            images.write(folder / f"s{scene}_{shot}_clean.png", clean)
+            images.write(folder / f"s{scene}_{shot}_noisy.png", clean ^ 1)
+    return {"path": str(folder), "noisy": "*_noisy.png", "clean": "*_clean.png", "channels": 3}
+
+
+def test_pairs_split_by_scene(tmp_path):
+    options = fill_pairs(tmp_path) | {"scene": r"^s\d+"}
+    loaded = sources.load("pairs", fractions=(0.6, 0.2, 0.2), **options)
+    assert [len(source) for source in loaded.values()] == [18, 6, 6]
+    scenes = [{name.split("_")[0] for name in source.names} for source in loaded.values()]
+    assert sum(map(len, scenes)) == len(set.union(*scenes)) == 10
+    for one in loaded["train"]:
+        np.testing.assert_array_equal(one.target, one.input ^ 1)
+        assert one.name.endswith("_noisy.png")
+    again = sources.load("pairs", fractions=(0.6, 0.2, 0.2), seed=3, **options)
+    assert names_of(again) != names_of(loaded)
+    # A group names the scene, rather than the whole match.
+    grouped = options | {"scene": r"^(s\d+)_\d"}
+    same = sources.load("pairs", fractions=(0.6, 0.2, 0.2), **grouped)
+    assert names_of(same) == names_of(loaded)
+
+
+def test_pairs_in_two_folders_and_with_a_suffix_for_one(tmp_path):
+    fill(tmp_path, ["clean/x/a.png", "noisy/x/a.png", "notes/b.png"])
+    options = {"channels": 3, "path": str(tmp_path), "fractions": (1, 0, 0)}
+    loaded = sources.load("pairs", noisy="noisy/*.png", clean="clean/*.png", **options)["train"]
+    assert list(loaded.names) == ["noisy/x/a.png"]
+    assert list(loaded.ignored) == ["notes/b.png"]
+    np.testing.assert_array_equal(loaded[0].target, picture(0))
+    np.testing.assert_array_equal(loaded[0].input, picture(1))
+    options["path"] = fill(tmp_path / "flat", ["a.png", "a_gt.png"])
+    loaded = sources.load("pairs", noisy="*.png", clean="*_gt.png", **options)["train"]
+    assert list(loaded.names) == ["a.png"]
+    np.testing.assert_array_equal(loaded[0].target, picture(1))
+
+
+def test_pairs_errors(tmp_path):
+    options = fill_pairs(tmp_path, scenes=2, shots=1)
+    refused("does not match the stem of s0_0_noisy.png", "pairs", **options, scene="x")
+    refused("no regular expression", "pairs", **options, scene="(")
+    refused("must differ", "pairs", **options | {"noisy": "*_clean.png"})
+    refused("as many stars", "pairs", **options | {"noisy": "*_*.png"})
+    refused("no pictures named", "pairs", **options | {"noisy": "*.a", "clean": "*.b"})
+    images.write(tmp_path / "s0_0_clean.png", picture(0, (8, 8, 3)))
+    loaded = sources.load("pairs", fractions=(1, 0, 0), **options)
+    with pytest.raises(ZooError, match=r"s0_0_noisy\.png is 8 x 10 uint8 but .*s0_0_clean\.png"):
+        loaded["train"][0]
+    images.write(tmp_path / "s0_0_clean.png", picture(0, dtype=np.uint16))
+    skipping = sources.load("pairs", fractions=(1, 0, 0), on_error="skip", **options)["train"]
+    assert list(skipping.skipped) == ["s0_0_noisy.png"]
+    (tmp_path / "s1_0_clean.png").unlink()
+    refused(r"s1_0_noisy\.png has no partner '\*_clean\.png'", "pairs", **options)
+
+
+# ------------------------------------------------------------------------------- idx
+
+
+def idx_bytes(pixels):
+    return b"\x00\x00\x08\x03" + struct.pack(">III", *pixels.shape) + pixels.tobytes()
+
+
+def fill_idx(folder, packed):
+    train, test = picture(0, (10, 4, 5)), picture(1, (3, 4, 5))
+    for prefix, pixels in (("train", train), ("t10k", test)):
+        data = idx_bytes(pixels)
+        name = f"{prefix}-images-idx3-ubyte" + (".gz" if packed else "")
+        (folder / name).write_bytes(gzip.compress(data) if packed else data)
+    return train, test
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx(tmp_path, packed):
+    train, test = fill_idx(tmp_path, packed)
+    options = {"channels": 1, "path": str(tmp_path)}
+    loaded = sources.load("idx", **options)
+    assert [len(source) for source in loaded.values()] == [10, 0, 3]
+    loaded = sources.load("idx", fractions=(0.8, 0.2, 0), **options)
+    assert [len(source) for source in loaded.values()] == [8, 2, 3]
+    np.testing.assert_array_equal([p.target[..., 0] for p in loaded["train"]], train[:8])
+    np.testing.assert_array_equal([p.target[..., 0] for p in loaded["validation"]], train[8:])
+    np.testing.assert_array_equal([p.target[..., 0] for p in loaded["test"]], test)
+    assert loaded["validation"].names[0] == "train-00008"
+    assert len(pickle.dumps(loaded["train"])) < 2000
+    assert sources.load("idx", **options | {"channels": 3})["test"][0].target.shape == (4, 5, 3)
+
+
+def test_idx_errors(tmp_path):
+    pixels = idx_bytes(picture(0, (3, 4, 5)))
+    bad = {
+        "no idx file of pictures": b"\0\0\x08\x01" + pixels[4:],
+        "truncated or too long": pixels[:-1],
+        "truncated or too long:": pixels + b"\0",
+        "truncated or too long: 10": pixels[:10],
+        "fetch it again": gzip.compress(pixels)[:-12],
+        "no idx file of pictures:": b"",
+        "cannot read": gzip.compress(pixels)[:20] + b"garbage" * 9,
+    }
+    for number, (match, data) in enumerate(bad.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fill_idx(folder, packed=False)
+        (folder / "train-images-idx3-ubyte").write_bytes(data)
+        refused(match, "idx", path=str(folder))
+    (tmp_path / "0" / "train-images-idx3-ubyte").unlink()
+    refused("has no train-images-idx3-ubyte or", "idx", path=str(tmp_path / "0"))
+
+
+# ------------------------------------------------------------------------------- real data
+
+
+def test_bsds500_without_its_leak(zoo_data):
+    """Of val exactly the 32 that are not in CBSD68 remain: by name, and by pixels."""
+    loaded = sources.load(
+        "folder",
+        channels=3,
+        path=str(zoo_data / "bsds500"),
+        train=("train", "test"),
+        validation="val",
+        test="../cbsd68",
+        exclude="../cbsd68",
+    )
+    assert [len(source) for source in loaded.values()] == [400, 32, 68]
+    pixels = {split: {p.target.tobytes() for p in source} for split, source in loaded.items()}
+    assert len(pixels["validation"] | pixels["test"]) == 100
+    assert not pixels["validation"] & pixels["test"]
+    assert not pixels["train"] & (pixels["validation"] | pixels["test"])
+
+
+def test_polyu(zoo_data):
+    loaded = sources.load(
+        "pairs",
+        channels=3,
+        path=str(zoo_data / "polyu"),
+        noisy="*_real.JPG",
+        clean="*_mean.JPG",
+        scene=r"([A-Za-z]+)_+\d+_real$",
+        fractions=(0.7, 0.1, 0.2),
+    )
+    assert sum(map(len, loaded.values())) == 100
+    counts = [len(source) for source in loaded.values()]
+    assert np.abs(np.array(counts) - (70, 10, 20)).max() <= 8
+    objects = [{n.split("_")[4] for n in source.names} for source in loaded.values()]
+    assert not objects[0] & objects[1]
+    assert not objects[0] & objects[2]
+    assert not objects[1] & objects[2]
+    one = loaded["test"][0]
+    assert one.target.shape == one.input.shape == (512, 512, 3)
+    error = np.mean((one.target / 255.0 - one.input / 255.0) ** 2)
+    assert 25 < -10 * np.log10(error) < 50
+
+
+def test_mnist(zoo_data):
+    loaded = sources.load(
+        "idx", channels=1, path=str(zoo_data / "mnist"), fractions=(0.9, 0.1, 0.0)
+    )
+    assert [len(source) for source in loaded.values()] == [54000, 6000, 10000]
+    first = loaded["train"][0].target
+    assert first.shape == (28, 28, 1)
+    # The first training picture is the well-known 5; its sum and the mean of the set are published.
+    assert first.sum() == 27525
+    some = np.stack([loaded["train"][n].target for n in range(0, 54000, 27)])
+    assert some.mean() / 255 == pytest.approx(0.1307, abs=0.003)

@@ -1,0 +1,56 @@
+"""What every variant is: its record and its parameters, as golden.json keeps them.
+
+A change of architecture breaks every weight file of the variant, so it has to show in review:
+after one that is meant, or with a new variant, run
+
+    python tests/models/golden.py
+
+and read the diff of golden.json before committing it.
+"""
+
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+PATH = Path(__file__).with_name("golden.json")
+
+
+def natural_shape(record, batch=2):
+    """(N, H, W, C) the variant takes, small."""
+    side = 32 if 32 % record.multiple == 0 else record.multiple
+    return (batch, *(record.size or (side, side)), record.channels)
+
+
+def describe(name):
+    """The variant's record, number of parameters and the dtype and shape of each, as JSON."""
+    from zoo.models import create_model, record
+
+    facts = record(name)
+    shape = natural_shape(facts)
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    level = jax.ShapeDtypeStruct(shape[:1], jnp.float32)
+    variables = jax.eval_shape(create_model(name).init, jax.random.key(0), x, level)
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    count = sum(math.prod(v.shape) for k, v in flat.items() if k.startswith("params/"))
+    described = {
+        "record": dataclasses.asdict(facts),
+        "parameters": count,
+        "variables": {k: f"{v.dtype}[{','.join(map(str, v.shape))}]" for k, v in flat.items()},
+    }
+    return json.loads(json.dumps(described, sort_keys=True))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from zoo.models import list_models
+
+    table = {name: describe(name) for name in list_models()}
+    PATH.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+    for variant, facts in table.items():
+        print(f"{variant:30} {facts['parameters']:12,}")

@@ -1,0 +1,254 @@
+"""What holds for every registered model; a new variant enters here by being registered.
+
+Whatever costs a compilation runs on the family's smallest variant.
+"""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+
+import golden
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zoo.errors import ZooError
+from zoo.models import create_model, list_models, record, registry
+
+GOLDEN = json.loads(golden.PATH.read_text())
+
+# jit fuses and so rounds otherwise than op by op; outputs are of order 1.
+JIT_TOLERANCE = 1e-5
+# bfloat16 keeps 8 bits: relative steps of 2**-8, a few of them over a few layers.
+BFLOAT16_TOLERANCE = 2.0**-4
+
+# Overrides that make a family's smallest variant shallow enough for a test.
+SHALLOW: dict[str, dict] = {}
+
+FAMILIES: dict[str, str] = {}
+for _name in sorted(list_models(), key=lambda n: GOLDEN.get(n, {}).get("parameters", 0)):
+    FAMILIES.setdefault(record(_name).family, _name)
+
+every_variant = pytest.mark.parametrize("name", list_models())
+every_family = pytest.mark.parametrize("family", sorted(FAMILIES))
+
+
+def facts_of(family, **overrides):
+    return record(FAMILIES[family], **SHALLOW.get(family, {}), **overrides)
+
+
+@functools.cache
+def build(family, **overrides):
+    """The family's shallow model and its variables, moved off the values a model starts at.
+
+    A scale or a bias that starts at zero would hide what lies behind it.
+    """
+    model = create_model(FAMILIES[family], **SHALLOW.get(family, {}), **overrides)
+    x, level = batch(family)
+    variables = jax.jit(model.init)(jax.random.key(0), x, level)
+    leaves, tree = jax.tree.flatten(variables)
+    rng = np.random.default_rng(1)
+    moved = [v + (0.05 * rng.random(v.shape)).astype(v.dtype) for v in leaves]
+    return model, jax.tree.unflatten(tree, moved)
+
+
+def batch(family, number=2, side=None):
+    """A batch of random pictures and their levels, (side, its size) where the family allows."""
+    shape = golden.natural_shape(facts_of(family), number)
+    if side is not None:
+        shape = (number, *side, shape[-1])
+    rng = np.random.default_rng(0)
+    return rng.random(shape, np.float32), np.linspace(0.1, 0.3, number, dtype=np.float32)
+
+
+@functools.cache
+def apply(family):
+    model, _ = build(family)
+    return jax.jit(model.apply)
+
+
+@every_variant
+def test_variant_is_as_golden(name):
+    assert name in GOLDEN, f"run tests/models/golden.py to enter {name}"
+    assert golden.describe(name) == GOLDEN[name], "see tests/models/golden.py"
+
+
+def test_golden_has_no_variant_that_is_gone():
+    assert set(GOLDEN) == set(list_models())
+
+
+@every_variant
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_variant_keeps_shape_and_dtype(name, dtype):
+    """Also for a bfloat16 signal under strict promotion, with parameters kept in float32."""
+    model = create_model(name)
+    x = jax.ShapeDtypeStruct(golden.natural_shape(record(name)), dtype)
+    level = jax.ShapeDtypeStruct((2,), jnp.float32)
+    y, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), x, level)
+    assert (y.shape, y.dtype) == (x.shape, x.dtype)
+    assert {v.dtype for v in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+
+
+@every_variant
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_variant_takes_other_channels_and_only_them(name, channels):
+    model = create_model(name, channels=channels)
+    assert record(name, channels=channels).channels == channels
+    n, h, w, _ = golden.natural_shape(record(name))
+    level = jax.ShapeDtypeStruct((n,), jnp.float32)
+
+    def init(c):
+        x = jax.ShapeDtypeStruct((n, h, w, c), jnp.float32)
+        return jax.eval_shape(model.init_with_output, jax.random.key(0), x, level)[0]
+
+    assert init(channels).shape == (n, h, w, channels)
+    with pytest.raises(ZooError, match=rf"of {channels} channels, got {channels + 1}; [^\n]+$"):
+        init(channels + 1)
+
+
+@every_variant
+def test_name_is_family_and_variant_and_family_is_its_file(name):
+    assert re.fullmatch(r"[a-z0-9_]+(-[a-z0-9_]+)+", name)
+    assert type(create_model(name)).__module__ == f"zoo.models.{record(name).family}"
+    assert type(create_model(name)).__doc__
+    assert registry._BUILDERS[name].__doc__
+
+
+@every_family
+def test_gradient_reaches_every_parameter(family):
+    model, variables = build(family)
+    x, level = batch(family)
+    state = {k: v for k, v in variables.items() if k != "params"}
+
+    def loss(params):
+        y, _ = model.apply({"params": params, **state}, x, level, train=True, mutable=list(state))
+        return jnp.square(y - 0.3).mean()
+
+    for path, g in jax.tree.leaves_with_path(jax.jit(jax.grad(loss))(variables["params"])):
+        assert np.isfinite(g).all(), path
+        assert np.any(g != 0), path
+
+
+@every_family
+def test_jit_agrees_with_no_jit(family):
+    model, variables = build(family)
+    x, level = batch(family)
+    np.testing.assert_allclose(
+        apply(family)(variables, x, level), model.apply(variables, x, level), atol=JIT_TOLERANCE
+    )
+
+
+@every_family
+def test_examples_do_not_see_each_other(family):
+    _, variables = build(family)
+    x, level = batch(family)
+    both = apply(family)(variables, x, level)
+    one = apply(family)(variables, x[1:], level[1:])
+    np.testing.assert_allclose(both[1:], one, atol=JIT_TOLERANCE)
+
+
+@every_family
+def test_size_is_as_the_record_says(family):
+    facts = facts_of(family)
+    model, _ = build(family)
+
+    def shape_of(h, w):
+        x = jax.ShapeDtypeStruct((1, h, w, facts.channels), jnp.float32)
+        level = jax.ShapeDtypeStruct((1,), jnp.float32)
+        return jax.eval_shape(model.init_with_output, jax.random.key(0), x, level)[0].shape
+
+    if facts.size:
+        h, w = facts.size
+        with pytest.raises(ZooError, match=rf"{h}x{w}, got {w + 9}x{h + 4}; [^\n]+$"):
+            shape_of(w + 9, h + 4)
+    else:
+        sides = (37, 51) if facts.multiple == 1 else (3 * facts.multiple, 5 * facts.multiple)
+        assert shape_of(*sides) == (1, *sides, facts.channels)
+
+
+@every_family
+def test_bfloat16_computation_is_close(family):
+    _, variables = build(family)
+    low, _ = build(family, dtype=jnp.bfloat16)
+    x, level = batch(family)
+    y = jax.jit(low.apply)(variables, x, level)
+    assert y.dtype == x.dtype
+    expected = apply(family)(variables, x, level)
+    assert not np.array_equal(y, expected), "it was not computed in bfloat16"
+    scale = max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(y, expected, atol=BFLOAT16_TOLERANCE * scale)
+
+
+@every_family
+def test_level_matters_where_the_record_says(family):
+    _, variables = build(family)
+    x, level = batch(family)
+    first = apply(family)(variables, x, level)
+    if facts_of(family).takes_level:
+        assert not np.array_equal(first, apply(family)(variables, x, 2 * level))
+        with pytest.raises(ZooError, match=r"takes a noise level: [^\n]+$"):
+            apply(family)(variables, x)
+    else:
+        np.testing.assert_array_equal(first, apply(family)(variables, x, 2 * level))
+        np.testing.assert_array_equal(first, apply(family)(variables, x))
+
+
+@every_family
+def test_locality_is_as_the_record_says(family):
+    """The far end of a long strip changes; the near end must not notice, or must."""
+    facts = facts_of(family)
+    if facts.locality == "windowed":
+        pytest.skip("how far windows reach is the family's own test")
+    _, variables = build(family)
+    side = facts.size or (max(16, facts.multiple), 512)
+    x, level = batch(family, 1, side)
+    changed = x.copy()
+    changed[:, :, -1] = 1 - changed[:, :, -1]
+    difference = np.abs(
+        apply(family)(variables, x, level) - apply(family)(variables, changed, level)
+    )
+    assert difference[:, :, -1].max() > 0
+    assert (difference[:, :, 0].max() > 0) == (facts.locality == "global")
+
+
+def test_unknown_names_give_the_nearest():
+    with pytest.raises(ZooError, match=r"^unknown model 'unet-smal'; did you mean 'unet-small'\?$"):
+        create_model("unet-smal")
+    with pytest.raises(ZooError, match=r"did you mean 'mlp_autoencoder-mnist'\?"):
+        record("mlp-autoencoder-mnist")
+    with pytest.raises(ZooError, match=r"^unknown model 'zzz'; choose from conv_autoencoder-mnist"):
+        create_model("zzz")
+
+
+def test_unknown_overrides_give_the_nearest():
+    message = r"^unknown option of model unet-tiny 'width'; did you mean 'widths'\?$"
+    with pytest.raises(ZooError, match=message):
+        create_model("unet-tiny", width=(8, 8))
+    with pytest.raises(ZooError, match="unknown option of model unet-tiny 'parent'"):
+        create_model("unet-tiny", parent=None)
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(ValueError, match="two models are registered as 'unet-tiny'"):
+        registry.register("unet-tiny")(lambda **overrides: None)
+
+
+def test_overrides_reach_the_module_and_the_record():
+    model = create_model("unet-tiny", widths=[8, 8], norm="group")
+    assert (model.widths, model.stem) == ((8, 8), 2)
+    assert record("unet-tiny").locality == "local"
+    assert record("unet-tiny", norm="group").locality == "global"
+    assert record("mlp_autoencoder-mnist", size=[8, 9]).size == (8, 9)
+    assert hash(model) == hash(create_model("unet-tiny", widths=(8, 8), norm="group"))
+
+
+def test_import_is_light():
+    """Models alone must be usable where nothing reads files, trains or draws."""
+    heavy = ["tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections"]
+    heavy += ["zoo.data", "zoo.train"]
+    code = f"import sys, zoo.models; print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,227 @@
+"""The law of the noise ops, held against every op that is registered."""
+
+import functools
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zoo.errors import ZooError
+from zoo.noise import OPS, dead_pixels, gaussian, poisson_gaussian, quantize, stripes
+from zoo.noise.contract import FRACTION, op
+
+# A new op enters here with two levels that are fine for it, and what else it must be given.
+LEVELS = {
+    "amount": (0.1, 0.4),
+    "a": (0.01, 0.1),
+    "bits": (3, 5),
+    "half_width": (0.1, 0.2),
+    "looks": (0.7, 5.0),
+    "peak": (4.0, 90.0),
+    "quality": (20, 80),
+    "scale": (0.1, 0.2),
+    "shot": (0.01, 0.1),
+    "sigma": (0.1, 0.2),
+}
+NEEDED = {"correlated_gaussian": {"kernel": ((1, 2), (0, 1))}, "poisson_gaussian": {"b": 0.01}}
+NOT_RANDOM = {"quantize", "jpeg"}
+PICTURES = np.random.default_rng(0).random((2, 9, 8, 3), np.float32)
+
+# jit fuses and so rounds otherwise than op by op.
+JIT_TOLERANCE = 2e-6
+
+every_op = pytest.mark.parametrize("name", sorted(OPS))
+
+
+def noise_of(name):
+    """The op with its level as third positional argument, and the two levels to try."""
+    level = next(iter(OPS[name].levels))
+
+    def apply(key, x, value):
+        return OPS[name](key, x, **{level: value}, **NEEDED.get(name, {}))
+
+    return apply, level, np.asarray(LEVELS[level], np.float32)
+
+
+# What the law says does not depend on how well the program is optimised, and time is short.
+COMPILER = {"xla_backend_optimization_level": 0}
+
+
+@functools.cache
+def jitted(name):
+    return jax.jit(noise_of(name)[0], compiler_options=COMPILER)
+
+
+@every_op
+def test_signature(name):
+    function = OPS[name]
+    first, second, *options = inspect.signature(function).parameters.values()
+    assert (first.name, second.name) == ("key", "x")
+    assert all(option.kind is inspect.Parameter.KEYWORD_ONLY for option in options)
+    assert options[0].name == next(iter(function.levels))
+    assert options[0].default is inspect.Parameter.empty
+    assert options[-1].name == "clip"
+    assert options[-1].default is None
+    assert function.__name__ == name
+    for option in options:
+        assert f"\n      {option.name}: " in function.__doc__
+
+
+@every_op
+def test_jit_and_vmap_agree_with_one_by_one(name):
+    apply, _, levels = noise_of(name)
+    keys = jax.random.split(jax.random.key(1), 2)
+    mapped = jax.jit(jax.vmap(apply), compiler_options=COMPILER)(keys, PICTURES, levels)
+    for i in range(2):
+        alone = apply(keys[i], PICTURES[i], levels[i])
+        assert alone.shape == PICTURES[i].shape
+        assert alone.dtype == jnp.float32
+        assert np.isfinite(alone).all()
+        assert not np.array_equal(alone, PICTURES[i])
+        np.testing.assert_allclose(mapped[i], alone, atol=JIT_TOLERANCE)
+
+
+@every_op
+def test_each_example_has_its_level(name):
+    """Where the levels change places, so does which of two equal pictures suffers more."""
+    _, level, levels = noise_of(name)
+    same = np.stack([PICTURES[0]] * 2)
+    error, swapped = (
+        np.square(jitted(name)(jax.random.key(2), same, order) - same).mean((1, 2, 3))
+        for order in (levels, levels[::-1].copy())
+    )
+    less = level in ("bits", "looks", "peak", "quality")
+    assert (error[0] > error[1]) == less
+    assert (swapped[0] < swapped[1]) == less
+
+
+@every_op
+def test_key_is_what_decides(name):
+    _, _, levels = noise_of(name)
+    first, again, other = (jitted(name)(jax.random.key(k), PICTURES, levels) for k in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.array_equal(first, other) == (name in NOT_RANDOM)
+
+
+@every_op
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_low_precision_is_float32_cast_once(name, dtype):
+    _, _, levels = noise_of(name)
+    x = jnp.asarray(PICTURES, dtype)
+    noisy = jitted(name)(jax.random.key(3), x, levels)
+    assert noisy.dtype == dtype
+    assert noisy.shape == x.shape
+    expected = jitted(name)(jax.random.key(3), x.astype(jnp.float32), levels)
+    np.testing.assert_allclose(
+        noisy.astype(jnp.float32), expected, rtol=float(jnp.finfo(dtype).eps), atol=JIT_TOLERANCE
+    )
+
+
+@every_op
+def test_gradient_is_finite(name):
+    apply, _, levels = noise_of(name)
+    x = jnp.asarray(PICTURES[:, :8]).at[0, 0].set(0).at[0, 1].set(-0.1)
+    slope = jax.grad(lambda x: apply(jax.random.key(4), x, levels).sum())
+    assert np.isfinite(jax.jit(slope, compiler_options=COMPILER)(x)).all()
+
+
+@every_op
+def test_negative_intensities_are_legal(name):
+    _, _, levels = noise_of(name)
+    assert np.isfinite(jitted(name)(jax.random.key(5), PICTURES - 0.5, levels)).all()
+
+
+@every_op
+def test_clip(name):
+    apply, level, levels = noise_of(name)
+    options = {level: levels[0], **NEEDED.get(name, {})}
+    free = apply(jax.random.key(6), PICTURES[0], levels[0])
+    clipped = OPS[name](jax.random.key(6), PICTURES[0], **options, clip=(0.25, 0.5))
+    np.testing.assert_array_equal(clipped, np.clip(free, 0.25, 0.5))
+    with pytest.raises(ZooError, match="clip must be a pair"):
+        OPS[name](jax.random.key(6), PICTURES[0], **options, clip=(1, 0))
+
+
+@every_op
+def test_wrong_levels_raise_one_line(name):
+    apply, level, levels = noise_of(name)
+    wrong = [
+        np.full(3, levels[0]),
+        np.full((2, 1, 1, 1), levels[0]),
+        -1,
+        np.nan,
+        "much",
+        (0.1, 0.2),
+    ]
+    for value in wrong:
+        with pytest.raises(ZooError, match=rf"^{name}: {level} [^\n]+$"):
+            apply(jax.random.key(0), PICTURES, value)
+
+
+@every_op
+def test_integers_raise(name):
+    apply, _, levels = noise_of(name)
+    with pytest.raises(ZooError, match=f"{name}: x is uint8; convert it to float"):
+        apply(jax.random.key(0), (PICTURES * 255).astype(np.uint8), levels)
+
+
+def test_errors_name_culprit_and_remedy():
+    key = jax.random.key(0)
+    with pytest.raises(ZooError) as caught:
+        gaussian(key, PICTURES, sigma=np.ones(3))
+    assert str(caught.value) == (
+        "gaussian: sigma of shape (3,) does not fit x of shape (2, 9, 8, 3); "
+        "give one number or an array of shape (2,)"
+    )
+    with pytest.raises(
+        ZooError, match=r"quantize: bits must be a whole number from 1 to 16, got 2\.5"
+    ):
+        quantize(key, PICTURES, bits=2.5)
+    with pytest.raises(ZooError, match=r"amount must be from 0 to 1, got 1\.5"):
+        dead_pixels(key, PICTURES, amount=jnp.asarray([0.1, 1.5]))
+    with pytest.raises(ZooError, match="poisson_gaussian: b must be at least 0, got -1"):
+        poisson_gaussian(key, PICTURES, a=0.1, b=-1)
+    with pytest.raises(ZooError, match=r"stripes: x of shape \(8, 3\) lacks axes"):
+        stripes(key, PICTURES[0, 0], sigma=0.1)
+
+
+def test_level_can_vary_along_any_leading_axis_of_an_elementwise_op():
+    sigma = np.zeros((2, 9), np.float32)
+    sigma[1, 4] = 1
+    changed = gaussian(jax.random.key(0), PICTURES, sigma=sigma) != PICTURES
+    assert changed[1, 4].all()
+    assert changed.sum() == changed[1, 4].size
+
+
+def test_missing_and_unknown_keywords_are_type_errors():
+    with pytest.raises(TypeError, match="sigma"):
+        gaussian(jax.random.key(0), PICTURES)
+    with pytest.raises(TypeError, match="sigm"):
+        gaussian(jax.random.key(0), PICTURES, sigma=1, sigm=1)
+
+
+def test_only_lawful_functions_are_registered():
+    before = dict(OPS)
+
+    def gaussian(key, x, *, sigma):
+        return x
+
+    def positional(key, x, amount):
+        return x
+
+    def level_last(key, x, *, option=1, amount):
+        return x
+
+    def no_key(x, *, amount):
+        return x
+
+    with pytest.raises(ValueError, match="already registered"):
+        op(sigma=FRACTION)(gaussian)
+    for unlawful in (positional, level_last, no_key):
+        with pytest.raises(TypeError, match="must take"):
+            op(amount=FRACTION)(unlawful)
+    with pytest.raises(TypeError, match="must take"):
+        op()(gaussian)
+    assert before == OPS

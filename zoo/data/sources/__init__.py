@@ -1,0 +1,96 @@
+"""What pictures there are: data sets as read-only sequences of pictures.
+
+`load(kind, ...)` returns a `Source` for each of `train`, `validation` and `test`. A source is a
+sequence: `len(source)`, `source[i]` is a `Picture(name, target, input)`, `source.names[i]` a str.
+`target` is clean; `input` is the noisy picture of paired data, else None. Both are `(H, W, C)`
+with exactly the channels asked for, uint8 or uint16 as stored, and may differ in size and dtype
+from picture to picture. Reading is lazy, safe in threads, and a source can be pickled.
+
+| kind | pictures | options |
+|---|---|---|
+| `photos` | photographs inside scikit-image | |
+| `folder` | files below a folder | `train`, `validation`, `test`, `exclude` |
+| `pairs` | noisy and clean files below a folder | `noisy`, `clean`, `scene` |
+| `idx` | the MNIST format | |
+| `tfds` | a TensorFlow data set | `name`, `feature`, `train`, `validation`, `test` |
+
+A new kind is one file with one function `splits(path, fractions, seed, **options)` that returns a
+`Listing` for each split, and one line in `KINDS`.
+"""
+
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from zoo.data.sources import folder, idx, pairs, photos, tfds
+from zoo.data.sources.contract import SPLITS, Picture, Source
+from zoo.errors import ZooError, unknown
+
+__all__ = ["KINDS", "SPLITS", "Picture", "Source", "load"]
+
+KINDS = {
+    "photos": photos.splits,
+    "folder": folder.splits,
+    "pairs": pairs.splits,
+    "idx": idx.splits,
+    "tfds": tfds.splits,
+}
+
+
+def load(
+    kind: str,
+    *,
+    channels: int,
+    path: str = "",
+    size: tuple[int, int] | None = None,
+    fractions: Sequence[float] = (0.6, 0.0, 0.4),
+    seed: int = 0,
+    on_error: str = "raise",
+    **options: Any,
+) -> dict[str, Source]:
+    """List the pictures of a data set.
+
+    Args:
+      kind: one of `KINDS`.
+      channels: 1 for grey, 3 for colour; see `zoo.data.images.to_channels`.
+      path: the folder the data are in; `photos` needs none.
+      size: height and width in pixels to resize every picture to; None leaves them.
+      fractions: the shares of train, validation and test, where the data do not say which picture
+        is which; they sum to 1. Where they say so but name no validation, it takes the second
+        share out of train.
+      seed: of that split. The same seed and names give the same split on any machine.
+      on_error: what to do with an unreadable picture: `"raise"` when it is read, or `"skip"`: read
+        everything now, once, and leave out what cannot be read; `source.skipped` tells.
+      **options: of the kind; see its `splits`.
+
+    Returns:
+      A source for each of `"train"`, `"validation"` and `"test"`; a source may be empty.
+
+    Raises:
+      ZooError: an argument or the data are wrong.
+    """
+    if kind not in KINDS:
+        raise unknown("kind of data", kind, KINDS)
+    if on_error not in ("raise", "skip"):
+        raise unknown("on_error", on_error, ["raise", "skip"])
+    if channels not in (1, 3):
+        raise ZooError(f"channels is {channels}; choose 1 for grey or 3 for colour")
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ZooError(f"size is {size}; give a height and a width in pixels")
+    if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1):
+        raise ZooError(f"fractions are {tuple(fractions)}; give three shares that sum to 1")
+    parameters = inspect.signature(KINDS[kind]).parameters.values()
+    own = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for option in options:
+        if option not in own:
+            raise unknown(f"option of {kind}", option, own or ["no option"])
+    for name, parameter in own.items():
+        if parameter.default is parameter.empty and not options.get(name):
+            raise ZooError(f"kind of data {kind!r} needs the option {name!r}; set it")
+    listings = KINDS[kind](path, tuple(fractions), seed, **options)
+    size = None if size is None else (int(size[0]), int(size[1]))
+    sources = {split: Source(listings[split], channels, size) for split in SPLITS}
+    if on_error == "skip":
+        sources = {split: source.without_unreadable() for split, source in sources.items()}
+    return sources

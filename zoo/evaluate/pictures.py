@@ -1,0 +1,204 @@
+"""A gallery of pictures side by side, on which every pixel can be judged."""
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from zoo.data import images
+from zoo.errors import ZooError
+
+# All in pixels of the finished picture.
+_CELL = 288
+_GAP = 12
+_MARGIN = 24
+_HEAD = 64
+_CAPTION = 44
+_FOOT = 30
+# A picture with a longer side is shown by a detail, and once small and whole. At 3x a detail's
+# pixels can be told apart, and 96 of them still show what the thing is.
+_WHOLE = 144
+_DETAIL = 96
+
+_INK = "#1b1b1b"
+_FAINT = "#6b6b6b"
+
+
+class Panel(NamedTuple):
+    """One picture of a row.
+
+    Attributes:
+      pixels: (H, W, C), uint8, uint16 or float (clipped to [0, 1]); C of 1 is shown grey.
+      psnr: dB, or None where there is nothing to say, as for the clean picture.
+      ssim: or None.
+    """
+
+    pixels: np.ndarray
+    psnr: float | None = None
+    ssim: float | None = None
+
+
+class Row(NamedTuple):
+    """A name, and panels of one shape by their column's heading, the clean picture first."""
+
+    name: str
+    panels: Mapping[str, Panel]
+
+
+def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") -> None:
+    """Draws rows of pictures with their scores and writes them as PNG, whole or not at all.
+
+    Pixels are repeated, never interpolated. Pictures with a side above 144 are shown by their
+    `busiest` 96x96, the same in every column, with the whole picture and the place in it in front.
+
+    Args:
+      path: the file; its folder exists.
+      rows: at least one, all with the same headings.
+      title: what is above the columns, such as the level of the noise.
+
+    Raises:
+      ZooError: for no rows, or if the file cannot be written.
+    """
+    if not rows:
+        raise ZooError("a gallery needs at least one picture")
+    # Slow to import, and nobody who only trains or denoises should wait for it. No pyplot: it
+    # keeps figures alive and takes a display where there is one.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    drawn = [_draw(row) for row in rows]
+    overview = any(whole is not None for whole, _ in drawn)
+    headings = ["", *rows[0].panels] if overview else list(rows[0].panels)
+    heights = [max(cell.shape[0] for cell in cells) for _, cells in drawn]
+    width = 2 * _MARGIN + len(headings) * _CELL + (len(headings) - 1) * _GAP
+    height = _HEAD + sum(heights) + len(rows) * _CAPTION + _FOOT
+
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+
+    def text(x, y, words, *, size=10, color=_INK, weight="normal", across="left"):
+        # Names may hold a dollar sign, which would start mathematics.
+        figure.text(
+            x / width,
+            1 - y / height,
+            words,
+            fontsize=size * 0.72,
+            color=color,
+            fontweight=weight,
+            ha=across,
+            va="top",
+            parse_math=False,
+        )
+
+    def left(column):
+        return _MARGIN + column * (_CELL + _GAP)
+
+    text(_MARGIN, 12, title, size=17, weight="bold")
+    for column, heading in enumerate(headings):
+        text(left(column), _HEAD - 22, heading, size=14, color=_FAINT)
+    top = _HEAD
+    for row, (whole, cells), tall in zip(rows, drawn, heights, strict=True):
+        shown = [whole, *cells] if overview else cells
+        for column, cell in enumerate(shown):
+            if cell is not None:
+                # figimage copies pixels as they are, from the bottom left corner.
+                figure.figimage(cell, left(column), height - top - cell.shape[0], origin="upper")
+        below = top + tall + 6
+        first = next(iter(row.panels.values())).pixels
+        size = f"{first.shape[1]} × {first.shape[0]}"
+        under = top + shown[0].shape[0] + 6 if shown[0] is not None else below
+        text(left(0), under, _shorten(row.name), size=13, weight="bold")
+        text(left(0), under + 17, size, size=12, color=_FAINT)
+        best = max((p.psnr for p in row.panels.values() if p.psnr is not None), default=None)
+        for column, panel in enumerate(row.panels.values(), start=int(overview)):
+            if panel.psnr is None:
+                continue
+            weight = "bold" if panel.psnr == best else "normal"
+            text(left(column), below, f"{panel.psnr:.2f} dB", size=13, weight=weight)
+            if panel.ssim is not None and np.isfinite(panel.ssim):
+                text(left(column), below + 17, f"SSIM {panel.ssim:.3f}", size=12, color=_FAINT)
+        top += tall + _CAPTION
+    note = "PSNR and SSIM are of the whole picture; the best PSNR is bold."
+    if overview:
+        note = f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times. {note}"
+    text(_MARGIN, height - 22, note, size=12, color=_FAINT)
+
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        # Without the program's name and version, equal pictures are equal files.
+        figure.savefig(part, format="png", dpi=100, metadata={"Software": None})
+        os.replace(part, path)
+    except OSError as error:
+        raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
+    """The whole picture with its frame, if it is too large for a cell, and every panel's cell."""
+    panels = [_rgb(panel.pixels) for panel in row.panels.values()]
+    height, width = panels[0].shape[:2]
+    longest = max(height, width)
+    if longest <= _WHOLE:
+        return None, [_enlarge(pixels, _CELL // longest) for pixels in panels]
+    top, left = busiest(panels[0], _DETAIL)
+    inside = np.s_[top : top + _DETAIL, left : left + _DETAIL]
+    cells = [_enlarge(pixels[inside], _CELL // _DETAIL) for pixels in panels]
+    scale = _CELL / longest
+    small = (max(round(height * scale), 1), max(round(width * scale), 1))
+    whole = images.resize(panels[0], small).copy()
+    box = (np.array([top, left, top + _DETAIL, left + _DETAIL]) * scale).round().astype(int)
+    _frame(whole, box - [1, 1, -1, -1], 255)
+    _frame(whole, box, 20)
+    return whole, cells
+
+
+def busiest(picture: np.ndarray, side: int) -> tuple[int, int]:
+    """Where the square of that side with the most to see begins, as (top, left).
+
+    Judged by the mean absolute difference of two Gaussian blurs, of 1 and 4 pixels: finer texture,
+    such as grass, is blurred away, and large plain areas, such as a coat against the sky, cancel.
+
+    Args:
+      picture: (H, W, C), uint8.
+      side: in pixels; a shorter picture has its whole side taken.
+    """
+    grey = picture.mean(axis=-1, dtype=np.float64) / 255
+    detail = np.abs(ndimage.gaussian_filter(grey, 1) - ndimage.gaussian_filter(grey, 4))
+    tall, wide = min(side, grey.shape[0]), min(side, grey.shape[1])
+    # Sums over every square at once, from the sums over all rectangles that begin in the corner.
+    corner = np.pad(detail.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    left, right = corner[:, :-wide], corner[:, wide:]
+    sums = (right - left)[tall:] - (right - left)[:-tall]
+    top, left = np.unravel_index(np.argmax(sums), sums.shape)
+    return int(top), int(left)
+
+
+def _rgb(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3), uint8."""
+    return images.to_channels(images.to_uint8(pixels), 3)
+
+
+def _enlarge(pixels: np.ndarray, times: int) -> np.ndarray:
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _frame(pixels: np.ndarray, box: np.ndarray, shade: int) -> None:
+    """Draws a one-pixel frame (top, left, bottom, right) in place, as far as it is inside."""
+    top, left, bottom, right = box
+    for rows, columns in (
+        ((top, top + 1), (left, right)),
+        ((bottom - 1, bottom), (left, right)),
+        ((top, bottom), (left, left + 1)),
+        ((top, bottom), (right - 1, right)),
+    ):
+        pixels[max(rows[0], 0) : max(rows[1], 0), max(columns[0], 0) : max(columns[1], 0)] = shade
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= 36 else f"{name[:20]}…{name[-15:]}"

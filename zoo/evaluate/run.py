@@ -1,0 +1,387 @@
+"""Scores a model and the baselines on pictures, and writes tables, pictures and a gallery."""
+
+import csv
+import io
+import json
+import os
+import re
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from zoo.data import images
+from zoo.data.sources import Picture
+from zoo.errors import ZooError, unknown
+from zoo.evaluate import pictures as drawing
+from zoo.evaluate.baselines import BASELINES
+from zoo.evaluate.protocol import Protocol, Sampler, degrade, quantise, score_batch
+
+METRICS = ("psnr", "ssim", "mse", "mae")
+_HIGHER_IS_BETTER = ("psnr", "ssim")
+_GALLERY_ROWS = 5
+# What one call of the model gets: 64 pictures of 64x64 or as many pixels of larger ones.
+_BATCH = 64
+_BATCH_PIXELS = 64 * 64 * 64
+
+Apply = Callable[[jax.Array, jax.Array], jax.Array]
+Means = dict[str, dict[str, float | None]]
+
+
+class Score(NamedTuple):
+    """The scores of one method on one picture at one level; units as in `score_batch`."""
+
+    level: str
+    picture: str
+    method: str
+    psnr: float
+    ssim: float
+    mse: float
+    mae: float
+
+
+class Result(NamedTuple):
+    """What an evaluation found.
+
+    Attributes:
+      scores: one for each level, picture and method.
+      summary: method -> metric -> mean over all pictures and levels; None if not finite.
+      by_level: level -> method -> metric -> mean over all pictures.
+      protocol: the choices behind the figures.
+    """
+
+    scores: list[Score]
+    summary: Means
+    by_level: dict[str, Means]
+    protocol: Protocol
+
+    def table(self) -> str:
+        """The means as aligned text, the best of each column marked by an asterisk.
+
+        One block for each level and, for several, one for their mean; the protocol underneath.
+        """
+        blocks = [_table(means, level) for level, means in self.by_level.items()]
+        if len(blocks) > 1:
+            blocks.append(_table(self.summary, "mean"))
+        return "\n\n".join([*blocks, str(self.protocol)])
+
+
+def evaluate(
+    apply: Apply,
+    pictures: Sequence[Picture],
+    *,
+    levels: Mapping[str, Sampler | None],
+    outdir: str | os.PathLike,
+    gallery: str | os.PathLike | None = None,
+    heading: str = "{}",
+    protocol: Protocol | None = None,
+    baselines: Sequence[str] = ("nlm", "wavelet", "tv"),
+    level_is_sigma: bool = False,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Denoises pictures at every level by the model and the baselines, and scores them all.
+
+    Written under `outdir`, each file whole or not at all: `per_image.csv`; `summary.json` and
+    `summary.csv`, the means over all pictures and levels; `by_level.json`; `protocol.json`; and
+    the model's pictures as `denoised/<name>.png`, or `denoised/<level>/<name>.png` for several
+    levels. Means that are infinite or undefined are null in JSON and empty in `summary.csv`;
+    `per_image.csv` says inf and nan.
+
+    Args:
+      apply: `(noisy (B, H, W, C), level (B,)) -> (B, H, W, C)`, float32. Called as it is, so that
+        it can cut tiles: jit it, with the parameters among its arguments. B is 1 for photographs
+        (sides above 362), up to 64 for small pictures of one shape that follow each other.
+      pictures: what to score on; each is looked up once a level.
+      levels: for each printable label, such as "25", the noise. Pictures that bring their own
+        input ignore it; theirs is None, with any one label.
+      outdir: the folder, made if missing.
+      gallery: the file of the gallery, `outdir/gallery.png` if None; for several levels the label
+        is added, as in `gallery_25.png`.
+      heading: what stands above a gallery, with `{}` for the level's label, such as
+        "gaussian, sigma = {} / 255".
+      protocol: the choices; the defaults if None.
+      baselines: names of `zoo.evaluate.baselines.BASELINES`. They are slow, of the order of a
+        second a photograph.
+      level_is_sigma: whether the level that the samplers return is the standard deviation of white
+        noise, as for `gaussian`, and is told to the baselines. They estimate it otherwise, and
+        always for paired data.
+      limit: only the first so many pictures, for every method; None for all.
+      progress: called with the number of pictures done and to do, over all levels.
+
+    Returns:
+      The scores and their means, of "model", "noisy" (the input, clipped and rounded as an output
+      is) and the baselines.
+
+    Raises:
+      ZooError: for no pictures or levels, an unknown baseline, shapes that do not agree, an output
+        of the model that is not finite, or a file that cannot be written.
+    """
+    protocol = protocol or Protocol()
+    outdir = Path(outdir)
+    gallery = Path(gallery) if gallery is not None else outdir / "gallery.png"
+    count = len(pictures) if limit is None else min(limit, len(pictures))
+    _check(count, levels, baselines)
+    samples = set(np.linspace(0, count - 1, min(_GALLERY_ROWS, count)).round().astype(int).tolist())
+    several = len(levels) > 1
+
+    scores: list[Score] = []
+    for number, (label, sampler) in enumerate(levels.items()):
+        folder = outdir / "denoised" / _slug(label) if several else outdir / "denoised"
+        _make(folder)
+        used: Counter[str] = Counter()
+        rows = []
+        for start, batch, target in _batches(pictures, count):
+            noisy, level = _corrupt(sampler, protocol, start, batch, target)
+            outputs = {"model": _denoise(apply, noisy, level, batch), "noisy": noisy}
+            paired = batch[0].input is not None
+            sigmas = level.tolist() if level_is_sigma and not paired else [None] * len(batch)
+            clean = images.to_float(target)
+            for name in baselines:
+                inputs = zip(noisy, sigmas, clean, strict=True)
+                outputs[name] = np.stack([BASELINES[name](*one) for one in inputs])
+            pixels = {method: quantise(output, target) for method, output in outputs.items()}
+            found = {m: score_batch(target, output, protocol) for m, output in pixels.items()}
+            for place, picture in enumerate(batch):
+                for method, values in found.items():
+                    figures = (float(values[metric][place]) for metric in METRICS)
+                    scores.append(Score(label, picture.name, method, *figures))
+                images.write(folder / _file_name(picture.name, used), pixels["model"][place])
+                if start + place in samples:
+                    rows.append(_row(picture, pixels, found, place))
+            if progress:
+                progress(number * count + start + len(batch), len(levels) * count)
+        place = gallery.with_stem(f"{gallery.stem}_{_slug(label)}") if several else gallery
+        _make(place.parent)
+        drawing.gallery(place, rows, title=heading.format(label))
+
+    result = Result(
+        scores,
+        _means(scores),
+        {label: _means([s for s in scores if s.level == label]) for label in levels},
+        protocol,
+    )
+    facts = {
+        "levels": list(levels),
+        "pictures": count,
+        "limit": limit,
+        "sigma_of_baselines": "the level" if level_is_sigma else "estimated from each picture",
+        "oracle": "nlm and tv choose their strength by the PSNR they reach, in their favour",
+    }
+    _write_tables(outdir, result, facts)
+    return result
+
+
+def mean_psnr(
+    apply: Apply,
+    pictures: Sequence[Picture],
+    *,
+    levels: Mapping[str, Sampler | None],
+    protocol: Protocol | None = None,
+    limit: int | None = None,
+) -> float:
+    """The figure `evaluate` gives for the model's PSNR, without the baselines and the files.
+
+    Arguments and errors as for `evaluate`; the noise is the same too.
+
+    Returns:
+      The mean over all pictures and levels, in dB; inf if any picture came out perfect.
+    """
+    protocol = protocol or Protocol()
+    count = len(pictures) if limit is None else min(limit, len(pictures))
+    _check(count, levels, ())
+    found = []
+    # Decoding costs more than denoising small pictures, so each is read once for all levels.
+    for start, batch, target in _batches(pictures, count):
+        for sampler in levels.values():
+            noisy, level = _corrupt(sampler, protocol, start, batch, target)
+            denoised = _denoise(apply, noisy, level, batch)
+            found.extend(score_batch(target, denoised, protocol)["psnr"])
+    return float(np.mean(found))
+
+
+def _check(count: int, levels: Mapping[str, Sampler | None], baselines: Sequence[str]) -> None:
+    if count < 1:
+        raise ZooError("there is no picture to evaluate on; check the data and the limit")
+    if not levels:
+        raise ZooError("there is no noise level to evaluate at; name at least one")
+    if len({_slug(label) for label in levels}) < len(levels):
+        raise ZooError(f"two levels would share a file name: {', '.join(levels)}; rename one")
+    for name in baselines:
+        if name not in BASELINES:
+            raise unknown("baseline", name, BASELINES)
+
+
+def _batches(
+    pictures: Sequence[Picture], count: int
+) -> Iterator[tuple[int, list[Picture], np.ndarray]]:
+    """Pictures of one shape and kind that follow each other.
+
+    Yields the number of the first, the pictures, and their targets stacked.
+    """
+    batch: list[Picture] = []
+    start = 0
+    for index in range(count):
+        picture = pictures[index]
+        if batch:
+            height, width = batch[0].target.shape[:2]
+            full = len(batch) >= min(_BATCH, max(_BATCH_PIXELS // (height * width), 1))
+            if full or _kind(picture) != _kind(batch[0]):
+                yield start, batch, np.stack([one.target for one in batch])
+                batch, start = [], index
+        batch.append(picture)
+    yield start, batch, np.stack([one.target for one in batch])
+
+
+def _kind(picture: Picture) -> tuple:
+    return picture.target.shape, picture.target.dtype, picture.input is None
+
+
+def _corrupt(
+    sampler: Sampler | None,
+    protocol: Protocol,
+    start: int,
+    batch: list[Picture],
+    target: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The noisy pictures and the level that the model is told."""
+    if batch[0].input is not None:
+        for picture in batch:
+            if picture.input.shape != picture.target.shape:
+                raise ZooError(
+                    f"{picture.name}: the input is {picture.input.shape}, "
+                    f"its target {picture.target.shape}; mend the pair"
+                )
+        noisy = np.stack([images.to_float(picture.input) for picture in batch])
+        # As in training: no level is known, and 0 stands for it.
+        return noisy, np.zeros(len(batch), np.float32)
+    if sampler is None:
+        raise ZooError(f"{batch[0].name} brings no input of its own; name a noise to add")
+    index = np.arange(start, start + len(batch))
+    noisy, level = degrade(sampler, protocol.seed, index, images.to_float(target))
+    return np.asarray(noisy), np.asarray(level)
+
+
+def _denoise(
+    apply: Apply, noisy: np.ndarray, level: np.ndarray, batch: list[Picture]
+) -> np.ndarray:
+    denoised = np.asarray(apply(noisy, level), np.float32)
+    if denoised.shape != noisy.shape:
+        raise ZooError(f"the model turned pictures of {noisy.shape} into {denoised.shape}")
+    for picture, output in zip(batch, denoised, strict=True):
+        if not np.isfinite(output).all():
+            raise ZooError(
+                f"the model's output for {picture.name} is not finite; it has diverged: "
+                "take an earlier checkpoint or train with a lower learning rate"
+            )
+    return denoised
+
+
+def _row(
+    picture: Picture,
+    pixels: Mapping[str, np.ndarray],
+    found: Mapping[str, Mapping[str, np.ndarray]],
+    place: int,
+) -> drawing.Row:
+    panels = {"clean": drawing.Panel(picture.target)}
+    for heading, method in (("noisy", "noisy"), ("model", "model"), ("non-local means", "nlm")):
+        if method in pixels:
+            figures = (float(found[method][metric][place]) for metric in ("psnr", "ssim"))
+            panels[heading] = drawing.Panel(pixels[method][place], *figures)
+    return drawing.Row(picture.name, panels)
+
+
+def _means(scores: Sequence[Score]) -> Means:
+    """Method -> metric -> mean, None where it is not finite."""
+    methods = dict.fromkeys(score.method for score in scores)
+    return {
+        method: {
+            metric: _finite(np.mean([getattr(s, metric) for s in scores if s.method == method]))
+            for metric in METRICS
+        }
+        for method in methods
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _table(means: Means, heading: str) -> str:
+    wide = max(len(name) for name in [heading, *means])
+    lines = [heading.ljust(wide) + "".join(metric.upper().rjust(12) for metric in METRICS)]
+    best = {}
+    for metric in METRICS:
+        values = [row[metric] for row in means.values() if row[metric] is not None]
+        pick = max if metric in _HIGHER_IS_BETTER else min
+        best[metric] = pick(values, default=None)
+    digits = {"psnr": 2, "ssim": 4, "mse": 6, "mae": 5}
+    for method, row in means.items():
+        line = method.ljust(wide)
+        for metric in METRICS:
+            value = row[metric]
+            cell = "-" if value is None else f"{value:.{digits[metric]}f}"
+            mark = "*" if value is not None and value == best[metric] else " "
+            line += f"{cell}{mark}".rjust(12)
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _write_tables(outdir: Path, result: Result, facts: Mapping[str, object]) -> None:
+    _write(outdir / "protocol.json", _json({**result.protocol.choices(), **facts}))
+    _write(outdir / "summary.json", _json(result.summary))
+    _write(outdir / "by_level.json", _json(result.by_level))
+    _write(outdir / "per_image.csv", _csv(Score._fields, result.scores))
+    rows = [(method, *row.values()) for method, row in result.summary.items()]
+    _write(outdir / "summary.csv", _csv(("method", *METRICS), rows))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    # Only within one folder is a file sure to be replaced in one step.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZooError(f"cannot make {folder}: {error.strerror}; mend the path") from None
+
+
+def _slug(label: str) -> str:
+    """A label as part of a file name."""
+    return re.sub(r"[^\w.+=-]+", "_", label).lstrip(".") or "_"
+
+
+def _file_name(name: str, used: Counter[str]) -> str:
+    """A file name of its own for each picture of a level."""
+    slug = unique = _slug(name)
+    while unique in used:
+        used[slug] += 1
+        unique = f"{slug}_{used[slug]}"
+    used[unique] += 1
+    return f"{unique}.png"

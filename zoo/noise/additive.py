@@ -1,0 +1,141 @@
+"""Noise that is added to the signal and does not depend on it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.errors import ZooError
+from zoo.noise.contract import INTENSITY, op
+
+
+@op(sigma=INTENSITY)
+def gaussian(key, x, *, sigma):
+    """Adds white Gaussian noise: `x + sigma * n`, n standard normal.
+
+    Mean `x`, variance `sigma**2`. The custom of Keras' examples, `x + noise_factor * normal`
+    clipped to [0, 1], is `gaussian(key, x, sigma=noise_factor, clip=(0, 1))`.
+
+    Args:
+      key: random key.
+      x: signal of any shape.
+      sigma: level; standard deviation in units of the signal, 0 or more. The "sigma 25" of the
+        papers is `25 / 255`.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+
+    Raises:
+      ZooError: `x` is of integers, or `sigma` is negative or of a shape that does not fit.
+    """
+    return x + sigma * jax.random.normal(key, x.shape, x.dtype)
+
+
+@op(half_width=INTENSITY)
+def uniform(key, x, *, half_width):
+    """Adds white uniform noise from `[-half_width, half_width)`.
+
+    Mean `x`, variance `half_width**2 / 3`.
+
+    Args:
+      key: random key.
+      x: signal of any shape.
+      half_width: level; the largest change, in units of the signal, 0 or more.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+    """
+    return x + half_width * jax.random.uniform(key, x.shape, x.dtype, minval=-1, maxval=1)
+
+
+@op(scale=INTENSITY)
+def laplace(key, x, *, scale):
+    """Adds white Laplace noise, whose density is `exp(-abs(n) / scale) / (2 * scale)`.
+
+    Mean `x`, variance `2 * scale**2`.
+
+    Args:
+      key: random key.
+      x: signal of any shape.
+      scale: level; the mean absolute change, in units of the signal, 0 or more.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+    """
+    return x + scale * jax.random.laplace(key, x.shape, x.dtype)
+
+
+@op(axes="HWC", sigma=INTENSITY)
+def correlated_gaussian(key, x, *, sigma, kernel):
+    """Adds Gaussian noise that neighbours share: white noise filtered by a kernel.
+
+    The kernel is scaled to unit energy, `sum(kernel**2) == 1`, so every pixel, those on the border
+    included, has mean `x` and variance `sigma**2`. The covariance of two pixels is `sigma**2`
+    times the kernel's autocorrelation at their distance. Channels are independent.
+
+    Args:
+      key: random key.
+      x: pictures `(..., H, W, C)`.
+      sigma: level; standard deviation of a pixel in units of the signal, 0 or more.
+      kernel: the filter, `(kh, kw)`, array or nested tuple, of any scale.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy pictures, shape and dtype of `x`.
+
+    Raises:
+      ZooError: the kernel is not a matrix, or holds only zeros.
+
+    References:
+      Makinen, Azzari, Foi, "Collaborative filtering of correlated noise", IEEE TIP 2020, eq. 2.
+    """
+    kernel = kernel if isinstance(kernel, jax.Array) else np.asarray(kernel, np.float32)
+    if kernel.ndim != 2:
+        raise ZooError(f"correlated_gaussian: kernel must have shape (kh, kw), got {kernel.shape}")
+    if not isinstance(kernel, jax.core.Tracer) and not np.any(kernel):
+        raise ZooError("correlated_gaussian: kernel holds only zeros; give it some energy")
+    kernel = jnp.asarray(kernel, x.dtype)
+    kernel = kernel / jnp.sqrt(jnp.sum(kernel**2))
+    *lead, height, width, channels = x.shape
+    white = jax.random.normal(
+        key, (*lead, channels, height + kernel.shape[0] - 1, width + kernel.shape[1] - 1), x.dtype
+    )
+    filtered = jax.lax.conv_general_dilated(
+        white.reshape(-1, 1, *white.shape[-2:]),
+        kernel[None, None],
+        window_strides=(1, 1),
+        padding="VALID",
+        precision=jax.lax.Precision.HIGHEST,
+    ).reshape(*lead, channels, height, width)
+    return x + sigma * jnp.moveaxis(filtered, -3, -1)
+
+
+@op(axes="HWC", sigma=INTENSITY)
+def stripes(key, x, *, sigma, axis="row", per_channel=False):
+    """Adds one Gaussian offset to every row or column, as sensors read out line by line do.
+
+    Mean `x`, variance `sigma**2`; pixels of one line change together, lines are independent.
+
+    Args:
+      key: random key.
+      x: pictures `(..., H, W, C)`.
+      sigma: level; standard deviation of the offsets in units of the signal, 0 or more.
+      axis: `"row"` for horizontal stripes (along W), `"column"` for vertical ones (along H).
+      per_channel: whether each channel has offsets of its own (spectral bands) rather than all
+        sharing one (grey stripes).
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy pictures, shape and dtype of `x`.
+
+    Raises:
+      ZooError: `axis` is something else.
+    """
+    if axis not in ("row", "column"):
+        raise ZooError(f"stripes: axis must be 'row' or 'column', got {axis!r}")
+    *lead, height, width, channels = x.shape
+    lines = (height, 1) if axis == "row" else (1, width)
+    shape = (*lead, *lines, channels if per_channel else 1)
+    return x + sigma * jax.random.normal(key, shape, x.dtype)

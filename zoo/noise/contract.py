@@ -1,0 +1,181 @@
+"""The law of the noise ops, stated and enforced once.
+
+A noise op is a pure function `op(key, x, *, level, ..., clip=None)`:
+
+* `key` is a random key (`jax.random.key`). Ops without randomness take it too and ignore it.
+* `x` is a signal of floats in [0, 1], pictures as `(..., H, W, C)`. Most ops are elementwise and
+  take any shape; one that needs the last axes says which with `axes`, such as `"HWC"`.
+* The first keyword is the op's level under the field's own name (`sigma`, `peak`, `amount`), in
+  units of the signal (white is 1). A level is a number or an array, traced or not, whose shape is
+  a prefix of the shape of `x` without the op's `axes`: shape `(N,)` gives each of N examples its
+  own. Some ops have further levels, which obey the same rules.
+* A concrete level out of its range is a `ZooError`; a traced one is not checked.
+* Random numbers and arithmetic are float32 whatever the dtype of `x`; the result is cast once, at
+  the end, to the dtype of `x`. Integer signals are a `ZooError`.
+* Nothing is clipped unless `clip=(low, high)` says so. Values below 0 or above 1 are legal.
+* Signal axes, dtype and shape are kept. Every op works under `jit` and `vmap`; the gradient is the
+  one with the random numbers held fixed, hence zero through counts and rounding.
+
+The decorator `op` holds a function to all of this, so that its body is the formula alone.
+"""
+
+import dataclasses
+import functools
+import inspect
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.errors import ZooError
+
+OPS: dict[str, Callable] = {}
+"""Every noise op by its name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The values a level can take.
+
+    Attributes:
+      low: the smallest value.
+      high: the largest value.
+      above: whether `low` itself is excluded.
+      whole: whether only whole numbers make sense.
+      intensity: whether the level is a difference of intensities, which may be given in 1/255.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    whole: bool = False
+    intensity: bool = False
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            text = f"above {self.low}" if self.above else f"at least {self.low}"
+        else:
+            text = f"from {self.low} to {self.high}"
+        return f"a whole number {text}" if self.whole else text
+
+    def check(self, op: str, name: str, level: object) -> None:
+        """Raises a `ZooError` if a value of the concrete `level` lies outside, or is NaN."""
+        values = np.asarray(level).astype(np.float64)
+        good = (values > self.low) if self.above else (values >= self.low)
+        good &= np.isfinite(values) & (values <= self.high)
+        if self.whole:
+            good &= values == np.round(values)
+        if not good.all():
+            culprit = values[~good].flat[0]
+            raise ZooError(f"{op}: {name} must be {self}, got {culprit:g}")
+
+
+ANY = Range()
+INTENSITY = Range(0, intensity=True)
+NOT_NEGATIVE = Range(0)
+POSITIVE = Range(0, above=True)
+FRACTION = Range(0, 1)
+
+
+def op(*, axes: str = "", **levels: Range) -> Callable[[Callable], Callable]:
+    """Makes a function obey the law of this module and registers it in `OPS`.
+
+    The function receives `x` in float32 and every level as a float32 array of the rank of `x`,
+    ready to broadcast. The result has the function's signature with `clip` added, and keeps
+    `levels` and `axes` as attributes.
+
+    Args:
+      axes: one letter for each of the last axes that the op tells apart; levels cannot vary along
+        them.
+      **levels: the range of each level, the op's own level first.
+    """
+
+    def register(function: Callable) -> Callable:
+        name = function.__name__
+        signature = _signature(function, levels)
+
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            call = signature.bind(*args, **kwargs)
+            call.apply_defaults()
+            options = call.arguments
+            key, x, clip = options.pop("key"), options.pop("x"), options.pop("clip")
+            x = _signal(name, x, axes)
+            for level, span in levels.items():
+                options[level] = _level(
+                    options[level], x.shape, axes, op=name, name=level, span=span
+                )
+            noisy = function(key, x.astype(jnp.float32), **options)
+            if clip is not None:
+                noisy = jnp.clip(noisy, *_limits(name, clip))
+            return noisy.astype(x.dtype)
+
+        wrapper.__signature__ = signature
+        wrapper.levels = levels
+        wrapper.axes = axes
+        if name in OPS:
+            raise ValueError(f"a noise named {name!r} is already registered")
+        OPS[name] = wrapper
+        return wrapper
+
+    return register
+
+
+def _signature(function: Callable, levels: dict[str, Range]) -> inspect.Signature:
+    """The public signature, with `clip`; a function against the law is a programming error."""
+    signature = inspect.signature(function)
+    first, second, *options = signature.parameters.values()
+    names = [option.name for option in options]
+    if (first.name, second.name) != ("key", "x"):
+        raise TypeError(f"{function.__name__} must take key and x first")
+    if any(option.kind is not option.KEYWORD_ONLY for option in options):
+        raise TypeError(f"{function.__name__} must take its options by keyword only")
+    if not levels or names[: len(levels)] != list(levels):
+        raise TypeError(f"{function.__name__} must take its levels first, in the order declared")
+    clip = inspect.Parameter("clip", inspect.Parameter.KEYWORD_ONLY, default=None)
+    return signature.replace(parameters=[first, second, *options, clip])
+
+
+def _signal(op: str, x: object, axes: str) -> jax.Array:
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ZooError(
+            f"{op}: x is {x.dtype}; convert it to float in [0, 1] first, such as x / 255"
+        )
+    if x.ndim < len(axes):
+        raise ZooError(f"{op}: x of shape {x.shape} lacks axes; it must end in ({', '.join(axes)})")
+    return x
+
+
+def _level(
+    value: object, shape: tuple[int, ...], axes: str, *, op: str, name: str, span: Range
+) -> jax.Array:
+    """The level as float32, checked, with axes of length 1 appended up to the signal's rank."""
+    level = value
+    if not isinstance(value, jax.Array):
+        # Not asarray of a tuple: (low, high) is meant as a range, which only samplers take.
+        level = np.asarray(value, object if isinstance(value, tuple | list) else None)
+    if not jnp.issubdtype(level.dtype, jnp.number):
+        raise ZooError(f"{op}: {name} must be a number or an array of numbers, got {value!r}")
+    room = shape[: len(shape) - len(axes)]
+    if level.shape != room[: level.ndim]:
+        remedy = f" or an array of shape {room[:1]}" if room else ""
+        raise ZooError(
+            f"{op}: {name} of shape {level.shape} does not fit x of shape {shape}; "
+            f"give one number{remedy}"
+        )
+    if not isinstance(level, jax.core.Tracer):
+        span.check(op, name, level)
+    return jnp.asarray(level, jnp.float32).reshape(level.shape + (1,) * (len(shape) - level.ndim))
+
+
+def _limits(op: str, clip: object) -> tuple[float, float]:
+    try:
+        low, high = map(float, clip)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not low < high:
+        raise ZooError(f"{op}: clip must be a pair (low, high) with low < high, got {clip!r}")
+    return low, high

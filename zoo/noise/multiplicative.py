@@ -1,0 +1,45 @@
+"""Noise that multiplies the signal, so that bright parts suffer most."""
+
+import jax
+
+from zoo.noise.contract import NOT_NEGATIVE, POSITIVE, op
+
+
+@op(sigma=NOT_NEGATIVE)
+def speckle(key, x, *, sigma):
+    """Multiplies by Gaussian noise around 1: `x + x * sigma * n`, n standard normal.
+
+    Mean `x`, variance `(sigma * x)**2`.
+
+    Args:
+      key: random key.
+      x: signal of any shape.
+      sigma: level; standard deviation relative to the signal, 0 or more.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+    """
+    return x + x * sigma * jax.random.normal(key, x.shape, x.dtype)
+
+
+@op(looks=POSITIVE)
+def gamma(key, x, *, looks):
+    """Multiplies by gamma noise of mean 1, the speckle of radar intensity pictures.
+
+    Mean `x`, variance `x**2 / looks`: the more looks are averaged, the less noise. One look is
+    exponential noise. The draw rejects and repeats, so it costs many times `gaussian`.
+
+    Args:
+      key: random key.
+      x: signal of any shape.
+      looks: level; the equivalent number of looks, above 0, whole or not.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+
+    References:
+      Oliver, Quegan, "Understanding Synthetic Aperture Radar Images", 2004, eq. 4.11.
+    """
+    return x * jax.random.gamma(key, looks, x.shape, x.dtype) / looks

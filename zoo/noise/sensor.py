@@ -1,0 +1,182 @@
+"""Noise of instruments: counted photons, magnitudes of complex readings, camera pipelines."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.noise.contract import INTENSITY, NOT_NEGATIVE, POSITIVE, op
+
+_FEW = 10.0
+_NEGLIGIBLE = 1e-8
+# At the rate _FEW the probability of this many counts and more is negligible.
+_MOST = 32
+
+
+@op(peak=POSITIVE)
+def poisson(key, x, *, peak, exact=False):
+    """Counts photons: `Poisson(peak * x) / peak`.
+
+    Mean `x`, variance `x / peak`. Negative intensities emit no photons: they become 0.
+
+    The default sampler has no loop and costs a few times `gaussian`, where `exact` costs a hundred
+    times. It sends one uniform number through the inverse distribution function: summed term by
+    term for rates up to 10, by a Cornish-Fisher expansion above. In both cases the counts are
+    whole numbers, and the total variation distance from the Poisson distribution is below 2e-4.
+    Events rarer than 1e-7, such as any count at a rate below that, do not happen.
+
+    Args:
+      key: random key.
+      x: signal of any shape; intensities, which are proportional to light.
+      peak: level; the mean number of photons where the signal is 1, above 0. Fewer are noisier.
+      exact: whether to draw with `jax.random.poisson` instead.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+
+    References:
+      Giles, "Algorithm 955: approximation of the inverse Poisson cumulative distribution
+      function", ACM TOMS 2016, section 2.3.
+    """
+    rate = peak * jnp.maximum(x, 0.0)
+    if exact:
+        return jax.random.poisson(key, rate).astype(x.dtype) / peak
+    return _poisson_counts(key, rate) / peak
+
+
+def _poisson_counts(key: jax.Array, rate: jax.Array) -> jax.Array:
+    """The counts of `poisson`, without a loop: the inverse distribution function of a uniform."""
+    # Open on both sides, as in jax.random.normal, so that the normal quantile is finite.
+    v = jax.random.uniform(
+        key, rate.shape, rate.dtype, minval=np.nextafter(np.float32(-1), np.float32(0)), maxval=1
+    )
+    return jnp.where(rate <= _FEW, _few_counts(rate, 0.5 + 0.5 * v), _many_counts(rate, v))
+
+
+def _few_counts(rate: jax.Array, u: jax.Array) -> jax.Array:
+    """The Poisson quantile at u for rates up to `_FEW`: how many partial sums u has reached."""
+    rate = jnp.minimum(rate, _FEW)
+    term = total = jnp.exp(-rate)
+    count = jnp.zeros_like(rate)
+    for k in range(1, _MOST + 1):
+        # In float32 the sum may end just below 1. A u beyond that end must not run up the count.
+        count = jnp.where((u >= total) & (term > _NEGLIGIBLE), count + 1, count)
+        term = term * (rate * (1 / k))
+        total = total + term
+    return count
+
+
+def _many_counts(rate: jax.Array, v: jax.Array) -> jax.Array:
+    """The Poisson quantile at (1 + v) / 2 for rates above `_FEW`, where the expansion holds."""
+    rate = jnp.maximum(rate, _FEW)
+    root = jnp.sqrt(rate)
+    w = np.float32(np.sqrt(2)) * jax.lax.erf_inv(v)
+    # Q(w) = rate + sqrt(rate) w + (1/3 + w^2/6) - (w/36 + w^3/72) / sqrt(rate)
+    #        + (-8/405 + 7 w^2/810 + w^4/270) / rate
+    w2 = w * w
+    quantile = (
+        rate
+        + root * w
+        + (1 / 3 + w2 / 6)
+        - w * (1 / 36 + w2 / 72) / root
+        + (-8 / 405 + w2 * (7 / 810 + w2 / 270)) / rate
+    )
+    # A u below 1e-6 or so is out of the expansion's reach at rates near _FEW.
+    return jnp.maximum(jnp.floor(quantile), 0.0)
+
+
+@op(a=NOT_NEGATIVE, b=NOT_NEGATIVE)
+def poisson_gaussian(key, x, *, a, b):
+    """Adds Gaussian noise whose variance is that of photons and read-out: `a * x + b`.
+
+    Mean `x`, variance `a * max(x, 0) + b`: negative intensities emit no photons. With
+    `a = 1 / peak` and `b = 0` it has the mean and variance of `poisson`.
+
+    Args:
+      key: random key.
+      x: signal of any shape; intensities, which are proportional to light.
+      a: level; variance of the photon noise where the signal is 1, 0 or more.
+      b: variance of the read-out noise, 0 or more; a level too.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+
+    References:
+      Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise modeling and
+      fitting for single-image raw-data", IEEE TIP 2008, eq. 3 and 5.
+    """
+    return _expose(key, x, a, b)
+
+
+def _expose(key: jax.Array, light: jax.Array, shot: jax.Array, read: jax.Array) -> jax.Array:
+    """Light with noise of the variance `shot * light + read`."""
+    variance = shot * jnp.maximum(light, 0.0) + read
+    # The slope of the root at 0 is infinite, and NaN once multiplied by the slope of no light.
+    dark = variance == 0
+    deviation = jnp.where(dark, 0.0, jnp.sqrt(jnp.where(dark, 1.0, variance)))
+    return light + deviation * jax.random.normal(key, light.shape, light.dtype)
+
+
+@op(shot=NOT_NEGATIVE, read=NOT_NEGATIVE)
+def camera(key, x, *, shot, read=0.0):
+    """Adds the noise of a camera to a picture it has developed.
+
+    The sRGB curve is undone, `poisson_gaussian` noise is added to the linear light y, and the curve
+    is applied again. In linear light: mean `y`, variance `shot * max(y, 0) + read`. The curve makes
+    dark parts of the result noisier than bright ones. Below 0 and above 1 the curve is continued by
+    its own formula. There is no mosaic, white balance or colour matrix.
+
+    Args:
+      key: random key.
+      x: signal of any shape, encoded in sRGB.
+      shot: level; variance of the photon noise in linear light at white, 0 or more. Phones lie
+        between 1e-4 and 1.2e-2.
+      read: variance of the read-out noise in linear light, 0 or more; a level too.
+      clip: `(low, high)` to clip the result to, or None; a real camera has (0, 1).
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+
+    References:
+      Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019, eq. 1 and 2.
+      IEC 61966-2-1 for the curve.
+    """
+    return _srgb(_expose(key, _linear(x), shot, read))
+
+
+# The maxima below keep the branch that is not taken free of NaN, in its gradient too.
+
+
+def _linear(encoded: jax.Array) -> jax.Array:
+    curve = ((jnp.maximum(encoded, 0.04045) + 0.055) / 1.055) ** 2.4
+    return jnp.where(encoded <= 0.04045, encoded / 12.92, curve)
+
+
+def _srgb(linear: jax.Array) -> jax.Array:
+    curve = 1.055 * jnp.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    return jnp.where(linear <= 0.0031308, linear * 12.92, curve)
+
+
+@op(sigma=INTENSITY)
+def rician(key, x, *, sigma):
+    """Takes the magnitude of a complex reading, as magnetic resonance pictures do.
+
+    `sqrt((x + sigma * n1)**2 + (sigma * n2)**2)`, n1 and n2 standard normal. The mean square is
+    `x**2 + 2 * sigma**2`; the mean lies above `x`, and at `x = 0` it is `sigma * sqrt(pi / 2)`.
+    The result is never negative, and the same in distribution for `x` and `-x`.
+
+    Args:
+      key: random key.
+      x: signal of any shape; magnitudes.
+      sigma: level; standard deviation of either part in units of the signal, 0 or more.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The noisy signal, shape and dtype of `x`.
+
+    References:
+      Gudbjartsson, Patz, "The Rician distribution of noisy MRI data", MRM 1995, eq. 1.
+    """
+    real, imaginary = jax.random.normal(key, (2, *x.shape), x.dtype)
+    return jnp.hypot(x + sigma * real, sigma * imaginary)

@@ -1,0 +1,163 @@
+"""Every key a config may hold, with its default; the experiments in `configs/` start from here."""
+
+from ml_collections import ConfigDict, FieldReference
+
+from zoo.errors import ZooError, unknown
+
+# What a run may change when it goes on in its workdir: none of it alters what a step computes.
+_FREE = (
+    "name",
+    "parallel",
+    "train.steps",
+    "train.epochs",
+    "log",
+    "checkpoint",
+    "validation",
+    "eval",
+)
+
+
+def _literal(value) -> FieldReference:
+    """A field that takes any literal, so that a number may become a range on the command line."""
+    return FieldReference(value, field_type=object)
+
+
+def default_config() -> ConfigDict:
+    """A config with every key at its default.
+
+    The `options` dictionaries are free: they go to the function the name beside them chooses.
+    """
+    config = ConfigDict()
+    config.name = "run"
+    config.seed = 0
+    config.parallel = "jit"  # "jit" on a mesh of all devices, or "pmap"
+
+    config.model = ConfigDict()
+    config.model.name = "unet-small"  # one of `zoo models`
+    config.model.dtype = "float32"  # of the computation; parameters stay float32
+    config.model.options = ConfigDict()  # fields of the module
+
+    config.data = ConfigDict()
+    config.data.name = "photos"  # photos, folder, pairs, idx, tfds
+    config.data.path = ""
+    config.data.channels = 3
+    config.data.size = ()  # (H, W) every picture is resized to; () keeps sizes
+    config.data.crop = (64, 64)  # (H, W) of a training crop; () takes whole pictures
+    config.data.fractions = (0.6, 0.0, 0.4)  # train, validation, test, where the data has no split
+    config.data.on_error = "raise"  # or "skip": leave unreadable pictures out and count them
+    config.data.options = ConfigDict()
+    config.data.stream = False  # True decodes on the fly what is too large for memory
+    config.data.workers = 0  # processes that decode a stream; 0 decodes in threads
+    config.data.crops_per_picture = 4  # of a stream, from each decoded picture
+    config.data.augment = ConfigDict()
+    config.data.augment.flip = True
+    config.data.augment.quarter_turn = True
+    config.data.augment.rotate = 0.0  # up to so many degrees
+    config.data.augment.shift = 0.0  # up to this fraction of the side
+    config.data.augment.color = 0.0  # channels lose up to this share of their contrast
+    config.data.natural = ""  # the flag that trains on the data this experiment is meant for
+
+    config.noise = ConfigDict()
+    config.noise.name = "gaussian"  # an op of zoo.noise, "sequence" or "choice"; "" for paired data
+    config.noise.level = _literal(
+        25
+    )  # a number, or (low, high) drawn per example; None for the last two
+    config.noise.unit = "1/255"  # or "1"
+    config.noise.options = ConfigDict()
+
+    config.loss = _literal("charbonnier")  # a name, or {name: weight, ...}
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adam"  # adam, adamw, sgd
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "cosine"  # constant, cosine, step
+    config.optimizer.warmup_steps = 0
+    config.optimizer.clip_norm = 0.0  # 0 for never
+    config.optimizer.accumulate = 1  # steps averaged into one update
+    config.optimizer.options = ConfigDict()
+
+    config.train = ConfigDict()
+    config.train.batch_size = 16
+    config.train.epochs = 1.0  # an epoch covers each picture's area about once
+    config.train.steps = 0  # if not 0, instead of epochs
+    config.train.ema_decay = 0.999
+
+    config.log = ConfigDict()
+    config.log.every = 50  # steps between looks at the metrics
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every = 1000
+    config.checkpoint.keep = 3
+    config.validation = ConfigDict()
+    config.validation.every = 1000
+    config.validation.limit = 64  # pictures
+
+    config.eval = ConfigDict()
+    config.eval.levels = ()  # in noise.unit; () is noise.level, or the middle of its range
+    config.eval.baselines = ("nlm", "wavelet", "tv")
+    config.eval.limit = 0  # pictures; 0 for all
+    return config
+
+
+def check_keys(config: ConfigDict) -> None:
+    """Refuses a key no experiment has.
+
+    Raises:
+      ZooError: names the key and the nearest one that exists.
+    """
+    known = _flatten(default_config())
+    for key in _flatten(config):
+        free = any(f"{parent}.options" in known for parent in _parents(key))
+        if key not in known and not (free and ".options" in key):
+            raise unknown("config key", key, known)
+
+
+def check_same(config: ConfigDict, earlier: dict) -> None:
+    """Refuses to go on in a workdir whose run computed something else.
+
+    Args:
+      config: what is asked for now.
+      earlier: the workdir's config, as `to_plain` gave it.
+
+    Raises:
+      ZooError: names the keys that differ.
+    """
+    now, then = _flatten(to_plain(config)), _flatten(earlier)
+    differing = [
+        f"{key} ({then.get(key)!r}, now {now.get(key)!r})"
+        for key in sorted(now.keys() | then.keys())
+        if now.get(key) != then.get(key) and not key.startswith(_FREE)
+    ]
+    if differing:
+        raise ZooError(
+            f"the workdir belongs to another run: {', '.join(differing)} differ; "
+            "choose another --workdir, or the earlier settings"
+        )
+
+
+def to_plain(config: ConfigDict) -> dict:
+    """The config as JSON would hold it: dictionaries, lists, numbers and strings."""
+    return _plain(config.to_dict())
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _parents(key: str) -> list[str]:
+    parts = key.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def _flatten(tree, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict | ConfigDict) and value:
+            flat |= _flatten(value, f"{path}.")
+        else:
+            flat[path] = value
+    return flat

@@ -1,0 +1,220 @@
+"""A config read once: the data, model, noise, loss and schedule it describes, and their checks."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from zoo import losses, models
+from zoo.data import augment, sources, stream
+from zoo.data.batches import Bank, BankBatches, Order, make_bank, stack
+from zoo.errors import ZooError
+from zoo.noise import OPS, make_sampler
+from zoo.train import optimizer as optimizers
+from zoo.train import step
+from zoo.train.config import check_keys
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a config describes, built.
+
+    Attributes:
+      config: where it comes from.
+      sources: the pictures of `"train"`, `"validation"` and `"test"`.
+      model: the denoiser.
+      model_options: the fields of `model` that differ from its registered variant.
+      sampler: the training noise; None for paired data.
+      levels: the noise of each level to score at, by its label.
+    """
+
+    config: ConfigDict
+    sources: dict[str, sources.Source]
+    model: nn.Module
+    model_options: dict[str, Any]
+    sampler: step.Sampler | None
+    levels: Mapping[str, step.Sampler | None]
+
+    @property
+    def heading(self) -> str:
+        """What a level's label means, for the title of a gallery; `{}` stands for the label."""
+        noise = self.config.noise
+        if noise.level is None or not noise.name:
+            return "{} noise"
+        scale = "/255" if noise.unit == "1/255" else ""
+        return f"{noise.name}, {next(iter(OPS[noise.name].levels))} = {{}}{scale}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """Training batches and what shape they have.
+
+    Attributes:
+      batches: a `BankBatches` or `StreamBatches`.
+      bank: the pictures, on the host; None for a stream.
+      size: (H, W, C) of an example.
+      steps: of the whole run.
+    """
+
+    batches: BankBatches | stream.StreamBatches
+    bank: Bank | None
+    size: tuple[int, int, int]
+    steps: int
+
+
+def build(config: ConfigDict) -> Experiment:
+    """Builds what a config describes.
+
+    Raises:
+      ZooError: an unknown key or name, a value that cannot be, or data that are not there.
+    """
+    check_keys(config)
+    data = config.data
+    options = {**config.model.options.to_dict(), "channels": data.channels}
+    model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
+    sampler, levels = _noise(config)
+    found = sources.load(
+        data.name,
+        channels=data.channels,
+        path=data.path,
+        size=tuple(data.size) or None,
+        fractions=tuple(data.fractions),
+        seed=config.seed,
+        on_error=data.on_error,
+        **data.options.to_dict(),
+    )
+    for split in ("train", "test"):
+        if not len(found[split]):
+            raise ZooError(f"data {data.name!r} has no {split} pictures; change data.fractions")
+    if (found["train"][0].input is None) != bool(config.noise.name):
+        raise ZooError(
+            "paired data bring their own noise: set noise.name='' for them, and only for them"
+        )
+    return Experiment(config, found, model, options, sampler, levels)
+
+
+def make_feed(experiment: Experiment) -> Feed:
+    """Reads the training pictures, or opens the stream of them, and counts the steps.
+
+    Raises:
+      ZooError: a picture is unreadable or does not fit the crop, or there are too many.
+    """
+    config, source = experiment.config, experiment.sources["train"]
+    crop = tuple(config.data.crop) or None
+    shared = {"host": jax.process_index(), "hosts": jax.process_count()}
+    batch_size = config.train.batch_size
+    if config.data.stream:
+        batches = stream.StreamBatches(
+            source,
+            size=crop,
+            batch_size=batch_size,
+            seed=config.seed,
+            crops_per_picture=config.data.crops_per_picture,
+            workers=config.data.workers,
+            **shared,
+        )
+        size, bank = crop or source[0].target.shape[:2], None
+    else:
+        pictures = []
+        for picture in source:
+            pictures.append(stack(picture))
+            _check_fits(picture.name, pictures, crop)
+        size, bank = crop or pictures[0].shape[:2], make_bank(pictures)
+        areas = [p.shape[0] * p.shape[1] for p in pictures]
+        batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
+    steps = config.train.steps or math.ceil(
+        config.train.epochs * batches.order.epoch_size / batch_size
+    )
+    if steps < 1:
+        raise ZooError("the run has no steps; set train.epochs or train.steps above 0")
+    return Feed(batches, bank, (*size, config.data.channels), steps)
+
+
+def make_optimizer(
+    experiment: Experiment, steps: int
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The optimizer of a run of so many steps, and its learning rate by update."""
+    settings = experiment.config.optimizer
+    schedule = optimizers.make_schedule(
+        settings.schedule,
+        peak=settings.learning_rate,
+        steps=math.ceil(steps / settings.accumulate),
+        warmup_steps=settings.warmup_steps,
+    )
+    transform = optimizers.make_optimizer(
+        settings.name,
+        schedule,
+        clip_norm=settings.clip_norm,
+        accumulate=settings.accumulate,
+        **settings.options.to_dict(),
+    )
+    return transform, lambda count: schedule(count // settings.accumulate)
+
+
+def step_builder(
+    experiment: Experiment, feed: Feed, optimizer: optax.GradientTransformation
+) -> Callable[[str | None], step.Step]:
+    """The function that builds the training step for a pmap axis or None."""
+    config = experiment.config
+    prepare = step.make_prepare(
+        size=feed.size,
+        augment=augment.make_augment(**config.data.augment.to_dict()),
+        sampler=experiment.sampler,
+    )
+    loss = losses.make_loss(config.loss)
+
+    def make_step(axis_name: str | None) -> step.Step:
+        model = experiment.model
+        if axis_name and hasattr(model, "axis_name"):
+            model = model.clone(axis_name=axis_name)
+        return step.make_step(
+            model=model,
+            loss=loss,
+            optimizer=optimizer,
+            prepare=prepare,
+            ema_decay=config.train.ema_decay,
+            axis_name=axis_name,
+        )
+
+    return make_step
+
+
+def _noise(config: ConfigDict) -> tuple[step.Sampler | None, dict[str, step.Sampler | None]]:
+    """The sampler to train with, and those to score at, by label."""
+    noise = config.noise
+    if not noise.name:
+        return None, {"real": None}
+    options = {"unit": noise.unit, "options": noise.options.to_dict()}
+    sampler = make_sampler(noise.name, noise.level, **options)
+    if noise.level is None:
+        return sampler, {noise.name: sampler}
+    one = isinstance(noise.level, int | float)
+    middle = noise.level if one else sum(noise.level) / 2
+    levels = tuple(config.eval.levels) or (middle,)
+    return sampler, {f"{x:g}": make_sampler(noise.name, x, **options) for x in levels}
+
+
+def _dtype(name: str) -> jnp.dtype:
+    try:
+        return jnp.dtype(name)
+    except TypeError:
+        raise ZooError(f"unknown model.dtype {name!r}; choose float32 or bfloat16") from None
+
+
+def _check_fits(name: str, pictures: list, crop: tuple[int, int] | None) -> None:
+    height, width = pictures[-1].shape[:2]
+    if crop is None and pictures[0].shape[:2] != (height, width):
+        raise ZooError(
+            f"{name} is {height}x{width}, unlike the others; set data.crop, or data.size to resize"
+        )
+    if crop is not None and (height < crop[0] or width < crop[1]):
+        raise ZooError(
+            f"{name} is {height}x{width}, smaller than the crop of {crop[0]}x{crop[1]}; "
+            "make data.crop smaller, or leave the picture out"
+        )

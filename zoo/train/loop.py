@@ -1,0 +1,144 @@
+"""A whole training run, top to bottom: build, resume, step, validate, save, write the weights."""
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from zoo import weights
+from zoo.errors import ZooError
+from zoo.train import experiment as experiments
+from zoo.train import workdir as workdirs
+from zoo.train.checkpoint import Checkpoints
+from zoo.train.experiment import Experiment
+from zoo.train.interrupt import Interrupted, Listener
+from zoo.train.parallel import make_runner
+from zoo.train.provenance import make_record
+from zoo.train.report import Report
+from zoo.train.scoring import Validation
+from zoo.train.state import State, create_state
+
+
+def train(config: ConfigDict, path: str | Path) -> None:
+    """Trains what a config describes, or goes on with it where an earlier call stopped.
+
+    Ends with `weights.safetensors` in the workdir: the average of the parameters that scored best
+    on the validation pictures, or the last one where there are none.
+
+    Args:
+      config: see `zoo.train.config`.
+      path: the workdir.
+
+    Raises:
+      ZooError: a mistake in the config, the data or the workdir, or a loss that is not finite.
+      Interrupted: by SIGTERM or Ctrl-C, after saving.
+    """
+    with workdirs.opened(path, config) as workdir, Listener() as listener:
+        # What the config describes.
+        experiment = experiments.build(config)
+        feed = experiments.make_feed(experiment)
+        optimizer, schedule = experiments.make_optimizer(experiment, feed.steps)
+        runner = make_runner(
+            config.parallel,
+            experiments.step_builder(experiment, feed, optimizer),
+            config.train.batch_size,
+        )
+        validation = Validation(experiment)
+
+        # A fresh state, or the one where an earlier call stopped.
+        init_key, key = jax.random.split(jax.random.key(config.seed))
+        state = create_state(experiment.model, optimizer, init_key, (1, *feed.size))
+        state = jax.device_get(state)
+        # The best average rides in the checkpoint, so that both always tell of the same step.
+        best = Best(state.variables, np.float32(-np.inf), np.int32(0))
+        checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, warn=_say)
+        if checkpoints.latest is not None:
+            state, best = checkpoints.restore((state, best))
+        first = int(state.step)
+        _introduce(experiment, feed, state)
+
+        # The steps. Metrics stay on the device until somebody has to look.
+        report = Report(workdir, first, feed.steps, config.train.batch_size, schedule)
+        batches = feed.batches.starting_at(first)
+        bank = runner.place_bank(feed.bank) if feed.bank else None
+        placed = runner.place(state)
+        for step in range(first + 1, feed.steps + 1):
+            placed, metrics = runner.run(placed, runner.feed(next(batches), bank), key)
+            report.add(step, metrics)
+
+            last, stop = step == feed.steps, listener.signum is not None
+            validate = validation and (last or step % config.validation.every == 0)
+            save = last or stop or step % config.checkpoint.every == 0
+            if validate or save:
+                state = runner.fetch(placed)
+            if validate:
+                psnr = validation.psnr(state.variables)
+                report.note(validation_psnr=psnr)
+                if psnr > best.psnr:
+                    best = Best(state.variables, np.float32(psnr), np.int32(step))
+            if validate or save or step % config.log.every == 0:
+                bad = report.flush(runner.fetch)
+                if bad is not None:
+                    report.close()
+                    raise ZooError(_diverged(bad, checkpoints.latest))
+            if save:
+                checkpoints.save(step, (state, best))
+            if stop and not last:
+                report.close()
+                raise Interrupted(listener.signum, step)
+        report.close()
+        checkpoints.close()
+
+        # What the run leaves behind.
+        if not validation:
+            best = Best(state.variables, np.float32(np.nan), state.step)
+        record = make_record(experiment, step=int(best.step), psnr=float(best.psnr))
+        weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
+
+
+class Best(NamedTuple):
+    """The averaged variables that scored best on the validation pictures so far.
+
+    Attributes:
+      variables: ready for `apply`.
+      psnr: () float32, their score in dB.
+      step: () int32, when.
+    """
+
+    variables: Any
+    psnr: np.ndarray
+    step: np.ndarray
+
+
+def _diverged(step: int, saved: int | None) -> str:
+    return (
+        f"the loss or its gradient is not finite at step {step}; the checkpoint of step "
+        f"{saved or 0} is kept: lower optimizer.learning_rate, set optimizer.clip_norm, "
+        "or look for NaN in the data"
+    )
+
+
+def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> None:
+    config, first = experiment.config, int(state.step)
+    count = sum(x.size for x in jax.tree.leaves(state.params))
+    pictures = {split: len(source) for split, source in experiment.sources.items()}
+    _say(f"model {config.model.name}, {count:,} parameters, on {jax.device_count()} device(s)")
+    _say(f"data {config.data.name}: {', '.join(f'{n} {split}' for split, n in pictures.items())}")
+    for split, source in experiment.sources.items():
+        for name, reason in source.skipped.items():
+            _say(f"skipped {split} picture {name}: {reason}")
+    if config.data.natural and config.data.name == "photos":
+        _say(f"these are the embedded photos; for its natural data: {config.data.natural}")
+    if first >= feed.steps:
+        _say(f"this run has finished its {feed.steps} steps")
+    elif first:
+        _say(f"going on from step {first} of {feed.steps}")
+    else:
+        _say(f"{feed.steps} steps of {config.train.batch_size}; the first waits for the compiler")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

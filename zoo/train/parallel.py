@@ -1,0 +1,113 @@
+"""The same step over all devices: under jit on a mesh, or under pmap."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from zoo.data.batches import Bank, Batch
+from zoo.errors import ZooError, unknown
+from zoo.train.state import State
+from zoo.train.step import Step
+
+AXIS = "data"
+
+
+class Runner(Protocol):
+    """Runs steps on device-placed states and batches.
+
+    `run(state, batch, key)` consumes the state it is given: its buffers are donated.
+    """
+
+    run: Callable[[State, Batch, jax.Array], tuple[State, dict[str, jax.Array]]]
+
+    def place(self, state: State) -> State:
+        """Puts a host state on every device."""
+
+    def place_bank(self, bank: Bank) -> Bank:
+        """Puts a host bank on every device."""
+
+    def feed(self, batch: Batch, bank: Bank | None) -> Batch:
+        """Puts this host's part of a batch on its devices, beside the placed bank."""
+
+    def fetch(self, tree: Any) -> Any:
+        """Brings one copy of a placed state or metrics back to the host, as numpy arrays."""
+
+
+class JitRunner:
+    """One global array over a mesh: XLA averages the gradients, since the mean is global."""
+
+    def __init__(self, make_step: Callable[[str | None], Step]):
+        mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+        self._copied = NamedSharding(mesh, PartitionSpec())
+        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
+        self.run = jax.jit(make_step(None), donate_argnums=0, out_shardings=self._copied)
+
+    def place(self, state: State) -> State:
+        """See `Runner`."""
+        return self._put(state, self._copied)
+
+    def place_bank(self, bank: Bank) -> Bank:
+        """See `Runner`."""
+        return self._put(bank, self._copied)
+
+    def feed(self, batch: Batch, bank: Bank | None) -> Batch:
+        """See `Runner`."""
+        return self._put(batch, self._split)._replace(bank=bank)
+
+    def fetch(self, tree: Any) -> Any:
+        """See `Runner`."""
+        return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)
+
+    def _put(self, tree: Any, sharding: NamedSharding) -> Any:
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
+
+
+class PmapRunner:
+    """One copy of the step a device, its gradients averaged over the axis."""
+
+    def __init__(self, make_step: Callable[[str | None], Step]):
+        self._devices = jax.local_device_count()
+        self.run = jax.pmap(make_step(AXIS), axis_name=AXIS, in_axes=(0, 0, None), donate_argnums=0)
+        self._copy = jax.pmap(lambda tree, _: tree, in_axes=(None, 0))
+
+    def place(self, state: State) -> State:
+        """See `Runner`."""
+        return self._copy(state, np.arange(self._devices))
+
+    def place_bank(self, bank: Bank) -> Bank:
+        """See `Runner`."""
+        return self._copy(bank, np.arange(self._devices))
+
+    def feed(self, batch: Batch, bank: Bank | None) -> Batch:
+        """See `Runner`."""
+        split = jax.tree.map(lambda x: x.reshape(self._devices, -1, *x.shape[1:]), batch)
+        return split._replace(bank=bank)
+
+    def fetch(self, tree: Any) -> Any:
+        """See `Runner`."""
+        return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
+
+
+def make_runner(kind: str, make_step: Callable[[str | None], Step], batch_size: int) -> Runner:
+    """Builds the runner of a config.
+
+    Args:
+      kind: `"jit"` or `"pmap"`.
+      make_step: builds the step, given the pmap axis or None.
+      batch_size: over all devices.
+
+    Raises:
+      ZooError: no such kind, or the devices cannot share the batch evenly.
+    """
+    runners = {"jit": JitRunner, "pmap": PmapRunner}
+    if kind not in runners:
+        raise unknown("parallel", kind, runners)
+    if batch_size % jax.device_count():
+        raise ZooError(
+            f"train.batch_size={batch_size} cannot be shared by {jax.device_count()} devices; "
+            "make it a multiple"
+        )
+    return runners[kind](make_step)

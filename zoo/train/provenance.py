@@ -1,0 +1,51 @@
+"""The record a weight file carries: what made it, from what, and what it is for."""
+
+import dataclasses
+import math
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+
+import zoo
+from zoo import models
+from zoo.train.config import to_plain
+from zoo.train.experiment import Experiment
+
+
+def make_record(experiment: Experiment, *, step: int, psnr: float) -> dict[str, Any]:
+    """Builds the record of a finished run.
+
+    Args:
+      experiment: what was trained.
+      step: when the weights were what they are.
+      psnr: of the validation pictures, in dB; NaN where there were none.
+    """
+    config = experiment.config
+    contract = models.record(config.model.name, **experiment.model_options)
+    return {
+        "model": config.model.name,
+        "options": experiment.model_options,
+        "contract": dataclasses.asdict(contract),
+        "config": to_plain(config),
+        "data": {split: len(source) for split, source in experiment.sources.items()},
+        "noise": to_plain(config.noise),
+        "commit": _commit(),
+        "step": step,
+        "scores": {} if math.isnan(psnr) else {"validation_psnr": psnr},
+        "device": jax.devices()[0].device_kind,
+        "versions": {"zoo": zoo.__version__, "jax": jax.__version__, "flax": flax.__version__},
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from, or None outside one."""
+    folder = Path(zoo.__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

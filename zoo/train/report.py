@@ -1,0 +1,181 @@
+"""What a run tells while it runs: metrics.jsonl, TensorBoard events, progress and curves."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tqdm
+from tensorboardX import SummaryWriter
+
+# Lines of a log file should not outrun its reader.
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+class Report:
+    """The metrics of one run, each step exactly once whatever interrupted it.
+
+    Metrics stay on the device until `flush`, so that logging does not make the device wait.
+
+    Args:
+      workdir: where `metrics.jsonl`, `events/` and `curves.png` go.
+      step: how many steps are done; what an interrupted run logged beyond them is cut off.
+      steps: of the whole run.
+      batch_size: pictures a step.
+      schedule: learning rate by step.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        step: int,
+        steps: int,
+        batch_size: int,
+        schedule: Callable[[int], Any],
+    ):
+        self._path = workdir / "metrics.jsonl"
+        self._curves = workdir / "curves.png"
+        _keep_up_to(self._path, step)
+        self._file = self._path.open("a")
+        self._events = SummaryWriter(str(workdir / "events"), purge_step=step + 1)
+        self._schedule = schedule
+        self._batch_size = batch_size
+        self._steps = steps
+        self._pending: list[tuple[int, Any, dict[str, float]]] = []
+        self._clock = (time.monotonic(), step)
+        self._spoke = time.monotonic()
+        self._bar = tqdm.tqdm(
+            total=steps, initial=step, unit="step", disable=not sys.stderr.isatty()
+        )
+
+    def add(self, step: int, metrics: Any) -> None:
+        """Keeps the device metrics of one step for the next `flush`."""
+        self._pending.append((step, metrics, {}))
+
+    def note(self, **values: float) -> None:
+        """Adds figures, such as a validation score, to the step added last."""
+        self._pending[-1][2].update(values)
+
+    def flush(self, fetch: Callable[[Any], Any]) -> int | None:
+        """Writes the pending rows down to the disk.
+
+        Args:
+          fetch: brings device metrics to the host.
+
+        Returns:
+          The first step whose loss or gradient is not finite, or None. Rows end there.
+        """
+        bad = None
+        row: dict[str, float] = {}
+        for step, metrics, extra in self._pending:
+            values = {name: float(value) for name, value in fetch(metrics).items()}
+            row = {
+                "step": step,
+                **values,
+                "learning_rate": float(self._schedule(step - 1)),
+                **extra,
+            }
+            if not all(abs(values[name]) < float("inf") for name in ("loss", "grad_norm")):
+                bad = step
+                break
+            self._file.write(json.dumps(row) + "\n")
+            for name in row.keys() - {"step"}:
+                self._events.add_scalar(name, row[name], step)
+        self._pending.clear()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if row:
+            self._say(row)
+        return bad
+
+    def line(self, text: str) -> None:
+        """Prints a line without breaking the progress bar."""
+        self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Draws the curves and closes the files."""
+        self._bar.close()
+        self._file.close()
+        self._events.close()
+        draw_curves(self._path, self._curves)
+
+    def _say(self, row: dict[str, float]) -> None:
+        now, step = time.monotonic(), int(row["step"])
+        then, done = self._clock
+        self._clock = (now, step)
+        speed = (step - done) * self._batch_size / max(now - then, 1e-9)
+        text = f"loss {row['loss']:.4g}, PSNR {row['psnr']:.2f} dB, {speed:.0f} images/s"
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(step - self._bar.n)
+        if self._bar.disable and (
+            now - self._spoke > _SECONDS_BETWEEN_LINES or step == self._steps
+        ):
+            left = (self._steps - step) * self._batch_size / max(speed, 1e-9)
+            print(f"step {step}/{self._steps}: {text}, {left / 60:.1f} min left", file=sys.stderr)
+            self._spoke = now
+
+
+def draw_curves(metrics: Path, path: Path) -> None:
+    """Draws loss, training PSNR and validation PSNR of a `metrics.jsonl` against the step."""
+    import matplotlib  # noqa: PLC0415 - slow to import, and only this needs it
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    if not rows:
+        return
+    steps = [row["step"] for row in rows]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    for axes, name, label in ((left, "loss", "training loss"), (right, "psnr", "training crops")):
+        values = [row[name] for row in rows]
+        axes.plot(steps, values, color="tab:blue", alpha=0.2, linewidth=0.8)
+        axes.plot(steps, _smooth(values), color="tab:blue", label=label)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+    left.set_ylabel("loss")
+    left.set_yscale("log")
+    validated = [row for row in rows if "validation_psnr" in row]
+    right.plot(
+        [row["step"] for row in validated],
+        [row["validation_psnr"] for row in validated],
+        color="tab:orange",
+        marker="o",
+        markersize=4,
+        label="validation pictures (EMA)",
+    )
+    right.set_ylabel("PSNR, dB")
+    right.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _smooth(values: list[float]) -> list[float]:
+    """An exponential average over about a fiftieth of the curve, corrected for its start."""
+    keep = 1.0 - 1.0 / max(1.0, len(values) / 50)
+    smooth, mean, weight = [], 0.0, 0.0
+    for value in values:
+        mean = keep * mean + (1 - keep) * value
+        weight = keep * weight + (1 - keep)
+        smooth.append(mean / weight)
+    return smooth
+
+
+def _keep_up_to(path: Path, step: int) -> None:
+    """Cuts a metrics file off after a step; a half-written last line goes too."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if row["step"] <= step:
+            kept.append(line + "\n")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(kept))
+    os.replace(temporary, path)

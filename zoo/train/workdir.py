@@ -1,0 +1,54 @@
+"""The folder of a run: its config, its lock and the files it writes."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from zoo.errors import ZooError
+from zoo.train.config import check_same, to_plain
+
+WEIGHTS = "weights.safetensors"
+
+
+@contextmanager
+def opened(path: str | os.PathLike, config: ConfigDict) -> Iterator[Path]:
+    """Makes or enters a run's folder, and keeps other runs out of it meanwhile.
+
+    Args:
+      path: the folder.
+      config: the run's; it must agree with an earlier run there in all that changes the result.
+
+    Raises:
+      ZooError: the folder cannot be written, holds something else, or belongs to another run.
+    """
+    workdir = Path(path)
+    settings = workdir / "config.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        strangers = [p.name for p in workdir.iterdir() if p.name != ".lock"]
+        if strangers and not settings.exists():
+            raise ZooError(
+                f"{workdir} holds files that no run wrote ({strangers[0]}, ...); "
+                "choose an empty or a new --workdir"
+            )
+        lock = (workdir / ".lock").open("w")
+    except OSError as error:
+        raise ZooError(
+            f"the workdir {workdir} cannot be written ({error.strerror}); choose another --workdir"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ZooError(f"another run is at work in {workdir}; wait, or kill it") from None
+        if settings.exists():
+            check_same(config, json.loads(settings.read_text()))
+        temporary = settings.with_suffix(".tmp")
+        temporary.write_text(json.dumps(to_plain(config), indent=2))
+        os.replace(temporary, settings)
+        yield workdir

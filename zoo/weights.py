@@ -1,0 +1,81 @@
+"""Weight files: safetensors with a record of where they come from, and the way back to a model."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.flax
+from flax import linen as nn
+from flax import traverse_util
+
+from zoo.errors import ZooError
+from zoo.models import create_model
+
+_KEY = "zoo"
+
+
+def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> None:
+    """Writes a model's variables and their record, whole or not at all.
+
+    Args:
+      path: the `.safetensors` file.
+      variables: what `init` returns: params and, where there are any, batch statistics.
+      record: JSON-like facts; `model` (a registered name) and `options` (its overrides) are what
+        `load` builds the module from.
+
+    Raises:
+      ZooError: the file cannot be written.
+    """
+    path = Path(path)
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    # safetensors.numpy would scramble transposed arrays; this one does not.
+    data = safetensors.flax.save(flat, metadata={_KEY: json.dumps(record, sort_keys=True)})
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise ZooError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def read_record(path: str | os.PathLike) -> dict[str, Any]:
+    """The record of a weight file; see `save`.
+
+    Raises:
+      ZooError: there is no such file, or it is not one of this zoo's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ZooError(f"there is no weight file {path}; a training writes weights.safetensors")
+    try:
+        with safetensors.safe_open(path, framework="flax") as file:
+            metadata = file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ZooError(f"{path} is no whole safetensors file ({error}); copy it again") from None
+    if _KEY not in metadata:
+        raise ZooError(f"{path} holds no record of this zoo; save it with zoo.weights.save")
+    return json.loads(metadata[_KEY])
+
+
+def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
+    """Reads a weight file back.
+
+    Args:
+      path: a `.safetensors` file that a training or `save` wrote.
+
+    Returns:
+      `(model, variables)`, ready for `model.apply(variables, x)`.
+
+    Raises:
+      ZooError: the file is missing, damaged or foreign, or its model is unknown here.
+    """
+    record = read_record(path)
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["options"].items()}
+    flat = safetensors.flax.load_file(path)
+    return create_model(record["model"], **options), traverse_util.unflatten_dict(flat, sep="/")
