@@ -8,7 +8,7 @@ python main.py --config=configs/unet.py --mode=eval
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from zoo.errors import ZooError
@@ -29,6 +29,7 @@ _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "train ends with e
 
 def main(argv: list[str]) -> None:
     """Runs the mode that was asked for."""
+    logging.set_verbosity(logging.ERROR)  # orbax and jax talk at length
     if len(argv) > 1:
         raise ZooError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
     if _CONFIG.value is None:

@@ -15,7 +15,7 @@ def get_config(folder: str = ""):
     config.name = "unet"
     config.model.name = "unet-small"
     config.optimizer.learning_rate = 3e-3
-    config.optimizer.warmup_steps = 100
+    config.optimizer.warmup = 0.02
     config.train.steps = 5000
     config.data.natural = "--config=configs/unet.py:FOLDER with a folder of photographs"
     if folder:

@@ -13,12 +13,14 @@ def get_config(folder: str = ""):
     config.name = "unet_bsd500"
     config.model.name = "unet-small"
     config.optimizer.learning_rate = 2e-3
-    config.optimizer.warmup_steps = 100
+    config.optimizer.warmup = 0.02
     config.train.epochs = 50.0
     config.validation.limit = 32
     config.eval.levels = (15, 25, 50)
     config.noise.level = (0, 55)
-    config.data.natural = "--config=configs/unet_bsd500.py:FOLDER with BSDS500's train/, val/, test/"
+    config.data.natural = (
+        "--config=configs/unet_bsd500.py:FOLDER with BSDS500's train/, val/, test/"
+    )
     if folder:
         config.data.name = "folder"
         config.data.path = folder

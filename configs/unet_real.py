@@ -15,7 +15,7 @@ def get_config(folder: str = ""):
     config.name = "unet_real"
     config.model.name = "unet-small"
     config.optimizer.learning_rate = 2e-3
-    config.optimizer.warmup_steps = 100
+    config.optimizer.warmup = 0.02
     config.train.steps = 3000
     config.noise.unit = "1"
     config.data.natural = "--config=configs/unet_real.py:FOLDER with PolyU's *_real.JPG, *_mean.JPG"

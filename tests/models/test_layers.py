@@ -1,10 +1,10 @@
 """The shared layers against XLA's own convolutions and against NumPy."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from variables import random_variables
 
 from zoo.errors import ZooError
 from zoo.models import layers
@@ -20,8 +20,7 @@ def picture(*shape):
 
 def initialised(layer, x):
     """Its output on x, its kernel and its bias, both random."""
-    params = layer.init(jax.random.key(0), x)["params"]
-    params["bias"] = jnp.asarray(picture(layer.features))
+    params = random_variables(layer, x)["params"]
     return layer.apply({"params": params}, x), params["kernel"], params["bias"]
 
 
@@ -94,7 +93,7 @@ def test_level_map_takes_a_number_or_one_an_example():
     assert (layers.level_map(0.5, x, "M") == 0.5).all()
     levels = layers.level_map(np.array([0.1, 0.2], np.float32), x, "M")
     np.testing.assert_array_equal(levels[:, 2, 3, 0], np.array([0.1, 0.2], np.float32))
-    with pytest.raises(ZooError, match="^M takes a noise level: call it with level="):
+    with pytest.raises(ZooError, match=r"^M takes a noise level: call it with level="):
         layers.level_map(None, x, "M")
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from variables import random_variables
 
 from zoo.errors import ZooError
 from zoo.models import create_model, list_models, record, registry
@@ -42,17 +43,9 @@ def facts_of(family, **overrides):
 
 @functools.cache
 def build(family, **overrides):
-    """The family's shallow model and its variables, moved off the values a model starts at.
-
-    A scale or a bias that starts at zero would hide what lies behind it.
-    """
+    """The family's shallow model and random variables."""
     model = create_model(FAMILIES[family], **SHALLOW.get(family, {}), **overrides)
-    x, level = batch(family)
-    variables = jax.jit(model.init)(jax.random.key(0), x, level)
-    leaves, tree = jax.tree.flatten(variables)
-    rng = np.random.default_rng(1)
-    moved = [v + (0.05 * rng.random(v.shape)).astype(v.dtype) for v in leaves]
-    return model, jax.tree.unflatten(tree, moved)
+    return model, random_variables(model, *batch(family))
 
 
 def batch(family, number=2, side=None):
@@ -105,7 +98,7 @@ def test_variant_takes_other_channels_and_only_them(name, channels):
         return jax.eval_shape(model.init_with_output, jax.random.key(0), x, level)[0]
 
     assert init(channels).shape == (n, h, w, channels)
-    with pytest.raises(ZooError, match=rf"of {channels} channels, got {channels + 1}; [^\n]+$"):
+    with pytest.raises(ZooError, match=f"of {channels} channels, got {channels + 1}; "):
         init(channels + 1)
 
 
@@ -162,7 +155,7 @@ def test_size_is_as_the_record_says(family):
 
     if facts.size:
         h, w = facts.size
-        with pytest.raises(ZooError, match=rf"{h}x{w}, got {w + 9}x{h + 4}; [^\n]+$"):
+        with pytest.raises(ZooError, match=f"{h}x{w}, got {w + 9}x{h + 4}; "):
             shape_of(w + 9, h + 4)
     else:
         sides = (37, 51) if facts.multiple == 1 else (3 * facts.multiple, 5 * facts.multiple)

@@ -208,6 +208,14 @@ def test_configs(name, plain):
         ),
         ({"name": "choice"}, "choice: no noise to choose from; give at least one sampler"),
         (
+            {"name": "gaussian", "level": 1, "options": 3},
+            "noise 'gaussian': options must be a mapping of names to values, got 3",
+        ),
+        (
+            {"name": "choice", "options": {"ops": ("salt",)}},
+            "noise 'choice': each of its ops must be a mapping of names to values, got 'salt'",
+        ),
+        (
             {"name": "choice", "options": {"ops": ({"level": 1},)}},
             "noise 'choice': one of its ops has no name",
         ),

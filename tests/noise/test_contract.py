@@ -127,6 +127,14 @@ def test_gradient_is_finite(name):
     assert np.isfinite(jax.jit(slope, compiler_options=COMPILER)(x)).all()
 
 
+@pytest.mark.parametrize("name", ["rician", "camera", "poisson_gaussian"])
+def test_gradient_without_noise_or_light_is_finite(name):
+    further = {"b": 0.0} if name == "poisson_gaussian" else {}
+    level = next(iter(OPS[name].levels))
+    slope = jax.grad(lambda x: OPS[name](jax.random.key(4), x, **{level: 0.0}, **further).sum())
+    assert np.isfinite(slope(jnp.asarray([-0.1, 0.0, 0.5]))).all()
+
+
 @every_op
 def test_negative_intensities_are_legal(name):
     _, _, levels = noise_of(name)

@@ -8,6 +8,7 @@ Hierarchical Feature Extraction" (ICANN 2011) and Zeiler et al., "Deconvolutiona
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import jax
@@ -69,6 +70,8 @@ class ConvAutoencoder(nn.Module):
         """
         layers.check_input(x, self.channels, "ConvAutoencoder")
         dtypes = layers.dtypes(self, x)
+        # Eight layers deep and without skips, it would start near constant without the ReLU's gain.
+        conv = partial(nn.Conv, kernel_init=nn.initializers.he_normal(), **dtypes)
         y = layers.pad_to_multiple(x, 2 * math.prod(self.strides))
         stages = list(enumerate(zip(self.widths, self.strides, strict=True)))
         last = len(stages) - 1
@@ -76,13 +79,13 @@ class ConvAutoencoder(nn.Module):
             if i == last:
                 y = layers.max_pool(y)
             kernel = (4, 4) if stride == 2 else (3, 3)
-            y = nn.relu(nn.Conv(width, kernel, stride, **dtypes, name=f"encoder{i}")(y))
+            y = nn.relu(conv(width, kernel, stride, name=f"encoder{i}")(y))
         for i, (_, stride) in reversed(stages):
             width = self.widths[i - 1] if i else self.channels
             if stride == 2:
-                y = layers.Up(width, 4, **dtypes, name=f"decoder{i}")(y)
+                y = layers.Up(width, 4, gain=2.0, **dtypes, name=f"decoder{i}")(y)
             else:
-                y = nn.Conv(width, (3, 3), **dtypes, name=f"decoder{i}")(y)
+                y = conv(width, (3, 3), name=f"decoder{i}")(y)
             if i:
                 y = nn.relu(y)
             if i == last:

@@ -180,10 +180,12 @@ class Up(nn.Module):
     Attributes:
       features: channels of the output.
       kernel: 2, each input pixel makes its own patch; or 4, patches overlap.
+      gain: variance of the first outputs over that of the inputs; 2 makes up for a ReLU.
     """
 
     features: int
     kernel: int = 2
+    gain: float = 1.0
     use_bias: bool = True
     dtype: Dtype = None
     param_dtype: Dtype = jnp.float32
@@ -193,9 +195,11 @@ class Up(nn.Module):
         """Doubles H and W."""
         if self.kernel not in (2, 4):
             raise ValueError(f"Up has kernels of 2 and 4, not {self.kernel}")
+        # Stride 2 leaves each output pixel a quarter of the taps that the initializer counts.
+        scale = 4 * self.gain
         kernel = self.param(
             "kernel",
-            nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=0),
+            nn.initializers.variance_scaling(scale, "fan_in", "truncated_normal", in_axis=0),
             (x.shape[-1], self.kernel, self.kernel, self.features),
             self.param_dtype,
         )
@@ -215,9 +219,14 @@ class UpsampleConv(nn.Module):
 
     Both run as one 2x2 convolution before the upsampling, with taps that fall on the same input
     pixel added up: the same result from 4/9 of the work, and the large picture has few channels.
+
+    Attributes:
+      features: channels of the output.
+      gain: variance of the first outputs over that of the inputs; 2 makes up for a ReLU.
     """
 
     features: int
+    gain: float = 1.0
     use_bias: bool = True
     dtype: Dtype = None
     param_dtype: Dtype = jnp.float32
@@ -227,7 +236,7 @@ class UpsampleConv(nn.Module):
         """Doubles H and W."""
         kernel = self.param(
             "kernel",
-            nn.initializers.lecun_normal(),
+            nn.initializers.variance_scaling(self.gain, "fan_in", "truncated_normal"),
             (3, 3, x.shape[-1], self.features),
             self.param_dtype,
         )

@@ -6,6 +6,7 @@ variant the stack of them (Vincent et al., JMLR 11, 2010). Weights are untied.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import jax
@@ -70,12 +71,13 @@ class MLPAutoencoder(nn.Module):
                 f"crop or resize them to {h}x{w}, or build it with that size and train it anew"
             )
         dtypes = layers.dtypes(self, x)
+        dense = partial(nn.Dense, kernel_init=nn.initializers.he_normal(), **dtypes)
         y = x.reshape(x.shape[0], -1)
         pixels = y.shape[-1]
         for i, width in enumerate(self.widths):
-            y = nn.relu(nn.Dense(width, **dtypes, name=f"encoder{i}")(y))
+            y = nn.relu(dense(width, name=f"encoder{i}")(y))
         for i in reversed(range(1, len(self.widths))):
-            y = nn.relu(nn.Dense(self.widths[i - 1], **dtypes, name=f"decoder{i}")(y))
+            y = nn.relu(dense(self.widths[i - 1], name=f"decoder{i}")(y))
         y = nn.Dense(pixels, **dtypes, name="decoder0")(y)
         return layers.head(y.reshape(x.shape), self.head, x.dtype)
 

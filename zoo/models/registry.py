@@ -79,6 +79,8 @@ def create_model(name: str, **overrides) -> nn.Module:
     for key in overrides:
         if key not in fields:
             raise unknown(f"option of model {name}", key, fields)
+    # Lists come from config files; a module has to be hashable.
+    overrides = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
     try:
         return _BUILDERS[name](**overrides)
     except TypeError as error:

@@ -68,13 +68,15 @@ class UpsampleCNN(nn.Module):
         layers.check_input(x, self.channels, "UpsampleCNN")
         dtypes = layers.dtypes(self, x)
         activate = partial(nn.leaky_relu, negative_slope=self.slope)
-        conv = partial(nn.Conv, kernel_size=(3, 3), **dtypes)
+        conv = partial(
+            nn.Conv, kernel_size=(3, 3), kernel_init=nn.initializers.he_normal(), **dtypes
+        )
         half, quarter, half_again = self.widths
 
         full = layers.pad_to_multiple(x, 4)
         fine = activate(conv(half, strides=2, name="down1")(full))
         y = activate(conv(quarter, strides=2, name="down2")(fine))
-        y = layers.UpsampleConv(half_again, **dtypes, name="up2")(y)
+        y = layers.UpsampleConv(half_again, gain=2.0, **dtypes, name="up2")(y)
         # The sum of two convolutions is the convolution of the concatenation.
         if self.skip:
             y = y + conv(half_again, use_bias=False, name="skip2")(fine)

@@ -89,7 +89,7 @@ def correlated_gaussian(key, x, *, sigma, kernel):
       ZooError: the kernel is not a matrix, or holds only zeros.
 
     References:
-      Makinen, Azzari, Foi, "Collaborative filtering of correlated noise", IEEE TIP 2020, eq. 2.
+      Makinen, Azzari, Foi, "Collaborative filtering of correlated noise", IEEE TIP 2020.
     """
     kernel = kernel if isinstance(kernel, jax.Array) else np.asarray(kernel, np.float32)
     if kernel.ndim != 2:

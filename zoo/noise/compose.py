@@ -160,7 +160,7 @@ def make_sampler(
     """
     if unit not in ("1", "1/255"):
         raise ZooError(f"noise {name!r}: unit must be '1' or '1/255', got {unit!r}")
-    options = dict(options or {})
+    options = _mapping(options or {}, f"noise {name!r}: options")
     if name in ("sequence", "choice"):
         return _make_composite(name, level, options, signal_ndim)
     if name not in OPS:
@@ -179,7 +179,7 @@ def _make_composite(name: str, level: Any, options: dict, signal_ndim: int) -> S
         raise ZooError(f"noise {name!r} has no level of its own; give levels to its ops")
     members = []
     for member in options.get("ops", ()):
-        arguments = dict(member)
+        arguments = _mapping(member, f"noise {name!r}: each of its ops")
         for argument in arguments:
             if argument not in ("name", "level", "unit", "options"):
                 raise unknown(
@@ -191,6 +191,13 @@ def _make_composite(name: str, level: Any, options: dict, signal_ndim: int) -> S
     if name == "sequence":
         return sequence(*members)
     return choice(*members, weights=options.get("weights"), signal_ndim=signal_ndim)
+
+
+def _mapping(value: Any, what: str) -> dict[str, Any]:
+    try:
+        return dict(value)
+    except (TypeError, ValueError):
+        raise ZooError(f"{what} must be a mapping of names to values, got {value!r}") from None
 
 
 def _ends(op: Callable, level: object, unit: str = "1") -> tuple[float, float]:

@@ -25,7 +25,7 @@ _LUMA = np.array(
 _CHROMA = np.full((8, 8), 99, np.float32)
 _CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
-# JFIF 1.02, page 3; chroma without its offset of 128.
+# JFIF 1.02; chroma without its offset of 128.
 _TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]],
     np.float32,

@@ -40,6 +40,6 @@ def gamma(key, x, *, looks):
       The noisy signal, shape and dtype of `x`.
 
     References:
-      Oliver, Quegan, "Understanding Synthetic Aperture Radar Images", 2004, eq. 4.11.
+      Oliver, Quegan, "Understanding Synthetic Aperture Radar Images", 2004.
     """
     return x * jax.random.gamma(key, looks, x.shape, x.dtype) / looks

@@ -42,6 +42,7 @@ def default_config() -> ConfigDict:
     config.data.path = ""
     config.data.channels = 3
     config.data.size = ()  # (H, W) every picture is resized to; () keeps sizes
+    config.data.tile = ()  # (H, W) of the tiles every picture is cut into; () leaves them whole
     config.data.crop = (64, 64)  # (H, W) of a training crop; () takes whole pictures
     config.data.fractions = (0.6, 0.0, 0.4)  # train, validation, test, where the data has no split
     config.data.on_error = "raise"  # or "skip": leave unreadable pictures out and count them
@@ -71,7 +72,7 @@ def default_config() -> ConfigDict:
     config.optimizer.name = "adam"  # adam, adamw, sgd
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "cosine"  # constant, cosine, step
-    config.optimizer.warmup_steps = 0
+    config.optimizer.warmup = 0.0  # share of the run over which the rate rises from 0
     config.optimizer.clip_norm = 0.0  # 0 for never
     config.optimizer.accumulate = 1  # steps averaged into one update
     config.optimizer.options = ConfigDict()

@@ -84,6 +84,7 @@ def build(config: ConfigDict) -> Experiment:
         channels=data.channels,
         path=data.path,
         size=tuple(data.size) or None,
+        tile=tuple(data.tile) or None,
         fractions=tuple(data.fractions),
         seed=config.seed,
         on_error=data.on_error,
@@ -145,7 +146,7 @@ def make_optimizer(
         settings.schedule,
         peak=settings.learning_rate,
         steps=math.ceil(steps / settings.accumulate),
-        warmup_steps=settings.warmup_steps,
+        warmup=settings.warmup,
     )
     transform = optimizers.make_optimizer(
         settings.name,

@@ -53,7 +53,7 @@ def train(config: ConfigDict, path: str | Path) -> None:
         state = create_state(experiment.model, optimizer, init_key, (1, *feed.size))
         state = jax.device_get(state)
         # The best average rides in the checkpoint, so that both always tell of the same step.
-        best = Best(state.variables, np.float32(-np.inf), np.int32(0))
+        best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
         checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, warn=_say)
         if checkpoints.latest is not None:
             state, best = checkpoints.restore((state, best))
@@ -61,40 +61,39 @@ def train(config: ConfigDict, path: str | Path) -> None:
         _introduce(experiment, feed, state)
 
         # The steps. Metrics stay on the device until somebody has to look.
-        report = Report(workdir, first, feed.steps, config.train.batch_size, schedule)
         batches = feed.batches.starting_at(first)
         bank = runner.place_bank(feed.bank) if feed.bank else None
         placed = runner.place(state)
-        for step in range(first + 1, feed.steps + 1):
-            placed, metrics = runner.run(placed, runner.feed(next(batches), bank), key)
-            report.add(step, metrics)
+        with Report(workdir, first, feed.steps, config.train.batch_size, schedule) as report:
+            for step in range(first + 1, feed.steps + 1):
+                placed, metrics = runner.run(placed, runner.feed(next(batches), bank), key)
+                report.add(step, metrics)
 
-            last, stop = step == feed.steps, listener.signum is not None
-            validate = validation and (last or step % config.validation.every == 0)
-            save = last or stop or step % config.checkpoint.every == 0
-            if validate or save:
-                state = runner.fetch(placed)
-            if validate:
-                psnr = validation.psnr(state.variables)
-                report.note(validation_psnr=psnr)
-                if psnr > best.psnr:
-                    best = Best(state.variables, np.float32(psnr), np.int32(step))
-            if validate or save or step % config.log.every == 0:
-                bad = report.flush(runner.fetch)
+                last, stop = step == feed.steps, listener.signum is not None
+                validate = validation and (last or step % config.validation.every == 0)
+                save = last or stop or step % config.checkpoint.every == 0
+                if not (validate or save or step % config.log.every == 0):
+                    continue
+                bad = report.look(runner.fetch)
                 if bad is not None:
-                    report.close()
                     raise ZooError(_diverged(bad, checkpoints.latest))
-            if save:
-                checkpoints.save(step, (state, best))
-            if stop and not last:
-                report.close()
-                raise Interrupted(listener.signum, step)
-        report.close()
+                if validate or save:
+                    state = runner.fetch(placed)
+                if validate:
+                    psnr = validation.psnr(state.variables)
+                    report.note(validation_psnr=psnr)
+                    if psnr > best.psnr:
+                        best = Best(state.variables, np.array(psnr, np.float32), state.step)
+                report.write()
+                if save:
+                    checkpoints.save(step, (state, best))
+                if stop and not last:
+                    raise Interrupted(listener.signum, step)
         checkpoints.close()
 
         # What the run leaves behind.
         if not validation:
-            best = Best(state.variables, np.float32(np.nan), state.step)
+            best = Best(state.variables, np.array(np.nan, np.float32), state.step)
         record = make_record(experiment, step=int(best.step), psnr=float(best.psnr))
         weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
 

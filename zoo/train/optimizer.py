@@ -12,7 +12,7 @@ def make_schedule(
     *,
     peak: float,
     steps: int,
-    warmup_steps: int = 0,
+    warmup: float = 0.0,
     end: float = 0.0,
     boundaries: tuple[float, ...] = (0.5, 0.75),
     factor: float = 0.1,
@@ -21,22 +21,20 @@ def make_schedule(
 
     Args:
       name: `"constant"`, `"cosine"` (to `end` at the last step) or `"step"` (times `factor` at
-        each boundary). Each rises linearly from 0 over `warmup_steps` first.
+        each boundary). Each rises linearly from 0 first.
       peak: the highest rate.
       steps: updates in the whole run.
-      warmup_steps: updates of the linear rise.
+      warmup: the share of the run that the linear rise takes, in [0, 1).
       end: the last rate of `"cosine"`.
       boundaries: fractions of the run, for `"step"`.
       factor: for `"step"`.
 
     Raises:
-      ZooError: no such schedule, or a warm-up as long as the run.
+      ZooError: no such schedule, or a warm-up that leaves nothing of the run.
     """
-    if warmup_steps and warmup_steps >= steps:
-        raise ZooError(
-            f"optimizer.warmup_steps={warmup_steps} leaves nothing of a run of {steps} updates; "
-            "make it smaller"
-        )
+    if not 0 <= warmup < 1:
+        raise ZooError(f"optimizer.warmup={warmup} is a share of the run; make it 0 to below 1")
+    warmup_steps = int(warmup * steps)
     rest = steps - warmup_steps
     if name == "constant":
         after = optax.constant_schedule(peak)

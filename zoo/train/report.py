@@ -1,6 +1,7 @@
 """What a run tells while it runs: metrics.jsonl, TensorBoard events, progress and curves."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 class Report:
     """The metrics of one run, each step exactly once whatever interrupted it.
 
-    Metrics stay on the device until `flush`, so that logging does not make the device wait.
+    Metrics stay on the device until `look`, so that logging does not make the device wait.
 
     Args:
       workdir: where `metrics.jsonl`, `events/` and `curves.png` go.
@@ -44,7 +45,8 @@ class Report:
         self._schedule = schedule
         self._batch_size = batch_size
         self._steps = steps
-        self._pending: list[tuple[int, Any, dict[str, float]]] = []
+        self._pending: list[tuple[int, Any]] = []
+        self._rows: list[dict[str, float]] = []
         self._clock = (time.monotonic(), step)
         self._spoke = time.monotonic()
         self._bar = tqdm.tqdm(
@@ -52,51 +54,49 @@ class Report:
         )
 
     def add(self, step: int, metrics: Any) -> None:
-        """Keeps the device metrics of one step for the next `flush`."""
-        self._pending.append((step, metrics, {}))
+        """Keeps the device metrics of one step until somebody looks."""
+        self._pending.append((step, metrics))
 
-    def note(self, **values: float) -> None:
-        """Adds figures, such as a validation score, to the step added last."""
-        self._pending[-1][2].update(values)
-
-    def flush(self, fetch: Callable[[Any], Any]) -> int | None:
-        """Writes the pending rows down to the disk.
+    def look(self, fetch: Callable[[Any], Any]) -> int | None:
+        """Brings the metrics kept since the last look to the host.
 
         Args:
           fetch: brings device metrics to the host.
 
         Returns:
-          The first step whose loss or gradient is not finite, or None. Rows end there.
+          The first step whose loss or gradient is not finite, or None. What came before it counts.
         """
-        bad = None
-        row: dict[str, float] = {}
-        for step, metrics, extra in self._pending:
+        for step, metrics in self._pending:
             values = {name: float(value) for name, value in fetch(metrics).items()}
-            row = {
-                "step": step,
-                **values,
-                "learning_rate": float(self._schedule(step - 1)),
-                **extra,
-            }
-            if not all(abs(values[name]) < float("inf") for name in ("loss", "grad_norm")):
-                bad = step
-                break
+            if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
+                return step
+            rate = float(self._schedule(step - 1))
+            self._rows.append({"step": step, **values, "learning_rate": rate})
+        self._pending.clear()
+        return None
+
+    def note(self, **values: float) -> None:
+        """Adds figures, such as a validation score, to the last step looked at."""
+        self._rows[-1].update(values)
+
+    def write(self) -> None:
+        """Writes the rows looked at down to the disk, and says how things stand."""
+        for row in self._rows:
             self._file.write(json.dumps(row) + "\n")
             for name in row.keys() - {"step"}:
-                self._events.add_scalar(name, row[name], step)
-        self._pending.clear()
+                self._events.add_scalar(name, row[name], row["step"])
         self._file.flush()
         os.fsync(self._file.fileno())
-        if row:
-            self._say(row)
-        return bad
+        if self._rows:
+            self._say(self._rows[-1])
+        self._rows.clear()
 
-    def line(self, text: str) -> None:
-        """Prints a line without breaking the progress bar."""
-        self._bar.write(text, file=sys.stderr)
+    def __enter__(self) -> "Report":
+        return self
 
-    def close(self) -> None:
-        """Draws the curves and closes the files."""
+    def __exit__(self, *_) -> None:
+        """Writes what was looked at, draws the curves and closes the files."""
+        self.write()
         self._bar.close()
         self._file.close()
         self._events.close()

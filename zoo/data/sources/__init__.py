@@ -18,12 +18,13 @@ A new kind is one file with one function `splits(path, fractions, seed, **option
 `Listing` for each split, and one line in `KINDS`.
 """
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.data.sources import folder, idx, pairs, photos, tfds
+from zoo.data.sources import folder, idx, pairs, photos, tfds, tiles
 from zoo.data.sources.contract import SPLITS, Picture, Source
 from zoo.errors import ZooError, unknown
 
@@ -44,6 +45,7 @@ def load(
     channels: int,
     path: str = "",
     size: tuple[int, int] | None = None,
+    tile: tuple[int, int] | None = None,
     fractions: Sequence[float] = (0.6, 0.0, 0.4),
     seed: int = 0,
     on_error: str = "raise",
@@ -56,6 +58,8 @@ def load(
       channels: 1 for grey, 3 for colour; see `zoo.data.images.to_channels`.
       path: the folder the data are in; `photos` needs none.
       size: height and width in pixels to resize every picture to; None leaves them.
+      tile: height and width in pixels of the tiles every picture is cut into, after resizing; None
+        leaves them whole. Tiles are kept in memory.
       fractions: the shares of train, validation and test, where the data do not say which picture
         is which; they sum to 1. Where they say so but name no validation, it takes the second
         share out of train.
@@ -76,8 +80,9 @@ def load(
         raise unknown("on_error", on_error, ["raise", "skip"])
     if channels not in (1, 3):
         raise ZooError(f"channels is {channels}; choose 1 for grey or 3 for colour")
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise ZooError(f"size is {size}; give a height and a width in pixels")
+    for name, pair in (("size", size), ("tile", tile)):
+        if pair is not None and (len(pair) != 2 or min(pair) < 1):
+            raise ZooError(f"{name} is {pair}; give a height and a width in pixels")
     if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1):
         raise ZooError(f"fractions are {tuple(fractions)}; give three shares that sum to 1")
     parameters = inspect.signature(KINDS[kind]).parameters.values()
@@ -93,4 +98,9 @@ def load(
     sources = {split: Source(listings[split], channels, size) for split in SPLITS}
     if on_error == "skip":
         sources = {split: source.without_unreadable() for split, source in sources.items()}
+    if tile is not None:
+        sources = {
+            split: dataclasses.replace(source, listing=tiles.cut(source, tile))
+            for split, source in sources.items()
+        }
     return sources
