@@ -131,6 +131,7 @@ def test_conv_autoencoder_is_as_described():
     expected = lax.conv_transpose(
         y, flipped, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
+    expected = expected + params["decoder0"]["bias"][None, None, None]
     np.testing.assert_allclose(model.apply({"params": params}, x), expected, atol=TOLERANCE)
 
 

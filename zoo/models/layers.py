@@ -105,19 +105,22 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
 def max_pool(x: jax.Array) -> jax.Array:
     """The largest of each 2x2 patch: (N, 2H, 2W, C) to (N, H, W, C).
 
-    On CPU the gradient of XLA's windowed maximum, which `nn.max_pool` uses, takes 9 times as long.
+    Written without a reduction: on CPU the gradient of `nn.max_pool` takes 9 times as long, and
+    jax 0.12 fuses a maximum into bfloat16 convolutions before it (XLA's YNN) with NaN as a result.
     """
-    return _patches(x).max((2, 4))
+    a, b, c, d = _corners(x)
+    return jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
 
 
 def mean_pool(x: jax.Array) -> jax.Array:
     """The mean of each 2x2 patch: (N, 2H, 2W, C) to (N, H, W, C)."""
-    return _patches(x).mean((2, 4))
+    a, b, c, d = _corners(x)
+    return ((a + b) + (c + d)) / 4
 
 
-def _patches(x: jax.Array) -> jax.Array:
-    n, h, w, c = x.shape
-    return x.reshape(n, h // 2, 2, w // 2, 2, c)
+def _corners(x: jax.Array) -> list[jax.Array]:
+    """The four pictures that the corners of every 2x2 patch make."""
+    return [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
 
 
 def level_map(level: jax.Array | float | None, x: jax.Array, model: str) -> jax.Array:

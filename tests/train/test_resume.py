@@ -1,0 +1,130 @@
+"""A run that is killed and started again ends bit for bit like one that never was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.flax
+
+ROOT = Path(__file__).parents[2]
+STEPS = 300
+FLAGS = (
+    "--config=configs/unet.py",
+    "--config.model.name=unet-tiny",
+    "--config.data.crop=(16, 16)",
+    "--config.train.batch_size=4",
+    f"--config.train.steps={STEPS}",
+    "--config.log.every=10",
+    "--config.checkpoint.every=60",
+    "--config.validation.every=100",
+    "--config.eval.baselines=()",
+    "--config.eval.limit=1",
+)
+
+
+def start(workdir, *flags):
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    command = [sys.executable, "-W", "error::DeprecationWarning:zoo", "main.py", *FLAGS, *flags]
+    return subprocess.Popen(
+        [*command, f"--workdir={workdir}"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(workdir, *flags):
+    process = start(workdir, *flags)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def stop_at(workdir, step, signum, *flags):
+    """Starts a run, and sends it a signal as soon as its log has reached a step."""
+    process = start(workdir, *flags)
+    deadline = time.monotonic() + 300
+    while logged(workdir) < step:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signum)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def logged(workdir):
+    path = workdir / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def weights(workdir):
+    return safetensors.flax.load_file(workdir / "weights.safetensors")
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole")
+    finish(workdir)
+    return workdir
+
+
+def test_killed_twice_and_terminated_once_it_ends_the_same(whole, tmp_path):
+    workdir = tmp_path / "killed"
+    # Before the first checkpoint, then between two of them, then politely.
+    assert stop_at(workdir, 20, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert stop_at(workdir, 100, signal.SIGKILL)[0] == -signal.SIGKILL
+    code, output = stop_at(workdir, 170, signal.SIGTERM)
+    assert code == 143, output
+    assert "the same command goes on from there" in output
+    output = finish(workdir)
+    assert "going on from step" in output
+
+    assert_same(weights(whole), weights(workdir))
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    expected = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    assert rows == expected
+
+
+def test_a_finished_run_says_so_and_evaluates(whole):
+    before = weights(whole)
+    output = finish(whole)
+    assert f"this run has finished its {STEPS} steps" in output
+    assert "PSNR" in output
+    assert_same(before, weights(whole))
+
+
+def test_another_config_in_the_same_workdir_is_refused(whole):
+    process = start(whole, "--config.noise.level=50")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert output.count("\n") == 1
+    assert "noise.level (25, now 50)" in output
+
+
+def test_what_a_run_leaves(whole):
+    left = {p.name for p in whole.iterdir()}
+    assert {"weights.safetensors", "metrics.jsonl", "curves.png", "gallery.png"} <= left
+    assert list((whole / "events").glob("events.out.tfevents.*"))
+    summary = json.loads((whole / "eval" / "summary.json").read_text())
+    assert summary["model"]["psnr"] > summary["noisy"]["psnr"] + 1
+    import zoo
+
+    model, variables = zoo.load(whole / "weights.safetensors")
+    x = np.random.default_rng(0).random((1, 37, 51, 3), np.float32)
+    assert model.apply(variables, x).shape == x.shape
