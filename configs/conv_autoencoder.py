@@ -14,7 +14,7 @@ from zoo.train.config import default_config
 def get_config(folder: str = ""):
     config = default_config()
     config.name = "conv_autoencoder"
-    config.model.name = "conv_autoencoder-128"
+    config.model.name = "conv_autoencoder-photo"
     config.data.crop = ()
     config.data.augment.quarter_turn = False
     config.data.augment.rotate = 10.0

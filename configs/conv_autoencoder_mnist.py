@@ -11,7 +11,7 @@ from zoo.train.config import default_config
 def get_config(folder: str = ""):
     config = default_config()
     config.name = "conv_autoencoder_mnist"
-    config.model.name = "conv_autoencoder-28"
+    config.model.name = "conv_autoencoder-mnist"
     config.data.channels = 1
     config.data.crop = ()
     config.data.augment.flip = False

@@ -13,7 +13,7 @@ from zoo.train.config import default_config
 def get_config(folder: str = ""):
     config = default_config()
     config.name = "mlp_autoencoder"
-    config.model.name = "mlp_autoencoder-128"
+    config.model.name = "mlp_autoencoder-mnist"
     config.data.channels = 1
     config.data.crop = ()
     config.data.augment.flip = False

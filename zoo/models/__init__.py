@@ -2,7 +2,7 @@
 
 from zoo.models.conv_autoencoder import ConvAutoencoder
 from zoo.models.mlp_autoencoder import MLPAutoencoder
-from zoo.models.registry import Record, create_model, list_models, record
+from zoo.models.registry import Record, count_parameters, create_model, list_models, record
 from zoo.models.unet import UNet
 from zoo.models.upsample_cnn import UpsampleCNN
 
@@ -12,6 +12,7 @@ __all__ = [
     "Record",
     "UNet",
     "UpsampleCNN",
+    "count_parameters",
     "create_model",
     "list_models",
     "record",

@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Callable
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.errors import ZooError, unknown
@@ -102,3 +104,17 @@ def record(name: str, **overrides) -> Record:
         family=name.split("-", maxsplit=1)[0],
         **{key: getattr(model, key) for key in own if hasattr(model, key)},
     )
+
+
+def count_parameters(name: str, **overrides) -> int:
+    """The trainable values of a variant, counted without computing any.
+
+    Raises:
+      ZooError: as `create_model`.
+    """
+    model, facts = create_model(name, **overrides), record(name, **overrides)
+    height, width = facts.size or (64, 64)
+    signal = jax.ShapeDtypeStruct((1, height, width, facts.channels), jnp.float32)
+    level = jax.ShapeDtypeStruct((1,), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
