@@ -56,27 +56,12 @@ def random_shift(key: jax.Array, x: jax.Array, *, fraction: float) -> jax.Array:
     return _resample(x, lambda i, j: (i + dy * x.shape[0], j + dx * x.shape[1]))
 
 
-def random_color(key: jax.Array, x: jax.Array, *, strength: float) -> jax.Array:
-    """Draws contrast and brightness anew for each channel, and shuffles the channels.
-
-    Each channel c becomes g c + o with g uniform in [1 - strength, 1] and o in [0, 1 - g], so that
-    [0, 1] stays in [0, 1]. Grey pictures become tinted ones: a network that sees many of them would
-    otherwise learn that channels are equal.
-    """
-    key_gain, key_offset, key_order = jax.random.split(key, 3)
-    shape = (1, 1, x.shape[-1])
-    gain = jax.random.uniform(key_gain, shape, x.dtype, 1.0 - strength, 1.0)
-    offset = jax.random.uniform(key_offset, shape, x.dtype) * (1.0 - gain)
-    return jax.random.permutation(key_order, x * gain + offset, axis=-1)
-
-
 def make_augment(
     *,
     flip: bool = False,
     quarter_turn: bool = False,
     rotate: float = 0.0,
     shift: float = 0.0,
-    color: float = 0.0,
 ) -> Augment:
     """Builds the augmentation a config asks for.
 
@@ -85,7 +70,6 @@ def make_augment(
       quarter_turn: turn by quarters at random.
       rotate: the largest rotation, in degrees; 0 for none.
       shift: the largest move, as a fraction of the side; 0 for none.
-      color: how far the channels' contrast may fall, in [0, 1); 0 for not at all.
     """
     steps: list[Augment] = []
     if rotate:
@@ -96,8 +80,6 @@ def make_augment(
         steps.append(random_flip)
     if quarter_turn:
         steps.append(random_quarter_turn)
-    if color:
-        steps.append(partial(random_color, strength=color))
 
     def augment(key: jax.Array, x: jax.Array) -> jax.Array:
         for i, step in enumerate(steps):

@@ -55,7 +55,6 @@ def default_config() -> ConfigDict:
     config.data.augment.quarter_turn = True
     config.data.augment.rotate = 0.0  # up to so many degrees
     config.data.augment.shift = 0.0  # up to this fraction of the side
-    config.data.augment.color = 0.0  # channels lose up to this share of their contrast
     config.data.natural = ""  # the flag that trains on the data this experiment is meant for
 
     config.noise = ConfigDict()
