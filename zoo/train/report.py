@@ -118,6 +118,24 @@ class Report:
             self._spoke = now
 
 
+def counter(what: str) -> Callable[[int, int], None]:
+    """A function to call with the number of things done and to do; it shows a bar or lines."""
+    bar = tqdm.tqdm(desc=what, unit="picture", disable=not sys.stderr.isatty())
+    spoke = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal spoke
+        bar.total = total
+        bar.update(done - bar.n)
+        if bar.disable and time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
+            print(f"{what}: {done} of {total} pictures", file=sys.stderr)
+            spoke = time.monotonic()
+        if done == total:
+            bar.close()
+
+    return tell
+
+
 def draw_curves(metrics: Path, path: Path) -> None:
     """Draws loss, training PSNR and validation PSNR of a `metrics.jsonl` against the step."""
     import matplotlib  # noqa: PLC0415 - slow to import, and only this needs it

@@ -10,6 +10,7 @@ from zoo import weights
 from zoo.evaluate import Result, evaluate, mean_psnr
 from zoo.train import experiment as experiments
 from zoo.train.experiment import Experiment
+from zoo.train.report import counter
 from zoo.train.workdir import WEIGHTS
 
 
@@ -39,11 +40,7 @@ class Validation:
         )
 
 
-def evaluate_run(
-    config: ConfigDict,
-    workdir: str | Path,
-    progress: Callable[[int, int], None] | None = None,
-) -> Result:
+def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result:
     """Scores a run's weights on the test pictures, beside the classical baselines.
 
     Writes `eval/`, `gallery.png` (one for each level) and, into the weight file's record, the
@@ -52,7 +49,6 @@ def evaluate_run(
     Args:
       config: as it was trained with; what concerns evaluation may differ.
       workdir: of the run.
-      progress: called with the pictures done and to do.
 
     Raises:
       ZooError: the run has no weights yet, or the test pictures cannot be read.
@@ -72,7 +68,7 @@ def evaluate_run(
         baselines=tuple(config.eval.baselines),
         level_is_sigma=config.noise.name == "gaussian",
         limit=config.eval.limit or None,
-        progress=progress,
+        progress=counter("evaluating"),
     )
     record["scores"]["test"] = result.by_level
     weights.save(workdir / WEIGHTS, variables, record)
