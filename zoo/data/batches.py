@@ -73,10 +73,12 @@ class Order:
 
     def __getitem__(self, g: int) -> int:
         epoch, position = divmod(int(g), self.epoch_size)
-        if self._cached[0] != epoch:
+        # Taken once: threads that read a stream may be an epoch apart.
+        cached = self._cached
+        if cached[0] != epoch:
             shuffle = np.random.default_rng([self._seed, epoch]).permutation
-            self._cached = (epoch, shuffle(self._pictures))
-        return int(self._cached[1][position])
+            cached = self._cached = (epoch, shuffle(self._pictures))
+        return int(cached[1][position])
 
 
 def stack(picture) -> np.ndarray:

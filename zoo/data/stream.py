@@ -7,6 +7,9 @@ import numpy as np
 from zoo.data.batches import Batch, Order, stack
 from zoo.errors import ZooError
 
+# Of a process, in batches; grain's own 500 would fill the memory.
+_AHEAD = 8
+
 
 class StreamBatches:
     """Batches of crops that the host cuts while the device computes.
@@ -24,8 +27,13 @@ class StreamBatches:
       host: this host's number.
       hosts: how many hosts share a batch.
 
+    Attributes:
+      order: the sequence of pictures, each as often as it gives crops.
+      size: (H, W) of what the batches hold.
+
     Raises:
-      ZooError: a host's part of a batch is no multiple of `crops_per_picture`.
+      ZooError: a host's part of a batch is no multiple of `crops_per_picture`. From the batches: a
+        picture cannot be read, or does not fit `size`.
     """
 
     def __init__(
@@ -46,7 +54,9 @@ class StreamBatches:
                 f"{batch_size // hosts} slots of a host; make train.batch_size a multiple"
             )
         self.order = Order([crops_per_picture] * len(source), 1, seed)
-        self._crops = _Crops(source, size, seed, crops_per_picture)
+        whole = size is None
+        self.size = source[0].target.shape[:2] if whole else size
+        self._crops = _Crops(source, self.size, seed, crops_per_picture, whole=whole)
         self._batch_size = batch_size
         self._workers = workers
         local = batch_size // hosts
@@ -55,24 +65,32 @@ class StreamBatches:
     def starting_at(self, n: int) -> Iterator[Batch]:
         """This host's part of batches n, n + 1, ... without end."""
         import grain  # noqa: PLC0415 - only streams need it, and it is slow to import
+        from absl import flags  # noqa: PLC0415
 
         crops = self._crops.crops
         mine = self._slots[::crops] // crops
-        groups = _Groups(self._crops, n, self._batch_size // crops, mine)
-        dataset = grain.MapDataset.source(groups).batch(len(mine)).to_iter_dataset()
+        pixels = _Pixels(self._crops, n, self._batch_size // crops, mine)
+        reading = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
+        dataset = grain.MapDataset.source(pixels).to_iter_dataset(reading)
         if self._workers:
-            options = grain.MultiprocessingOptions(num_workers=self._workers)
+            # grain hands absl's flags to its workers, and stumbles if nobody has parsed them.
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()
+            options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=_AHEAD)
             dataset = dataset.mp_prefetch(options)
-        for pixels in dataset:
-            yield Batch(self._slots, pixels=pixels.reshape(-1, *pixels.shape[2:]))
+        for found in dataset:
+            if isinstance(found, ZooError):
+                raise found
+            yield Batch(self._slots, pixels=found)
 
 
 class _Crops:
     """Group j: the crops of one picture, (crops, H, W, K)."""
 
-    def __init__(self, source, size, seed: int, crops: int):
+    def __init__(self, source, size, seed: int, crops: int, *, whole: bool):
         self._source = source
         self._size = size
+        self._whole = whole
         self._seed = seed
         self._order = Order([1] * len(source), 1, seed)
         self.crops = crops
@@ -81,7 +99,12 @@ class _Crops:
         picture = self._source[self._order[j]]
         pixels = stack(picture)
         height, width = pixels.shape[:2]
-        h, w = self._size or (height, width)
+        h, w = self._size
+        if self._whole and (h, w) != (height, width):
+            raise ZooError(
+                f"{picture.name} is {height}x{width}, unlike the others; set data.crop, or "
+                "data.size to resize"
+            )
         if h > height or w > width:
             raise ZooError(
                 f"{picture.name} is {height}x{width}, smaller than the crop of {h}x{w}; "
@@ -93,8 +116,11 @@ class _Crops:
         return np.stack([pixels[y : y + h, x : x + w] for y, x in zip(ys, xs, strict=True)])
 
 
-class _Groups:
-    """The groups that one host reads, from batch `n` on, as grain's endless random access."""
+class _Pixels:
+    """The pixels of one host's part of the batches from `n` on, as grain's endless random access.
+
+    An error is handed over like a batch: raised in a worker, grain would wrap it in its own.
+    """
 
     def __init__(self, crops: _Crops, n: int, groups: int, mine: np.ndarray):
         self._crops = crops
@@ -105,6 +131,9 @@ class _Groups:
     def __len__(self) -> int:
         return 2**40
 
-    def __getitem__(self, i: int) -> np.ndarray:
-        batch, place = divmod(int(i), len(self._mine))
-        return self._crops[(self._n + batch) * self._groups + int(self._mine[place])]
+    def __getitem__(self, i: int) -> np.ndarray | ZooError:
+        first = (self._n + int(i)) * self._groups
+        try:
+            return np.concatenate([self._crops[first + int(j)] for j in self._mine])
+        except ZooError as error:
+            return error

@@ -1,5 +1,8 @@
 """Every key a config may hold, with its default; the experiments in `configs/` start from here."""
 
+import re
+from collections.abc import Iterable
+
 from ml_collections import ConfigDict, FieldReference
 
 from zoo.errors import ZooError, unknown
@@ -15,6 +18,33 @@ _FREE = (
     "validation",
     "eval",
 )
+
+# Keys whose value may be a dictionary of the user's own.
+_OPEN = re.compile(r"loss|(.+\.)?options")
+
+# The least value, and what the value must stay below, None for no such bound.
+_BOUNDS = {
+    "seed": (0, None),
+    "data.workers": (0, None),
+    "data.crops_per_picture": (1, None),
+    "data.augment.rotate": (0, None),
+    "data.augment.shift": (0, 1),
+    "data.augment.color": (0, 1),
+    "optimizer.warmup": (0, 1),
+    "optimizer.clip_norm": (0, None),
+    "optimizer.accumulate": (1, None),
+    "train.batch_size": (1, None),
+    "train.epochs": (0, None),
+    "train.steps": (0, None),
+    "train.ema_decay": (0, 1),
+    "log.every": (1, None),
+    "checkpoint.every": (1, None),
+    "checkpoint.keep": (1, None),
+    "validation.every": (1, None),
+    "validation.limit": (0, None),
+    "eval.limit": (0, None),
+}
+_SIZES = ("data.size", "data.tile", "data.crop")
 
 
 def _literal(value) -> FieldReference:
@@ -98,16 +128,44 @@ def default_config() -> ConfigDict:
     return config
 
 
-def check_keys(config: ConfigDict) -> None:
+def check(config: ConfigDict) -> None:
+    """Refuses a key no experiment has, and a number that cannot be.
+
+    Raises:
+      ZooError: names the key, and the nearest one that exists or the values it takes.
+    """
+    flat = _flatten(config)
+    check_keys(flat)
+    for key, (least, below) in _BOUNDS.items():
+        if not (flat[key] >= least and (below is None or flat[key] < below)):
+            upper = "or more" if below is None else f"or more, and below {below}"
+            raise ZooError(f"{key} is {flat[key]}; make it {least} {upper}")
+    for key in _SIZES:
+        size = tuple(flat[key])
+        if size and not (len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+            raise ZooError(f"{key} is {size}; make it a height and a width in pixels, or ()")
+    if not flat["optimizer.learning_rate"] > 0:
+        rate = flat["optimizer.learning_rate"]
+        raise ZooError(f"optimizer.learning_rate is {rate}; make it greater than 0")
+    for level in flat["eval.levels"]:
+        if not isinstance(level, int | float):
+            raise ZooError(f"eval.levels holds {level!r}; make it numbers in noise.unit")
+
+
+def check_keys(keys: Iterable[str]) -> None:
     """Refuses a key no experiment has.
+
+    Args:
+      keys: with dots, such as `"noise.level"`; a group of keys, such as `"noise"`, will do.
 
     Raises:
       ZooError: names the key and the nearest one that exists.
     """
     known = _flatten(default_config())
-    for key in _flatten(config):
-        free = any(f"{parent}.options" in known for parent in _parents(key))
-        if key not in known and not (free and ".options" in key):
+    groups = {parent for key in known for parent in _parents(key)}
+    for key in keys:
+        free = any(parent in known and _OPEN.fullmatch(parent) for parent in _parents(key))
+        if not (key in known or key in groups or free):
             raise unknown("config key", key, known)
 
 

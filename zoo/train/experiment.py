@@ -14,11 +14,12 @@ from ml_collections import ConfigDict
 from zoo import losses, models
 from zoo.data import augment, sources, stream
 from zoo.data.batches import Bank, BankBatches, Order, make_bank, stack
-from zoo.errors import ZooError
+from zoo.errors import ZooError, unknown
+from zoo.evaluate.baselines import BASELINES
 from zoo.noise import OPS, make_sampler
 from zoo.train import optimizer as optimizers
 from zoo.train import step
-from zoo.train.config import check_keys
+from zoo.train.config import check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Experiment:
       sources: the pictures of `"train"`, `"validation"` and `"test"`.
       model: the denoiser.
       model_options: the fields of `model` that differ from its registered variant.
+      loss: what training lowers.
       sampler: the training noise; None for paired data.
       levels: the noise of each level to score at, by its label.
     """
@@ -38,6 +40,7 @@ class Experiment:
     sources: dict[str, sources.Source]
     model: nn.Module
     model_options: dict[str, Any]
+    loss: Callable[..., jax.Array]
     sampler: step.Sampler | None
     levels: Mapping[str, step.Sampler | None]
 
@@ -69,16 +72,21 @@ class Feed:
 
 
 def build(config: ConfigDict) -> Experiment:
-    """Builds what a config describes.
+    """Builds what a config describes; looks for mistakes in it before it looks at the data.
 
     Raises:
       ZooError: an unknown key or name, a value that cannot be, or data that are not there.
     """
-    check_keys(config)
+    check(config)
     data = config.data
     options = {**config.model.options.to_dict(), "channels": data.channels}
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
     sampler, levels = _noise(config)
+    loss = losses.make_loss(config.loss)
+    make_optimizer(config, steps=1)
+    for name in config.eval.baselines:
+        if name not in BASELINES:
+            raise unknown("baseline", name, BASELINES)
     found = sources.load(
         data.name,
         channels=data.channels,
@@ -97,7 +105,7 @@ def build(config: ConfigDict) -> Experiment:
         raise ZooError(
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
-    return Experiment(config, found, model, options, sampler, levels)
+    return Experiment(config, found, model, options, loss, sampler, levels)
 
 
 def make_feed(experiment: Experiment) -> Feed:
@@ -120,7 +128,7 @@ def make_feed(experiment: Experiment) -> Feed:
             workers=config.data.workers,
             **shared,
         )
-        size, bank = crop or source[0].target.shape[:2], None
+        size, bank = batches.size, None
     else:
         pictures = []
         for picture in source:
@@ -138,10 +146,10 @@ def make_feed(experiment: Experiment) -> Feed:
 
 
 def make_optimizer(
-    experiment: Experiment, steps: int
+    config: ConfigDict, steps: int
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The optimizer of a run of so many steps, and its learning rate by update."""
-    settings = experiment.config.optimizer
+    settings = config.optimizer
     schedule = optimizers.make_schedule(
         settings.schedule,
         peak=settings.learning_rate,
@@ -168,7 +176,6 @@ def step_builder(
         augment=augment.make_augment(**config.data.augment.to_dict()),
         sampler=experiment.sampler,
     )
-    loss = losses.make_loss(config.loss)
 
     def make_step(axis_name: str | None) -> step.Step:
         model = experiment.model
@@ -176,7 +183,7 @@ def step_builder(
             model = model.clone(axis_name=axis_name)
         return step.make_step(
             model=model,
-            loss=loss,
+            loss=experiment.loss,
             optimizer=optimizer,
             prepare=prepare,
             ema_decay=config.train.ema_decay,
@@ -202,10 +209,9 @@ def _noise(config: ConfigDict) -> tuple[step.Sampler | None, dict[str, step.Samp
 
 
 def _dtype(name: str) -> jnp.dtype:
-    try:
-        return jnp.dtype(name)
-    except TypeError:
-        raise ZooError(f"unknown model.dtype {name!r}; choose float32 or bfloat16") from None
+    if name not in ("float32", "bfloat16"):
+        raise unknown("model.dtype", name, ("float32", "bfloat16"))
+    return jnp.dtype(name)
 
 
 def _check_fits(name: str, pictures: list, crop: tuple[int, int] | None) -> None:

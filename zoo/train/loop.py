@@ -15,6 +15,7 @@ from zoo.train import workdir as workdirs
 from zoo.train.checkpoint import Checkpoints
 from zoo.train.experiment import Experiment
 from zoo.train.interrupt import Interrupted, Listener
+from zoo.train.parallel import check as check_devices
 from zoo.train.parallel import make_runner
 from zoo.train.provenance import make_record
 from zoo.train.report import Report
@@ -39,8 +40,9 @@ def train(config: ConfigDict, path: str | Path) -> None:
     with workdirs.opened(path, config) as workdir, Listener() as listener:
         # What the config describes.
         experiment = experiments.build(config)
+        check_devices(config.parallel, config.train.batch_size)
         feed = experiments.make_feed(experiment)
-        optimizer, schedule = experiments.make_optimizer(experiment, feed.steps)
+        optimizer, schedule = experiments.make_optimizer(config, feed.steps)
         runner = make_runner(
             config.parallel,
             experiments.step_builder(experiment, feed, optimizer),

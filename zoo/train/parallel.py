@@ -91,6 +91,9 @@ class PmapRunner:
         return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
 
 
+_RUNNERS = {"jit": JitRunner, "pmap": PmapRunner}
+
+
 def make_runner(kind: str, make_step: Callable[[str | None], Step], batch_size: int) -> Runner:
     """Builds the runner of a config.
 
@@ -100,14 +103,22 @@ def make_runner(kind: str, make_step: Callable[[str | None], Step], batch_size: 
       batch_size: over all devices.
 
     Raises:
+      ZooError: as `check`.
+    """
+    check(kind, batch_size)
+    return _RUNNERS[kind](make_step)
+
+
+def check(kind: str, batch_size: int) -> None:
+    """Refuses what `make_runner` could not build.
+
+    Raises:
       ZooError: no such kind, or the devices cannot share the batch evenly.
     """
-    runners = {"jit": JitRunner, "pmap": PmapRunner}
-    if kind not in runners:
-        raise unknown("parallel", kind, runners)
+    if kind not in _RUNNERS:
+        raise unknown("parallel", kind, _RUNNERS)
     if batch_size % jax.device_count():
         raise ZooError(
             f"train.batch_size={batch_size} cannot be shared by {jax.device_count()} devices; "
             "make it a multiple"
         )
-    return runners[kind](make_step)

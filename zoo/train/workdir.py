@@ -21,16 +21,18 @@ def opened(path: str | os.PathLike, config: ConfigDict) -> Iterator[Path]:
 
     Args:
       path: the folder.
-      config: the run's; it must agree with an earlier run there in all that changes the result.
+      config: the run's; it must agree with an earlier run there in all that changes the result, if
+        that one has saved anything.
 
     Raises:
       ZooError: the folder cannot be written, holds something else, or belongs to another run.
     """
     workdir = Path(path)
     settings = workdir / "config.json"
+    temporary = settings.with_suffix(".tmp")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        strangers = [p.name for p in workdir.iterdir() if p.name != ".lock"]
+        strangers = [p.name for p in workdir.iterdir() if p.name not in (".lock", temporary.name)]
         if strangers and not settings.exists():
             raise ZooError(
                 f"{workdir} holds files that no run wrote ({strangers[0]}, ...); "
@@ -46,9 +48,9 @@ def opened(path: str | os.PathLike, config: ConfigDict) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ZooError(f"another run is at work in {workdir}; wait, or kill it") from None
-        if settings.exists():
+        # A mistake in the config, found before the first checkpoint, must not bind the next try.
+        if settings.exists() and any(workdir.glob("checkpoints/*")):
             check_same(config, json.loads(settings.read_text()))
-        temporary = settings.with_suffix(".tmp")
         temporary.write_text(json.dumps(to_plain(config), indent=2))
         os.replace(temporary, settings)
         yield workdir
