@@ -5,6 +5,7 @@ python main.py --config=configs/unet.py --config.noise.level=50 --workdir=runs/u
 python main.py --config=configs/unet.py --mode=eval
 """
 
+import itertools
 import re
 import sys
 import traceback
@@ -28,12 +29,15 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; runs/<config> by default.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "train ends with eval.")
+_NO_CONFIG = "no config; try --config=configs/unet.py"
 
 
-def main(argv: list[str]) -> None:
+def main(_) -> None:
     """Runs the mode that was asked for."""
     logging.set_verbosity(logging.ERROR)  # orbax and jax talk at length
     config = _CONFIG.value
+    if config is None:
+        raise ZooError(_NO_CONFIG)
     workdir = Path(_WORKDIR.value or _default_workdir())
     if _MODE.value == "train":
         train(config, workdir)
@@ -43,38 +47,39 @@ def main(argv: list[str]) -> None:
 
 
 def _read_flags(argv: list[str]) -> list[str]:
-    """Parses the command line, for absl and ml_collections talk of mistakes in pages."""
-    files = [match[1] for arg in argv if (match := re.fullmatch(r"--?config=([^:]*).*", arg))]
-    if not files:
-        raise ZooError("no config; try --config=configs/unet.py")
-    for file in files:
-        if not Path(file).is_file():
-            raise ZooError(f"there is no config file {file!r}; try --config=configs/unet.py")
-    matches = (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in argv)
-    check_keys(match[1] for match in matches if match)
+    """Parses the command line, for absl and ml_collections tell mistakes in pages."""
+    file = _config_file(argv)
+    overrides = [m[1] for arg in argv if (m := re.match(r"--?(?:no)?config\.([^=]+)", arg))]
+    if overrides and not file:
+        raise ZooError(_NO_CONFIG)
+    if file is not None and not Path(file).is_file():
+        raise ZooError(f"there is no config file {file!r}; try --config=configs/unet.py")
+    check_keys(overrides)
     try:
         rest = flags.FLAGS(argv)
-        _CONFIG.value.to_dict()  # it keeps its errors until somebody looks
-    except flags.Error as error:
-        raise ZooError(str(error).strip().splitlines()[-1]) from None
-    except ZooError:
-        raise
+        if file:
+            _CONFIG.value.to_dict()  # it keeps its errors until somebody looks
     except Exception as error:
-        raise ZooError(_in_config(error, files)) from None
+        # Whatever a config file may raise; absl hands some of it on as text.
+        text = "".join(traceback.format_exception(error))
+        lines = re.findall(f'File "{re.escape(str(file))}", line ([0-9]+)', text)
+        if lines:
+            raise ZooError(f"{file}, line {lines[-1]}: {text.strip().splitlines()[-1]}") from None
+        if isinstance(error, flags.Error):
+            raise ZooError(str(error)) from None
+        raise ZooError(f"{file} must define get_config() and return a config: {error}") from None
     if len(rest) > 1:
         raise ZooError(f"unexpected argument {rest[1]!r}; flags are written --name=value")
     return rest
 
 
-def _in_config(error: Exception, files: list[str]) -> str:
-    """Tells in one line what is wrong in a config file, and where."""
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}: {error.msg}; mend it"
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files
-    ]
-    where = f"{files[-1]}, line {lines[-1]}" if lines else files[-1]
-    return f"{where}: {type(error).__name__}: {' '.join(str(error).split())}; mend it"
+def _config_file(argv: list[str]) -> str | None:
+    """The file of `--config=FILE:STRING` or `--config FILE`."""
+    for arg, following in itertools.pairwise([*argv, ""]):
+        match = re.fullmatch(r"--?config(?:=(.*))?", arg)
+        if match:
+            return (following if match[1] is None else match[1]).partition(":")[0]
+    return None
 
 
 def _default_workdir() -> Path:

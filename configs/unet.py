@@ -16,7 +16,8 @@ def get_config(folder: str = ""):
     config.model.name = "unet-small"
     config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup = 0.02
-    config.train.steps = 5000
+    config.train.batch_size = 8
+    config.train.steps = 7000
     config.data.natural = "--config=configs/unet.py:FOLDER with a folder of photographs"
     if folder:
         config.data.name = "folder"

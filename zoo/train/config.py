@@ -29,7 +29,6 @@ _BOUNDS = {
     "data.crops_per_picture": (1, None),
     "data.augment.rotate": (0, None),
     "data.augment.shift": (0, 1),
-    "data.augment.color": (0, 1),
     "optimizer.warmup": (0, 1),
     "optimizer.clip_norm": (0, None),
     "optimizer.accumulate": (1, None),

@@ -125,9 +125,12 @@ def _diverged(step: int, saved: int | None) -> str:
 def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> None:
     config, first = experiment.config, int(state.step)
     count = sum(x.size for x in jax.tree.leaves(state.params))
-    pictures = {split: len(source) for split, source in experiment.sources.items()}
+    pictures = (
+        f"{len(source)} {split}" + (f" ({len(source.skipped)} skipped)" if source.skipped else "")
+        for split, source in experiment.sources.items()
+    )
     _say(f"model {config.model.name}, {count:,} parameters, on {jax.device_count()} device(s)")
-    _say(f"data {config.data.name}: {', '.join(f'{n} {split}' for split, n in pictures.items())}")
+    _say(f"data {config.data.name}: {', '.join(pictures)}")
     for split, source in experiment.sources.items():
         for name, reason in source.skipped.items():
             _say(f"skipped {split} picture {name}: {reason}")

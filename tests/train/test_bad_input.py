@@ -1,0 +1,310 @@
+"""What a user can get wrong ends with one line that names it, and costs nothing."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import ROOT
+
+from zoo.data import images
+from zoo.train import checkpoint, loop
+
+CONFIG = f"--config={ROOT}/configs/unet.py"
+SMALL = (
+    "--config.model.name=unet-tiny",
+    "--config.data.crop=(8, 8)",
+    "--config.data.fractions=(0.6, 0.0, 0.4)",
+    "--config.train.batch_size=8",
+)
+
+
+class Compiled(Exception):
+    """The run has got as far as the compiler."""
+
+
+@pytest.fixture
+def refused(command, monkeypatch):
+    """Runs `main.py`, expects to be refused before anything is compiled, returns the one line."""
+
+    def compiled(*_):
+        raise Compiled
+
+    monkeypatch.setattr(loop, "create_state", compiled)
+
+    def run(*argv):
+        code, output, errors = command(*argv)
+        assert code == 2
+        assert output == ""
+        assert errors.startswith("error: ")
+        assert errors.count("\n") == 1, errors
+        assert len(errors) < 300
+        return errors
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six pictures to train on, four to test on."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("test", 4)):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        for n in range(count):
+            picture = rng.integers(0, 256, (20, 24, 3), np.uint8)
+            images.write(tmp_path / "data" / split / f"{n}.png", picture)
+    return tmp_path / "data"
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+# ---------------------------------------------------------------------------- the command line
+
+
+def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
+    for flags in ((CONFIG,), ("--config", CONFIG.partition("=")[2])):
+        with pytest.raises(Compiled):
+            command(*flags, "--config.train.batch_size=8", "--noconfig.data.augment.flip")
+
+
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("--config.nois.level=3", "unknown config key 'nois.level'; did you mean 'noise.level'?"),
+        ("--config.noise.levle=3", "did you mean 'noise.level'?"),
+        ("--config.name.short=3", "unknown config key 'name.short'"),
+        ("--config.data.optionsfoo=3", "unknown config key 'data.optionsfoo'"),
+        ("--noconfig.data.steam", "did you mean 'data.stream'?"),
+        ("--config.train.steps=abc", "--config.train.steps=abc"),
+        ("--config.train.batch_size=1.5", "--config.train.batch_size=1.5"),
+        ("--config.data.augment.flip=7", "--config.data.augment.flip=7"),
+        ("--config.noise.level=abc", "got 'abc'"),
+        ("--config.noise.level=(0,", "got '(0,'"),
+        ("--config.noise.level=(55, 0)", "got (55, 0)"),
+        ("--config.eval.levels=('a',)", "eval.levels holds 'a'"),
+        ("--config.model.name=unet-smal", "did you mean 'unet-small'?"),
+        ("--config.model.dtype=int32", "did you mean 'float32'?"),
+        ("--config.model.options.widht=3", "did you mean 'widths'?"),
+        ("--config.noise.name=gausian", "did you mean 'gaussian'?"),
+        ("--config.noise.unit=255", "got '255'"),
+        ("--config.noise.options.clp=1", "did you mean 'clip'?"),
+        ("--config.loss=charbonier", "did you mean 'charbonnier'?"),
+        ("--config.loss={'l1': 1, 'ssm': 1}", "did you mean 'ssim'?"),
+        ("--config.loss={'l1': -1}", "not -1"),
+        ("--config.optimizer.schedule=cosin", "did you mean 'cosine'?"),
+        ("--config.optimizer.name=adm", "did you mean 'adam'?"),
+        ("--config.optimizer.options.weight=1", "'weight'"),
+        ("--config.parallel=pmaps", "did you mean 'pmap'?"),
+        ("--config.data.name=foldr", "did you mean 'folder'?"),
+        ("--config.data.options.noisy=a", "unknown option of photos 'noisy'"),
+        ("--config.data.on_error=skp", "did you mean 'skip'?"),
+        ("--config.eval.baselines=nml", "did you mean 'nlm'?"),
+        ("--config.seed=-1", "seed is -1"),
+        ("--config.train.steps=-5", "train.steps is -5"),
+        ("--config.train.epochs=-1.0", "train.epochs is -1.0"),
+        ("--config.train.batch_size=0", "train.batch_size is 0"),
+        ("--config.train.batch_size=12", "cannot be shared by 8 devices"),
+        ("--config.train.ema_decay=2.0", "train.ema_decay is 2.0; make it 0 or more, and below 1"),
+        ("--config.optimizer.learning_rate=0.0", "learning_rate is 0.0"),
+        ("--config.optimizer.accumulate=0", "optimizer.accumulate is 0"),
+        ("--config.optimizer.warmup=1.0", "optimizer.warmup is 1.0"),
+        ("--config.log.every=0", "log.every is 0"),
+        ("--config.checkpoint.every=0", "checkpoint.every is 0"),
+        ("--config.checkpoint.keep=0", "checkpoint.keep is 0"),
+        ("--config.validation.every=0", "validation.every is 0"),
+        ("--config.data.channels=2", "channels is 2"),
+        ("--config.data.crop=(0, 0)", "data.crop is (0, 0)"),
+        ("--config.data.crop=64", "data.crop is (64,)"),
+        ("--config.data.crop=(5000, 8)", "smaller than the crop of 5000x8"),
+        ("--config.data.crop=('a', 'b')", "data.crop is ('a', 'b')"),
+        ("--config.data.tile=(28,)", "data.tile is (28,)"),
+        ("--config.data.size=(-1, 8)", "data.size is (-1, 8)"),
+        ("--config.data.fractions=(0.5, 0.4, 0.4)", "(0.5, 0.4, 0.4)"),
+        ("--confg=x", "'confg'. Did you mean: config"),
+        ("--mode=evil", "--mode=evil"),
+        ("train", "unexpected argument 'train'"),
+    ],
+)
+def test_a_mistaken_flag(refused, flag, named):
+    # A flag given twice counts the second time.
+    assert named in refused(CONFIG, "--config.train.batch_size=8", flag)
+
+
+def test_stream_that_does_not_divide(refused):
+    flags = ("--config.train.batch_size=8", "--config.data.stream", "--config.data.workers=1")
+    assert "crops_per_picture=3" in refused(CONFIG, *flags, "--config.data.crops_per_picture=3")
+    assert "data.workers is -1" in refused(CONFIG, *flags, "--config.data.workers=-1")
+
+
+def test_no_config(refused):
+    for flags in ((), ("--workdir=x",), ("--config.train.steps=3",)):
+        assert "no config; try --config=configs/unet.py" in refused(*flags)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("def get_config(:\n    pass", "line 1: SyntaxError: "),
+        ("x = 1\nimport nosuch", "line 2: ModuleNotFoundError: No module named 'nosuch'"),
+        ("\n\ndef get_config():\n    return 1 / 0", "line 4: ZeroDivisionError: "),
+        (
+            "from zoo.train.config import default_config\ndef get_config():\n"
+            "    config = default_config()\n    config.data.crop = 64\n    return config",
+            "line 4: TypeError: Could not override field 'crop'",
+        ),
+        ("x = 1", "must define get_config()"),
+        ("def get_config():\n    return 3", "must define get_config() and return a config"),
+    ],
+)
+def test_a_mistaken_config_file(refused, tmp_path, text, named):
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    line = refused(f"--config={file}", "--config.train.steps=3" if "64" in text else "--mode=train")
+    assert f"{file}" in line
+    assert named in line
+
+
+def test_a_missing_config_file(refused, tmp_path):
+    for file in ("configs/unett.py", str(tmp_path)):
+        assert repr(file) in refused(f"--config={file}:folder", "--config.train.steps=3")
+
+
+def test_a_process_says_it_too():
+    command = [sys.executable, "main.py", "--config=configs/unet.py", "--config.nois.level=3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    expected = "error: unknown config key 'nois.level'; did you mean 'noise.level'?\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+
+
+# --------------------------------------------------------------------------------- the workdir
+
+
+def test_a_mistake_does_not_bind_the_next_try(command, refused):
+    """The workdir remembers the config of a run that has saved something, not of a mistake."""
+    assert "'abc'" in refused(CONFIG, "--config.noise.level=abc")
+    with pytest.raises(Compiled):
+        command(CONFIG, "--config.train.batch_size=8")
+
+
+def test_a_run_that_has_saved_binds_the_next_one(refused, command, tmp_path):
+    with pytest.raises(Compiled):
+        command(CONFIG, "--config.train.batch_size=8", f"--workdir={tmp_path / 'run'}")
+    (tmp_path / "run" / "checkpoints" / "100").mkdir(parents=True)
+    before = (tmp_path / "run" / "config.json").read_text()
+    line = refused(CONFIG, "--config.train.batch_size=16", f"--workdir={tmp_path / 'run'}")
+    assert "train.batch_size (8, now 16)" in line
+    assert (tmp_path / "run" / "config.json").read_text() == before
+
+
+def test_a_workdir_that_cannot_be_written(refused, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert f"{file} cannot be written" in refused(CONFIG, f"--workdir={file}")
+    assert "cannot be written" in refused(CONFIG, f"--workdir={file}/run")
+    assert file.read_text() == "mine"
+
+
+def test_a_workdir_with_other_files(refused, tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    assert "holds files that no run wrote" in refused(CONFIG, f"--workdir={tmp_path}")
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_evaluation_without_weights(refused, tmp_path):
+    line = refused(CONFIG, "--mode=eval", f"--workdir={tmp_path / 'none'}")
+    assert f"no weight file {tmp_path / 'none'}" in line
+    assert not (tmp_path / "none").exists()
+
+
+# ------------------------------------------------------------------------------------ the data
+
+
+def test_a_missing_or_empty_folder(refused, tmp_path):
+    assert f"{tmp_path}/none does not exist" in refused(f"{CONFIG}:{tmp_path}/none")
+    (tmp_path / "empty").mkdir()
+    assert "has no pictures" in refused(f"{CONFIG}:{tmp_path}/empty")
+
+
+@pytest.mark.parametrize("stream", ["", "--config.data.stream"])
+def test_a_picture_smaller_than_the_crop(refused, folder, stream):
+    images.write(folder / "train" / "small.png", np.zeros((7, 30, 3), np.uint8))
+    if stream:
+        pytest.skip("a stream finds out on the way: see tests/data/test_stream.py")
+    line = refused(f"{CONFIG}:{folder}", *SMALL)
+    assert "train/small.png is 7x30, smaller than the crop of 8x8" in line
+
+
+def test_pictures_of_several_sizes_cannot_be_taken_whole(refused, folder):
+    images.write(folder / "train" / "wide.png", np.zeros((20, 30, 3), np.uint8))
+    line = refused(f"{CONFIG}:{folder}", *SMALL, "--config.data.crop=()")
+    assert "train/wide.png is 20x30, unlike the others" in line
+
+
+def test_a_truncated_picture(refused, folder):
+    truncate(folder / "train" / "3.png")
+    line = refused(f"{CONFIG}:{folder}", *SMALL)
+    assert "train/3.png is a truncated or broken png file" in line
+
+
+def test_nan_in_a_float_picture(refused, folder):
+    picture = np.full((20, 20, 3), np.nan, np.float32)
+    tifffile.imwrite(folder / "train" / "nan.tif", picture, photometric="rgb")
+    assert "train/nan.tif holds NaN or infinity" in refused(f"{CONFIG}:{folder}", *SMALL)
+
+
+def test_nothing_to_train_on(refused, folder):
+    line = refused(f"{CONFIG}:{folder / 'test'}", *SMALL, "--config.data.fractions=(0.0, 0.0, 1.0)")
+    assert "has no train pictures" in line
+
+
+def test_paired_data(refused, tmp_path):
+    for n in range(6):
+        size = (20, 24) if n < 5 else (20, 25)
+        images.write(tmp_path / f"{n}_real.png", np.zeros((*size, 3), np.uint8))
+        images.write(tmp_path / f"{n}_mean.png", np.zeros((20, 24, 3), np.uint8))
+    pairs = (CONFIG, *SMALL, "--config.data.name=pairs", f"--config.data.path={tmp_path}")
+    assert "needs the option 'noisy'" in refused(*pairs)
+    names = ("--config.data.options.noisy=*_real.png", "--config.data.options.clean=*_mean.png")
+    assert "paired data bring their own noise" in refused(*pairs, *names)
+    own = ("--config.noise.name=", "--config.noise.level=None")
+    line = refused(*pairs, *names, *own, "--config.data.fractions=(0.9, 0.0, 0.1)")
+    assert "5_real.png is 20 x 25 uint8 but" in line
+    assert "paired data bring their own noise" in refused(CONFIG, *SMALL, *own)
+
+
+# ---------------------------------------------------------------------------------- the losses
+
+
+def test_a_run_that_diverges_keeps_its_checkpoint(command, folder, tmp_path):
+    truncate(folder / "train" / "3.png")
+    code, output, errors = command(
+        f"{CONFIG}:{folder}",
+        *SMALL,
+        "--config.model.options.widths=(4, 4)",
+        "--config.data.augment.quarter_turn=False",
+        "--config.data.on_error=skip",
+        "--config.optimizer.name=sgd",
+        "--config.optimizer.learning_rate=1e6",
+        "--config.optimizer.schedule=constant",
+        "--config.optimizer.warmup=0.0",
+        "--config.train.steps=40",
+        "--config.log.every=1",
+        "--config.checkpoint.every=1",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert (code, output) == (2, "")
+    assert "5 train (1 skipped), 0 validation, 4 test" in errors
+    assert "skipped train picture train/3.png: " in errors
+    last = errors.splitlines()[-1]
+    assert [line for line in errors.splitlines() if line.startswith("error: ")] == [last]
+    assert "Traceback" not in errors
+    rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    step = json.loads(rows[-1])["step"]
+    assert f"not finite at step {step + 1}; the checkpoint of step {step} is kept" in last
+    assert checkpoint.Checkpoints(tmp_path / "run" / "checkpoints", keep=3).latest == step
+    assert os.path.exists(tmp_path / "run" / "curves.png")
