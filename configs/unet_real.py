@@ -27,8 +27,8 @@ def get_config(folder: str = ""):
         config.data.fractions = (0.6, 0.1, 0.3)
         config.data.options.noisy = "*_real.JPG"
         config.data.options.clean = "*_mean.JPG"
-        # CAMERA_APERTURE_SHUTTER_ISO_SUBJECT_NUMBER: the camera and the subject make the scene.
-        config.data.options.scene = r"^([^_]+)_.*_([a-zA-Z]+)_*\d+"
+        # CAMERA_APERTURE_SHUTTER_ISO_SUBJECT_NUMBER: several cameras took the same subjects.
+        config.data.options.scene = r"([A-Za-z]+)_+\d+_real$"
     else:
         config.noise.name = "camera"
         config.noise.level = (0.0, 0.02)

@@ -1,13 +1,24 @@
 """A JAX functional model zoo for denoising.
 
 `zoo.noise` holds noise as pure functions, `zoo.models` the denoisers as Flax Linen modules,
-`zoo.losses` and `zoo.metrics` what measures them, `zoo.data` pictures and batches, `zoo.train` the
-training step and loop, `zoo.evaluate` the scores.
+`zoo.losses` and `zoo.metrics` what measures them, `zoo.weights` the way to files and back,
+`zoo.data` pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the scores.
 """
 
+from zoo import losses, metrics, models, noise, weights
 from zoo.errors import ZooError
 from zoo.models import create_model, list_models
 from zoo.weights import load
 
 __version__ = "0.1.0"
-__all__ = ["ZooError", "create_model", "list_models", "load"]
+__all__ = [
+    "ZooError",
+    "create_model",
+    "list_models",
+    "load",
+    "losses",
+    "metrics",
+    "models",
+    "noise",
+    "weights",
+]

@@ -1,0 +1,121 @@
+"""Augmentation against numpy's turns and scipy's interpolation."""
+
+from collections import Counter
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from zoo.data import augment
+from zoo.errors import ZooError
+
+
+def picture(shape=(6, 6, 3), seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def draw(function, x, count, seed=0):
+    keys = jax.random.split(jax.random.key(seed), count)
+    return np.asarray(jax.jit(jax.vmap(function, (0, None)))(keys, x))
+
+
+def count_pictures(found, expected):
+    """How often each of the expected pictures came; nothing else may."""
+    names = {one.tobytes(): name for name, one in expected.items()}
+    assert len(names) == len(expected)
+    return Counter(names[one.tobytes()] for one in found)
+
+
+def assert_evenly(counts, kinds, total):
+    assert len(counts) == kinds
+    deviation = np.sqrt(total / kinds * (1 - 1 / kinds))
+    assert max(abs(n - total / kinds) for n in counts.values()) < 5 * deviation
+
+
+def test_flips_give_four_pictures_equally_often():
+    x = picture((4, 5, 3))
+    expected = {(v, h): x[::v, ::h] for v in (1, -1) for h in (1, -1)}
+    assert_evenly(count_pictures(draw(augment.random_flip, x, 800), expected), 4, 800)
+
+
+def test_quarter_turns_give_four_pictures_equally_often():
+    x = picture()
+    expected = {turns: np.rot90(x, turns) for turns in range(4)}
+    assert_evenly(count_pictures(draw(augment.random_quarter_turn, x, 800), expected), 4, 800)
+
+
+def test_flips_and_turns_together_give_all_eight_equally_often():
+    x = picture()
+    expected = {(t, h): np.rot90(x, t)[:, ::h] for t in range(4) for h in (1, -1)}
+    both = augment.make_augment(flip=True, quarter_turn=True)
+    assert_evenly(count_pictures(draw(both, x, 1600), expected), 8, 1600)
+
+
+def test_a_quarter_turn_of_an_oblong_is_refused():
+    with pytest.raises(ZooError, match=r"square crop, not 4x5; set data\.augment\.quarter_turn"):
+        augment.random_quarter_turn(jax.random.key(0), picture((4, 5, 3)))
+
+
+def test_no_rotation_and_no_shift_change_nothing():
+    x, key = picture((7, 10, 3)), jax.random.key(0)
+    for same in (
+        augment.random_rotation(key, x, degrees=0.0),
+        augment.random_shift(key, x, fraction=0.0),
+        augment.make_augment()(key, x),
+    ):
+        np.testing.assert_allclose(same, x, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 2), (9, 14, 1)])
+def test_rotation_is_scipys(shape):
+    x, degrees = picture(shape), 40.0
+    turned = draw(partial(augment.random_rotation, degrees=degrees), x, 6)
+    for key, one in zip(jax.random.split(jax.random.key(0), 6), turned, strict=True):
+        angle = float(jax.random.uniform(key, minval=-degrees, maxval=degrees))
+        expected = scipy.ndimage.rotate(
+            x, angle, axes=(0, 1), reshape=False, order=1, mode="mirror"
+        )
+        against = scipy.ndimage.rotate(
+            x, -angle, axes=(0, 1), reshape=False, order=1, mode="mirror"
+        )
+        error = min(np.abs(one - expected).max(), np.abs(one - against).max())
+        assert error < 1e-4
+
+
+def test_rotation_turns_both_ways_up_to_its_limit():
+    """A ramp along x turned by a small angle has the slope -+ tan(angle) along y."""
+    x = np.broadcast_to(np.linspace(0, 1, 33, dtype=np.float32)[None, :, None], (33, 33, 1))
+    turned = draw(partial(augment.random_rotation, degrees=10.0), x, 300)
+    slope = (turned[:, 20, 16, 0] - turned[:, 12, 16, 0]) / 8
+    angles = np.rad2deg(np.arcsin(slope * 32))
+    assert angles.min() > -10.01
+    assert angles.max() < 10.01
+    assert angles.min() < -9
+    assert angles.max() > 9
+    # The standard deviation of a uniform angle is 10 / sqrt(3), of its mean 1/17 of that.
+    assert abs(angles.mean()) < 5 * 5.8 / np.sqrt(300)
+
+
+def test_shift_is_scipys_and_stays_within_its_share():
+    x, fraction = picture((10, 20, 2)), 0.25
+    moved = draw(partial(augment.random_shift, fraction=fraction), x, 50)
+    shares = []
+    for key, one in zip(jax.random.split(jax.random.key(0), 50), moved, strict=True):
+        share = np.asarray(jax.random.uniform(key, (2,), minval=-fraction, maxval=fraction))
+        dy, dx = share * (10, 20)
+        expected = scipy.ndimage.shift(x, (-dy, -dx, 0), order=1, mode="mirror")
+        np.testing.assert_allclose(one, expected, atol=1e-4)
+        shares.append(share)
+    assert np.abs(shares).max() > 0.9 * fraction
+
+
+def test_each_step_draws_from_a_key_of_its_own():
+    x = picture((8, 8, 1))
+    turned_only = draw(augment.make_augment(rotate=20.0), x, 3)
+    both = draw(augment.make_augment(rotate=20.0, shift=0.2), x, 3)
+    keys = [jax.random.fold_in(key, 1) for key in jax.random.split(jax.random.key(0), 3)]
+    for key, turned, one in zip(keys, turned_only, both, strict=True):
+        expected = augment.random_shift(key, turned, fraction=0.2)
+        np.testing.assert_allclose(one, expected, atol=1e-5)

@@ -1,0 +1,118 @@
+"""Which picture each slot of each batch shows."""
+
+import itertools
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+import pytest
+
+from zoo.data.batches import BankBatches, Order, crop, make_bank
+from zoo.errors import ZooError
+
+# In crops of 100: 1, 1, 2, 5, and one for what is smaller than a crop.
+AREAS, REPEATS = (100, 149, 151, 520, 30), {0: 1, 1: 1, 2: 2, 3: 5, 4: 1}
+
+
+def order(seed=0):
+    return Order(AREAS, 100, seed)
+
+
+def test_an_epoch_shows_each_picture_by_its_area():
+    numbers = order()
+    assert numbers.epoch_size == 10
+    for epoch in range(3):
+        shown = [numbers[epoch * 10 + i] for i in range(10)]
+        assert Counter(shown) == REPEATS
+
+
+def test_every_epoch_and_every_seed_has_an_order_of_its_own():
+    epochs = [tuple(order(seed)[10 * e + i] for i in range(10)) for seed in (0, 1) for e in (0, 1)]
+    assert len(set(epochs)) == 4
+    assert epochs[0] != tuple(sorted(epochs[0]))
+
+
+def test_the_order_is_a_function_of_the_number_alone():
+    straight = [order()[g] for g in range(50)]
+    mixed = order()
+    wanted = np.random.default_rng(0).permutation(50)
+    assert [mixed[g] for g in wanted] == [straight[g] for g in wanted]
+    assert isinstance(mixed[np.int64(7)], int)
+
+
+def test_threads_do_not_disturb_each_other():
+    straight, shared = [order()[g] for g in range(50)], order()
+    wanted = np.random.default_rng(0).integers(0, 50, 20000)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda part: [shared[g] for g in part], np.split(wanted, 8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert list(itertools.chain(*found)) == [straight[g] for g in wanted]
+
+
+def take(batches, n, count=3):
+    return list(itertools.islice(batches.starting_at(n), count))
+
+
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_the_hosts_parts_make_the_whole_batch(hosts):
+    whole = take(BankBatches(order(), 8), 2)
+    parts = [take(BankBatches(order(), 8, host, hosts), 2) for host in range(hosts)]
+    for batch, *split in zip(whole, *parts, strict=True):
+        assert {len(part.slot) for part in split} == {8 // hosts}
+        np.testing.assert_array_equal(np.concatenate([p.slot for p in split]), batch.slot)
+        np.testing.assert_array_equal(np.concatenate([p.picture for p in split]), batch.picture)
+
+
+def test_batches_follow_the_order_and_can_be_entered_anywhere():
+    numbers, batches = order(), BankBatches(order(), 8)
+    whole = take(batches, 0, 6)
+    shown = np.concatenate([batch.picture for batch in whole])
+    assert shown.tolist() == [numbers[g] for g in range(48)]
+    assert shown.dtype == np.int32
+    for batch, again in zip(whole[4:], take(batches, 4, 2), strict=True):
+        np.testing.assert_array_equal(batch.slot, np.arange(8))
+        np.testing.assert_array_equal(batch.picture, again.picture)
+
+
+def test_far_into_a_run_numbers_do_not_overflow():
+    batch = next(BankBatches(order(), 8).starting_at(2**40))
+    assert batch.picture.tolist() == [order()[2**43 + i] for i in range(8)]
+
+
+def test_a_bank_of_both_depths_keeps_brightness():
+    eight, sixteen = np.full((2, 3, 1), 255, np.uint8), np.full((4, 2, 1), 1234, np.uint16)
+    bank = make_bank([eight, sixteen])
+    assert bank.pixels.dtype == np.uint16
+    assert bank.pixels.tolist() == [65535] * 6 + [1234] * 8
+    assert (bank.start.tolist(), bank.height.tolist(), bank.width.tolist()) == (
+        [0, 6],
+        [2, 4],
+        [3, 2],
+    )
+
+
+def test_a_bank_of_too_many_values_is_refused():
+    one = np.broadcast_to(np.uint8(0), (2**15, 2**15, 1))
+    with pytest.raises(ZooError, match="2 pictures hold 2,147,483,648 values.*data.stream=True"):
+        make_bank([one, one])
+
+
+def test_crops_reach_every_place_of_a_picture():
+    picture = np.arange(30, dtype=np.uint8).reshape(5, 6, 1)
+    bank = jax.tree.map(jax.numpy.asarray, make_bank([picture + 100, picture]))
+    cut = jax.vmap(lambda key: crop(key, bank, np.int32(1), (4, 4, 1)))
+    found = np.asarray(cut(jax.random.split(jax.random.key(0), 600)))
+    corners = Counter(found[:, 0, 0, 0].tolist())
+    assert corners.keys() == {6 * y + x for y in range(2) for x in range(3)}
+    # Binomial(600, 1/6): five standard deviations are 46.
+    assert all(abs(count - 100) < 46 for count in corners.values())
+    first = corners.most_common(1)[0][0]
+    y, x = divmod(first, 6)
+    piece = found[found[:, 0, 0, 0] == first][0]
+    np.testing.assert_array_equal(piece, picture[y : y + 4, x : x + 4])
