@@ -17,6 +17,7 @@ def get_config(folder: str = ""):
     config.train.epochs = 50.0
     config.validation.limit = 32
     config.eval.levels = (15, 25, 50)
+    config.eval.limit = 50
     config.noise.level = (0, 55)
     config.data.natural = (
         "--config=configs/unet_bsd500.py:FOLDER with BSDS500's train/, val/, test/"

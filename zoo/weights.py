@@ -2,12 +2,15 @@
 
 import json
 import os
-import tempfile
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.flax
+import safetensors.numpy
 from flax import linen as nn
 from flax import traverse_util
 
@@ -31,16 +34,19 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
     """
     path = Path(path)
     flat = traverse_util.flatten_dict(variables, sep="/")
-    # safetensors.numpy would scramble transposed arrays; this one does not.
-    data = safetensors.flax.save(flat, metadata={_KEY: json.dumps(record, sort_keys=True)})
+    # safetensors takes the memory of a transposed array as it lies, and so scrambles it.
+    flat = {name: np.asarray(value, order="C") for name, value in flat.items()}
+    data = safetensors.numpy.save(flat, metadata={_KEY: json.dumps(record, sort_keys=True)})
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        with part.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        os.replace(part, path)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink()
         raise ZooError(f"{path} cannot be written: {error.strerror}") from None
 
 
@@ -58,9 +64,14 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise ZooError(f"{path} is no whole safetensors file ({error}); copy it again") from None
-    if _KEY not in metadata:
+    try:
+        record = json.loads(metadata.get(_KEY, ""))
+        well = {"model", "options"} <= record.keys()
+    except (ValueError, AttributeError):
+        well = False
+    if not well:
         raise ZooError(f"{path} holds no record of this zoo; save it with zoo.weights.save")
-    return json.loads(metadata[_KEY])
+    return record
 
 
 def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:

@@ -73,6 +73,17 @@ def test_seeds_differ_and_runs_agree(folder):
     assert (first != pixels(take(batches(folder, seed=4)))).any()
 
 
+def test_the_places_of_crops_differ_by_seed_and_by_visit(tmp_path):
+    rows, columns = np.indices((64, 64), np.uint8)
+    images.write(tmp_path / "one.png", np.stack([rows, columns, rows], -1))
+    found = {
+        tuple(batch.pixels[:, 0, 0, :2].ravel().tolist())
+        for seed in (0, 1)
+        for batch in take(batches(tmp_path, seed=seed))
+    }
+    assert len(found) == 6
+
+
 def test_a_stream_can_be_entered_anywhere(folder):
     whole = take(batches(folder), count=6)
     np.testing.assert_array_equal(pixels(whole[4:]), pixels(take(batches(folder), 4, 2)))

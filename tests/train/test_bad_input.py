@@ -25,7 +25,7 @@ SMALL = (
 )
 
 
-class Compiled(Exception):
+class Compiled(Exception):  # noqa: N818 - nothing went wrong
     """The run has got as far as the compiler."""
 
 
@@ -122,6 +122,7 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
         ("--config.validation.every=0", "validation.every is 0"),
         ("--config.data.channels=2", "channels is 2"),
         ("--config.data.crop=(0, 0)", "data.crop is (0, 0)"),
+        ("--config.data.crop=(32, 64)", "quarter turns need a square crop, not 32x64"),
         ("--config.data.crop=64", "data.crop is (64,)"),
         ("--config.data.crop=(5000, 8)", "smaller than the crop of 5000x8"),
         ("--config.data.crop=('a', 'b')", "data.crop is ('a', 'b')"),
@@ -212,6 +213,14 @@ def test_a_workdir_that_cannot_be_written(refused, tmp_path):
     assert file.read_text() == "mine"
 
 
+def test_a_workdir_left_by_a_killed_run(command, refused, tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in (".lock", "config.tmp"):
+        (tmp_path / "run" / name).write_text("{")
+    with pytest.raises(Compiled):
+        command(CONFIG, "--config.train.batch_size=8", f"--workdir={tmp_path / 'run'}")
+
+
 def test_a_workdir_with_other_files(refused, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
     assert "holds files that no run wrote" in refused(CONFIG, f"--workdir={tmp_path}")
@@ -267,16 +276,16 @@ def test_nothing_to_train_on(refused, folder):
 
 def test_paired_data(refused, tmp_path):
     for n in range(6):
-        size = (20, 24) if n < 5 else (20, 25)
-        images.write(tmp_path / f"{n}_real.png", np.zeros((*size, 3), np.uint8))
+        images.write(tmp_path / f"{n}_real.png", np.zeros((20, 24, 3), np.uint8))
         images.write(tmp_path / f"{n}_mean.png", np.zeros((20, 24, 3), np.uint8))
     pairs = (CONFIG, *SMALL, "--config.data.name=pairs", f"--config.data.path={tmp_path}")
     assert "needs the option 'noisy'" in refused(*pairs)
     names = ("--config.data.options.noisy=*_real.png", "--config.data.options.clean=*_mean.png")
     assert "paired data bring their own noise" in refused(*pairs, *names)
     own = ("--config.noise.name=", "--config.noise.level=None")
-    line = refused(*pairs, *names, *own, "--config.data.fractions=(0.9, 0.0, 0.1)")
-    assert "5_real.png is 20 x 25 uint8 but" in line
+    images.write(tmp_path / "1_real.png", np.zeros((20, 25, 3), np.uint8))
+    line = refused(*pairs, *names, *own, CROP, "--config.data.fractions=(0.9, 0.0, 0.1)")
+    assert "1_real.png is 20 x 25 uint8 but" in line
     assert "paired data bring their own noise" in refused(CONFIG, *SMALL, *own)
 
 

@@ -1,6 +1,7 @@
 """Batches of pictures too many for memory: decoded and cropped ahead of time by grain."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -78,10 +79,11 @@ class StreamBatches:
                 flags.FLAGS.mark_as_parsed()
             options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=_AHEAD)
             dataset = dataset.mp_prefetch(options)
-        for found in dataset:
-            if isinstance(found, ZooError):
-                raise found
-            yield Batch(self._slots, pixels=found)
+        with closing(iter(dataset)) as iterator:
+            for found in iterator:
+                if isinstance(found, ZooError):
+                    raise found
+                yield Batch(self._slots, pixels=found)
 
 
 class _Crops:

@@ -169,11 +169,19 @@ def make_optimizer(
 def step_builder(
     experiment: Experiment, feed: Feed, optimizer: optax.GradientTransformation
 ) -> Callable[[str | None], step.Step]:
-    """The function that builds the training step for a pmap axis or None."""
+    """The function that builds the training step for a pmap axis or None.
+
+    Raises:
+      ZooError: the augmentation cannot take the crop.
+    """
     config = experiment.config
+    augmentation = augment.make_augment(**config.data.augment.to_dict())
+    # Traced now, so that an oblong crop is refused before minutes of compiling.
+    picture = jax.ShapeDtypeStruct(feed.size, jnp.float32)
+    jax.eval_shape(augmentation, jax.random.key(0), picture)
     prepare = step.make_prepare(
         size=feed.size,
-        augment=augment.make_augment(**config.data.augment.to_dict()),
+        augment=augmentation,
         sampler=experiment.sampler,
     )
 

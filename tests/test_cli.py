@@ -1,0 +1,124 @@
+"""The `zoo` command, as its users meet it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from zoo import cli, models, weights
+
+RECORD = {
+    "model": "unet-tiny",
+    "options": {},
+    "noise": {"name": "gaussian", "level": 25, "unit": "1/255"},
+    "step": 700,
+    "scores": {"validation_psnr": 31.456},
+    "commit": "abc123",
+}
+
+
+@pytest.fixture
+def zoo(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        return cli.main(arguments), *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "runs" / "mine" / "weights.safetensors"
+    path.parent.mkdir(parents=True)
+    weights.save(path, {"params": {"a": np.zeros(3, np.float32)}}, RECORD)
+    return path
+
+
+def test_models_are_listed_with_their_figures(zoo):
+    code, output, errors = zoo("models")
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert lines[0].split()[:3] == ["model", "parameters", "channels"]
+    assert [line.split()[0] for line in lines[1:]] == models.list_models()
+    assert not any(line.endswith(" ") for line in lines)
+
+
+def test_models_are_described_by_name(zoo):
+    code, output, _ = zoo("models", "mlp_autoencoder-mnist")
+    assert code == 0
+    # 784 to 128 to 784, with biases.
+    count = 784 * 128 + 128 + 128 * 784 + 784
+    assert output.splitlines()[1].split()[:4] == [
+        "mlp_autoencoder-mnist",
+        f"{count:,}",
+        "1",
+        "28x28",
+    ]
+
+
+def test_an_unknown_model_is_one_line(zoo):
+    message = "error: unknown model 'unet-smal'; did you mean 'unet-small'?\n"
+    assert zoo("models", "unet-smal") == (2, "", message)
+
+
+def test_weights_are_told(zoo, file):
+    code, output, errors = zoo("weights")
+    assert (code, errors) == (0, "")
+    assert [cell.strip() for cell in output.splitlines()[1].split("  ") if cell] == [
+        "runs/mine/weights.safetensors",
+        "unet-tiny",
+        "gaussian 25 1/255",
+        "700",
+        "31.46 dB",
+        "abc123",
+    ]
+    code, output, _ = zoo("weights", "--json", str(file))
+    assert code == 0
+    assert json.loads(output) == {str(file): RECORD}
+
+
+def test_weights_without_scores_or_commit(zoo, file):
+    bare = {"model": "unet-tiny", "options": {}, "commit": None}
+    weights.save(file, {"params": {"a": np.zeros(3, np.float32)}}, bare)
+    code, output, _ = zoo("weights", str(file))
+    assert code == 0
+    assert output.splitlines()[1].split()[-2:] == ["-", "-"]
+
+
+def test_no_or_bad_weights_are_one_line(zoo, tmp_path):
+    code, output, errors = zoo("weights")
+    assert (code, output) == (2, "")
+    assert errors == "error: there is no weight file under runs/; train one, or name a file\n"
+    (tmp_path / "bad").write_text("x")
+    for name, told in (("none", "there is no weight file none"), ("bad", "bad is no whole")):
+        code, output, errors = zoo("weights", name)
+        assert (code, output) == (2, "")
+        assert errors.startswith(f"error: {told}")
+        assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("modles",), ("models", "--all")])
+def test_a_misspelt_command_is_argparse_business(zoo, capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        zoo(*arguments)
+    assert stop.value.code == 2
+    assert "usage: zoo" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """`zoo models | head -1`, with a head that is gone before the first line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo.cli", "models", "unet-tiny"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

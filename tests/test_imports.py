@@ -1,0 +1,86 @@
+"""The floors of CONTRIBUTING.md: who imports whom, and who needs which library."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections", "orbax"}
+
+
+def floors():
+    """Room to floor, as the table in CONTRIBUTING.md has it; rooms are dotted module names."""
+    found = {}
+    for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) > 3 and cells[1].isdigit():
+            for room in cells[2].split(","):
+                path = room.strip(" `").removesuffix("/").removesuffix(".py")
+                found[path.replace("/", ".")] = int(cells[1])
+    return found
+
+
+def room_of(module, rooms):
+    """The room a dotted name lives in: the longest that is a prefix of it; None outside."""
+    fitting = [room for room in rooms if f"{module}.".startswith(f"{room}.")]
+    return max(fitting, key=len, default=None)
+
+
+def modules():
+    for path in [ROOT / "main.py", *ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("zoo/**/*.py")]:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield path, ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path):
+    """The dotted names a file imports, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides where it leads"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_the_table_names_the_house():
+    rooms = floors()
+    assert rooms["zoo.errors"] == 0
+    assert rooms["main"] == max(rooms.values())
+    homeless = [module for _, module in modules() if module != "zoo" and not room_of(module, rooms)]
+    assert not homeless
+    for room in rooms:
+        path = ROOT / room.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file() or room == "benchmarks", room
+
+
+def test_a_room_imports_only_from_the_floors_below():
+    rooms, wrong = floors(), []
+    for path, module in modules():
+        here = room_of(module, rooms)
+        for name in imported(path):
+            there = room_of(name, rooms)
+            if here and there and here != there and rooms[there] >= rooms[here]:
+                wrong.append(f"{module} imports {name}")
+    assert not wrong
+
+
+def test_the_test_would_notice():
+    rooms = floors()
+    assert room_of("zoo.train.step", rooms) == "zoo.train"
+    assert room_of("zoo.weights.load", rooms) == "zoo.weights"
+    assert room_of("zoo.weightsy", rooms) is None
+    assert rooms["zoo.train"] > rooms["zoo.evaluate"] > rooms["zoo.models"] > rooms["zoo.data"]
+
+
+@pytest.mark.parametrize(
+    "module", ["zoo", "zoo.noise, zoo.models, zoo.losses, zoo.metrics, zoo.train.step"]
+)
+def test_the_pure_parts_need_no_heavy_library(module):
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not HEAVY & set(done.stdout.split())

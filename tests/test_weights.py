@@ -1,0 +1,131 @@
+"""Weight files: what goes in comes out, and what is none is told in one line."""
+
+import json
+import stat
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import traverse_util
+
+import zoo
+from zoo import weights
+from zoo.errors import ZooError
+from zoo.models import create_model, record
+
+RECORD = {"model": "unet-tiny", "options": {"widths": [4, 8], "norm": "batch"}, "step": 7}
+
+
+def variables():
+    """Of every layout: in C order, transposed, strided, empty of axes, half precision."""
+    rng = np.random.default_rng(0)
+    return {
+        "params": {
+            "conv": {
+                "kernel": rng.normal(size=(5, 3, 4, 2)).astype(np.float32).transpose(3, 1, 0, 2),
+                "bias": rng.normal(size=20).astype(np.float32)[::2],
+            },
+            "jax": {"kernel": jnp.arange(6.0).reshape(2, 3).T, "scale": jnp.float32(3)},
+            "half": jnp.arange(5, dtype=jnp.bfloat16),
+        },
+        "batch_stats": {"norm": {"mean": np.arange(3, dtype=np.float32), "n": np.int32(4)}},
+    }
+
+
+@pytest.fixture
+def file(tmp_path):
+    weights.save(tmp_path / "weights.safetensors", variables(), RECORD)
+    return tmp_path / "weights.safetensors"
+
+
+def refused(function, path, match):
+    with pytest.raises(ZooError, match=match) as caught:
+        function(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_variables_and_record_come_back(file):
+    model, found = weights.load(file)
+    assert model == create_model("unet-tiny", widths=(4, 8), norm="batch")
+    assert weights.read_record(file) == RECORD
+    found, expected = (traverse_util.flatten_dict(tree) for tree in (found, variables()))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].dtype == value.dtype, name
+        np.testing.assert_array_equal(found[name], value, err_msg=str(name))
+
+
+def test_others_can_read_the_file(file):
+    """Arrays under slashed names in C order, as any reader of safetensors has them."""
+    data = file.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    kernel = header["params/conv/kernel"]
+    start, end = (8 + int.from_bytes(data[:8], "little") + n for n in kernel["data_offsets"])
+    found = np.frombuffer(data[start:end], "<f4").reshape(kernel["shape"])
+    np.testing.assert_array_equal(found, variables()["params"]["conv"]["kernel"])
+
+
+def test_the_file_appears_whole_and_for_everyone(file):
+    assert [p.name for p in file.parent.iterdir()] == [file.name]
+    assert file.stat().st_mode & stat.S_IRGRP
+    weights.save(file, variables(), RECORD | {"step": 8})
+    assert weights.read_record(file)["step"] == 8
+    assert [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+def test_loading_is_what_the_package_offers(file):
+    assert zoo.load is weights.load
+
+
+@pytest.mark.parametrize("keep", [0, 4, 200, -3])
+def test_a_truncated_file(file, keep):
+    file.write_bytes(file.read_bytes()[:keep])
+    for function in (weights.read_record, weights.load):
+        refused(function, file, "no whole safetensors file .*copy it again")
+
+
+def test_a_foreign_file(tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path)
+    refused(weights.load, path, "holds no record of this zoo")
+    path.write_text("not at all")
+    refused(weights.load, path, "no whole safetensors file")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model": "unet-tiny"}'])
+def test_a_record_that_is_none(tmp_path, text):
+    path = tmp_path / "odd.safetensors"
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": text})
+    refused(weights.load, path, "holds no record of this zoo")
+
+
+def test_a_missing_file_or_a_folder(tmp_path):
+    refused(weights.load, tmp_path / "none", "there is no weight file")
+    refused(weights.read_record, tmp_path, "there is no weight file")
+
+
+def test_a_model_of_another_zoo(tmp_path):
+    weights.save(tmp_path / "w", variables(), RECORD | {"model": "unet-tinny"})
+    with pytest.raises(ZooError, match="did you mean 'unet-tiny'"):
+        weights.load(tmp_path / "w")
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    refused(
+        lambda path: weights.save(path, variables(), RECORD),
+        tmp_path / "none" / "w",
+        "cannot be written: No such file",
+    )
+    (tmp_path / "taken").mkdir()
+    refused(
+        lambda path: weights.save(path, variables(), RECORD),
+        tmp_path / "taken",
+        "cannot be written",
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_record_knows_its_overrides():
+    assert record("unet-tiny", channels=1).channels == 1

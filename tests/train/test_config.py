@@ -1,0 +1,186 @@
+"""Which keys a config takes, and which of them a run may change when it goes on."""
+
+import json
+
+import pytest
+from conftest import ROOT
+from ml_collections import ConfigDict
+
+from zoo.errors import ZooError
+from zoo.train import loop
+from zoo.train.config import check, check_keys, check_same, default_config, to_plain
+
+
+def changed(**values):
+    config = default_config()
+    for key, value in values.items():
+        *parents, last = key.split("__")
+        inner = config
+        for parent in parents:
+            inner = inner[parent]
+        inner[last] = value
+    return config
+
+
+def test_the_defaults_are_in_order():
+    check(default_config())
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("configs/*.py")), ids=lambda file: file.stem)
+def test_every_experiment_is_in_order(file):
+    experiment = {}
+    exec(compile(file.read_text(), file, "exec"), experiment)
+    for arguments in ((), ("folder",)):
+        config = experiment["get_config"](*arguments)
+        check(config)
+        # What is written beside a run is JSON.
+        assert json.loads(json.dumps(to_plain(config))) == to_plain(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("noise__levle", "noise.level"),
+        ("optimizer__learningrate", "optimizer.learning_rate"),
+        ("data__augment__flips", "data.augment.flip"),
+        ("sed", "seed"),
+        ("noise__option", "noise.options"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest(key, nearest):
+    config = changed(**{key: 1})
+    name = key.replace("__", ".")
+    with pytest.raises(ZooError, match=f"unknown config key '{name}'; did you mean '{nearest}'"):
+        check(config)
+
+
+def test_keys_below_a_plain_value_are_refused():
+    config = default_config()
+    config.noise.level = {"low": 0}
+    with pytest.raises(ZooError, match=r"unknown config key 'noise\.level\.low'"):
+        check(config)
+
+
+def test_options_and_losses_are_free():
+    config = changed(
+        model__options__widths=(8, 8),
+        noise__options__ops=({"name": "gaussian", "level": 1},),
+        data__options__anything=3,
+        optimizer__options=ConfigDict({"nested": {"deep": 1}}),
+        loss={"l1": 0.16, "ms_ssim": 0.84},
+    )
+    check(config)
+    check_keys(["noise.options.x", "loss.l1", "noise"])
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("train.ema_decay", (0.0, 0.9999), (1.0, -0.1, float("nan"))),
+        ("train.steps", (0, 1), (-1,)),
+        ("optimizer.learning_rate", (1e-9,), (0.0, -1.0, float("nan"))),
+        ("log.every", (1,), (0,)),
+        ("data.crop", ((), (8, 16)), ((8,), (8, 0), (8, 8, 3), (8.0, 8.0))),
+    ],
+)
+def test_the_bounds_of_a_value(key, good, bad):
+    name = key.replace(".", "__")
+    for value in good:
+        check(changed(**{name: value}))
+    for value in bad:
+        with pytest.raises(ZooError, match=f"^{key} is "):
+            check(changed(**{name: value}))
+
+
+def test_the_same_config_goes_on_after_a_walk_through_json():
+    config = changed(noise__level=(0, 55), loss={"l1": 1, "ssim": 2}, model__options__widths=(8,))
+    earlier = json.loads(json.dumps(to_plain(config)))
+    check_same(config, earlier)
+
+
+def test_what_does_not_change_a_step_may_change():
+    config = changed(
+        name="other",
+        parallel="pmap",
+        train__steps=7,
+        train__epochs=3.0,
+        log__every=1,
+        checkpoint__every=2,
+        checkpoint__keep=9,
+        validation__every=3,
+        eval__levels=(1, 2),
+    )
+    check_same(config, to_plain(default_config()))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("noise__level", (0, 55), r"noise\.level \(25, now \[0, 55\]\)"),
+        ("seed", 1, r"seed \(0, now 1\)"),
+        ("train__batch_size", 8, r"train\.batch_size \(16, now 8\)"),
+        ("model__options__widths", (8,), r"model\.options\.widths \(None, now \[8\]\)"),
+        ("data__name", "folder", r"data\.name \('photos', now 'folder'\)"),
+        ("loss", "l1", r"loss \('charbonnier', now 'l1'\)"),
+    ],
+)
+def test_what_changes_a_step_is_named(key, value, told):
+    with pytest.raises(ZooError, match=told) as caught:
+        check_same(changed(**{key: value}), to_plain(default_config()))
+    assert "\n" not in str(caught.value)
+    assert "choose another --workdir" in str(caught.value)
+
+
+def test_all_differing_keys_are_named():
+    config = changed(seed=1, noise__level=3, train__steps=9)
+    with pytest.raises(ZooError, match=r"noise\.level .*seed ") as caught:
+        check_same(config, to_plain(default_config()))
+    assert "train.steps" not in str(caught.value)
+
+
+def test_values_from_the_command_line(command, monkeypatch):
+    seen = {}
+
+    def build(config):
+        seen.update(to_plain(config))
+        raise ZooError("seen")
+
+    monkeypatch.setattr(loop.experiments, "build", build)
+    code, _, errors = command(
+        f"--config={ROOT}/configs/unet.py",
+        "--config.noise.level=(0,55)",
+        "--config.loss={'l1': 0.16, 'ms_ssim': 0.84}",
+        "--config.data.crop=(32, 48)",
+        "--config.data.size=()",
+        "--config.eval.levels=(15,25.5)",
+        "--config.eval.baselines=nlm",
+        "--config.model.options.widths=(8,8)",
+        "--config.optimizer.learning_rate=1",
+        "--config.data.augment.flip=False",
+        "--config.data.stream",
+    )
+    assert (code, errors) == (2, "error: seen\n")
+    assert seen["noise"]["level"] == [0, 55]
+    assert seen["loss"] == {"l1": 0.16, "ms_ssim": 0.84}
+    assert seen["data"]["crop"] == [32, 48]
+    assert seen["data"]["size"] == []
+    assert seen["eval"]["levels"] == [15, 25.5]
+    assert seen["eval"]["baselines"] == ["nlm"]
+    assert seen["model"]["options"] == {"widths": [8, 8]}
+    assert seen["optimizer"]["learning_rate"] == 1.0
+    assert seen["data"]["augment"]["flip"] is False
+    assert seen["data"]["stream"] is True
+    code, _, _ = command(f"--config={ROOT}/configs/unet.py", "--config.noise.level=None")
+    assert seen["noise"]["level"] is None
+
+
+def test_a_string_after_the_file_is_the_folder(command, monkeypatch):
+    seen = {}
+
+    def train(config, workdir):
+        seen.update(path=config.data.path, workdir=str(workdir))
+        raise ZooError("seen")
+
+    monkeypatch.setattr(loop, "train", train)
+    assert command(f"--config={ROOT}/configs/unet.py:/data/my:photos")[0] == 2
+    assert seen == {"path": "/data/my:photos", "workdir": "runs/unet-my:photos"}
