@@ -12,6 +12,7 @@ Which library reads what was settled by a round trip, which `tests/data/test_ima
   pads with grey, and it knows EXIF and CMYK.
 """
 
+import contextlib
 import io
 import logging
 import os
@@ -35,9 +36,10 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _JPEG_QUALITY = 95
 _ORIENTATION_TAG = 0x0112
 
-# tifffile logs what is wrong with a file before it raises; without a handler Python would print it
-# on top of our one line. Who sets up logging still gets it.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+# These log what is odd about a file; without a handler of their own Python would print it on top of
+# our one line. Who sets up logging still gets it.
+for _library in ("tifffile", "imagecodecs"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 # The first bytes of each format. TIFF: little and big endian, classic and BigTIFF.
 _MAGIC = {
@@ -171,7 +173,8 @@ def write(path: str | os.PathLike, picture: np.ndarray) -> None:
     except OSError as error:
         raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def to_channels(picture: np.ndarray, channels: int) -> np.ndarray:

@@ -81,6 +81,7 @@ def build(config: ConfigDict) -> Experiment:
     data = config.data
     options = {**config.model.options.to_dict(), "channels": data.channels}
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
+    _check_model(config, options)
     sampler, levels = _noise(config)
     loss = losses.make_loss(config.loss)
     make_optimizer(config, steps=1)
@@ -100,7 +101,8 @@ def build(config: ConfigDict) -> Experiment:
     )
     for split in ("train", "test"):
         if not len(found[split]):
-            raise ZooError(f"data {data.name!r} has no {split} pictures; change data.fractions")
+            remedy = "mend the files" if found[split].skipped else "change data.fractions"
+            raise ZooError(f"data {data.name!r} has no {split} pictures; {remedy}")
     if (found["train"][0].input is None) != bool(config.noise.name):
         raise ZooError(
             "paired data bring their own noise: set noise.name='' for them, and only for them"
@@ -214,6 +216,19 @@ def _noise(config: ConfigDict) -> tuple[step.Sampler | None, dict[str, step.Samp
     middle = noise.level if one else sum(noise.level) / 2
     levels = tuple(config.eval.levels) or (middle,)
     return sampler, {f"{x:g}": make_sampler(noise.name, x, **options) for x in levels}
+
+
+def _check_model(config: ConfigDict, options: dict[str, Any]) -> None:
+    try:
+        models.count_parameters(config.model.name, **options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ZooError):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise ZooError(
+            f"model {config.model.name!r} cannot be built with model.options "
+            f"{config.model.options.to_dict()}: {reason}"
+        ) from None
 
 
 def _dtype(name: str) -> jnp.dtype:

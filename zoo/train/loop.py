@@ -81,6 +81,9 @@ def train(config: ConfigDict, path: str | Path) -> None:
                     raise ZooError(_diverged(bad, checkpoints.latest))
                 if validate or save:
                     state = runner.fetch(placed)
+                    # The gradient may be finite and the update overflow all the same.
+                    if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params)):
+                        raise ZooError(_diverged(step, checkpoints.latest))
                 if validate:
                     psnr = validation.psnr(state.variables)
                     report.note(validation_psnr=psnr)
