@@ -21,7 +21,7 @@ def get_config(folder: str = ""):
     config.noise.options.clip = (0.0, 1.0)
     config.loss = "mse"
     config.train.batch_size = 128
-    config.train.epochs = 5.0
+    config.train.epochs = 3.0
     config.validation.every = 500
     config.eval.limit = 1000
     config.data.natural = "--config=configs/conv_autoencoder_mnist.py:FOLDER with MNIST's idx files"

@@ -21,7 +21,7 @@ def get_config(folder: str = ""):
     config.loss = "binary_cross_entropy"
     config.optimizer.schedule = "constant"
     config.train.batch_size = 32
-    config.train.epochs = 25.0
+    config.train.epochs = 10.0
     config.train.ema_decay = 0.99
     config.data.natural = "--config=configs/upsample_cnn.py:FOLDER with a folder of pictures"
     if folder:
