@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from zoo.data import images
+from zoo.data import images, pixels
 from zoo.errors import ZooError
 
 SHAPE = (9, 13)
@@ -381,7 +381,7 @@ def test_threads_read_alike(tmp_path):
 def test_luma_is_pillows_and_exact():
     """Pillow's `convert("L")` is BT.601 in 16-bit fixed point; ours is exact: ties may differ."""
     picture = random(3, shape=(64, 64))
-    luma = images.to_channels(picture, 1)
+    luma = pixels.to_channels(picture, 1)
     with Image.fromarray(picture) as image:
         pillow = np.asarray(image.convert("L"), int)
     assert np.abs(luma[..., 0].astype(int) - pillow).max() <= 1
@@ -390,57 +390,57 @@ def test_luma_is_pillows_and_exact():
         picture = random(3, dtype)
         exact = picture.astype(object) @ np.array([299, 587, 114], object)
         expected = np.array((exact + 500) // 1000, dtype)
-        np.testing.assert_array_equal(images.to_channels(picture, 1)[..., 0], expected)
+        np.testing.assert_array_equal(pixels.to_channels(picture, 1)[..., 0], expected)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_to_channels(dtype):
     for channels in (1, 2):
         picture = random(channels, dtype)
-        np.testing.assert_array_equal(images.to_channels(picture, 1), picture[..., :1])
-        colour = images.to_channels(picture, 3)
+        np.testing.assert_array_equal(pixels.to_channels(picture, 1), picture[..., :1])
+        colour = pixels.to_channels(picture, 3)
         np.testing.assert_array_equal(colour, picture[..., [0, 0, 0]])
-        np.testing.assert_array_equal(images.to_channels(colour, 1), picture[..., :1])
+        np.testing.assert_array_equal(pixels.to_channels(colour, 1), picture[..., :1])
     for channels in (3, 4):
         picture = random(channels, dtype)
-        np.testing.assert_array_equal(images.to_channels(picture, 3), picture[..., :3])
-        grey = images.to_channels(picture, 1)
+        np.testing.assert_array_equal(pixels.to_channels(picture, 3), picture[..., :3])
+        grey = pixels.to_channels(picture, 1)
         assert grey.shape == (*SHAPE, 1)
         assert grey.dtype == dtype
     white = np.ones((2, 2, 3), dtype) * (1 if dtype == np.float32 else np.iinfo(dtype).max)
     white = white.astype(dtype)
-    np.testing.assert_array_equal(images.to_channels(white, 1), white[..., :1])
+    np.testing.assert_array_equal(pixels.to_channels(white, 1), white[..., :1])
     with pytest.raises(ZooError, match="channels is 4"):
-        images.to_channels(white, 4)
+        pixels.to_channels(white, 4)
 
 
 def test_conversions_round():
     every = np.arange(65536, dtype=np.uint16)
-    np.testing.assert_array_equal(images.to_uint8(every), np.rint(every / 65535 * 255))
+    np.testing.assert_array_equal(pixels.to_uint8(every), np.rint(every / 65535 * 255))
     eight = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(images.to_uint16(eight), np.rint(eight / 255 * 65535))
+    np.testing.assert_array_equal(pixels.to_uint16(eight), np.rint(eight / 255 * 65535))
     for integers in (eight, every):
-        floats = images.to_float(integers)
+        floats = pixels.to_float(integers)
         assert floats.dtype == np.float32
         assert floats.min() == 0
         assert floats.max() == 1
-        back = images.to_uint8 if integers is eight else images.to_uint16
+        back = pixels.to_uint8 if integers is eight else pixels.to_uint16
         np.testing.assert_array_equal(back(floats), integers)
     floats = np.array([-1, 0.5 / 255 - 1e-4, 0.5 / 255 + 1e-4, 0.999, 2], np.float32)
-    np.testing.assert_array_equal(images.to_uint8(floats), [0, 0, 1, 255, 255])
+    np.testing.assert_array_equal(pixels.to_uint8(floats), [0, 0, 1, 255, 255])
     with pytest.raises(ZooError, match="NaN"):
-        images.to_uint8(np.array([np.nan], np.float32))
+        pixels.to_uint8(np.array([np.nan], np.float32))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("size", [(5, 7), (18, 13), (9, 13), (40, 3)])
 def test_resize(dtype, size):
     picture = random(3, dtype)
-    scaled = images.resize(picture, size)
+    scaled = pixels.resize(picture, size)
     assert scaled.shape == (*size, 3)
     assert scaled.dtype == dtype
     flat = np.full((*SHAPE, 2), 1 if dtype == np.float32 else 200, dtype)
-    np.testing.assert_allclose(images.resize(flat, size), flat[0, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(pixels.resize(flat, size), flat[0, 0, 0], rtol=1e-6)
     if dtype == np.uint8:
         with Image.fromarray(picture) as image:
             pillow = np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC), int)
@@ -451,7 +451,7 @@ def test_resize_antialiases():
     """Stripes above the new Nyquist frequency become their mean instead of an alias."""
     stripes = np.zeros((96, 96, 1), np.uint8)
     stripes[:, ::2] = 200
-    small = images.resize(stripes, (32, 32))
+    small = pixels.resize(stripes, (32, 32))
     np.testing.assert_allclose(small[4:-4, 4:-4], 100, atol=12)
 
 
@@ -461,7 +461,7 @@ def test_resize_antialiases():
 def test_bsd68_is_the_luma_of_cbsd68(zoo_data):
     """BSD68 is CBSD68 through MATLAB's rgb2gray (BT.601); the names differ, so any may match."""
     colour = [images.read(path) for path in sorted((zoo_data / "cbsd68").iterdir())]
-    lumas = [images.to_channels(picture, 1).astype(int) for picture in colour]
+    lumas = [pixels.to_channels(picture, 1).astype(int) for picture in colour]
     for path in sorted((zoo_data / "bsd68").iterdir())[:10]:
         grey = images.read(path)
         apart = [np.abs(luma - grey) for luma in lumas if luma.shape == grey.shape]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from zoo.data import images, sources
+from zoo.data import images, pixels, sources
 from zoo.data.sources import photos
 from zoo.errors import ZooError
 
@@ -61,7 +61,7 @@ def test_threads_and_pickles_read_alike(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         read = list(pool.map(copy.__getitem__, range(6)))
     for index, one in enumerate(read):
-        expected = images.to_channels(picture(index), 1)
+        expected = pixels.to_channels(picture(index), 1)
         np.testing.assert_array_equal(one.target, expected)
 
 
@@ -84,7 +84,7 @@ def test_channels_size_and_dtype(tmp_path, channels, stored, dtype):
     assert plain.dtype == dtype
     assert plain.flags.c_contiguous
     resized = sources.load("folder", size=[4, 6], **options)["test"][0].target
-    np.testing.assert_array_equal(resized, images.resize(plain, (4, 6)))
+    np.testing.assert_array_equal(resized, pixels.resize(plain, (4, 6)))
 
 
 def test_a_float_picture_becomes_16_bit(tmp_path):
@@ -333,8 +333,8 @@ def idx_bytes(pixels):
 
 def fill_idx(folder, packed):
     train, test = picture(0, (10, 4, 5)), picture(1, (3, 4, 5))
-    for prefix, pixels in (("train", train), ("t10k", test)):
-        data = idx_bytes(pixels)
+    for prefix, block in (("train", train), ("t10k", test)):
+        data = idx_bytes(block)
         name = f"{prefix}-images-idx3-ubyte" + (".gz" if packed else "")
         (folder / name).write_bytes(gzip.compress(data) if packed else data)
     return train, test

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from zoo.data import images
+from zoo.data import pixels
 from zoo.errors import ZooError
 
 # All in pixels of the finished picture.
@@ -151,7 +151,7 @@ def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
     cells = [_enlarge(pixels[inside], _CELL // _DETAIL) for pixels in panels]
     scale = _CELL / longest
     small = (max(round(height * scale), 1), max(round(width * scale), 1))
-    whole = images.resize(panels[0], small).copy()
+    whole = pixels.resize(panels[0], small).copy()
     box = (np.array([top, left, top + _DETAIL, left + _DETAIL]) * scale).round().astype(int)
     _frame(whole, box - [1, 1, -1, -1], 255)
     _frame(whole, box, 20)
@@ -179,9 +179,9 @@ def busiest(picture: np.ndarray, side: int) -> tuple[int, int]:
     return int(top), int(left)
 
 
-def _rgb(pixels: np.ndarray) -> np.ndarray:
+def _rgb(values: np.ndarray) -> np.ndarray:
     """(H, W, 3), uint8."""
-    return images.to_channels(images.to_uint8(pixels), 3)
+    return pixels.to_channels(pixels.to_uint8(values), 3)
 
 
 def _enlarge(pixels: np.ndarray, times: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import metrics
-from zoo.data import images
+from zoo.data import pixels
 from zoo.errors import ZooError
 
 Sampler = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -100,7 +100,7 @@ def quantise(denoised: np.ndarray, target: np.ndarray) -> np.ndarray:
     Returns:
       (..., H, W, C), uint8 or uint16: the pixels of the file that is written.
     """
-    return images.to_uint8(denoised) if target.dtype == np.uint8 else images.to_uint16(denoised)
+    return pixels.to_uint8(denoised) if target.dtype == np.uint8 else pixels.to_uint16(denoised)
 
 
 def score_batch(
@@ -129,7 +129,7 @@ def score_batch(
     if 2 * edge >= min(height, width):
         raise ZooError(f"a border of {edge} leaves nothing of a {height}x{width} picture")
     inner = np.s_[..., edge : height - edge, edge : width - edge, :]
-    scores = _scores(images.to_float(target[inner]), images.to_float(denoised[inner]))
+    scores = _scores(pixels.to_float(target[inner]), pixels.to_float(denoised[inner]))
     return {name: np.asarray(value, np.float64) for name, value in scores.items()}
 
 

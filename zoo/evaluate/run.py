@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from zoo.data import images
+from zoo.data import images, pixels
 from zoo.data.sources import Picture
 from zoo.errors import ZooError, unknown
 from zoo.evaluate import pictures as drawing
@@ -140,19 +140,19 @@ def evaluate(
             outputs = {"model": _denoise(apply, noisy, level, batch), "noisy": noisy}
             paired = batch[0].input is not None
             sigmas = level.tolist() if level_is_sigma and not paired else [None] * len(batch)
-            clean = images.to_float(target)
+            clean = pixels.to_float(target)
             for name in baselines:
                 inputs = zip(noisy, sigmas, clean, strict=True)
                 outputs[name] = np.stack([BASELINES[name](*one) for one in inputs])
-            pixels = {method: quantise(output, target) for method, output in outputs.items()}
-            found = {m: score_batch(target, output, protocol) for m, output in pixels.items()}
+            rounded = {method: quantise(output, target) for method, output in outputs.items()}
+            found = {m: score_batch(target, output, protocol) for m, output in rounded.items()}
             for place, picture in enumerate(batch):
                 for method, values in found.items():
                     figures = (float(values[metric][place]) for metric in METRICS)
                     scores.append(Score(label, picture.name, method, *figures))
-                images.write(folder / _file_name(picture.name, used), pixels["model"][place])
+                images.write(folder / _file_name(picture.name, used), rounded["model"][place])
                 if start + place in samples:
-                    rows.append(_row(picture, pixels, found, place))
+                    rows.append(_row(picture, rounded, found, place))
             if progress:
                 progress(number * count + start + len(batch), len(levels) * count)
         place = gallery.with_stem(f"{gallery.stem}_{_slug(label)}") if several else gallery
@@ -256,13 +256,13 @@ def _corrupt(
                     f"{picture.name}: the input is {picture.input.shape}, "
                     f"its target {picture.target.shape}; mend the pair"
                 )
-        noisy = np.stack([images.to_float(picture.input) for picture in batch])
+        noisy = np.stack([pixels.to_float(picture.input) for picture in batch])
         # As in training: no level is known, and 0 stands for it.
         return noisy, np.zeros(len(batch), np.float32)
     if sampler is None:
         raise ZooError(f"{batch[0].name} brings no input of its own; name a noise to add")
     index = np.arange(start, start + len(batch))
-    noisy, level = degrade(sampler, protocol.seed, index, images.to_float(target))
+    noisy, level = degrade(sampler, protocol.seed, index, pixels.to_float(target))
     return np.asarray(noisy), np.asarray(level)
 
 
@@ -283,15 +283,15 @@ def _denoise(
 
 def _row(
     picture: Picture,
-    pixels: Mapping[str, np.ndarray],
+    rounded: Mapping[str, np.ndarray],
     found: Mapping[str, Mapping[str, np.ndarray]],
     place: int,
 ) -> drawing.Row:
     panels = {"clean": drawing.Panel(picture.target)}
     for heading, method in (("noisy", "noisy"), ("model", "model"), ("non-local means", "nlm")):
-        if method in pixels:
+        if method in rounded:
             figures = (float(found[method][metric][place]) for metric in ("psnr", "ssim"))
-            panels[heading] = drawing.Panel(pixels[method][place], *figures)
+            panels[heading] = drawing.Panel(rounded[method][place], *figures)
     return drawing.Row(picture.name, panels)
 
 

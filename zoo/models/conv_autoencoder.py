@@ -30,8 +30,8 @@ class ConvAutoencoder(nn.Module):
       widths: channels of each encoder stage, the code last; the decoder mirrors them.
       strides: 1 (a 3x3 convolution either way) or 2 (4x4 down, 4x4 transposed up) for each stage.
         H and W shrink by their product, times 2 for the pool.
-      head: `"linear"`, or `"sigmoid"`, whose outputs stay in (0, 1). With a squared error the linear
-        one learns several times faster: on mostly black digits the sigmoid saturates at black.
+      head: `"linear"`, or `"sigmoid"`, whose outputs stay in (0, 1). With a squared error the
+        linear one learns much faster: on mostly black digits the sigmoid saturates at black.
       dtype: the dtype of the computation; None follows the input.
       param_dtype: the dtype of the parameters.
     """

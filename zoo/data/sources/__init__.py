@@ -55,7 +55,7 @@ def load(
 
     Args:
       kind: one of `KINDS`.
-      channels: 1 for grey, 3 for colour; see `zoo.data.images.to_channels`.
+      channels: 1 for grey, 3 for colour; see `zoo.data.pixels.to_channels`.
       path: the folder the data are in; `photos` needs none.
       size: height and width in pixels to resize every picture to; None leaves them.
       tile: height and width in pixels of the tiles every picture is cut into, after resizing; None

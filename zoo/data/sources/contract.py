@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.data import images
+from zoo.data import pixels
 from zoo.errors import ZooError
 
 SPLITS = ("train", "validation", "test")
@@ -94,12 +94,12 @@ class Source(Sequence):
         return f"Source({len(self)} pictures, channels={self.channels}, size={self.size})"
 
     def _finish(self, picture: np.ndarray) -> np.ndarray:
-        picture = images.to_channels(picture, self.channels)
+        picture = pixels.to_channels(picture, self.channels)
         if picture.dtype == np.float32:
             # The host holds integers by the house's law; 16 bits keep what a photograph has.
-            picture = images.to_uint16(picture)
+            picture = pixels.to_uint16(picture)
         if self.size is not None:
-            picture = images.resize(picture, self.size)
+            picture = pixels.resize(picture, self.size)
         return np.ascontiguousarray(picture)
 
     def without_unreadable(self) -> "Source":
