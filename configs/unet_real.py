@@ -14,9 +14,11 @@ def get_config(folder: str = ""):
     config = default_config()
     config.name = "unet_real"
     config.model.name = "unet-small"
+    config.loss = "mse"
     config.optimizer.learning_rate = 2e-3
     config.optimizer.warmup = 0.02
-    config.train.steps = 3000
+    config.train.batch_size = 8
+    config.train.steps = 4000
     config.noise.unit = "1"
     config.data.natural = "--config=configs/unet_real.py:FOLDER with PolyU's *_real.JPG, *_mean.JPG"
     if folder:

@@ -7,10 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax.numpy as jnp
 import safetensors
 import safetensors.flax
-import safetensors.numpy
 from flax import linen as nn
 from flax import traverse_util
 
@@ -34,9 +33,10 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
     """
     path = Path(path)
     flat = traverse_util.flatten_dict(variables, sep="/")
-    # safetensors takes the memory of a transposed array as it lies, and so scrambles it.
-    flat = {name: np.asarray(value, order="C") for name, value in flat.items()}
-    data = safetensors.numpy.save(flat, metadata={_KEY: json.dumps(record, sort_keys=True)})
+    # safetensors takes the memory of a transposed numpy array as it lies, and so scrambles it; an
+    # array of jax lies in order.
+    flat = {name: jnp.asarray(value) for name, value in flat.items()}
+    data = safetensors.flax.save(flat, metadata={_KEY: json.dumps(record, sort_keys=True)})
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("wb") as file:
@@ -87,6 +87,7 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
       ZooError: the file is missing, damaged or foreign, or its model is unknown here.
     """
     record = read_record(path)
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["options"].items()}
     flat = safetensors.flax.load_file(path)
-    return create_model(record["model"], **options), traverse_util.unflatten_dict(flat, sep="/")
+    return create_model(record["model"], **record["options"]), traverse_util.unflatten_dict(
+        flat, sep="/"
+    )
