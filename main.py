@@ -5,6 +5,11 @@ python main.py --config=configs/unet.py --config.noise.level=50 --workdir=runs/u
 python main.py --config=configs/unet.py --mode=eval
 """
 
+import signal
+
+# The imports below take seconds, in which Ctrl-C should just end it; training listens for itself.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import itertools
 import re
 import sys

@@ -26,4 +26,6 @@ def get_config(folder: str = ""):
         config.data.name = "folder"
         config.data.path = folder
         config.data.fractions = (0.6, 0.1, 0.3)
+        config.validation.limit = 8
+        config.eval.limit = 16  # the baselines take minutes on a photo straight from a camera
     return config

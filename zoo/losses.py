@@ -171,6 +171,8 @@ def _terms(spec: str | Mapping[str, float] | Iterable[tuple[str, float]]) -> lis
     """The spec as a list of (name, factor)."""
     if isinstance(spec, str):
         return [(spec, 1.0)]
+    if not hasattr(spec, "items") and not isinstance(spec, Iterable):
+        raise ZooError(f"a loss is a name, or factors by name, not {spec!r}")
     # Asking for `items` rather than for a Mapping admits a ConfigDict, which is none.
     terms = list(spec.items() if hasattr(spec, "items") else spec)
     for term in terms:

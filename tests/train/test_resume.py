@@ -101,6 +101,19 @@ def test_killed_twice_and_terminated_once_it_ends_the_same(whole, tmp_path):
     assert rows == expected
 
 
+def test_a_run_goes_on_under_pmap_and_with_other_levels_to_score(tmp_path):
+    workdir = tmp_path / "short"
+    short = ("--config.train.steps=20", "--config.optimizer.schedule=constant")
+    finish(workdir, *short, "--config.parallel=pmap")
+    longer = ("--config.train.steps=40", "--config.optimizer.schedule=constant")
+    finish(workdir, *longer, "--config.eval.levels=(50,)")
+    assert logged(workdir) == 40
+    straight = tmp_path / "straight"
+    finish(straight, *longer)
+    for name, value in weights(straight).items():
+        np.testing.assert_allclose(value, weights(workdir)[name], atol=1e-5, err_msg=name)
+
+
 def test_a_finished_run_says_so_and_evaluates(whole):
     before = weights(whole)
     output = finish(whole)

@@ -88,6 +88,19 @@ def stack(picture) -> np.ndarray:
     return np.concatenate([picture.target, picture.input], axis=-1)
 
 
+def check_room(values: int) -> None:
+    """Refuses more pixel values than a bank can number.
+
+    Raises:
+      ZooError: there are 2**31 or more.
+    """
+    if values >= 2**31:
+        raise ZooError(
+            f"the pictures hold {values:,} values or more, too many to keep on the device; "
+            "set data.stream=True, or data.size to make them smaller"
+        )
+
+
 def make_bank(pictures: Sequence[np.ndarray]) -> Bank:
     """Packs pictures into one flat array.
 
@@ -99,11 +112,7 @@ def make_bank(pictures: Sequence[np.ndarray]) -> Bank:
     """
     heights, widths = np.array([p.shape[:2] for p in pictures], np.int32).T
     ends = np.cumsum([p.size for p in pictures], dtype=np.int64)
-    if ends[-1] >= 2**31:
-        raise ZooError(
-            f"{len(pictures)} pictures hold {ends[-1]:,} values, too many to keep on the device; "
-            "set data.stream=True"
-        )
+    check_room(int(ends[-1]))
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)
     if any(p.dtype == np.uint16 for p in pictures):
         # 255 * 257 = 65535: the same brightness on the finer scale.

@@ -45,7 +45,8 @@ class Protocol:
         """Every choice by its name, ready for JSON."""
         return {
             "seed": self.seed,
-            "noise": "one fixed draw a picture, not clipped, the same pixels for every method",
+            "noise": "one fixed draw a picture, clipped only if the noise's own options say so, "
+            "the same pixels for every method; paired pictures bring theirs",
             "noise_key": "jax.random.fold_in(jax.random.key(seed), picture index), at every level",
             "output": "clipped to [0, 1], rounded to the target's depth: 8 bits, or 16",
             "data_range": 1.0,
@@ -63,7 +64,7 @@ class Protocol:
     def __str__(self) -> str:
         """The choices in one line, for under a table."""
         return (
-            f"noise seed {self.seed}, not clipped; output clipped and rounded to the target's "
+            f"noise seed {self.seed}, not clipped here; output clipped and rounded to the target's "
             f"depth; all channels together, range 1, border {self.border}; mean over pictures"
         )
 

@@ -1,5 +1,6 @@
 """Scores a model and the baselines on pictures, and writes tables, pictures and a gallery."""
 
+import contextlib
 import csv
 import io
 import json
@@ -362,7 +363,8 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def _make(folder: Path) -> None:
@@ -379,6 +381,8 @@ def _slug(label: str) -> str:
 
 def _file_name(name: str, used: Counter[str]) -> str:
     """A file name of its own for each picture of a level."""
+    if Path(name).suffix.lower() in images.SUFFIXES:
+        name = str(Path(name).with_suffix(""))
     slug = unique = _slug(name)
     while unique in used:
         used[slug] += 1

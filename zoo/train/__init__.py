@@ -1,4 +1,4 @@
 """Training: a pure step, run over all devices by a loop that survives being killed.
 
-`zoo.train.step` and what it uses need jax, flax and optax alone; `zoo.train.loop` the rest.
+`zoo.train.step` and what it uses need neither ml_collections nor orbax; `zoo.train.loop` does.
 """

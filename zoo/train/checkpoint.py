@@ -15,6 +15,8 @@ from typing import Any
 
 from orbax.checkpoint import v1 as ocp
 
+from zoo.errors import ZooError
+
 
 class Checkpoints:
     """The checkpoints of one run.
@@ -42,13 +44,24 @@ class Checkpoints:
         return max(self._steps(), default=None)
 
     def save(self, step: int, tree: Any) -> None:
-        """Writes a tree of numpy arrays as the checkpoint of a step; a step already saved stays."""
+        """Writes a tree of numpy arrays as the checkpoint of a step; a step already saved stays.
+
+        Raises:
+          ZooError: it cannot be written, as on a full disk.
+        """
         if step in self._steps():
             return
-        self._orbax.save_checkpointables(step, {"state": tree})
-        temporary = self._manifest(step).with_suffix(".tmp")
-        temporary.write_text(json.dumps(_checksums(self._directory / str(step))))
-        os.replace(temporary, self._manifest(step))
+        try:
+            self._orbax.save_checkpointables(step, {"state": tree})
+            temporary = self._manifest(step).with_suffix(".tmp")
+            temporary.write_text(json.dumps(_checksums(self._directory / str(step))))
+            os.replace(temporary, self._manifest(step))
+        except Exception as error:  # orbax and tensorstore raise what they like
+            reason = "no space left" if "space" in str(error).lower() else type(error).__name__
+            raise ZooError(
+                f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
+                "mend that, and the same command goes on from the one before"
+            ) from None
         for manifest in self._directory.glob("*.json"):
             if not (self._directory / manifest.stem).is_dir():
                 manifest.unlink()

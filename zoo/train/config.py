@@ -7,20 +7,27 @@ from ml_collections import ConfigDict, FieldReference
 
 from zoo.errors import ZooError, unknown
 
-# What a run may change when it goes on in its workdir: none of it alters what a step computes.
+# What a run may change when it goes on in its workdir: how long and where it runs, what it tells
+# and how it is scored at the end. Of these only a new end changes what the steps to come compute,
+# by the learning-rate schedule.
 _FREE = (
     "name",
     "parallel",
     "train.steps",
     "train.epochs",
-    "log",
-    "checkpoint",
-    "validation",
-    "eval",
+    "data.workers",
+    "data.natural",
+    "log.every",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "validation.every",
+    "eval.levels",
+    "eval.baselines",
+    "eval.limit",
 )
 
 # Keys whose value may be a dictionary of the user's own.
-_OPEN = re.compile(r"loss|(.+\.)?options")
+_OPEN = re.compile(r"loss|.+\.(schedule_)?options")
 
 # The least value, and what the value must stay below, None for no such bound.
 _BOUNDS = {
@@ -103,6 +110,7 @@ def default_config() -> ConfigDict:
     config.optimizer.warmup = 0.0  # share of the run over which the rate rises from 0
     config.optimizer.clip_norm = 0.0  # 0 for never
     config.optimizer.accumulate = 1  # steps averaged into one update
+    config.optimizer.schedule_options = ConfigDict()  # of make_schedule, such as boundaries
     config.optimizer.options = ConfigDict()
 
     config.train = ConfigDict()
@@ -178,17 +186,23 @@ def check_same(config: ConfigDict, earlier: dict) -> None:
     Raises:
       ZooError: names the keys that differ.
     """
-    now, then = _flatten(to_plain(config)), _flatten(earlier)
-    differing = [
-        f"{key} ({then.get(key)!r}, now {now.get(key)!r})"
-        for key in sorted(now.keys() | then.keys())
-        if now.get(key) != then.get(key) and not key.startswith(_FREE)
-    ]
-    if differing:
+    found = differing(config, earlier)
+    if found:
         raise ZooError(
-            f"the workdir belongs to another run: {', '.join(differing)} differ; "
+            f"the workdir belongs to another run: {', '.join(found)} differ; "
             "choose another --workdir, or the earlier settings"
         )
+
+
+def differing(config: ConfigDict, earlier: dict) -> list[str]:
+    """The keys that change what a run computes and are not as they were, each with its values."""
+    now, then = _flatten(to_plain(config)), _flatten(earlier)
+    return [
+        f"{key} ({then.get(key)!r}, now {now.get(key)!r})"
+        for key in sorted(now.keys() | then.keys())
+        # Empty options and none are the same.
+        if (now.get(key) or None) != (then.get(key) or None) and key not in _FREE
+    ]
 
 
 def to_plain(config: ConfigDict) -> dict:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from zoo import losses, models
 from zoo.data import augment, sources, stream
-from zoo.data.batches import Bank, BankBatches, Order, make_bank, stack
+from zoo.data.batches import Bank, BankBatches, Order, check_room, make_bank, stack
 from zoo.errors import ZooError, unknown
 from zoo.evaluate.baselines import BASELINES
 from zoo.noise import OPS, make_sampler
@@ -34,6 +34,7 @@ class Experiment:
       loss: what training lowers.
       sampler: the training noise; None for paired data.
       levels: the noise of each level to score at, by its label.
+      validation: the noise of the validation, by its label: training's, or the middle of its range.
     """
 
     config: ConfigDict
@@ -43,6 +44,7 @@ class Experiment:
     loss: Callable[..., jax.Array]
     sampler: step.Sampler | None
     levels: Mapping[str, step.Sampler | None]
+    validation: Mapping[str, step.Sampler | None]
 
     @property
     def heading(self) -> str:
@@ -79,10 +81,10 @@ def build(config: ConfigDict) -> Experiment:
     """
     check(config)
     data = config.data
-    options = {**config.model.options.to_dict(), "channels": data.channels}
+    options = _model_options(config)
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
     _check_model(config, options)
-    sampler, levels = _noise(config)
+    sampler, levels, middle = _noise(config)
     loss = losses.make_loss(config.loss)
     make_optimizer(config, steps=1)
     for name in config.eval.baselines:
@@ -107,7 +109,7 @@ def build(config: ConfigDict) -> Experiment:
         raise ZooError(
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
-    return Experiment(config, found, model, options, loss, sampler, levels)
+    return Experiment(config, found, model, options, loss, sampler, levels, middle)
 
 
 def make_feed(experiment: Experiment) -> Feed:
@@ -132,13 +134,17 @@ def make_feed(experiment: Experiment) -> Feed:
         )
         size, bank = batches.size, None
     else:
-        pictures = []
+        pictures, values = [], 0
         for picture in source:
             pictures.append(stack(picture))
             _check_fits(picture.name, pictures, crop)
+            values += pictures[-1].size
+            # Here, because memory would run out before the last of too many pictures.
+            check_room(values)
         size, bank = crop or pictures[0].shape[:2], make_bank(pictures)
         areas = [p.shape[0] * p.shape[1] for p in pictures]
         batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
+    _check_readable(experiment)
     steps = config.train.steps or math.ceil(
         config.train.epochs * batches.order.epoch_size / batch_size
     )
@@ -157,6 +163,7 @@ def make_optimizer(
         peak=settings.learning_rate,
         steps=math.ceil(steps / settings.accumulate),
         warmup=settings.warmup,
+        **settings.schedule_options.to_dict(),
     )
     transform = optimizers.make_optimizer(
         settings.name,
@@ -174,13 +181,17 @@ def step_builder(
     """The function that builds the training step for a pmap axis or None.
 
     Raises:
-      ZooError: the augmentation cannot take the crop.
+      ZooError: the augmentation, the noise or the loss cannot take the crop.
     """
     config = experiment.config
     augmentation = augment.make_augment(**config.data.augment.to_dict())
-    # Traced now, so that an oblong crop is refused before minutes of compiling.
+    # Traced now, so that what does not fit the crop is refused before minutes of compiling.
     picture = jax.ShapeDtypeStruct(feed.size, jnp.float32)
+    batch = jax.ShapeDtypeStruct((1, *feed.size), jnp.float32)
     jax.eval_shape(augmentation, jax.random.key(0), picture)
+    jax.eval_shape(experiment.loss, batch, batch, batch)
+    if experiment.sampler:
+        jax.eval_shape(experiment.sampler, jax.random.key(0), picture)
     prepare = step.make_prepare(
         size=feed.size,
         augment=augmentation,
@@ -203,25 +214,51 @@ def step_builder(
     return make_step
 
 
-def _noise(config: ConfigDict) -> tuple[step.Sampler | None, dict[str, step.Sampler | None]]:
-    """The sampler to train with, and those to score at, by label."""
+def _noise(
+    config: ConfigDict,
+) -> tuple[step.Sampler | None, dict[str, step.Sampler | None], dict[str, step.Sampler | None]]:
+    """The sampler to train with; those to score at and those to validate with, by label."""
     noise = config.noise
     if not noise.name:
-        return None, {"real": None}
+        return None, {"real": None}, {"real": None}
     options = {"unit": noise.unit, "options": noise.options.to_dict()}
     sampler = make_sampler(noise.name, noise.level, **options)
     if noise.level is None:
-        return sampler, {noise.name: sampler}
+        return sampler, {noise.name: sampler}, {noise.name: sampler}
     one = isinstance(noise.level, int | float)
     middle = noise.level if one else sum(noise.level) / 2
-    levels = tuple(config.eval.levels) or (middle,)
-    return sampler, {f"{x:g}": make_sampler(noise.name, x, **options) for x in levels}
+    if next(iter(OPS[noise.name].levels.values())).whole:
+        middle = round(middle)
+
+    def at(level: float) -> dict[str, step.Sampler]:
+        return {f"{level:g}": make_sampler(noise.name, level, **options)}
+
+    levels = [at(level) for level in tuple(config.eval.levels) or (middle,)]
+    return sampler, {label: one for level in levels for label, one in level.items()}, at(middle)
+
+
+def _model_options(config: ConfigDict) -> dict[str, Any]:
+    """The fields of the module that the config sets."""
+    options = config.model.options.to_dict()
+    for field, key in (("channels", "data.channels"), ("dtype", "model.dtype")):
+        if field in options:
+            raise ZooError(f"model.options.{field} is set by {key}; set that instead")
+    return {**options, "channels": config.data.channels}
+
+
+def _check_readable(experiment: Experiment) -> None:
+    """Reads what will be scored once, for after hours of training it would be too late."""
+    config = experiment.config
+    for split, limit in (("validation", config.validation.limit), ("test", config.eval.limit)):
+        source = experiment.sources[split]
+        for index in range(min(limit or len(source), len(source))):
+            source[index]
 
 
 def _check_model(config: ConfigDict, options: dict[str, Any]) -> None:
     try:
         models.count_parameters(config.model.name, **options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, IndexError) as error:
         if isinstance(error, ZooError):
             raise
         reason = str(error).strip().splitlines()[0]

@@ -37,9 +37,9 @@ def train(config: ConfigDict, path: str | Path) -> None:
       ZooError: a mistake in the config, the data or the workdir, or a loss that is not finite.
       Interrupted: by SIGTERM or Ctrl-C, after saving.
     """
+    experiment = experiments.build(config)
     with workdirs.opened(path, config) as workdir, Listener() as listener:
         # What the config describes.
-        experiment = experiments.build(config)
         check_devices(config.parallel, config.train.batch_size)
         feed = experiments.make_feed(experiment)
         optimizer, schedule = experiments.make_optimizer(config, feed.steps)
@@ -101,6 +101,8 @@ def train(config: ConfigDict, path: str | Path) -> None:
             best = Best(state.variables, np.array(np.nan, np.float32), state.step)
         record = make_record(experiment, step=int(best.step), psnr=float(best.psnr))
         weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
+        if listener.signum is not None:
+            raise Interrupted(listener.signum, int(state.step))
 
 
 class Best(NamedTuple):
@@ -140,7 +142,7 @@ def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> 
     if config.data.natural and config.data.name == "photos":
         _say(f"these are the embedded photos; for its natural data: {config.data.natural}")
     if first >= feed.steps:
-        _say(f"this run has finished its {feed.steps} steps")
+        _say(f"this run has finished its {first} steps")
     elif first:
         _say(f"going on from step {first} of {feed.steps}")
     else:

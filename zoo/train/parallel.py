@@ -88,7 +88,7 @@ class PmapRunner:
 
     def fetch(self, tree: Any) -> Any:
         """See `Runner`."""
-        return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
+        return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0, ...], tree)
 
 
 _RUNNERS = {"jit": JitRunner, "pmap": PmapRunner}

@@ -43,9 +43,16 @@ def make_record(experiment: Experiment, *, step: int, psnr: float) -> dict[str, 
 def _commit() -> str | None:
     """The commit of the checkout this package runs from, or None outside one."""
     folder = Path(zoo.__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        top = _git(folder, "rev-parse", "--show-toplevel")
+        # Installed below some other project's checkout, that one's commit would mislead.
+        if Path(top) != folder.parent.resolve():
+            return None
+        return _git(folder, "describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -6,11 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import tqdm
 from tensorboardX import SummaryWriter
+
+from zoo.errors import ZooError
 
 # Lines of a log file should not outrun its reader.
 _SECONDS_BETWEEN_LINES = 15.0
@@ -85,8 +88,14 @@ class Report:
             self._file.write(json.dumps(row) + "\n")
             for name in row.keys() - {"step"}:
                 self._events.add_scalar(name, row[name], row["step"])
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise ZooError(
+                f"{self._path} cannot be written ({error.strerror}); mend that, and the same "
+                "command goes on from the last checkpoint"
+            ) from None
         if self._rows:
             self._say(self._rows[-1])
         self._rows.clear()
@@ -94,8 +103,15 @@ class Report:
     def __enter__(self) -> "Report":
         return self
 
-    def __exit__(self, *_) -> None:
-        """Writes what was looked at, draws the curves and closes the files."""
+    def __exit__(self, kind, *_) -> None:
+        """Writes what was looked at, draws the curves and closes the files.
+
+        After an error, what goes wrong here is not worth hiding it.
+        """
+        with suppress(Exception) if kind else nullcontext():
+            self._finish()
+
+    def _finish(self) -> None:
         self.write()
         self._bar.close()
         self._file.close()

@@ -1,5 +1,7 @@
 """The scores of a run: the validation along the way and the evaluation at its end."""
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from ml_collections import ConfigDict
 from zoo import weights
 from zoo.evaluate import Result, evaluate, mean_psnr
 from zoo.train import experiment as experiments
+from zoo.train.config import differing
 from zoo.train.experiment import Experiment
 from zoo.train.report import counter
 from zoo.train.workdir import WEIGHTS
@@ -22,7 +25,7 @@ class Validation:
 
     def __init__(self, experiment: Experiment):
         self._pictures = experiment.sources["validation"]
-        self._levels = experiment.levels
+        self._levels = experiment.validation
         self._limit = experiment.config.validation.limit or None
         self._apply = _apply(experiment.model)
 
@@ -57,7 +60,13 @@ def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result:
     record = weights.read_record(workdir / WEIGHTS)
     model, variables = weights.load(workdir / WEIGHTS)
     experiment = experiments.build(config)
+    for difference in differing(config, record["config"]):
+        print(f"note: scoring with another {difference} than the training", file=sys.stderr)
     apply, variables = _apply(model), jax.device_put(variables)
+    # Pictures of an earlier evaluation at other levels would pass for this one's.
+    shutil.rmtree(workdir / "eval" / "denoised", ignore_errors=True)
+    for gallery in workdir.glob("gallery*.png"):
+        gallery.unlink()
     result = evaluate(
         lambda x, level: apply(variables, x, level),
         experiment.sources["test"],
