@@ -53,7 +53,11 @@ class Report:
         self._clock = (time.monotonic(), step)
         self._spoke = time.monotonic()
         self._bar = tqdm.tqdm(
-            total=steps, initial=step, unit="step", disable=not sys.stderr.isatty()
+            total=steps,
+            initial=step,
+            disable=not sys.stderr.isatty(),
+            # The rate would be in steps; what remains fits into 80 columns.
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
         )
 
     def add(self, step: int, metrics: Any) -> None:
@@ -123,7 +127,7 @@ class Report:
         then, done = self._clock
         self._clock = (now, step)
         speed = (step - done) * self._batch_size / max(now - then, 1e-9)
-        text = f"loss {row['loss']:.4g}, PSNR {row['psnr']:.2f} dB, {speed:.0f} images/s"
+        text = f"loss {row['loss']:.3g}, {row['psnr']:.2f} dB, {speed:.0f} images/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
         if self._bar.disable and (
