@@ -140,12 +140,12 @@ class Report:
 
 def counter(what: str) -> Callable[[int, int], None]:
     """A function to call with the number of things done and to do; it shows a bar or lines."""
-    bar = tqdm.tqdm(desc=what, unit="picture", disable=not sys.stderr.isatty())
+    bar = None
     spoke = time.monotonic()
 
     def tell(done: int, total: int) -> None:
-        nonlocal spoke
-        bar.total = total
+        nonlocal bar, spoke
+        bar = bar or tqdm.tqdm(desc=what, total=total, disable=not sys.stderr.isatty())
         bar.update(done - bar.n)
         if bar.disable and time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
             print(f"{what}: {done} of {total} pictures", file=sys.stderr)
