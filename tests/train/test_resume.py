@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import safetensors.flax
 
+from zoo.data import images, pixels
+
 ROOT = Path(__file__).parents[2]
 STEPS = 300
 FLAGS = (
-    "--config=configs/unet.py",
     "--config.model.name=unet-tiny",
     "--config.data.crop=(16, 16)",
     "--config.train.batch_size=4",
@@ -28,9 +29,23 @@ FLAGS = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def photos(tmp_path_factory):
+    """Small pictures with something in them: a process then spends its time on the run."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("validation", 1), ("test", 1)):
+        (folder / split).mkdir()
+        for i in range(count):
+            coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
+            images.write(folder / split / f"{i}.png", pixels.resize(coarse, (48, 64)))
+    os.environ["ZOO_TEST_PHOTOS"] = str(folder)
+
+
 def start(workdir, *flags):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    command = [sys.executable, "-W", "error::DeprecationWarning:zoo", "main.py", *FLAGS, *flags]
+    config = f"--config=configs/unet.py:{os.environ['ZOO_TEST_PHOTOS']}"
+    command = [sys.executable, "main.py", config, *FLAGS, *flags]
     return subprocess.Popen(
         [*command, f"--workdir={workdir}"],
         cwd=ROOT,
