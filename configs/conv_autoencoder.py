@@ -6,6 +6,10 @@
 Mean squared error, Adam, 60/40 split, small rotations, shifts and flips, 50 epochs, batch 64. The
 first line is the recipe with its learning rate of 1e-5, the second the same with a sensible one.
 FOLDER holds pictures; without it tiles of the embedded photos train.
+
+On the 500 photographs of BSDS500 in one folder the second line reached 18.53 dB, MSE 0.0158 and MAE
+0.091, in 12 minutes on two CPU cores busy with other work too. The noisy pictures have 20.34 dB:
+the code is too small for photographs.
 """
 
 from zoo.train.config import default_config
