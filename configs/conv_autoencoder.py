@@ -9,7 +9,8 @@ FOLDER holds pictures; without it tiles of the embedded photos train.
 
 On the 500 photographs of BSDS500 in one folder the second line reached 18.53 dB, MSE 0.0158 and MAE
 0.091, in 12 minutes on two CPU cores busy with other work too. The noisy pictures have 20.34 dB:
-the code is too small for photographs.
+the code is too small for photographs. The first line has 8.33 dB after its 235 steps (6 minutes):
+at 1e-5 it has hardly begun.
 """
 
 from zoo.train.config import default_config
