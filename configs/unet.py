@@ -7,7 +7,7 @@
 The first trains on the photographs embedded in scikit-image, the last on a folder of your own.
 
 It reached 31.24 dB and SSIM 0.852 on chelsea, coffee and camera, where non-local means has 30.01
-and 0.798, in 8 minutes on two CPU cores, evaluation and all. (BM3D has 32.11 there.)
+and 0.798, in 8 minutes on two CPU cores, evaluation and all.
 """
 
 from zoo.train.config import default_config

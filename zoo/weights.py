@@ -2,8 +2,6 @@
 
 import json
 import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import safetensors.flax
 from flax import linen as nn
 from flax import traverse_util
 
+from zoo import files
 from zoo.errors import ZooError
 from zoo.models import create_model
 
@@ -31,23 +30,12 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
     Raises:
       ZooError: the file cannot be written.
     """
-    path = Path(path)
     flat = traverse_util.flatten_dict(variables, sep="/")
     # safetensors takes the memory of a transposed numpy array as it lies, and so scrambles it; an
     # array of jax lies in order.
     flat = {name: jnp.asarray(value) for name, value in flat.items()}
     data = safetensors.flax.save(flat, metadata={_KEY: json.dumps(record, sort_keys=True)})
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise ZooError(f"{path} cannot be written: {error.strerror}") from None
+    files.write(path, data, durable=True)
 
 
 def read_record(path: str | os.PathLike) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def test_a_workdir_that_cannot_be_written(refused, tmp_path):
 
 def test_a_workdir_left_by_a_killed_run(command, refused, tmp_path):
     (tmp_path / "run").mkdir()
-    for name in (".lock", "config.tmp"):
+    for name in (".lock", ".config.json.0a1b2c3d.part"):
         (tmp_path / "run" / name).write_text("{")
     with pytest.raises(Compiled):
         command(CONFIG, "--config.train.batch_size=8", f"--workdir={tmp_path / 'run'}")

@@ -12,11 +12,9 @@ Which library reads what was settled by a round trip, which `tests/data/test_ima
   pads with grey, and it knows EXIF and CMYK.
 """
 
-import contextlib
 import io
 import logging
 import os
-import secrets
 import textwrap
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import numpy as np
 import tifffile
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, WebPImagePlugin
 
+from zoo import files
 from zoo.errors import ZooError
 
 PIXEL_LIMIT = 2**30
@@ -164,17 +163,7 @@ def write(path: str | os.PathLike, picture: np.ndarray) -> None:
     """
     path = Path(path)
     data = _encode(check(np.asarray(picture), str(path)), path)
-    # In the same folder, for only within one file system is `os.replace` atomic. Not `tempfile`,
-    # whose files only their owner may read.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    files.write(path, data)
 
 
 def _format(data: bytes, name: str) -> str:

@@ -1,14 +1,14 @@
 """A gallery of pictures side by side, on which every pixel can be judged."""
 
+import io
 import os
-import secrets
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
+from zoo import files
 from zoo.data import pixels
 from zoo.errors import ZooError
 
@@ -127,16 +127,10 @@ def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") ->
         note = f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times. {note}"
     text(_MARGIN, height - 22, note, size=12, color=_FAINT)
 
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        # Without the program's name and version, equal pictures are equal files.
-        figure.savefig(part, format="png", dpi=100, metadata={"Software": None})
-        os.replace(part, path)
-    except OSError as error:
-        raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
-    finally:
-        part.unlink(missing_ok=True)
+    png = io.BytesIO()
+    # Without the program's name and version, equal pictures are equal files.
+    figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
+    files.write(path, png.getvalue())
 
 
 def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:

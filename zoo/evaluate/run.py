@@ -1,12 +1,10 @@
 """Scores a model and the baselines on pictures, and writes tables, pictures and a gallery."""
 
-import contextlib
 import csv
 import io
 import json
 import os
 import re
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from zoo import files
 from zoo.data import images, pixels
 from zoo.data.sources import Picture
 from zoo.errors import ZooError, unknown
@@ -355,16 +354,7 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    # Only within one folder is a file sure to be replaced in one step.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    files.write(path, text.encode())
 
 
 def _make(folder: Path) -> None:

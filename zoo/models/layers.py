@@ -105,7 +105,7 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
 def max_pool(x: jax.Array) -> jax.Array:
     """The largest of each 2x2 patch: (N, 2H, 2W, C) to (N, H, W, C).
 
-    Written without a reduction: on CPU the gradient of `nn.max_pool` takes 9 times as long, and
+    Written without a reduction: on CPU the gradient of `nn.max_pool` is far slower, and
     jax 0.12 fuses a maximum into bfloat16 convolutions before it (XLA's YNN) with NaN as a result.
     """
     a, b, c, d = _corners(x)
@@ -178,7 +178,7 @@ class Up(nn.Module):
     """A transposed convolution with stride 2: (N, H, W, C) to (N, 2H, 2W, features).
 
     It runs as a matmul (2x2 kernel) or a 2x2 convolution (4x4 kernel) to four times the features,
-    then depth-to-space: on CPU that trains 25 times as fast as XLA's transposed convolution.
+    then depth-to-space: on CPU that trains far faster than XLA's transposed convolution.
 
     Attributes:
       features: channels of the output.

@@ -125,7 +125,7 @@ class UNet(nn.Module):
             **layers.dtypes(self, x),
         )
         y = self._norm(conv(name=f"{name}_conv0")(x), f"{name}_norm0", train)
-        # Blocks that start near the identity keep a deep sum from growing: 1 dB at 500 steps.
+        # Blocks that start near the identity keep a deep sum from growing, and learn sooner.
         small = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
         y = conv(kernel_init=small, name=f"{name}_conv1")(nn.relu(y))
         y = self._norm(y, f"{name}_norm1", train)

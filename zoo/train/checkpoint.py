@@ -15,6 +15,7 @@ from typing import Any
 
 from orbax.checkpoint import v1 as ocp
 
+from zoo import files
 from zoo.errors import ZooError
 
 
@@ -53,9 +54,8 @@ class Checkpoints:
             return
         try:
             self._orbax.save_checkpointables(step, {"state": tree})
-            temporary = self._manifest(step).with_suffix(".tmp")
-            temporary.write_text(json.dumps(_checksums(self._directory / str(step))))
-            os.replace(temporary, self._manifest(step))
+            manifest = json.dumps(_checksums(self._directory / str(step)))
+            files.write(self._manifest(step), manifest.encode(), durable=True)
         except Exception as error:  # orbax and tensorstore raise what they like
             reason = "no space left" if "space" in str(error).lower() else type(error).__name__
             raise ZooError(

@@ -13,6 +13,7 @@ from typing import Any
 import tqdm
 from tensorboardX import SummaryWriter
 
+from zoo import files
 from zoo.errors import ZooError
 
 # Lines of a log file should not outrun its reader.
@@ -214,6 +215,4 @@ def _keep_up_to(path: Path, step: int) -> None:
             break
         if row["step"] <= step:
             kept.append(line + "\n")
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
+    files.write(path, "".join(kept).encode(), durable=True)

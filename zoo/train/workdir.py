@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from zoo import files
 from zoo.errors import ZooError
 from zoo.train.config import check_same, to_plain
 
@@ -29,10 +30,9 @@ def opened(path: str | os.PathLike, config: ConfigDict) -> Iterator[Path]:
     """
     workdir = Path(path)
     settings = workdir / "config.json"
-    temporary = settings.with_suffix(".tmp")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        strangers = [p.name for p in workdir.iterdir() if p.name not in (".lock", temporary.name)]
+        strangers = [p.name for p in workdir.iterdir() if not _ours(p.name)]
         if strangers and not settings.exists():
             raise ZooError(
                 f"{workdir} holds files that no run wrote ({strangers[0]}, ...); "
@@ -51,6 +51,10 @@ def opened(path: str | os.PathLike, config: ConfigDict) -> Iterator[Path]:
         # A mistake in the config, found before the first checkpoint, must not bind the next try.
         if settings.exists() and any(workdir.glob("checkpoints/*")):
             check_same(config, json.loads(settings.read_text()))
-        temporary.write_text(json.dumps(to_plain(config), indent=2))
-        os.replace(temporary, settings)
+        files.write(settings, json.dumps(to_plain(config), indent=2).encode(), durable=True)
         yield workdir
+
+
+def _ours(name: str) -> bool:
+    """Whether a run that got no further than its config may have left a file of this name."""
+    return name == ".lock" or name.startswith(".config.json.")
