@@ -1,11 +1,11 @@
 """A JAX functional model zoo for denoising.
 
 `zoo.noise` holds noise as pure functions, `zoo.models` the denoisers as Flax Linen modules,
-`zoo.losses` and `zoo.metrics` what measures them, `zoo.weights` the way to files and back,
-`zoo.data` pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the scores.
+`zoo.losses` and `zoo.metrics` what measures them, `zoo.estimate` how noisy a picture is,
+`zoo.weights` the way to files and back, `zoo.data` pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the scores.
 """
 
-from zoo import losses, metrics, models, noise, weights
+from zoo import estimate, losses, metrics, models, noise, weights
 from zoo.errors import ZooError
 from zoo.models import create_model, list_models
 from zoo.weights import load
@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ZooError",
     "create_model",
+    "estimate",
     "list_models",
     "load",
     "losses",

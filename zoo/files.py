@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -35,3 +36,20 @@ def write(path: str | os.PathLike, data: bytes, *, durable: bool = False) -> Non
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, where they are missing.
+
+    Raises:
+      ZooError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZooError(f"cannot make {folder}: {error.strerror}; mend the path") from None
+
+
+def slug(label: str) -> str:
+    """A label as part of a file name."""
+    return re.sub(r"[^\w.+=-]+", "_", label).lstrip(".") or "_"

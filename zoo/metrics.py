@@ -3,7 +3,12 @@
 Every function takes two arrays of shape (..., H, W, C), computes in float32 whatever the input's
 dtype, reduces the last three axes and returns shape (...): one figure a picture, never one a batch.
 `data_range` is the distance from black to white in the arrays' own unit (1 for floats in [0, 1],
-255 for 8-bit counts). It has no default, because libraries that guess it disagree.
+255 for 8-bit counts). It has no default, because libraries that guess it disagree. It may be one
+number, or one a picture (...).
+
+Pictures of several sizes can be measured by one compiled program: lay each in the top left corner
+of arrays of one shape and give `size`, integers (..., 2), the height and width of each. What lies
+outside does not count, whatever it is.
 """
 
 import jax
@@ -21,15 +26,14 @@ K2 = 0.03
 # Wang, Simoncelli and Bovik 2003, section 4: the exponents of the five scales, finest first.
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
-_PICTURE = (-3, -2, -1)
 
-
-def mse(a: jax.Array, b: jax.Array) -> jax.Array:
+def mse(a: jax.Array, b: jax.Array, *, size: jax.Array | None = None) -> jax.Array:
     """Mean squared error of each picture.
 
     Args:
       a: pictures, (..., H, W, C), any unit.
       b: pictures of the same shape and unit.
+      size: (..., 2), the part that counts; None for all.
 
     Returns:
       (...), float32, in the square of the arrays' unit.
@@ -38,22 +42,29 @@ def mse(a: jax.Array, b: jax.Array) -> jax.Array:
       ZooError: if the shapes differ or have fewer than three axes.
     """
     a, b = _pair(a, b)
-    return jnp.mean(jnp.square(a - b), axis=_PICTURE)
+    return jnp.mean(_mean(jnp.square(a - b), size), axis=-1)
 
 
-def mae(a: jax.Array, b: jax.Array) -> jax.Array:
+def mae(a: jax.Array, b: jax.Array, *, size: jax.Array | None = None) -> jax.Array:
     """Mean absolute error of each picture; arguments as for `mse`, result in the arrays' unit."""
     a, b = _pair(a, b)
-    return jnp.mean(jnp.abs(a - b), axis=_PICTURE)
+    return jnp.mean(_mean(jnp.abs(a - b), size), axis=-1)
 
 
-def psnr(a: jax.Array, b: jax.Array, *, data_range: float) -> jax.Array:
+def psnr(
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    data_range: float | jax.Array,
+    size: jax.Array | None = None,
+) -> jax.Array:
     """Peak signal-to-noise ratio of each picture, over all its channels together.
 
     Args:
       a: pictures, (..., H, W, C).
       b: pictures of the same shape and unit.
-      data_range: the distance from black to white in that unit.
+      data_range: the distance from black to white in that unit, a number or (...).
+      size: (..., 2), the part that counts; None for all.
 
     Returns:
       (...), float32, in dB; `inf` for identical pictures.
@@ -63,10 +74,17 @@ def psnr(a: jax.Array, b: jax.Array, *, data_range: float) -> jax.Array:
     """
     # Scaling before squaring keeps 16-bit counts far from float32's limits.
     a, b = _pair(a, b)
-    return -10 * jnp.log10(mse(a / data_range, b / data_range))
+    scale = _per_picture(data_range, a)
+    return -10 * jnp.log10(mse(a / scale, b / scale, size=size))
 
 
-def ssim(a: jax.Array, b: jax.Array, *, data_range: float) -> jax.Array:
+def ssim(
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    data_range: float | jax.Array,
+    size: jax.Array | None = None,
+) -> jax.Array:
     """Structural similarity of each picture, the mean over its channels.
 
     The window runs over the valid region only, as in the authors' MATLAB code and in scikit-image's
@@ -75,10 +93,12 @@ def ssim(a: jax.Array, b: jax.Array, *, data_range: float) -> jax.Array:
     Args:
       a: pictures, (..., H, W, C), both sides at least 11.
       b: pictures of the same shape and unit.
-      data_range: the distance from black to white in that unit.
+      data_range: the distance from black to white in that unit, a number or (...).
+      size: (..., 2), the part that counts; None for all.
 
     Returns:
-      (...), float32, in [-1, 1]; 1 for identical pictures. Its gradient is finite everywhere.
+      (...), float32, in [-1, 1]; 1 for identical pictures. Its gradient is finite everywhere. NaN
+      where `size` has a side below 11.
 
     Raises:
       ZooError: if the shapes differ or a side is below 11.
@@ -87,10 +107,11 @@ def ssim(a: jax.Array, b: jax.Array, *, data_range: float) -> jax.Array:
       Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
       structural similarity", IEEE TIP 2004.
     """
-    return jnp.mean(ssim_map(a, b, data_range=data_range), axis=_PICTURE)
+    windows = None if size is None else size - (WINDOW - 1)
+    return jnp.mean(_mean(ssim_map(a, b, data_range=data_range), windows), axis=-1)
 
 
-def ssim_map(a: jax.Array, b: jax.Array, *, data_range: float) -> jax.Array:
+def ssim_map(a: jax.Array, b: jax.Array, *, data_range: float | jax.Array) -> jax.Array:
     """Structural similarity at every place the window fits, (..., H - 10, W - 10, C).
 
     Arguments and errors as for `ssim`.
@@ -100,7 +121,12 @@ def ssim_map(a: jax.Array, b: jax.Array, *, data_range: float) -> jax.Array:
 
 
 def ms_ssim(
-    a: jax.Array, b: jax.Array, *, data_range: float, scales: int | None = None
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    data_range: float | jax.Array,
+    scales: int | None = None,
+    size: jax.Array | None = None,
 ) -> jax.Array:
     """Multi-scale structural similarity of each picture, the mean over its channels.
 
@@ -112,12 +138,14 @@ def ms_ssim(
     Args:
       a: pictures, (..., H, W, C).
       b: pictures of the same shape and unit.
-      data_range: the distance from black to white in that unit.
-      scales: how many scales, 1 to 5, or None.
+      data_range: the distance from black to white in that unit, a number or (...).
+      scales: how many scales, 1 to 5, or None: as many as fit the arrays, whatever `size`.
+      size: (..., 2), the part that counts; None for all.
 
     Returns:
       (...), float32, in (0, 1]; 1 for identical pictures. A scale at which the pictures are
-      anticorrelated counts as 1e-4, so the result and its gradient stay finite.
+      anticorrelated counts as 1e-4, so the result and its gradient stay finite. NaN where `size`
+      is too short for the scales.
 
     Raises:
       ZooError: if the shapes differ, a side is too short, or `scales` is not 1 to 5.
@@ -129,17 +157,23 @@ def ms_ssim(
     a, b = _pair(a, b)
     weights = np.asarray(MS_SSIM_WEIGHTS[: _scales(min(a.shape[-3:-1]), scales)])
     weights = weights / weights.sum()
+    if size is not None:
+        a, b = _repeat_edge(a, size), _repeat_edge(b, size)
+        fits = jnp.min(size, axis=-1) >= WINDOW * 2 ** (len(weights) - 1)
     product = None
     for scale, weight in enumerate(weights):
         if scale:
             a, b = _halve(a), _halve(b)
+            size = None if size is None else (size + 1) // 2
         luminance, contrast = _ssim_terms(a, b, data_range)
         # The luminance term enters at the coarsest scale alone.
         term = luminance * contrast if scale == len(weights) - 1 else contrast
         # A fractional power of a negative mean is NaN, and its slope at 0 infinite.
-        factor = jnp.maximum(jnp.mean(term, axis=(-3, -2)), 1e-4) ** float(weight)
+        windows = None if size is None else size - (WINDOW - 1)
+        factor = jnp.maximum(_mean(term, windows), 1e-4) ** float(weight)
         product = factor if product is None else product * factor
-    return jnp.mean(product, axis=-1)
+    result = jnp.mean(product, axis=-1)
+    return result if size is None else jnp.where(fits, result, jnp.nan)
 
 
 def _pair(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -148,6 +182,39 @@ def _pair(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
     if a.shape != b.shape or a.ndim < 3:
         raise ZooError(f"need two pictures of one shape (..., H, W, C), got {a.shape}, {b.shape}")
     return a.astype(jnp.float32), b.astype(jnp.float32)
+
+
+def _per_picture(value: float | jax.Array, x: jax.Array) -> jax.Array:
+    """A number, or one a picture (...), ready to meet pictures (..., H, W, C)."""
+    value = jnp.asarray(value, x.dtype)
+    return value[..., None, None, None] if value.ndim else value
+
+
+def _mean(x: jax.Array, size: jax.Array | None) -> jax.Array:
+    """The mean over H and W, (..., C), of the part that counts; NaN if there is none."""
+    if size is None:
+        return jnp.mean(x, axis=(-3, -2))
+    height, width, _ = x.shape[-3:]
+    rows = jnp.expand_dims(jnp.arange(height), range(size.ndim - 1)) < size[..., :1]
+    columns = jnp.expand_dims(jnp.arange(width), range(size.ndim - 1)) < size[..., 1:]
+    counts = rows[..., :, None, None] & columns[..., None, :, None]
+    # Not a product with the mask: what lies outside may be infinite.
+    total = jnp.sum(jnp.where(counts, x, 0), axis=(-3, -2))
+    number = jnp.sum(counts, axis=(-3, -2))
+    return jnp.where(number > 0, total / jnp.maximum(number, 1).astype(x.dtype), jnp.nan)
+
+
+def _repeat_edge(x: jax.Array, size: jax.Array) -> jax.Array:
+    """The last row and column of the part that counts, repeated over what lies outside."""
+    height, width = x.shape[-3:-1]
+    for axis, side, last in ((-3, height, size[..., 0]), (-2, width, size[..., 1])):
+        places = jnp.minimum(
+            jnp.expand_dims(jnp.arange(side), range(last.ndim)), last[..., None] - 1
+        )
+        places = jnp.maximum(places, 0)
+        places = jnp.expand_dims(places, (-2, -1) if axis == -3 else (-3, -1))
+        x = jnp.take_along_axis(x, places, axis=axis)
+    return x
 
 
 def _scales(side: int, scales: int | None) -> int:
@@ -166,7 +233,9 @@ def _scales(side: int, scales: int | None) -> int:
     return scales
 
 
-def _ssim_terms(a: jax.Array, b: jax.Array, data_range: float) -> tuple[jax.Array, jax.Array]:
+def _ssim_terms(
+    a: jax.Array, b: jax.Array, data_range: float | jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """The luminance term and the contrast-structure term, each (..., H - 10, W - 10, C)."""
     if min(a.shape[-3:-1]) < WINDOW:
         height, width = a.shape[-3:-1]
@@ -175,7 +244,8 @@ def _ssim_terms(a: jax.Array, b: jax.Array, data_range: float) -> tuple[jax.Arra
             "use larger pictures or crops"
         )
     # Variances do not depend on the origin, and E[x^2] - E[x]^2 loses fewest digits around 0.
-    a, b = a / data_range - 0.5, b / data_range - 0.5
+    scale = _per_picture(data_range, a)
+    a, b = a / scale - 0.5, b / scale - 0.5
     mean_a, mean_b = _blur(a), _blur(b)
     variances = _blur(a * a + b * b) - mean_a * mean_a - mean_b * mean_b
     covariance = _blur(a * b) - mean_a * mean_b

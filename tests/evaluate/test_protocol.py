@@ -9,11 +9,19 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from zoo.errors import ZooError
-from zoo.evaluate.protocol import Protocol, degrade, quantise, score, score_batch
+from zoo.evaluate import NumpyGaussian, Protocol, compare
+from zoo.evaluate.draw import degrade
+from zoo.evaluate.protocol import METRICS, PUBLISHED, choices_of
 
 
 def gaussian(key, x):
     return x + 0.1 * jax.random.normal(key, x.shape), np.float32(0.1)
+
+
+def noisy_cat(channels=3, side=70):
+    clean = data.chelsea()[:64, :side, :channels]
+    rng = np.random.default_rng(0)
+    return clean, (clean / 255 + rng.normal(0, 0.1, clean.shape)).astype(np.float32)
 
 
 def test_noise_is_decided_by_seed_and_index_alone():
@@ -35,12 +43,17 @@ def test_noise_is_not_clipped():
     assert noisy.min() < 0
 
 
+def test_numpy_noise_is_what_the_published_scripts_draw():
+    clean = np.float32(data.chelsea()[:20, :30] / 255)
+    np.random.seed(3)
+    expected = np.float32(clean + np.random.normal(0, 25 / 255, clean.shape))
+    np.testing.assert_array_equal(NumpyGaussian(25 / 255).add(3, clean), expected)
+
+
 def test_scores_are_of_the_rounded_picture():
-    clean = data.chelsea()[:64, :70]
-    rng = np.random.default_rng(0)
-    denoised = (clean / 255 + rng.normal(0, 0.1, clean.shape)).astype(np.float32)
+    clean, denoised = noisy_cat()
     written = np.round(np.clip(denoised, 0, 1) * 255).astype(np.uint8)
-    found = score(clean, denoised, Protocol())
+    found = compare(clean, denoised, Protocol(), METRICS)
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(clean, written), abs=1e-3)
     expected = structural_similarity(
         clean, written, gaussian_weights=True, use_sample_covariance=False, channel_axis=-1
@@ -50,35 +63,77 @@ def test_scores_are_of_the_rounded_picture():
     assert found["mse"] == pytest.approx(np.mean(error**2), rel=1e-5)
     assert found["mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-5)
     assert all(type(value) is float for value in found.values())
-    assert score(clean, written, Protocol()) == found
+    as_written = compare(clean, written, Protocol(), METRICS)
+    assert as_written == pytest.approx(found, rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("output", "finish"),
+    [
+        ("float", lambda x: x),
+        ("clip", lambda x: np.clip(x, 0, 1)),
+        ("round", lambda x: np.round(np.clip(x, 0, 1) * 255) / 255),
+    ],
+)
+def test_the_output_is_finished_as_named(output, finish):
+    clean, denoised = noisy_cat()
+    expected = 10 * np.log10(1 / np.mean((finish(denoised) - clean / 255) ** 2))
+    found = compare(clean, denoised, Protocol(output=output), ["psnr"])
+    assert found["psnr"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_luma_is_that_of_matlab():
+    """Y of rgb2ycbcr, whose documentation gives white as 235 and black as 16."""
+    clean, denoised = noisy_cat()
+    written = np.round(np.clip(denoised, 0, 1) * 255)
+    weights = np.array([65.481, 128.553, 24.966])
+    luma = [np.round(x / 255 @ weights + 16) for x in (clean.astype(float), written)]
+    expected = 10 * np.log10(255**2 / np.mean((luma[0] - luma[1]) ** 2))
+    found = compare(clean, denoised, Protocol(channels="y"), ["psnr"])
+    assert found["psnr"] == pytest.approx(expected, abs=1e-3)
+    gray = compare(clean[..., :1], denoised[..., :1], Protocol(channels="y"), ["psnr"])
+    assert gray == compare(clean[..., :1], denoised[..., :1], Protocol(), ["psnr"])
+
+
+def test_the_range_may_be_that_of_the_picture():
+    clean, denoised = noisy_cat()
+    clean = clean // 2
+    spread = (int(clean.max()) - int(clean.min())) / 255
+    full = compare(clean, denoised, Protocol(), ["psnr"])["psnr"]
+    own = compare(clean, denoised, Protocol(data_range="picture"), ["psnr"])["psnr"]
+    assert own - full == pytest.approx(20 * np.log10(spread), abs=1e-3)
 
 
 def test_sixteen_bits_stay_sixteen():
     target = np.array([[[1000], [65535]]], np.uint16)
     close = (np.array([[[1002], [65535]]]) / 65535).astype(np.float32)
-    assert quantise(close, target).tolist() == [[[1002], [65535]]]
-    assert score(target, close, Protocol())["mae"] == pytest.approx(1 / 65535, rel=1e-3)
+    assert compare(target, close, Protocol(), ["mae"])["mae"] == pytest.approx(1 / 65535, rel=1e-3)
 
 
 def test_border_does_not_count():
-    target = np.zeros((1, 20, 20, 1), np.uint8)
-    denoised = np.zeros((1, 20, 20, 1), np.float32)
-    denoised[:, :2] = 1
-    assert score_batch(target, denoised, Protocol(border=2))["mae"] == [0]
-    assert score_batch(target, denoised, Protocol())["mae"] == pytest.approx([0.1])
+    target = np.zeros((20, 20, 1), np.uint8)
+    denoised = np.zeros((20, 20, 1), np.float32)
+    denoised[:2] = 1
+    assert compare(target, denoised, Protocol(border=2), ["mae"])["mae"] == 0
+    assert compare(target, denoised, Protocol(), ["mae"])["mae"] == pytest.approx(0.1)
     with pytest.raises(ZooError, match="border of 10"):
-        score_batch(target, denoised, Protocol(border=10))
+        compare(target, denoised, Protocol(border=10), ["mae"])
 
 
 def test_ssim_is_undefined_on_small_pictures_and_psnr_infinite_on_equal_ones():
-    found = score(np.ones((8, 30, 1), np.uint8), np.ones((8, 30, 1), np.uint8), Protocol())
+    picture = np.ones((8, 30, 1), np.uint8)
+    found = compare(picture, picture, Protocol(), METRICS)
     assert np.isnan(found["ssim"])
+    assert np.isnan(found["ms_ssim"])
     assert found["psnr"] == np.inf
 
 
-def test_shapes_must_agree():
+def test_shapes_must_agree_and_values_be_finite():
     with pytest.raises(ZooError, match="denoised"):
-        score(np.ones((8, 8, 1), np.uint8), np.ones((8, 8, 3), np.float32), Protocol())
+        compare(np.ones((8, 8, 1), np.uint8), np.ones((8, 8, 3), np.float32), Protocol(), [])
+    bad = np.full((8, 8, 1), np.nan, np.float32)
+    with pytest.raises(ZooError, match="not finite"):
+        compare(np.ones((8, 8, 1), np.uint8), bad, Protocol(), [])
 
 
 def test_protocol_prints_itself():
@@ -92,3 +147,25 @@ def test_protocol_prints_itself():
             Protocol(seed=seed)
     with pytest.raises(ZooError, match="border"):
         Protocol(border=-1)
+
+
+@pytest.mark.parametrize(
+    "name", ["noise", "noisy", "output", "channels", "data_range", "level", "shapes"]
+)
+def test_every_choice_shows(name):
+    lines, told = set(), set()
+    for choice in choices_of(name):
+        protocol = Protocol(**{name: choice})
+        lines.add(str(protocol))
+        told.add(protocol.choices()[name])
+        assert protocol.choices()[name].startswith(choice)
+    assert len(lines) == len(told) == len(choices_of(name)) > 1
+    with pytest.raises(ZooError, match=f"^unknown {name} 'x'"):
+        Protocol(**{name: "x"})
+
+
+def test_the_published_protocol_is_that_of_the_papers():
+    """Of KAIR, DPIR, SwinIR and Restormer; the sets they use have two sizes at most."""
+    assert PUBLISHED.noise == "numpy"
+    assert (PUBLISHED.seed, PUBLISHED.border, PUBLISHED.noisy) == (0, 0, "float")
+    assert (PUBLISHED.output, PUBLISHED.channels, PUBLISHED.data_range) == ("round", "all", "full")

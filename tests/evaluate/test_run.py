@@ -204,7 +204,7 @@ def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
         limit=130,
         progress=lambda *step: steps.append(step),
     )
-    assert sizes == [64, 64, 2]
+    assert sizes == [64, 64, 64]
     assert steps == [(64, 130), (128, 130), (130, 130)]
     assert [s.picture for s in result.scores[::2]] == [str(i) for i in range(130)]
     # Without noise nothing differs: infinite PSNR, and no SSIM below 11 pixels.

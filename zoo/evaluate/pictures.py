@@ -122,7 +122,9 @@ def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") ->
             if panel.ssim is not None and np.isfinite(panel.ssim):
                 text(left(column), below + 17, f"SSIM {panel.ssim:.3f}", size=12, color=_FAINT)
         top += tall + _CAPTION
-    note = "PSNR and SSIM are of the whole picture; the best PSNR is bold."
+    with_ssim = any(panel.ssim is not None for row in rows for panel in row.panels.values())
+    named = "PSNR and SSIM are" if with_ssim else "PSNR is"
+    note = f"{named} of the whole picture; the best PSNR is bold."
     if overview:
         note = f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times. {note}"
     text(_MARGIN, height - 22, note, size=12, color=_FAINT)

@@ -3,57 +3,114 @@
 Papers differ in whether noisy pixels are clipped, whether the output is rounded, which channels
 count and what seeds the noise, and each choice moves the PSNR by more than the methods compared do.
 The defaults are those that KAIR, DPIR, SwinIR and Restormer share, but for the random numbers
-themselves, which are JAX's and not NumPy's.
+themselves: theirs are NumPy's, which cannot be drawn on an accelerator.
 """
 
 import dataclasses
-import functools
 import json
-from collections.abc import Callable
+from typing import Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from zoo.errors import ZooError, unknown
 
-from zoo import metrics
-from zoo.data import pixels
-from zoo.errors import ZooError
+METRICS = ("psnr", "ssim", "ms_ssim", "mse", "mae")
 
-Sampler = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""`(key, clean (H, W, C)) -> (noisy (H, W, C), level ())`, all float32 in signal units."""
+_NOISE = {
+    "jax": "drawn on the device by jax.random from fold_in(key(seed), picture index), at every "
+    "level; one fixed draw a picture",
+    "numpy": "numpy.random.seed(seed) before every picture, then "
+    "numpy.random.normal(0, sigma, (H, W, C)), added in float32",
+}
+_NOISY = {
+    "float": "not clipped (but by the noise's own options)",
+    "clip": "clipped to [0, 1]",
+    "round": "clipped to [0, 1] and rounded to the target's depth",
+}
+_OUTPUT = {
+    "round": "clipped to [0, 1] and rounded to the target's depth: 8 bits, or 16",
+    "clip": "clipped to [0, 1], not rounded",
+    "float": "neither clipped nor rounded",
+}
+_CHANNELS = {
+    "all": "all channels together",
+    "y": "the luma of ITU-R BT.601 in [16, 235], as MATLAB's rgb2ycbcr, rounded like the output; "
+    "grey pictures as they are",
+}
+_DATA_RANGE = {
+    "full": "from black to white: 1, or 255 in 8 bits",
+    "picture": "from the darkest to the brightest value of each clean picture",
+}
+_LEVEL = {
+    "known": "models that take a level are told the true one",
+    "estimated": "models that take a level are told zoo.estimate.estimate_sigma of the noisy one",
+}
+_SHAPES = {
+    "exact": "every picture at its own size",
+    "padded": "every picture mirrored at its right and lower edge to multiples of {multiple}",
+    "auto": "every picture at its own size if a set has {few} sizes or fewer, else mirrored at its "
+    "right and lower edge to multiples of {multiple}",
+}
+
+MULTIPLE = 64
+"""What sides of pictures that are padded become multiples of, in pixels."""
+
+FEW_SHAPES = 4
+"""How many sizes a set may have for `shapes="auto"` to leave it exact."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What is free to choose; the rest stands in `choices`.
+    """The choices; `choices` explains what each comes to.
 
     Attributes:
       seed: of the noise, from 0 to 2**31 - 1.
+      noise: whose random numbers, `"jax"` or `"numpy"`.
+      noisy: what is done to noisy pixels before a model sees them: `"float"` (nothing), `"clip"` or
+        `"round"`.
+      output: what is done to a model's pixels before they are scored: `"round"`, `"clip"` or
+        `"float"`.
+      channels: what is compared, `"all"` or `"y"`.
       border: how many pixels at each edge do not count, 0 or more.
+      data_range: of PSNR and SSIM, `"full"` or `"picture"`.
+      level: what models that take a level are told, `"known"` or `"estimated"`.
+      shapes: `"exact"` compiles a program for every size of picture; `"padded"` and `"auto"` keep
+        the sizes few, at the cost of pixels near two edges that know of it.
     """
 
     seed: int = 0
+    noise: Literal["jax", "numpy"] = "jax"
+    noisy: Literal["float", "clip", "round"] = "float"
+    output: Literal["round", "clip", "float"] = "round"
+    channels: Literal["all", "y"] = "all"
     border: int = 0
+    data_range: Literal["full", "picture"] = "full"
+    level: Literal["known", "estimated"] = "known"
+    shapes: Literal["exact", "padded", "auto"] = "exact"
 
     def __post_init__(self):
         if not 0 <= self.seed < 2**31:
             raise ZooError(f"seed must be from 0 to {2**31 - 1}, not {self.seed}")
         if self.border < 0:
             raise ZooError(f"border must be 0 or more, not {self.border}")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise unknown(name, getattr(self, name), words)
 
-    def choices(self) -> dict[str, str | int | float]:
-        """Every choice by its name, ready for JSON."""
+    def choices(self) -> dict[str, str | int]:
+        """Every choice by its name, each with what it comes to; ready for JSON."""
+        words = {
+            name: f"{getattr(self, name)}: {told[getattr(self, name)]}"
+            for name, told in _WORDS.items()
+        }
+        words["shapes"] = words["shapes"].format(multiple=MULTIPLE, few=FEW_SHAPES)
         return {
             "seed": self.seed,
-            "noise": "one fixed draw a picture, clipped only if the noise's own options say so, "
-            "the same pixels for every method; paired pictures bring theirs",
-            "noise_key": "jax.random.fold_in(jax.random.key(seed), picture index), at every level",
-            "output": "clipped to [0, 1], rounded to the target's depth: 8 bits, or 16",
-            "data_range": 1.0,
             "border": self.border,
-            "psnr": "over all channels together, dB; infinite for identical pictures",
+            **words,
+            "same noise": "the same pixels for every method; paired pictures bring theirs",
+            "psnr": "10 log10(range^2 / MSE), dB; infinite for identical pictures",
             "ssim": "Wang 2004: 11x11 Gaussian, sigma 1.5, valid region, mean over channels; "
             "undefined for sides below 11",
+            "ms_ssim": "Wang 2003: five scales; undefined for sides below 176",
             "mean": "over the scores of the pictures; null if any of them is infinite or undefined",
         }
 
@@ -62,92 +119,41 @@ class Protocol:
         return json.dumps(self.choices(), indent=2)
 
     def __str__(self) -> str:
-        """The choices in one line, for under a table."""
-        return (
-            f"noise seed {self.seed}, not clipped here; output clipped and rounded to the target's "
-            f"depth; all channels together, range 1, border {self.border}; mean over pictures"
-        )
+        """The choices in one line, for beside a table."""
+        source = {"numpy": "NumPy's", "jax": "JAX's"}[self.noise]
+        noisy = {"float": "not clipped", "clip": "clipped", "round": "clipped and rounded"}
+        output = {"round": "clipped and rounded", "clip": "clipped, not rounded", "float": "raw"}
+        parts = [
+            f"{source} noise of seed {self.seed}, {noisy[self.noisy]}",
+            f"output {output[self.output]}",
+            "Y of YCbCr" if self.channels == "y" else "all channels together",
+            "range of each picture" if self.data_range == "picture" else "range 1 (255)",
+            f"border {self.border}",
+            f"level {self.level}",
+            {
+                "exact": "own sizes",
+                "padded": f"padded to x{MULTIPLE}",
+                "auto": f"own sizes up to {FEW_SHAPES} a set, else padded to x{MULTIPLE}",
+            }[self.shapes],
+            "mean over pictures",
+        ]
+        return "; ".join(parts)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def degrade(
-    sampler: Sampler, seed: int, index: jax.Array, clean: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Corrupts pictures, each as its number and the seed alone decide.
+_WORDS = {
+    "noise": _NOISE,
+    "noisy": _NOISY,
+    "output": _OUTPUT,
+    "channels": _CHANNELS,
+    "data_range": _DATA_RANGE,
+    "level": _LEVEL,
+    "shapes": _SHAPES,
+}
 
-    Neither the level nor the other pictures enter the key, so that a figure can be repeated on one
-    picture at one level, and levels differ by the strength of one and the same draw.
-
-    Args:
-      sampler: `(key, x) -> (noisy, level)` for one picture, as `zoo.noise.compose` makes it.
-      seed: `Protocol.seed`.
-      index: (B,) integers, each picture's place in the whole set.
-      clean: (B, H, W, C), float32 in [0, 1].
-
-    Returns:
-      noisy (B, H, W, C), float32, not clipped; level (B,), float32 in signal units.
-    """
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), index)
-    return jax.vmap(sampler)(keys, clean)
+PUBLISHED = Protocol(noise="numpy", shapes="auto")
+"""What the published tables were made by; sets of many sizes are padded to save compilations."""
 
 
-def quantise(denoised: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Clips to [0, 1] and rounds to the target's depth.
-
-    Args:
-      denoised: (..., H, W, C), float.
-      target: an array of the depth: uint8, or anything else for 16 bits.
-
-    Returns:
-      (..., H, W, C), uint8 or uint16: the pixels of the file that is written.
-    """
-    return pixels.to_uint8(denoised) if target.dtype == np.uint8 else pixels.to_uint16(denoised)
-
-
-def score_batch(
-    target: np.ndarray, denoised: np.ndarray, protocol: Protocol
-) -> dict[str, np.ndarray]:
-    """Scores pictures of one shape, each by itself.
-
-    Args:
-      target: (B, H, W, C), uint8 or uint16, or float in [0, 1].
-      denoised: (B, H, W, C): float, to be clipped and rounded here, or already `quantise`d.
-      protocol: the choices.
-
-    Returns:
-      "psnr" (dB), "ssim", "mse" and "mae" (signal units), each (B,). `psnr` is inf for identical
-      pictures, `ssim` NaN where a side is below 11.
-
-    Raises:
-      ZooError: if the shapes differ, the border leaves nothing, or an output is NaN.
-    """
-    if target.shape != denoised.shape:
-        raise ZooError(f"the target is {target.shape}, its denoised picture {denoised.shape}")
-    if denoised.dtype.kind == "f":
-        denoised = quantise(denoised, target)
-    height, width = target.shape[-3:-1]
-    edge = protocol.border
-    if 2 * edge >= min(height, width):
-        raise ZooError(f"a border of {edge} leaves nothing of a {height}x{width} picture")
-    inner = np.s_[..., edge : height - edge, edge : width - edge, :]
-    scores = _scores(pixels.to_float(target[inner]), pixels.to_float(denoised[inner]))
-    return {name: np.asarray(value, np.float64) for name, value in scores.items()}
-
-
-def score(target: np.ndarray, denoised: np.ndarray, protocol: Protocol) -> dict[str, float]:
-    """Scores one picture, (H, W, C), as `score_batch` does; the figures are Python floats."""
-    scores = score_batch(target[None], denoised[None], protocol)
-    return {name: float(value[0]) for name, value in scores.items()}
-
-
-@jax.jit
-def _scores(target: jax.Array, denoised: jax.Array) -> dict[str, jax.Array]:
-    tall_enough = min(target.shape[-3:-1]) >= metrics.WINDOW
-    return {
-        "psnr": metrics.psnr(target, denoised, data_range=1.0),
-        "ssim": metrics.ssim(target, denoised, data_range=1.0)
-        if tall_enough
-        else jnp.full(target.shape[:1], jnp.nan),
-        "mse": metrics.mse(target, denoised),
-        "mae": metrics.mae(target, denoised),
-    }
+def choices_of(name: str) -> tuple[str, ...]:
+    """What a field of `Protocol` may be, for those that are words."""
+    return tuple(_WORDS[name])

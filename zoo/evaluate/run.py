@@ -4,31 +4,27 @@ import csv
 import io
 import json
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from zoo import files
-from zoo.data import images, pixels
+from zoo.data import images
 from zoo.data.sources import Picture
 from zoo.errors import ZooError, unknown
 from zoo.evaluate import pictures as drawing
 from zoo.evaluate.baselines import BASELINES
-from zoo.evaluate.protocol import Protocol, Sampler, degrade, quantise, score_batch
+from zoo.evaluate.draw import Noise
+from zoo.evaluate.measure import Apply, Measured, measure
+from zoo.evaluate.protocol import Protocol
 
 METRICS = ("psnr", "ssim", "mse", "mae")
 _HIGHER_IS_BETTER = ("psnr", "ssim")
 _GALLERY_ROWS = 5
-# What one call of the model gets: 64 pictures of 64x64 or as many pixels of larger ones.
-_BATCH = 64
-_BATCH_PIXELS = 64 * 64 * 64
 
-Apply = Callable[[jax.Array, jax.Array], jax.Array]
 Means = dict[str, dict[str, float | None]]
 
 
@@ -74,7 +70,7 @@ def evaluate(
     apply: Apply,
     pictures: Sequence[Picture],
     *,
-    levels: Mapping[str, Sampler | None],
+    levels: Mapping[str, Noise | None],
     outdir: str | os.PathLike,
     gallery: str | os.PathLike | None = None,
     heading: str = "{}",
@@ -130,33 +126,35 @@ def evaluate(
     several = len(levels) > 1
 
     scores: list[Score] = []
-    for number, (label, sampler) in enumerate(levels.items()):
-        folder = outdir / "denoised" / _slug(label) if several else outdir / "denoised"
-        _make(folder)
+    for number, (label, noise) in enumerate(levels.items()):
+        folder = outdir / "denoised" / files.slug(label) if several else outdir / "denoised"
+        files.make_folder(folder)
         used: Counter[str] = Counter()
         rows = []
-        for start, batch, target in _batches(pictures, count):
-            noisy, level = _corrupt(sampler, protocol, start, batch, target)
-            outputs = {"model": _denoise(apply, noisy, level, batch), "noisy": noisy}
-            paired = batch[0].input is not None
-            sigmas = level.tolist() if level_is_sigma and not paired else [None] * len(batch)
-            clean = pixels.to_float(target)
-            for name in baselines:
-                inputs = zip(noisy, sigmas, clean, strict=True)
-                outputs[name] = np.stack([BASELINES[name](*one) for one in inputs])
-            rounded = {method: quantise(output, target) for method, output in outputs.items()}
-            found = {m: score_batch(target, output, protocol) for m, output in rounded.items()}
-            for place, picture in enumerate(batch):
-                for method, values in found.items():
+        measured = measure(
+            {"model": apply},
+            pictures,
+            noise,
+            count=count,
+            protocol=protocol,
+            wanted=METRICS,
+            baselines=baselines,
+            level_is_sigma=level_is_sigma,
+        )
+        for part in measured:
+            for place, picture in enumerate(part.group.pictures):
+                for method, values in part.scores.items():
                     figures = (float(values[metric][place]) for metric in METRICS)
                     scores.append(Score(label, picture.name, method, *figures))
-                images.write(folder / _file_name(picture.name, used), rounded["model"][place])
-                if start + place in samples:
-                    rows.append(_row(picture, rounded, found, place))
+                name = _file_name(picture.name, used)
+                images.write(folder / name, part.pixels("model", place))
+                if part.group.start + place in samples:
+                    rows.append(_row(part, place))
             if progress:
-                progress(number * count + start + len(batch), len(levels) * count)
-        place = gallery.with_stem(f"{gallery.stem}_{_slug(label)}") if several else gallery
-        _make(place.parent)
+                done = part.group.start + len(part.group.pictures)
+                progress(number * count + done, len(levels) * count)
+        place = gallery.with_stem(f"{gallery.stem}_{files.slug(label)}") if several else gallery
+        files.make_folder(place.parent)
         drawing.gallery(place, rows, title=heading.format(label))
 
     result = Result(
@@ -180,7 +178,7 @@ def mean_psnr(
     apply: Apply,
     pictures: Sequence[Picture],
     *,
-    levels: Mapping[str, Sampler | None],
+    levels: Mapping[str, Noise | None],
     protocol: Protocol | None = None,
     limit: int | None = None,
 ) -> float:
@@ -195,103 +193,40 @@ def mean_psnr(
     count = len(pictures) if limit is None else min(limit, len(pictures))
     _check(count, levels, ())
     found = []
-    # Decoding costs more than denoising small pictures, so each is read once for all levels.
-    for start, batch, target in _batches(pictures, count):
-        for sampler in levels.values():
-            noisy, level = _corrupt(sampler, protocol, start, batch, target)
-            denoised = _denoise(apply, noisy, level, batch)
-            found.extend(score_batch(target, denoised, protocol)["psnr"])
+    for noise in levels.values():
+        measured = measure(
+            {"model": apply},
+            pictures,
+            noise,
+            count=count,
+            protocol=protocol,
+            wanted=("psnr",),
+            noisy_too=False,
+        )
+        for part in measured:
+            found.extend(part.scores["model"]["psnr"])
     return float(np.mean(found))
 
 
-def _check(count: int, levels: Mapping[str, Sampler | None], baselines: Sequence[str]) -> None:
+def _check(count: int, levels: Mapping[str, Noise | None], baselines: Sequence[str]) -> None:
     if count < 1:
         raise ZooError("there is no picture to evaluate on; check the data and the limit")
     if not levels:
         raise ZooError("there is no noise level to evaluate at; name at least one")
-    if len({_slug(label) for label in levels}) < len(levels):
+    if len({files.slug(label) for label in levels}) < len(levels):
         raise ZooError(f"two levels would share a file name: {', '.join(levels)}; rename one")
     for name in baselines:
         if name not in BASELINES:
             raise unknown("baseline", name, BASELINES)
 
 
-def _batches(
-    pictures: Sequence[Picture], count: int
-) -> Iterator[tuple[int, list[Picture], np.ndarray]]:
-    """Pictures of one shape and kind that follow each other.
-
-    Yields the number of the first, the pictures, and their targets stacked.
-    """
-    batch: list[Picture] = []
-    start = 0
-    for index in range(count):
-        picture = pictures[index]
-        if batch:
-            height, width = batch[0].target.shape[:2]
-            full = len(batch) >= min(_BATCH, max(_BATCH_PIXELS // (height * width), 1))
-            if full or _kind(picture) != _kind(batch[0]):
-                yield start, batch, np.stack([one.target for one in batch])
-                batch, start = [], index
-        batch.append(picture)
-    yield start, batch, np.stack([one.target for one in batch])
-
-
-def _kind(picture: Picture) -> tuple:
-    return picture.target.shape, picture.target.dtype, picture.input is None
-
-
-def _corrupt(
-    sampler: Sampler | None,
-    protocol: Protocol,
-    start: int,
-    batch: list[Picture],
-    target: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The noisy pictures and the level that the model is told."""
-    if batch[0].input is not None:
-        for picture in batch:
-            if picture.input.shape != picture.target.shape:
-                raise ZooError(
-                    f"{picture.name}: the input is {picture.input.shape}, "
-                    f"its target {picture.target.shape}; mend the pair"
-                )
-        noisy = np.stack([pixels.to_float(picture.input) for picture in batch])
-        # As in training: no level is known, and 0 stands for it.
-        return noisy, np.zeros(len(batch), np.float32)
-    if sampler is None:
-        raise ZooError(f"{batch[0].name} brings no input of its own; name a noise to add")
-    index = np.arange(start, start + len(batch))
-    noisy, level = degrade(sampler, protocol.seed, index, pixels.to_float(target))
-    return np.asarray(noisy), np.asarray(level)
-
-
-def _denoise(
-    apply: Apply, noisy: np.ndarray, level: np.ndarray, batch: list[Picture]
-) -> np.ndarray:
-    denoised = np.asarray(apply(noisy, level), np.float32)
-    if denoised.shape != noisy.shape:
-        raise ZooError(f"the model turned pictures of {noisy.shape} into {denoised.shape}")
-    for picture, output in zip(batch, denoised, strict=True):
-        if not np.isfinite(output).all():
-            raise ZooError(
-                f"the model's output for {picture.name} is not finite; it has diverged: "
-                "take an earlier checkpoint or train with a lower learning rate"
-            )
-    return denoised
-
-
-def _row(
-    picture: Picture,
-    rounded: Mapping[str, np.ndarray],
-    found: Mapping[str, Mapping[str, np.ndarray]],
-    place: int,
-) -> drawing.Row:
+def _row(part: Measured, place: int) -> drawing.Row:
+    picture = part.group.pictures[place]
     panels = {"clean": drawing.Panel(picture.target)}
     for heading, method in (("noisy", "noisy"), ("model", "model"), ("non-local means", "nlm")):
-        if method in rounded:
-            figures = (float(found[method][metric][place]) for metric in ("psnr", "ssim"))
-            panels[heading] = drawing.Panel(rounded[method][place], *figures)
+        if method in part.finished:
+            figures = (float(part.scores[method][metric][place]) for metric in ("psnr", "ssim"))
+            panels[heading] = drawing.Panel(part.pixels(method, place), *figures)
     return drawing.Row(picture.name, panels)
 
 
@@ -357,23 +292,11 @@ def _write(path: Path, text: str) -> None:
     files.write(path, text.encode())
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ZooError(f"cannot make {folder}: {error.strerror}; mend the path") from None
-
-
-def _slug(label: str) -> str:
-    """A label as part of a file name."""
-    return re.sub(r"[^\w.+=-]+", "_", label).lstrip(".") or "_"
-
-
 def _file_name(name: str, used: Counter[str]) -> str:
     """A file name of its own for each picture of a level."""
     if Path(name).suffix.lower() in images.SUFFIXES:
         name = str(Path(name).with_suffix(""))
-    slug = unique = _slug(name)
+    slug = unique = files.slug(name)
     while unique in used:
         used[slug] += 1
         unique = f"{slug}_{used[slug]}"

@@ -1,0 +1,262 @@
+"""The benchmark, against an independent script and as its users meet it."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from zoo import cli, metrics, weights
+from zoo.data import images
+from zoo.data.sources import Picture
+from zoo.evaluate import NumpyGaussian, published
+from zoo.evaluate.measure import measure
+from zoo.evaluate.protocol import PUBLISHED, Protocol
+from zoo.models import create_model
+
+NOISE = 25 / 255
+
+
+def scaled(x, level):
+    """A denoiser of one line, the same at every pixel."""
+    return 0.9 * x + 0.05
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six pictures of six sizes."""
+    folder = tmp_path_factory.mktemp("data") / "photos"
+    folder.mkdir()
+    cat = data.chelsea()
+    for i in range(6):
+        images.write(folder / f"{i}.png", cat[20 * i : 20 * i + 61 + i, 50 : 121 + 2 * i])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "mine" / "weights.safetensors"
+    path.parent.mkdir()
+    model = create_model("unet-tiny")
+    variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 16, 16, 3), np.float32))
+    weights.save(path, variables, {"model": "unet-tiny", "options": {}})
+    return path
+
+
+@pytest.fixture
+def zoo(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        return cli.main([str(one) for one in arguments]), *capsys.readouterr()
+
+    return run
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def pictures_of(folder):
+    return [Picture(p.name, images.read(p), None) for p in sorted(folder.glob("*.png"))]
+
+
+def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_path):
+    code, output, errors = zoo(
+        "score", model_file, "--data", folder, "--sigma", "25", "--baselines", "--shapes", "exact"
+    )
+    assert (code, errors) == (0, "")
+    found = {(r["picture"], r["method"]): r for r in rows(tmp_path / "scores" / "per_image.csv")}
+    model, variables = weights.load(model_file)
+    means = []
+    for path in sorted(folder.glob("*.png")):
+        clean = images.read(path)
+        np.random.seed(0)
+        noisy = np.float32(clean / 255) + np.random.normal(0, NOISE, clean.shape)
+        output_picture = np.asarray(model.apply(variables, np.float32(noisy)[None])[0])
+        for method, x in (("noisy", noisy), ("mine", output_picture)):
+            written = np.uint8(np.round(np.clip(x, 0, 1) * 255))
+            row = found[path.name, method]
+            psnr = peak_signal_noise_ratio(clean, written)
+            assert float(row["psnr"]) == pytest.approx(psnr, abs=2e-3)
+            ssim = structural_similarity(
+                clean, written, gaussian_weights=True, use_sample_covariance=False, channel_axis=-1
+            )
+            assert float(row["ssim"]) == pytest.approx(ssim, abs=2e-4)
+            means.append(psnr)
+    cells = {r["method"]: r for r in rows(tmp_path / "scores" / "scores.csv")}
+    assert float(cells["noisy"]["psnr"]) == pytest.approx(np.mean(means[::2]), abs=2e-3)
+    assert f"{np.mean(means[1::2]):.2f}" in output
+    whole = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert whole["protocol"]["seed"] == 0
+    assert [cell["pictures"] for cell in whole["scores"]] == [6, 6]
+
+
+def test_padding_keeps_programs_few_and_figures_equal(folder):
+    """For a denoiser that does not look around, the canvas must not matter at all."""
+    pictures = pictures_of(folder)
+    found, compiled = {}, {}
+    for shapes in ("exact", "padded", "auto"):
+        traced = []
+
+        @jax.jit
+        def model(x, level, traced=traced):
+            traced.append(x.shape)
+            return scaled(x, level)
+
+        found[shapes] = [
+            part.scores["model"][metric]
+            for part in measure(
+                {"model": model},
+                pictures,
+                NumpyGaussian(NOISE),
+                count=6,
+                protocol=Protocol(noise="numpy", shapes=shapes),
+                wanted=("psnr", "ssim", "mae"),
+            )
+            for metric in ("psnr", "ssim", "mae")
+        ]
+        compiled[shapes] = len(set(traced))
+    assert compiled["exact"] == 6
+    assert compiled["padded"] == compiled["auto"] < 4
+    order = {s: np.concatenate([f.ravel() for f in found[s]]) for s in found}
+    np.testing.assert_allclose(np.sort(order["padded"]), np.sort(order["exact"]), rtol=1e-4)
+
+
+def test_metrics_of_a_part_are_those_of_the_part():
+    """Whatever lies outside, even infinity."""
+    rng = np.random.default_rng(0)
+    sizes = np.array([[200, 190], [177, 201], [210, 210]])
+    a = rng.random((3, 210, 210, 2), np.float32)
+    b = np.float32(np.clip(a + rng.normal(0, 0.1, a.shape), 0, 1))
+    outside = b.copy()
+    for i, (h, w) in enumerate(sizes):
+        outside[i, h:], outside[i, :, w:] = 7, -3
+    for name in ("mse", "mae", "psnr", "ssim", "ms_ssim"):
+        options = {} if name in ("mse", "mae") else {"data_range": 1.0}
+        function = getattr(metrics, name)
+        found = function(a, outside, size=sizes, **options)
+        for i, (h, w) in enumerate(sizes):
+            alone = function(a[i, :h, :w], b[i, :h, :w], **options)
+            assert float(found[i]) == pytest.approx(float(alone), rel=2e-5), name
+    short = np.array([[175, 200]] * 3)
+    assert np.isnan(metrics.ms_ssim(a, b, data_range=1.0, size=short)).all()
+
+
+def test_noise_of_jax_and_several_levels(zoo, folder, model_file, tmp_path):
+    code, output, _ = zoo(
+        *("score", model_file, "--data", folder, "--noise", "jax", "--sigma", "5", "50"),
+        *("--baselines", "median", "--limit", "2", "--metrics", "mse", "ms_ssim", "--out", "there"),
+    )
+    assert code == 0
+    names = {path.name for path in (tmp_path / "there").iterdir()}
+    assert names == {
+        *("table.md", "scores.csv", "scores.json", "per_image.csv", "psnr_photos.png"),
+        *("gallery_photos_5.png", "gallery_photos_50.png"),
+    }
+    cells = rows(tmp_path / "there" / "scores.csv")
+    assert {r["method"] for r in cells} == {"noisy", "mine", "median"}
+    assert list(cells[0])[4:7] == ["psnr", "ms_ssim", "mse"]
+    noisy = {r["level"]: float(r["psnr"]) for r in cells if r["method"] == "noisy"}
+    # -20 log10(sigma / 255), to which clipping can only add.
+    assert noisy["5"] == pytest.approx(34.15, abs=0.2)
+    assert noisy["50"] == pytest.approx(14.15, abs=0.9)
+    assert "sigma 50" in output
+    assert "noise: jax" in output
+
+
+def test_pairs_bring_their_own_noise(zoo, model_file, tmp_path):
+    (tmp_path / "real").mkdir()
+    cat = data.chelsea()[:40, :48]
+    for name in "ab":
+        images.write(tmp_path / "real" / f"{name}_clean.png", cat)
+        images.write(tmp_path / "real" / f"{name}_noisy.png", np.uint8(cat // 2 + 30))
+    pairs = ("--pairs", "*_noisy.png", "*_clean.png")
+    code, _, errors = zoo(
+        *("score", model_file, "--data", "real", *pairs, "--baselines", "--no-gallery")
+    )
+    assert (code, errors) == (0, "")
+    expected = peak_signal_noise_ratio(cat, np.uint8(cat // 2 + 30))
+    cells = {r["method"]: r for r in rows(tmp_path / "scores" / "scores.csv")}
+    assert float(cells["noisy"]["psnr"]) == pytest.approx(expected, abs=1e-3)
+    assert cells["noisy"]["level"] == "real"
+
+
+def test_the_noise_level_may_be_estimated(folder):
+    told = {}
+    for level in ("known", "estimated"):
+
+        def model(x, sigma, level=level):
+            told.setdefault(level, []).extend(np.asarray(sigma)[:1].tolist())
+            return x
+
+        protocol = Protocol(noise="numpy", level=level)
+        list(
+            measure(
+                {"model": model},
+                pictures_of(folder),
+                NumpyGaussian(NOISE),
+                count=3,
+                protocol=protocol,
+                wanted=("psnr",),
+            )
+        )
+    assert told["known"] == pytest.approx([NOISE] * 3)
+    assert told["estimated"] == pytest.approx([NOISE] * 3, rel=0.15)
+    assert told["estimated"] != told["known"]
+
+
+def test_published_figures_are_found_by_set_method_and_level():
+    assert published.psnr("BSD68", 68, 25, "dncnn-gray") == 29.23
+    assert published.psnr("Kodak-24", 24, 50, "drunet-color") == 29.86
+    assert published.psnr("set12", 11, 25, "dncnn-gray") is None
+    assert published.psnr("set12", 12, 20, "dncnn-gray") is None
+    assert published.psnr("set12", 12, 25, "unet-small") is None
+    assert published.psnr("holiday", 12, 25, "dncnn-gray") is None
+    assert published.differing(PUBLISHED) == []
+    assert published.differing(Protocol(seed=9)) == []
+    assert published.differing(Protocol(channels="y", border=4)) == ["channels", "border"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "nowhere"], "does not exist"),
+        (["--data", "empty"], "has no pictures"),
+        (["unet-tiny", "--data", "."], "'unet-tiny' names no weights; write unet-tiny=FILE"),
+        (["unet-tinny=x.pth", "--data", "."], "did you mean 'unet-tiny'"),
+        (["none.safetensors", "--data", "."], "there is no weight file none.safetensors"),
+        (["--data", ".", "--metrics", "psmr"], "unknown metric 'psmr'; did you mean 'psnr'"),
+        (["--data", ".", "--baselines", "nml"], "unknown baseline 'nml'; did you mean 'nlm'"),
+        (["--data", ".", "--baselines"], "nothing to score"),
+        (["--data", ".", "--sigma", "-1"], "sigma -1 is not between"),
+        (["--data", ".", "--sigma", "nan"], "sigma nan is not between"),
+        (["--data", ".", "--limit", "0"], "--limit is 0"),
+        (["--data", ".", "."], "two folders are called"),
+        (["--data", ".", "--seed", "-1"], "seed must be"),
+        (["--data", ".", "--border", "300"], "border of 300 leaves nothing"),
+        (["MODEL", "--data", ".", "--pictures", "gray"], "mine takes pictures of 3 channels"),
+        (["MODEL", "MODEL", "--data", "."], "two rows would be called mine"),
+    ],
+)
+def test_mistakes_are_one_line(zoo, model_file, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    images.write(tmp_path / "cat.png", data.chelsea()[:40, :40])
+    arguments = [model_file if one == "MODEL" else one for one in arguments]
+    code, output, errors = zoo("score", *arguments, *(["--no-gallery"]))
+    assert (code, output) == (2, "")
+    assert words in errors
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+
+
+def test_bm3d_is_the_users_to_install(zoo, folder, monkeypatch):
+    monkeypatch.setattr("zoo.evaluate.baselines.is_installed", lambda name: name != "bm3d")
+    code, _, errors = zoo("score", "--data", folder, "--baselines", "bm3d", "--no-gallery")
+    assert code == 2
+    assert "non-commercial" in errors
+    assert errors.count("\n") == 1

@@ -1,0 +1,34 @@
+"""Weights that PyTorch's process and ours draw alike, by NumPy, each by its key alone."""
+
+import re
+import zlib
+
+import numpy as np
+
+
+def seeded_tensor(key, shape):
+    """A float32 tensor that a sum over many of its values keeps at order 1."""
+    rng = np.random.default_rng(zlib.crc32(key.encode()))
+    value = rng.standard_normal(shape)
+    if len(shape) > 1:
+        value = value / np.sqrt(np.prod(shape[1:]))
+    else:
+        value = 0.1 * value + (key.endswith("weight") or key.endswith("running_var"))
+    if key.endswith("running_var"):
+        value = np.abs(value)
+    return value.astype(np.float32)
+
+
+def seeded_state(shapes, scales):
+    """The state dict for `{key: shape}`; `scales` is that of a `Case`."""
+    state = {key: seeded_tensor(key, tuple(shape)) for key, shape in shapes.items()}
+    for pattern, factor in scales.items():
+        for key in state:
+            if re.search(pattern, key):
+                state[key] *= np.float32(factor)
+    return state
+
+
+def seeded_picture(shape):
+    """A float32 picture in [0, 1]."""
+    return np.random.default_rng(0).random(shape, np.float32)

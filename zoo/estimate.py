@@ -1,0 +1,262 @@
+"""How noisy a picture is, judged from the picture alone, as pure functions.
+
+Every function takes pictures of shape (..., H, W, C), floats in any unit, computes in float32
+whatever the dtype, and returns float32 of shape (...): one figure a picture, never one a batch. The
+results are levels for `zoo.noise` and for models that take one.
+
+`estimate_sigma` is the classic that other libraries have too. It takes texture for noise, so on
+photographs at sigma 5/255 it is 1.9/255 too high on average. `estimate_sigma_smooth` looks at
+smooth places only and errs by 0.1/255 there: take it to feed a model. Where the noise grows with
+the signal, `estimate_poisson_gaussian` says how. `benchmarks/estimators.py` measures all three.
+Clipping takes noise away that none of them can see.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.errors import ZooError
+
+# The median of the absolute value of a standard normal variable.
+_MEDIAN = 0.6744897501960817
+# Relative standard deviation of a variance estimated by the median of n absolute values, times
+# the root of n: 2 / (4 * _MEDIAN * density(_MEDIAN)).
+_SPREAD = 2.3328
+
+# Daubechies' wavelet with two vanishing moments, db2. The high pass is a second difference, which
+# is exactly 0 where the picture is constant, followed by two taps.
+_LOW = np.float32(
+    [0.48296291314453416, 0.8365163037378079, 0.2241438680420134, -0.12940952255126037]
+)
+_HIGH = np.float32([-0.12940952255126037, -0.48296291314453416])
+_TAPS = 4
+
+# Chosen on every second picture of BSD68.
+_GROUPS = 32
+_WINDOW = 5
+_START = 20
+_SLACK = 1.2
+_ROUNDS = 3
+_CLIPPED = 0.05
+_SMALLEST = 16
+_FEWEST = 32
+
+
+def estimate_sigma(x: jax.Array) -> jax.Array:
+    """Standard deviation of white Gaussian noise, by the finest wavelet's diagonal details.
+
+    The median of their absolute values over 0.6745, exact zeros left out, the mean over channels:
+    what scikit-image's `restoration.estimate_sigma(average_sigmas=True)` computes. One difference:
+    here every constant area gives exact zeros, there only some do, depending on rounding.
+
+    Texture counts as noise, so the result is too high on photographs with little noise; see
+    `estimate_sigma_smooth`.
+
+    Args:
+      x: pictures, (..., H, W, C), both sides at least 4; channels are judged each on its own.
+
+    Returns:
+      (...), float32, in units of the signal; 0 for a constant picture.
+
+    Raises:
+      ZooError: if `x` is not float, has fewer than three axes or is too small.
+
+    References:
+      Donoho, Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994.
+      Daubechies, "Ten lectures on wavelets", SIAM 1992, for the filter.
+    """
+    x = _check("estimate_sigma", x, _TAPS)
+    margins = [(2, 2 + side % 2) for side in x.shape[-3:-1]]
+    x = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + margins + [(0, 0)], mode="symmetric")
+    detail = jnp.abs(_high(_high(x, -3), -2))
+    detail = jnp.sort(jnp.moveaxis(detail, -1, -3).reshape(*x.shape[:-3], x.shape[-1], -1), axis=-1)
+    return jnp.mean(_median(detail, detail > 0), axis=-1) / _MEDIAN
+
+
+def estimate_sigma_smooth(x: jax.Array) -> jax.Array:
+    """Standard deviation of white Gaussian noise, by the details of smooth places only.
+
+    A place is smooth if the horizontal and vertical details around it are no larger than noise
+    alone makes them. Choosing by those does not bias the diagonal details that are then measured,
+    since white noise has them independent. The choice starts from the smoothest twentieth of the
+    picture and is repeated with each new estimate. Places next to clipped pixels are left out
+    where there are others.
+
+    Args:
+      x: pictures, (..., H, W, C), both sides at least 16; channels are judged each on its own.
+
+    Returns:
+      (...), float32, in units of the signal, the mean over channels; 0 for a constant picture.
+
+    Raises:
+      ZooError: if `x` is not float, has fewer than three axes or is too small.
+
+    References:
+      The choice of places follows the idea of Liu, Tanaka, Okutomi, "Single-image noise level
+      estimation for blind denoising", IEEE TIP 2013.
+    """
+    x = _check("estimate_sigma_smooth", x, _SMALLEST)
+    x = jnp.moveaxis(x, -1, -3)[..., None]
+    _, b = jnp.vectorize(lambda y: _fit(y, 1), signature="(h,w,c)->(),()")(x)
+    return jnp.mean(jnp.sqrt(b), axis=-1)
+
+
+def estimate_poisson_gaussian(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The `a` and `b` of noise whose variance is `a * signal + b`.
+
+    They are the levels of `zoo.noise.poisson_gaussian`. Wavelet details are grouped by the local
+    mean; each group's smooth places, chosen as in `estimate_sigma_smooth`, give a variance; a line
+    is fitted through these, in which textured groups count little.
+
+    The two are hard to tell apart where intensities vary little: their sum along the line is known
+    better than either. If they vary no more than noise makes them, `a` is 0 and `b` the variance.
+
+    Args:
+      x: pictures, (..., H, W, C), both sides at least 16; all channels together have one `a` and
+        one `b`. Intensities are proportional to light, black is 0.
+
+    Returns:
+      `a`, variance per unit of signal, and `b`, variance at black, each (...), float32, at least 0.
+
+    Raises:
+      ZooError: if `x` is not float, has fewer than three axes or is too small.
+
+    References:
+      After Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise modeling and
+      fitting for single-image raw-data", IEEE TIP 2008, without its model of clipped noise: groups
+      next to clipped pixels are left out instead.
+    """
+    x = _check("estimate_poisson_gaussian", x, _SMALLEST)
+    return jnp.vectorize(lambda y: _fit(y, _GROUPS), signature="(h,w,c)->(),()")(x)
+
+
+def _check(name: str, x: jax.Array, smallest: int) -> jax.Array:
+    """`x` in float32, or the error that says what is wrong with it."""
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ZooError(f"{name}: x is {x.dtype}; convert it to float first, such as x / 255")
+    if x.ndim < 3 or x.shape[-1] == 0:
+        raise ZooError(
+            f"{name}: x has shape {x.shape}; give pictures (..., height, width, channels)"
+        )
+    if min(x.shape[-3:-1]) < smallest:
+        height, width = x.shape[-3:-1]
+        raise ZooError(
+            f"{name}: a picture of {height} x {width} pixels says too little of its noise; "
+            f"give sides of at least {smallest}"
+        )
+    return x.astype(jnp.float32)
+
+
+def _filter(x: jax.Array, taps: np.ndarray, axis: int) -> jax.Array:
+    """Every second value of the correlation of `x` with a few taps, where they fit."""
+    end = x.shape[axis] - len(taps) + 1
+    shifted = (
+        jax.lax.slice_in_dim(x, k, k + end, stride=2, axis=axis % x.ndim) for k in range(len(taps))
+    )
+    return sum(tap * part for tap, part in zip(taps, shifted, strict=True))
+
+
+def _low(x: jax.Array, axis: int) -> jax.Array:
+    return _filter(x, _LOW, axis)
+
+
+def _high(x: jax.Array, axis: int) -> jax.Array:
+    return _filter(jnp.diff(x, n=2, axis=axis), _HIGH, axis)
+
+
+def _median(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """The median along the last axis, which ascends, of what the mask keeps; 0 if that is none."""
+    rank = jnp.cumsum(mask, axis=-1)
+    count = rank[..., -1:]
+    low = jnp.argmax(rank >= (count + 1) // 2, axis=-1, keepdims=True)
+    high = jnp.argmax(rank >= count // 2 + 1, axis=-1, keepdims=True)
+    middle = (jnp.take_along_axis(x, low, axis=-1) + jnp.take_along_axis(x, high, axis=-1)) / 2
+    return jnp.where(count > 0, middle, 0.0)[..., 0]
+
+
+def _blur(x: jax.Array, window: int) -> jax.Array:
+    """The mean over a window of (H, W, C), the edges mirrored."""
+    margin = window // 2
+    x = jnp.pad(x, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, (window, window, 1), (1, 1, 1), "VALID")
+    return total / window**2
+
+
+def _fit(x: jax.Array, groups: int) -> tuple[jax.Array, jax.Array]:
+    """`a` and `b` of one picture (H, W, C), from at most so many groups of equal intensity."""
+    low, high = _low(x, -3), _high(x, -3)
+    detail = jnp.abs(_high(high, -2))
+    mean = _blur(_low(low, -2) / 2, 3)
+    # In units of variance: its mean is that of the noise where there is noise alone.
+    texture = _blur((_high(low, -2) ** 2 + _low(high, -2) ** 2) / 2, _WINDOW)
+    ends = jnp.where((x == jnp.min(x)) | (x == jnp.max(x)), 1.0, 0.0)
+    clipped = _blur(_low(_low(ends, -3), -2) / 2, _WINDOW)
+
+    groups = max(1, min(groups, mean.size // _FEWEST))
+    # Fewer than `groups` values in the last corner go unused.
+    used = mean.size // groups * groups
+    columns = [part.ravel()[:used] for part in (mean, detail, texture, clipped)]
+    if groups > 1:
+        columns = jax.lax.sort(columns, num_keys=1)
+    mean, detail, texture, clipped = (part.reshape(groups, -1) for part in columns)
+    detail, mean, texture, clipped = jax.lax.sort((detail, mean, texture, clipped), num_keys=1)
+    # Clipping never takes all of a group away: its better tenth stays, for want of anything else.
+    limit = jnp.maximum(jnp.sort(clipped, axis=-1)[:, mean.shape[-1] // 10], _CLIPPED)
+    usable = (clipped <= limit[:, None]) & (texture > 0)
+
+    smoothest = jnp.sort(jnp.where(usable, texture, jnp.inf), axis=-1)
+    count = jnp.sum(usable, axis=-1, keepdims=True)
+    rank = jnp.clip(jnp.maximum(count // _START, _FEWEST), 0, jnp.maximum(count - 1, 0))
+    chosen = start = usable & (texture <= jnp.take_along_axis(smoothest, rank, axis=-1))
+    a, b = _line(mean, detail, chosen)
+    for _ in range(_ROUNDS):
+        chosen = start | (usable & (texture <= _SLACK * (a * jnp.maximum(mean, 0.0) + b)))
+        a, b = _line(mean, detail, chosen)
+    return a, b
+
+
+def _line(mean: jax.Array, detail: jax.Array, chosen: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The line through the variances of the groups (groups, n); high outliers count little.
+
+    Only high ones, because texture adds to the variance and never takes away. `detail` ascends in
+    each group.
+    """
+    count = jnp.sum(chosen, axis=-1).astype(jnp.float32)
+    variance = (_median(detail, chosen) / _MEDIAN) ** 2
+    signal = jnp.sum(jnp.where(chosen, mean, 0.0), axis=-1) / _or_one(count)
+    signal = jnp.maximum(signal, 0.0)
+    order = jnp.argsort(variance)
+    typical = _median(variance[order], count[order] > 0)
+    floor = 1e-3 * _or_one(typical)
+
+    def reweigh(_, line):
+        a, b = line
+        expected = jnp.maximum(a * signal + b, floor)
+        excess = jnp.maximum(variance / expected - 1, 0.0)
+        # Cauchy weights; what the median scatters by itself, times three, is no outlier yet.
+        outlier = (excess / (3 * _SPREAD)) ** 2 * count
+        return _least_squares(signal, variance, count * (floor / expected) ** 2 / (1 + outlier))
+
+    return jax.lax.fori_loop(0, 8, reweigh, (jnp.zeros_like(typical), typical))
+
+
+def _least_squares(
+    signal: jax.Array, variance: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The line `a * signal + b` with `a` and `b` at least 0 nearest to the variances (groups,)."""
+    weight = weight / _or_one(jnp.sum(weight))
+    centre, level = jnp.sum(weight * signal), jnp.sum(weight * variance)
+    spread = jnp.sum(weight * (signal - centre) ** 2)
+    a = jnp.sum(weight * (signal - centre) * (variance - level)) / _or_one(spread)
+    b = level - a * centre
+    through_zero = jnp.sum(weight * signal * variance) / _or_one(jnp.sum(weight * signal**2))
+    a, b = jnp.where(b < 0, through_zero, a), jnp.maximum(b, 0.0)
+    # The blurred low pass, and so the signal of a flat picture, has 1/36 of the noise's variance.
+    flat = (a < 0) | (spread < 4 * level / 36)
+    return jnp.where(flat, 0.0, a), jnp.where(flat, level, b)
+
+
+def _or_one(x: jax.Array) -> jax.Array:
+    """`x` as a divisor: 1 where it is 0."""
+    return jnp.where(x > 0, x, 1.0)

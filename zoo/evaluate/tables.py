@@ -1,0 +1,167 @@
+"""A benchmark's figures as text, csv and json."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from zoo import files
+from zoo.evaluate import published
+from zoo.evaluate.score import Cell, Scores
+
+_HEADINGS = {
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "ms_ssim": "MS-SSIM",
+    "mse": "MSE",
+    "mae": "MAE",
+}
+_DIGITS = {"psnr": 2, "ssim": 4, "ms_ssim": 4, "mse": 6, "mae": 5}
+
+
+def markdown(scores: Scores, facts: Mapping[str, object]) -> str:
+    """The whole benchmark as Markdown: every choice, then a table for each set and metric.
+
+    Beside a figure whose published one is known stand that and the difference, as in
+    `29.23 (29.23, +0.00)`.
+
+    Args:
+      scores: what was found.
+      facts: more to say at the head: models, versions.
+    """
+    lines = ["## Protocol", ""]
+    lines += [f"- {name}: {told}" for name, told in scores.protocol.choices().items()]
+    for name, told in facts.items():
+        if isinstance(told, Mapping):
+            lines += [f"- {key}: {', '.join(_words(value))}" for key, value in told.items()]
+        else:
+            lines.append(f"- {name}: {told}")
+    apart = published.differing(scores.protocol)
+    if apart:
+        apart = " and ".join(apart)
+        lines.append(f"- published figures: not shown, they were made with another {apart}")
+    else:
+        lines.append("- published figures: in brackets, with the difference of ours from them")
+    lines += [f"- left out: {why}" for why in scores.left_out]
+    for data in dict.fromkeys(cell.data for cell in scores.cells):
+        cells = [cell for cell in scores.cells if cell.data == data]
+        lines += ["", f"## {data}, {cells[0].pictures} pictures"]
+        for metric in scores.metrics:
+            lines += ["", *_table(cells, metric)]
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path, scores: Scores, facts: Mapping[str, object]) -> None:
+    """Writes `table.md`, `scores.csv`, `per_image.csv` and `scores.json`, each whole or not at all.
+
+    Raises:
+      ZooError: a file cannot be written.
+    """
+    for name, text in (
+        ("table.md", markdown(scores, facts)),
+        ("scores.csv", _scores_csv(scores)),
+        ("per_image.csv", _rows_csv(scores)),
+        ("scores.json", _json(scores, facts)),
+    ):
+        files.write(folder / name, text.encode())
+
+
+def _words(fact: Mapping[str, str]) -> list[str]:
+    return [told if name == "model" else f"{name} ({told})" for name, told in fact.items()]
+
+
+def _table(cells: Sequence[Cell], metric: str) -> list[str]:
+    levels = list(dict.fromkeys(cell.level for cell in cells))
+    methods = sorted(
+        dict.fromkeys(cell.method for cell in cells), key=lambda m: _mean_psnr(cells, m)
+    )
+    at = {(cell.method, cell.level): cell for cell in cells}
+    heading = [level if level == "real" else f"sigma {level}" for level in levels]
+    table = [[_HEADINGS[metric], *heading]]
+    table += [
+        [method, *(_text(at[method, level], metric) for level in levels)] for method in methods
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in table
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return lines
+
+
+def _mean_psnr(cells: Sequence[Cell], method: str) -> float:
+    values = [cell.means["psnr"] for cell in cells if cell.method == method]
+    return sum(values) / len(values)
+
+
+def _text(cell: Cell, metric: str) -> str:
+    value = cell.means[metric]
+    text = f"{value:.{_DIGITS[metric]}f}" if math.isfinite(value) else "-"
+    if metric == "psnr" and cell.published is not None:
+        text += f" ({cell.published:.2f}, {cell.difference:+.2f})"
+    return text
+
+
+def _scores_csv(scores: Scores) -> str:
+    header = (
+        "data",
+        "level",
+        "method",
+        "pictures",
+        *scores.metrics,
+        "published_psnr",
+        "difference",
+    )
+    rows = [
+        (
+            cell.data,
+            cell.level,
+            cell.method,
+            cell.pictures,
+            *(f"{cell.means[metric]:.6g}" for metric in scores.metrics),
+            "" if cell.published is None else f"{cell.published:.2f}",
+            "" if cell.difference is None else f"{cell.difference:+.4f}",
+        )
+        for cell in scores.cells
+    ]
+    return _csv(header, rows)
+
+
+def _rows_csv(scores: Scores) -> str:
+    header = ("data", "level", "picture", "method", *scores.metrics)
+    return _csv(
+        header, [(*row[:4], *(f"{figure:.6g}" for figure in row.figures)) for row in scores.rows]
+    )
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _json(scores: Scores, facts: Mapping[str, object]) -> str:
+    cells = [
+        {
+            "data": cell.data,
+            "level": cell.level,
+            "method": cell.method,
+            "pictures": cell.pictures,
+            **{m: v if math.isfinite(v) else None for m, v in cell.means.items()},
+            "published_psnr": cell.published,
+            "difference": cell.difference,
+        }
+        for cell in scores.cells
+    ]
+    whole = {
+        "protocol": scores.protocol.choices(),
+        **facts,
+        "left out": scores.left_out,
+        "scores": cells,
+    }
+    return json.dumps(whole, indent=2, allow_nan=False) + "\n"

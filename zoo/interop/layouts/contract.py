@@ -1,0 +1,85 @@
+"""What a layout is: where each tensor of a published file belongs among our variables.
+
+A layout is a function `(model) -> Iterable[Tensor]` that names every variable of the module, and
+nothing else. NumPy arrays only; PyTorch is not needed.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+
+class Form(NamedTuple):
+    """How one kind of tensor is stored.
+
+    Attributes:
+      to_ours: from the file's array to ours.
+      shape: from our shape to the file's.
+    """
+
+    to_ours: Callable[[np.ndarray], np.ndarray]
+    shape: Callable[[Shape], Shape]
+
+
+class Tensor(NamedTuple):
+    """One variable and where it stands in a published file.
+
+    Attributes:
+      ours: the path among the variables, joined by "/", such as "params/head/kernel".
+      theirs: the key in the state dict, such as "m_head.weight".
+      form: how it is stored there.
+    """
+
+    ours: str
+    theirs: str
+    form: Form
+
+
+def _transposed(*axes: int) -> Form:
+    back = np.argsort(axes)
+    return Form(lambda a: a.transpose(axes), lambda shape: tuple(shape[i] for i in back))
+
+
+SAME = Form(lambda a: a, lambda shape: shape)
+"""Biases, scales, tables: as they are."""
+
+CONV = _transposed(2, 3, 1, 0)
+"""A convolution's kernel, grouped or not: (out, in, h, w) to (h, w, in, out)."""
+
+POINTWISE = Form(lambda a: a[:, :, 0, 0].T, lambda shape: (*shape[::-1], 1, 1))
+"""A 1x1 convolution that is a Dense layer here: (out, in, 1, 1) to (in, out)."""
+
+UP = _transposed(0, 2, 3, 1)
+"""The kernel of `layers.Up`: a transposed convolution's (in, out, h, w) to (in, h, w, out)."""
+
+LINEAR = _transposed(1, 0)
+"""A matrix: (out, in) to (in, out)."""
+
+CHANNEL = Form(lambda a: a.reshape(-1), lambda shape: (1, *shape, 1, 1))
+"""One value a channel: (1, C, 1, 1) to (C,)."""
+
+
+def shuffled(form: Form, axis: int, factor: int = 2, extra: int = 0) -> Form:
+    """The form of a layer beside a pixel shuffle.
+
+    PyTorch orders the channels of a shuffle channel, row, column; ours are row, column, channel.
+
+    Args:
+      form: how the layer is stored otherwise.
+      axis: our array's axis that counts the shuffled channels: -1 of what goes into a
+        `depth_to_space`, -2 of a kernel behind a `space_to_depth`.
+      factor: of the shuffle.
+      extra: channels behind the shuffled ones that stay in their place, such as a level map.
+    """
+
+    def to_ours(array: np.ndarray) -> np.ndarray:
+        array = np.moveaxis(form.to_ours(array), axis, 0)
+        count = len(array) - extra
+        order = np.arange(count).reshape(-1, factor * factor).T.reshape(-1)
+        array = np.concatenate([array[:count][order], array[count:]])
+        return np.moveaxis(array, 0, axis)
+
+    return Form(to_ours, form.shape)

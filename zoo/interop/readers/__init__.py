@@ -1,0 +1,92 @@
+"""Published weight files as NumPy arrays; the content tells what kind a file is."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import ml_dtypes  # noqa: F401, NumPy knows bfloat16 by name once it is imported
+import numpy as np
+import safetensors
+
+from zoo.errors import ZooError
+from zoo.interop.readers import matlab, pytorch
+
+_KINDS = "what torch.save writes, .safetensors or MATLAB v7.3 .mat"
+
+
+def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads the state dict of a published weight file, without PyTorch and without running it.
+
+    Takes what `torch.save` writes (zip files, and the format before PyTorch 1.6), safetensors, and
+    the MatConvNet networks of DnCNN and FFDNet in MATLAB v7.3 files. In a PyTorch file the state
+    dict is `params_ema`, `params`, `state_dict`, `model_state_dict` or `model`, the first that is
+    there, with whatever stands beside it passed over; or else the whole. The moving average goes
+    before the rest because it is what BasicSR's trainings are scored with.
+
+    Args:
+      path: the file. What is read takes about its size in memory.
+
+    Returns:
+      Key to array, as the file has them: PyTorch's axes, the file's dtypes, read-only perhaps, and
+      tensors that shared memory still share it.
+
+    Raises:
+      ZooError: the file is missing, damaged, of another kind, asks to run code, or holds more than
+        tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ZooError(f"there is no weight file {path}; check the path")
+    try:
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        raise ZooError(f"cannot read {path}: {error.strerror}; mend its permissions") from None
+    try:
+        state = _reader(head)(path)
+        _check_keys(state)
+    except ZooError as error:
+        raise ZooError(f"{path} {error}") from None
+    # Parsers trip over damaged bytes in more ways than can be listed.
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ZooError(f"{path} is damaged or cut short ({told}); download it again") from None
+    return state
+
+
+def _reader(head: bytes) -> Callable[[Path], Mapping[str, np.ndarray]]:
+    """The reader for a file that begins like this."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        raise ZooError("is empty; download it again")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ZooError("is a web page; download the file that its link leads to")
+    if text.startswith(b"version https://git-lfs"):
+        raise ZooError("is a git-lfs pointer; fetch the file itself with `git lfs pull`")
+    if head.startswith(b"MATLAB 5.0"):
+        raise ZooError("is a MATLAB file before v7.3; load it in MATLAB and save(..., '-v7.3')")
+    if head[257:262] == b"ustar":
+        raise ZooError("is a tar archive, as PyTorch saved before 0.1.10 or packed; save it anew")
+    if head.startswith(b"PK"):
+        return pytorch.read_zip
+    if head.startswith(b"\x80"):
+        return pytorch.read_legacy
+    if b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520]):
+        return matlab.read
+    if head[8:9] == b"{":
+        return _read_safetensors
+    raise ZooError(f"is no weight file; bring {_KINDS}")
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    with safetensors.safe_open(path, framework="np") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, it is no dict
+
+
+def _check_keys(state: Mapping[str, np.ndarray]) -> None:
+    """Keeps keys that would break an error's line or hide in it out of every error."""
+    odd = [key for key in state if not key.isprintable()]
+    if odd:
+        raise ZooError(f"names a tensor {odd[0][:50]!a}; keys are printable")
+    if not state:
+        raise ZooError("holds no tensors; save model.state_dict()")

@@ -1,0 +1,95 @@
+"""Published PyTorch weights as Flax variables, without PyTorch."""
+
+import os
+import re
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from zoo.errors import ZooError
+from zoo.interop.layouts import layout
+from zoo.interop.readers import read_state
+from zoo.models import create_model, record
+
+
+def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
+    """Reads published weights for one of our models.
+
+    Takes what PyTorch saves (`.pth`, `.pt`, `.tar`: zip files and the older format),
+    `.safetensors`, and the MATLAB v7.3 `.mat` files of DnCNN and FFDNet. The content tells which.
+    Of a pickle only tensors, plain containers, numbers and strings are read.
+
+    Args:
+      model_name: one of `zoo.list_models()` with a published counterpart.
+      path: the file.
+      **options: fields of the module that differ from the registered variant's.
+
+    Returns:
+      The variables, float32: `create_model(model_name, **options).apply(variables, x, level)`.
+
+    Raises:
+      ZooError: no such model, or no published layout of it; the file is missing, damaged, of
+        another kind or holds code; or its tensors are not the model's, all of which are listed.
+    """
+    return from_state(model_name, read_state(path), source=str(path), **options)
+
+
+def from_state(
+    model_name: str, state: Mapping[str, np.ndarray], *, source: str = "the state dict", **options
+) -> dict:
+    """Turns a PyTorch state dict into Flax variables.
+
+    Args:
+      model_name: as for `load_torch`.
+      state: key to array, as PyTorch stores them.
+      source: what to call it in errors.
+      **options: as for `load_torch`.
+
+    Returns:
+      As `load_torch`.
+
+    Raises:
+      ZooError: its tensors are not the model's.
+    """
+    model, facts = create_model(model_name, **options), record(model_name, **options)
+    tensors, ignored = layout(facts.family, model)
+    tensors = list(tensors)
+    x = jax.ShapeDtypeStruct((1, 64, 64, facts.channels), jnp.float32)
+    level = jax.ShapeDtypeStruct((1,), jnp.float32)
+    # Shapes alone: to run `init` takes the larger networks half a minute.
+    wanted = jax.eval_shape(model.init, jax.random.key(0), x, level)
+    wanted = traverse_util.flatten_dict(wanted, sep="/")
+    if sorted(wanted) != sorted(t.ours for t in tensors):
+        raise AssertionError(f"the layout of {model_name} does not name its variables")
+
+    # What wrappers for several devices put in front of every key.
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    shapes = {t.theirs: t.form.shape(wanted[t.ours].shape) for t in tensors}
+    missing = [key for key in shapes if key not in state]
+    extra = [
+        key
+        for key in state
+        if key not in shapes and not any(re.fullmatch(pattern, key) for pattern in ignored)
+    ]
+    misshapen = [
+        f"{key} {state[key].shape} for {shape}"
+        for key, shape in shapes.items()
+        if key in state and state[key].shape != shape
+    ]
+    if missing or extra or misshapen:
+        found = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
+        listed = "; ".join(f"{name}: {_list(keys)}" for name, keys in found if keys)
+        raise ZooError(f"{source} does not hold {model_name}; {listed}")
+    flat = {t.ours: t.form.to_ours(np.asarray(state[t.theirs], np.float32)) for t in tensors}
+    bad = [t.theirs for t in tensors if not np.isfinite(flat[t.ours]).all()]
+    if bad:
+        raise ZooError(f"{source} holds values that are not finite in {_list(bad)}")
+    # jax's own arrays lie in memory as they are indexed, which transposed ones of NumPy do not.
+    return traverse_util.unflatten_dict({k: jnp.asarray(v) for k, v in flat.items()}, sep="/")
+
+
+def _list(keys: list[str]) -> str:
+    return ", ".join(keys)

@@ -1,0 +1,119 @@
+"""DRUNet: a U-Net of residual blocks without biases or norms, told the noise level.
+
+After Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", IEEE Transactions on
+Pattern Analysis and Machine Intelligence (2021).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from zoo.models import layers
+from zoo.models.registry import register
+
+
+class DRUNet(nn.Module):
+    """A U-Net that sees the picture beside a map of its noise level and gives the clean picture.
+
+    With no bias anywhere, picture and level made k times as bright make the output k times as
+    bright. It pads any height and width by itself. The published weights were trained for levels
+    of 0 to 50/255.
+
+    Attributes:
+      channels: C of the signal.
+      widths: channels of each level, the finest first; their number is the depth.
+      blocks: residual blocks a level, on the way down, at the bottom and on the way up.
+      dtype: the dtype of the computation; None follows the input.
+      param_dtype: the dtype of the parameters.
+    """
+
+    channels: int = 3
+    widths: Sequence[int] = (64, 128, 256, 512)
+    blocks: int = 4
+    dtype: layers.Dtype = None
+    param_dtype: layers.Dtype = jnp.float32
+
+    takes_level = True
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Denoises a batch.
+
+        Args:
+          x: (N, H, W, C), any float dtype, made for [0, 1].
+          level: standard deviation of the noise in signal units, a number or (N,).
+          train: ignored.
+
+        Returns:
+          The clean estimate, shape and dtype of `x`.
+
+        Raises:
+          ZooError: `x` has another number of channels, or there is no level.
+        """
+        layers.check_input(x, self.channels, "DRUNet")
+        dtypes = layers.dtypes(self, x)
+        conv = partial(nn.Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
+        block = partial(_Block, **dtypes)
+        down = partial(layers.Down, use_bias=False, **dtypes)
+        up = partial(layers.Up, use_bias=False, **dtypes)
+
+        deepest = len(self.widths) - 1
+        y = layers.pad_to_multiple(x, 2**deepest)
+        y = jnp.concatenate([y, layers.level_map(level, y, "DRUNet")], axis=-1)
+        y = conv(self.widths[0], name="head")(y)
+
+        skips = []
+        for depth in range(deepest):
+            skips.append(y)
+            for i in range(self.blocks):
+                y = block(name=f"encoder{depth}_{i}")(y)
+            y = down(self.widths[depth + 1], name=f"down{depth + 1}")(y)
+        skips.append(y)
+        for i in range(self.blocks):
+            y = block(name=f"body{i}")(y)
+        for depth in reversed(range(deepest)):
+            y = up(self.widths[depth], name=f"up{depth}")(y + skips[depth + 1])
+            for i in range(self.blocks):
+                y = block(name=f"decoder{depth}_{i}")(y)
+
+        y = conv(self.channels, name="tail")(y + skips[0])
+        return y[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
+
+
+class _Block(nn.Module):
+    """conv, ReLU, conv, added to the input."""
+
+    dtype: layers.Dtype
+    param_dtype: layers.Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        conv = partial(
+            nn.Conv,
+            x.shape[-1],
+            (3, 3),
+            use_bias=False,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+        )
+        y = nn.relu(conv(name="conv0")(x))
+        # Blocks that start near the identity keep a deep sum from growing, and learn sooner.
+        small = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
+        return x + conv(kernel_init=small, name="conv1")(y)
+
+
+@register("drunet-gray")
+def drunet_gray(**overrides) -> DRUNet:
+    """Four levels of 64 to 512 channels, grey."""
+    return DRUNet(**{"channels": 1} | overrides)
+
+
+@register("drunet-color")
+def drunet_color(**overrides) -> DRUNet:
+    """Four levels of 64 to 512 channels, colour."""
+    return DRUNet(**{"channels": 3} | overrides)
