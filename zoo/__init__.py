@@ -2,7 +2,8 @@
 
 `zoo.noise` holds noise as pure functions, `zoo.models` the denoisers as Flax Linen modules,
 `zoo.losses` and `zoo.metrics` what measures them, `zoo.estimate` how noisy a picture is,
-`zoo.weights` the way to files and back, `zoo.data` pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the scores.
+`zoo.weights` the way to files and back, `zoo.data` pictures and batches, `zoo.train` the training
+step and loop, `zoo.evaluate` the scores.
 """
 
 from zoo import estimate, losses, metrics, models, noise, weights

@@ -47,3 +47,11 @@ def test_other_sizes_repeat_the_border():
 def test_wrong_fields_raise_one_line(options):
     with pytest.raises(ZooError, match=r"^SCUNet: (blocks|width)=[^\n]+$"):
         SCUNet(**options)
+
+
+def test_a_deep_one_starts_at_the_scale_of_its_input():
+    x = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
+    quick = {"xla_backend_optimization_level": 0}
+    init = jax.jit(SCUNet(blocks=(8,), **SMALL).init_with_output, compiler_options=quick)
+    y, _ = init(jax.random.key(0), x)
+    assert 0.1 < y.std() < 5

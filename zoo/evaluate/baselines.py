@@ -2,8 +2,8 @@
 
 A baseline takes `(noisy, sigma, clean)`, NumPy float32 of shape (H, W, C), and returns the denoised
 picture, float32 of that shape, not clipped. `sigma` is the noise's standard deviation in signal
-units; None has it estimated by `zoo.estimate.estimate_sigma`. `clean` is there for those that choose their strength
-by the PSNR they reach: no user has that oracle, so it errs in the baseline's favour.
+units; None has `zoo.estimate.estimate_sigma` estimate it. `clean` is there for those that choose
+their strength by the PSNR they reach: no user has that oracle, so it errs in the baseline's favour.
 """
 
 import importlib

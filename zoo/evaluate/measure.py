@@ -169,7 +169,7 @@ def _corrupt(
     return noisy, level
 
 
-_estimate = jax.jit(estimate.estimate_sigma)
+_estimate = jax.jit(estimate.estimate_sigma_smooth)
 
 
 def _fill(array: np.ndarray | jax.Array, missing: int) -> np.ndarray | jax.Array:

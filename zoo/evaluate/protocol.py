@@ -41,7 +41,7 @@ _DATA_RANGE = {
 }
 _LEVEL = {
     "known": "models that take a level are told the true one",
-    "estimated": "models that take a level are told zoo.estimate.estimate_sigma of the noisy one",
+    "estimated": "models that take a level are told what zoo.estimate.estimate_sigma_smooth finds",
 }
 _SHAPES = {
     "exact": "every picture at its own size",
