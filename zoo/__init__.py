@@ -2,11 +2,11 @@
 
 `zoo.noise` holds noise as pure functions, `zoo.models` the denoisers as Flax Linen modules,
 `zoo.losses` and `zoo.metrics` what measures them, `zoo.estimate` how noisy a picture is,
-`zoo.weights` the way to files and back, `zoo.data` pictures and batches, `zoo.train` the training
-step and loop, `zoo.evaluate` the scores.
+`zoo.weights` the way to files and back, `zoo.interop` that to and from other frameworks,
+`zoo.data` pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the scores.
 """
 
-from zoo import estimate, losses, metrics, models, noise, weights
+from zoo import estimate, interop, losses, metrics, models, noise, weights
 from zoo.errors import ZooError
 from zoo.models import create_model, list_models
 from zoo.weights import load
@@ -16,6 +16,7 @@ __all__ = [
     "ZooError",
     "create_model",
     "estimate",
+    "interop",
     "list_models",
     "load",
     "losses",

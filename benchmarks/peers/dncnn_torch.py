@@ -17,7 +17,7 @@ state = torch.load(weights, weights_only=True)
 layers = []
 for i in range(len(state) // 2):
     kernel = state[f"model.{2 * i}.weight"]
-    layers += [nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1), nn.ReLU()]
+    layers += [nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1), nn.ReLU(inplace=True)]
 net = nn.Sequential(*layers[:-1])
 net.load_state_dict({key.removeprefix("model."): value for key, value in state.items()})
 net.eval()

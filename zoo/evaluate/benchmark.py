@@ -14,7 +14,7 @@ from zoo.errors import ZooError, unknown
 from zoo.evaluate import curves, tables
 from zoo.evaluate import pictures as drawing
 from zoo.evaluate.baselines import BASELINES, is_installed
-from zoo.evaluate.contenders import Contender, contender, digest
+from zoo.evaluate.contenders import Contender, contenders, digest
 from zoo.evaluate.protocol import METRICS, Protocol
 from zoo.evaluate.score import PAIRED, Scores, score_models
 
@@ -37,7 +37,7 @@ def run(
     """Scores models on folders, and writes tables, galleries and curves.
 
     Args:
-      models: as `contenders.contender` reads them.
+      models: as `contenders.contenders` reads them.
       folders: the data sets, each called after its last part.
       outdir: an existing folder.
       sigmas: of the noise, of 255.
@@ -61,7 +61,7 @@ def run(
             raise unknown("metric", name, METRICS)
     if "all" in baselines:
         baselines = [name for name in BASELINES if is_installed(name)]
-    contenders = [contender(text) for text in models]
+    entered = contenders(models)
     data = _data(folders, pairs, pictures)
 
     def draw(name: str, level: str, rows: list[drawing.Row]) -> None:
@@ -70,7 +70,7 @@ def run(
         drawing.gallery(path, rows, title=f"{name}, {noise}")
 
     scores = score_models(
-        contenders,
+        entered,
         data,
         sigmas=sigmas,
         protocol=protocol,
@@ -80,7 +80,7 @@ def run(
         gallery=draw if galleries else None,
         progress=progress,
     )
-    facts = _facts(contenders, scores)
+    facts = _facts(entered, scores)
     tables.write(outdir, scores, facts)
     if galleries:
         for name in data:
@@ -116,10 +116,10 @@ def _source(folder: str, pairs: tuple[str, str] | None, pictures: str) -> Source
     return sources.load(kind, channels=1 if pictures == "gray" else 3, **everything)["test"]
 
 
-def _facts(contenders: Sequence[Contender], scores: Scores) -> dict[str, object]:
+def _facts(entered: Sequence[Contender], scores: Scores) -> dict[str, object]:
     levels = dict.fromkeys(cell.level for cell in scores.cells)
     models = {}
-    for one in contenders:
+    for one in entered:
         paths = sorted({one.file(level) for level in levels})
         # A level that a model took no part in has no file.
         sums = {str(path): f"SHA-256 {digest(path)}" for path in paths if path.is_file()}

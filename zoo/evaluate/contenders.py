@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -24,14 +24,30 @@ class Contender:
     Attributes:
       label: what the row is called.
       facts: the record of its model.
-      load: from a printable level, such as "25", to the file that holds its weights then, and to
-        its denoiser.
+      file: from a printable level, such as "25", to the file of its weights.
+      load: from a level to its denoiser.
     """
 
     label: str
     facts: Record
     file: Callable[[str], Path]
     load: Callable[[str], Apply]
+
+
+def contenders(texts: Sequence[str]) -> list[Contender]:
+    """What a user wrote for several models; those of one name are told apart by their files.
+
+    Raises:
+      ZooError: as `contender`.
+    """
+    found = [contender(text) for text in texts]
+    labels = [one.label for one in found]
+    return [
+        dataclasses.replace(one, label=f"{one.label} {one.file(_SIGMA).stem}")
+        if labels.count(one.label) > 1
+        else one
+        for one in found
+    ]
 
 
 def contender(text: str) -> Contender:

@@ -40,9 +40,15 @@ class Measured(NamedTuple):
     finished: dict[str, jax.Array]
 
     def pixels(self, method: str, place: int) -> np.ndarray:
-        """A method's picture, (H, W, C)."""
+        """A method's picture as it was scored, (H, W, C)."""
         height, width = self.group.sizes[place]
         return np.asarray(self.finished[method][place, :height, :width])
+
+    def integers(self, method: str, place: int) -> np.ndarray:
+        """A method's picture in its target's depth, for a file."""
+        picture = self.pixels(method, place)
+        eight = self.group.pictures[place].target.dtype == np.uint8
+        return pixels.to_uint8(picture) if eight else pixels.to_uint16(picture)
 
 
 def measure(
@@ -97,9 +103,9 @@ def measure(
             finished[name], scores[name] = compare_with(output)
         if noisy_too:
             finished["noisy"], scores["noisy"] = compare_with(filled)
-        paired = group.pictures[0].input is not None
-        sigmas = np.asarray(level) if level_is_sigma and not paired else [None] * len(target)
+        told_too = level_is_sigma and group.pictures[0].input is None
         for name in baselines:
+            sigmas = np.asarray(level) if told_too else [None] * len(target)
             output = _baseline(name, group, np.asarray(noisy), sigmas)
             finished[name], scores[name] = compare_with(fill(output))
         yield Measured(group, _fetch(scores, group), finished)

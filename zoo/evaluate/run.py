@@ -147,7 +147,7 @@ def evaluate(
                     figures = (float(values[metric][place]) for metric in METRICS)
                     scores.append(Score(label, picture.name, method, *figures))
                 name = _file_name(picture.name, used)
-                images.write(folder / name, part.pixels("model", place))
+                images.write(folder / name, part.integers("model", place))
                 if part.group.start + place in samples:
                     rows.append(_row(part, place))
             if progress:
