@@ -72,10 +72,11 @@ def psnr(
     Raises:
       ZooError: if the shapes differ or have fewer than three axes.
     """
-    # Scaling before squaring keeps 16-bit counts far from float32's limits.
+    # Scaling before squaring keeps 16-bit counts far from float32's limits, and subtracting before
+    # scaling keeps the difference of equal pictures 0.
     a, b = _pair(a, b)
-    scale = _per_picture(data_range, a)
-    return -10 * jnp.log10(mse(a / scale, b / scale, size=size))
+    error = (a - b) / _per_picture(data_range, a)
+    return -10 * jnp.log10(mse(error, jnp.zeros_like(error), size=size))
 
 
 def ssim(
@@ -158,13 +159,13 @@ def ms_ssim(
     weights = np.asarray(MS_SSIM_WEIGHTS[: _scales(min(a.shape[-3:-1]), scales)])
     weights = weights / weights.sum()
     if size is not None:
-        a, b = _repeat_edge(a, size), _repeat_edge(b, size)
         fits = jnp.min(size, axis=-1) >= WINDOW * 2 ** (len(weights) - 1)
     product = None
     for scale, weight in enumerate(weights):
         if scale:
+            if size is not None:
+                a, b, size = _repeat_edge(a, size), _repeat_edge(b, size), (size + 1) // 2
             a, b = _halve(a), _halve(b)
-            size = None if size is None else (size + 1) // 2
         luminance, contrast = _ssim_terms(a, b, data_range)
         # The luminance term enters at the coarsest scale alone.
         term = luminance * contrast if scale == len(weights) - 1 else contrast

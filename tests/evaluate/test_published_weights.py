@@ -9,7 +9,7 @@ import pytest
 
 from zoo.data import sources
 from zoo.evaluate import score as scoring
-from zoo.evaluate.contenders import contender
+from zoo.evaluate.contenders import contenders
 
 FIGURES = [
     ("set12", "dncnn-gray=kair_dncnn_25.pth", {25: 30.43}),
@@ -32,7 +32,7 @@ def test_published_weights_score_as_published(zoo_data, data, model, figures):
     everything = {"path": str(zoo_data / data), "fractions": (0.0, 0.0, 1.0)}
     source = sources.load("folder", channels=1, **everything)["test"]
     found = scoring.score_models(
-        [contender(f"{name}={zoo_data / 'weights' / file}")],
+        contenders([f"{name}={zoo_data / 'weights' / file}"], [f"{sigma}" for sigma in figures]),
         {data: source},
         sigmas=tuple(figures),
         metrics=("psnr",),

@@ -211,12 +211,13 @@ def test_the_noise_level_may_be_estimated(folder):
 
 
 def test_published_figures_are_found_by_set_method_and_level():
-    assert published.psnr("BSD68", 68, 25, "dncnn-gray") == 29.23
-    assert published.psnr("Kodak-24", 24, 50, "drunet-color") == 29.86
-    assert published.psnr("set12", 11, 25, "dncnn-gray") is None
-    assert published.psnr("set12", 12, 20, "dncnn-gray") is None
-    assert published.psnr("set12", 12, 25, "unet-small") is None
-    assert published.psnr("holiday", 12, 25, "dncnn-gray") is None
+    assert published.psnr("BSD68", 68, 1, 25, "dncnn-gray") == 29.23
+    assert published.psnr("Kodak-24", 24, 3, 50, "drunet-color") == 29.86
+    assert published.psnr("set12", 11, 1, 25, "dncnn-gray") is None
+    assert published.psnr("set12", 12, 1, 20, "dncnn-gray") is None
+    assert published.psnr("set12", 12, 1, 25, "unet-small") is None
+    assert published.psnr("holiday", 12, 1, 25, "dncnn-gray") is None
+    assert published.psnr("urban100", 100, 3, 25, "bm3d") is None
     assert published.differing(PUBLISHED) == []
     assert published.differing(Protocol(seed=9)) == []
     assert published.differing(Protocol(channels="y", border=4)) == ["channels", "border"]
@@ -227,7 +228,7 @@ def test_published_figures_are_found_by_set_method_and_level():
     [
         (["--data", "nowhere"], "does not exist"),
         (["--data", "empty"], "has no pictures"),
-        (["unet-tiny", "--data", "."], "'unet-tiny' names no weights; write unet-tiny=FILE"),
+        (["unet-tiny", "--data", "."], "'unet-tiny' names no weights of a model; write NAME=FILE"),
         (["unet-tinny=x.pth", "--data", "."], "did you mean 'unet-tiny'"),
         (["none.safetensors", "--data", "."], "there is no weight file none.safetensors"),
         (["--data", ".", "--metrics", "psmr"], "unknown metric 'psmr'; did you mean 'psnr'"),
@@ -235,11 +236,11 @@ def test_published_figures_are_found_by_set_method_and_level():
         (["--data", ".", "--baselines"], "nothing to score"),
         (["--data", ".", "--sigma", "-1"], "sigma -1 is not between"),
         (["--data", ".", "--sigma", "nan"], "sigma nan is not between"),
-        (["--data", ".", "--limit", "0"], "--limit is 0"),
+        (["--data", ".", "--limit", "0"], "no pictures to score on; check the data and the limit"),
         (["--data", ".", "."], "two folders are called"),
         (["--data", ".", "--seed", "-1"], "seed must be"),
-        (["--data", ".", "--border", "300"], "border of 300 leaves nothing"),
-        (["MODEL", "--data", ".", "--pictures", "gray"], "mine takes pictures of 3 channels"),
+        (["--data", ".", "--border", "300"], "border of 300 leaves nothing of cat.png, 40x40"),
+        (["MODEL", "--data", ".", "--pictures", "gray"], "mine takes colour pictures, and"),
         (["MODEL", "MODEL", "--data", "."], "two rows would be called mine"),
     ],
 )

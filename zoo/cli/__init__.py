@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+import jax
+
 from zoo.cli import models, score, weights
 from zoo.errors import ZooError
 
@@ -29,6 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; Python must not complain on exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print("error: out of memory; take smaller pictures or a smaller model", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -2,6 +2,7 @@
 
 import argparse
 
+from zoo import models
 from zoo.cli import text
 
 
@@ -14,8 +15,6 @@ def add_to(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the table."""
-    from zoo import models  # noqa: PLC0415 - `zoo --help` should not wait for jax
-
     rows = [("model", "parameters", "channels", "size", "takes level", "locality")]
     for name in arguments.names or models.list_models():
         record = models.record(name)

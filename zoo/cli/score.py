@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from zoo.errors import ZooError
+from zoo import files
+from zoo.evaluate import benchmark
+from zoo.evaluate.protocol import METRICS, PUBLISHED, Protocol, choices_of
 
 _DESCRIPTION = """Score denoisers on folders of pictures, at levels of Gaussian noise, beside
 classical methods on the same noisy pixels. The defaults are the protocol of KAIR, DPIR, SwinIR and
@@ -23,6 +25,17 @@ MODEL is NAME=FILE, a model of `zoo models` and its published weights (.pth, .pt
 takes part in the sets of its own number of channels. The baseline bm3d takes part if you have
 installed it (PyPI: bm3d, for non-commercial use only)."""
 
+_CHOICES = {
+    "noise": "whose random numbers; jax's are drawn on the device",
+    "noisy": "what is done to noisy pixels; float is nothing",
+    "output": "what is done to an output before it is scored; round also clips",
+    "channels": "what is compared: all together, or luma",
+    "data_range": "of PSNR and SSIM: 255, or that of each clean picture",
+    "level": "what models that take a noise level are told",
+    "shapes": "exact compiles once a size, padded mirrors pictures to few sizes, auto is exact for "
+    "sets of up to four",
+}
+
 
 def add_to(commands) -> None:
     """Adds the command to argparse's sub-commands."""
@@ -35,7 +48,13 @@ def add_to(commands) -> None:
     )
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL", help="NAME=FILE, or a .safetensors file of this zoo")
-    add("--data", nargs="+", metavar="FOLDER", required=True, help="folders of clean pictures")
+    add(
+        "--data",
+        nargs="+",
+        metavar="FOLDER",
+        required=True,
+        help="folders of clean pictures; of one with a sub-folder `test` only that",
+    )
     add(
         "--pairs",
         nargs=2,
@@ -46,32 +65,30 @@ def add_to(commands) -> None:
     add("--sigma", nargs="+", type=float, default=[15, 25, 50], help="of 255 (15 25 50)")
     add("--pictures", choices=("auto", "gray", "color"), default="auto", help="as the files are")
     add("--limit", type=int, help="only the first so many pictures of each set")
-    add("--metrics", nargs="+", default=["psnr", "ssim"], help="psnr ssim ms_ssim mse mae")
+    add("--metrics", nargs="+", default=["psnr", "ssim"], help=" ".join(METRICS))
     add(
         "--baselines",
         nargs="*",
         default=["nlm", "wavelet", "tv"],
         help="nlm wavelet tv median bm3d; `all`; nothing for none (nlm wavelet tv)",
     )
-    choices = parser.add_argument_group("the protocol (the published tables' by default)")
-    add = choices.add_argument
-    add("--seed", type=int, default=0, help="of the noise (0)")
-    add("--noise", choices=("numpy", "jax"), default="numpy", help="whose random numbers; jax's "
-        "are drawn on the device")  # fmt: skip
-    add("--noisy", choices=("float", "clip", "round"), default="float", help="what is done to "
-        "noisy pixels (float: nothing)")  # fmt: skip
-    add("--output", choices=("round", "clip", "float"), default="round", help="what is done to the "
-        "output before it is scored (round: clipped and rounded)")  # fmt: skip
-    add("--channels", choices=("all", "y"), default="all", help="what is compared: all channels "
-        "together, or luma")  # fmt: skip
-    add("--border", type=int, default=0, help="pixels at each edge that do not count (0)")
-    add("--range", choices=("full", "picture"), default="full", help="of PSNR and SSIM: 255, or "
-        "that of each clean picture")  # fmt: skip
-    add("--level", choices=("known", "estimated"), default="known", help="what models that take a "
-        "level are told")  # fmt: skip
-    add("--shapes", choices=("auto", "exact", "padded"), default="auto", help="whether pictures "
-        "keep their size: exact compiles once a size, padded to few sizes; auto is exact up to "
-        "four sizes a set")  # fmt: skip
+    group = parser.add_argument_group(
+        "protocol", "By default that of the published tables; a table's head explains each choice."
+    )
+    group.add_argument("--seed", type=int, default=PUBLISHED.seed, help="of the noise (0)")
+    group.add_argument(
+        "--border", type=int, default=PUBLISHED.border, help="pixels that do not count (0)"
+    )
+    for field, told in _CHOICES.items():
+        default = getattr(PUBLISHED, field)
+        option = "--" + field.removeprefix("data_")
+        group.add_argument(
+            option,
+            dest=field,
+            choices=choices_of(field),
+            default=default,
+            help=f"{told} ({default})",
+        )
     parser.add_argument("--out", type=Path, default=Path("scores"), help="folder for tables and "
         "pictures (scores)")  # fmt: skip
     parser.add_argument("--no-gallery", action="store_true", help="draw no pictures")
@@ -80,23 +97,11 @@ def add_to(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Scores, prints the tables, and writes them."""
-    from zoo import files  # noqa: PLC0415 - `zoo --help` should not wait for jax
-    from zoo.evaluate import benchmark  # noqa: PLC0415
-    from zoo.evaluate.protocol import Protocol  # noqa: PLC0415
-
     protocol = Protocol(
         seed=arguments.seed,
-        noise=arguments.noise,
-        noisy=arguments.noisy,
-        output=arguments.output,
-        channels=arguments.channels,
         border=arguments.border,
-        data_range=arguments.range,
-        level=arguments.level,
-        shapes=arguments.shapes,
+        **{field: getattr(arguments, field) for field in _CHOICES},
     )
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ZooError(f"--limit is {arguments.limit}; it is 1 or more")
     files.make_folder(arguments.out)
     text = benchmark.run(
         arguments.models,

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from zoo import weights
 from zoo.cli import text
 from zoo.errors import ZooError
 
@@ -18,8 +19,6 @@ def add_to(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the table, or the records."""
-    from zoo import weights  # noqa: PLC0415 - `zoo --help` should not wait for jax
-
     files = arguments.files or sorted(map(str, Path("runs").glob("*/weights.safetensors")))
     if not files:
         raise ZooError("there is no weight file under runs/; train one, or name a file")

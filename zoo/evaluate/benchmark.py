@@ -1,7 +1,7 @@
 """From names and folders to the files of a benchmark."""
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -10,13 +10,14 @@ import jax
 from zoo import files
 from zoo.data import sources
 from zoo.data.sources import Source
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError
 from zoo.evaluate import curves, tables
 from zoo.evaluate import pictures as drawing
 from zoo.evaluate.baselines import BASELINES, is_installed
+from zoo.evaluate.canvas import is_exact
 from zoo.evaluate.contenders import Contender, contenders, digest
-from zoo.evaluate.protocol import METRICS, Protocol
-from zoo.evaluate.score import PAIRED, Scores, score_models
+from zoo.evaluate.protocol import MULTIPLE, Protocol
+from zoo.evaluate.score import PAIRED, level_names, score_models
 
 
 def run(
@@ -56,13 +57,15 @@ def run(
     Raises:
       ZooError: as `score_models`, and for folders that cannot be read.
     """
-    for name in metrics:
-        if name not in METRICS:
-            raise unknown("metric", name, METRICS)
     if "all" in baselines:
-        baselines = [name for name in BASELINES if is_installed(name)]
-    entered = contenders(models)
+        everyone = [name for name in BASELINES if is_installed(name)]
+        baselines = list(dict.fromkeys([*everyone, *(n for n in baselines if n != "all")]))
+    entered = contenders(models, level_names(sigmas, paired=bool(pairs)))
     data = _data(folders, pairs, pictures)
+    facts = _facts(entered, data, folders, pairs, baselines, protocol, limit)
+    # Those of an earlier run would pass for this one's.
+    for old in [*outdir.glob("gallery_*.png"), *outdir.glob("psnr_*.png")]:
+        old.unlink()
 
     def draw(name: str, level: str, rows: list[drawing.Row]) -> None:
         noise = "their own noise" if level == PAIRED else f"Gaussian noise, sigma = {level} / 255"
@@ -78,10 +81,9 @@ def run(
         baselines=baselines,
         limit=limit,
         gallery=draw if galleries else None,
+        keep=lambda scores: tables.write(outdir, scores, facts),
         progress=progress,
     )
-    facts = _facts(entered, scores)
-    tables.write(outdir, scores, facts)
     if galleries:
         for name in data:
             cells = [cell for cell in scores.cells if cell.data == name]
@@ -94,9 +96,9 @@ def _data(
 ) -> dict[str, Source]:
     data: dict[str, Source] = {}
     for folder in folders:
-        name = Path(folder).expanduser().resolve().name
+        name = Path(folder).expanduser().resolve().name or "root"
         if name in data:
-            raise ZooError(f"two folders are called {name}; rename one")
+            raise ZooError(f"two folders are called {name}; name each once, or rename one")
         data[name] = _source(folder, pairs, pictures)
     return data
 
@@ -110,23 +112,47 @@ def _source(folder: str, pairs: tuple[str, str] | None, pictures: str) -> Source
     if not len(source):
         raise ZooError(f"{folder} has no pictures to test on; name a folder of them")
     if pictures == "auto":
-        first = source[0].target
-        gray = (first == first[..., :1]).all()
+        targets = (picture.target for picture in source)
+        gray = all((target == target[..., :1]).all() for target in targets)
         pictures = "gray" if gray else "color"
     return sources.load(kind, channels=1 if pictures == "gray" else 3, **everything)["test"]
 
 
-def _facts(entered: Sequence[Contender], scores: Scores) -> dict[str, object]:
-    levels = dict.fromkeys(cell.level for cell in scores.cells)
+def _facts(
+    entered: Sequence[Contender],
+    data: Mapping[str, Source],
+    folders: Sequence[str],
+    pairs: tuple[str, str] | None,
+    baselines: Sequence[str],
+    protocol: Protocol,
+    limit: int | None,
+) -> dict[str, dict[str, str] | str]:
+    """What else the figures rest on, for the head of the table."""
+    sets = {}
+    for folder, (name, source) in zip(folders, data.items(), strict=True):
+        own = is_exact(source, protocol.shapes)
+        sets[name] = ", ".join(
+            (
+                f"{len(source)} in {folder}",
+                "grey" if source.channels == 1 else "colour",
+                "at their own sizes" if own else f"padded to multiples of {MULTIPLE}",
+                *([f"only the first {limit}"] if limit is not None and limit < len(source) else []),
+                *([f"noisy {pairs[0]}, clean {pairs[1]}"] if pairs else []),
+            )
+        )
     models = {}
     for one in entered:
-        paths = sorted({one.file(level) for level in levels})
-        # A level that a model took no part in has no file.
-        sums = {str(path): f"SHA-256 {digest(path)}" for path in paths if path.is_file()}
-        models[one.label] = {"model": one.facts.name, **sums}
-    return {
-        "models": models,
-        "baselines": "nlm and tv choose their strength by the PSNR they reach, in their favour",
-        "versions": f"zoo {metadata.version('denoising-zoo')}, jax {jax.__version__}, "
-        f"Python {platform.python_version()}, {jax.devices()[0].device_kind}",
-    }
+        paths = sorted({one.file(level) for level in one.levels})
+        sums = ", ".join(f"{path} (SHA-256 {digest(path)})" for path in paths)
+        models[one.label] = f"{one.facts.name}, {sums}"
+    told = "estimated from each picture" if pairs else "the true sigma"
+    facts: dict[str, dict[str, str] | str] = {"data": sets, "models": models}
+    if baselines:
+        facts["baselines"] = f"told {told}"
+    if {"nlm", "tv"} & set(baselines):
+        facts["nlm and tv"] = "choose their strength by the PSNR they reach, in their favour"
+    facts["versions"] = (
+        f"zoo {metadata.version('denoising-zoo')}, jax {jax.__version__}, "
+        f"Python {platform.python_version()}, {jax.devices()[0].device_kind}"
+    )
+    return facts

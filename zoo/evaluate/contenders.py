@@ -24,23 +24,30 @@ class Contender:
     Attributes:
       label: what the row is called.
       facts: the record of its model.
+      levels: at which it competes.
       file: from a printable level, such as "25", to the file of its weights.
       load: from a level to its denoiser.
     """
 
     label: str
     facts: Record
+    levels: Sequence[str]
     file: Callable[[str], Path]
     load: Callable[[str], Apply]
 
 
-def contenders(texts: Sequence[str]) -> list[Contender]:
-    """What a user wrote for several models; those of one name are told apart by their files.
+def contenders(texts: Sequence[str], levels: Sequence[str]) -> list[Contender]:
+    """Reads what a user wrote for some models; those of one name are told apart by their files.
+
+    Args:
+      texts: each `NAME=FILE`, a registered model and published weights; or `FILE`, weights of this
+        zoo, which know their model. `{sigma}` in FILE stands for the level: one file a level.
+      levels: at which they will compete.
 
     Raises:
-      ZooError: as `contender`.
+      ZooError: no such model, a file that is missing at some level, or weights without a model.
     """
-    found = [contender(text) for text in texts]
+    found = [_contender(text, levels) for text in texts]
     labels = [one.label for one in found]
     return [
         dataclasses.replace(one, label=f"{one.label} {one.file(_SIGMA).stem}")
@@ -50,30 +57,28 @@ def contenders(texts: Sequence[str]) -> list[Contender]:
     ]
 
 
-def contender(text: str) -> Contender:
-    """Reads what a user wrote for a model.
-
-    Args:
-      text: `NAME=FILE`, a registered model and published weights; or `FILE`, weights of this zoo,
-        which know their model. `{sigma}` in FILE stands for the level: one file a level.
-
-    Raises:
-      ZooError: no such model or file. Files of a pattern are looked for when they are loaded.
-    """
+def _contender(text: str, levels: Sequence[str]) -> Contender:
     name, equals, path = text.partition("=")
-    if not equals:
+    # A folder may have a sign of equality in its name too.
+    if not equals or Path(text).expanduser().is_file():
         name, path = "", text
-    if not path or (not name and not path.endswith(".safetensors")):
+    if name:
+        # Before the file: a misspelt model is the likelier mistake.
+        facts = record(name)
+    elif not path.endswith(".safetensors"):
         raise ZooError(
-            f"model {text!r} names no weights; write {name or text}=FILE, "
-            "or a .safetensors file of this zoo"
+            f"{text!r} names no weights of a model; write NAME=FILE, or a .safetensors file of "
+            "this zoo"
         )
     file = functools.partial(_file, path)
+    for level in levels:
+        if not file(level).is_file():
+            raise ZooError(f"there is no weight file {file(level)}; mend the path")
     if name:
-        return Contender(name, record(name), file, lambda level: _published(name, file(level)))
-    found = weights.read_record(file("25") if _SIGMA in path else Path(path))
-    facts = record(found["model"], **found["options"])
-    return Contender(_short(path), facts, file, lambda level: _own(file(level)))
+        return Contender(name, facts, levels, file, lambda level: _published(name, file(level)))
+    own = weights.read_record(file(levels[0]))
+    facts = record(own["model"], **own["options"])
+    return Contender(_short(path), facts, levels, file, lambda level: _own(file(level)))
 
 
 def digest(path: Path) -> str:
@@ -88,16 +93,19 @@ def _file(path: str, level: str) -> Path:
 
 def _short(path: str) -> str:
     """A run's folder says more than the name of its weights."""
-    path = Path(path)
+    path = Path(path).expanduser().absolute()
     return (
         path.parent.name if path.name == "weights.safetensors" and path.parent.name else path.stem
     )
 
 
+# Every set asks again, and every level where one file serves them all.
+@functools.lru_cache(maxsize=16)
 def _published(name: str, path: Path) -> Apply:
     return _apply(create_model(name), load_torch(name, path))
 
 
+@functools.lru_cache(maxsize=16)
 def _own(path: Path) -> Apply:
     return _apply(*weights.load(path))
 

@@ -1,6 +1,7 @@
 """PSNR against noise level, one picture a data set."""
 
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,23 +18,22 @@ _COLOURS = (
 _FAINT = "#8a8a8a"
 
 
-def draw(path: Path, data: str, cells: Sequence[Cell]) -> bool:
+def draw(path: Path, data: str, cells: Sequence[Cell]) -> None:
     """Draws one line a method, models in colour and the classical ones in grey, as PNG.
+
+    Nothing is drawn for fewer than two levels.
 
     Args:
       path: the file.
       data: the set, for the heading.
       cells: its cells, at every level.
 
-    Returns:
-      Whether there was something to draw: two levels or more.
-
     Raises:
       ZooError: the file cannot be written.
     """
     cells = [c for c in cells if c.level != PAIRED and math.isfinite(c.means["psnr"])]
     if len({cell.level for cell in cells}) < 2:
-        return False
+        return
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -41,7 +41,7 @@ def draw(path: Path, data: str, cells: Sequence[Cell]) -> bool:
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.09, 0.12, 0.66, 0.76))
     ends = []
-    colours = iter(_COLOURS * 10)
+    colours = itertools.cycle(_COLOURS)
     for method in dict.fromkeys(cell.method for cell in cells):
         mine = sorted((float(c.level), c.means["psnr"]) for c in cells if c.method == method)
         classical = method in BASELINES or method == "noisy"
@@ -56,10 +56,10 @@ def draw(path: Path, data: str, cells: Sequence[Cell]) -> bool:
         )
         ends.append((mine[-1][1], method, colour))
     low, high = axes.get_ylim()
+    right = max(float(cell.level) for cell in cells)
     for height, (psnr, method, colour) in zip(
         _apart([end[0] for end in sorted(ends)], (high - low) / 24), sorted(ends), strict=True
     ):
-        right = max(float(cell.level) for cell in cells)
         axes.annotate(
             method,
             (right, psnr),
@@ -79,7 +79,6 @@ def draw(path: Path, data: str, cells: Sequence[Cell]) -> bool:
     png = io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None})
     files.write(path, png.getvalue())
-    return True
 
 
 def _apart(heights: Sequence[float], least: float) -> list[float]:

@@ -1,14 +1,12 @@
 """The noise of a score: drawn on the device by JAX, or by NumPy as the published figures were."""
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-Sampler = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""`(key, clean (H, W, C)) -> (noisy (H, W, C), level ())`, all float32 in signal units."""
+from zoo.noise import Sampler
 
 
 class NumpyGaussian(NamedTuple):
@@ -38,7 +36,7 @@ Noise = Sampler | NumpyGaussian
 def degrade(
     sampler: Sampler, seed: int, index: jax.Array, clean: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Corrupts pictures, each as its number and the seed alone decide.
+    """Corrupts pictures, each as its number, its canvas and the seed alone decide.
 
     Neither the level nor the other pictures enter the key, so that a figure can be repeated on one
     picture at one level, and levels differ by the strength of one and the same draw.
@@ -47,7 +45,7 @@ def degrade(
       sampler: `(key, x) -> (noisy, level)` for one picture, as `zoo.noise.compose` makes it.
       seed: `Protocol.seed`.
       index: (B,) integers, each picture's place in the whole set.
-      clean: (B, H, W, C), float32 in [0, 1].
+      clean: (B, H, W, C), float32 in [0, 1], on canvases of one size.
 
     Returns:
       noisy (B, H, W, C), float32, not clipped; level (B,), float32 in signal units.

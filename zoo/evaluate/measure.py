@@ -24,6 +24,8 @@ Apply = Callable[[jax.Array, jax.Array], jax.Array]
 _LUMA = np.array([65.481, 128.553, 24.966], np.float32) / 255
 _BLACK = 16 / 255
 
+_LEAST_TO_ESTIMATE = 16
+
 
 class Measured(NamedTuple):
     """What came of one group of pictures.
@@ -42,7 +44,8 @@ class Measured(NamedTuple):
     def pixels(self, method: str, place: int) -> np.ndarray:
         """A method's picture as it was scored, (H, W, C)."""
         height, width = self.group.sizes[place]
-        return np.asarray(self.finished[method][place, :height, :width])
+        # The whole batch, which jax then keeps: one transfer for all its pictures.
+        return np.asarray(self.finished[method])[place, :height, :width]
 
     def integers(self, method: str, place: int) -> np.ndarray:
         """A method's picture in its target's depth, for a file."""
@@ -67,9 +70,9 @@ def measure(
 
     Args:
       models: by name; called as they are, so jit them, with the parameters among their arguments.
-        B is 1 for photographs (above 362x362), up to 64 for small pictures of one size.
-      pictures: what to score on; each is looked up once, and once more where `protocol.shapes` is
-        "auto".
+        B is 1 for photographs (above 362x362), up to 64 for small pictures of one canvas.
+      pictures: what to score on; each is looked up once, and more often where `protocol.shapes`
+        is not "exact".
       noise: what corrupts them; None for pictures that bring their own input.
       count: how many of them.
       protocol: the choices.
@@ -81,33 +84,29 @@ def measure(
     Raises:
       ZooError: a picture or a model's output does not fit, or an output is not finite.
     """
-    exact = is_exact(pictures, count, protocol.shapes)
-    full: dict[tuple, int] = {}
+    exact = is_exact(pictures, protocol.shapes)
     for group in groups(pictures, count, exact=exact):
-        target = group.lay([picture.target for picture in group.pictures])
-        noisy, level = _corrupt(noise, protocol, group, target)
-        kind = target.shape[1:]
-        # The last batch of a size is filled up: a smaller one would be compiled once more.
-        missing = full.setdefault(kind, len(target)) - len(target)
-        fill = functools.partial(_fill, missing=missing)
-        sizes = fill(group.sizes)
-        compare_with = functools.partial(
-            _finish_and_compare, fill(target), sizes=sizes, protocol=protocol, wanted=tuple(wanted)
+        _check_group(group, protocol)
+        target, sizes = jax.device_put(
+            (group.lay([picture.target for picture in group.pictures]), group.sizes)
         )
-        filled, told = fill(noisy), fill(level)
+        noisy, level = jax.device_put(_corrupt(noise, protocol, group, target))
+        compare_with = functools.partial(
+            _finish_and_compare, target, sizes=sizes, protocol=protocol, wanted=tuple(wanted)
+        )
         scores, finished = {}, {}
         for name, apply in models.items():
-            output = jnp.asarray(apply(filled, told), jnp.float32)
-            if output.shape != filled.shape:
-                raise ZooError(f"{name} turned pictures of {filled.shape} into {output.shape}")
+            output = jnp.asarray(apply(noisy, level), jnp.float32)
+            if output.shape != noisy.shape:
+                raise ZooError(f"{name} turned pictures of {noisy.shape} into {output.shape}")
             finished[name], scores[name] = compare_with(output)
         if noisy_too:
-            finished["noisy"], scores["noisy"] = compare_with(filled)
-        told_too = level_is_sigma and group.pictures[0].input is None
+            finished["noisy"], scores["noisy"] = compare_with(noisy)
+        told = level_is_sigma and group.pictures[0].input is None
         for name in baselines:
-            sigmas = np.asarray(level) if told_too else [None] * len(target)
+            sigmas = np.asarray(level) if told else None
             output = _baseline(name, group, np.asarray(noisy), sigmas)
-            finished[name], scores[name] = compare_with(fill(output))
+            finished[name], scores[name] = compare_with(output)
         yield Measured(group, _fetch(scores, group), finished)
 
 
@@ -117,8 +116,8 @@ def compare(
     """Scores one picture.
 
     Args:
-      target: (H, W, C), uint8, uint16, or float in [0, 1].
-      denoised: (H, W, C): float, to be finished as the protocol says, or integers as they are.
+      target: (H, W, C), uint8 or uint16.
+      denoised: (H, W, C): float, to be finished as the protocol says, or of the target's dtype.
       protocol: the choices.
       wanted: which of `METRICS`.
 
@@ -127,10 +126,19 @@ def compare(
       and "ms_ssim", where one is below 176; "mse" and "mae" in signal units.
 
     Raises:
-      ZooError: if the shapes differ, the border leaves nothing, or `denoised` is not finite.
+      ZooError: if the shapes or dtypes do not fit, the border leaves nothing, or `denoised` is not
+        finite.
     """
     if target.shape != denoised.shape:
         raise ZooError(f"the target is {target.shape}, its denoised picture {denoised.shape}")
+    if target.dtype not in (np.uint8, np.uint16) or (
+        denoised.dtype.kind != "f" and denoised.dtype != target.dtype
+    ):
+        raise ZooError(
+            f"the target is {target.dtype} and its denoised picture {denoised.dtype}; give a "
+            "target of uint8 or uint16, and a float or the same"
+        )
+    _check_border(target.shape[:2], protocol, "the picture")
     sizes = np.array([target.shape[:2]], np.int32)
     if denoised.dtype.kind == "f":
         denoised = denoised.astype(np.float32, copy=False)
@@ -142,19 +150,30 @@ def compare(
     return {name: float(value[0]) for name, value in scores.items() if name != "finite"}
 
 
+def _check_group(group: Group, protocol: Protocol) -> None:
+    for picture in group.pictures:
+        _check_border(picture.target.shape[:2], protocol, picture.name)
+        if picture.input is not None and picture.input.shape != picture.target.shape:
+            raise ZooError(
+                f"{picture.name}: the input is {picture.input.shape}, "
+                f"its target {picture.target.shape}; mend the pair"
+            )
+
+
+def _check_border(size: tuple[int, int], protocol: Protocol, name: str) -> None:
+    if 2 * protocol.border >= min(size):
+        raise ZooError(
+            f"a border of {protocol.border} leaves nothing of {name}, {size[0]}x{size[1]}; "
+            "take a smaller one"
+        )
+
+
 def _corrupt(
-    noise: Noise | None, protocol: Protocol, group: Group, target: np.ndarray
+    noise: Noise | None, protocol: Protocol, group: Group, target: jax.Array
 ) -> tuple[np.ndarray | jax.Array, np.ndarray | jax.Array]:
     """The noisy pictures on their canvas and the level that the models are told."""
     first = group.pictures[0]
-    clean = pixels.to_float(target)
     if first.input is not None:
-        for picture in group.pictures:
-            if picture.input.shape != picture.target.shape:
-                raise ZooError(
-                    f"{picture.name}: the input is {picture.input.shape}, "
-                    f"its target {picture.target.shape}; mend the pair"
-                )
         noisy = pixels.to_float(group.lay([picture.input for picture in group.pictures]))
         # As in training: no level is known, and 0 stands for it.
         level = np.zeros(len(noisy), np.float32)
@@ -165,35 +184,35 @@ def _corrupt(
         noisy = group.lay([noise.add(protocol.seed, picture) for picture in own])
         level = np.full(len(noisy), noise.sigma, np.float32)
     else:
-        index = np.arange(group.start, group.start + len(target))
-        noisy, level = degrade(noise, protocol.seed, index, clean)
+        noisy, level = degrade(noise, protocol.seed, group.index, _to_float(target))
     if protocol.noisy != "float":
-        noisy = _finish(noisy, target.dtype, protocol.noisy)
-        noisy = noisy if noisy.dtype == np.float32 else _to_float(noisy)
+        noisy = _to_float(_finish(noisy, target.dtype, protocol.noisy))
     if protocol.level == "estimated":
-        level = _estimate(noisy)
+        level = _estimate(noisy, group)
     return noisy, level
 
 
-_estimate = jax.jit(estimate.estimate_sigma_smooth)
+_estimate_sigma = jax.jit(estimate.estimate_sigma_smooth)
 
 
-def _fill(array: np.ndarray | jax.Array, missing: int) -> np.ndarray | jax.Array:
-    if missing <= 0:
-        return array
-    where = [(0, missing)] + [(0, 0)] * (array.ndim - 1)
-    return (jnp if isinstance(array, jax.Array) else np).pad(array, where, mode="edge")
+def _estimate(noisy: jax.Array, group: Group) -> jax.Array:
+    for picture in group.pictures:
+        if min(picture.target.shape[:2]) < _LEAST_TO_ESTIMATE:
+            raise ZooError(
+                f"{picture.name} is too small to estimate its noise level from; sides are "
+                f"{_LEAST_TO_ESTIMATE} or more: leave it out, or tell the models the known level"
+            )
+    return _estimate_sigma(noisy)
 
 
-def _baseline(
-    name: str, group: Group, noisy: np.ndarray, sigmas: Sequence[float | None]
-) -> np.ndarray:
+def _baseline(name: str, group: Group, noisy: np.ndarray, sigmas: np.ndarray | None) -> np.ndarray:
     outputs = []
-    for picture, size, one, sigma in zip(group.pictures, group.sizes, noisy, sigmas, strict=True):
-        inside = np.ascontiguousarray(one[: size[0], : size[1]])
+    for place, picture in enumerate(group.pictures):
         clean = pixels.to_float(picture.target)
-        told = None if sigma is None else float(sigma)
-        outputs.append(BASELINES[name](inside, told, clean))
+        height, width = clean.shape[:2]
+        inside = np.ascontiguousarray(noisy[place, :height, :width])
+        sigma = None if sigmas is None else float(sigmas[place])
+        outputs.append(BASELINES[name](inside, sigma, clean))
     return group.lay(outputs)
 
 
@@ -215,12 +234,10 @@ def _finish_and_compare(
     clean, output = target.astype(jnp.float32), finished.astype(jnp.float32)
     if not jnp.issubdtype(finished.dtype, jnp.integer):
         output = output * most
-    spread = _spread(clean, sizes) if protocol.data_range == "picture" else most
     if protocol.channels == "y" and clean.shape[-1] == 3:
         clean, output = (_luma(x, most, protocol.output == "round") for x in (clean, output))
+    spread = _spread(clean, sizes) if protocol.data_range == "picture" else most
     edge, (height, width) = protocol.border, clean.shape[1:3]
-    if 2 * edge >= min(height, width):
-        raise ZooError(f"a border of {edge} leaves nothing of a {height}x{width} picture")
     sizes = sizes - 2 * edge
     clean, output = (x[:, edge : height - edge, edge : width - edge] for x in (clean, output))
     scores = {

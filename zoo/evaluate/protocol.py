@@ -16,7 +16,7 @@ METRICS = ("psnr", "ssim", "ms_ssim", "mse", "mae")
 
 _NOISE = {
     "jax": "drawn on the device by jax.random from fold_in(key(seed), picture index), at every "
-    "level; one fixed draw a picture",
+    "level; one fixed draw a picture and canvas, so that padding draws anew",
     "numpy": "numpy.random.seed(seed) before every picture, then "
     "numpy.random.normal(0, sigma, (H, W, C)), added in float32",
 }
@@ -37,7 +37,7 @@ _CHANNELS = {
 }
 _DATA_RANGE = {
     "full": "from black to white: 1, or 255 in 8 bits",
-    "picture": "from the darkest to the brightest value of each clean picture",
+    "picture": "from the darkest to the brightest value of each clean picture; a flat one has none",
 }
 _LEVEL = {
     "known": "models that take a level are told the true one",
@@ -73,7 +73,7 @@ class Protocol:
       data_range: of PSNR and SSIM, `"full"` or `"picture"`.
       level: what models that take a level are told, `"known"` or `"estimated"`.
       shapes: `"exact"` compiles a program for every size of picture; `"padded"` and `"auto"` keep
-        the sizes few, at the cost of pixels near two edges that know of it.
+        the sizes few: local models see it near two edges, global ones everywhere.
     """
 
     seed: int = 0

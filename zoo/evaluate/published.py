@@ -11,13 +11,14 @@ from zoo.evaluate.protocol import PUBLISHED, Protocol
 
 SIGMAS = (15, 25, 50)
 
-_PICTURES = {
-    "set12": 12,
-    "bsd68": 68,
-    "urban100": 100,
-    "cbsd68": 68,
-    "kodak24": 24,
-    "mcmaster": 18,
+# How many pictures a set has, and of how many channels its table is.
+_SETS = {
+    "set12": (12, 1),
+    "bsd68": (68, 1),
+    "urban100": (100, 1),
+    "cbsd68": (68, 3),
+    "kodak24": (24, 3),
+    "mcmaster": (18, 3),
 }
 
 _PSNR = {
@@ -78,17 +79,18 @@ _PSNR = {
 _DECISIVE = ("noisy", "output", "channels", "border", "data_range", "level")
 
 
-def psnr(data: str, pictures: int, sigma: float, method: str) -> float | None:
+def psnr(data: str, pictures: int, channels: int, sigma: float, method: str) -> float | None:
     """The published figure in dB; None where none is known.
 
     Args:
       data: a data set's name; case, spaces and signs do not count.
       pictures: how many were scored: part of a set has no published figure.
+      channels: of the pictures as they were scored.
       sigma: of 255.
       method: a registered model or a baseline.
     """
     name = re.sub(r"[^a-z0-9]", "", data.lower())
-    if _PICTURES.get(name) != pictures or sigma not in SIGMAS:
+    if _SETS.get(name) != (pictures, channels) or sigma not in SIGMAS:
         return None
     figures = _PSNR[name].get(method)
     return figures and figures[SIGMAS.index(sigma)]

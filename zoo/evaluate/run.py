@@ -29,7 +29,7 @@ Means = dict[str, dict[str, float | None]]
 
 
 class Score(NamedTuple):
-    """The scores of one method on one picture at one level; units as in `score_batch`."""
+    """The scores of one method on one picture at one level; units as in `compare`."""
 
     level: str
     picture: str
@@ -130,7 +130,7 @@ def evaluate(
         folder = outdir / "denoised" / files.slug(label) if several else outdir / "denoised"
         files.make_folder(folder)
         used: Counter[str] = Counter()
-        rows = []
+        rows, done = [], 0
         measured = measure(
             {"model": apply},
             pictures,
@@ -148,10 +148,10 @@ def evaluate(
                     scores.append(Score(label, picture.name, method, *figures))
                 name = _file_name(picture.name, used)
                 images.write(folder / name, part.integers("model", place))
-                if part.group.start + place in samples:
+                if part.group.places[place] in samples:
                     rows.append(_row(part, place))
+            done += len(part.group.pictures)
             if progress:
-                done = part.group.start + len(part.group.pictures)
                 progress(number * count + done, len(levels) * count)
         place = gallery.with_stem(f"{gallery.stem}_{files.slug(label)}") if several else gallery
         files.make_folder(place.parent)

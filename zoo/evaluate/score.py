@@ -1,8 +1,7 @@
 """The benchmark: models and baselines on whole data sets, as the literature tabulates them."""
 
-import os
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -87,6 +86,7 @@ def score_models(
     baselines: Sequence[str] = ("nlm", "wavelet", "tv"),
     limit: int | None = None,
     gallery: Callable[[str, str, list[drawing.Row]], None] | None = None,
+    keep: Callable[[Scores], None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Scores:
     """Scores every contender that fits, and the baselines, on every set at every level.
@@ -100,22 +100,25 @@ def score_models(
       baselines: of `BASELINES`.
       limit: only the first so many pictures of each set; None for all.
       gallery: called with a set, a level and the rows to draw.
+      keep: called with what is found so far: before the first picture and after every level.
       progress: called with a set and level, and the pictures done and to do.
 
     Raises:
       ZooError: there is nothing to score, a name is unknown or twice there, a contender fits no
-        set, or a file of weights or a picture cannot be read.
+        set or needs a level that is not known, or a file cannot be read.
     """
+    _check(contenders, data, sigmas, protocol, baselines, metrics, limit)
     metrics = tuple(m for m in METRICS if m == "psnr" or m in metrics)
-    _check(contenders, data, sigmas, baselines, metrics)
-    cells: list[Cell] = []
-    rows: list[Row] = []
     left_out = [
-        f"{one.label} takes {one.facts.channels} channels, {name} has {source.channels}"
+        f"{one.label} takes {_channels(one.facts.channels)}, {name} has "
+        f"{_channels(source.channels)}"
         for name, source in data.items()
         for one in contenders
         if one.facts.channels != source.channels
     ]
+    scores = Scores([], [], protocol, metrics, left_out)
+    if keep:
+        keep(scores)
     for name, source in data.items():
         count = len(source) if limit is None else min(limit, len(source))
         fitting = [one for one in contenders if one.facts.channels == source.channels]
@@ -131,56 +134,89 @@ def score_models(
                 level_is_sigma=True,
             )
             found: list[Row] = []
-            drawn: list[drawing.Row] = []
+            done = 0
+            drawn: dict[int, drawing.Row] = {}
             samples = _samples(count) if gallery else set()
             for part in measured:
                 found.extend(_rows(name, level, part, metrics))
-                for place in range(len(part.group.pictures)):
-                    if part.group.start + place in samples:
-                        drawn.append(_drawn(part, place))
+                for place, number in enumerate(part.group.places):
+                    if number in samples:
+                        drawn[number] = _drawn(part, place)
+                done += len(part.group.pictures)
                 if progress:
-                    done = part.group.start + len(part.group.pictures)
                     progress(f"{name}, {level}", done, count)
             if gallery:
-                gallery(name, level, drawn)
-            rows.extend(found)
-            cells.extend(_cells(found, metrics, count, protocol, fitting))
-    return Scores(cells, rows, protocol, metrics, left_out)
+                gallery(name, level, [drawn[number] for number in sorted(drawn)])
+            scores.rows.extend(found)
+            comparable = level != PAIRED and not published.differing(protocol)
+            for method, means in _means(found, metrics).items():
+                model = {one.label: one.facts.name for one in fitting}.get(method, method)
+                known = None
+                if comparable:
+                    known = published.psnr(name, count, source.channels, float(level), model)
+                scores.cells.append(Cell(name, level, method, count, means, known))
+            if keep:
+                keep(scores)
+    return scores
 
 
-def _check(contenders, data, sigmas, baselines, metrics) -> None:
-    if not data:
-        raise ZooError("there are no pictures to score on; name a folder with --data")
+def level_names(sigmas: Sequence[float], *, paired: bool) -> list[str]:
+    """The labels of the levels, without repetition."""
+    return [PAIRED] if paired else list(dict.fromkeys(f"{sigma + 0.0:g}" for sigma in sigmas))
+
+
+def _channels(number: int) -> str:
+    return {1: "grey pictures", 3: "colour pictures"}.get(number, f"pictures of {number} channels")
+
+
+def _check(contenders, data, sigmas, protocol, baselines, metrics, limit) -> None:
+    if not data or not all(map(len, data.values())) or (limit is not None and limit < 1):
+        raise ZooError("there are no pictures to score on; check the data and the limit")
     if not contenders and not baselines:
         raise ZooError("there is nothing to score; name a model or a baseline")
-    for name in baselines:
-        if name not in BASELINES:
-            raise unknown("baseline", name, BASELINES)
+    for kind, names, known in (("baseline", baselines, BASELINES), ("metric", metrics, METRICS)):
+        for name in names:
+            if name not in known:
+                raise unknown(kind, name, known)
     for sigma in sigmas:
         if not 0 <= sigma <= 255:
             raise ZooError(f"sigma {sigma:g} is not between 0 and 255")
     labels = [one.label for one in contenders]
     for label in labels:
         if labels.count(label) > 1 or label in BASELINES or label == "noisy":
-            raise ZooError(f"two rows would be called {label}; rename a file or its folder")
+            raise ZooError(f"two rows would be called {label}; name each model once")
     for one in contenders:
-        channels = {source.channels for source in data.values()}
-        if one.facts.channels not in channels:
+        sets = {name: s for name, s in data.items() if s.channels == one.facts.channels}
+        if not sets:
+            kinds = {_channels(source.channels) for source in data.values()}
             raise ZooError(
-                f"{one.label} takes pictures of {one.facts.channels} channels, and those of "
-                f"{', '.join(data)} have {', '.join(map(str, channels))}; choose another model, or "
-                "--pictures=gray or color"
+                f"{one.label} takes {_channels(one.facts.channels)}, and {', '.join(data)} has "
+                f"{' and '.join(sorted(kinds))}; choose another model, or --pictures gray or color"
+            )
+        paired = [name for name, source in sets.items() if source[0].input is not None]
+        if paired and one.facts.takes_level and protocol.level == "known":
+            raise ZooError(
+                f"{one.label} takes a noise level and that of {paired[0]} is not known; "
+                "choose --level estimated"
             )
 
 
 def _levels(source: Source, sigmas: Sequence[float], protocol: Protocol) -> dict[str, Noise | None]:
-    if source[0].input is not None:
-        return {PAIRED: None}
-    if not sigmas:
+    paired = source[0].input is not None
+    names = level_names(sigmas, paired=paired)
+    if paired:
+        return dict.fromkeys(names)
+    if not names:
         raise ZooError("there is no level to score at; name one with --sigma")
     if protocol.noise == "numpy":
-        return {f"{sigma:g}": NumpyGaussian(sigma / 255) for sigma in sigmas}
-    return {f"{sigma:g}": noises.make_sampler("gaussian", sigma, unit="1/255") for sigma in sigmas}
+        return {name: NumpyGaussian(float(name) / 255) for name in names}
+    return {name: _sampler(float(name)) for name in names}
+
+
+@functools.cache
+def _sampler(sigma: float) -> Noise:
+    """One a level for all sets, because each is compiled."""
+    return noises.make_sampler("gaussian", sigma, unit="1/255")
 
 
 def _samples(count: int) -> set[int]:
@@ -210,29 +246,11 @@ def _drawn(part: Measured, place: int) -> drawing.Row:
     return drawing.Row(picture.name, panels)
 
 
-def _cells(
-    rows: Sequence[Row],
-    metrics: tuple[str, ...],
-    count: int,
-    protocol: Protocol,
-    contenders: Sequence[Contender],
-) -> list[Cell]:
-    comparable = not published.differing(protocol)
-    models = {one.label: one.facts.name for one in contenders}
-    cells = []
+def _means(rows: Sequence[Row], metrics: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Method -> metric -> mean."""
+    means = {}
     for method in dict.fromkeys(row.method for row in rows):
-        mine = [row for row in rows if row.method == method]
-        data, level = mine[0][:2]
-        known = None
-        if comparable and level != PAIRED:
-            known = published.psnr(data, count, float(level), models.get(method, method))
-        figures = np.array([row.figures for row in mine], np.float64)
+        figures = np.array([row.figures for row in rows if row.method == method], np.float64)
         with np.errstate(invalid="ignore"):
-            means = dict(zip(metrics, figures.mean(axis=0).tolist(), strict=True))
-        cells.append(Cell(data, level, method, count, means, known))
-    return cells
-
-
-def folder_name(path: str | os.PathLike) -> str:
-    """What a data set is called in tables: its folder."""
-    return Path(path).resolve().name
+            means[method] = dict(zip(metrics, figures.mean(axis=0).tolist(), strict=True))
+    return means

@@ -1,6 +1,7 @@
 """A benchmark's figures as text, csv and json."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from zoo import files
 from zoo.evaluate import published
-from zoo.evaluate.score import Cell, Scores
+from zoo.evaluate.score import PAIRED, Cell, Scores
 
 _HEADINGS = {
     "psnr": "PSNR, dB",
@@ -35,19 +36,18 @@ def markdown(scores: Scores, facts: Mapping[str, object]) -> str:
     lines += [f"- {name}: {told}" for name, told in scores.protocol.choices().items()]
     for name, told in facts.items():
         if isinstance(told, Mapping):
-            lines += [f"- {key}: {', '.join(_words(value))}" for key, value in told.items()]
+            lines += [f"- {key}: {value}" for key, value in told.items()]
         else:
             lines.append(f"- {name}: {told}")
     apart = published.differing(scores.protocol)
     if apart:
-        apart = " and ".join(apart)
-        lines.append(f"- published figures: not shown, they were made with another {apart}")
-    else:
+        lines.append(f"- published figures: not shown, for they differ in {' and '.join(apart)}")
+    elif any(cell.published is not None for cell in scores.cells):
         lines.append("- published figures: in brackets, with the difference of ours from them")
     lines += [f"- left out: {why}" for why in scores.left_out]
     for data in dict.fromkeys(cell.data for cell in scores.cells):
         cells = [cell for cell in scores.cells if cell.data == data]
-        lines += ["", f"## {data}, {cells[0].pictures} pictures"]
+        lines += ["", f"## {data}, {_number(cells[0].pictures)}"]
         for metric in scores.metrics:
             lines += ["", *_table(cells, metric)]
     return "\n".join(lines) + "\n"
@@ -68,8 +68,8 @@ def write(folder: Path, scores: Scores, facts: Mapping[str, object]) -> None:
         files.write(folder / name, text.encode())
 
 
-def _words(fact: Mapping[str, str]) -> list[str]:
-    return [told if name == "model" else f"{name} ({told})" for name, told in fact.items()]
+def _number(pictures: int) -> str:
+    return "1 picture" if pictures == 1 else f"{pictures} pictures"
 
 
 def _table(cells: Sequence[Cell], metric: str) -> list[str]:
@@ -78,7 +78,7 @@ def _table(cells: Sequence[Cell], metric: str) -> list[str]:
         dict.fromkeys(cell.method for cell in cells), key=lambda m: _mean_psnr(cells, m)
     )
     at = {(cell.method, cell.level): cell for cell in cells}
-    heading = [level if level == "real" else f"sigma {level}" for level in levels]
+    heading = [level if level == PAIRED else f"sigma {level}" for level in levels]
     table = [[_HEADINGS[metric], *heading]]
     table += [
         [method, *(_text(at[method, level], metric) for level in levels)] for method in methods
@@ -94,7 +94,8 @@ def _table(cells: Sequence[Cell], metric: str) -> list[str]:
 
 def _mean_psnr(cells: Sequence[Cell], method: str) -> float:
     values = [cell.means["psnr"] for cell in cells if cell.method == method]
-    return sum(values) / len(values)
+    mean = sum(values) / len(values)
+    return -math.inf if math.isnan(mean) else mean
 
 
 def _text(cell: Cell, metric: str) -> str:
@@ -106,15 +107,9 @@ def _text(cell: Cell, metric: str) -> str:
 
 
 def _scores_csv(scores: Scores) -> str:
-    header = (
-        "data",
-        "level",
-        "method",
-        "pictures",
-        *scores.metrics,
-        "published_psnr",
-        "difference",
-    )
+    choices = dataclasses.asdict(scores.protocol)
+    figures = ("data", "level", "method", "pictures", *scores.metrics)
+    header = (*figures, "published_psnr", "difference", *(f"protocol_{name}" for name in choices))
     rows = [
         (
             cell.data,
@@ -124,6 +119,7 @@ def _scores_csv(scores: Scores) -> str:
             *(f"{cell.means[metric]:.6g}" for metric in scores.metrics),
             "" if cell.published is None else f"{cell.published:.2f}",
             "" if cell.difference is None else f"{cell.difference:+.4f}",
+            *choices.values(),
         )
         for cell in scores.cells
     ]
