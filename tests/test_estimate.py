@@ -189,3 +189,16 @@ def test_poisson_gaussian_on_photographs(bsd68, a, b, bound):
         true, got = (np.sqrt(pair[0] * signals + pair[1]) for pair in ((a, b), found))
         errors.append(255 * np.abs(got - true).mean())
     assert np.mean(errors) < bound
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pictures_that_are_not_finite_have_no_level(value):
+    x = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
+    x[1, 5, 5] = value
+    for found in (
+        estimate.estimate_sigma(x),
+        estimate.estimate_sigma_smooth(x),
+        *estimate.estimate_poisson_gaussian(x),
+    ):
+        assert np.isfinite(found[0])
+        assert np.isnan(found[1])

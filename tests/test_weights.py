@@ -3,6 +3,7 @@
 import json
 import stat
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,6 +40,13 @@ def file(tmp_path):
     return tmp_path / "weights.safetensors"
 
 
+@pytest.fixture
+def any_tree(monkeypatch):
+    """Lets `load` take the variables of this file, which no model has."""
+    flat = traverse_util.flatten_dict(variables(), sep="/")
+    monkeypatch.setattr(weights, "variable_shapes", lambda model, facts: flat)
+
+
 def refused(function, path, match):
     with pytest.raises(ZooError, match=match) as caught:
         function(path)
@@ -46,6 +54,7 @@ def refused(function, path, match):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.usefixtures("any_tree")
 def test_variables_and_record_come_back(file):
     model, found = weights.load(file)
     assert model == create_model("unet-tiny", widths=(4, 8), norm="batch")
@@ -110,6 +119,18 @@ def test_a_model_of_another_zoo(tmp_path):
     weights.save(tmp_path / "w", variables(), RECORD | {"model": "unet-tinny"})
     with pytest.raises(ZooError, match="did you mean 'unet-tiny'"):
         weights.load(tmp_path / "w")
+
+
+def test_tensors_that_are_not_the_models_are_all_named(file):
+    refused(weights.load, file, "does not hold the model it names, unet-tiny; .*params/conv/kernel")
+    model = create_model("unet-tiny")
+    x = np.zeros((1, 16, 16, 3), np.float32)
+    own = jax.jit(model.init)(jax.random.key(0), x)
+    own["params"]["tail"]["bias"] = np.zeros(7, np.float32)
+    own["params"]["extra"] = own["params"].pop("head")
+    weights.save(file, own, {"model": "unet-tiny", "options": {}})
+    listed = "params/extra/bias, params/extra/kernel, params/head/bias, params/head/kernel, params/"
+    refused(weights.load, file, listed + "tail/bias$")
 
 
 def test_a_place_that_cannot_be_written(tmp_path):

@@ -1,8 +1,8 @@
 """How noisy a picture is, judged from the picture alone, as pure functions.
 
 Every function takes pictures of shape (..., H, W, C), floats in any unit, computes in float32
-whatever the dtype, and returns float32 of shape (...): one figure a picture, never one a batch. The
-results are levels for `zoo.noise` and for models that take one.
+whatever the dtype, and returns float32 of shape (...): one figure a picture, never one a batch; NaN
+where a picture is not finite. The results are levels for `zoo.noise` and for models that take one.
 
 `estimate_sigma` is the classic that other libraries have too. It takes texture for noise, so on
 photographs at sigma 5/255 it is 1.9/255 too high on average. `estimate_sigma_smooth` looks at
@@ -70,7 +70,7 @@ def estimate_sigma(x: jax.Array) -> jax.Array:
     x = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + margins + [(0, 0)], mode="symmetric")
     detail = jnp.abs(_high(_high(x, -3), -2))
     detail = jnp.sort(jnp.moveaxis(detail, -1, -3).reshape(*x.shape[:-3], x.shape[-1], -1), axis=-1)
-    return jnp.mean(_median(detail, detail > 0), axis=-1) / _MEDIAN
+    return _or_nan(jnp.mean(_median(detail, detail > 0), axis=-1) / _MEDIAN, x)
 
 
 def estimate_sigma_smooth(x: jax.Array) -> jax.Array:
@@ -96,9 +96,9 @@ def estimate_sigma_smooth(x: jax.Array) -> jax.Array:
       estimation for blind denoising", IEEE TIP 2013.
     """
     x = _check("estimate_sigma_smooth", x, _SMALLEST)
-    x = jnp.moveaxis(x, -1, -3)[..., None]
-    _, b = jnp.vectorize(lambda y: _fit(y, 1), signature="(h,w,c)->(),()")(x)
-    return jnp.mean(jnp.sqrt(b), axis=-1)
+    channels = jnp.moveaxis(x, -1, -3)[..., None]
+    _, b = jnp.vectorize(lambda y: _fit(y, 1), signature="(h,w,c)->(),()")(channels)
+    return _or_nan(jnp.mean(jnp.sqrt(b), axis=-1), x)
 
 
 def estimate_poisson_gaussian(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -127,7 +127,13 @@ def estimate_poisson_gaussian(x: jax.Array) -> tuple[jax.Array, jax.Array]:
       next to clipped pixels are left out instead.
     """
     x = _check("estimate_poisson_gaussian", x, _SMALLEST)
-    return jnp.vectorize(lambda y: _fit(y, _GROUPS), signature="(h,w,c)->(),()")(x)
+    a, b = jnp.vectorize(lambda y: _fit(y, _GROUPS), signature="(h,w,c)->(),()")(x)
+    return _or_nan(a, x), _or_nan(b, x)
+
+
+def _or_nan(result: jax.Array, x: jax.Array) -> jax.Array:
+    """NaN for pictures that are not finite: sorting would hide that."""
+    return jnp.where(jnp.isfinite(x).all(axis=(-3, -2, -1)), result, jnp.nan)
 
 
 def _check(name: str, x: jax.Array, smallest: int) -> jax.Array:

@@ -13,7 +13,7 @@ from flax import traverse_util
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.models import create_model
+from zoo.models import create_model, record, variable_shapes
 
 _KEY = "zoo"
 
@@ -74,8 +74,18 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     Raises:
       ZooError: the file is missing, damaged or foreign, or its model is unknown here.
     """
-    record = read_record(path)
+    found = read_record(path)
     flat = safetensors.flax.load_file(path)
-    return create_model(record["model"], **record["options"]), traverse_util.unflatten_dict(
-        flat, sep="/"
+    model = create_model(found["model"], **found["options"])
+    shapes = variable_shapes(model, record(found["model"], **found["options"]))
+    wrong = sorted(
+        name
+        for name in shapes.keys() | flat.keys()
+        if name not in flat or name not in shapes or flat[name].shape != shapes[name].shape
     )
+    if wrong:
+        raise ZooError(
+            f"{path} does not hold the model it names, {found['model']}; missing, extra or "
+            f"misshapen: {', '.join(wrong)}"
+        )
+    return model, traverse_util.unflatten_dict(flat, sep="/")

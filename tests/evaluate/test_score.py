@@ -130,8 +130,8 @@ def test_padding_keeps_programs_few_and_figures_equal(folder):
 def test_metrics_of_a_part_are_those_of_the_part():
     """Whatever lies outside, even infinity."""
     rng = np.random.default_rng(0)
-    sizes = np.array([[200, 190], [177, 201], [210, 210]])
-    a = rng.random((3, 210, 210, 2), np.float32)
+    sizes = np.array([[200, 190], [178, 178], [210, 210]])
+    a = rng.random((3, 256, 256, 2), np.float32)
     b = np.float32(np.clip(a + rng.normal(0, 0.1, a.shape), 0, 1))
     outside = b.copy()
     for i, (h, w) in enumerate(sizes):
@@ -145,6 +145,68 @@ def test_metrics_of_a_part_are_those_of_the_part():
             assert float(found[i]) == pytest.approx(float(alone), rel=2e-5), name
     short = np.array([[175, 200]] * 3)
     assert np.isnan(metrics.ms_ssim(a, b, data_range=1.0, size=short)).all()
+
+
+def test_later_batches_of_a_canvas_need_no_new_program():
+    """Runs of one size come in any length, in any order."""
+    traced = []
+
+    @jax.jit
+    def model(x, level):
+        traced.append(x.shape)
+        return scaled(x, level)
+
+    sides = [20] * 3 + [70] + [20] * 70 + [70] * 5 + [20]
+    pictures = [Picture(f"{i}", np.full((s, s, 1), i, np.uint8), None) for i, s in enumerate(sides)]
+    parts = list(
+        measure(
+            {"model": model},
+            pictures,
+            NumpyGaussian(NOISE),
+            count=80,
+            protocol=Protocol(noise="numpy", shapes="padded"),
+            wanted=("psnr",),
+        )
+    )
+    assert len(traced) == 2
+    places = [place for part in parts for place in part.group.places]
+    assert sorted(places) == list(range(80))
+    assert all(len(part.scores["model"]["psnr"]) == len(part.group.places) for part in parts)
+
+
+def test_one_coloured_picture_makes_a_set_colour(zoo, tmp_path):
+    gray = data.camera()[:30, :40, None]
+    (tmp_path / "set").mkdir()
+    images.write(tmp_path / "set" / "a.png", gray)
+    images.write(tmp_path / "set" / "b.png", data.chelsea()[:30, :40])
+    code, output, _ = zoo("score", "--data", "set", "--sigma", "25", "--baselines", "median")
+    assert code == 0
+    assert "- set: 2 in set, colour, at their own sizes" in output
+
+
+def test_files_are_looked_for_before_anything_is_scored(zoo, folder, model_file, tmp_path):
+    (tmp_path / "m_15.safetensors").write_bytes(model_file.read_bytes())
+    code, output, errors = zoo("score", "m_{sigma}.safetensors", "--data", folder)
+    assert (code, output) == (2, "")
+    assert errors == "error: there is no weight file m_25.safetensors; mend the path\n"
+    assert not list((tmp_path / "scores").iterdir())
+
+
+def test_a_level_that_nobody_knows_is_not_told(zoo, tmp_path):
+    (tmp_path / "real").mkdir()
+    cat = data.chelsea()[:40, :48]
+    images.write(tmp_path / "real" / "a_clean.png", cat)
+    images.write(tmp_path / "real" / "a_noisy.png", np.uint8(cat // 2 + 30))
+    model = create_model("unet-tiny", takes_level=True)
+    x = np.zeros((1, 16, 16, 3), np.float32)
+    variables = jax.jit(model.init)(jax.random.key(0), x, 0.1)
+    record = {"model": "unet-tiny", "options": {"takes_level": True}}
+    weights.save(tmp_path / "m.safetensors", variables, record)
+    asked = ("score", "m.safetensors", "--data", "real", "--pairs", "*_noisy.png", "*_clean.png")
+    code, _, errors = zoo(*asked)
+    assert code == 2
+    assert "is not known; choose --level estimated" in errors
+    assert zoo(*asked, "--level", "estimated", "--baselines")[0] == 0
 
 
 def test_noise_of_jax_and_several_levels(zoo, folder, model_file, tmp_path):

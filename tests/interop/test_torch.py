@@ -105,7 +105,7 @@ def test_models_that_cannot_be_loaded(tmp_path):
     path = write(tmp_path / "f", state())
     with pytest.raises(ZooError, match="did you mean 'dncnn-gray'"):
         load_torch("dncnn-grey", path)
-    with pytest.raises(ZooError, match="unknown family with published weights 'unet'"):
+    with pytest.raises(ZooError, match="no published weights are known for unet"):
         load_torch("unet-tiny", path)
     with pytest.raises(ZooError, match="unknown option of model dncnn-gray 'widht'"):
         load_torch("dncnn-gray", path, widht=4)

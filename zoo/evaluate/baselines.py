@@ -8,6 +8,7 @@ their strength by the PSNR they reach: no user has that oracle, so it errs in th
 
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import jax
@@ -63,15 +64,18 @@ def wavelet(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.nda
     # Not skimage's `cycle_spin`: it wants dask, or else warns.
     total = np.zeros(noisy.shape, np.float64)
     for shift in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        shrunk = restoration.denoise_wavelet(
-            np.roll(noisy, shift, axis=(0, 1)),
-            sigma=sigma,
-            method="BayesShrink",
-            mode="soft",
-            convert2ycbcr=noisy.shape[-1] == 3,
-            channel_axis=-1,
-            rescale_sigma=True,
-        )
+        with warnings.catch_warnings():
+            # Of small pictures PyWavelets says what cannot be helped.
+            warnings.filterwarnings("ignore", "Level value", UserWarning)
+            shrunk = restoration.denoise_wavelet(
+                np.roll(noisy, shift, axis=(0, 1)),
+                sigma=sigma,
+                method="BayesShrink",
+                mode="soft",
+                convert2ycbcr=noisy.shape[-1] == 3,
+                channel_axis=-1,
+                rescale_sigma=True,
+            )
         total += np.roll(shrunk, (-shift[0], -shift[1]), axis=(0, 1))
     return (total / 4).astype(np.float32)
 

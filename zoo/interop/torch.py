@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
@@ -12,7 +11,7 @@ from flax import traverse_util
 from zoo.errors import ZooError
 from zoo.interop.layouts import layout
 from zoo.interop.readers import read_state
-from zoo.models import create_model, record
+from zoo.models import create_model, record, variable_shapes
 
 
 def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
@@ -34,6 +33,8 @@ def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
       ZooError: no such model, or no published layout of it; the file is missing, damaged, of
         another kind or holds code; or its tensors are not the model's, all of which are listed.
     """
+    # The model first: a misspelt name is told at once, whatever the file.
+    layout(record(model_name, **options).family, create_model(model_name, **options))
     return from_state(model_name, read_state(path), source=str(path), **options)
 
 
@@ -57,17 +58,19 @@ def from_state(
     model, facts = create_model(model_name, **options), record(model_name, **options)
     tensors, ignored = layout(facts.family, model)
     tensors = list(tensors)
-    x = jax.ShapeDtypeStruct((1, 64, 64, facts.channels), jnp.float32)
-    level = jax.ShapeDtypeStruct((1,), jnp.float32)
-    # Shapes alone: to run `init` takes the larger networks half a minute.
-    wanted = jax.eval_shape(model.init, jax.random.key(0), x, level)
-    wanted = traverse_util.flatten_dict(wanted, sep="/")
+    wanted = variable_shapes(model, facts)
     if sorted(wanted) != sorted(t.ours for t in tensors):
         raise AssertionError(f"the layout of {model_name} does not name its variables")
 
     # What wrappers for several devices put in front of every key.
     state = {key.removeprefix("module."): value for key, value in state.items()}
     shapes = {t.theirs: t.form.shape(wanted[t.ours].shape) for t in tensors}
+    if not shapes.keys() & state.keys():
+        found, needed = list(state)[:3], list(shapes)[:3]
+        raise ZooError(
+            f"{source} holds another network than {model_name}: of its {len(state)} tensors "
+            f"({_list(found)}, ...) none is called as one of {len(shapes)} ({_list(needed)}, ...)"
+        )
     missing = [key for key in shapes if key not in state]
     extra = [
         key
@@ -83,6 +86,9 @@ def from_state(
         found = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
         listed = "; ".join(f"{name}: {_list(keys)}" for name, keys in found if keys)
         raise ZooError(f"{source} does not hold {model_name}; {listed}")
+    whole = [t.theirs for t in tensors if state[t.theirs].dtype.kind in "biu"]
+    if whole:
+        raise ZooError(f"{source} holds integers, which are no weights, in {_list(whole)}")
     flat = {t.ours: t.form.to_ours(np.asarray(state[t.theirs], np.float32)) for t in tensors}
     bad = [t.theirs for t in tensors if not np.isfinite(flat[t.ours]).all()]
     if bad:

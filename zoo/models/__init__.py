@@ -6,7 +6,14 @@ from zoo.models.drunet import DRUNet
 from zoo.models.ffdnet import FFDNet
 from zoo.models.mlp_autoencoder import MLPAutoencoder
 from zoo.models.nafnet import NAFNet
-from zoo.models.registry import Record, count_parameters, create_model, list_models, record
+from zoo.models.registry import (
+    Record,
+    count_parameters,
+    create_model,
+    list_models,
+    record,
+    variable_shapes,
+)
 from zoo.models.restormer import Restormer
 from zoo.models.scunet import SCUNet
 from zoo.models.swinir import SwinIR
@@ -31,4 +38,5 @@ __all__ = [
     "list_models",
     "merge_batch_norm",
     "record",
+    "variable_shapes",
 ]

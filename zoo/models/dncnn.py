@@ -110,7 +110,7 @@ def merge_batch_norm(model: DnCNN, variables: Mapping) -> tuple[DnCNN, dict]:
     Raises:
       ZooError: there is no batch norm to merge.
     """
-    if model.norm != "batch" or "batch_stats" not in variables:
+    if getattr(model, "norm", None) != "batch" or "batch_stats" not in variables:
         raise ZooError(
             "there is no batch norm to merge; take a DnCNN of norm='batch' and its variables, "
             "'params' and 'batch_stats'"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from flax import linen as nn
 
-from zoo.errors import unknown
+from zoo.errors import ZooError
 from zoo.interop.layouts.contract import Tensor
 
 FAMILIES = ("dncnn", "drunet", "ffdnet", "nafnet", "restormer", "scunet", "swinir")
@@ -23,6 +23,9 @@ def layout(family: str, model: nn.Module) -> tuple[Iterable[Tensor], Sequence[st
       ZooError: no published layout of this family is known.
     """
     if family not in FAMILIES:
-        raise unknown("family with published weights", family, FAMILIES)
+        raise ZooError(
+            f"no published weights are known for {family}, only for {', '.join(FAMILIES)}; "
+            "weights of this zoo come back by zoo.load"
+        )
     module = importlib.import_module(f"{__name__}.{family}")
     return module.layout(model), getattr(module, "IGNORED", ())

@@ -20,8 +20,8 @@ def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Takes what `torch.save` writes (zip files, and the format before PyTorch 1.6), safetensors, and
     the MatConvNet networks of DnCNN and FFDNet in MATLAB v7.3 files. In a PyTorch file the state
     dict is `params_ema`, `params`, `state_dict`, `model_state_dict` or `model`, the first that is
-    there, with whatever stands beside it passed over; or else the whole. The moving average goes
-    before the rest because it is what BasicSR's trainings are scored with.
+    there, with the containers, numbers and strings beside it passed over; or else the whole. The
+    moving average goes before the rest because it is what BasicSR's trainings are scored with.
 
     Args:
       path: the file. What is read takes about its size in memory.
