@@ -4,7 +4,7 @@ A layout is a function `(model) -> Iterable[Tensor]` that names every variable o
 nothing else. NumPy arrays only; PyTorch is not needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -83,3 +83,15 @@ def shuffled(form: Form, axis: int, factor: int = 2, extra: int = 0) -> Form:
         return np.moveaxis(array, 0, axis)
 
     return Form(to_ours, form.shape)
+
+
+def layer(ours: str, theirs: str, form: Form) -> Iterator[Tensor]:
+    """The kernel and the bias of a layer, by its path among our parameters and by its key."""
+    yield Tensor(f"params/{ours}/kernel", f"{theirs}.weight", form)
+    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
+
+
+def norm(ours: str, theirs: str) -> Iterator[Tensor]:
+    """The scale and the bias of a norm."""
+    yield Tensor(f"params/{ours}/scale", f"{theirs}.weight", SAME)
+    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)

@@ -6,7 +6,7 @@ normalizations stand behind their convolutions.
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, SAME, Tensor
+from zoo.interop.layouts.contract import CONV, SAME, Tensor, layer, norm
 from zoo.models.dncnn import DnCNN
 
 IGNORED = (r"model\.\d+\.num_batches_tracked",)
@@ -20,12 +20,10 @@ def layout(model: DnCNN) -> Iterator[Tensor]:
     places = {"head": 0} | {f"body{i}": 2 + stride * i for i in bodies}
     places["tail"] = 2 + stride * len(bodies)
     for name, place in places.items():
-        yield Tensor(f"params/{name}/kernel", f"model.{place}.weight", CONV)
-        yield Tensor(f"params/{name}/bias", f"model.{place}.bias", SAME)
+        yield from layer(name, f"model.{place}", CONV)
     if model.norm == "batch":
         for i in bodies:
             place = places[f"body{i}"] + 1
-            yield Tensor(f"params/norm{i}/scale", f"model.{place}.weight", SAME)
-            yield Tensor(f"params/norm{i}/bias", f"model.{place}.bias", SAME)
+            yield from norm(f"norm{i}", f"model.{place}")
             yield Tensor(f"batch_stats/norm{i}/mean", f"model.{place}.running_mean", SAME)
             yield Tensor(f"batch_stats/norm{i}/var", f"model.{place}.running_var", SAME)

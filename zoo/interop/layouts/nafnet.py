@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CHANNEL, CONV, POINTWISE, SAME, Form, Tensor
+from zoo.interop.layouts.contract import CHANNEL, CONV, POINTWISE, Form, Tensor, layer, norm
 from zoo.models.nafnet import NAFNet
 
 SHUFFLED_UP = Form(
@@ -27,11 +27,11 @@ LAYERS = (
 
 def layout(model: NAFNet) -> Iterator[Tensor]:
     """Where each variable of a NAFNet stands."""
-    yield from _conv("head", "intro", CONV)
+    yield from layer("head", "intro", CONV)
     for depth, count in enumerate(model.encoder):
         for i in range(count):
             yield from _block(f"encoder{depth}_{i}", f"encoders.{depth}.{i}")
-        yield from _conv(f"down{depth + 1}", f"downs.{depth}", CONV)
+        yield from layer(f"down{depth + 1}", f"downs.{depth}", CONV)
     for i in range(model.middle):
         yield from _block(f"middle{i}", f"middle_blks.{i}")
     for step, count in enumerate(model.decoder):
@@ -40,19 +40,13 @@ def layout(model: NAFNet) -> Iterator[Tensor]:
         yield Tensor(f"params/up{depth}/kernel", f"ups.{step}.0.weight", SHUFFLED_UP)
         for i in range(count):
             yield from _block(f"decoder{depth}_{i}", f"decoders.{step}.{i}")
-    yield from _conv("tail", "ending", CONV)
+    yield from layer("tail", "ending", CONV)
 
 
 def _block(ours: str, theirs: str) -> Iterator[Tensor]:
-    for name, layer, form in LAYERS:
-        yield from _conv(f"{ours}/{name}", f"{theirs}.{layer}", form)
-    for name, norm in (("norm0", "norm1"), ("norm1", "norm2")):
-        yield Tensor(f"params/{ours}/{name}/scale", f"{theirs}.{norm}.weight", SAME)
-        yield Tensor(f"params/{ours}/{name}/bias", f"{theirs}.{norm}.bias", SAME)
+    for name, key, form in LAYERS:
+        yield from layer(f"{ours}/{name}", f"{theirs}.{key}", form)
+    for name, key in (("norm0", "norm1"), ("norm1", "norm2")):
+        yield from norm(f"{ours}/{name}", f"{theirs}.{key}")
     for name in ("beta", "gamma"):
         yield Tensor(f"params/{ours}/{name}", f"{theirs}.{name}", CHANNEL)
-
-
-def _conv(ours: str, theirs: str, form: Form) -> Iterator[Tensor]:
-    yield Tensor(f"params/{ours}/kernel", f"{theirs}.weight", form)
-    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)

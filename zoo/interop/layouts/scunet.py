@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, LINEAR, POINTWISE, SAME, UP, Form, Tensor
+from zoo.interop.layouts.contract import CONV, LINEAR, POINTWISE, UP, Form, Tensor, layer, norm
 from zoo.models.scunet import SCUNet
 
 _TABLE = Form(lambda a: a.transpose(1, 2, 0), lambda shape: (shape[2], *shape[:2]))
@@ -27,26 +27,16 @@ def layout(model: SCUNet) -> Iterator[Tensor]:
 
 
 def _block(ours: str, theirs: str) -> Iterator[Tensor]:
-    yield from _layer(f"{ours}/split", f"{theirs}.conv1_1", POINTWISE)
+    yield from layer(f"{ours}/split", f"{theirs}.conv1_1", POINTWISE)
     yield Tensor(f"params/{ours}/conv0/kernel", f"{theirs}.conv_block.0.weight", CONV)
     yield Tensor(f"params/{ours}/conv1/kernel", f"{theirs}.conv_block.2.weight", CONV)
-    yield from _layer(f"{ours}/join", f"{theirs}.conv1_2", POINTWISE)
+    yield from layer(f"{ours}/join", f"{theirs}.conv1_2", POINTWISE)
     ours, theirs = f"{ours}/swin", f"{theirs}.trans_block"
-    yield from _norm(f"{ours}/norm0", f"{theirs}.ln1")
+    yield from norm(f"{ours}/norm0", f"{theirs}.ln1")
     table = f"{theirs}.msa.relative_position_params"
     yield Tensor(f"params/{ours}/attention/position_bias", table, _TABLE)
-    yield from _layer(f"{ours}/attention/qkv", f"{theirs}.msa.embedding_layer", LINEAR)
-    yield from _layer(f"{ours}/attention/project", f"{theirs}.msa.linear", LINEAR)
-    yield from _norm(f"{ours}/norm1", f"{theirs}.ln2")
-    yield from _layer(f"{ours}/expand", f"{theirs}.mlp.0", LINEAR)
-    yield from _layer(f"{ours}/project", f"{theirs}.mlp.2", LINEAR)
-
-
-def _layer(ours: str, theirs: str, form: Form) -> Iterator[Tensor]:
-    yield Tensor(f"params/{ours}/kernel", f"{theirs}.weight", form)
-    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _norm(ours: str, theirs: str) -> Iterator[Tensor]:
-    yield Tensor(f"params/{ours}/scale", f"{theirs}.weight", SAME)
-    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
+    yield from layer(f"{ours}/attention/qkv", f"{theirs}.msa.embedding_layer", LINEAR)
+    yield from layer(f"{ours}/attention/project", f"{theirs}.msa.linear", LINEAR)
+    yield from norm(f"{ours}/norm1", f"{theirs}.ln2")
+    yield from layer(f"{ours}/expand", f"{theirs}.mlp.0", LINEAR)
+    yield from layer(f"{ours}/project", f"{theirs}.mlp.2", LINEAR)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, LINEAR, SAME, Form, Tensor
+from zoo.interop.layouts.contract import CONV, LINEAR, Form, Tensor, layer, norm
 from zoo.models.swinir import SwinIR
 
 IGNORED = (
@@ -19,33 +19,23 @@ _TABLE = Form(
 
 def layout(model: SwinIR) -> Iterator[Tensor]:
     """Where each variable of a SwinIR stands."""
-    yield from _layer("head", "conv_first", CONV)
-    yield from _norm("embed_norm", "patch_embed.norm")
+    yield from layer("head", "conv_first", CONV)
+    yield from norm("embed_norm", "patch_embed.norm")
     for i, depth in enumerate(model.depths):
         for j in range(depth):
             yield from _block(f"stage{i}/block{j}", f"layers.{i}.residual_group.blocks.{j}")
-        yield from _layer(f"stage{i}/conv", f"layers.{i}.conv", CONV)
-    yield from _norm("norm", "norm")
-    yield from _layer("body", "conv_after_body", CONV)
-    yield from _layer("tail", "conv_last", CONV)
+        yield from layer(f"stage{i}/conv", f"layers.{i}.conv", CONV)
+    yield from norm("norm", "norm")
+    yield from layer("body", "conv_after_body", CONV)
+    yield from layer("tail", "conv_last", CONV)
 
 
 def _block(ours: str, theirs: str) -> Iterator[Tensor]:
-    yield from _norm(f"{ours}/norm0", f"{theirs}.norm1")
+    yield from norm(f"{ours}/norm0", f"{theirs}.norm1")
     table = f"{theirs}.attn.relative_position_bias_table"
     yield Tensor(f"params/{ours}/attention/position_bias", table, _TABLE)
-    yield from _layer(f"{ours}/attention/qkv", f"{theirs}.attn.qkv", LINEAR)
-    yield from _layer(f"{ours}/attention/project", f"{theirs}.attn.proj", LINEAR)
-    yield from _norm(f"{ours}/norm1", f"{theirs}.norm2")
-    yield from _layer(f"{ours}/expand", f"{theirs}.mlp.fc1", LINEAR)
-    yield from _layer(f"{ours}/project", f"{theirs}.mlp.fc2", LINEAR)
-
-
-def _layer(ours: str, theirs: str, form: Form) -> Iterator[Tensor]:
-    yield Tensor(f"params/{ours}/kernel", f"{theirs}.weight", form)
-    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
-
-
-def _norm(ours: str, theirs: str) -> Iterator[Tensor]:
-    yield Tensor(f"params/{ours}/scale", f"{theirs}.weight", SAME)
-    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
+    yield from layer(f"{ours}/attention/qkv", f"{theirs}.attn.qkv", LINEAR)
+    yield from layer(f"{ours}/attention/project", f"{theirs}.attn.proj", LINEAR)
+    yield from norm(f"{ours}/norm1", f"{theirs}.norm2")
+    yield from layer(f"{ours}/expand", f"{theirs}.mlp.fc1", LINEAR)
+    yield from layer(f"{ours}/project", f"{theirs}.mlp.fc2", LINEAR)
