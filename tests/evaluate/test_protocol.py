@@ -146,7 +146,7 @@ def test_shapes_must_agree_and_values_be_finite():
 
 def test_protocol_prints_itself():
     protocol = Protocol(seed=3, border=2)
-    assert json.loads(protocol.to_json())["seed"] == 3
+    assert json.loads(json.dumps(protocol.choices()))["seed"] == 3
     assert "\n" not in str(protocol)
     assert "seed 3" in str(protocol)
     assert "border 2" in str(protocol)

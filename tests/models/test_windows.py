@@ -6,7 +6,7 @@ import pytest
 from scipy import special
 from variables import random_variables
 
-from zoo.models import windows
+from zoo.models import layers, windows
 
 # Float32 sums of tens of products, in another order.
 TOLERANCE = 2e-6
@@ -72,4 +72,4 @@ def test_norm_keeps_small_variances_beside_large_means():
 def test_gelu_is_exact():
     x = np.linspace(-6, 6, 1001, dtype=np.float32)
     expected = x * special.ndtr(x.astype(np.float64))
-    np.testing.assert_allclose(windows.gelu(x), expected, atol=1e-6)
+    np.testing.assert_allclose(layers.gelu(x), expected, atol=1e-6)

@@ -154,6 +154,11 @@ def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
     return whole, cells
 
 
+def spread(count: int, rows: int) -> set[int]:
+    """Which of `count` pictures are drawn: up to so many, evenly spread from first to last."""
+    return set(np.linspace(0, count - 1, min(rows, count)).round().astype(int).tolist())
+
+
 def busiest(picture: np.ndarray, side: int) -> tuple[int, int]:
     """Where the square of that side with the most to see begins, as (top, left).
 

@@ -7,7 +7,6 @@ themselves: theirs are NumPy's, which cannot be drawn on an accelerator.
 """
 
 import dataclasses
-import json
 from typing import Literal
 
 from zoo.errors import ZooError, unknown
@@ -113,10 +112,6 @@ class Protocol:
             "ms_ssim": "Wang 2003: five scales; undefined for sides below 176",
             "mean": "over the scores of the pictures; null if any of them is infinite or undefined",
         }
-
-    def to_json(self) -> str:
-        """The choices as a JSON object."""
-        return json.dumps(self.choices(), indent=2)
 
     def __str__(self) -> str:
         """The choices in one line, for beside a table."""

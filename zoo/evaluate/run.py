@@ -1,7 +1,5 @@
 """Scores a model and the baselines on pictures, and writes tables, pictures and a gallery."""
 
-import csv
-import io
 import json
 import os
 from collections import Counter
@@ -16,6 +14,7 @@ from zoo.data import images
 from zoo.data.sources import Picture
 from zoo.errors import ZooError, unknown
 from zoo.evaluate import pictures as drawing
+from zoo.evaluate import tables
 from zoo.evaluate.baselines import BASELINES
 from zoo.evaluate.draw import Noise
 from zoo.evaluate.measure import Apply, Measured, measure
@@ -122,7 +121,7 @@ def evaluate(
     gallery = Path(gallery) if gallery is not None else outdir / "gallery.png"
     count = len(pictures) if limit is None else min(limit, len(pictures))
     _check(count, levels, baselines)
-    samples = set(np.linspace(0, count - 1, min(_GALLERY_ROWS, count)).round().astype(int).tolist())
+    samples = drawing.spread(count, _GALLERY_ROWS)
     several = len(levels) > 1
 
     scores: list[Score] = []
@@ -270,22 +269,13 @@ def _write_tables(outdir: Path, result: Result, facts: Mapping[str, object]) -> 
     _write(outdir / "protocol.json", _json({**result.protocol.choices(), **facts}))
     _write(outdir / "summary.json", _json(result.summary))
     _write(outdir / "by_level.json", _json(result.by_level))
-    _write(outdir / "per_image.csv", _csv(Score._fields, result.scores))
+    _write(outdir / "per_image.csv", tables.csv_text(Score._fields, result.scores))
     rows = [(method, *row.values()) for method, row in result.summary.items()]
-    _write(outdir / "summary.csv", _csv(("method", *METRICS), rows))
+    _write(outdir / "summary.csv", tables.csv_text(("method", *METRICS), rows))
 
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
-    return text.getvalue()
 
 
 def _write(path: Path, text: str) -> None:

@@ -136,7 +136,7 @@ def score_models(
             found: list[Row] = []
             done = 0
             drawn: dict[int, drawing.Row] = {}
-            samples = _samples(count) if gallery else set()
+            samples = drawing.spread(count, _GALLERY_ROWS) if gallery else set()
             for part in measured:
                 found.extend(_rows(name, level, part, metrics))
                 for place, number in enumerate(part.group.places):
@@ -217,10 +217,6 @@ def _levels(source: Source, sigmas: Sequence[float], protocol: Protocol) -> dict
 def _sampler(sigma: float) -> Noise:
     """One a level for all sets, because each is compiled."""
     return noises.make_sampler("gaussian", sigma, unit="1/255")
-
-
-def _samples(count: int) -> set[int]:
-    return set(np.linspace(0, count - 1, min(_GALLERY_ROWS, count)).round().astype(int).tolist())
 
 
 def _rows(data: str, level: str, part: Measured, metrics: Sequence[str]) -> list[Row]:

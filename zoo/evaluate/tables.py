@@ -116,28 +116,28 @@ def _scores_csv(scores: Scores) -> str:
             cell.level,
             cell.method,
             cell.pictures,
-            *(f"{cell.means[metric]:.6g}" for metric in scores.metrics),
+            *(cell.means[metric] for metric in scores.metrics),
             "" if cell.published is None else f"{cell.published:.2f}",
             "" if cell.difference is None else f"{cell.difference:+.4f}",
             *choices.values(),
         )
         for cell in scores.cells
     ]
-    return _csv(header, rows)
+    return csv_text(header, rows)
 
 
 def _rows_csv(scores: Scores) -> str:
     header = ("data", "level", "picture", "method", *scores.metrics)
-    return _csv(
-        header, [(*row[:4], *(f"{figure:.6g}" for figure in row.figures)) for row in scores.rows]
-    )
+    return csv_text(header, [(*row[:4], *row.figures) for row in scores.rows])
 
 
-def _csv(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+def csv_text(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """Rows below their header, as csv; floats to six digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row])
     return text.getvalue()
 
 

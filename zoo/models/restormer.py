@@ -48,6 +48,9 @@ class Restormer(nn.Module):
     dtype: layers.Dtype = None
     param_dtype: layers.Dtype = jnp.float32
 
+    # Attention sums over the whole picture.
+    locality = "global"
+
     def __post_init__(self):
         if len(self.heads) != len(self.blocks):
             raise ZooError(
@@ -61,11 +64,6 @@ class Restormer(nn.Module):
                     f"divide among {heads} heads; change width or heads"
                 )
         super().__post_init__()
-
-    @property
-    def locality(self) -> str:
-        """`"global"`: attention sums over the whole picture."""
-        return "global"
 
     @nn.compact
     def __call__(
@@ -213,7 +211,7 @@ class _FeedForward(nn.Module):
         y = nn.Dense(2 * self.hidden, use_bias=False, **dtypes, name="expand")(x)
         y = layers.DepthwiseConv(use_bias=False, **dtypes, name="depthwise")(y)
         gate, y = jnp.split(y, 2, axis=-1)
-        y = nn.gelu(gate, approximate=False) * y
+        y = layers.gelu(gate) * y
         return nn.Dense(x.shape[-1], use_bias=False, **dtypes, name="project")(y)
 
 

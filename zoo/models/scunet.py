@@ -40,6 +40,9 @@ class SCUNet(nn.Module):
     dtype: layers.Dtype = None
     param_dtype: layers.Dtype = jnp.float32
 
+    # What a pixel sees depends on where it lies in its windows.
+    locality = "windowed"
+
     def __post_init__(self):
         if len(self.blocks) % 2 == 0:
             raise ZooError(f"SCUNet: blocks={self.blocks} must be an odd number of stages")
@@ -49,11 +52,6 @@ class SCUNet(nn.Module):
                 f"head_width={self.head_width}"
             )
         super().__post_init__()
-
-    @property
-    def locality(self) -> str:
-        """`"windowed"`: what a pixel sees depends on where it lies in its windows."""
-        return "windowed"
 
     @nn.compact
     def __call__(

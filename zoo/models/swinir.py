@@ -43,15 +43,13 @@ class SwinIR(nn.Module):
     dtype: layers.Dtype = None
     param_dtype: layers.Dtype = jnp.float32
 
+    # What a pixel sees depends on where it lies in its windows.
+    locality = "windowed"
+
     def __post_init__(self):
         if self.width % self.heads:
             raise ZooError(f"SwinIR: width={self.width} must be a multiple of heads={self.heads}")
         super().__post_init__()
-
-    @property
-    def locality(self) -> str:
-        """`"windowed"`: what a pixel sees depends on where it lies in its windows."""
-        return "windowed"
 
     @nn.compact
     def __call__(

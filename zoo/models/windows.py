@@ -62,11 +62,6 @@ def offsets(window: int) -> tuple[np.ndarray, np.ndarray]:
     return rows, columns
 
 
-def gelu(x: jax.Array) -> jax.Array:
-    """The exact GELU; on CPU the way jax writes it, by `erfc`, takes twice as long."""
-    return 0.5 * x * (1 + lax.erf(x * np.asarray(0.5**0.5, x.dtype)))
-
-
 class LayerNorm(nn.Module):
     """Norm over the channels of each pixel, computed in float32."""
 
@@ -161,5 +156,5 @@ class SwinBlock(nn.Module):
         attention = WindowAttention(self.heads, self.window, self.shift, **dtypes, name="attention")
         x = x + attention(y)
         y = LayerNorm(**dtypes, name="norm1")(x)
-        y = gelu(dense(int(self.expansion * x.shape[-1]), name="expand")(y))
+        y = layers.gelu(dense(int(self.expansion * x.shape[-1]), name="expand")(y))
         return x + dense(x.shape[-1], name="project")(y)

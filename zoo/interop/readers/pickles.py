@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo.errors import ZooError
 
-# Each takes up to 100 bytes here and two microseconds; large networks take some 50,000.
+# Far above what the largest network takes, and still little memory and time.
 _MOST_OPCODES = 2_000_000
 _MOST_AXES = 32
 
