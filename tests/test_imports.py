@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections", "orbax"}
+HEAVY = {
+    *("tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections", "orbax"),
+    *("safetensors", "h5py", "imagecodecs", "skimage"),
+}
 
 
 def floors():

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
-import safetensors
-import safetensors.flax
 from flax import linen as nn
 from flax import traverse_util
 
@@ -30,6 +28,8 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
     Raises:
       ZooError: the file cannot be written.
     """
+    import safetensors.flax  # noqa: PLC0415, only weight files need it
+
     flat = traverse_util.flatten_dict(variables, sep="/")
     # safetensors takes the memory of a transposed numpy array as it lies, and so scrambles it; an
     # array of jax lies in order.
@@ -44,6 +44,8 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
       ZooError: there is no such file, or it is not one of this zoo's.
     """
+    import safetensors  # noqa: PLC0415, only weight files need it
+
     path = Path(path)
     if not path.is_file():
         raise ZooError(f"there is no weight file {path}; a training writes weights.safetensors")
@@ -74,6 +76,8 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     Raises:
       ZooError: the file is missing, damaged or foreign, or its model is unknown here.
     """
+    import safetensors.flax  # noqa: PLC0415, only weight files need it
+
     found = read_record(path)
     flat = safetensors.flax.load_file(path)
     model = create_model(found["model"], **found["options"])

@@ -1,13 +1,16 @@
 """The models as Flax NNX modules."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from flax import core, nnx
+from flax import core
 from flax import linen as nn
-from flax.nnx.bridge.variables import linen_vars_to_nnx_attrs
+
+if TYPE_CHECKING:
+    from flax import nnx
 
 
-def to_nnx(model: nn.Module, variables: Mapping) -> nnx.bridge.ToNNX:
+def to_nnx(model: nn.Module, variables: Mapping) -> "nnx.bridge.ToNNX":
     """Wraps a model and its variables in an NNX module that computes the same.
 
     `nnx.jit`, `nnx.grad`, `nnx.state` and the optimizers of NNX take it as any other; parameters
@@ -26,6 +29,10 @@ def to_nnx(model: nn.Module, variables: Mapping) -> nnx.bridge.ToNNX:
       ValueError: two collections have a variable of the same path.
       flax.errors.ScopeParamNotFoundError: when called, where variables of the model are missing.
     """
+    # Every process that imports `zoo` would wait a fifth of a second for what few of them use.
+    from flax import nnx  # noqa: PLC0415
+    from flax.nnx.bridge.variables import linen_vars_to_nnx_attrs  # noqa: PLC0415
+
     module = nnx.bridge.ToNNX(model)
     # Its own way, `lazy_init`, would first draw parameters by running the whole network.
     for name, value in linen_vars_to_nnx_attrs(core.unfreeze(variables)).items():

@@ -4,6 +4,7 @@ from zoo.models.conv_autoencoder import ConvAutoencoder
 from zoo.models.dncnn import DnCNN, merge_batch_norm
 from zoo.models.drunet import DRUNet
 from zoo.models.ffdnet import FFDNet
+from zoo.models.initialize import init_variables
 from zoo.models.mlp_autoencoder import MLPAutoencoder
 from zoo.models.nafnet import NAFNet
 from zoo.models.registry import (
@@ -35,6 +36,7 @@ __all__ = [
     "UpsampleCNN",
     "count_parameters",
     "create_model",
+    "init_variables",
     "list_models",
     "merge_batch_norm",
     "record",

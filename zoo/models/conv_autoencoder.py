@@ -17,6 +17,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 
@@ -72,7 +73,7 @@ class ConvAutoencoder(nn.Module):
         layers.check_input(x, self.channels, "ConvAutoencoder")
         dtypes = layers.dtypes(self, x)
         # Eight layers deep and without skips, it would start near constant without the ReLU's gain.
-        conv = partial(nn.Conv, kernel_init=nn.initializers.he_normal(), **dtypes)
+        conv = partial(Conv, kernel_init=nn.initializers.he_normal(), **dtypes)
         y = layers.pad_to_multiple(x, 2 * math.prod(self.strides))
         stages = list(enumerate(zip(self.widths, self.strides, strict=True)))
         last = len(stages) - 1

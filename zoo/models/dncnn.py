@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 _EPSILON = 1e-4
@@ -66,7 +67,7 @@ class DnCNN(nn.Module):
         """
         layers.check_input(x, self.channels, "DnCNN")
         conv = partial(
-            nn.Conv,
+            Conv,
             kernel_size=(3, 3),
             kernel_init=nn.initializers.he_normal(),
             **layers.dtypes(self, x),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.models import layers
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 
@@ -57,7 +58,7 @@ class DRUNet(nn.Module):
         """
         layers.check_input(x, self.channels, "DRUNet")
         dtypes = layers.dtypes(self, x)
-        conv = partial(nn.Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
+        conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
         block = partial(_Block, **dtypes)
         down = partial(layers.Down, use_bias=False, **dtypes)
         up = partial(layers.Up, use_bias=False, **dtypes)
@@ -94,7 +95,7 @@ class _Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         conv = partial(
-            nn.Conv,
+            Conv,
             x.shape[-1],
             (3, 3),
             use_bias=False,

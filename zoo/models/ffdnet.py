@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 
@@ -61,7 +62,7 @@ class FFDNet(nn.Module):
         """
         layers.check_input(x, self.channels, "FFDNet")
         conv = partial(
-            nn.Conv,
+            Conv,
             kernel_size=(3, 3),
             kernel_init=nn.initializers.he_normal(),
             **layers.dtypes(self, x),

@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax import lax
 
 from zoo.errors import ZooError
+from zoo.models.conv import add_bias
 
 Dtype = Any
 
@@ -185,9 +186,9 @@ class Down(nn.Module):
             self.param_dtype,
         )
         bias = _bias(self)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         y = space_to_depth(x, 2) @ kernel.reshape(-1, self.features)
-        return y if bias is None else y + bias[None, None, None]
+        return y if bias is None else add_bias(y, bias)
 
 
 class Up(nn.Module):
@@ -223,14 +224,14 @@ class Up(nn.Module):
             self.param_dtype,
         )
         bias = _bias(self)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         if self.kernel == 2:
             y = depth_to_space(x @ kernel.reshape(x.shape[-1], -1), 2)
         else:
             # Of each axis's four taps the later two fall on the earlier of two input pixels.
             kernel = kernel.reshape(-1, 2, 2, 2, 2, self.features)[:, ::-1, :, ::-1]
             y = _overlapping_up(x, kernel.transpose(1, 3, 0, 2, 4, 5))
-        return y if bias is None else y + bias[None, None, None]
+        return y if bias is None else add_bias(y, bias)
 
 
 class DepthwiseConv(nn.Module):
@@ -255,9 +256,9 @@ class DepthwiseConv(nn.Module):
         bias = None
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (c,), self.param_dtype)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         y = _depthwise(x, kernel)
-        return y if bias is None else y + bias[None, None, None]
+        return y if bias is None else add_bias(y, bias)
 
 
 @jax.custom_vjp
@@ -322,10 +323,10 @@ class UpsampleConv(nn.Module):
             self.param_dtype,
         )
         bias = _bias(self)
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         fold = jnp.asarray(_FOLD, kernel.dtype)
         y = _overlapping_up(x, jnp.einsum("tps,uqr,srcf->tucpqf", fold, fold, kernel))
-        return y if bias is None else y + bias[None, None, None]
+        return y if bias is None else add_bias(y, bias)
 
 
 def _overlapping_up(x: jax.Array, kernel: jax.Array) -> jax.Array:

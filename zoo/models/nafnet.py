@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 
@@ -68,7 +69,7 @@ class NAFNet(nn.Module):
         """
         layers.check_input(x, self.channels, "NAFNet")
         dtypes = layers.dtypes(self, x)
-        conv = partial(nn.Conv, kernel_size=(3, 3), **dtypes)
+        conv = partial(Conv, kernel_size=(3, 3), **dtypes)
         block = partial(_Block, **dtypes)
 
         levels = len(self.encoder)

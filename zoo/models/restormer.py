@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 
@@ -84,7 +85,7 @@ class Restormer(nn.Module):
         """
         layers.check_input(x, self.channels, "Restormer")
         dtypes = layers.dtypes(self, x)
-        conv = partial(nn.Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
+        conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
         y = layers.pad_to_multiple(x, 2 ** (len(self.blocks) - 1), "reflect")
         y = conv(self.width, name="head")(y)
 
@@ -223,9 +224,7 @@ class _Down(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = nn.Conv(
-            x.shape[-1] // 2, (3, 3), use_bias=False, **layers.dtypes(self, x), name="conv"
-        )
+        conv = Conv(x.shape[-1] // 2, (3, 3), use_bias=False, **layers.dtypes(self, x), name="conv")
         # Behind it stands a residual stream, through which no layout of weights could carry ours.
         return layers.space_to_depth(conv(x), 2, channel_major=True)
 
@@ -238,9 +237,7 @@ class _Up(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = nn.Conv(
-            x.shape[-1] * 2, (3, 3), use_bias=False, **layers.dtypes(self, x), name="conv"
-        )
+        conv = Conv(x.shape[-1] * 2, (3, 3), use_bias=False, **layers.dtypes(self, x), name="conv")
         return layers.depth_to_space(conv(x), 2)
 
 

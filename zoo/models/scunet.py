@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers, windows
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 
@@ -72,7 +73,7 @@ class SCUNet(nn.Module):
         """
         layers.check_input(x, self.channels, "SCUNet")
         dtypes = layers.dtypes(self, x)
-        conv = partial(nn.Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
+        conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
         deepest = len(self.blocks) // 2
         y = layers.pad_to_multiple(x, self.window * 2**deepest)
         y = conv(self.width, name="head")(y)
@@ -113,7 +114,7 @@ class _Block(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         dtypes = layers.dtypes(self, x)
         half = x.shape[-1] // 2
-        conv = partial(nn.Conv, half, (3, 3), use_bias=False, **dtypes)
+        conv = partial(Conv, half, (3, 3), use_bias=False, **dtypes)
         y = nn.Dense(2 * half, **dtypes, name="split")(x)
         local, distant = y[..., :half], y[..., half:]
         local = local + conv(name="conv1")(nn.relu(conv(name="conv0")(local)))

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers, windows
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 # The mean colour of DIV2K, which the published networks take off.
@@ -70,7 +71,7 @@ class SwinIR(nn.Module):
         """
         layers.check_input(x, self.channels, "SwinIR")
         dtypes = layers.dtypes(self, x)
-        conv = partial(nn.Conv, kernel_size=(3, 3), **dtypes)
+        conv = partial(Conv, kernel_size=(3, 3), **dtypes)
         y = layers.pad_to_multiple(x, self.window, "reflect")
         if self.channels == len(_MEAN):
             y = y - jnp.asarray(_MEAN, y.dtype)[None, None, None]
@@ -111,7 +112,7 @@ class _Stage(nn.Module):
             y = windows.SwinBlock(
                 self.heads, self.window, shift, self.expansion, **dtypes, name=f"block{i}"
             )(y)
-        return x + nn.Conv(x.shape[-1], (3, 3), **dtypes, name="conv")(y)
+        return x + Conv(x.shape[-1], (3, 3), **dtypes, name="conv")(y)
 
 
 @register("swinir-gray")

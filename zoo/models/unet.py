@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.models import layers
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 
@@ -82,7 +83,7 @@ class UNet(nn.Module):
           ZooError: `x` has another number of channels, or there is no level where it takes one.
         """
         layers.check_input(x, self.channels, "UNet")
-        conv = partial(nn.Conv, kernel_size=(3, 3), **layers.dtypes(self, x))
+        conv = partial(Conv, kernel_size=(3, 3), **layers.dtypes(self, x))
         y = layers.pad_to_multiple(x, self.stem * 2 ** (len(self.widths) - 1))
         y = layers.space_to_depth(y, self.stem)
         if self.takes_level:
@@ -118,7 +119,7 @@ class UNet(nn.Module):
     def _block(self, x: jax.Array, name: str, train: bool) -> jax.Array:
         """conv, norm, ReLU, conv, norm, added to the input."""
         conv = partial(
-            nn.Conv,
+            Conv,
             x.shape[-1],
             (3, 3),
             use_bias=self.norm == "none",
@@ -154,13 +155,13 @@ class UNet(nn.Module):
         if self.down == "conv":
             return layers.Down(width, **dtypes, name=name)(x)
         pool = layers.max_pool if self.down == "max" else layers.mean_pool
-        return nn.Conv(width, (1, 1), **dtypes, name=name)(pool(x))
+        return Conv(width, (1, 1), **dtypes, name=name)(pool(x))
 
     def _up(self, x: jax.Array, width: int, name: str) -> jax.Array:
         dtypes = layers.dtypes(self, x)
         if self.up == "conv":
             return layers.Up(width, **dtypes, name=name)(x)
-        return layers.upsample_nearest(nn.Conv(width, (1, 1), **dtypes, name=name)(x))
+        return layers.upsample_nearest(Conv(width, (1, 1), **dtypes, name=name)(x))
 
 
 @register("unet-tiny")

@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers
+from zoo.models.conv import Conv
 from zoo.models.registry import register
 
 
@@ -68,9 +69,7 @@ class UpsampleCNN(nn.Module):
         layers.check_input(x, self.channels, "UpsampleCNN")
         dtypes = layers.dtypes(self, x)
         activate = partial(nn.leaky_relu, negative_slope=self.slope)
-        conv = partial(
-            nn.Conv, kernel_size=(3, 3), kernel_init=nn.initializers.he_normal(), **dtypes
-        )
+        conv = partial(Conv, kernel_size=(3, 3), kernel_init=nn.initializers.he_normal(), **dtypes)
         half, quarter, half_again = self.widths
 
         full = layers.pad_to_multiple(x, 4)

@@ -8,6 +8,8 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from zoo.models import init_variables
+
 Tree = Any
 
 
@@ -46,7 +48,7 @@ def create_state(
       key: a typed key.
       shape: (N, H, W, C) of a batch; the values do not matter.
     """
-    variables = jax.jit(model.init)(key, jnp.zeros(shape), jnp.zeros(shape[:1]))
+    variables = init_variables(model, key, shape)
     model_state = {k: v for k, v in variables.items() if k != "params"}
     params = variables["params"]
     return State(

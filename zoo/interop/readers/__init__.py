@@ -6,7 +6,6 @@ from pathlib import Path
 
 import ml_dtypes  # noqa: F401, NumPy knows bfloat16 by name once it is imported
 import numpy as np
-import safetensors
 
 from zoo.errors import ZooError
 from zoo.interop.readers import matlab, pytorch
@@ -79,6 +78,8 @@ def _reader(head: bytes) -> Callable[[Path], Mapping[str, np.ndarray]]:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    import safetensors  # noqa: PLC0415, only weight files need it
+
     with safetensors.safe_open(path, framework="np") as file:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, it is no dict
 

@@ -1,0 +1,159 @@
+"""The convolution of all models, against flax's, and its kernel gradient, against float64 sums."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+
+from zoo.models import winograd
+from zoo.models.conv import Conv
+from zoo.models.winograd import conv3x3
+
+# N, H, W, C, D: even, odd, smaller than a tile, one pixel, thin channels that stay plain, and
+# channels for which the forward pass takes the other form too.
+SHAPES = [
+    (2, 8, 8, 16, 16),
+    (3, 5, 7, 16, 24),
+    (2, 3, 2, 24, 16),
+    (1, 1, 1, 16, 16),
+    (2, 6, 9, 3, 16),
+    (2, 6, 9, 16, 1),
+    (2, 7, 6, 64, 72),
+    (1, 4, 1, 72, 64),
+]
+
+
+def draw(shape, dtype=jnp.float32):
+    n, h, w, c, d = shape
+    sizes = ((n, h, w, c), (3, 3, c, d), (n, h, w, d))
+    keys = jax.random.split(jax.random.key(0), 3)
+    return [jax.random.normal(k, s).astype(dtype) for k, s in zip(keys, sizes, strict=True)]
+
+
+def kernel_gradient(x, g):
+    """Sums in float64: the definition."""
+    x, g = np.asarray(x, np.float64), np.asarray(g, np.float64)
+    h, w = x.shape[1:3]
+    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = [
+        [np.einsum("nhwc,nhwd->cd", x[:, i : i + h, j : j + w], g) for j in range(3)]
+        for i in range(3)
+    ]
+    return np.array(taps)
+
+
+def convolved(x, kernel):
+    """Sums in float64: the definition."""
+    x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
+    h, w = x.shape[1:3]
+    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    parts = [x[:, i : i + h, j : j + w] @ kernel[i, j] for i in range(3) for j in range(3)]
+    return np.sum(parts, 0)
+
+
+def plain(x, kernel):
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def off(found, expected):
+    return np.abs(np.asarray(found, np.float64) - expected).max() / np.abs(expected).max()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gradients_are_those_of_the_convolution(shape):
+    x, kernel, g = draw(shape)
+    y, pull = jax.vjp(conv3x3, x, kernel)
+    assert off(y, convolved(x, kernel)) < 1e-5
+    dx, dkernel = pull(g)
+    assert off(dx, convolved(g, kernel[::-1, ::-1].swapaxes(2, 3))) < 1e-5
+    assert off(dkernel, kernel_gradient(x, g)) < 2e-6
+
+
+@pytest.mark.parametrize(("n", "chunk"), [(4, 2), (6, 4), (3, 1)])
+def test_chunks_change_nothing(monkeypatch, n, chunk):
+    shape = (n, 6, 8, 16, 16)
+    x, _, g = draw(shape)
+    monkeypatch.setattr(winograd, "_CHUNK", chunk * 6 * 8 * 16)
+    dkernel = jax.vjp(lambda k: conv3x3(x, k), jnp.zeros((3, 3, 16, 16)))[1](g)[0]
+    assert off(dkernel, kernel_gradient(x, g)) < 2e-6
+
+
+def test_many_pixels_are_summed_no_worse_than_xla_does():
+    x, kernel, g = draw((4, 96, 96, 16, 16))
+    expected = kernel_gradient(x, g)
+    ours = jax.vjp(lambda k: conv3x3(x, k), kernel)[1](g)[0]
+    assert off(ours, expected) < 1e-5
+
+
+@pytest.mark.parametrize("channels", [16, 64])
+def test_every_transformation_of_jax_goes_through(channels):
+    x, kernel, _ = draw((2, 5, 6, channels, channels))
+    kernel /= channels
+
+    def loss(convolve):
+        return lambda x, kernel: jnp.sum(jnp.tanh(convolve(x, kernel)))
+
+    def slope(convolve):
+        gradient = jax.grad(loss(convolve), 1)
+        return jax.jvp(lambda x, k: jnp.sum(jnp.sin(gradient(x, k))), (x, kernel), (x, kernel))
+
+    def each(convolve):
+        gradient = jax.grad(lambda k, x: loss(convolve)(x[None], k))
+        return jax.vmap(gradient, (None, 0))(kernel, x)
+
+    for ours, theirs in zip(slope(conv3x3), slope(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(each(conv3x3), each(plain), atol=1e-4)
+
+
+def test_no_gradient_is_computed_that_nobody_asked_for():
+    x, kernel, g = draw((2, 5, 6, 16, 16))
+    text = jax.jit(jax.vjp(lambda x: conv3x3(x, kernel), x)[1]).lower(g).as_text()
+    assert text.count("stablehlo.convolution") == 1
+    text = jax.jit(jax.vjp(lambda k: conv3x3(x, k), kernel)[1]).lower(g).as_text()
+    assert text.count("stablehlo.convolution") == 6
+
+
+def test_the_forward_pass_takes_the_form_that_is_fast_here():
+    def convolutions(shape, dtype=jnp.float32):
+        x, kernel, _ = draw(shape, dtype)
+        return jax.jit(conv3x3).lower(x, kernel).as_text().count("stablehlo.convolution")
+
+    assert convolutions((2, 8, 8, 64, 64)) == 6
+    assert convolutions((2, 8, 8, 32, 64)) == convolutions((2, 3, 8, 64, 64)) == 1
+    assert convolutions((2, 8, 8, 64, 64), jnp.bfloat16) == 1
+    with winograd.plainly():
+        assert convolutions((2, 9, 8, 64, 64)) == 1
+
+
+def test_bfloat16_gradients_are_summed_in_float32():
+    n, size = 4, 32
+    x, _, g = draw((n, size, size, 16, 16), jnp.bfloat16)
+    model = Conv(16, (3, 3), dtype=jnp.bfloat16)
+    variables = model.init(jax.random.key(1), x)
+    gradient = jax.grad(
+        lambda v: jnp.sum(model.apply(v, x).astype(jnp.float32) * g.astype(jnp.float32))
+    )(variables)["params"]
+    assert off(gradient["kernel"], kernel_gradient(x, g)) < 0.005  # one rounding to bfloat16
+    ones = jnp.ones((n, size, size, 16), jnp.bfloat16)
+    count = jax.vjp(lambda v: model.apply(v, x), variables)[1](ones)[0]["params"]["bias"]
+    np.testing.assert_array_equal(count, n * size * size)  # bfloat16 cannot count beyond 256
+
+
+@pytest.mark.parametrize("kernel_size", [(1, 1), (3, 3), (4, 4)])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_it_is_the_convolution_of_flax(kernel_size, strides, use_bias):
+    x = draw((2, 8, 6, 5, 1))[0]
+    options = {"strides": strides, "use_bias": use_bias}
+    ours, theirs = Conv(7, kernel_size, **options), nn.Conv(7, kernel_size, **options)
+    variables = theirs.init(jax.random.key(1), x)
+    shapes = jax.tree.map(jnp.shape, ours.init(jax.random.key(1), x))
+    assert shapes == jax.tree.map(jnp.shape, variables)
+    np.testing.assert_allclose(
+        ours.apply(variables, x), theirs.apply(variables, x), rtol=1e-6, atol=1e-6
+    )

@@ -1,0 +1,225 @@
+"""A 3x3 convolution that is fast on CPU, by Winograd's minimal filtering along one axis.
+
+Four outputs of a three-tap filter take six products instead of twelve, and so do the three taps of
+its kernel's gradient (Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and Gray,
+"Fast Algorithms for Convolutional Neural Networks", 2016). With one axis only, few additions stand
+against the products saved, and rounding hardly grows. On other devices the libraries of their
+makers do better, and nothing is changed there.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+# F(4, 3) of Lavin and Gray: outputs = _OUTPUT @ ((_KERNEL @ taps) * (_INPUT @ inputs)).
+_TILE = 4
+_INPUT = (
+    (4, 0, -5, 0, 1, 0),
+    (0, -4, -4, 1, 1, 0),
+    (0, 4, -4, -1, 1, 0),
+    (0, -2, -1, 2, 1, 0),
+    (0, 2, -1, -2, 1, 0),
+    (0, 4, 0, -5, 0, 1),
+)
+_KERNEL = (
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+_OUTPUT = (
+    (1, 1, 1, 1, 1, 0),
+    (0, 1, -1, 2, -2, 0),
+    (0, 1, 1, 4, 4, 0),
+    (0, 1, -1, 8, -8, 1),
+)
+
+# Below so many channels the sums take longer than the products they save.
+_LEAST_CHANNELS = 64
+_LEAST_CHANNELS_OF_GRADIENT = 16
+# Values of a signal beyond which memory decides, not arithmetic.
+_MOST_VALUES = 2**22
+# Values of a signal whose gradient is worked on at once, so that they stay in the cache.
+_CHUNK = 2**20
+_PLAIN = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Within it convolutions are traced as XLA has them: to count their operations, to compare."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
+@jax.custom_jvp
+def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A 3x3 convolution, zero-padded, stride 1.
+
+    Equal to `lax.conv_general_dilated` up to the rounding of sums in another order, below 1e-5 of
+    the largest value. The gradient with respect to `kernel` is summed in float32 or better. Every
+    transformation of JAX goes through, forward mode and higher derivatives too.
+
+    Args:
+      x: (N, H, W, C).
+      kernel: (3, 3, C, D), dtype of `x`.
+
+    Returns:
+      (N, H, W, D), dtype of `x`.
+    """
+    return _fast(x, kernel) if _pays(x, kernel) else _plain(x, kernel)
+
+
+@partial(conv3x3.defjvp, symbolic_zeros=True)
+def _conv3x3_jvp(primals, tangents):
+    x, kernel = primals
+    dx, dkernel = tangents
+    parts = []
+    if not isinstance(dx, SymbolicZero):
+        parts.append(_signal_part(dx, kernel))
+    if not isinstance(dkernel, SymbolicZero):
+        parts.append(_kernel_part(x, dkernel))
+    y = conv3x3(x, kernel)
+    return y, sum(parts) if parts else jnp.zeros_like(y)
+
+
+def _pays(x: jax.Array, kernel: jax.Array) -> bool:
+    return (
+        _here()
+        and x.dtype in (np.float32, np.float64)
+        and min(kernel.shape[2:]) >= _LEAST_CHANNELS
+        and x.shape[1] >= _TILE
+        and x.size <= _MOST_VALUES
+    )
+
+
+def _here() -> bool:
+    return jax.default_backend() == "cpu" and not _PLAIN.get()
+
+
+def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _fast(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Winograd's form along H, so that the long rows along W stay whole."""
+    n, h, w, _ = x.shape
+    inputs = _inputs(_tiled(x, 1), 2)
+    taps = _combine(_KERNEL, list(kernel))
+    products = [
+        lax.conv_general_dilated(
+            i, tap[None], (1, 1), [(0, 0), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        for i, tap in zip(inputs, taps, strict=True)
+    ]
+    y = jnp.stack(_combine(_OUTPUT, products), 2)
+    return y.reshape(n, -1, w, kernel.shape[-1])[:, :h]
+
+
+def _signal_part(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The convolution as a linear function of the signal.
+
+    Reverse mode runs the transpose, which is a convolution too, with the kernel turned round; so
+    this is written as the transpose of that one, to make it the fast one of the two.
+    """
+    if not _pays(x, kernel):
+        return _plain(x, kernel)
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    like = jax.ShapeDtypeStruct((*x.shape[:3], kernel.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda g: _fast(g, turned), like)(x)[0]
+
+
+def _kernel_part(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The convolution as a linear function of the kernel, of which reverse mode runs only the
+    transpose."""
+    if not _here() or min(kernel.shape[2:]) < _LEAST_CHANNELS_OF_GRADIENT:
+        return _plain(x, kernel)
+    wide = np.promote_types(x.dtype, np.float32)
+    return _fast_transposed(x.astype(wide), kernel.astype(wide)).astype(x.dtype)
+
+
+def _fast_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Winograd's form along W, whose transpose with respect to `kernel` is fast."""
+    n, h, w, _ = x.shape
+    taps = [tap.swapaxes(0, 1) for tap in _combine(_KERNEL, list(kernel.swapaxes(0, 1)))]
+    x = _tiled(x, 2)
+    at_once = max(_CHUNK // (x.size // n), 1)
+    if at_once >= n:
+        y = _rows(x, taps)
+    else:
+        at_once = math.gcd(n, 2 ** int(math.log2(at_once)))
+        # Remade in the backward pass, for what is saved between the two has left the cache.
+        rows = jax.checkpoint(_rows, prevent_cse=False)
+        chunks = x.reshape(n // at_once, at_once, *x.shape[1:])
+        _, y = lax.scan(lambda _, chunk: (None, rows(chunk, taps)), None, chunks)
+    return y.reshape(n, h, -1, kernel.shape[-1])[:, :, :w]
+
+
+def _rows(x: jax.Array, taps: list[jax.Array]) -> jax.Array:
+    """(N, H, T, 4, C), its tiles along W, and six times (C, 3, D) to (N, H, T, 4, D)."""
+    n, h, tiles, _, c = x.shape
+    inputs = _inputs(x.transpose(1, 0, 2, 3, 4), 3)
+    # A transposition that did the sums too would do them value by value.
+    inputs = lax.optimization_barrier([i.reshape(h, -1, c) for i in inputs])
+    products = [
+        # The transpose of this one sums over tiles that lie side by side in its left operand, and
+        # the three rows it looks at are neighbours there, so that nothing has to be copied.
+        lax.conv_general_dilated(
+            i.transpose(2, 0, 1), tap, (1,), [(1, 1)], dimension_numbers=("CWN", "IWO", "WNC")
+        )
+        for i, tap in zip(inputs, taps, strict=True)
+    ]
+    y = jnp.stack(_combine(_OUTPUT, products), 2)
+    return y.reshape(h, n, tiles, _TILE, -1).transpose(1, 0, 2, 3, 4)
+
+
+def _tiled(x: jax.Array, axis: int) -> jax.Array:
+    """Splits an axis into tiles of four, with zeros to fill the last: (..., 4T, ...) to
+    (..., T, 4, ...)."""
+    pads = [(0, 0)] * x.ndim
+    pads[axis] = (0, -x.shape[axis] % _TILE)
+    x = jnp.pad(x, pads)
+    return x.reshape(*x.shape[:axis], -1, _TILE, *x.shape[axis + 1 :])
+
+
+def _inputs(tiles: jax.Array, axis: int) -> list[jax.Array]:
+    """The six sums of a tile's four values and their two neighbours, for all tiles.
+
+    Args:
+      tiles: the tiles along one axis, and their four values along the next.
+      axis: that of the values.
+    """
+    inner = [lax.index_in_dim(tiles, i, axis, keepdims=False) for i in range(_TILE)]
+    along, count = axis - 1, tiles.shape[axis - 1]
+    pads = [(0, 0)] * inner[0].ndim
+    pads[along] = (1, 0)
+    before = jnp.pad(lax.slice_in_dim(inner[-1], 0, count - 1, axis=along), pads)
+    pads[along] = (0, 1)
+    after = jnp.pad(lax.slice_in_dim(inner[0], 1, count, axis=along), pads)
+    return _combine(_INPUT, [before, *inner, after])
+
+
+def _combine(matrix: Sequence[Sequence[int]], parts: Sequence[jax.Array]) -> list[jax.Array]:
+    """`matrix @ parts`, with nothing done where a coefficient is 0 or 1."""
+    return [
+        sum(
+            part if factor == 1 else -part if factor == -1 else factor * part
+            for factor, part in zip(row, parts, strict=True)
+            if factor
+        )
+        for row in matrix
+    ]
