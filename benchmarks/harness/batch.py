@@ -1,0 +1,45 @@
+"""The largest batch that fits: halved as long as memory runs out."""
+
+import gc
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+
+Result = TypeVar("Result")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that there was not enough memory."""
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, jax.errors.JaxRuntimeError)
+        and ("RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower())
+    )
+
+
+def fitting(
+    attempt: Callable[[int], Result], batch: int, devices: int = 1
+) -> tuple[Result | None, int]:
+    """Tries a batch, then half of it, and so on while memory runs out.
+
+    Args:
+      attempt: takes a batch size; other errors of it pass.
+      batch: the first to try.
+      devices: must share a batch evenly, so none is smaller than this.
+
+    Returns:
+      What `attempt` gave, None where not even the smallest batch fits; and the last batch tried.
+    """
+    while True:
+        try:
+            return attempt(batch), batch
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Only here, where the error and with it the frames that hold the arrays are gone.
+        gc.collect()
+        half = batch // 2 // devices * devices
+        if not half:
+            return None, batch
+        batch = half

@@ -1,0 +1,102 @@
+"""Rows in, files and tables out."""
+
+import argparse
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness.flags import duration
+from harness.machine import versions
+from zoo import files
+
+Row = Mapping[str, object]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags every script shares: how long to measure, and where the rows go."""
+    parser.add_argument(
+        "--seconds", type=duration, default=5.0, help="of measuring, for each row (default 5)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parents[1] / "results",
+        help="folder of the csv and json (default benchmarks/results)",
+    )
+
+
+def write(name: str, rows: Sequence[Row], out: Path, context: str) -> Path:
+    """Writes `NAME_CONTEXT.csv` and `.json`, each whole or not at all.
+
+    Args:
+      name: of the benchmark.
+      rows: their keys are the columns, in the order in which they first occur.
+      out: the folder; made where missing.
+      context: what the figures hold for, such as `harness.machine.context()`.
+
+    Returns:
+      The csv. The json beside it holds the rows unrounded, and the versions once.
+
+    Raises:
+      ZooError: a file cannot be written.
+    """
+    files.make_folder(out)
+    path = out / files.slug(f"{name}_{context}.csv")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _columns(rows), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    files.write(path, text.getvalue().encode())
+    whole = {
+        "benchmark": name,
+        "versions": versions(),
+        "rows": [{key: _plain(value) for key, value in row.items()} for row in rows],
+    }
+    data = json.dumps(whole, indent=2, allow_nan=False) + "\n"
+    files.write(path.with_suffix(".json"), data.encode())
+    return path
+
+
+def table(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
+    """Rows as a Markdown table.
+
+    Args:
+      rows: as for `write`.
+      columns: which to show; all by default.
+    """
+    columns = list(columns or _columns(rows))
+    lines = [columns, *([_short(row.get(name, "")) for name in columns] for row in rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    ]
+    text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(text)
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _plain(value: object) -> object:
+    """A value json has: no NumPy scalars, no NaN."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cell(value: object) -> object:
+    value = _plain(value)
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _short(value: object) -> str:
+    value = _plain(value)
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)

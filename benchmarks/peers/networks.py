@@ -1,0 +1,60 @@
+"""What compare.py compares: networks of ours that have a peer in `torch_models/`."""
+
+from typing import NamedTuple
+
+from flax import linen as nn
+
+from zoo import models
+from zoo.errors import unknown
+
+MODELS = {
+    # 2.3 million parameters at full resolution, for the table that began it all.
+    "unet": ("unet-base", {"widths": (32, 64, 128, 256), "blocks": 1}),
+    "unet-small": ("unet-small", {}),
+    "unet-tiny": ("unet-tiny", {}),
+    "dncnn": ("dncnn-color", {}),
+    "dncnn-gray": ("dncnn-gray", {}),
+    "nafnet": ("nafnet-small", {}),
+    "nafnet-w32": ("nafnet-w32", {}),
+}
+DEFAULT = ("unet", "unet-small", "dncnn", "nafnet")
+TASKS = ("train", "infer")
+
+# The fields of ours that the peer's constructor takes, by family.
+_FIELDS = {
+    "unet": ("channels", "widths", "blocks", "stem"),
+    "dncnn": ("channels", "depth", "width"),
+    "nafnet": ("channels", "width", "encoder", "middle", "decoder"),
+}
+
+
+class Network(NamedTuple):
+    """One network on both sides.
+
+    Attributes:
+      name: as the command calls it.
+      model: our module, float32.
+      record: what it takes.
+      fields: what builds its peer.
+      parameters: how many it has.
+    """
+
+    name: str
+    model: nn.Module
+    record: models.Record
+    fields: dict
+    parameters: int
+
+
+def network(name: str) -> Network:
+    """The network of a name.
+
+    Raises:
+      ZooError: there is none.
+    """
+    if name not in MODELS:
+        raise unknown("model with a peer", name, MODELS)
+    registered, options = MODELS[name]
+    model, record = models.create_model(registered, **options), models.record(registered, **options)
+    fields = {field: getattr(model, field) for field in _FIELDS[record.family]}
+    return Network(name, model, record, fields, models.count_parameters(registered, **options))

@@ -1,0 +1,41 @@
+"""Whether a network and its peer are the same: parameter counts, then outputs on drawn weights."""
+
+import jax
+import numpy as np
+from export import draw, export, shapes
+from networks import Network
+from worker import Worker
+
+from zoo.errors import ZooError
+
+TOLERANCE = 1e-4
+"""The largest difference of two outputs, over the largest change of the picture."""
+
+
+def check(worker: Worker, one: Network, folder: str) -> float:
+    """Holds both networks against each other on drawn weights.
+
+    Returns:
+      The difference of the outputs over what they change, both by their largest value.
+
+    Raises:
+      ZooError: they are not the same network.
+    """
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in one.fields.items()}
+    theirs = worker.ask(do="build", family=one.record.family, fields=fields)["parameters"]
+    if theirs != one.parameters:
+        raise ZooError(f"{one.name} has {one.parameters} parameters, its peer {theirs}; mend one")
+    variables = draw(shapes(one.model, one.record.channels))
+    weights = f"{folder}/weights.npz"
+    np.savez(weights, **export(one.record.family, one.model, variables))
+    worker.ask(do="load", path=weights)
+    # Sides that are no multiple of anything, so that the padding is held too.
+    x = np.random.default_rng(0).random((2, 37, 43, one.record.channels), np.float32)
+    np.save(f"{folder}/x.npy", x)
+    worker.ask(do="forward", path=f"{folder}/x.npy")
+    with jax.default_matmul_precision("highest"):
+        y = np.asarray(jax.jit(one.model.apply)(variables, x))
+    difference = float(np.abs(np.load(f"{folder}/x.npy") - y).max() / np.abs(y - x).max())
+    if not difference < TOLERANCE:
+        raise ZooError(f"{one.name} and its peer differ by {difference:.1e} of their output")
+    return difference
