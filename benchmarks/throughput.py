@@ -1,163 +1,265 @@
 """How fast the zoo trains and denoises on this machine.
 
-    python benchmarks/throughput.py --model=unet-small --task=train --size=64 --batch=16
     python benchmarks/throughput.py                  # every model, training and inference
+    python benchmarks/throughput.py --model=unet-small,dncnn-color --task=train --batch=16,32,64
+    python benchmarks/throughput.py --task=infer --plots --scores=scores.csv
 
-Each figure is the median of many synchronised steps after a warm-up, the compilation apart;
-the spread is given as the 10th and 90th percentile. The rows go to `benchmarks/results/`, in a csv
-whose name is their context.
+A training step is the whole of it: crops, flips, noise, forward, backward, Adam and the running
+average; inference is one batch denoised. Each figure is the median of many synchronised steps after
+a warm-up, the compilation apart; the spread is given as the 10th and 90th percentile. A batch that
+does not fit is halved until it does.
+
+The operations of a step are counted in the program before XLA optimises it, so they are the same
+on every machine: the multiplications and additions of convolutions and matmuls, and one for each
+element of an elementwise operation. The bytes are those XLA expects the compiled program to read
+and write. The matmul peak is this machine's, measured in the same dtype. `program_mb` is what the
+compiled program needs at once, over all devices; `peak_memory_mb` the most that the fullest device
+had in use since the start, or on a CPU the process, Python included.
+
+The rows go to `benchmarks/results/`, in a csv and a json whose name is their context.
 """
 
-import argparse
-import csv
-import os
-import platform
-import time
+import hashlib
+import itertools
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
+from harness import machine, plots, profile, results
+from harness.batch import fitting
+from harness.flags import Parser, Several, count, guard
+from harness.timing import measure
+from harness.work import infer_step, train_step
 
-from zoo import losses, models, noise
-from zoo.data.augment import make_augment
-from zoo.data.batches import Batch, make_bank
+from zoo import files, models
 from zoo.errors import ZooError
-from zoo.train.parallel import make_runner
-from zoo.train.state import create_state
-from zoo.train.step import make_prepare, make_step
 
 COLUMNS = (
-    "model", "task", "parameters", "size", "batch", "dtype", "parallel", "compile_s",
-    "step_ms_p10", "step_ms", "step_ms_p90", "images_per_s", "megapixels_per_s", "load_average",
+    "model", "task", "parameters", "size", "batch_asked", "batch", "dtype", "parallel", "devices",
+    "images_per_s", "megapixels_per_s", "step_ms_p10", "step_ms", "step_ms_p90", "steps",
+    "compile_s", "gflop_per_step", "gbyte_per_step", "tflop_per_s", "matmul_peak_tflop_per_s",
+    "share_of_matmul_peak", "program_mb", "peak_memory_mb", "load", "note",
 )  # fmt: skip
+SHOWN = (
+    "model", "task", "parameters", "size", "batch", "images_per_s", "megapixels_per_s",
+    "step_ms_p10", "step_ms", "step_ms_p90", "compile_s", "gflop_per_step", "tflop_per_s",
+    "share_of_matmul_peak", "program_mb", "peak_memory_mb", "load", "note",
+)  # fmt: skip
+DTYPES = {"f32": "float32", "bf16": "bfloat16"}
+TASKS = {"train": train_step, "infer": infer_step}
+SIZE, BATCH = 64, 16
 
 
-def train_step(model, channels, size, batch, parallel):
-    """A function that runs one whole training step: crop, augment, noise, Adam, average."""
-    height, width = size
-    prepare = make_prepare(
-        size=(height, width, channels),
-        augment=make_augment(flip=True),
-        sampler=noise.make_sampler("gaussian", 25, unit="1/255"),
-    )
-    optimizer = optax.adam(1e-3)
+class Case(NamedTuple):
+    """One row to measure."""
 
-    def build(axis_name):
-        return make_step(
-            model=model.clone(axis_name=axis_name) if hasattr(model, "axis_name") else model,
-            loss=losses.make_loss("charbonnier"),
-            optimizer=optimizer,
-            prepare=prepare,
-            ema_decay=0.999,
-            axis_name=axis_name,
-        )
+    model: str
+    task: str
+    size: tuple[int, int]
+    batch: int
+    dtype: str
+    parallel: str
 
-    runner = make_runner(parallel, build, batch)
-    rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (2 * height, 2 * width, channels), np.uint8) for _ in range(8)]
-    bank = runner.place_bank(make_bank(pictures))
-    state = create_state(model, optimizer, jax.random.key(0), (1, height, width, channels))
-    state = runner.place(jax.device_get(state))
-    key, slots = jax.random.key(1), np.arange(batch, dtype=np.int32)
-
-    def run():
-        nonlocal state
-        picture = rng.integers(0, len(pictures), batch, np.int32)
-        state, metrics = runner.run(state, runner.feed(Batch(slots, picture), bank), key)
-        jax.block_until_ready((state, metrics))
-
-    return run
+    @property
+    def label(self):
+        return f"{self.model} {self.task} {self.size[0]}x{self.size[1]} batch {self.batch}"
 
 
-def infer_step(model, channels, size, batch, parallel):
-    """A function that denoises one batch; `parallel` does not matter."""
-    x = jax.random.uniform(jax.random.key(0), (batch, *size, channels))
-    level = jnp.full((batch,), 0.1)
-    variables = jax.jit(model.init)(jax.random.key(1), x[:1], level[:1])
-    apply = jax.jit(model.apply)
-    return lambda: apply(variables, x, level).block_until_ready()
+def cases(arguments):
+    """What the flags ask for; a model of one size only stands once, whatever sizes are asked."""
+    names = arguments.model or models.list_models()
+    tasks = [arguments.task] if arguments.task else list(TASKS)
+    found = {}
+    for name, task, size, batch in itertools.product(names, tasks, arguments.size, arguments.batch):
+        own = models.record(name).size or (size, size)
+        found[Case(name, task, own, batch, arguments.dtype, arguments.parallel)] = None
+    return list(found)
 
 
-def measure(run, seconds):
-    """Compile time, then the times of single runs over about so many seconds, in seconds."""
-    start = time.perf_counter()
-    run()
-    first = time.perf_counter() - start
-    run()
-    times = []
-    start = time.perf_counter()
-    while len(times) < 5 or time.perf_counter() - start < seconds:
-        before = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - before)
-    return max(first - float(np.median(times)), 0.0), times
+def row(case, seconds, trace_to=None):
+    """One measurement as a dictionary of COLUMNS; without times where no batch fits."""
+    devices = jax.device_count()
+    record = models.record(case.model)
+    height, width = case.size
+    if height % record.multiple or width % record.multiple:
+        raise ZooError(f"{case.model} needs a multiple of {record.multiple}, not {height}x{width}")
+    dtype = jnp.dtype(DTYPES[case.dtype])
+    model = models.create_model(case.model, dtype=dtype)
+    load = machine.warn_if_busy()
 
+    def attempt(batch):
+        machine.reset_peak_memory()
+        work = TASKS[case.task](model, record, batch=batch, size=case.size, parallel=case.parallel)
+        times = measure(work, seconds)
+        if trace_to:
+            profile.trace(work, trace_to)
+        return times, work.cost(), machine.peak_memory()
 
-def row(name, task, arguments):
-    """One measurement as a dictionary of COLUMNS."""
-    record = models.record(name)
-    size = record.size or (arguments.size, arguments.size)
-    dtype = {"f32": "float32", "bf16": "bfloat16"}[arguments.dtype]
-    model = models.create_model(name, dtype=jnp.dtype(dtype))
-    build = train_step if task == "train" else infer_step
-    run = build(model, record.channels, size, arguments.batch, arguments.parallel)
-    compile_s, times = measure(run, arguments.seconds)
-    low, middle, high = np.percentile(times, [10, 50, 90])
-    return {
-        "model": name,
-        "task": task,
-        "parameters": models.count_parameters(name),
-        "size": f"{size[0]}x{size[1]}x{record.channels}",
-        "batch": arguments.batch,
-        "dtype": arguments.dtype,
-        "parallel": arguments.parallel,
-        "compile_s": f"{compile_s:.1f}",
-        "step_ms_p10": f"{1e3 * low:.1f}",
-        "step_ms": f"{1e3 * middle:.1f}",
-        "step_ms_p90": f"{1e3 * high:.1f}",
-        "images_per_s": f"{arguments.batch / middle:.1f}",
-        "megapixels_per_s": f"{arguments.batch * size[0] * size[1] / middle / 1e6:.2f}",
-        "load_average": f"{os.getloadavg()[0]:.1f}",
+    found, batch = fitting(attempt, case.batch, devices)
+    known = {
+        "model": case.model,
+        "task": case.task,
+        "parameters": models.count_parameters(case.model),
+        "size": f"{height}x{width}x{record.channels}",
+        "batch_asked": case.batch,
+        "batch": batch,
+        "dtype": case.dtype,
+        "parallel": case.parallel,
+        "devices": devices,
+    }
+    if found is None:
+        return known | {"note": f"out of memory even at batch {batch}"}
+    times, cost, peak_memory = found
+    step = times.median
+    peak = machine.matmul_peak(dtype, devices)
+    return known | {
+        "images_per_s": batch / step,
+        "megapixels_per_s": batch * height * width / step / 1e6,
+        "step_ms_p10": 1e3 * times.p10,
+        "step_ms": 1e3 * step,
+        "step_ms_p90": 1e3 * times.p90,
+        "steps": len(times.steps),
+        "compile_s": times.compile_s,
+        "gflop_per_step": cost.flops / 1e9,
+        "gbyte_per_step": cost.bytes / 1e9,
+        "tflop_per_s": cost.flops / step / 1e12,
+        "matmul_peak_tflop_per_s": peak / 1e12,
+        "share_of_matmul_peak": cost.flops / step / peak,
+        "program_mb": cost.memory / 1e6,
+        "peak_memory_mb": peak_memory / 1e6,
+        "load": load,
+        "note": "" if batch == case.batch else "halved, out of memory",
     }
 
 
-def main():
-    """Measures what the flags ask for, prints a table and writes the rows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", action="append", help="may be repeated; all by default")
-    parser.add_argument("--task", choices=("train", "infer"), help="both by default")
-    parser.add_argument("--size", type=int, default=64, help="side of a picture in pixels")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
-    parser.add_argument("--parallel", choices=("jit", "pmap"), default="jit")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of measuring, for each row")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    arguments = parser.parse_args()
-
-    if os.getloadavg()[0] > 0.5:
-        print(f"warning: this machine is not idle, load {os.getloadavg()[0]:.1f}")
-    device = jax.devices()[0].device_kind.replace(" ", "_")
-    context = f"{device}x{jax.device_count()}_{os.cpu_count()}cores_jax{jax.__version__}"
-    print(f"{platform.machine()}, {context}")
-    rows = []
-    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+def kept(case, arguments):
+    """The row of a case, whatever goes wrong with it, so that the others are not lost."""
+    trace_to = arguments.profile and arguments.profile / files.slug(case.label)
     try:
-        for name in arguments.model or models.list_models():
-            for task in [arguments.task] if arguments.task else ["train", "infer"]:
-                rows.append(row(name, task, arguments))
-                print("| " + " | ".join(str(rows[-1][c]) for c in COLUMNS) + " |", flush=True)
-    except ZooError as error:
-        parser.error(str(error))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / f"throughput_{context}.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"written to {path}")
+        found = row(case, arguments.seconds, trace_to)
+    except Exception as error:
+        lines = str(error).splitlines() or [""]
+        found = {
+            "model": case.model,
+            "task": case.task,
+            "size": f"{case.size[0]}x{case.size[1]}",
+            "batch_asked": case.batch,
+            "dtype": case.dtype,
+            "parallel": case.parallel,
+            "note": f"failed, {type(error).__name__}: {lines[0][:200]}",
+        }
+    return {name: found.get(name) for name in COLUMNS}
+
+
+def context(arguments):
+    """The machine and every flag that differs from its default, for a file of their own."""
+    parts = [machine.context()]
+    if arguments.model:
+        names = sorted(arguments.model)
+        digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:6]
+        parts.append("+".join(names) if len(names) < 4 else f"{len(names)}models-{digest}")
+    parts += [arguments.task] if arguments.task else []
+    for values, default, unit in ((arguments.size, SIZE, "px"), (arguments.batch, BATCH, "batch")):
+        parts += [f"{'+'.join(map(str, values))}{unit}"] if values != [default] else []
+    parts += [arguments.dtype] if arguments.dtype != "f32" else []
+    parts += [arguments.parallel] if arguments.parallel != "jit" else []
+    return "_".join(parts)
+
+
+def parse():
+    """The flags, checked as far as that needs no computing."""
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "--model", action=Several, metavar="NAME", help="may be repeated or a list; default all"
+    )
+    parser.add_argument("--task", choices=tuple(TASKS), help="default both")
+    parser.add_argument(
+        "--size", action=Several, convert=count, default=[SIZE], metavar="PIXELS",
+        help=f"side of a picture; may be repeated or a list (default {SIZE})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch", action=Several, convert=count, default=[BATCH], metavar="N",
+        help=f"over all devices; may be repeated or a list (default {BATCH})",
+    )  # fmt: skip
+    parser.add_argument("--dtype", choices=tuple(DTYPES), default="f32", help="default f32")
+    parser.add_argument("--parallel", choices=("jit", "pmap"), default="jit", help="default jit")
+    parser.add_argument("--plots", action="store_true", help="draw pictures beside the csv too")
+    parser.add_argument(
+        "--scores", type=Path, metavar="CSV",
+        help="a scores.csv of `zoo score`: draw throughput against PSNR too",
+    )  # fmt: skip
+    parser.add_argument(
+        "--profile", type=Path, metavar="DIR",
+        help="write a trace of three steps of each row, for TensorBoard or Perfetto",
+    )  # fmt: skip
+    results.add_arguments(parser)
+    return parser.parse_args()
+
+
+def check(arguments):
+    """Refuses what no row could be measured with.
+
+    Raises:
+      ZooError: an unknown model, a batch the devices cannot share, a folder that cannot be made.
+    """
+    for name in arguments.model or ():
+        models.record(name)
+    for batch in arguments.batch:
+        if batch % jax.device_count():
+            raise ZooError(
+                f"--batch={batch} cannot be shared by {jax.device_count()} devices; "
+                "make it a multiple"
+            )
+    for folder in filter(None, (arguments.out, arguments.profile)):
+        files.make_folder(folder)
+
+
+def main():
+    """Measures what the flags ask for, writing after every row."""
+    arguments = parse()
+    check(arguments)
+    scores = plots.read_scores(arguments.scores) if arguments.scores else []
+    facts, where = machine.versions(), context(arguments)
+    print(", ".join(f"{name} {value}" for name, value in facts.items()), end="\n\n")
+    rows, path = [], None
+    try:
+        for case in cases(arguments):
+            rows.append(kept(case, arguments) | facts)
+            path = results.write("throughput", rows, arguments.out, where)
+            print(f"{case.label}: {told(rows[-1])}", file=sys.stderr, flush=True)
+    finally:
+        if path:
+            print(results.table(rows, SHOWN))
+            print(f"\nwritten to {path}", flush=True)
+    good = [one for one in rows if one["step_ms"] is not None]
+    if good and (arguments.plots or scores):
+        for picture in draw(good, scores, path, arguments):
+            print(f"drawn to {picture}")
+    if len(good) < len(rows):
+        raise ZooError(f"{len(rows) - len(good)} of {len(rows)} rows failed; their notes say why")
+
+
+def told(one):
+    """One row in a few words."""
+    if one["step_ms"] is None:
+        return one["note"]
+    return f"{one['step_ms']:.4g} ms a step, {one['images_per_s']:.4g} images/s"
+
+
+def draw(rows, scores, path, arguments):
+    """Draws what the rows give, beside the csv; yields the pictures."""
+    stem = path.with_suffix("")
+    if arguments.plots:
+        if len(arguments.batch) > 1:
+            yield plots.batches(Path(f"{stem}_batches.png"), rows)
+        peak = rows[0]["matmul_peak_tflop_per_s"]
+        bandwidth = machine.bandwidth(jax.device_count()) / 1e9
+        yield plots.roofline(Path(f"{stem}_roofline.png"), rows, peak, bandwidth)
+    if scores:
+        yield from plots.quality(stem, rows, scores)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(guard(main))

@@ -1,0 +1,355 @@
+"""What surrounds the training step: data, logging, checkpointing, noise.
+
+    python benchmarks/loop.py                            # all three parts, of configs/unet.py
+    python benchmarks/loop.py --part=memory --turns=9
+    python benchmarks/loop.py --part=prepare --noise=gaussian,poisson
+
+The parts:
+
+    memory   the real loop of zoo.train.loop with pictures on the device, against its bare step:
+             the same compiled step on one batch, synchronised once at the end
+    stream   the same with pictures decoded on the fly, and the input pipeline alone
+    prepare  crop, augmentation and noise alone, as a share of the whole step
+
+Turns are taken: so many steps of the loop, as many bare ones, and again. A checkpoint is saved
+every turn, its seconds taken out of the turn and shared among the steps that the config has between
+two. Where steps are quick, take more of them to a turn (`--steps`). Validation is left out.
+`share` is bare over whole: 1 would be a loop that costs nothing.
+"""
+
+import ast
+import contextlib
+import importlib
+import io
+import itertools
+import logging
+import runpy
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import jax
+import numpy as np
+import optax
+from harness import flags, machine, results
+from noise import LEVELS
+
+from zoo import compilation, losses, models
+from zoo.data.augment import make_augment
+from zoo.data.batches import Batch, make_bank
+from zoo.errors import ZooError, unknown
+from zoo.noise import OPS, sampler
+from zoo.train.parallel import make_runner
+from zoo.train.state import create_state
+from zoo.train.step import make_prepare, make_step
+
+ROOT = Path(__file__).parents[1]
+NEEDS = {
+    "memory": ("zoo.train.loop",),
+    "stream": ("zoo.train.loop", "grain"),
+    "prepare": (),
+}
+"""The parts, and what else they import."""
+
+
+class EnoughError(Exception):
+    """Leaves the loop once all turns are taken."""
+
+
+class Turns:
+    """Times the loop from one checkpoint to the next, and at each as many bare steps.
+
+    Before it saves the loop waits for the device: all steps before are done.
+
+    Args:
+      steps: between two checkpoints.
+      count: of turns.
+      settle: whether the loop goes on for as many steps after the bare ones before it is timed: a
+        stream that has rested meanwhile is ahead of itself.
+
+    Attributes:
+      whole: seconds of the loop, one a turn, without saving.
+      bare: seconds of the bare steps, one a turn.
+      save: seconds of single checkpoints.
+    """
+
+    def __init__(self, steps: int, count: int, *, settle: bool):
+        self._steps, self._count, self._settle = steps, count, settle
+        self._run: Callable[[], None] | None = None
+        self._began: float | None = None
+        self.whole: list[float] = []
+        self.bare: list[float] = []
+        self.save: list[float] = []
+
+    def watching(self, make: Callable) -> Callable:
+        """The loop's `make_runner`, whose runner leaves a copy of its work here."""
+
+        def make_watched(*arguments):
+            runner = make(*arguments)
+            run, state, last = runner.run, None, ()
+
+            def bare():
+                nonlocal state
+                start = time.perf_counter()
+                for _ in range(self._steps):
+                    state, metrics = run(state, *last)
+                jax.block_until_ready((state, metrics))
+                self.bare.append(time.perf_counter() - start)
+
+            def remember(placed, *batch_and_key):
+                nonlocal state, last
+                if state is None:
+                    # A copy, for the step consumes its state.
+                    state = runner.place(runner.fetch(placed))
+                last = batch_and_key
+                return run(placed, *batch_and_key)
+
+            runner.run, self._run = remember, bare
+            return runner
+
+        return make_watched
+
+    def saving(self, save: Callable) -> Callable:
+        """`Checkpoints.save`, which ends a turn of the loop and begins one of bare steps."""
+
+        def turn(*arguments):
+            now = time.perf_counter()
+            timed = self._began is not None
+            if timed:
+                self.whole.append(now - self._began)
+            save(*arguments)
+            self.save.append(time.perf_counter() - now)
+            if timed:
+                self._run()
+                if len(self.whole) == self._count:
+                    raise EnoughError
+            self._began = None if timed and self._settle else time.perf_counter()
+
+        return turn
+
+
+def config_of(arguments, *, stream: bool):
+    """The config the flags name, with a checkpoint every turn, and its own steps between two."""
+    file = Path(arguments.config)
+    if not file.is_file():
+        raise ZooError(f"there is no config file {str(file)!r}; try --config=configs/unet.py")
+    config = runpy.run_path(str(file))["get_config"]()
+    for override in arguments.override:
+        key, _, value = override.partition("=")
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value)
+        try:
+            config.update_from_flattened_dict({key: value})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ZooError(f"--override={override}: {str(error).splitlines()[0]}") from None
+    every = config.checkpoint.every
+    config.data.stream = stream
+    config.checkpoint.every = arguments.steps
+    config.validation.every = 10**9
+    config.train.steps = arguments.steps * (2 * arguments.turns + 2)
+    return config, every
+
+
+def loop(arguments, *, stream: bool) -> list[dict]:
+    """Rows of the real loop against its bare step, one a turn."""
+    from zoo.train import checkpoint, experiment  # noqa: PLC0415 - see NEEDS
+    from zoo.train import loop as loops  # noqa: PLC0415
+
+    config, every = config_of(arguments, stream=stream)
+    input_s = input_pipeline(experiment, config, arguments.seconds)
+    turns = Turns(arguments.steps, arguments.turns, settle=stream)
+    patch = mock.patch.object
+    with (
+        tempfile.TemporaryDirectory() as workdir,
+        patch(loops, "make_runner", turns.watching(loops.make_runner)),
+        patch(checkpoint.Checkpoints, "save", turns.saving(checkpoint.Checkpoints.save)),
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.suppress(EnoughError),
+    ):
+        loops.train(config, Path(workdir) / "run")
+    save_s = float(np.median(turns.save))
+    batch = config.train.batch_size
+    rows = []
+    for turn, (bare, whole) in enumerate(zip(turns.bare, turns.whole, strict=True), 1):
+        bare_s = bare / arguments.steps
+        whole_s = whole / arguments.steps + save_s / every
+        row = {
+            "part": "stream" if stream else "memory",
+            "turn": turn,
+            "batch": batch,
+            "bare_ms": 1e3 * bare_s,
+            "whole_ms": 1e3 * whole_s,
+            "share": bare_s / whole_s,
+            "save_ms": 1e3 * save_s,
+            "steps_a_save": every,
+            "input_ms": 1e3 * input_s,
+            "input_images_per_s": batch / input_s,
+            "bare_and_input_over_whole": (bare_s + input_s) / whole_s,
+        }
+        rows.append(row)
+    return rows
+
+
+def input_pipeline(experiment, config, seconds: float) -> float:
+    """Seconds a batch of the input pipeline alone, on a machine with nothing else to do."""
+    feed = experiment.make_feed(experiment.build(config))
+    batches = feed.batches.starting_at(0)
+    # What is read ahead while nobody waits must not count.
+    for _ in itertools.islice(batches, 16):
+        pass
+    start, count = time.perf_counter(), 0
+    while count < 16 or time.perf_counter() - start < seconds:
+        next(batches)
+        count += 1
+    return (time.perf_counter() - start) / count
+
+
+def prepare(arguments, name: str) -> list[dict]:
+    """Rows of crop, augmentation and noise alone against the whole step, one a turn."""
+    size, batch = arguments.size, arguments.batch
+    model, record = models.create_model(arguments.model), models.record(arguments.model)
+    options = dict(LEVELS[name])
+    level = options.pop(next(iter(options)))
+    alone = make_prepare(
+        size=(size, size, record.channels),
+        augment=make_augment(flip=True, quarter_turn=True),
+        sampler=sampler(OPS[name], level, **options),
+    )
+    optimizer = optax.adam(1e-3)
+
+    def build(axis_name):
+        return make_step(
+            model=model.clone(axis_name=axis_name) if hasattr(model, "axis_name") else model,
+            loss=losses.make_loss("charbonnier"),
+            optimizer=optimizer,
+            prepare=alone,
+            ema_decay=0.999,
+            axis_name=axis_name,
+        )
+
+    runner = make_runner("jit", build, batch)
+    rng = np.random.default_rng(0)
+    shape = (4 * size, 4 * size, record.channels)
+    pictures = [rng.integers(0, 256, shape, np.uint8) for _ in range(8)]
+    bank = runner.place_bank(make_bank(pictures))
+    slots = np.arange(batch, dtype=np.int32)
+    fed = runner.feed(Batch(slots, slots % len(pictures)), bank)
+    state = create_state(model, optimizer, jax.random.key(0), (1, size, size, record.channels))
+    state, key = runner.place(jax.device_get(state)), jax.random.key(1)
+    corrupt = jax.jit(alone)
+
+    def one():
+        jax.block_until_ready(corrupt(fed, key))
+
+    def whole():
+        nonlocal state
+        state, metrics = runner.run(state, fed, key)
+        jax.block_until_ready((state, metrics))
+
+    for run in (one, one, whole, whole):
+        run()
+    rows = []
+    for turn in range(1, arguments.turns + 1):
+        seconds = [
+            _seconds_each(run, arguments.seconds / 2 / arguments.turns) for run in (one, whole)
+        ]
+        row = {
+            "part": "prepare",
+            "noise": name,
+            "turn": turn,
+            "batch": batch,
+            "prepare_ms": 1e3 * seconds[0],
+            "step_ms": 1e3 * seconds[1],
+            "share_of_step": seconds[0] / seconds[1],
+        }
+        rows.append(row)
+    return rows
+
+
+def _seconds_each(run: Callable[[], None], seconds: float) -> float:
+    """The median over runs that together take about so long, three at least."""
+    found: list[float] = []
+    while len(found) < 3 or sum(found) < seconds:
+        start = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - start)
+    return float(np.median(found))
+
+
+def with_median(rows: list[dict]) -> list[dict]:
+    """The rows, then the medians of what differs from turn to turn."""
+    last = {
+        name: float(np.median([row[name] for row in rows])) if isinstance(value, float) else value
+        for name, value in rows[0].items()
+    }
+    return [*rows, {**last, "turn": "median"}]
+
+
+def missing(part: str) -> str | None:
+    """The package that a part needs and that is not installed."""
+    for name in NEEDS[part]:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            return error.name
+    return None
+
+
+def main() -> None:
+    """Measures the parts, prints a table of each and writes the rows."""
+    parser = flags.Parser(__doc__)
+    add = parser.add_argument
+    add(
+        "--part",
+        action=flags.Several,
+        default=list(NEEDS),
+        help="memory, stream, prepare; may be repeated or separated by commas; all by default",
+    )
+    add("--turns", type=flags.count, default=7, help="of each part (default 7)")
+    add("--steps", type=flags.count, default=100, help="of a turn (default 100)")
+    add("--config", default=str(ROOT / "configs" / "unet.py"), help="of memory and stream")
+    add(
+        "--override",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key of that config, such as train.batch_size=16; may be repeated",
+    )
+    add("--model", default="unet-small", help="of prepare (default unet-small)")
+    add("--noise", action=flags.Several, default=["gaussian"], help="of prepare; may be repeated")
+    add("--size", type=flags.count, default=64, help="side of a crop of prepare (default 64)")
+    add("--batch", type=flags.count, default=8, help="of prepare (default 8)")
+    results.add_arguments(parser)
+    arguments = parser.parse_args()
+    for part in arguments.part:
+        if part not in NEEDS:
+            raise unknown("part", part, NEEDS)
+    for name in arguments.noise:
+        if name not in LEVELS:
+            raise unknown("noise", name, LEVELS)
+    models.record(arguments.model)
+    compilation.enable()
+    logging.getLogger("imagecodecs").setLevel(logging.ERROR)  # it dislikes a profile in a PNG
+    load, rows = machine.warn_if_busy(), []
+    for part in arguments.part:
+        lacking = missing(part)
+        if lacking:
+            print(f"{part} left out: it needs {lacking}; pip install {lacking}", file=sys.stderr)
+            continue
+        if part == "prepare":
+            groups = [prepare(arguments, name) for name in arguments.noise]
+        else:
+            groups = [loop(arguments, stream=part == "stream")]
+        found = [{**row, "load": load} for group in groups for row in with_median(group)]
+        print(results.table(found), end="\n\n", flush=True)
+        rows += found
+    if rows:
+        name = "-".join(["loop", Path(arguments.config).stem, *arguments.part, *arguments.override])
+        print(f"written to {results.write(name, rows, arguments.out, machine.context())}")
+
+
+if __name__ == "__main__":
+    sys.exit(flags.guard(main))
