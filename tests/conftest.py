@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Nothing a test starts may write to the home, nor find there what an earlier session compiled.
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 
 from pathlib import Path
 

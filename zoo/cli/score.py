@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from zoo import files
+from zoo import compilation, files
 from zoo.evaluate import benchmark
 from zoo.evaluate.protocol import METRICS, PUBLISHED, Protocol, choices_of
 
@@ -97,6 +97,7 @@ def add_to(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Scores, prints the tables, and writes them."""
+    compilation.enable()
     protocol = Protocol(
         seed=arguments.seed,
         border=arguments.border,

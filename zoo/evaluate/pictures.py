@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from zoo import files
 from zoo.data import pixels
@@ -169,6 +168,8 @@ def busiest(picture: np.ndarray, side: int) -> tuple[int, int]:
       picture: (H, W, C), uint8.
       side: in pixels; a shorter picture has its whole side taken.
     """
+    from scipy import ndimage  # noqa: PLC0415 - slow to import, and training waits for this module
+
     grey = picture.mean(axis=-1, dtype=np.float64) / 255
     detail = np.abs(ndimage.gaussian_filter(grey, 1) - ndimage.gaussian_filter(grey, 4))
     tall, wide = min(side, grey.shape[0]), min(side, grey.shape[1])
