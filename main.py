@@ -3,6 +3,7 @@
 python main.py --config=configs/unet.py
 python main.py --config=configs/unet.py --config.noise.level=50 --workdir=runs/unet50
 python main.py --config=configs/unet.py --mode=eval
+python main.py --config=configs/unet.py --coordinator=10.0.0.1:1234 --processes=2 --process=0
 """
 
 import signal
@@ -12,14 +13,15 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import itertools
 import re
-import sys
 import traceback
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from zoo import compilation
 from zoo.errors import ZooError
+from zoo.train import distributed
 from zoo.train.config import check_keys
 from zoo.train.interrupt import Interrupted
 from zoo.train.loop import train
@@ -34,6 +36,12 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; runs/<config> by default.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "train ends with eval.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, one run on many.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes the run has, one a host.")
+_PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, from 0.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Find these three from Slurm, Open MPI, Kubernetes or a TPU slice."
+)
 _NO_CONFIG = "no config; try --config=configs/unet.py"
 
 
@@ -43,12 +51,18 @@ def main(_) -> None:
     config = _CONFIG.value
     if config is None:
         raise ZooError(_NO_CONFIG)
+    compilation.enable()
+    processes = (_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    if _DISTRIBUTED.value or processes != (None, None, None):
+        distributed.join(*processes)
     workdir = Path(_WORKDIR.value or _default_workdir())
     if _MODE.value == "train":
         train(config, workdir)
-    result = evaluate_run(config, workdir)
-    print(result.table())
-    print(f"\nweights, tables and pictures are in {workdir}")
+    if distributed.is_first():
+        result = evaluate_run(config, workdir)
+        print(result.table())
+        print(f"\nweights, tables and pictures are in {workdir}")
+    distributed.finish()
 
 
 def _read_flags(argv: list[str]) -> list[str]:
@@ -97,11 +111,12 @@ def run() -> None:
     try:
         app.run(main, flags_parser=_read_flags)
     except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(stop.exit_code)
+        distributed.leave(stop.exit_code, str(stop), together=True)
     except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        distributed.leave(2, f"error: {error}", together=True)
+    except (Exception, KeyboardInterrupt) as error:
+        distributed.fail(error)
+        raise
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ def command(monkeypatch, capsys, tmp_path):
 
 
 def forget_flags():
+    ours = ("workdir", "mode", "coordinator", "processes", "process", "distributed")
     for name in list(flags.FLAGS):
-        if name.startswith("config") or name in ("workdir", "mode"):
+        if name.startswith("config") or name in ours:
             delattr(flags.FLAGS, name)
     flags.FLAGS.unparse_flags()
     sys.modules.pop("config_config", None)

@@ -15,7 +15,6 @@ def folder(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=3)
     for step in (10, 20, 30, 40):
         checkpoints.save(step, tree(step))
-    checkpoints.close()
     return tmp_path
 
 
@@ -43,7 +42,6 @@ def test_what_was_saved_comes_back(folder):
     restored = checkpoints.restore(tree(0))
     np.testing.assert_array_equal(restored["a"], tree(40)["a"])
     assert restored["n"][0] == 40
-    checkpoints.close()
     assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["20", "30", "40"]
 
 
@@ -58,7 +56,6 @@ def test_a_damaged_checkpoint_is_set_aside(folder, damage):
     assert "checkpoint 40 is damaged" in said[0]
     assert (folder / "damaged" / "40").is_dir()
     checkpoints.save(40, tree(40))
-    checkpoints.close()
     assert Checkpoints(folder, keep=3).latest == 40
 
 

@@ -3,6 +3,10 @@
 A checkpoint counts only once its manifest, the SHA-256 of each of its files, stands beside it;
 the manifest is written after orbax has committed. Whatever does not match is moved to `damaged/`,
 never deleted.
+
+In a run of several processes all save and all restore, as orbax wants it, in one folder that they
+share. The state is the same in all of them, so the first one writes it, looks after the manifests,
+and what the folder holds does not depend on how many there were.
 """
 
 import hashlib
@@ -13,10 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from zoo import files
 from zoo.errors import ZooError
+from zoo.train.distributed import agree, from_first, is_first, means_lost, text_from_first
 
 
 class Checkpoints:
@@ -26,23 +32,29 @@ class Checkpoints:
       directory: where they live; made if missing.
       keep: how many of the latest to keep.
       warn: called with one line when a checkpoint is set aside.
+
+    Attributes:
+      latest: the step of the newest good checkpoint, or None.
+
+    Raises:
+      ZooError: another process does not see the folder.
     """
 
     def __init__(self, directory: Path, *, keep: int, warn: Callable[[str], None] = print):
-        self._directory = directory
+        # Orbax wants one path from all.
+        self._directory = Path(text_from_first(str(directory.absolute())))
+        self._keep = keep
         self._warn = warn
-        directory.mkdir(parents=True, exist_ok=True)
-        self._set_aside_damaged()
-        self._orbax = ocp.training.Checkpointer(
-            directory.absolute(),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-            cleanup_tmp_directories=True,
-        )
-
-    @property
-    def latest(self) -> int | None:
-        """The step of the newest good checkpoint."""
-        return max(self._steps(), default=None)
+        found = None
+        if is_first():
+            directory.mkdir(parents=True, exist_ok=True)
+            for unfinished in directory.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            self._set_aside_damaged()
+            found = max(self._steps(), default=None)
+        step = int(from_first(np.array(-1 if found is None else found)))
+        self.latest: int | None = None if step < 0 else step
+        self._check_shared(self._directory)
 
     def save(self, step: int, tree: Any) -> None:
         """Writes a tree of numpy arrays as the checkpoint of a step; a step already saved stays.
@@ -50,33 +62,46 @@ class Checkpoints:
         Raises:
           ZooError: it cannot be written, as on a full disk.
         """
-        if step in self._steps():
+        if self.latest is not None and step <= self.latest:
             return
         try:
-            self._orbax.save_checkpointables(step, {"state": tree})
+            ocp.save_checkpointables(self._directory / str(step), {"state": tree})
+            self.latest = step
+            if not is_first():
+                return
             manifest = json.dumps(_checksums(self._directory / str(step)))
             files.write(self._manifest(step), manifest.encode(), durable=True)
         except Exception as error:  # orbax and tensorstore raise what they like
+            if means_lost(error):
+                raise
             reason = "no space left" if "space" in str(error).lower() else type(error).__name__
             raise ZooError(
                 f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
                 "mend that, and the same command goes on from the one before"
             ) from None
-        for manifest in self._directory.glob("*.json"):
-            if not (self._directory / manifest.stem).is_dir():
-                manifest.unlink()
+        for old in sorted(self._steps())[: -self._keep]:
+            # The manifest first: a checkpoint half removed must not count.
+            self._manifest(old).unlink(missing_ok=True)
+            shutil.rmtree(self._directory / str(old), ignore_errors=True)
 
     def restore(self, like: Any) -> Any:
         """Reads the latest checkpoint.
 
         Args:
           like: a tree of numpy arrays with the saved structure, shapes and dtypes.
-        """
-        return self._orbax.load_checkpointables(self.latest, {"state": like})["state"]
 
-    def close(self) -> None:
-        """Waits for orbax."""
-        self._orbax.close()
+        Raises:
+          ZooError: another process does not see it.
+        """
+        path = self._directory / str(self.latest)
+        self._check_shared(path)
+        return ocp.load_checkpointables(path, {"state": like})["state"]
+
+    def _check_shared(self, folder: Path) -> None:
+        if agree(int(not folder.is_dir())):
+            raise ZooError(
+                f"not every process sees {folder}; put --workdir on a folder that all hosts share"
+            )
 
     def _steps(self) -> list[int]:
         return [int(p.name) for p in self._directory.iterdir() if p.is_dir() and p.name.isdigit()]

@@ -194,14 +194,17 @@ def check_same(config: ConfigDict, earlier: dict) -> None:
         )
 
 
-def differing(config: ConfigDict, earlier: dict) -> list[str]:
-    """The keys that change what a run computes and are not as they were, each with its values."""
+def differing(config: ConfigDict, earlier: dict, free: Iterable[str] = _FREE) -> list[str]:
+    """The keys that are not as they were, each with its values, but those that are `free`.
+
+    Free by default is what does not change what a run computes.
+    """
     now, then = _flatten(to_plain(config)), _flatten(earlier)
     return [
         f"{key} ({then.get(key)!r}, now {now.get(key)!r})"
         for key in sorted(now.keys() | then.keys())
         # Empty options and none are the same.
-        if (now.get(key) or None) != (then.get(key) or None) and key not in _FREE
+        if (now.get(key) or None) != (then.get(key) or None) and key not in free
     ]
 
 

@@ -1,6 +1,8 @@
 """A whole training run, top to bottom: build, resume, step, validate, save, write the weights."""
 
+import json
 import sys
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +15,19 @@ from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train import workdir as workdirs
 from zoo.train.checkpoint import Checkpoints
+from zoo.train.config import differing, to_plain
+from zoo.train.distributed import agree, alone, is_first, text_from_first
 from zoo.train.experiment import Experiment
 from zoo.train.interrupt import Interrupted, Listener
 from zoo.train.parallel import check as check_devices
 from zoo.train.parallel import make_runner
 from zoo.train.provenance import make_record
-from zoo.train.report import Report
+from zoo.train.report import Report, Unwritten
 from zoo.train.scoring import Validation
 from zoo.train.state import State, create_state
+
+# Steps that the device is left to work on while a look is written down.
+_AHEAD = 8
 
 
 def train(config: ConfigDict, path: str | Path) -> None:
@@ -28,6 +35,9 @@ def train(config: ConfigDict, path: str | Path) -> None:
 
     Ends with `weights.safetensors` in the workdir: the average of the parameters that scored best
     on the validation pictures, or the last one where there are none.
+
+    Where several processes have joined (`zoo.train.distributed`), all of them call this with the
+    same config. Each reads its own part of every batch; the first one writes.
 
     Args:
       config: see `zoo.train.config`.
@@ -38,6 +48,7 @@ def train(config: ConfigDict, path: str | Path) -> None:
       Interrupted: by SIGTERM or Ctrl-C, after saving.
     """
     experiment = experiments.build(config)
+    _check_same_config(config)
     with workdirs.opened(path, config) as workdir, Listener() as listener:
         # What the config describes.
         check_devices(config.parallel, config.train.batch_size)
@@ -48,6 +59,7 @@ def train(config: ConfigDict, path: str | Path) -> None:
             experiments.step_builder(experiment, feed, optimizer),
             config.train.batch_size,
         )
+        _check_same_pictures(experiment, feed)
         validation = Validation(experiment)
 
         # A fresh state, or the one where an earlier call stopped.
@@ -66,17 +78,25 @@ def train(config: ConfigDict, path: str | Path) -> None:
         batches = feed.batches.starting_at(first)
         bank = runner.place_bank(feed.bank) if feed.bank else None
         placed = runner.place(state)
-        with Report(workdir, first, feed.steps, config.train.batch_size, schedule) as report:
+        with (
+            Report(workdir, first, feed.steps, config.train.batch_size, schedule)
+            if is_first()
+            else Unwritten()
+        ) as report:
             for step in range(first + 1, feed.steps + 1):
                 placed, metrics = runner.run(placed, runner.feed(next(batches), bank), key)
                 report.add(step, metrics)
 
-                last, stop = step == feed.steps, listener.signum is not None
+                last = step == feed.steps
                 validate = validation and (last or step % config.validation.every == 0)
-                save = last or stop or step % config.checkpoint.every == 0
-                if not (validate or save or step % config.log.every == 0):
+                save = last or step % config.checkpoint.every == 0
+                look = validate or save or step % config.log.every == 0
+                # Several processes ask each other only where they wait for the device anyway.
+                stop = agree(listener.signum or 0) if look or alone() else 0
+                if not (look or stop):
                     continue
-                bad = report.look(runner.fetch)
+                save = save or stop
+                bad = report.look(runner.fetch, leave=0 if validate or save else _AHEAD)
                 if bad is not None:
                     raise ZooError(_diverged(bad, checkpoints.latest))
                 if validate or save:
@@ -93,16 +113,15 @@ def train(config: ConfigDict, path: str | Path) -> None:
                 if save:
                     checkpoints.save(step, (state, best))
                 if stop and not last:
-                    raise Interrupted(listener.signum, step)
-        checkpoints.close()
+                    raise Interrupted(stop, step)
 
         # What the run leaves behind.
         if not validation:
             best = Best(state.variables, np.array(np.nan, np.float32), state.step)
-        record = make_record(experiment, step=int(best.step), psnr=float(best.psnr))
-        weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
-        if listener.signum is not None:
-            raise Interrupted(listener.signum, int(state.step))
+        _write_weights(workdir, experiment, best)
+        stop = agree(listener.signum or 0)
+        if stop:
+            raise Interrupted(stop, int(state.step))
 
 
 class Best(NamedTuple):
@@ -117,6 +136,30 @@ class Best(NamedTuple):
     variables: Any
     psnr: np.ndarray
     step: np.ndarray
+
+
+def _write_weights(workdir: Path, experiment: Experiment, best: Best) -> None:
+    if is_first():
+        record = make_record(experiment, step=int(best.step), psnr=float(best.psnr))
+        weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
+
+
+def _check_same_config(config: ConfigDict) -> None:
+    """Refuses processes that were told different things; folders may be called differently."""
+    theirs = json.loads(text_from_first(json.dumps(to_plain(config))))
+    found = differing(config, theirs, free=("data.path", "data.workers"))
+    if agree(len(found)):
+        which = ", ".join(found) or "keys that its own line names"
+        raise ZooError(f"not all processes have one config ({which}); start all with the same")
+
+
+def _check_same_pictures(experiment: Experiment, feed: experiments.Feed) -> None:
+    counts = {split: len(source) for split, source in experiment.sources.items()}
+    pixels = zlib.crc32(feed.bank.pixels) if feed.bank and not alone() else 0
+    mine = f"{counts}, checksum {pixels}"
+    theirs = text_from_first(mine)
+    if agree(int(mine != theirs)):
+        raise ZooError(f"not all processes have the same pictures: {mine}, the first one {theirs}")
 
 
 def _diverged(step: int, saved: int | None) -> str:
@@ -150,4 +193,5 @@ def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> 
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    if is_first():
+        print(text, file=sys.stderr)

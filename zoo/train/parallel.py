@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from zoo.data.batches import Bank, Batch
 from zoo.errors import ZooError, unknown
@@ -37,13 +37,29 @@ class Runner(Protocol):
 
 
 class JitRunner:
-    """One global array over a mesh: XLA averages the gradients, since the mean is global."""
+    """One program over a mesh: each device works on its shard of the batch, and they average.
+
+    Left to itself XLA would average wherever a sum over the batch comes up, such as in the six taps
+    that a 3x3 kernel's gradient has on the way, and gather what a model takes apart by pictures. A
+    shard for each device leaves it no choice: what travels is the gradient.
+    """
 
     def __init__(self, make_step: Callable[[str | None], Step]):
-        mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+        # Each process has its devices, and so its slots of a batch, side by side.
+        devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+        mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
         self._copied = NamedSharding(mesh, PartitionSpec())
         self._split = NamedSharding(mesh, PartitionSpec(AXIS))
-        self.run = jax.jit(make_step(None), donate_argnums=0, out_shardings=self._copied)
+        split, copied = self._split.spec, self._copied.spec
+        step = jax.shard_map(
+            make_step(AXIS),
+            mesh=mesh,
+            in_specs=(copied, Batch(split, split, split, copied), copied),
+            out_specs=copied,
+            # The step averages by itself, as it must under pmap.
+            check_vma=False,
+        )
+        self.run = jax.jit(step, donate_argnums=0)
 
     def place(self, state: State) -> State:
         """See `Runner`."""

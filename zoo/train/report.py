@@ -10,8 +10,10 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import jax
 import tqdm
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.summary_pb2 import Summary
 
 from zoo import files
 from zoo.errors import ZooError
@@ -46,7 +48,8 @@ class Report:
         _keep_up_to(self._path, step)
         self._file = self._path.open("a")
         self._events = SummaryWriter(str(workdir / "events"), purge_step=step + 1)
-        self._schedule = schedule
+        # Op by op it would cost half a millisecond a step, in which the device may have no work.
+        self._schedule = jax.jit(schedule)
         self._batch_size = batch_size
         self._steps = steps
         self._pending: list[tuple[int, Any]] = []
@@ -65,22 +68,25 @@ class Report:
         """Keeps the device metrics of one step until somebody looks."""
         self._pending.append((step, metrics))
 
-    def look(self, fetch: Callable[[Any], Any]) -> int | None:
+    def look(self, fetch: Callable[[Any], Any], *, leave: int = 0) -> int | None:
         """Brings the metrics kept since the last look to the host.
 
         Args:
           fetch: brings device metrics to the host.
+          leave: how many of the latest steps to leave for the next look, so that the device has
+            them to work on while the host writes.
 
         Returns:
           The first step whose loss or gradient is not finite, or None. What came before it counts.
         """
-        for step, metrics in self._pending:
+        ready = self._pending[: len(self._pending) - leave] if leave else self._pending
+        for step, metrics in ready:
             values = {name: float(value) for name, value in fetch(metrics).items()}
             if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
                 return step
             rate = float(self._schedule(step - 1))
             self._rows.append({"step": step, **values, "learning_rate": rate})
-        self._pending.clear()
+        self._pending = self._pending[len(ready) :]
         return None
 
     def note(self, **values: float) -> None:
@@ -91,8 +97,9 @@ class Report:
         """Writes the rows looked at down to the disk, and says how things stand."""
         for row in self._rows:
             self._file.write(json.dumps(row) + "\n")
-            for name in row.keys() - {"step"}:
-                self._events.add_scalar(name, row[name], row["step"])
+            # One event for all of a step's; `add_scalar` would write, and cost, one for each.
+            values = [Summary.Value(tag=k, simple_value=v) for k, v in row.items() if k != "step"]
+            self._events.file_writer.add_summary(Summary(value=values), row["step"])
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -137,6 +144,21 @@ class Report:
             left = (self._steps - step) * self._batch_size / max(speed, 1e-9)
             print(f"step {step}/{self._steps}: {text}, {left / 60:.1f} min left", file=sys.stderr)
             self._spoke = now
+
+
+class Unwritten(Report):
+    """The report of a process that another one writes for: it only looks."""
+
+    def __init__(self):
+        self._schedule = lambda step: 0.0
+        self._pending, self._rows = [], []
+
+    def write(self) -> None:
+        """Forgets the rows looked at."""
+        self._rows.clear()
+
+    def _finish(self) -> None:
+        pass
 
 
 def counter(what: str) -> Callable[[int, int], None]:

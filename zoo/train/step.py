@@ -84,8 +84,8 @@ def make_step(
       prepare: from `make_prepare`.
       ema_decay: how much of the parameter average stays each step, in [0, 1); it starts lower, as
         (1 + t) / (10 + t), so that the average forgets the initialisation.
-      axis_name: the pmap axis over which gradients are averaged; None under jit, where the batch is
-        one global array and its mean is global already.
+      axis_name: the axis, of a mesh or of pmap, over which gradients are averaged; None where the
+        batch is whole, as on one device.
 
     Returns:
       `step(state, batch, key) -> (state, metrics)`, pure. `key` is the run's root key; the step

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from zoo import files
 from zoo.errors import ZooError
 from zoo.train.config import check_same, to_plain
+from zoo.train.distributed import is_first
 
 WEIGHTS = "weights.safetensors"
 
@@ -19,6 +20,8 @@ WEIGHTS = "weights.safetensors"
 @contextmanager
 def opened(path: str | os.PathLike, config: ConfigDict) -> Iterator[Path]:
     """Makes or enters a run's folder, and keeps other runs out of it meanwhile.
+
+    Of several processes only the first one does; the others leave the folder alone.
 
     Args:
       path: the folder.
@@ -29,6 +32,9 @@ def opened(path: str | os.PathLike, config: ConfigDict) -> Iterator[Path]:
       ZooError: the folder cannot be written, holds something else, or belongs to another run.
     """
     workdir = Path(path)
+    if not is_first():
+        yield workdir
+        return
     settings = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)

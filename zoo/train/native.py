@@ -1,0 +1,80 @@
+"""What native code writes, heard on its way out.
+
+Where a process of a run dies, XLA writes a page into the logs of the others and aborts them, and
+no callback of jax can say it better. So the descriptors of this process's output lead here first.
+"""
+
+import ctypes
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+# Gloo tells of every connection, on the standard output, and the service of every stumble.
+_CHATTER = re.compile(rb"\[Gloo\] Rank \d+ is connected|[IW]\d{4} .*coordination_service")
+# The coordination service speaks of an error, and what it adds in the same breath.
+_LOST = re.compile(rb"[EF]\d{4} .*(coordination_service|distributed service detected fatal)")
+_END = re.compile(rb"Check failure stack trace")
+
+
+def overhear(lost: Callable[[str], None]) -> Callable[[], None]:
+    """Passes on what native code writes, to the standard error, but the news of a lost process.
+
+    Args:
+      lost: called, from another thread, with XLA's words; it should end this process.
+
+    Returns:
+      A function that lets native code write for itself again.
+    """
+    streams = {"stdout": 1, "stderr": 2}
+    before = {name: getattr(sys, name) for name in streams}
+    kept = {}
+    for name, number in streams.items():
+        before[name].flush()
+        kept[number] = os.dup(number)
+        # What Python writes needs no listening to.
+        setattr(sys, name, os.fdopen(kept[number], "w", buffering=1, errors="backslashreplace"))
+    reading, writing = os.pipe()
+    for number in kept:
+        os.dup2(writing, number)
+    os.close(writing)
+    thread = threading.Thread(target=_listen, args=(reading, kept[2], lost), daemon=True)
+    thread.start()
+    _delay_abort()
+
+    def stop() -> None:
+        for name, number in streams.items():
+            getattr(sys, name).flush()
+            os.dup2(kept[number], number)
+            setattr(sys, name, before[name])
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        thread.join(timeout=1)
+
+    return stop
+
+
+def _listen(reading: int, out: int, lost: Callable[[str], None]) -> None:
+    news = b""
+    with os.fdopen(reading, "rb") as lines:
+        for line in lines:
+            if news or _LOST.match(line):
+                news += line
+                if _END.search(line):
+                    lost(news.decode(errors="replace"))
+            elif not _CHATTER.match(line):
+                os.write(out, line)
+
+
+def _delay_abort() -> None:
+    """Makes an abort wait six seconds, in which the listener has its word.
+
+    A handler in Python would never run: the aborting thread is none of Python's. The C library's
+    `sleep` takes the number of the signal, 6, for its seconds; then the abort takes its course, as
+    it does at once after them where the aborting thread holds Python's lock.
+    """
+    library = ctypes.CDLL(None)
+    library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    library.signal.restype = ctypes.c_void_p
+    library.signal(signal.SIGABRT, ctypes.cast(library.sleep, ctypes.c_void_p))
