@@ -11,7 +11,7 @@ from zoo.models import winograd
 from zoo.models.conv import Conv
 from zoo.models.winograd import conv3x3
 
-# N, H, W, C, D: even, odd, smaller than a tile, one pixel, thin channels that stay plain, and
+# N, H, W, C, D: even, odd, smaller than a tile, one pixel; thin signals, thin features, both; and
 # channels for which the forward pass takes the other form too.
 SHAPES = [
     (2, 8, 8, 16, 16),
@@ -19,7 +19,10 @@ SHAPES = [
     (2, 3, 2, 24, 16),
     (1, 1, 1, 16, 16),
     (2, 6, 9, 3, 16),
+    (2, 6, 9, 1, 16),
     (2, 6, 9, 16, 1),
+    (2, 5, 3, 16, 12),
+    (2, 5, 6, 3, 3),
     (2, 7, 6, 64, 72),
     (1, 4, 1, 72, 64),
 ]

@@ -1,9 +1,10 @@
-"""A 3x3 convolution that is fast on CPU, by Winograd's minimal filtering along one axis.
+"""A 3x3 convolution that is fast on CPU, mostly by Winograd's minimal filtering along one axis.
 
 Four outputs of a three-tap filter take six products instead of twelve, and so do the three taps of
 its kernel's gradient (Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and Gray,
 "Fast Algorithms for Convolutional Neural Networks", 2016). With one axis only, few additions stand
-against the products saved, and rounding hardly grows. On other devices the libraries of their
+against the products saved, and rounding hardly grows. A convolution to a few channels is a matmul,
+whose results are shifted and added up. On other devices the libraries of their
 makers do better, and nothing is changed there.
 """
 
@@ -46,7 +47,10 @@ _OUTPUT = (
 
 # Below so many channels the sums take longer than the products they save.
 _LEAST_CHANNELS = 64
-_LEAST_CHANNELS_OF_GRADIENT = 16
+_LEAST_CHANNELS_OF_GRADIENT = 3
+# Below so many features out of a wide signal, the matmul has more to do than a convolution.
+_THIN = 16
+_THIN_OF_GRADIENT = 4
 # Values of a signal beyond which memory decides, not arithmetic.
 _MOST_VALUES = 2**22
 # Values of a signal whose gradient is worked on at once, so that they stay in the cache.
@@ -79,7 +83,11 @@ def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
       (N, H, W, D), dtype of `x`.
     """
-    return _fast(x, kernel) if _pays(x, kernel) else _plain(x, kernel)
+    if _pays(x, kernel):
+        return _fast(x, kernel)
+    if _precise(x) and kernel.shape[3] < _THIN <= kernel.shape[2]:
+        return _shifted(x, kernel)
+    return _plain(x, kernel)
 
 
 @partial(conv3x3.defjvp, symbolic_zeros=True)
@@ -97,8 +105,7 @@ def _conv3x3_jvp(primals, tangents):
 
 def _pays(x: jax.Array, kernel: jax.Array) -> bool:
     return (
-        _here()
-        and x.dtype in (np.float32, np.float64)
+        _precise(x)
         and min(kernel.shape[2:]) >= _LEAST_CHANNELS
         and x.shape[1] >= _TILE
         and x.size <= _MOST_VALUES
@@ -107,6 +114,11 @@ def _pays(x: jax.Array, kernel: jax.Array) -> bool:
 
 def _here() -> bool:
     return jax.default_backend() == "cpu" and not _PLAIN.get()
+
+
+def _precise(x: jax.Array) -> bool:
+    """Whether sums in another order are welcome: here, and not in bfloat16."""
+    return _here() and x.dtype in (np.float32, np.float64)
 
 
 def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -130,6 +142,16 @@ def _fast(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return y.reshape(n, -1, w, kernel.shape[-1])[:, :h]
 
 
+def _shifted(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """What each pixel gives to its nine neighbours, by one matmul, then their sum."""
+    n, h, w, c = x.shape
+    features = kernel.shape[3]
+    y = x.reshape(-1, c) @ kernel.transpose(2, 0, 1, 3).reshape(c, 9 * features)
+    y = jnp.pad(y.reshape(n, h, w, 9 * features), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = jnp.split(y, 9, axis=3)
+    return sum(tap[:, i // 3 : i // 3 + h, i % 3 : i % 3 + w] for i, tap in enumerate(taps))
+
+
 def _signal_part(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution as a linear function of the signal.
 
@@ -146,10 +168,15 @@ def _signal_part(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _kernel_part(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution as a linear function of the kernel, of which reverse mode runs only the
     transpose."""
-    if not _here() or min(kernel.shape[2:]) < _LEAST_CHANNELS_OF_GRADIENT:
+    c, features = kernel.shape[2:]
+    if _here() and features < _THIN_OF_GRADIENT and c >= _THIN:
+        form = _shifted
+    elif _here() and max(c, features) >= _THIN and min(c, features) >= _LEAST_CHANNELS_OF_GRADIENT:
+        form = _fast_transposed
+    else:
         return _plain(x, kernel)
     wide = np.promote_types(x.dtype, np.float32)
-    return _fast_transposed(x.astype(wide), kernel.astype(wide)).astype(x.dtype)
+    return form(x.astype(wide), kernel.astype(wide)).astype(x.dtype)
 
 
 def _fast_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
