@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from zoo import compilation
+from zoo import compilation, memory
 from zoo.errors import ZooError
 from zoo.train import distributed
 from zoo.train.config import check_keys
@@ -52,6 +52,7 @@ def main(_) -> None:
     if config is None:
         raise ZooError(_NO_CONFIG)
     compilation.enable()
+    memory.keep()
     processes = (_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     if _DISTRIBUTED.value or processes != (None, None, None):
         distributed.join(*processes)

@@ -347,7 +347,15 @@ def main() -> None:
         print(results.table(found), end="\n\n", flush=True)
         rows += found
     if rows:
-        name = "-".join(["loop", Path(arguments.config).stem, *arguments.part, *arguments.override])
+        own = [f"{part}" for part in dict.fromkeys(row["part"] for row in rows)]
+        asked = [
+            arguments.model,
+            *arguments.noise,
+            f"{arguments.size}px",
+            f"batch{arguments.batch}",
+        ]
+        own += asked if "prepare" in own else []
+        name = "-".join(["loop", Path(arguments.config).stem, *own, *arguments.override])
         print(f"written to {results.write(name, rows, arguments.out, machine.context())}")
 
 

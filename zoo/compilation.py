@@ -92,8 +92,10 @@ def _drop_damaged(folder: Path) -> None:
     seen = stamp.stat().st_mtime_ns if stamp.exists() else 0
     stamp.touch()
     for path in folder.glob("*-cache"):
-        if path.stat().st_mtime_ns >= seen and not _whole(path.read_bytes()):
-            path.unlink()
+        # Another process may drop it first.
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime_ns >= seen and not _whole(path.read_bytes()):
+                path.unlink()
 
 
 def _whole(entry: bytes) -> bool:

@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Callable
 
+from zoo import memory
 from zoo.errors import ZooError
 
 
@@ -63,6 +64,8 @@ class Several(argparse.Action):
 
 def guard(main: Callable[[], None]) -> int:
     """Runs a script; returns its exit code, 2 for a mistake of the user's, 130 when interrupted."""
+    # As `main.py` and `zoo` do, so that what is measured is what they have.
+    memory.keep()
     try:
         main()
     except ZooError as error:

@@ -1,10 +1,12 @@
 """The PyTorch side of compare.py, run by a Python that has torch and numpy; JAX is not needed."""
 
 import gc
+import importlib.util
 import platform
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,11 +22,21 @@ def tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
+def keep_memory() -> None:
+    """What the zoo's commands do with the C library's memory, which serves PyTorch too."""
+    path = Path(__file__).parents[2] / "zoo" / "memory.py"
+    spec = importlib.util.spec_from_file_location("memory", path)
+    memory = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(memory)
+    memory.keep()
+
+
 class Peer:
     """One network and the steps made of it; each method answers a request."""
 
     def __init__(self, device: str, threads: int):
         self._device, self._steps, self._slept = device, {}, None
+        keep_memory()
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = True
 
@@ -44,6 +56,8 @@ class Peer:
     def build(self, family: str, fields: dict) -> dict:
         """Makes the network and counts its parameters."""
         self._steps.clear()
+        # All networks share a few functions, and dynamo gives up compiling one after some forms.
+        torch.compiler.reset()
         self._net = torch_models.build(family, fields).to(self._device)
         return {"parameters": sum(p.numel() for p in self._net.parameters())}
 

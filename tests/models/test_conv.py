@@ -76,7 +76,7 @@ def test_the_gradients_are_those_of_the_convolution(shape):
     assert off(dkernel, kernel_gradient(x, g)) < 2e-6
 
 
-@pytest.mark.parametrize(("n", "chunk"), [(4, 2), (6, 4), (3, 1)])
+@pytest.mark.parametrize(("n", "chunk"), [(4, 2), (6, 4), (15, 6), (3, 1)])
 def test_chunks_change_nothing(monkeypatch, n, chunk):
     shape = (n, 6, 8, 16, 16)
     x, _, g = draw(shape)
@@ -131,6 +131,12 @@ def test_the_forward_pass_takes_the_form_that_is_fast_here():
     assert convolutions((2, 8, 8, 64, 64), jnp.bfloat16) == 1
     with winograd.plainly():
         assert convolutions((2, 9, 8, 64, 64)) == 1
+    # To a few channels by a matmul.
+    assert convolutions((2, 8, 8, 64, 3)) == convolutions((2, 8, 8, 16, 12)) == 0
+    assert convolutions((2, 8, 8, 64, 3), jnp.bfloat16) == convolutions((2, 8, 8, 3, 3)) == 1
+    x, kernel, g = draw((2, 8, 8, 64, 3))
+    text = jax.jit(jax.vjp(lambda k: conv3x3(x, k), kernel)[1]).lower(g).as_text()
+    assert "stablehlo.convolution" not in text
 
 
 def test_bfloat16_gradients_are_summed_in_float32():

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.flax
-from worker import make_config
+from host import make_config
 
 from zoo.data import images, pixels
 from zoo.errors import ZooError
@@ -83,7 +83,7 @@ def finish(running, code=0, timeout=240):
 
 def work(photos, *cases, processes=2, devices=2):
     def command(process, port):
-        return [HERE / "worker.py", processes, process, port, photos, *cases]
+        return [HERE / "host.py", processes, process, port, photos, *cases]
 
     with started(command, processes, devices) as running:
         return finish(running)
@@ -225,7 +225,7 @@ def test_a_dead_process_stops_the_other_in_one_line_and_the_run_goes_on(
 @pytest.mark.slow
 def test_processes_of_different_configs_part_at_once(photos, tmp_path):
     def command(process, port):
-        return [HERE / "worker.py", 2, process, port, photos, case(tmp_path / "run", steps=process)]
+        return [HERE / "host.py", 2, process, port, photos, case(tmp_path / "run", steps=process)]
 
     with started(command, processes=2, devices=1) as running:
         said = finish(running, code=2)

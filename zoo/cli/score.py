@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from zoo import compilation, files
+from zoo import compilation, files, memory
 from zoo.evaluate import benchmark
 from zoo.evaluate.protocol import METRICS, PUBLISHED, Protocol, choices_of
 
@@ -98,6 +98,7 @@ def add_to(commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Scores, prints the tables, and writes them."""
     compilation.enable()
+    memory.keep()
     protocol = Protocol(
         seed=arguments.seed,
         border=arguments.border,

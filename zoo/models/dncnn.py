@@ -29,7 +29,7 @@ class DnCNN(nn.Module):
       width: channels between them.
       norm: `"none"`, as the published weights are, whose batch norm is merged into the
         convolutions; or `"batch"`, to train from the start, see `merge_batch_norm`.
-      axis_name: the pmap axis over which batch statistics are averaged.
+      axis_name: the device axis over which batch statistics are averaged.
       dtype: the dtype of the computation; None follows the input.
       param_dtype: the dtype of the parameters.
     """

@@ -32,7 +32,7 @@ class UNet(nn.Module):
       up: `"conv"` (2x2 transposed) or `"nearest"`, each to the width of the finer level.
       skip: `"add"` or `"concat"`.
       takes_level: a constant map of `level` goes in as one more channel.
-      axis_name: the pmap axis over which batch statistics are averaged.
+      axis_name: the device axis over which batch statistics are averaged.
       dtype: the dtype of the computation; None follows the input.
       param_dtype: the dtype of the parameters.
     """

@@ -8,7 +8,6 @@ whose results are shifted and added up. On other devices the libraries of their
 makers do better, and nothing is changed there.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -85,7 +84,8 @@ def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if _pays(x, kernel):
         return _fast(x, kernel)
-    if _precise(x) and kernel.shape[3] < _THIN <= kernel.shape[2]:
+    thin = kernel.shape[3] < _THIN <= kernel.shape[2]
+    if thin and _precise(x) and x.size <= _MOST_VALUES:
         return _shifted(x, kernel)
     return _plain(x, kernel)
 
@@ -184,11 +184,11 @@ def _fast_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
     n, h, w, _ = x.shape
     taps = [tap.swapaxes(0, 1) for tap in _combine(_KERNEL, list(kernel.swapaxes(0, 1)))]
     x = _tiled(x, 2)
-    at_once = max(_CHUNK // (x.size // n), 1)
+    fitting = [i for i in range(1, n + 1) if n % i == 0 and i * x.size <= n * _CHUNK]
+    at_once = max(fitting, default=1)
     if at_once >= n:
         y = _rows(x, taps)
     else:
-        at_once = math.gcd(n, 2 ** int(math.log2(at_once)))
         # Remade in the backward pass, for what is saved between the two has left the cache.
         rows = jax.checkpoint(_rows, prevent_cse=False)
         chunks = x.reshape(n // at_once, at_once, *x.shape[1:])

@@ -1,4 +1,4 @@
-"""Checkpoints: every orbax call of the project, and the checksums that orbax lacks.
+"""Checkpoints: orbax, and the checksums that it lacks.
 
 A checkpoint counts only once its manifest, the SHA-256 of each of its files, stands beside it;
 the manifest is written after orbax has committed. Whatever does not match is moved to `damaged/`,

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -93,18 +94,17 @@ def join(
     except (RuntimeError, ValueError, TypeError, OSError, KeyError) as error:
         _stop_listening()
         _stop_listening = None
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ZooError(
             f"the processes cannot be joined: {reason} Give --coordinator, --processes and "
             "--process"
         ) from None
     joined.set()
     local, count = jax.local_device_count(), jax.process_count()
-    if agree(local) != local or agree(-local) != -local:
-        raise ZooError(
-            f"process {jax.process_index()} has {local} devices and another one has not; "
-            "give every process as many"
-        )
+    counts = Counter(device.process_index for device in jax.devices())
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{process} has {n}" for process, n in sorted(counts.items()))
+        raise ZooError(f"the processes have unlike devices ({found}); give each of them as many")
     if is_first():
         print(f"{count} processes of {local} device(s) each", file=sys.stderr)
 
@@ -229,7 +229,7 @@ def _wait(name: str, seconds: int) -> None:
 
 def _check(coordinator: str, processes: int, process: int) -> tuple[str, int]:
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ZooError(f"--coordinator={coordinator} is no HOST:PORT; try 10.0.0.1:1234")
     if processes < 1:
         raise ZooError(f"--processes={processes}; make it 1 or more")
@@ -259,9 +259,9 @@ def _await_coordinator(host: str, port: int, timeout: int) -> None:
         try:
             socket.create_connection((host, port), timeout=5).close()
             return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                reason = error.strerror or str(error)
+        except (OSError, UnicodeError) as error:
+            if time.monotonic() > deadline or isinstance(error, UnicodeError):
+                reason = getattr(error, "strerror", None) or str(error)
                 raise ZooError(
                     f"process 0 does not answer at {host}:{port} within {timeout} s ({reason}); "
                     "start it first, or mend --coordinator"

@@ -178,7 +178,7 @@ def make_optimizer(
 def step_builder(
     experiment: Experiment, feed: Feed, optimizer: optax.GradientTransformation
 ) -> Callable[[str | None], step.Step]:
-    """The function that builds the training step for a pmap axis or None.
+    """The function that builds the training step for the axis of the devices.
 
     Raises:
       ZooError: the augmentation, the noise or the loss cannot take the crop.

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 # Gloo tells of every connection, on the standard output, and the service of every stumble.
 _CHATTER = re.compile(rb"\[Gloo\] Rank \d+ is connected|[IW]\d{4} .*coordination_service")
@@ -64,7 +65,12 @@ def _listen(reading: int, out: int, lost: Callable[[str], None]) -> None:
                 if _END.search(line):
                     lost(news.decode(errors="replace"))
             elif not _CHATTER.match(line):
-                os.write(out, line)
+                # Whoever read it may be gone; this must go on, or native code waits for ever.
+                with suppress(OSError):
+                    os.write(out, line)
+    if news:
+        with suppress(OSError):
+            os.write(out, news)
 
 
 def _delay_abort() -> None:

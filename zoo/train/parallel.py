@@ -115,7 +115,7 @@ def make_runner(kind: str, make_step: Callable[[str | None], Step], batch_size: 
 
     Args:
       kind: `"jit"` or `"pmap"`.
-      make_step: builds the step, given the pmap axis or None.
+      make_step: builds the step, given the axis of the devices.
       batch_size: over all devices.
 
     Raises:

@@ -79,12 +79,14 @@ class Report:
         Returns:
           The first step whose loss or gradient is not finite, or None. What came before it counts.
         """
-        ready = self._pending[: len(self._pending) - leave] if leave else self._pending
+        ready = self._pending[: max(len(self._pending) - leave, 0)]
         for step, metrics in ready:
             values = {name: float(value) for name, value in fetch(metrics).items()}
             if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
                 return step
-            rate = float(self._schedule(step - 1))
+            # On the host, for the device still has steps to do before it could.
+            with jax.default_device(jax.local_devices(backend="cpu")[0]):
+                rate = float(self._schedule(step - 1))
             self._rows.append({"step": step, **values, "learning_rate": rate})
         self._pending = self._pending[len(ready) :]
         return None
