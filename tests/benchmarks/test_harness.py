@@ -158,7 +158,7 @@ def test_jit_and_pmap_count_the_same_work(build):
         with jax.numpy_dtype_promotion("standard"):  # Adam counts in int32 and divides floats by it
             work()
             work()
-        flops.append(work.cost().flops)
+            flops.append(work.cost().flops)
     taps = (3 * 16 - 2) ** 2
     forward = 8 * taps * 2 * (2 * 3 * 64 + 64 * 64)
     # Backward costs twice as much again, but the first layer passes no gradient on.
