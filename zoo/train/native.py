@@ -13,8 +13,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-# Gloo tells of every connection, on the standard output, and the service of every stumble.
-_CHATTER = re.compile(rb"\[Gloo\] Rank \d+ is connected|[IW]\d{4} .*coordination_service")
+# Gloo tells of every connection, on the standard output and from several threads at once, so that
+# its lines come in pieces; the service tells of every stumble.
+_CHATTER = re.compile(
+    rb".*(\[Gloo\] Rank|is connected to|peer ranks)|[\d: ]*$|[IW]\d{4} .*coordination_service"
+)
 # The coordination service speaks of an error, and what it adds in the same breath.
 _LOST = re.compile(rb"[EF]\d{4} .*(coordination_service|distributed service detected fatal)")
 _END = re.compile(rb"Check failure stack trace")
