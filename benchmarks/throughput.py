@@ -12,9 +12,10 @@ does not fit is halved until it does.
 The operations of a step are counted in the program before XLA optimises it, so they are the same
 on every machine: the multiplications and additions of convolutions and matmuls, and one for each
 element of an elementwise operation. The bytes are those XLA expects the compiled program to read
-and write. The matmul peak is this machine's, measured in the same dtype. `program_mb` is what the
-compiled program needs at once, over all devices; `peak_memory_mb` the most that the fullest device
-had in use since the start, or on a CPU the process, Python included.
+and write. The matmul peak is this machine's, measured in the same dtype; a share above 1 is no
+mistake where a fast form of the convolution needs fewer products than its definition. `program_mb`
+is what the compiled program needs at once, over all devices; `peak_memory_mb` the most that the
+fullest device had in use since the start, or on a CPU the process, Python included.
 
 The rows go to `benchmarks/results/`, in a csv and a json whose name is their context.
 """
