@@ -35,16 +35,17 @@ import jax
 import numpy as np
 import optax
 from harness import flags, machine, results
+from harness.work import step_builder
 from noise import LEVELS
 
-from zoo import compilation, losses, models
+from zoo import compilation, models
 from zoo.data.augment import make_augment
 from zoo.data.batches import Batch, make_bank
 from zoo.errors import ZooError, unknown
 from zoo.noise import OPS, sampler
 from zoo.train.parallel import make_runner
 from zoo.train.state import create_state
-from zoo.train.step import make_prepare, make_step
+from zoo.train.step import make_prepare
 
 ROOT = Path(__file__).parents[1]
 NEEDS = {
@@ -220,17 +221,7 @@ def prepare(arguments, name: str) -> list[dict]:
     )
     optimizer = optax.adam(1e-3)
 
-    def build(axis_name):
-        return make_step(
-            model=model.clone(axis_name=axis_name) if hasattr(model, "axis_name") else model,
-            loss=losses.make_loss("charbonnier"),
-            optimizer=optimizer,
-            prepare=alone,
-            ema_decay=0.999,
-            axis_name=axis_name,
-        )
-
-    runner = make_runner("jit", build, batch)
+    runner = make_runner("jit", step_builder(model, optimizer, alone), batch)
     rng = np.random.default_rng(0)
     shape = (4 * size, 4 * size, record.channels)
     pictures = [rng.integers(0, 256, shape, np.uint8) for _ in range(8)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 
 LIMIT = 2**30
-"""Bytes of compiled programs above which those unused for longest go; a U-Net's run leaves 1 MB."""
+"""Bytes of compiled programs above which those unused for longest go."""
 
 _KEPT_FREE = 0.25
 _UNREADABLE = "Error (reading|writing) persistent compilation cache entry"

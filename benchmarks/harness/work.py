@@ -109,6 +109,22 @@ def _analysis(program) -> dict[str, float]:
     return (found[0] if isinstance(found, list) else found) or {}
 
 
+def step_builder(model: nn.Module, optimizer: optax.GradientTransformation, prepare: Callable):
+    """What `zoo.train.parallel.make_runner` makes the step with: Charbonnier loss, an average."""
+
+    def build(axis_name):
+        return make_step(
+            model=model.clone(axis_name=axis_name) if hasattr(model, "axis_name") else model,
+            loss=losses.make_loss("charbonnier"),
+            optimizer=optimizer,
+            prepare=prepare,
+            ema_decay=0.999,
+            axis_name=axis_name,
+        )
+
+    return build
+
+
 def train_step(
     model: nn.Module,
     record: Record,
@@ -140,18 +156,8 @@ def train_step(
     )
     optimizer = optax.adam(1e-3)
 
-    def build(axis_name):
-        return make_step(
-            model=model.clone(axis_name=axis_name) if hasattr(model, "axis_name") else model,
-            loss=losses.make_loss("charbonnier"),
-            optimizer=optimizer,
-            prepare=prepare,
-            ema_decay=0.999,
-            axis_name=axis_name,
-        )
-
     def make():
-        return make_runner(parallel, build, batch)
+        return make_runner(parallel, step_builder(model, optimizer, prepare), batch)
 
     runner = make()
     rng = np.random.default_rng(0)

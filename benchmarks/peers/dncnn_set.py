@@ -50,7 +50,6 @@ def main():
     parser.add_argument("--torch-python", required=True, help="a Python that has torch")
     parser.add_argument("--model", default="dncnn-gray")
     parser.add_argument("--pairs", type=flags.count, default=7)
-    # On CPU the default layout took 1.6 times as long.
     parser.add_argument(
         "--torch-layout", choices=("channels_last", "default"), default="channels_last"
     )

@@ -29,7 +29,7 @@ def to_nnx(model: nn.Module, variables: Mapping) -> "nnx.bridge.ToNNX":
       ValueError: two collections have a variable of the same path.
       flax.errors.ScopeParamNotFoundError: when called, where variables of the model are missing.
     """
-    # Every process that imports `zoo` would wait a fifth of a second for what few of them use.
+    # Every process that imports `zoo` would wait for what few of them use.
     from flax import nnx  # noqa: PLC0415
     from flax.nnx.bridge.variables import linen_vars_to_nnx_attrs  # noqa: PLC0415
 

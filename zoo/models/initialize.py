@@ -16,7 +16,7 @@ def init_variables(model: nn.Module, key: jax.Array, shape: Sequence[int]) -> di
       key: a typed key.
       shape: (N, H, W, C) of a batch.
     """
-    # It runs once, and on CPU LLVM takes ten times as long to make the many draws fast.
+    # It runs once, and on CPU LLVM would take far longer to make the many draws fast.
     cpu = jax.default_backend() == "cpu"
     options = {"xla_backend_optimization_level": 0} if cpu else None
     init = jax.jit(model.init, compiler_options=options)

@@ -48,7 +48,7 @@ class Report:
         _keep_up_to(self._path, step)
         self._file = self._path.open("a")
         self._events = SummaryWriter(str(workdir / "events"), purge_step=step + 1)
-        # Op by op it would cost half a millisecond a step, in which the device may have no work.
+        # Op by op it would take time in which the device may have no work.
         self._schedule = jax.jit(schedule)
         self._batch_size = batch_size
         self._steps = steps
