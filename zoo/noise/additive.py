@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.noise import draw
 from zoo.noise.contract import INTENSITY, op
 
 
@@ -28,7 +29,7 @@ def gaussian(key, x, *, sigma):
     Raises:
       ZooError: `x` is of integers, or `sigma` is negative or of a shape that does not fit.
     """
-    return x + sigma * jax.random.normal(key, x.shape, x.dtype)
+    return x + sigma * draw.normal(key, x.shape)
 
 
 @op(half_width=INTENSITY)
@@ -46,7 +47,7 @@ def uniform(key, x, *, half_width):
     Returns:
       The noisy signal, shape and dtype of `x`.
     """
-    return x + half_width * jax.random.uniform(key, x.shape, x.dtype, minval=-1, maxval=1)
+    return x + half_width * draw.uniform(key, x.shape, low=-1)
 
 
 @op(scale=INTENSITY)
@@ -64,7 +65,7 @@ def laplace(key, x, *, scale):
     Returns:
       The noisy signal, shape and dtype of `x`.
     """
-    return x + scale * jax.random.laplace(key, x.shape, x.dtype)
+    return x + scale * draw.laplace(key, x.shape)
 
 
 @op(axes="HWC", sigma=INTENSITY)
@@ -99,8 +100,8 @@ def correlated_gaussian(key, x, *, sigma, kernel):
     kernel = jnp.asarray(kernel, x.dtype)
     kernel = kernel / jnp.sqrt(jnp.sum(kernel**2))
     *lead, height, width, channels = x.shape
-    white = jax.random.normal(
-        key, (*lead, channels, height + kernel.shape[0] - 1, width + kernel.shape[1] - 1), x.dtype
+    white = draw.normal(
+        key, (*lead, channels, height + kernel.shape[0] - 1, width + kernel.shape[1] - 1)
     )
     filtered = jax.lax.conv_general_dilated(
         white.reshape(-1, 1, *white.shape[-2:]),
@@ -138,4 +139,4 @@ def stripes(key, x, *, sigma, axis="row", per_channel=False):
     *lead, height, width, channels = x.shape
     lines = (height, 1) if axis == "row" else (1, width)
     shape = (*lead, *lines, channels if per_channel else 1)
-    return x + sigma * jax.random.normal(key, shape, x.dtype)
+    return x + sigma * draw.normal(key, shape)

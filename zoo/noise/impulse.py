@@ -8,6 +8,7 @@ always whole pixels. A place is drawn anew with every key: give the same key for
 import jax
 import jax.numpy as jnp
 
+from zoo.noise import draw
 from zoo.noise.contract import ANY, FRACTION, op
 
 
@@ -29,7 +30,7 @@ def salt_and_pepper(key, x, *, amount, salt_fraction=0.5, per_channel=True):
     Returns:
       The noisy signal, shape and dtype of `x`.
     """
-    place = jax.random.uniform(key, _places(x, per_channel), x.dtype)
+    place = draw.uniform(key, _places(x, per_channel))
     # One draw decides both: below amount it is a hit, and then uniform below amount.
     return jnp.where(place < amount, (place < amount * salt_fraction).astype(x.dtype), x)
 
@@ -84,7 +85,7 @@ def impulse(key, x, *, amount, per_channel=True):
       The noisy signal, shape and dtype of `x`.
     """
     key_place, key_value = jax.random.split(key)
-    value = jax.random.uniform(key_value, x.shape, x.dtype)
+    value = draw.uniform(key_value, x.shape)
     return jnp.where(_hits(key_place, x, amount, per_channel), value, x)
 
 
@@ -126,4 +127,4 @@ def _places(x: jax.Array, per_channel: bool) -> tuple[int, ...]:
 
 
 def _hits(key: jax.Array, x: jax.Array, amount: jax.Array, per_channel: bool) -> jax.Array:
-    return jax.random.uniform(key, _places(x, per_channel), x.dtype) < amount
+    return draw.uniform(key, _places(x, per_channel)) < amount

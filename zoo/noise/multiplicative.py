@@ -2,6 +2,7 @@
 
 import jax
 
+from zoo.noise import draw
 from zoo.noise.contract import NOT_NEGATIVE, POSITIVE, op
 
 
@@ -20,7 +21,7 @@ def speckle(key, x, *, sigma):
     Returns:
       The noisy signal, shape and dtype of `x`.
     """
-    return x + x * sigma * jax.random.normal(key, x.shape, x.dtype)
+    return x + x * sigma * draw.normal(key, x.shape)
 
 
 @op(looks=POSITIVE)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.noise import draw
 from zoo.noise.contract import INTENSITY, NOT_NEGATIVE, POSITIVE, op
 
 _FEW = 10.0
@@ -46,10 +47,8 @@ def poisson(key, x, *, peak, exact=False):
 
 def _poisson_counts(key: jax.Array, rate: jax.Array) -> jax.Array:
     """The counts of `poisson`, without a loop: the inverse distribution function of a uniform."""
-    # Open on both sides, as in jax.random.normal, so that the normal quantile is finite.
-    v = jax.random.uniform(
-        key, rate.shape, rate.dtype, minval=np.nextafter(np.float32(-1), np.float32(0)), maxval=1
-    )
+    # Open on both sides, as in draw.normal, so that the normal quantile is finite.
+    v = draw.uniform(key, rate.shape, low=draw.ABOVE_MINUS_ONE)
     # Fused with what follows, the sum takes twice as long on CPU.
     few = jax.lax.optimization_barrier(_few_counts(rate, 0.5 + 0.5 * v))
     return jnp.where(rate <= _FEW, few, _many_counts(rate, v))
@@ -114,7 +113,7 @@ def poisson_gaussian(key, x, *, a, b):
 def _expose(key: jax.Array, light: jax.Array, shot: jax.Array, read: jax.Array) -> jax.Array:
     """Light with noise of the variance `shot * light + read`."""
     variance = shot * jnp.maximum(light, 0.0) + read
-    return light + _root(variance) * jax.random.normal(key, light.shape, light.dtype)
+    return light + _root(variance) * draw.normal(key, light.shape)
 
 
 def _root(x: jax.Array) -> jax.Array:
@@ -183,5 +182,5 @@ def rician(key, x, *, sigma):
     References:
       Gudbjartsson, Patz, "The Rician distribution of noisy MRI data", MRM 1995.
     """
-    real, imaginary = jax.random.normal(key, (2, *x.shape), x.dtype)
+    real, imaginary = draw.normal(key, (2, *x.shape))
     return _root((x + sigma * real) ** 2 + (sigma * imaginary) ** 2)
