@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections", "orbax"),
     *("safetensors", "h5py", "imagecodecs", "skimage"),
+    *("soundfile", "soxr", "pesq", "pystoi"),
 }
 
 
@@ -79,7 +80,12 @@ def test_the_test_would_notice():
 
 
 @pytest.mark.parametrize(
-    "module", ["zoo", "zoo.noise, zoo.models, zoo.losses, zoo.metrics, zoo.train.step"]
+    "module",
+    [
+        "zoo",
+        "zoo.noise, zoo.models, zoo.losses, zoo.metrics, zoo.spectral, zoo.train.step",
+        "zoo.audio",
+    ],
 )
 def test_the_pure_parts_need_no_heavy_library(module):
     code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"

@@ -1,0 +1,159 @@
+"""The losses by name, their weighted mean, and sums of them."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from zoo.errors import ZooError, unknown
+from zoo.losses import pictures, recordings, values
+from zoo.losses.values import float32
+
+LossMap = Callable[[jax.Array, jax.Array], jax.Array]
+
+PICTURES: Mapping[str, LossMap] = {
+    "binary_cross_entropy": pictures.binary_cross_entropy,
+    "ms_ssim": pictures.ms_ssim,
+    "ssim": pictures.ssim,
+}
+
+RECORDINGS: Mapping[str, LossMap] = {
+    "compressed_complex": recordings.compressed_complex,
+    "compressed_magnitude": recordings.compressed_magnitude,
+    "consistency": recordings.compressed_complex,
+    "multi_resolution_stft": recordings.multi_resolution_stft,
+    "si_sdr": recordings.si_sdr,
+}
+
+LOSSES: Mapping[str, LossMap] = {
+    "charbonnier": values.charbonnier,
+    "huber": values.huber,
+    "l1": values.l1,
+    "mae": values.l1,
+    "mse": values.mse,
+    **PICTURES,
+    **RECORDINGS,
+}
+
+# What a modality's signals are called, and the losses that are not for them.
+MODALITIES = {"image": ("pictures", RECORDINGS), "audio": ("recordings", PICTURES)}
+
+# A batch tells its modality by its axes: (B, H, W, C) or (B, T, C).
+BATCHES = {4: "image", 3: "audio"}
+
+
+def weighted_mean(values: jax.Array, weight: jax.Array, axis_name: str | None = None) -> jax.Array:
+    """The weighted mean of a loss map: sum(values * weight) / sum(weight), after broadcasting.
+
+    Under pmap, `axis_name` divides by the devices' mean weight instead of this device's. The mean
+    over the devices of the results, and of their gradients, is then the true one even where the
+    devices hold unequal weight; take it with `lax.pmean`, outside the gradient.
+
+    Args:
+      values: a loss map, such as (..., H, W, C) or (..., 1, 1, 1).
+      weight: non-negative weights, likewise: 0 leaves a picture, a recording or a single value out.
+        No gradient flows into it.
+      axis_name: the mapped axis the batch is split over, or None.
+
+    Returns:
+      A float32 scalar; 0 where all the weights are 0.
+    """
+    values, weight = float32(values, lax.stop_gradient(weight))
+    shape = jnp.broadcast_shapes(values.shape, weight.shape)
+    # The sum of the broadcast weights, without building them.
+    total = jnp.sum(weight) * (math.prod(shape) / math.prod(weight.shape))
+    if axis_name is not None:
+        total = lax.pmean(total, axis_name)
+    return jnp.sum(values * weight) / jnp.where(total > 0, total, 1.0)
+
+
+def make_loss(
+    spec: str | Mapping[str, float] | Iterable[tuple[str, float]],
+    *,
+    modality: str | None = None,
+) -> Callable[..., jax.Array]:
+    """A scalar loss from a name or from a weighted sum of names.
+
+    Args:
+      spec: a name of `LOSSES`; or a mapping from names to factors, such as
+        `{"l1": 0.16, "ms_ssim": 0.84}` (an `ml_collections.ConfigDict` will do); or a sequence of
+        (name, factor).
+      modality: "image" or "audio", where it is known, so that a loss of the other is refused at
+        once.
+
+    Returns:
+      `loss(prediction, target, weight, axis_name=None)` of a batch, (B, H, W, C) or (B, T, C): the
+      sum of the factors times the `weighted_mean` of each map, a float32 scalar. `weight` and
+      `axis_name` are `weighted_mean`'s. It refuses a loss of pictures on recordings, and of
+      recordings on pictures, with a ZooError.
+
+    Raises:
+      ZooError: for an unknown name, one of the other modality, an empty spec, or a factor that is
+        not a positive number.
+    """
+    names, factors = [], {}
+    for name, factor in _terms(spec):
+        names.append(name)
+        function = _lookup(name)
+        # Two names of one loss are computed once.
+        factors[function] = factors.get(function, 0.0) + _factor(name, factor)
+    if not names:
+        raise ZooError(f"the loss is empty; choose from {', '.join(sorted(LOSSES))}")
+    if modality is not None:
+        _check_modality(names, modality)
+
+    def loss(
+        prediction: jax.Array,
+        target: jax.Array,
+        weight: jax.Array,
+        axis_name: str | None = None,
+    ) -> jax.Array:
+        if prediction.ndim in BATCHES:
+            _check_modality(names, BATCHES[prediction.ndim])
+        means = (
+            factor * weighted_mean(function(prediction, target), weight, axis_name)
+            for function, factor in factors.items()
+        )
+        return sum(means, start=jnp.float32(0))
+
+    return loss
+
+
+def _check_modality(names: Iterable[str], modality: str) -> None:
+    """Refuses losses of the other modality."""
+    if modality not in MODALITIES:
+        raise unknown("modality", modality, MODALITIES)
+    kind, others = MODALITIES[modality]
+    for name in names:
+        if name in others:
+            fitting = ", ".join(sorted(set(LOSSES) - set(others)))
+            raise ZooError(f"loss {name!r} is not for {kind}; choose from {fitting}")
+
+
+def _terms(spec: str | Mapping[str, float] | Iterable[tuple[str, float]]) -> list:
+    """The spec as a list of (name, factor)."""
+    if isinstance(spec, str):
+        return [(spec, 1.0)]
+    if not hasattr(spec, "items") and not isinstance(spec, Iterable):
+        raise ZooError(f"a loss is a name, or factors by name, not {spec!r}")
+    # Asking for `items` rather than for a Mapping admits a ConfigDict, which is none.
+    terms = list(spec.items() if hasattr(spec, "items") else spec)
+    for term in terms:
+        if isinstance(term, str) or len(term) != 2:
+            raise ZooError(f"a sum of losses is made of (name, factor) pairs, not {term!r}")
+    return terms
+
+
+def _lookup(name: str) -> LossMap:
+    if name not in LOSSES:
+        raise unknown("loss", str(name), LOSSES)
+    return LOSSES[name]
+
+
+def _factor(name: str, factor: float) -> float:
+    number = isinstance(factor, int | float) and not isinstance(factor, bool)
+    if not (number and math.isfinite(factor) and factor > 0):
+        raise ZooError(f"the factor of loss {name!r} must be a positive number, not {factor!r}")
+    return float(factor)

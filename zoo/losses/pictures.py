@@ -1,0 +1,37 @@
+"""Losses of pictures (..., H, W, C) with values in [0, 1]."""
+
+import jax
+import jax.numpy as jnp
+
+from zoo import metrics
+from zoo.losses.values import float32
+
+
+def binary_cross_entropy(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """Cross entropy between grey values read as probabilities, in nats, (..., H, W, C).
+
+    Predictions are held in [1e-6, 1 - 1e-6], so 0 and 1 cost 13.8 where they are wrong, and no
+    gradient reaches a prediction outside that range: use it with models that end in a sigmoid.
+
+    Args:
+      prediction: probabilities (not logits), (..., H, W, C).
+      target: values in [0, 1] of the same shape.
+    """
+    prediction, target = float32(prediction, target)
+    prediction = jnp.clip(prediction, 1e-6, 1 - 1e-6)
+    return -(target * jnp.log(prediction) + (1 - target) * jnp.log1p(-prediction))
+
+
+def ssim(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """1 - SSIM of each picture, (..., 1, 1, 1), in [0, 2]; sides of 11 or more, else a ZooError."""
+    value = metrics.ssim(prediction, target, data_range=1.0)
+    return 1 - value[..., None, None, None]
+
+
+def ms_ssim(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """1 - MS-SSIM of each picture, (..., 1, 1, 1), in [0, 1), on as many scales as fit.
+
+    Three scales for a 64-pixel crop, five from 176 pixels on: see `zoo.metrics.ms_ssim`.
+    """
+    value = metrics.ms_ssim(prediction, target, data_range=1.0)
+    return 1 - value[..., None, None, None]

@@ -1,0 +1,108 @@
+"""Figures that follow listeners' scores of speech, computed on the host by their usual packages."""
+
+import importlib
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+
+from zoo.errors import ZooError
+
+
+def pesq(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
+    """Perceptual evaluation of speech quality (ITU-T P.862), by the PyPI package `pesq`.
+
+    Args:
+      estimate: (T,) or (T, C), floats in [-1, 1].
+      reference: of the same shape.
+      sample_rate: 16000 for the wide-band figure, 8000 for the narrow-band one.
+
+    Returns:
+      A mean opinion score, about 1 (bad) to 4.6; the mean over the channels.
+
+    Raises:
+      ZooError: without the package, at another sample rate, for shapes that differ, or for less
+        than .25 s, silence, or a reference without speech.
+    """
+    package = _package("pesq")
+    modes = {16000: "wb", 8000: "nb"}
+    if sample_rate not in modes:
+        raise ZooError(f"PESQ is defined at 16000 and 8000 Hz, not {sample_rate}; resample first")
+
+    def one(reference, estimate):
+        try:
+            return package.pesq(sample_rate, reference, estimate, modes[sample_rate])
+        except package.NoUtterancesError as error:
+            raise ZooError("PESQ finds no speech in the reference; leave it out") from error
+        except package.BufferTooShortError as error:
+            raise ZooError("PESQ needs a quarter of a second or more") from error
+
+    return _mean_over_channels(one, estimate, reference, "PESQ")
+
+
+def stoi(
+    estimate: np.ndarray, reference: np.ndarray, sample_rate: int, *, extended: bool = False
+) -> float:
+    """Short-time objective intelligibility, by the PyPI package `pystoi`.
+
+    Args:
+      estimate: (T,) or (T, C), floats in [-1, 1].
+      reference: of the same shape.
+      sample_rate: samples a second; pystoi resamples to 10 kHz.
+      extended: ESTOI, which also follows what modulated noise does.
+
+    Returns:
+      About 0 (unintelligible) to 1; the mean over the channels.
+
+    Raises:
+      ZooError: without the package, for shapes that differ, silence, or less than .4 s of speech.
+
+    References:
+      Taal et al., "An algorithm for intelligibility prediction of time-frequency weighted noisy
+      speech", IEEE TASLP 2011; Jensen and Taal, IEEE TASLP 2016.
+    """
+    package = _package("pystoi")
+
+    def one(reference, estimate):
+        with warnings.catch_warnings():
+            # A warning and 1e-5 are what pystoi makes of too short a recording.
+            warnings.simplefilter("error", RuntimeWarning)
+            try:
+                return package.stoi(reference, estimate, sample_rate, extended=extended)
+            # And an IndexError of too short for a single frame.
+            except (RuntimeWarning, IndexError) as error:
+                raise ZooError("STOI needs .4 s of speech or more, pauses left out") from error
+
+    return _mean_over_channels(one, estimate, reference, "STOI")
+
+
+def _package(name: str) -> ModuleType:
+    """The package of that name, imported where it is used because it is an extra."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ZooError(
+            f"this figure needs the package {name}: pip install 'denoising-zoo[audio]'"
+        ) from error
+
+
+def _mean_over_channels(
+    one: Callable[[np.ndarray, np.ndarray], float],
+    estimate: np.ndarray,
+    reference: np.ndarray,
+    name: str,
+) -> float:
+    estimate, reference = (np.asarray(x, np.float32) for x in (estimate, reference))
+    if estimate.shape != reference.shape or estimate.ndim not in (1, 2) or not estimate.size:
+        raise ZooError(
+            f"{name} needs two recordings of one shape (T,) or (T, C), got {estimate.shape}, "
+            f"{reference.shape}"
+        )
+    if not (np.isfinite(estimate).all() and np.isfinite(reference).all()):
+        raise ZooError(f"{name} needs finite samples; the recordings hold NaN or infinity")
+    estimate, reference = (x.reshape(len(x), -1).T for x in (estimate, reference))
+    if not (estimate.any(axis=1).all() and reference.any(axis=1).all()):
+        raise ZooError(f"{name} has no figure for silence; leave the recording out")
+    pairs = zip(reference, estimate, strict=True)
+    return float(np.mean([one(np.ascontiguousarray(r), np.ascontiguousarray(e)) for r, e in pairs]))
