@@ -12,12 +12,14 @@ from scipy import stats
 
 from zoo.errors import ZooError
 from zoo.noise import (
+    audio,
     choice,
     gaussian,
     jpeg,
     make_sampler,
     mask_pixels,
     poisson_gaussian,
+    registry,
     sampler,
     sequence,
     uniform,
@@ -231,8 +233,110 @@ def test_mistakes_are_one_line(arguments, message):
     assert str(caught.value) == message
 
 
+SPEECH = np.random.default_rng(3).uniform(-0.5, 0.5, (6, 400, 1)).astype(np.float32)
+NOISE = np.random.default_rng(4).uniform(-0.5, 0.5, (6, 500, 1)).astype(np.float32)
+# One level, one recording, in every composition.
+MIX = {"name": "add_at_snr", "level": (0, 20), "options": {"active": False}}
+COMPOSITIONS = {
+    "alone": MIX,
+    "sequence": {"name": "sequence", "options": {"ops": (MIX, {"name": "gain", "level": 0})}},
+    "choice": {"name": "choice", "options": {"ops": (MIX, {**MIX, "level": (0, 20)})}},
+    "nested": {
+        "name": "choice",
+        "options": {"ops": ({"name": "sequence", "options": {"ops": (MIX,)}}, MIX)},
+    },
+}
+
+
+def decibels(clean, noisy):
+    clean, noisy = np.asarray(clean, np.float64), np.asarray(noisy, np.float64)
+    power = np.square(clean).mean((-2, -1)) / np.square(noisy - clean).mean((-2, -1))
+    return 10 * np.log10(power)
+
+
+@pytest.mark.parametrize("kind", COMPOSITIONS)
+def test_recordings_passed_at_call_time(kind):
+    draw = make_sampler(**COMPOSITIONS[kind], modality="audio")
+    assert draw.needs_noise
+    keys = jax.random.split(KEY, len(SPEECH))
+    # One for all examples; one for each; and as the training step does it, one by one.
+    for noisy, level in (
+        draw(KEY, SPEECH, NOISE[0]),
+        draw(KEY, SPEECH, NOISE),
+        jax.jit(jax.vmap(draw))(keys, SPEECH, NOISE),
+        jax.vmap(draw, (0, 0, None))(keys, SPEECH, NOISE[0]),
+    ):
+        assert noisy.shape == SPEECH.shape
+        assert level.shape == (6,)
+        assert len(np.unique(level)) == 6
+        np.testing.assert_allclose(decibels(SPEECH, noisy), level, atol=0.02)
+    noisy, level = draw(KEY, SPEECH[0], NOISE[0])
+    assert level.shape == ()
+    with pytest.raises(ZooError) as caught:
+        draw(KEY, SPEECH)
+    assert str(caught.value) == (
+        "add_at_snr needs a recording of noise; "
+        "give it as its option 'noise' or call the sampler as (key, x, noise)"
+    )
+
+
+def test_each_example_hears_its_own_recording():
+    draw = make_sampler("add_at_snr", 0, modality="audio")
+    tones = np.ones((6, 400, 1), np.float32) * np.asarray([1, -1] * 3).reshape(6, 1, 1)
+    for member in (draw, choice(draw), sequence(draw)):
+        noisy, _ = member(KEY, SPEECH, tones.astype(np.float32))
+        np.testing.assert_array_equal(np.sign(np.mean(noisy - SPEECH, (1, 2))), [1, -1] * 3)
+
+
+def test_a_recording_as_option_or_for_ops_without():
+    given = make_sampler("add_at_snr", 5, options={"noise": NOISE[0]}, modality="audio")
+    assert not given.needs_noise
+    noisy, level = given(KEY, SPEECH)
+    # An option holds, whatever is passed.
+    np.testing.assert_array_equal(given(KEY, SPEECH, NOISE[1])[0], noisy)
+    assert (np.asarray(level) == 5).all()
+    hiss = make_sampler("pink", 5, modality="audio")
+    assert not hiss.needs_noise
+    np.testing.assert_array_equal(hiss(KEY, SPEECH)[0], hiss(KEY, SPEECH, NOISE)[0])
+    # Plain functions of (key, x) may join.
+    double = sequence(given, lambda key, x: (2 * x, jnp.zeros(len(x))))
+    np.testing.assert_allclose(
+        double(KEY, SPEECH, NOISE)[0], 2 * given(jax.random.split(KEY)[0], SPEECH)[0]
+    )
+
+
+def test_modalities():
+    assert registry("audio") is audio.OPS
+    assert "jpeg" in registry("image")
+    assert make_sampler("quantize", 3)(KEY, ZEROS[:2] + 0.3)[1].shape == (2,)
+    assert make_sampler("quantize", 3, modality="audio")(KEY, SPEECH[:2])[1].shape == (2,)
+    assert sampler(audio.gain, 3)(KEY, SPEECH)[1].shape == (6,)
+    assert choice(sampler(audio.gain, 3))(KEY, SPEECH)[1].shape == (6,)
+    for arguments, message in (
+        ({"name": "gain", "level": 1}, "unknown noise 'gain'; did you mean"),
+        ({"name": "jpeg", "level": 1, "modality": "audio"}, "unknown noise 'jpeg'; choose from"),
+        ({"name": "gain", "level": 1, "modality": "sound"}, "unknown modality 'sound'; choose"),
+        (
+            {"name": "dc_offset", "level": 1, "unit": "1/255", "modality": "audio"},
+            "dc_offset: offset is not an intensity; give it in unit '1'",
+        ),
+        (
+            {"name": "colored", "level": 1, "modality": "audio"},
+            "colored: the option 'exponent' is missing; give it a value",
+        ),
+        (
+            {"name": "remix", "level": 1, "modality": "audio"},
+            "remix: the option 'noisy' is missing; give it a value",
+        ),
+    ):
+        with pytest.raises(ZooError) as caught:
+            make_sampler(**arguments)
+        assert str(caught.value).startswith(message)
+
+
 def test_import_is_light():
     heavy = ["tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections"]
+    heavy += ["soundfile", "soxr", "scipy.signal"]
     code = f"import sys, zoo.noise; sys.exit(str([m for m in {heavy} if m in sys.modules]))"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -1,12 +1,17 @@
 """Samplers: noise with its level drawn, as the training step wants it.
 
-A sampler is a pure function `sampler(key, x) -> (noisy, level)`. The level is float32 of the shape
-of `x` without the signal's own axes: a scalar for one picture `(H, W, C)`, `(N,)` for a batch
-`(N, H, W, C)`. Every example has its own level and noise, whether a batch is given with one key or
-the sampler is vmapped over keys and examples. `signal_ndim` is the number of the signal's axes, 3
-for pictures.
+A sampler is a pure function `sampler(key, x, noise=None) -> (noisy, level)`. The level is float32
+of the shape of `x` without the signal's own axes: a scalar for one picture `(H, W, C)`, `(N,)` for
+a batch `(N, H, W, C)`. Every example has its own level and noise, whether a batch is given with one
+key or the sampler is vmapped over keys and examples. `signal_ndim` is the number of the signal's
+axes, 3 for pictures and 2 for recordings `(T, C)`.
+
+`noise` is a recording for the ops that mix one in: `(T', C')` for all examples, or one for each,
+with the leading axes of `x`. A sampler says with its attribute `needs_noise` whether it must be
+given; one that does not need it ignores it.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,26 +21,47 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError, unknown
-from zoo.noise.contract import OPS
+from zoo.noise import audio
+from zoo.noise.contract import OPS, Registry
 
-Sampler = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+Sampler = Callable[..., tuple[jax.Array, jax.Array]]
 Level = float | tuple[float, float]
+
+MODALITIES = {"image": OPS, "audio": audio.OPS}
+"""The registry of each kind of signal."""
 
 _FIELDS = ("name", "level", "unit", "options")
 
 
-def sampler(op: Callable, level: Level, *, signal_ndim: int = 3, **options: Any) -> Sampler:
+def registry(modality: str) -> Registry:
+    """The noise ops of a kind of signal.
+
+    Args:
+      modality: `"image"` or `"audio"`.
+
+    Raises:
+      ZooError: there is no such kind.
+    """
+    if modality not in MODALITIES:
+        raise unknown("modality", modality, MODALITIES)
+    return MODALITIES[modality]
+
+
+def sampler(
+    op: Callable, level: Level, *, signal_ndim: int | None = None, **options: Any
+) -> Sampler:
     """A sampler of one noise op.
 
     Args:
       op: a noise op, such as `zoo.noise.gaussian`.
       level: a number, or a range `(low, high)` from which every example's level is drawn
         uniformly; whole levels, such as a JPEG's quality, from `low` to `high` inclusive.
-      signal_ndim: the number of axes of one example.
-      **options: the op's other keywords.
+      signal_ndim: the number of axes of one example; by default that of the op's registry.
+      **options: the op's other keywords. An op that mixes a recording in takes it here as `noise`,
+        or at every call.
 
     Returns:
-      A function `(key, x) -> (noisy, level)`.
+      A function `(key, x, noise=None) -> (noisy, level)`.
 
     Raises:
       ZooError: the level is out of range, or an option is unknown or missing.
@@ -43,10 +69,12 @@ def sampler(op: Callable, level: Level, *, signal_ndim: int = 3, **options: Any)
     name, span = next(iter(op.levels.items()))
     low, high = _ends(op, level)
     _check_options(op, name, options)
+    ndim = op.signal_ndim if signal_ndim is None else signal_ndim
+    needs_noise = "noise" in inspect.signature(op).parameters and options.get("noise") is None
 
-    def draw(key, x):
+    def draw(key, x, noise=None):
         key_level, key_noise = jax.random.split(key)
-        lead = _lead(x, signal_ndim)
+        lead = _lead(x, ndim)
         if low == high:
             levels = jnp.full(lead, low, jnp.float32)
         elif span.whole:
@@ -54,8 +82,18 @@ def sampler(op: Callable, level: Level, *, signal_ndim: int = 3, **options: Any)
             levels = levels.astype(jnp.float32)
         else:
             levels = jax.random.uniform(key_level, lead, jnp.float32, minval=low, maxval=high)
-        return op(key_noise, x, **{name: levels}, **options), levels
+        given = dict(options)
+        if needs_noise:
+            if noise is None:
+                raise ZooError(
+                    f"{op.__name__} needs a recording of noise; "
+                    "give it as its option 'noise' or call the sampler as (key, x, noise)"
+                )
+            given["noise"] = noise
+        return op(key_noise, x, **{name: levels}, **given), levels
 
+    draw.needs_noise = needs_noise
+    draw.signal_ndim = ndim
     return draw
 
 
@@ -66,7 +104,8 @@ def sequence(*samplers: Sampler) -> Sampler:
       *samplers: the samplers, the first to be applied first.
 
     Returns:
-      A function `(key, x) -> (noisy, level)`; the level is that of the first sampler.
+      A function `(key, x, noise=None) -> (noisy, level)`; the level is that of the first sampler.
+      All that need a recording are given the same one.
 
     Raises:
       ZooError: there are no samplers.
@@ -74,18 +113,18 @@ def sequence(*samplers: Sampler) -> Sampler:
     if not samplers:
         raise ZooError("sequence: no noise to apply; give at least one sampler")
 
-    def draw(key, x):
+    def draw(key, x, noise=None):
         keys = jax.random.split(key, len(samplers))
-        x, level = samplers[0](keys[0], x)
-        for key_next, apply in zip(keys[1:], samplers[1:], strict=True):
-            x, _ = apply(key_next, x)
+        x, level = _apply(samplers[0], keys[0], x, noise)
+        for key_next, member in zip(keys[1:], samplers[1:], strict=True):
+            x, _ = _apply(member, key_next, x, noise)
         return x, level
 
-    return draw
+    return _combined(draw, samplers)
 
 
 def choice(
-    *samplers: Sampler, weights: Sequence[float] | None = None, signal_ndim: int = 3
+    *samplers: Sampler, weights: Sequence[float] | None = None, signal_ndim: int | None = None
 ) -> Sampler:
     """A sampler that applies one of several, drawn for every example.
 
@@ -95,11 +134,11 @@ def choice(
     Args:
       *samplers: the samplers to choose from.
       weights: how often each is chosen, in any unit; equally often by default.
-      signal_ndim: the number of axes of one example, the same as the members'.
+      signal_ndim: the number of axes of one example; by default that of the members.
 
     Returns:
-      A function `(key, x) -> (noisy, level)`; the level is that of the chosen sampler, in its own
-      unit.
+      A function `(key, x, noise=None) -> (noisy, level)`; the level is that of the chosen sampler,
+      in its own unit.
 
     Raises:
       ZooError: there are no samplers, or the weights are not one a sampler, 0 or more, some above.
@@ -113,22 +152,26 @@ def choice(
             f"got {weights!r}"
         )
     chances = np.asarray(chances / chances.sum(), np.float32)
+    branches = [functools.partial(_apply, member) for member in samplers]
 
-    def draw_one(key, x):
+    def draw_one(key, x, noise):
         key_choice, key_noise = jax.random.split(key)
         chosen = jax.random.choice(key_choice, len(samplers), p=jnp.asarray(chances))
-        return jax.lax.switch(chosen, samplers, key_noise, x)
+        return jax.lax.switch(chosen, branches, key_noise, x, noise)
 
-    def draw(key, x):
-        lead = _lead(x, signal_ndim)
+    def draw(key, x, noise=None):
+        lead = _lead(x, combined.signal_ndim)
         keys, batched = key, draw_one
         if lead:
             keys = jax.random.split(key, lead)
+        # A recording without leading axes is for all examples.
+        shared = noise is None or np.ndim(noise) <= combined.signal_ndim
         for _ in lead:
-            batched = jax.vmap(batched)
-        return batched(keys, x)
+            batched = jax.vmap(batched, (0, 0, None if shared else 0))
+        return batched(keys, x, noise)
 
-    return draw
+    combined = _combined(draw, samplers, signal_ndim)
+    return combined
 
 
 def make_sampler(
@@ -137,7 +180,8 @@ def make_sampler(
     *,
     unit: str = "1",
     options: Any = None,
-    signal_ndim: int = 3,
+    modality: str = "image",
+    signal_ndim: int | None = None,
 ) -> Sampler:
     """A sampler from plain values, such as those of a config.
 
@@ -148,29 +192,50 @@ def make_sampler(
       level: a number or a range `(low, high)`, as for `sampler`. None for `"sequence"` and
         `"choice"`, whose members have their own.
       unit: what the level is given in: `"1"` where white is 1, `"1/255"` where white is 255. The
-        latter is for levels that are intensities, such as the sigma of `gaussian`.
+        latter is for levels that are intensities, such as the sigma of `gaussian`; levels of
+        recordings have the one unit their op names.
       options: a mapping of the other options of the op; anything `dict` takes.
-      signal_ndim: the number of axes of one example.
+      modality: `"image"` or `"audio"`: whose ops the names mean.
+      signal_ndim: the number of axes of one example; by default 3 for pictures, 2 for recordings.
 
     Returns:
-      A function `(key, x) -> (noisy, level)`; the level it returns is in unit `"1"`.
+      A function `(key, x, noise=None) -> (noisy, level)`; the level it returns is in unit `"1"`.
 
     Raises:
       ZooError: a name, level, unit or option is unknown, missing or out of range.
     """
+    ops = registry(modality)
+    signal_ndim = ops.signal_ndim if signal_ndim is None else signal_ndim
     if unit not in ("1", "1/255"):
         raise ZooError(f"noise {name!r}: unit must be '1' or '1/255', got {unit!r}")
     options = _mapping(options or {}, f"noise {name!r}: options")
     if name in ("sequence", "choice"):
-        return _make_composite(name, level, options, signal_ndim)
-    if name not in OPS:
-        raise unknown("noise", name, [*OPS, "sequence", "choice"])
-    op = OPS[name]
+        return _make_composite(name, level, options, modality, signal_ndim)
+    if name not in ops:
+        raise unknown("noise", name, [*ops, "sequence", "choice"])
+    op = ops[name]
     low, high = _ends(op, level, unit)
     return sampler(op, (low, high), signal_ndim=signal_ndim, **options)
 
 
-def _make_composite(name: str, level: Any, options: dict, signal_ndim: int) -> Sampler:
+def _apply(
+    member: Sampler, key: jax.Array, x: jax.Array, noise: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """A member of a combination; one that is a plain function of (key, x) will do too."""
+    return member(key, x, noise) if getattr(member, "needs_noise", False) else member(key, x)
+
+
+def _combined(draw: Sampler, members: Sequence[Sampler], signal_ndim: int | None = None) -> Sampler:
+    """A combination with the attributes of its members."""
+    draw.needs_noise = any(getattr(member, "needs_noise", False) for member in members)
+    known = [member.signal_ndim for member in members if hasattr(member, "signal_ndim")]
+    draw.signal_ndim = signal_ndim or next(iter(known), OPS.signal_ndim)
+    return draw
+
+
+def _make_composite(
+    name: str, level: Any, options: dict, modality: str, signal_ndim: int
+) -> Sampler:
     allowed = ("ops",) if name == "sequence" else ("ops", "weights")
     for option in options:
         if option not in allowed:
@@ -187,7 +252,7 @@ def _make_composite(name: str, level: Any, options: dict, signal_ndim: int) -> S
                 )
         if "name" not in arguments:
             raise ZooError(f"noise {name!r}: one of its ops has no name")
-        members.append(make_sampler(**arguments, signal_ndim=signal_ndim))
+        members.append(make_sampler(**arguments, modality=modality, signal_ndim=signal_ndim))
     if name == "sequence":
         return sequence(*members)
     return choice(*members, weights=options.get("weights"), signal_ndim=signal_ndim)
@@ -227,7 +292,9 @@ def _check_options(op: Callable, level: str, options: dict[str, Any]) -> None:
         if option not in known:
             raise unknown(f"{op.__name__} option", option, known)
     for option, parameter in known.items():
-        if parameter.default is parameter.empty and option not in options:
+        # A recording may come with every call instead.
+        required = parameter.default is parameter.empty and option != "noise"
+        if required and option not in options:
             raise ZooError(f"{op.__name__}: the option {option!r} is missing; give it a value")
 
 

@@ -3,20 +3,26 @@
 A noise op is a pure function `op(key, x, *, level, ..., clip=None)`:
 
 * `key` is a random key (`jax.random.key`). Ops without randomness take it too and ignore it.
-* `x` is a signal of floats in [0, 1], pictures as `(..., H, W, C)`. Most ops are elementwise and
-  take any shape; one that needs the last axes says which with `axes`, such as `"HWC"`.
-* The first keyword is the op's level under the field's own name (`sigma`, `peak`, `amount`), in
-  units of the signal (white is 1). A level is a number or an array, traced or not, whose shape is
-  a prefix of the shape of `x` without the op's `axes`: shape `(N,)` gives each of N examples its
-  own. Some ops have further levels, which obey the same rules.
+* `x` is a signal of floats: pictures `(..., H, W, C)` in [0, 1], recordings `(..., T, C)` in
+  [-1, 1]. Many ops are elementwise and take any shape; one that needs the last axes says which with
+  `axes`, such as `"HWC"` or `"TC"`.
+* The first keyword is the op's level under the field's own name (`sigma`, `peak`, `amount`, `snr`),
+  in units of the signal (white or full scale is 1) or in the unit its docstring names (dB, s, Hz).
+  A level is a number or an array, traced or not, whose shape is a prefix of the shape of `x`
+  without the op's `axes`: shape `(N,)` gives each of N examples its own. Some ops have further
+  levels, which obey the same rules.
 * A concrete level out of its range is a `ZooError`; a traced one is not checked.
 * Random numbers and arithmetic are float32 whatever the dtype of `x`; the result is cast once, at
   the end, to the dtype of `x`. Integer signals are a `ZooError`.
-* Nothing is clipped unless `clip=(low, high)` says so. Values below 0 or above 1 are legal.
+* Nothing is clipped unless `clip=(low, high)` says so. Values out of the signal's range are legal.
+* An op with an option `noise` mixes a recording in: `(T', C')` for all examples, or one for each,
+  with the leading axes of `x`. Samplers pass it on at call time; see `zoo.noise.compose`.
 * Signal axes, dtype and shape are kept. Every op works under `jit` and `vmap`; the gradient is the
   one with the random numbers held fixed, hence zero through counts and rounding.
 
-The decorator `op` holds a function to all of this, so that its body is the formula alone.
+The decorator `op` holds a function to all of this, so that its body is the formula alone, and
+enters it in a registry: `OPS` here for pictures, `zoo.noise.audio.OPS` for recordings. A name may
+stand in both, since the formulas for the two ranges differ.
 """
 
 import dataclasses
@@ -31,8 +37,28 @@ import numpy as np
 
 from zoo.errors import ZooError
 
-OPS: dict[str, Callable] = {}
-"""Every noise op by its name."""
+# More channels than samples, and more than any recording has: the axes are the wrong way round.
+_MOST_CHANNELS = 64
+
+
+class Registry(dict[str, Callable]):
+    """The noise ops of one kind of signal, by name.
+
+    Attributes:
+      signal_ndim: the number of axes of one example.
+      span: the range of the signal, in words.
+      scale: what integers of the usual kind are divided by to get there.
+    """
+
+    def __init__(self, *, signal_ndim: int, span: str, scale: int):
+        super().__init__()
+        self.signal_ndim = signal_ndim
+        self.span = span
+        self.scale = scale
+
+
+OPS = Registry(signal_ndim=3, span="[0, 1]", scale=255)
+"""Every noise op for pictures by its name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +80,13 @@ class Range:
     intensity: bool = False
 
     def __str__(self) -> str:
-        if math.isinf(self.high):
+        if math.isinf(self.low) and math.isinf(self.high):
+            text = "a finite number"
+        elif math.isinf(self.high):
             text = f"above {self.low}" if self.above else f"at least {self.low}"
         else:
             text = f"from {self.low} to {self.high}"
+            text = f"{text}, {self.low} excluded" if self.above else text
         return f"a whole number {text}" if self.whole else text
 
     def check(self, op: str, name: str, level: object) -> None:
@@ -79,16 +108,19 @@ POSITIVE = Range(0, above=True)
 FRACTION = Range(0, 1)
 
 
-def op(*, axes: str = "", **levels: Range) -> Callable[[Callable], Callable]:
-    """Makes a function obey the law of this module and registers it in `OPS`.
+def op(
+    *, axes: str = "", registry: Registry = OPS, **levels: Range
+) -> Callable[[Callable], Callable]:
+    """Makes a function obey the law of this module and registers it.
 
     The function receives `x` in float32 and every level as a float32 array of the rank of `x`,
     ready to broadcast. The result has the function's signature with `clip` added, and keeps
-    `levels` and `axes` as attributes.
+    `levels`, `axes` and the registry's `signal_ndim` as attributes.
 
     Args:
       axes: one letter for each of the last axes that the op tells apart; levels cannot vary along
         them.
+      registry: where the op enters.
       **levels: the range of each level, the op's own level first.
     """
 
@@ -102,7 +134,7 @@ def op(*, axes: str = "", **levels: Range) -> Callable[[Callable], Callable]:
             call.apply_defaults()
             options = call.arguments
             key, x, clip = options.pop("key"), options.pop("x"), options.pop("clip")
-            x = _signal(name, x, axes)
+            x = _signal(name, x, axes, registry)
             for level, span in levels.items():
                 options[level] = _level(
                     options[level], x.shape, axes, op=name, name=level, span=span
@@ -115,9 +147,10 @@ def op(*, axes: str = "", **levels: Range) -> Callable[[Callable], Callable]:
         wrapper.__signature__ = signature
         wrapper.levels = levels
         wrapper.axes = axes
-        if name in OPS:
+        wrapper.signal_ndim = registry.signal_ndim
+        if name in registry:
             raise ValueError(f"a noise named {name!r} is already registered")
-        OPS[name] = wrapper
+        registry[name] = wrapper
         return wrapper
 
     return register
@@ -138,14 +171,20 @@ def _signature(function: Callable, levels: dict[str, Range]) -> inspect.Signatur
     return signature.replace(parameters=[first, second, *options, clip])
 
 
-def _signal(op: str, x: object, axes: str) -> jax.Array:
+def _signal(op: str, x: object, axes: str, registry: Registry) -> jax.Array:
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ZooError(
-            f"{op}: x is {x.dtype}; convert it to float in [0, 1] first, such as x / 255"
+            f"{op}: x is {x.dtype}; convert it to float in {registry.span} first, "
+            f"such as x / {registry.scale}"
         )
     if x.ndim < len(axes):
         raise ZooError(f"{op}: x of shape {x.shape} lacks axes; it must end in ({', '.join(axes)})")
+    if axes == "TC" and x.shape[-1] > max(_MOST_CHANNELS, x.shape[-2]):
+        raise ZooError(
+            f"{op}: x of shape {x.shape} has {x.shape[-1]} channels; recordings are (..., T, C), "
+            "so swap its last two axes"
+        )
     return x
 
 
