@@ -4,7 +4,9 @@ The tests call `make(folder)`: it takes under a second, so no prepared files nee
 By hand: `python tests/data/make_tfds.py FOLDER`.
 """
 
+import json
 import sys
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -30,13 +32,14 @@ def _encoded(split):
 class _Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     feature: tfds.features.FeatureConnector
+    feature_name = "image"
     values = staticmethod(pictures)
 
     def _info(self):
-        features = {"image": self.feature, "label": tfds.features.Scalar(np.int64)}
+        features = {self.feature_name: self.feature, "label": tfds.features.Scalar(np.int64)}
         return tfds.core.DatasetInfo(
             builder=self,
-            description="a few pictures",
+            description="a few pictures or recordings",
             features=tfds.features.FeaturesDict(features),
             disable_shuffling=True,
         )
@@ -46,7 +49,7 @@ class _Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split):
         for number, value in enumerate(self.values(split)):
-            yield number, {"image": value, "label": number}
+            yield number, {self.feature_name: value, "label": number}
 
 
 class TinyTensor(_Tiny, skip_registration=True):
@@ -80,10 +83,58 @@ class TinyBad(_Tiny, skip_registration=True):
     values = staticmethod(lambda _: [np.full((4, 4), v, np.float32) for v in (0.5, np.nan, 1.0)])
 
 
+def sounds(split, dtype=np.int64):
+    """The recordings `(T,)` that a data set was prepared from, each of another length."""
+    rng = np.random.default_rng(len(split))
+    if dtype == np.float32:
+        return [rng.random(800 + n, np.float32) - np.float32(0.5) for n in range(COUNTS[split])]
+    return [rng.integers(-9000, 9000, 800 + n) for n in range(COUNTS[split])]
+
+
+class TinySound(_Tiny, skip_registration=True):
+    """Recordings as 16-bit integers, of which the data set does not say the rate."""
+
+    name = "tiny_sound"
+    feature_name = "audio"
+    feature = tfds.features.Tensor(shape=(None,), dtype=np.int64)
+    values = staticmethod(sounds)
+
+
+class TinyFloatSound(TinySound, skip_registration=True):
+    """Recordings as floats in [-1, 1]."""
+
+    name = "tiny_float_sound"
+    feature = tfds.features.Tensor(shape=(None,), dtype=np.float32)
+    values = staticmethod(lambda split: sounds(split, np.float32))
+
+
+class TinyAudio(TinySound, skip_registration=True):
+    """Recordings as the feature `Audio` of 8 kHz; see `make`."""
+
+    name = "tiny_audio"
+
+
+# As tfds writes it. The feature itself cannot be made without TensorFlow.
+_AUDIO = {
+    "pythonClassName": "tensorflow_datasets.core.features.audio_feature.Audio",
+    "audio": {
+        "dtype": "int64",
+        "encoding": "none",
+        "sampleRate": "8000",
+        "shape": {"dimensions": ["-1"]},
+    },
+}
+
+
 def make(folder):
-    """Prepare all four in `folder`, as array_record."""
-    for builder in (TinyTensor, TinyFloat, TinyImage, TinyBad):
+    """Prepare all in `folder`, as array_record."""
+    pictures = (TinyTensor, TinyFloat, TinyImage, TinyBad)
+    for builder in (*pictures, TinySound, TinyFloatSound, TinyAudio):
         builder(data_dir=str(folder), file_format="array_record").download_and_prepare()
+    path = Path(folder, "tiny_audio", "1.0.0", "features.json")
+    described = json.loads(path.read_text())
+    described["featuresDict"]["features"]["audio"] = _AUDIO
+    path.write_text(json.dumps(described))
 
 
 if __name__ == "__main__":

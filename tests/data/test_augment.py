@@ -113,3 +113,47 @@ def test_each_step_draws_from_a_key_of_its_own():
     for key, turned, one in zip(keys, turned_only, both, strict=True):
         expected = augment.random_shift(key, turned, fraction=0.2)
         np.testing.assert_allclose(one, expected, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------- recordings
+
+
+def recording(shape=(200, 2), seed=0):
+    return picture(shape, seed) - np.float32(0.5)
+
+
+def test_gain_is_uniform_in_decibels_and_alike_in_all_channels():
+    x = recording()
+    found = draw(augment.make_augment(gain=6.0), x, 500) / x
+    gains = 20 * np.log10(found[:, 0, 0])
+    np.testing.assert_allclose(found, np.broadcast_to(found[:, :1, :1], found.shape), rtol=1e-5)
+    assert -6.001 < gains.min() < -5.8
+    assert 5.8 < gains.max() < 6.001
+    # The standard deviation of a uniform number is 12 / sqrt(12), of its mean 1/22 of that.
+    assert abs(gains.mean()) < 5 * 3.47 / np.sqrt(500)
+
+
+def test_polarity_turns_half_of_them():
+    x = recording()
+    expected = {"kept": x, "turned": -x}
+    counts = count_pictures(draw(augment.make_augment(polarity=True), x, 400), expected)
+    assert_evenly(counts, 2, 400)
+
+
+def test_no_augmentation_keeps_a_recording():
+    np.testing.assert_array_equal(
+        augment.make_augment()(jax.random.key(0), recording()), recording()
+    )
+
+
+@pytest.mark.parametrize("name", ["flip", "quarter_turn", "rotate", "shift"])
+def test_what_turns_pictures_is_refused_for_recordings(name):
+    value = {"rotate": 10.0, "shift": 0.1}.get(name, True)
+    match = rf"{name} does not augment recordings; set data\.augment\.{name}=(False|0\.0)$"
+    with pytest.raises(ZooError, match=match):
+        augment.make_augment(**{name: value})(jax.random.key(0), recording())
+
+
+def test_gain_is_refused_for_pictures():
+    with pytest.raises(ZooError, match=r"gain does not augment pictures; set data\.augment\.gain"):
+        augment.make_augment(gain=3.0)(jax.random.key(0), picture())

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from zoo.data.batches import BankBatches, Order, crop, make_bank
+from zoo.data.batches import BankBatches, Order, crop, excerpt, make_bank, stack
+from zoo.data.sources import Picture
 from zoo.errors import ZooError
 
 # In crops of 100: 1, 1, 2, 5, and one for what is smaller than a crop.
@@ -122,3 +123,71 @@ def test_crops_reach_every_place_of_a_picture():
     y, x = divmod(first, 6)
     piece = found[found[:, 0, 0, 0] == first][0]
     np.testing.assert_array_equal(piece, picture[y : y + 4, x : x + 4])
+
+
+# ------------------------------------------------------------------------------- recordings
+
+
+def recording(start, length, channels=1):
+    """Samples that tell where they come from."""
+    first = np.arange(start, start + length, dtype=np.int16)[:, None]
+    return first + np.arange(channels, dtype=np.int16) * np.int16(10000)
+
+
+def bank_of(*recordings, **options):
+    one_row = [stack(Picture("", x, None)) for x in recordings]
+    return jax.tree.map(jax.numpy.asarray, make_bank(one_row, **options))
+
+
+def test_a_recording_is_a_picture_of_one_row():
+    clean, noisy = recording(0, 5, 2), recording(100, 5, 2)
+    assert stack(Picture("", clean, None)).shape == (1, 5, 2)
+    both = stack(Picture("", clean, noisy))
+    np.testing.assert_array_equal(both, np.concatenate([clean, noisy], axis=1)[None])
+
+
+def test_crops_of_a_recording_are_its_slices():
+    bank = bank_of(recording(0, 300, 2), recording(1000, 40, 2))
+    assert bank.pixels.dtype == np.int16
+    cut = jax.vmap(lambda key: crop(key, bank, np.int32(1), (30, 2)))
+    found = np.asarray(cut(jax.random.split(jax.random.key(0), 500)))
+    assert found.shape == (500, 30, 2)
+    starts = found[:, 0, 0]
+    assert set(starts.tolist()) == set(range(1000, 1011))
+    for one in found[:20]:
+        np.testing.assert_array_equal(one, recording(int(one[0, 0]), 30, 2))
+
+
+def test_short_recordings_are_followed_by_silence_and_noise_starts_over():
+    short = recording(1, 3)
+    quiet = bank_of(short, recording(50, 9), length=8)
+    assert quiet.width.tolist() == [8, 9]
+    assert quiet.pixels[:8].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
+    around = bank_of(short, recording(50, 9), length=8, wrap=True)
+    assert around.pixels[:8].tolist() == [1, 2, 3, 1, 2, 3, 1, 2]
+
+
+def test_too_many_samples_are_refused():
+    one = np.broadcast_to(np.int16(0), (1, 2**30, 1))
+    with pytest.raises(ZooError, match=r"recordings hold 2,147,483,648 .*data\.stream=True"):
+        make_bank([one, one])
+
+
+def test_excerpts_come_by_length_and_from_every_place():
+    lengths = np.array([100, 300, 200])
+    bank = bank_of(*(recording(1000 * n, length) for n, length in enumerate(lengths)))
+    draw = jax.jit(jax.vmap(lambda key: excerpt(key, bank, (100, 1))))
+    found = np.asarray(draw(jax.random.split(jax.random.key(0), 3000)))
+    assert found.shape == (3000, 100, 1)
+    assert (np.diff(found[:, :, 0]) == 1).all()
+    which, place = np.divmod(found[:, 0, 0], 1000)
+    counts = np.bincount(which, minlength=3)
+    # Binomial(3000, p): five standard deviations.
+    shares = lengths / lengths.sum()
+    assert (np.abs(counts - 3000 * shares) < 5 * np.sqrt(3000 * shares * (1 - shares))).all()
+    for index, length in enumerate(lengths):
+        places = place[which == index]
+        assert places.min() >= 0
+        assert places.max() <= length - 100
+        middle = (length - 100) / 2
+        assert abs(places.mean() - middle) < 5 * max(middle, 1) / np.sqrt(3 * len(places)) + 1e-9

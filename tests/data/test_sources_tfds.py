@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.data import sources
+from zoo.data import recordings, samples, sources
 from zoo.errors import ZooError
 
 # By path and by a name without dots: tfds looks for the package of a builder's module on disk.
@@ -88,6 +88,58 @@ def test_errors(folder, options, match):
 def test_a_feature_that_is_no_picture(folder):
     with pytest.raises(ZooError, match="tiny_tensor train-00000 has shape"):
         load(folder, "tiny_tensor", feature="label")["train"][0]
+
+
+# ------------------------------------------------------------------------------- recordings
+
+
+@pytest.mark.parametrize("name", ["tiny_sound", "tiny_audio"])
+def test_reads_recordings(folder, name):
+    options = {"rate": 8000} if name == "tiny_sound" else {}
+    loaded = load(folder, name, channels=1, sample_rate=8000, **options)
+    assert [len(source) for source in loaded.values()] == [6, 0, 3]
+    for split in ("train", "test"):
+        assert loaded[split].modality == "audio"
+        assert loaded[split].lengths() == [800 + n for n in range(len(loaded[split]))]
+        for index, one in enumerate(loaded[split]):
+            assert one.name == f"{split}-0000{index}"
+            assert one.target.dtype == np.int16
+            np.testing.assert_array_equal(one.target[:, 0], make_tfds.sounds(split)[index])
+    copy = pickle.loads(pickle.dumps(loaded["test"]))
+    piece = copy.excerpt(2, 100, 30).target
+    np.testing.assert_array_equal(piece[:, 0], make_tfds.sounds("test")[2][100:130])
+    assert "tensorflow" not in sys.modules
+
+
+def test_recordings_are_resampled_and_scaled(folder):
+    source = load(folder, "tiny_audio", channels=2)["train"]
+    x = make_tfds.sounds("train")[0].astype(np.float32)[:, None] / 32768
+    expected = samples.to_int16(samples.resample(x, 8000, 16000))
+    np.testing.assert_array_equal(source[0].target, np.repeat(expected, 2, axis=1))
+    assert source.lengths()[0] == 1600
+    source = load(folder, "tiny_float_sound", channels=1, rate=16000)["train"]
+    expected = np.rint(make_tfds.sounds("train", np.float32)[1] * 32768)
+    np.testing.assert_array_equal(source[1].target[:, 0], expected)
+    source = load(folder, "tiny_sound", channels=1, rate=16000, bits=24)["train"]
+    expected = np.rint(make_tfds.sounds("train")[1] / 256)
+    np.testing.assert_array_equal(source[1].target[:, 0], expected)
+
+
+def test_recordings_with_noise(folder, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        recordings.write(tmp_path / split / "a.wav", np.ones((50, 1), np.int16), 16000)
+    loaded = load(folder, "tiny_audio", channels=1, noise=str(tmp_path))
+    assert loaded["test"].noise.names == ["test/a.wav"]
+    with pytest.raises(ZooError, match="holds pictures; leave noise out"):
+        load(folder, "tiny_tensor", noise=str(tmp_path))
+
+
+def test_recordings_that_do_not_say_what_they_are(folder):
+    with pytest.raises(ZooError, match="does not say the sample rate of 'audio'; set rate"):
+        load(folder, "tiny_sound", channels=1)
+    with pytest.raises(ZooError, match="more than its bits; set bits"):
+        load(folder, "tiny_sound", channels=1, rate=8000, bits=8)["train"][0]
 
 
 def test_unprepared_without_tensorflow(tmp_path):

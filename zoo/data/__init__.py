@@ -1,1 +1,1 @@
-"""Pictures: files in and out, what sets of them there are, and the batches a training sees."""
+"""Pictures and recordings: files in and out, what sets there are, and what a training sees."""

@@ -1,4 +1,5 @@
-"""Augmentation: pure functions `(key, x) -> x` of one float picture (H, W, C), on the device.
+"""Augmentation: pure functions `(key, x) -> x` of one float picture (H, W, C), or of one recording
+(T, C), on the device.
 
 The training step vmaps them over examples, each with a key of its own.
 """
@@ -56,12 +57,28 @@ def random_shift(key: jax.Array, x: jax.Array, *, fraction: float) -> jax.Array:
     return _resample(x, lambda i, j: (i + dy * x.shape[0], j + dx * x.shape[1]))
 
 
+def random_gain(key: jax.Array, x: jax.Array, *, decibels: float) -> jax.Array:
+    """Makes a recording (T, C) louder or softer by a gain uniform in [-decibels, decibels].
+
+    What is in its channels, such as target and input, keeps its balance. Nothing is clipped.
+    """
+    gain = jax.random.uniform(key, minval=-decibels, maxval=decibels)
+    return x * jnp.power(10.0, gain / 20.0).astype(x.dtype)
+
+
+def random_polarity(key: jax.Array, x: jax.Array) -> jax.Array:
+    """Turns the sign of a recording (T, C), of all its channels, with probability one half."""
+    return jnp.where(jax.random.bernoulli(key), -x, x)
+
+
 def make_augment(
     *,
     flip: bool = False,
     quarter_turn: bool = False,
     rotate: float = 0.0,
     shift: float = 0.0,
+    gain: float = 0.0,
+    polarity: bool = False,
 ) -> Augment:
     """Builds the augmentation a config asks for.
 
@@ -70,7 +87,15 @@ def make_augment(
       quarter_turn: turn by quarters at random.
       rotate: the largest rotation, in degrees; 0 for none.
       shift: the largest move, as a fraction of the side; 0 for none.
+      gain: of recordings, the largest change of loudness in dB; 0 for none.
+      polarity: of recordings, turn the sign at random.
+
+    Returns:
+      `augment(key, x)`, which raises a `ZooError` for a picture where a step is for recordings, and
+      the other way round.
     """
+    pictures = {"flip": flip, "quarter_turn": quarter_turn, "rotate": rotate, "shift": shift}
+    recordings = {"gain": gain, "polarity": polarity}
     steps: list[Augment] = []
     if rotate:
         steps.append(partial(random_rotation, degrees=rotate))
@@ -80,8 +105,18 @@ def make_augment(
         steps.append(random_flip)
     if quarter_turn:
         steps.append(random_quarter_turn)
+    if gain:
+        steps.append(partial(random_gain, decibels=gain))
+    if polarity:
+        steps.append(random_polarity)
 
     def augment(key: jax.Array, x: jax.Array) -> jax.Array:
+        data, other = ("recordings", pictures) if x.ndim == 2 else ("pictures", recordings)
+        for name, value in other.items():
+            if value:
+                raise ZooError(
+                    f"{name} does not augment {data}; set data.augment.{name}={type(value)()}"
+                )
         for i, step in enumerate(steps):
             x = step(jax.random.fold_in(key, i), x)
         return x

@@ -3,14 +3,18 @@
 Small sets go to the device whole, as one flat `Bank` of pixels, and a batch is a handful of picture
 numbers. Large sets stay on disk and are cropped on the host: see `zoo.data.stream`. Either way what
 a slot shows follows from (seed, n, slot), so a resumed run seeks by arithmetic.
+
+A recording (T, C) is kept as a picture of one row, (1, T, C): a crop of it is one contiguous read.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from zoo.data.samples import lengthen
 from zoo.errors import ZooError
 
 
@@ -18,10 +22,10 @@ class Bank(NamedTuple):
     """Pictures of any sizes in one flat array on the device.
 
     Attributes:
-      pixels: (P,) uint8 or uint16, every picture's (H, W, K) in turn.
+      pixels: (P,) uint8 or uint16, every picture's (H, W, K) in turn; int16 of recordings.
       start: (n,) int32, where each picture begins.
-      height: (n,) int32.
-      width: (n,) int32.
+      height: (n,) int32; 1 of recordings.
+      width: (n,) int32; samples of recordings.
     """
 
     pixels: jax.Array
@@ -36,8 +40,11 @@ class Batch(NamedTuple):
     Attributes:
       slot: (B,) int32, each example's place in the global batch; it keys the example's randomness.
       picture: (B,) int32, which picture of `bank` each slot crops; None where `pixels` are given.
-      pixels: (B, H, W, K) uint8 or uint16, crops made on the host; None where `picture` is given.
+      pixels: (B, H, W, K) uint8 or uint16, crops made on the host, or (B, T, K) int16 of
+        recordings; None where `picture` is given.
       bank: the pictures, None where `pixels` are given.
+      noise: noise recordings, from which each slot draws an `excerpt`; None where there are none.
+      noise_pixels: (B, T, C) int16, excerpts of noise made on the host, beside `pixels`.
 
     K is C, or 2C for paired data: the clean target, then the noisy input.
     """
@@ -46,6 +53,8 @@ class Batch(NamedTuple):
     picture: jax.Array | None = None
     pixels: jax.Array | None = None
     bank: Bank | None = None
+    noise: Bank | None = None
+    noise_pixels: jax.Array | None = None
 
 
 class Order:
@@ -55,14 +64,17 @@ class Order:
     area holds crops, so that an epoch covers each picture about once.
 
     Args:
-      areas: pixels of each picture.
-      crop_area: pixels of a crop.
+      areas: pixels of each picture, or samples of each recording.
+      crop_area: pixels, or samples, of a crop.
       seed: the run's seed.
+
+    Attributes:
+      repeats: (n,) how often each comes in an epoch.
     """
 
     def __init__(self, areas: Sequence[int], crop_area: int, seed: int):
-        repeats = np.maximum(1, np.rint(np.asarray(areas) / crop_area)).astype(np.int64)
-        self._pictures = np.repeat(np.arange(len(areas), dtype=np.int32), repeats)
+        self.repeats = np.maximum(1, np.rint(np.asarray(areas) / crop_area)).astype(np.int64)
+        self._pictures = np.repeat(np.arange(len(areas), dtype=np.int32), self.repeats)
         self._seed = seed
         self._cached: tuple[int, np.ndarray] = (-1, self._pictures)
 
@@ -82,37 +94,52 @@ class Order:
 
 
 def stack(picture) -> np.ndarray:
-    """One array (H, W, K) of a picture: its target and, for paired data, its input beside it."""
-    if picture.input is None:
-        return picture.target
-    return np.concatenate([picture.target, picture.input], axis=-1)
+    """One array (H, W, K) of a picture: its target and, for paired data, its input beside it.
+
+    Of a recording (T, C) it is (1, T, K).
+    """
+    both = [picture.target] if picture.input is None else [picture.target, picture.input]
+    if picture.target.ndim == 2:
+        both = [x[None] for x in both]
+    return both[0] if len(both) == 1 else np.concatenate(both, axis=-1)
 
 
-def check_room(values: int) -> None:
-    """Refuses more pixel values than a bank can number.
+def check_room(values: int, *, recordings: bool = False) -> None:
+    """Refuses more pixel values, or samples, than a bank can number.
 
     Raises:
       ZooError: there are 2**31 or more.
     """
-    if values >= 2**31:
+    if values < 2**31:
+        return
+    if recordings:
         raise ZooError(
-            f"the pictures hold {values:,} values or more, too many to keep on the device; "
-            "set data.stream=True, or data.size to make them smaller"
+            f"the recordings hold {values:,} samples or more, too many to keep on the device; "
+            "set data.stream=True"
         )
+    raise ZooError(
+        f"the pictures hold {values:,} values or more, too many to keep on the device; "
+        "set data.stream=True, or data.size to make them smaller"
+    )
 
 
-def make_bank(pictures: Sequence[np.ndarray]) -> Bank:
-    """Packs pictures into one flat array.
+def make_bank(pictures: Sequence[np.ndarray], length: int = 0, *, wrap: bool = False) -> Bank:
+    """Packs pictures, or recordings as `stack` gives them, into one flat array.
 
     Args:
-      pictures: arrays (H, W, K), uint8 or uint16; where both occur, all become uint16.
+      pictures: arrays (H, W, K), uint8 or uint16; where both occur, all become uint16. Recordings
+        are (1, T, K), int16.
+      length: of recordings, the samples of a crop: shorter ones are made as long.
+      wrap: whether those start over, as noise does, or are followed by silence, as speech is.
 
     Raises:
       ZooError: together they hold 2**31 values or more; such a set must be streamed.
     """
+    if length:
+        pictures = [lengthen(p, length, wrap=wrap) for p in pictures]
     heights, widths = np.array([p.shape[:2] for p in pictures], np.int32).T
     ends = np.cumsum([p.size for p in pictures], dtype=np.int64)
-    check_room(int(ends[-1]))
+    check_room(int(ends[-1]), recordings=pictures[0].dtype == np.int16)
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)
     if any(p.dtype == np.uint16 for p in pictures):
         # 255 * 257 = 65535: the same brightness on the finer scale.
@@ -121,19 +148,19 @@ def make_bank(pictures: Sequence[np.ndarray]) -> Bank:
     return Bank(pixels, starts, heights, widths)
 
 
-def crop(key: jax.Array, bank: Bank, picture: jax.Array, size: tuple[int, int, int]) -> jax.Array:
-    """Cuts a random crop out of a picture of the bank.
+def crop(key: jax.Array, bank: Bank, picture: jax.Array, size: tuple[int, ...]) -> jax.Array:
+    """Cuts a random crop out of a picture or a recording of the bank.
 
     Args:
       key: a typed key.
       bank: the pictures.
       picture: () int32, which one.
-      size: (H, W, K) of the crop, no larger than the picture.
+      size: (H, W, K) of the crop, or (T, K) of recordings; no larger than the picture.
 
     Returns:
-      The crop, (H, W, K), dtype of the bank.
+      The crop, of that shape and the dtype of the bank.
     """
-    h, w, k = size
+    h, w, k = size if len(size) == 3 else (1, *size)
     height, width = bank.height[picture], bank.width[picture]
     key_y, key_x = jax.random.split(key)
     y = jax.random.randint(key_y, (), 0, height - h + 1)
@@ -144,7 +171,26 @@ def crop(key: jax.Array, bank: Bank, picture: jax.Array, size: tuple[int, int, i
     def row(start):
         return jax.lax.dynamic_slice(bank.pixels, (start,), (w * k,))
 
-    return jax.vmap(row)(rows).reshape(h, w, k)
+    return jax.vmap(row)(rows).reshape(size)
+
+
+def excerpt(key: jax.Array, bank: Bank, size: tuple[int, int]) -> jax.Array:
+    """Cuts a random excerpt out of a random recording of the bank.
+
+    A recording is drawn as often as it is long, so that each second of noise is heard alike.
+
+    Args:
+      key: a typed key.
+      bank: the recordings, packed by `make_bank(recordings, T, wrap=True)`.
+      size: (T, K) of the excerpt.
+
+    Returns:
+      The excerpt, (T, K), dtype of the bank.
+    """
+    key_which, key_where = jax.random.split(key)
+    place = jax.random.randint(key_which, (), 0, bank.pixels.shape[0])
+    which = jnp.sum(bank.start <= place, dtype=jnp.int32) - 1
+    return crop(key_where, bank, which, size)
 
 
 class BankBatches:

@@ -1,10 +1,14 @@
-"""What pictures there are: data sets as read-only sequences of pictures.
+"""What pictures and recordings there are: data sets as read-only sequences.
 
 `load(kind, ...)` returns a `Source` for each of `train`, `validation` and `test`. A source is a
 sequence: `len(source)`, `source[i]` is a `Picture(name, target, input)`, `source.names[i]` a str.
-`target` is clean; `input` is the noisy picture of paired data, else None. Both are `(H, W, C)`
-with exactly the channels asked for, uint8 or uint16 as stored, and may differ in size and dtype
-from picture to picture. Reading is lazy, safe in threads, and a source can be pickled.
+`target` is clean; `input` is the noisy one of paired data, else None. Reading is lazy, safe in
+threads, and a source can be pickled.
+
+Pictures are `(H, W, C)` with exactly the channels asked for, uint8 or uint16 as stored, and may
+differ in size and dtype from picture to picture. Recordings are `(T, C)`, int16, with exactly the
+channels and the sample rate asked for, of any length; `source.excerpt` reads a piece of one, and
+`source.noise` is a source of noise recordings to mix with them, or None.
 
 | kind | pictures | options |
 |---|---|---|
@@ -13,6 +17,13 @@ from picture to picture. Reading is lazy, safe in threads, and a source can be p
 | `pairs` | noisy and clean files below a folder | `noisy`, `clean`, `scene` |
 | `idx` | the MNIST format | |
 | `tfds` | a TensorFlow data set | `name`, `feature`, `train`, `validation`, `test` |
+
+| kind | recordings | options |
+|---|---|---|
+| `voices` | signals and noise made by rule | `train`, `validation`, `test`, `seconds` |
+| `recordings` | files below a folder, noise below another | those of `folder`, `speaker`, `noise` |
+| `recording_pairs` | noisy and clean folders of files | `clean`, `noisy`, `test_clean`, ... |
+| `tfds` | a TensorFlow data set | those above, `rate`, `bits`, `noise` |
 
 A new kind is one file with one function `splits(path, fractions, seed, **options)` that returns a
 `Listing` for each split, and one line in `KINDS`.
@@ -24,8 +35,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.data.sources import folder, idx, pairs, photos, tfds, tiles
-from zoo.data.sources.contract import SPLITS, Picture, Source
+from zoo.data.sources import (
+    folder,
+    idx,
+    pairs,
+    photos,
+    recording_pairs,
+    recordings,
+    tfds,
+    tiles,
+    voices,
+)
+from zoo.data.sources.contract import SPLITS, Listing, Picture, Source
 from zoo.errors import ZooError, unknown
 
 __all__ = ["KINDS", "SPLITS", "Picture", "Source", "load"]
@@ -36,6 +57,9 @@ KINDS = {
     "pairs": pairs.splits,
     "idx": idx.splits,
     "tfds": tfds.splits,
+    "voices": voices.splits,
+    "recordings": recordings.splits,
+    "recording_pairs": recording_pairs.splits,
 }
 
 
@@ -49,14 +73,16 @@ def load(
     fractions: Sequence[float] = (0.6, 0.0, 0.4),
     seed: int = 0,
     on_error: str = "raise",
+    sample_rate: int = 16000,
     **options: Any,
 ) -> dict[str, Source]:
-    """List the pictures of a data set.
+    """List the pictures or the recordings of a data set.
 
     Args:
       kind: one of `KINDS`.
-      channels: 1 for grey, 3 for colour; see `zoo.data.pixels.to_channels`.
-      path: the folder the data are in; `photos` needs none.
+      channels: 1 for grey, 3 for colour; of recordings 1 for mono, 2 for stereo; see
+        `zoo.data.pixels.to_channels` and `zoo.data.samples.to_channels`.
+      path: the folder the data are in; `photos` and `voices` need none.
       size: height and width in pixels to resize every picture to; None leaves them.
       tile: height and width in pixels of the tiles every picture is cut into, after resizing; None
         leaves them whole. Tiles are kept in memory.
@@ -64,8 +90,10 @@ def load(
         is which; they sum to 1. Where they say so but name no validation, it takes the second
         share out of train.
       seed: of that split. The same seed and names give the same split on any machine.
-      on_error: what to do with an unreadable picture: `"raise"` when it is read, or `"skip"`: read
-        everything now, once, and leave out what cannot be read; `source.skipped` tells.
+      on_error: what to do with an unreadable picture or recording: `"raise"` when it is read, or
+        `"skip"`: read everything now, once, and leave out what cannot be read; `source.skipped`
+        tells.
+      sample_rate: samples a second every recording is resampled to; of no meaning for pictures.
       **options: of the kind; see its `splits`.
 
     Returns:
@@ -74,28 +102,23 @@ def load(
     Raises:
       ZooError: an argument or the data are wrong.
     """
-    if kind not in KINDS:
-        raise unknown("kind of data", kind, KINDS)
     if on_error not in ("raise", "skip"):
         raise unknown("on_error", on_error, ["raise", "skip"])
-    if channels not in (1, 3):
-        raise ZooError(f"channels is {channels}; choose 1 for grey or 3 for colour")
     for name, pair in (("size", size), ("tile", tile)):
         if pair is not None and (len(pair) != 2 or min(pair) < 1):
             raise ZooError(f"{name} is {pair}; give a height and a width in pixels")
     if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1):
         raise ZooError(f"fractions are {tuple(fractions)}; give three shares that sum to 1")
-    parameters = inspect.signature(KINDS[kind]).parameters.values()
-    own = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
-    for option in options:
-        if option not in own:
-            raise unknown(f"option of {kind}", option, own or ["no option"])
-    for name, parameter in own.items():
-        if parameter.default is parameter.empty and not options.get(name):
-            raise ZooError(f"kind of data {kind!r} needs the option {name!r}; set it")
+    _check_options(kind, options)
     listings = KINDS[kind](path, tuple(fractions), seed, **options)
     size = None if size is None else (int(size[0]), int(size[1]))
-    sources = {split: Source(listings[split], channels, size) for split in SPLITS}
+    if listings["train"].length is None:
+        if channels not in (1, 3):
+            raise ZooError(f"channels is {channels}; choose 1 for grey or 3 for colour")
+        sources = {split: Source(listings[split], channels, size) for split in SPLITS}
+    else:
+        _check_recordings(channels, size, tile, sample_rate)
+        sources = {s: _recordings(listings[s], channels, int(sample_rate)) for s in SPLITS}
     if on_error == "skip":
         sources = {split: source.without_unreadable() for split, source in sources.items()}
     if tile is not None:
@@ -104,3 +127,32 @@ def load(
             for split, source in sources.items()
         }
     return sources
+
+
+def _check_options(kind: str, options: dict[str, Any]) -> None:
+    if kind not in KINDS:
+        raise unknown("kind of data", kind, KINDS)
+    parameters = inspect.signature(KINDS[kind]).parameters.values()
+    own = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for option in options:
+        if option not in own:
+            raise unknown(f"option of {kind}", option, own or ["no option"])
+    for name, parameter in own.items():
+        if parameter.default is parameter.empty and not options.get(name):
+            raise ZooError(f"kind of data {kind!r} needs the option {name!r}; set it")
+
+
+def _check_recordings(channels: int, size: Any, tile: Any, sample_rate: int) -> None:
+    if channels not in (1, 2):
+        raise ZooError(f"channels is {channels}; of recordings choose 1 for mono or 2 for stereo")
+    if size is not None or tile is not None:
+        raise ZooError("size and tile are for pictures; leave them out for recordings")
+    if sample_rate < 1 or sample_rate != int(sample_rate):
+        raise ZooError(f"sample_rate is {sample_rate}; give whole samples a second, such as 16000")
+
+
+def _recordings(listing: Listing, channels: int, sample_rate: int) -> Source:
+    noise = listing.noise
+    if noise is not None:
+        noise = _recordings(noise, channels, sample_rate)
+    return Source(listing, channels, sample_rate=sample_rate, noise=noise)

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.data import pixels
+from zoo.data import pixels, samples
 from zoo.errors import ZooError
 
 SPLITS = ("train", "validation", "test")
 
 
 class Picture(NamedTuple):
-    """One picture of a source.
+    """One picture of a source, or one recording.
 
     Attributes:
-      name: what the picture is called, unique within its split.
-      target: the clean picture `(H, W, C)`, uint8 or uint16.
-      input: the noisy picture of the same shape and dtype for paired data, else None: the noise is
+      name: what it is called, unique within its split.
+      target: the clean picture `(H, W, C)`, uint8 or uint16; of a recording `(T, C)`, int16.
+      input: the noisy one of the same shape and dtype for paired data, else None: the noise is
         then ours to add.
     """
 
@@ -36,34 +36,68 @@ class Listing(NamedTuple):
       names: what the pictures are called.
       items: what `read` needs to read each of them, as long as `names`.
       read: takes an item and returns `(target, input or None)` as the files hold them, or raises
-        `ZooError`. A module's function or a `partial` of one, so that it can be pickled.
+        `ZooError`. A module's function or a `partial` of one, so that it can be pickled. That of
+        recordings takes `(item, form, start, frames)` and returns that piece, int16 as `form` is.
       ignored: names of files in the split's folder that are no part of it.
+      length: of recordings, takes `(item, form)` and returns how many samples `read` finds, without
+        decoding them; None for pictures.
+      noise: noise recordings to mix with these; None where there are none.
     """
 
     names: Sequence[str]
     items: Sequence[Any]
-    read: Callable[[Any], tuple[np.ndarray, np.ndarray | None]]
+    read: Callable[..., tuple[np.ndarray, np.ndarray | None]]
     ignored: Sequence[str] = ()
+    length: Callable[[Any, "Form"], int] | None = None
+    noise: "Listing | None" = None
+
+
+class Form(NamedTuple):
+    """What every recording of a source comes out as.
+
+    Attributes:
+      sample_rate: samples a second.
+      channels: 1 or 2.
+    """
+
+    sample_rate: int
+    channels: int
+
+    def finish(self, x: np.ndarray, rate: int) -> np.ndarray:
+        """A whole recording `(T, C)` of `rate` samples a second, in this form and as int16."""
+        x = samples.to_channels(x, self.channels)
+        if rate != self.sample_rate:
+            x = samples.resample(samples.to_float(x), rate, self.sample_rate)
+        return samples.to_int16(x)
 
 
 @dataclasses.dataclass(frozen=True)
 class Source(Sequence):
-    """The pictures of one split: a read-only sequence that decodes on access.
+    """The pictures or the recordings of one split: a read-only sequence that decodes on access.
 
     Nothing read is kept and nothing changes, so threads may share a source and processes may be
     sent one.
 
     Attributes:
       listing: what there is, and how it is read.
-      channels: how many channels every picture comes out with, 1 or 3.
+      channels: how many channels everything comes out with: 1 or 3, of recordings 1 or 2.
       size: height and width every picture is resized to, or None to leave them.
-      skipped: the unreadable pictures that `load(on_error="skip")` left out: name to reason.
+      skipped: the unreadable ones that `load(on_error="skip")` left out: name to reason.
+      sample_rate: samples a second of every recording; 0 for pictures.
+      noise: noise recordings of the same split to mix with these; None where there are none.
     """
 
     listing: Listing
     channels: int
     size: tuple[int, int] | None = None
     skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sample_rate: int = 0
+    noise: "Source | None" = None
+
+    @property
+    def modality(self) -> str:
+        """`"audio"` for recordings, `"image"` for pictures."""
+        return "audio" if self.sample_rate else "image"
 
     @property
     def names(self) -> Sequence[str]:
@@ -75,22 +109,58 @@ class Source(Sequence):
         """Names of files in this split's folder that are no part of it."""
         return self.listing.ignored
 
+    @property
+    def _form(self) -> Form:
+        return Form(self.sample_rate, self.channels)
+
     def __len__(self) -> int:
         return len(self.listing.items)
 
     def __getitem__(self, index: int) -> Picture:
-        """Read picture `index`, negative from the end.
+        """Read picture or recording `index`, negative from the end.
 
         Raises:
           IndexError: there is no such picture.
           ZooError: it cannot be read, or is no picture; the error names it.
         """
+        if self.sample_rate:
+            return self.excerpt(index)
         index = range(len(self))[operator.index(index)]
         name = self.listing.names[index]
         target, noisy = self.listing.read(self.listing.items[index])
         return Picture(name, self._finish(target), None if noisy is None else self._finish(noisy))
 
+    def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Picture:
+        """Read a piece of recording `index`, and of a long file no more than that.
+
+        Args:
+          index: which, negative from the end.
+          start: the piece's first sample, at the source's rate.
+          frames: samples it has, fewer where the recording ends; None reads to the end.
+
+        Raises:
+          IndexError: there is no such recording.
+          ZooError: it cannot be read; the error names it.
+        """
+        index = range(len(self))[operator.index(index)]
+        item = self.listing.items[index]
+        return Picture(self.names[index], *self.listing.read(item, self._form, start, frames))
+
+    def lengths(self) -> list[int]:
+        """The samples of each recording, read off the files without decoding them.
+
+        Raises:
+          ZooError: a file is no recording; the error names it.
+        """
+        with ThreadPoolExecutor() as pool:
+            return list(
+                pool.map(lambda item: self.listing.length(item, self._form), self.listing.items)
+            )
+
     def __repr__(self) -> str:
+        if self.sample_rate:
+            form = f"channels={self.channels}, sample_rate={self.sample_rate}"
+            return f"Source({len(self)} recordings, {form})"
         return f"Source({len(self)} pictures, channels={self.channels}, size={self.size})"
 
     def _finish(self, picture: np.ndarray) -> np.ndarray:
@@ -112,7 +182,8 @@ class Source(Sequence):
             names=[self.listing.names[i] for i in kept],
             items=[self.listing.items[i] for i in kept],
         )
-        return dataclasses.replace(self, listing=listing, skipped=skipped)
+        noise = None if self.noise is None else self.noise.without_unreadable()
+        return dataclasses.replace(self, listing=listing, skipped=skipped, noise=noise)
 
     def _problem(self, index: int) -> str:
         """Why a picture cannot be read; empty if it can."""

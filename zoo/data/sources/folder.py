@@ -1,14 +1,39 @@
-"""Pictures in a folder, by sub-folders or split at random."""
+"""Pictures in a folder, by sub-folders or split at random; and other files, in the same way."""
 
 import fnmatch
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from zoo.data import images
 from zoo.data.sources import files, split
 from zoo.data.sources.contract import SPLITS, Listing
 from zoo.errors import ZooError
+
+
+class Files(NamedTuple):
+    """What sort of files a folder is searched for.
+
+    Attributes:
+      what: what to call them in an error, a plural with s.
+      suffixes: their endings, in lower case.
+      option: what the user sets to the folder.
+      read: as `Listing` has it; items are paths.
+      length: as `Listing` has it.
+    """
+
+    what: str
+    suffixes: Collection[str]
+    read: Callable
+    option: str = "path"
+    length: Callable[..., int] | None = None
+
+    def listing(self, root: Path, names: Sequence[str], ignored: Sequence[str] = ()) -> Listing:
+        """The listing of the files of these names below `root`."""
+        items = [str(root / name) for name in names]
+        return Listing(names, items, self.read, ignored, self.length)
+
 
 _USUAL = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
@@ -52,53 +77,96 @@ def splits(
       ZooError: a folder is missing or has no pictures, a picture is in two splits, or `exclude`
         leaves out nothing.
     """
-    root = files.existing(path, "the folder of pictures")
-    named = {"train": _tuple(train), "validation": _tuple(validation), "test": _tuple(test)}
+    return listings(
+        path,
+        fractions,
+        seed,
+        PICTURES,
+        named={"train": train, "validation": validation, "test": test},
+        exclude=exclude,
+    )
+
+
+def listings(
+    path: str,
+    fractions: tuple[float, float, float],
+    seed: int,
+    sort: Files,
+    *,
+    named: dict[str, str | Sequence[str]],
+    exclude: str | Sequence[str] = (),
+    group: Callable[[str], Any] = lambda name: name,
+) -> dict[str, Listing]:
+    """List the files of any sort below a folder, as `splits` lists pictures.
+
+    Args:
+      path: the folder.
+      fractions: shares of train, validation and test.
+      seed: of the split by fractions.
+      sort: what files.
+      named: for each split its sub-folders.
+      exclude: patterns and folders.
+      group: from a name to its group; a split by fractions keeps groups together.
+
+    Raises:
+      ZooError: as `splits` raises.
+    """
+    root = files.existing(path, f"the folder of {sort.what}", sort.option)
+    named = {split_name: _tuple(named[split_name]) for split_name in SPLITS}
     if not any(named.values()):
         named = {s: tuple(n for n in usual if (root / n).is_dir()) for s, usual in _USUAL.items()}
-    excluded = _Excluded(root, _tuple(exclude))
+    excluded = _Excluded(root, _tuple(exclude), sort)
 
     if not any(named.values()):
-        names, ignored = _pictures(root, (".",), excluded)
-        chosen = split.by_fractions(names, fractions, seed)
-        listings = {s: _listing(root, [names[i] for i in chosen[s]], ignored) for s in SPLITS}
+        names, ignored = _found(root, (".",), excluded, sort)
+        chosen = split.by_fractions(names, fractions, seed, group)
+        found = {s: sort.listing(root, [names[i] for i in chosen[s]], ignored) for s in SPLITS}
     else:
-        listings = {
-            s: _listing(root, *_pictures(root, named[s], excluded, is_test=s == "test"))
+        found = {
+            s: sort.listing(root, *_found(root, named[s], excluded, sort, is_test=s == "test"))
             for s in SPLITS
         }
         if named["train"] and not named["validation"] and fractions[1]:
-            names, ignored = listings["train"].names, listings["train"].ignored
+            names, ignored = found["train"].names, found["train"].ignored
             shares = (1 - fractions[1], fractions[1], 0.0)
-            chosen = split.by_fractions(names, shares, seed)
+            chosen = split.by_fractions(names, shares, seed, group)
             for s in ("train", "validation"):
-                listings[s] = _listing(root, [names[i] for i in chosen[s]], ignored)
+                found[s] = sort.listing(root, [names[i] for i in chosen[s]], ignored)
     excluded.check()
-    _check_disjoint(listings)
-    return listings
+    _check_disjoint(found)
+    return found
 
 
 def _tuple(value: str | Sequence[str]) -> tuple[str, ...]:
     return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
 
 
-def _pictures(
-    root: Path, folders: Sequence[str], excluded: "_Excluded", *, is_test: bool = False
+def _found(
+    root: Path,
+    folders: Sequence[str],
+    excluded: "_Excluded",
+    sort: Files,
+    *,
+    is_test: bool = False,
 ) -> tuple[list[str], list[str]]:
-    """Names relative to `root` of the pictures and of the other files below its `folders`."""
-    pictures, others = [], []
+    """Names relative to `root` of the files looked for and of the others below its `folders`."""
+    wanted, others = [], []
     for folder in folders:
-        found, rest = files.below(files.existing(root / folder, "the folder of pictures"))
+        where = files.existing(root / folder, f"the folder of {sort.what}", sort.option)
+        found, rest = files.below(where, sort.suffixes)
         if not found:
             raise ZooError(
-                f"{root / folder} has no pictures; they end in {', '.join(sorted(images.SUFFIXES))}"
+                f"{root / folder} has no {sort.what}; they end in "
+                f"{', '.join(sorted(sort.suffixes))}"
             )
         prefix = Path(os.path.relpath(root / folder, root)).as_posix()
-        pictures += [_join(prefix, name) for name in found]
+        wanted += [_join(prefix, name) for name in found]
         others += [_join(prefix, name) for name in rest]
-    kept = [name for name in pictures if not excluded(name, is_test=is_test)]
-    if pictures and not kept:
-        raise ZooError(f"exclude leaves no picture of {root}, {', '.join(folders)}; narrow it")
+    kept = [name for name in wanted if not excluded(name, is_test=is_test)]
+    if wanted and not kept:
+        raise ZooError(
+            f"exclude leaves no {sort.what[:-1]} of {root}, {', '.join(folders)}; narrow it"
+        )
     return kept, others
 
 
@@ -109,11 +177,12 @@ def _join(prefix: str, name: str) -> str:
 class _Excluded:
     """Which names are left out; remembers which exclusions did something."""
 
-    def __init__(self, root: Path, exclude: tuple[str, ...]):
+    def __init__(self, root: Path, exclude: tuple[str, ...], sort: Files):
         self._root = root
+        self._sort = sort
         self._unused = dict.fromkeys(exclude)
         self._stems = {
-            one: {Path(name).stem for name in files.below(root / one)[0]}
+            one: {Path(name).stem for name in files.below(root / one, sort.suffixes)[0]}
             for one in exclude
             if (root / one).is_dir()
         }
@@ -136,13 +205,9 @@ class _Excluded:
         """An exclusion that excludes nothing is likely misspelt, and then a leak."""
         for one in self._unused:
             raise ZooError(
-                f"exclude {one!r} leaves out no picture of {self._root}: it is no folder with "
-                "their stems and no pattern of their names; mend or remove it"
+                f"exclude {one!r} leaves out no {self._sort.what[:-1]} of {self._root}: it is no "
+                "folder with their stems and no pattern of their names; mend or remove it"
             )
-
-
-def _listing(root: Path, names: Sequence[str], ignored: Sequence[str] = ()) -> Listing:
-    return Listing(names, [str(root / name) for name in names], _read, ignored)
 
 
 def _check_disjoint(listings: dict[str, Listing]) -> None:
@@ -156,3 +221,6 @@ def _check_disjoint(listings: dict[str, Listing]) -> None:
 
 def _read(path: str):
     return images.read(path), None
+
+
+PICTURES = Files("pictures", images.SUFFIXES, _read)

@@ -1,7 +1,6 @@
 """Real noise: pairs of a noisy and a clean picture of the same scene, in a folder."""
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from zoo.data import images
@@ -72,7 +71,7 @@ def splits(
 
     pairs = sorted((name, by_star[clean][stars]) for stars, name in by_star[noisy].items())
     names = [name for name, _ in pairs]
-    chosen = split.by_fractions(names, fractions, seed, _scene_namer(scene))
+    chosen = split.by_fractions(names, fractions, seed, split.namer("scene", scene))
     return {
         s: Listing(
             [names[i] for i in chosen[s]],
@@ -88,23 +87,6 @@ def _stars(pattern: str, name: str) -> tuple[str, ...] | None:
     """What the stars of a pattern stand for in a name, or None where it does not fit."""
     match = re.fullmatch("(.*)".join(map(re.escape, pattern.split("*"))), name)
     return match and match.groups()
-
-
-def _scene_namer(scene: str):
-    try:
-        expression = re.compile(scene)
-    except re.error as error:
-        raise ZooError(f"scene {scene!r} is no regular expression: {error}; mend it") from None
-
-    def namer(name: str) -> str:
-        if not scene:
-            return name
-        match = expression.search(Path(name).stem)
-        if match is None:
-            raise ZooError(f"scene {scene!r} does not match the stem of {name}; mend it")
-        return match[1] if expression.groups else match[0]
-
-    return namer
 
 
 def _read(pair: _Pair):

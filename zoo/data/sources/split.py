@@ -1,10 +1,13 @@
 """Which picture falls into which split, the same on every machine."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from zoo.data.sources.contract import SPLITS
+from zoo.errors import ZooError
 
 
 def by_fractions(
@@ -40,6 +43,35 @@ def by_fractions(
         before += len(members[key])
         chosen[SPLITS[sum(middle > end for end in ends)]] += members[key]
     return {split: sorted(indices) for split, indices in chosen.items()}
+
+
+def namer(option: str, expression: str) -> Callable[[str], str]:
+    """A function from a file's name to its group, for `by_fractions`.
+
+    Args:
+      option: what the user calls the expression, for an error.
+      expression: searched for in the stem; what its first group matches, or all of it without a
+        group, names the group of the file. Empty makes every file one of its own.
+
+    Raises:
+      ZooError: it is no regular expression; from the function, that it does not match a stem.
+    """
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise ZooError(
+            f"{option} {expression!r} is no regular expression: {error}; mend it"
+        ) from None
+
+    def name_group(name: str) -> str:
+        if not expression:
+            return name
+        match = pattern.search(Path(name).stem)
+        if match is None:
+            raise ZooError(f"{option} {expression!r} does not match the stem of {name}; mend it")
+        return match[1] if pattern.groups else match[0]
+
+    return name_group
 
 
 def last(count: int, fraction: float) -> int:

@@ -3,13 +3,14 @@
 import functools
 import importlib.util
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.data import images
+from zoo.data import images, recordings, samples
 from zoo.data.sources import split as splitting
-from zoo.data.sources.contract import Listing
+from zoo.data.sources.contract import Form, Listing
+from zoo.data.sources.recordings import with_noise
 from zoo.errors import ZooError, unknown
 
 
@@ -19,12 +20,15 @@ def splits(
     seed: int,
     *,
     name: str,
-    feature: str = "image",
+    feature: str = "",
     train: str = "",
     validation: str = "",
     test: str = "",
+    rate: int = 0,
+    bits: int = 16,
+    noise: str = "",
 ) -> dict[str, Listing]:
-    """List the pictures of a data set; its other features are not read.
+    """List the pictures or the recordings of a data set; its other features are not read.
 
     One that is not prepared yet is downloaded and prepared, which needs TensorFlow; reading does
     not.
@@ -37,10 +41,15 @@ def splits(
       name: the data set, `"mnist"`, with a config and a version if need be,
         `"imagenet_resized/32x32:0.1.0"`.
       feature: the feature with the picture: an `Image`, or a tensor `(H, W)` or `(H, W, C)` of
-        uint8, uint16 or floats in [0, 1].
+        uint8, uint16 or floats in [0, 1]. One named `audio`, or of the kind `Audio`, holds
+        recordings: integers of `bits` bits or floats in [-1, 1], `(T,)` or `(T, C)`. Empty for
+        `image`, or for `audio` where there is no `image`.
       train: the split to train on; a slice such as `"train[:90%]"` will do. Empty for `train`.
       validation: the same to select on. Empty for `validation`, where there is one.
       test: the same to test on. Empty for `test`, where there is one.
+      rate: samples a second of the recordings, where the feature does not say.
+      bits: of the integers of recordings.
+      noise: a folder of noise recordings to mix with them, as for `recordings`.
 
     Returns:
       The listings, named by split and place, `train-00000`.
@@ -50,9 +59,14 @@ def splits(
         TensorFlow is missing.
     """
     builder = _prepared(name, path)
-    if feature not in builder.info.features:
-        raise unknown(f"feature of {name}", feature, builder.info.features)
+    features = builder.info.features
+    feature = feature or ("audio" if "audio" in features and "image" not in features else "image")
+    if feature not in features:
+        raise unknown(f"feature of {name}", feature, features)
     existing = builder.info.splits
+    sound = _sound(name, features[feature], feature, rate, bits)
+    if noise and not sound:
+        raise ZooError(f"the feature {feature!r} of {name} holds pictures; leave noise out")
     asked = {"train": train, "validation": validation, "test": test}
     listings = {}
     taken: list[tuple[str, Any]] = []
@@ -61,7 +75,7 @@ def splits(
             raise unknown(f"split of {name}", wanted, existing)
         wanted = wanted or (split if split in existing else "")  # noqa: PLW2901
         count = len(_opened(name, path, wanted, feature)) if wanted else 0
-        listings[split] = _listing(name, path, wanted, feature, range(count))
+        listings[split] = _listing(name, path, wanted, feature, range(count), sound)
         for part in existing[wanted].file_instructions if wanted else ():
             for other, record in taken:
                 if other != split and _overlap(part, record):
@@ -72,7 +86,7 @@ def splits(
         cut = splitting.last(len(whole.items), fractions[1])
         listings["train"] = whole._replace(names=whole.names[:cut], items=whole.items[:cut])
         listings["validation"] = whole._replace(names=whole.names[cut:], items=whole.items[cut:])
-    return listings
+    return with_noise(listings, noise, fractions, seed)
 
 
 def _overlap(part: Any, other: Any) -> bool:
@@ -81,9 +95,68 @@ def _overlap(part: Any, other: Any) -> bool:
     return part.filename == other.filename and max(part.skip, other.skip) < min(ends)
 
 
-def _listing(name: str, path: str, split: str, feature: str, numbers: range) -> Listing:
-    read = functools.partial(_read, name, path, split, feature)
-    return Listing([f"{split}-{n:05}" for n in numbers], numbers, read)
+class _Sound(NamedTuple):
+    """How the numbers of a recording are meant: samples a second, and full scale."""
+
+    rate: int
+    scale: float
+
+
+def _sound(name: str, connector: Any, feature: str, rate: int, bits: int) -> _Sound | None:
+    """What is known of recordings; None where the feature holds pictures."""
+    if feature != "audio" and type(connector).__name__ != "Audio":
+        return None
+    rate = rate or getattr(connector, "sample_rate", None) or 0
+    if rate < 1:
+        raise ZooError(
+            f"{name} does not say the sample rate of {feature!r}; set rate to its samples a second"
+        )
+    return _Sound(
+        rate, 1.0 if np.issubdtype(connector.np_dtype, np.floating) else 2.0 ** (bits - 1)
+    )
+
+
+def _listing(
+    name: str, path: str, split: str, feature: str, numbers: range, sound: _Sound | None
+) -> Listing:
+    names = [f"{split}-{n:05}" for n in numbers]
+    where = (name, path, split, feature)
+    if sound is None:
+        return Listing(names, numbers, functools.partial(_read, *where))
+    read = functools.partial(_read_recording, *where, sound)
+    return Listing(names, numbers, read, (), functools.partial(_length, *where, sound))
+
+
+def _read_recording(
+    name: str,
+    path: str,
+    split: str,
+    feature: str,
+    sound: _Sound,
+    number: int,
+    form: Form,
+    start: int = 0,
+    frames: int | None = None,
+) -> tuple[np.ndarray, None]:
+    value = _samples(name, path, split, feature, number)
+    where = f"{name} {split}-{number:05}"
+    if value.dtype.kind == "i" and np.abs(value).max(initial=0) > sound.scale:
+        raise ZooError(f"{where} holds {np.abs(value).max()}, more than its bits; set bits")
+    x = recordings.check((value / sound.scale).astype(np.float32), where)
+    stop = None if frames is None else start + frames
+    return form.finish(x, sound.rate)[start:stop], None
+
+
+def _length(
+    name: str, path: str, split: str, feature: str, sound: _Sound, number: int, form: Form
+) -> int:
+    length = len(_samples(name, path, split, feature, number))
+    return samples.resampled_length(length, sound.rate, form.sample_rate)
+
+
+def _samples(name: str, path: str, split: str, feature: str, number: int) -> np.ndarray:
+    value = np.asarray(_opened(name, path, split, feature)[number][feature])
+    return value[:, None] if value.ndim == 1 else value
 
 
 def _read(name: str, path: str, split: str, feature: str, number: int):
@@ -124,6 +197,8 @@ def _prepared(name: str, path: str):
     """The builder of a data set that is ready to be read."""
     import tensorflow_datasets as tfds  # noqa: PLC0415
 
+    _spare_tensorflow()
+
     def build(**options):
         try:
             return tfds.builder(name, data_dir=path or None, try_gcs=False, **options)
@@ -152,6 +227,27 @@ def _prepared(name: str, path: str):
             f"random access; run {command} with another --data_dir and set path to it"
         )
     return builder
+
+
+def _spare_tensorflow() -> None:
+    """Lets data sets with the feature `Audio` be described without TensorFlow.
+
+    On being made the feature looks up a dtype in TensorFlow, for the encoding of files; reading
+    never needs it.
+    """
+    if importlib.util.find_spec("tensorflow") is not None:
+        return
+    from tensorflow_datasets.core.features import audio_feature  # noqa: PLC0415
+
+    class Unneeded:
+        """Stands where the encoder of files would."""
+
+        def __init__(self, **description):
+            pass
+
+    # By this name in tfds 4.9; elsewhere nothing changes, and TensorFlow is asked for as before.
+    if hasattr(audio_feature, "_EagerDecoder"):
+        audio_feature._EagerDecoder = Unneeded
 
 
 def _first_line(error: Exception) -> str:

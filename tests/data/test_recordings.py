@@ -1,0 +1,282 @@
+"""Audio files in and out."""
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+
+from zoo.data import recordings, samples
+from zoo.errors import ZooError
+
+RATE = 16000
+INT_SUBTYPES = [("wav", "PCM_U8", 8), ("wav", "PCM_16", 16), ("wav", "PCM_24", 24)]
+INT_SUBTYPES += [("wav", "PCM_32", 32), ("flac", "PCM_16", 16), ("flac", "PCM_24", 24)]
+
+
+def noise(length=4000, channels=1, seed=0):
+    """Within [-0.5, 0.5), in float32."""
+    return np.random.default_rng(seed).random((length, channels), np.float32) - 0.5
+
+
+def sine(frequency, rate, seconds=1.0, amplitude=0.5):
+    t = np.arange(round(rate * seconds)) / rate
+    return (amplitude * np.sin(2 * np.pi * frequency * t)).astype(np.float32)[:, None]
+
+
+def refused(match, function, *args, **options):
+    with pytest.raises(ZooError, match=match) as caught:
+        function(*args, **options)
+    assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------- round trips
+
+
+@pytest.mark.parametrize(("suffix", "subtype", "bits"), INT_SUBTYPES)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_integers_come_back_rounded_to_the_nearest(tmp_path, suffix, subtype, bits, channels):
+    path, x = tmp_path / f"a.{suffix}", noise(channels=channels)
+    x[0], x[1] = 1.5, -1.5
+    recordings.write(path, x, RATE, subtype=subtype)
+    step = 2.0 ** (1 - bits)
+    expected = np.clip(np.rint(x.astype(np.float64) / step), -(2.0 ** (bits - 1)), 1 / step - 1)
+    np.testing.assert_array_equal(recordings.read(path), (expected * step).astype(np.float32))
+    assert recordings.info(path) == (RATE, channels, 4000, subtype, suffix.upper())
+
+
+def test_float_wav_keeps_every_bit_and_what_is_above_full_scale(tmp_path):
+    path, x = tmp_path / "a.wav", noise() * 3
+    recordings.write(path, x, 44100, subtype="FLOAT")
+    np.testing.assert_array_equal(recordings.read(path), x)
+    found = recordings.read(path, dtype=np.int16)
+    np.testing.assert_array_equal(found, np.clip(np.rint(x * 32768), -32768, 32767))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_int16_comes_back_as_it_was(tmp_path, suffix):
+    x = np.random.default_rng(0).integers(-32768, 32767, (500, 2), np.int16, endpoint=True)
+    recordings.write(tmp_path / f"a.{suffix}", x, RATE)
+    np.testing.assert_array_equal(recordings.read(tmp_path / f"a.{suffix}", dtype=np.int16), x)
+    again = samples.to_int16(recordings.read(tmp_path / f"a.{suffix}"))
+    np.testing.assert_array_equal(again, x)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3"])
+def test_lossy_files_sound_alike(tmp_path, suffix):
+    path, x = tmp_path / f"a.{suffix}", sine(440, RATE, 5)
+    recordings.write(path, x, RATE)
+    found = recordings.read(path)
+    assert found.shape == x.shape
+    error = np.mean((found - x)[2000:-2000] ** 2) / np.mean(x**2)
+    assert 10 * np.log10(error) < -20
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 96000])
+def test_files_are_what_soundfile_reads(tmp_path, rate):
+    recordings.write(tmp_path / "a.wav", noise(), rate)
+    found, found_rate = soundfile.read(tmp_path / "a.wav", always_2d=True, dtype="float32")
+    assert found_rate == rate
+    np.testing.assert_allclose(found, noise(), atol=2**-15)
+    soundfile.write(tmp_path / "b.wav", noise(), rate, subtype="PCM_24")
+    np.testing.assert_allclose(recordings.read(tmp_path / "b.wav"), noise(), atol=2**-23)
+
+
+def test_the_content_tells_the_format(tmp_path):
+    recordings.write(tmp_path / "a.flac", noise(), RATE)
+    (tmp_path / "a.flac").rename(tmp_path / "a.wav")
+    assert recordings.info(tmp_path / "a.wav").format == "FLAC"
+
+
+# ------------------------------------------------------------------------------- channels and rate
+
+
+def test_channels(tmp_path):
+    x = noise(channels=2)
+    recordings.write(tmp_path / "a.wav", x, RATE, subtype="FLOAT")
+    mono = recordings.read(tmp_path / "a.wav", channels=1)
+    np.testing.assert_allclose(mono, (x[:, :1] + x[:, 1:]) / 2, atol=1e-7)
+    recordings.write(tmp_path / "b.wav", mono, RATE, subtype="FLOAT")
+    both = recordings.read(tmp_path / "b.wav", channels=2)
+    np.testing.assert_array_equal(both, np.concatenate([mono, mono], axis=1))
+    loud = np.full((3, 2), 32767, np.int16)
+    np.testing.assert_array_equal(samples.to_channels(loud, 1), loud[:, :1])
+    refused("a recording of 3 channels", samples.to_channels, noise(channels=3), 2)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000])
+@pytest.mark.parametrize("frequency", [100.0, 3000.0])
+def test_resampling_keeps_a_sine(tmp_path, rate, frequency):
+    recordings.write(tmp_path / "a.wav", sine(frequency, rate), rate, subtype="FLOAT")
+    found = recordings.read(tmp_path / "a.wav", sample_rate=RATE)
+    assert found.shape == (RATE, 1)
+    # The ends ring, for the sine begins from nothing.
+    np.testing.assert_allclose(found[500:-500], sine(frequency, RATE)[500:-500], atol=1e-3)
+
+
+def test_resampling_lets_nothing_fold_back():
+    high = samples.resample(sine(11000, 48000), 48000, RATE)[500:-500]
+    assert np.abs(high).max() < 1e-4
+
+
+@pytest.mark.parametrize("rates", [(44100, 16000), (16000, 44100), (96000, 16000), (8000, 16000)])
+def test_resampled_length(rates):
+    soxr = pytest.importorskip("soxr")
+    for length in [1, 2, 7, 160, 441, 999, 1001, 12345]:
+        expected = samples.resampled_length(length, *rates)
+        assert expected == int(np.floor(length * rates[1] / rates[0] + 0.5))
+        x = noise(length)
+        assert len(samples.resample(x, *rates)) == expected
+        assert abs(len(soxr.resample(x, *rates)) - expected) <= 1
+
+
+# ------------------------------------------------------------------------------- pieces
+
+PIECES = [(0, 10), (1, 700), (1000, 1), (3999, 5), (1234, None), (0, 4000), (5000, 5)]
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_seeking_is_slicing(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    recordings.write(path, noise(4000, 2), RATE)
+    whole = recordings.read(path)
+    assert len(whole) == recordings.info(path).frames == 4000
+    for start, frames in PIECES:
+        found = recordings.read(path, start=start, frames=frames)
+        expected = whole[start : None if frames is None else start + frames]
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-7 if suffix == "mp3" else 0)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+def test_seeking_is_slicing_at_another_rate(tmp_path, rate):
+    recordings.write(tmp_path / "a.wav", noise(3 * rate), rate)
+    whole = recordings.read(tmp_path / "a.wav", sample_rate=RATE)
+    assert len(whole) == recordings.info(tmp_path / "a.wav").length(RATE) == 3 * RATE
+    for start, frames in [(0, 100), (1, 5000), (20011, 3000), (47000, 2000), (40000, None)]:
+        found = recordings.read(tmp_path / "a.wav", sample_rate=RATE, start=start, frames=frames)
+        expected = whole[start : None if frames is None else start + frames]
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1000, 4096, 100000])
+@pytest.mark.parametrize("sample_rate", [None, 16000, 48000])
+def test_blocks_are_the_whole(tmp_path, size, sample_rate):
+    recordings.write(tmp_path / "a.flac", noise(20011, 2), 44100)
+    options = {"sample_rate": sample_rate, "channels": 1}
+    found = list(recordings.blocks(tmp_path / "a.flac", size, **options))
+    assert {len(block) for block in found[:-1]} <= {size}
+    whole = recordings.read(tmp_path / "a.flac", **options)
+    np.testing.assert_allclose(np.concatenate(found), whole, atol=1e-6)
+
+
+def test_writing_piece_by_piece(tmp_path):
+    with recordings.writing(tmp_path / "a.wav", RATE, 1) as put:
+        for piece in np.split(noise(), 4):
+            put(piece)
+        assert not (tmp_path / "a.wav").exists()
+    recordings.write(tmp_path / "b.wav", noise(), RATE)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+# ------------------------------------------------------------------------------- bad input
+
+
+def test_files_that_are_no_recording(tmp_path):
+    (tmp_path / "text.wav").write_text("not a sound\n" * 200)
+    (tmp_path / "text.mp3").write_text("not a sound\n" * 200)
+    (tmp_path / "raw.raw").write_bytes(bytes(1000))
+    (tmp_path / "empty.wav").write_bytes(b"")
+    soundfile.write(tmp_path / "none.wav", np.zeros((0, 1)), RATE)
+    for value in (np.nan, np.inf, 20000.0):
+        soundfile.write(tmp_path / f"{value}.wav", np.array([0, value]), RATE, subtype="FLOAT")
+    refused(r"text\.wav is not wav, flac, ogg or mp3", recordings.read, tmp_path / "text.wav")
+    refused(r"text\.mp3 is not wav, flac, ogg or mp3", recordings.info, tmp_path / "text.mp3")
+    refused(r"raw\.raw is not wav", recordings.info, tmp_path / "raw.raw")
+    refused(r"empty\.wav is empty", recordings.read, tmp_path / "empty.wav")
+    refused(r"none\.wav holds no samples", recordings.read, tmp_path / "none.wav")
+    refused("NaN or infinity", recordings.read, tmp_path / "nan.wav", dtype=np.int16)
+    refused("NaN or infinity", recordings.read, tmp_path / "inf.wav")
+    refused("spans 0 to 2e.04; scale", recordings.read, tmp_path / "20000.0.wav")
+    refused("No such file", recordings.read, tmp_path / "missing.wav")
+    refused("s a directory", recordings.info, tmp_path)
+    refused("No such file", list, recordings.blocks("missing.wav", 10))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_truncated_file_is_refused(tmp_path, suffix, share, capfd):
+    path = tmp_path / f"a.{suffix}"
+    recordings.write(path, noise(40000, 2), RATE)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    refused(rf"a\.{suffix} is truncated", recordings.read, path)
+    refused(rf"a\.{suffix} is truncated", list, recordings.blocks(path, 1000))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_wav_file_whose_writer_did_not_know_its_length_is_read(tmp_path):
+    recordings.write(tmp_path / "a.wav", noise(), RATE)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = data[4:8] = b"\xff" * 4
+    (tmp_path / "a.wav").write_bytes(data)
+    assert len(recordings.read(tmp_path / "a.wav")) == 4000
+
+
+def test_a_flac_file_that_does_not_note_its_length_is_refused(tmp_path):
+    path = tmp_path / "a.flac"
+    recordings.write(path, noise(), RATE)
+    data = bytearray(path.read_bytes())
+    # The 36 bits of STREAMINFO that count samples.
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    refused("does not say how long it is", recordings.read, path)
+
+
+def test_arrays_that_are_no_recording(tmp_path):
+    def write(x, name="a.wav", **options):
+        return recordings.write(tmp_path / name, x, RATE, **options)
+
+    refused(r"shape \(2, 4000\); .* transpose it", write, noise(channels=2).T)
+    refused(r"shape \(4000,\)", write, noise()[:, 0])
+    refused(r"shape \(0, 1\)", write, noise(0))
+    refused("holds int64", write, np.zeros((4, 1), np.int64))
+    refused("holds NaN", write, np.full((4, 1), np.nan, np.float32))
+    refused("cannot tell a format from", write, noise(), "a.txt")
+    refused("cannot hold subtype 'PCM_32'; choose from", write, noise(), "a.flac", subtype="PCM_32")
+    refused("cannot hold 3 channels at 16000 Hz", write, noise(channels=3), "a.mp3")
+    refused("cannot write", write, noise(), "none/a.wav")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_stood_there_stays_until_all_is_written(tmp_path):
+    path = tmp_path / "a.wav"
+    recordings.write(path, noise(), RATE)
+    before = path.read_bytes()
+
+    def half():
+        with recordings.writing(path, RATE, 1) as put:
+            put(noise(seed=1))
+            put(noise(channels=2))
+
+    refused("holds 1 channels, a piece 2", half)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_lengthen():
+    x = np.arange(3, dtype=np.int16)[:, None]
+    assert samples.lengthen(x, 8).ravel().tolist() == [0, 1, 2, 0, 0, 0, 0, 0]
+    assert samples.lengthen(x, 8, wrap=True).ravel().tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert samples.lengthen(x, 2) is x
+    assert samples.lengthen(x[None], 5).shape == (1, 5, 1)
+
+
+def test_resampling_is_scipys():
+    low = scipy.signal.butter(8, 4000, fs=48000, output="sos")  # where no filter's edge matters
+    x = scipy.signal.sosfilt(low, noise(9600), axis=0).astype(np.float32)
+    expected = scipy.signal.resample_poly(x, 1, 3, window=("kaiser", 12.0))
+    found = samples.resample(x, 48000, RATE)
+    assert np.abs(found - expected)[100:-100].max() < 1e-3
