@@ -8,7 +8,8 @@ In an environment of its own, under Python 3.11 (it needs neither jax nor this p
 
 Each case of `cases/` becomes `golden/<case>.npz`: the keys and shapes of the original's state dict,
 its output for seeded weights and a seeded input, and the outputs of the modules that the case
-names. Nothing is fetched from the network.
+names. Nothing is fetched from the network. A case of published weights reads their file from the
+folder that ZOO_DATA names, and is left as it is without.
 """
 
 import importlib
@@ -16,6 +17,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import os
 import sys
 import types
 from pathlib import Path
@@ -27,7 +29,7 @@ import torch
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE)]
 
-from seeded import seeded_picture, seeded_state  # noqa: E402
+from seeded import seeded_input, seeded_state  # noqa: E402
 
 
 class _Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -67,30 +69,43 @@ def to_ours(tensor):
     return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
 
 
+def published(file):
+    """The state dict of a published file; `model` where there is more beside it."""
+    path = Path(os.environ["ZOO_DATA"]) / "weights" / file
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return state.get("model", state)
+
+
 @torch.no_grad()
 def make(case, family):
     """The arrays of one golden file."""
     net, call = family.original(case)
     net.eval()
     shapes = {key: list(value.shape) for key, value in net.state_dict().items()}
-    floats = {k: s for k, s in shapes.items() if net.state_dict()[k].is_floating_point()}
-    learnt = {
-        k: s for k, s in floats.items() if not getattr(family, "is_buffer", lambda k: False)(k)
-    }
-    state = {k: torch.from_numpy(v) for k, v in seeded_state(learnt, case.scales).items()}
-    net.load_state_dict(state, strict=False)
+    constant = getattr(family, "is_constant", lambda k: False)
+    constants = {f"constant:{k}": v.numpy() for k, v in net.state_dict().items() if constant(k)}
+    if case.weights:
+        net.load_state_dict(published(case.weights))
+    else:
+        buffer = getattr(family, "is_buffer", constant)
+        floats = [k for k, v in net.state_dict().items() if v.is_floating_point()]
+        learnt = {k: shapes[k] for k in floats if not buffer(k)}
+        state = {k: torch.from_numpy(v) for k, v in seeded_state(learnt, case.scales).items()}
+        net.load_state_dict(state, strict=False)
 
     seen = {}
     modules = dict(net.named_modules())
     for ours, theirs in case.groups.items():
         hook = lambda module, args, output, ours=ours: seen.update({ours: to_ours(output)})  # noqa: E731
         modules[theirs].register_forward_hook(hook)
-    x = torch.from_numpy(seeded_picture(case.shape).transpose(0, 3, 1, 2).copy())
-    output = to_ours(call(net, x, case.level))
+    x = torch.from_numpy(np.moveaxis(seeded_input(case.shape), -1, 1).copy())
+    output = np.moveaxis(call(net, x, case.level).numpy(), 1, -1)
     assert output.shape == case.shape, (output.shape, case.shape)
     assert set(seen) == set(case.groups)
     arrays = {f"group:{name}": value.astype(np.float32) for name, value in seen.items()}
-    return {"shapes": np.array(json.dumps(shapes)), "output": output.astype(np.float32), **arrays}
+    shapes = {k: s for k, s in shapes.items() if not constant(k)}
+    arrays |= {"shapes": np.array(json.dumps(shapes)), "output": output.astype(np.float32)}
+    return arrays if case.weights else arrays | constants
 
 
 if __name__ == "__main__":
@@ -99,6 +114,9 @@ if __name__ == "__main__":
     for name in names:
         family = importlib.import_module(f"cases.{name}")
         for label, case in family.CASES.items():
+            if case.weights and "ZOO_DATA" not in os.environ:
+                print(f"{label:30} left as it is: ZOO_DATA is not set")
+                continue
             arrays = make(case, family)
             path = HERE / "golden" / f"{label}.npz"
             np.savez_compressed(path, **arrays)

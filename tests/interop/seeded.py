@@ -32,3 +32,17 @@ def seeded_state(shapes, scales):
 def seeded_picture(shape):
     """A float32 picture in [0, 1]."""
     return np.random.default_rng(0).random(shape, np.float32)
+
+
+def seeded_recording(shape):
+    """A float32 recording in [-1, 1] at 16 kHz: a gliding voice of harmonics, and noise."""
+    rng, t = np.random.default_rng(0), np.arange(shape[1]) / 16000
+    phase = 2 * np.pi * (140 * t + 30 * np.sin(2 * np.pi * t))
+    voice = sum(np.sin(k * phase + k * k) / k for k in range(1, 20)) * np.sin(np.pi * 3 * t) ** 2
+    x = 0.15 * voice[None, :, None] + 0.03 * rng.standard_normal(shape)
+    return np.clip(x, -1, 1).astype(np.float32)
+
+
+def seeded_input(shape):
+    """A picture or a recording."""
+    return seeded_picture(shape) if len(shape) == 4 else seeded_recording(shape)

@@ -10,6 +10,7 @@ from handmade import storage, tensor
 
 from zoo.data import images
 from zoo.errors import ZooError
+from zoo.interop.readers import read_state
 from zoo.interop.torch import from_state, load_torch
 from zoo.models import create_model
 
@@ -99,6 +100,18 @@ def test_an_error_names_the_file(tmp_path):
     path = write(tmp_path / "f", state())
     with pytest.raises(ZooError, match=f"^{path} does not hold dncnn-gray; missing: "):
         load_torch("dncnn-gray", path, depth=4, width=4)
+
+
+def test_constants_may_be_absent_but_not_others(zoo_data):
+    """GTCRN's filters are constants of ours; a file of another sample rate has others."""
+    given = dict(read_state(zoo_data / "weights" / "gtcrn_dns3.tar"))
+    expected = from_state("gtcrn", given)
+    filters = given.pop("erb.erb_fc.weight")
+    jax.tree.map(np.testing.assert_array_equal, from_state("gtcrn", given), expected)
+    for other in (np.roll(filters, 1, 1), filters[:, :-1]):
+        match = "^the state dict has other constants than gtcrn in erb.erb_fc.weight; it was"
+        with pytest.raises(ZooError, match=match):
+            from_state("gtcrn", given | {"erb.erb_fc.weight": other})
 
 
 def test_models_that_cannot_be_loaded(tmp_path):

@@ -26,7 +26,9 @@ PATH = Path(__file__).with_name("golden.json")
 
 
 def natural_shape(record, batch=2):
-    """(N, H, W, C) the variant takes, small."""
+    """(N, H, W, C) or (B, T, C) the variant takes, small."""
+    if record.modality == "audio":
+        return (batch, 2048, record.channels)
     side = 32 if 32 % record.multiple == 0 else record.multiple
     return (batch, *(record.size or (side, side)), record.channels)
 

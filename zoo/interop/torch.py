@@ -56,8 +56,7 @@ def from_state(
       ZooError: its tensors are not the model's.
     """
     model, facts = create_model(model_name, **options), record(model_name, **options)
-    tensors, ignored = layout(facts.family, model)
-    tensors = list(tensors)
+    tensors, ignored, fixed = layout(facts.family, model)
     wanted = variable_shapes(model, facts)
     if sorted(wanted) != sorted(t.ours for t in tensors):
         raise AssertionError(f"the layout of {model_name} does not name its variables")
@@ -69,7 +68,8 @@ def from_state(
     extra = [
         key
         for key in state
-        if key not in shapes and not any(re.fullmatch(pattern, key) for pattern in ignored)
+        if key not in shapes.keys() | fixed.keys()
+        and not any(re.fullmatch(pattern, key) for pattern in ignored)
     ]
     misshapen = [
         f"{key} {state[key].shape} for {shape}"
@@ -80,6 +80,12 @@ def from_state(
         found = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
         listed = "; ".join(f"{name}: {_list(keys)}" for name, keys in found if keys)
         raise ZooError(f"{source} does not hold {model_name}; {listed}")
+    strange = [key for key in fixed if key in state and not _equal(state[key], fixed[key])]
+    if strange:
+        raise ZooError(
+            f"{source} has other constants than {model_name} in {_list(strange)}; "
+            "it was trained as another network"
+        )
     whole = [t.theirs for t in tensors if state[t.theirs].dtype.kind in "biu"]
     if whole:
         raise ZooError(f"{source} holds integers, which are no weights, in {_list(whole)}")
@@ -89,6 +95,11 @@ def from_state(
         raise ZooError(f"{source} holds values that are not finite in {_list(bad)}")
     # jax's own arrays lie in memory as they are indexed, which transposed ones of NumPy do not.
     return traverse_util.unflatten_dict({k: jnp.asarray(v) for k, v in flat.items()}, sep="/")
+
+
+def _equal(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether a file has our constants, as far as another machine computes the same."""
+    return found.shape == expected.shape and bool(np.allclose(found, expected, rtol=0, atol=1e-5))
 
 
 def _list(keys: list[str]) -> str:

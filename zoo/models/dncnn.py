@@ -96,36 +96,18 @@ class DnCNN(nn.Module):
         )
         return norm(x.astype(self.param_dtype)).astype(x.dtype)
 
-
-def merge_batch_norm(model: DnCNN, variables: Mapping) -> tuple[DnCNN, dict]:
-    """Folds the running statistics of batch norm into the convolutions before it.
-
-    Args:
-      model: a module with `norm="batch"`.
-      variables: its variables, with `params` and `batch_stats`.
-
-    Returns:
-      The module with `norm="none"` and its variables; its outputs equal those of
-      `model.apply(variables, x)` up to rounding, and cost less.
-
-    Raises:
-      ZooError: there is no batch norm to merge.
-    """
-    if getattr(model, "norm", None) != "batch" or "batch_stats" not in variables:
-        raise ZooError(
-            "there is no batch norm to merge; take a DnCNN of norm='batch' and its variables, "
-            "'params' and 'batch_stats'"
-        )
-    params = dict(variables["params"])
-    for i in range(model.depth - 2):
-        conv, norm = params[f"body{i}"], params.pop(f"norm{i}")
-        running = variables["batch_stats"][f"norm{i}"]
-        gain = norm["scale"] / jnp.sqrt(running["var"] + _EPSILON)
-        params[f"body{i}"] = {
-            "kernel": conv["kernel"] * gain[None, None, None],
-            "bias": (conv["bias"] - running["mean"]) * gain + norm["bias"],
-        }
-    return model.clone(norm="none"), {"params": params}
+    def merge_batch_norm(self, variables: Mapping) -> tuple["DnCNN", dict]:
+        """See `zoo.models.merge_batch_norm`."""
+        params = dict(variables["params"])
+        for i in range(self.depth - 2):
+            conv, norm = params[f"body{i}"], params.pop(f"norm{i}")
+            running = variables["batch_stats"][f"norm{i}"]
+            gain = norm["scale"] / jnp.sqrt(running["var"] + _EPSILON)
+            params[f"body{i}"] = {
+                "kernel": conv["kernel"] * gain[None, None, None],
+                "bias": (conv["bias"] - running["mean"]) * gain + norm["bias"],
+            }
+        return self.clone(norm="none"), {"params": params}
 
 
 @register("dncnn-gray")

@@ -19,15 +19,18 @@ class Record:
 
     Attributes:
       name: the public name, family and variant, such as `"unet-small"`.
-      family: the name's part before the variant.
-      modality: `"image"` for signals `(N, H, W, C)`.
-      channels: C.
+      family: the architecture, by the name of its file.
+      modality: `"image"` for signals `(N, H, W, C)`, `"audio"` for `(B, T, C)`.
+      channels: C; a model of recordings takes any, and treats each channel alike.
       range: lowest and highest value of the signals it is made for.
       size: the only (H, W) it takes, or None.
       multiple: H and W must be multiples of this; 1 where the model pads by itself.
       takes_level: whether `level` (in signal units) changes the output.
       locality: `"local"` (an output pixel depends on a bounded neighbourhood), `"windowed"` or
         `"global"`.
+      sample_rate: of the recordings it is made for, in Hz; 0 for pictures.
+      hop: samples a streaming step takes, or a multiple of it; 0 where it does not stream.
+      latency: samples the streamed output lags behind the input, beyond the hop itself.
     """
 
     name: str
@@ -39,6 +42,9 @@ class Record:
     multiple: int = 1
     takes_level: bool = False
     locality: Literal["local", "windowed", "global"] = "local"
+    sample_rate: int = 0
+    hop: int = 0
+    latency: int = 0
 
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {}
@@ -102,7 +108,7 @@ def record(name: str, **overrides) -> Record:
     own = {f.name for f in dataclasses.fields(Record)} - {"name", "family"}
     return Record(
         name=name,
-        family=name.split("-", maxsplit=1)[0],
+        family=type(model).__module__.rpartition(".")[2],
         **{key: getattr(model, key) for key in own if hasattr(model, key)},
     )
 
@@ -126,8 +132,8 @@ def variable_shapes(model: nn.Module, facts: Record) -> dict[str, jax.ShapeDtype
       model: the module.
       facts: its record.
     """
-    height, width = facts.size or (64, 64)
-    signal = jax.ShapeDtypeStruct((1, height, width, facts.channels), jnp.float32)
+    size = (4096,) if facts.modality == "audio" else facts.size or (64, 64)
+    signal = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((1,), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)
     return traverse_util.flatten_dict(variables, sep="/")

@@ -1,23 +1,23 @@
 """Where the tensors of published files belong, one file a family."""
 
 import importlib
-from collections.abc import Iterable, Sequence
 
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.interop.layouts.contract import Tensor
+from zoo.interop.layouts.contract import Layout
 
-FAMILIES = ("dncnn", "drunet", "ffdnet", "nafnet", "restormer", "scunet", "swinir")
+FAMILIES = ("dncnn", "drunet", "ffdnet", "gtcrn", "nafnet", "restormer", "scunet", "swinir")
 """The families whose published files are known; each is a module of this package.
 
 It has `layout(model)` and, for buffers that hold nothing learnt, `IGNORED`: regular expressions for
-whole keys.
+whole keys; and `FIXED`: by their keys the values of those that our module has as constants, which
+a file need not hold, but must not hold others of.
 """
 
 
-def layout(family: str, model: nn.Module) -> tuple[Iterable[Tensor], Sequence[str]]:
-    """The layout of a module's published files and the keys in them that do not count.
+def layout(family: str, model: nn.Module) -> Layout:
+    """The layout of a module's published files.
 
     Raises:
       ZooError: no published layout of this family is known.
@@ -28,4 +28,6 @@ def layout(family: str, model: nn.Module) -> tuple[Iterable[Tensor], Sequence[st
             "weights of this zoo come back by zoo.load"
         )
     module = importlib.import_module(f"{__name__}.{family}")
-    return module.layout(model), getattr(module, "IGNORED", ())
+    return Layout(
+        tuple(module.layout(model)), getattr(module, "IGNORED", ()), getattr(module, "FIXED", {})
+    )

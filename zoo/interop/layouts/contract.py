@@ -4,7 +4,7 @@ A layout is a function `(model) -> Iterable[Tensor]` that names every variable o
 nothing else. NumPy arrays only; PyTorch is not needed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,20 @@ class Tensor(NamedTuple):
     ours: str
     theirs: str
     form: Form
+
+
+class Layout(NamedTuple):
+    """What a published file of a module holds.
+
+    Attributes:
+      tensors: every variable of the module.
+      ignored: regular expressions for whole keys that do not count.
+      fixed: by their keys, tensors of the file that are constants of the module.
+    """
+
+    tensors: tuple[Tensor, ...]
+    ignored: Sequence[str]
+    fixed: Mapping[str, np.ndarray]
 
 
 def _transposed(*axes: int) -> Form:

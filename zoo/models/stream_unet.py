@@ -1,0 +1,372 @@
+"""A streaming U-Net over the frequencies of each frame, with memory over time; it gives a mask.
+
+After "FastEnhancer: Speed-Optimized Streaming Neural Speech Enhancement" (2025), written from its
+description: convolutions over frequency, a gated recurrent unit over time and attention over
+frequency in turn, and a complex mask on the compressed spectrum.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+
+from zoo import spectral
+from zoo.errors import ZooError
+from zoo.models import layers, streaming
+from zoo.models.normalize import BatchNorm, activate
+from zoo.models.recurrent import GRU
+from zoo.models.registry import register
+from zoo.models.strided import strided_conv, strided_conv_transpose
+
+_SIZE, _HOP = 512, 256
+_STRIDE = 4
+_BINS = _SIZE // 2 // _STRIDE
+_EXPONENT = 0.3
+_HEADS = 4
+_EPSILON = 1e-5
+
+
+class State(NamedTuple):
+    """What the model remembers between the chunks of a stream.
+
+    Attributes:
+      frames: the half windows of the transform.
+      memory: a block's carry each, (N, bands, width), N recordings times channels.
+    """
+
+    frames: streaming.Frames
+    memory: tuple[jax.Array, ...]
+
+
+class StreamUNet(nn.Module):
+    """Enhances 16 kHz speech frame by frame, with 16 ms of latency beyond the hop of 16 ms.
+
+    Attributes:
+      channels: C of the recordings it is trained on; it takes any, each channel by itself.
+      width: channels over the 64 frequency bins.
+      convs: convolutions on the way down, and on the way up.
+      inner: channels of the blocks.
+      bands: frequency bands of the blocks.
+      blocks: pairs of recurrence over time and attention over frequency.
+      padding: what lies beyond the ends of a recording: `"zero"`, as a stream has it, or
+        `"reflect"`, as `torch.stft`.
+      norm: `"batch"`; or `"merged"`, see `zoo.models.merge_batch_norm`.
+      axis_name: the device axis over which batch statistics are averaged.
+      dtype: the dtype of the computation; None follows the input. Spectra and the memory are
+        float32.
+      param_dtype: the dtype of the parameters.
+    """
+
+    channels: int = 1
+    width: int = 24
+    convs: int = 2
+    inner: int = 20
+    bands: int = 16
+    blocks: int = 2
+    padding: Literal["zero", "reflect"] = "zero"
+    norm: Literal["batch", "merged"] = "batch"
+    axis_name: str | None = None
+    dtype: layers.Dtype = None
+    param_dtype: layers.Dtype = jnp.float32
+
+    modality = "audio"
+    range = (-1.0, 1.0)
+    locality = "global"
+    sample_rate = 16000
+    hop = _HOP
+    latency = _HOP
+
+    def __post_init__(self):
+        layers.check_choices(self, padding=("zero", "reflect"), norm=("batch", "merged"))
+        if self.inner % _HEADS:
+            raise ZooError(f"StreamUNet: inner={self.inner!r} is no multiple of {_HEADS} heads")
+        super().__post_init__()
+
+    def __call__(
+        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Denoises whole recordings.
+
+        Args:
+          x: (B, T, C), any float dtype, made for [-1, 1] at 16 kHz.
+          level: ignored.
+          train: whether batch norm uses and updates the statistics of this batch.
+
+        Returns:
+          The clean estimate, shape and dtype of `x`.
+
+        Raises:
+          ZooError: `x` is no batch of recordings; or is too short to mirror, with reflect padding.
+        """
+        streaming.check_recording(x, "StreamUNet")
+        y = streaming.fold_channels(x.astype(jnp.float32))
+        if self.padding == "zero":
+            y = streaming.pad_to_hop(y, _HOP)
+        spectrum = spectral.stft(y, size=_SIZE, hop=_HOP, padding=self.padding)
+        dtype = x.dtype if self.dtype is None else self.dtype
+        spectrum, _ = self._enhance(spectrum, (None,) * self.blocks, dtype, train)
+        y = spectral.istft(spectrum, size=_SIZE, hop=_HOP, length=y.shape[-1])
+        return streaming.unfold_channels(y[:, : x.shape[1]], x.shape[-1]).astype(x.dtype)
+
+    def init_state(self, batch: int, channels: int = 1) -> State:
+        """The state before the first sample of a stream.
+
+        Args:
+          batch: recordings at a time.
+          channels: of each.
+        """
+        n = batch * channels
+        # An array of its own each, so that the state can be donated.
+        memory = tuple(jnp.zeros((n, self.bands, self.inner)) for _ in range(self.blocks))
+        return State(streaming.init_frames(n, _HOP), memory)
+
+    def step(self, variables: Mapping, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
+        """Denoises the next samples of a stream; pure, and made to be jitted.
+
+        Args:
+          variables: as for `apply`.
+          state: from `init_state` or the step before.
+          chunk: (B, n * hop, C), n at least 1.
+
+        Returns:
+          The next state; and the clean estimate, shape and dtype of `chunk`, `latency` samples
+          behind it.
+
+        Raises:
+          ZooError: the chunk is no multiple of the hop.
+        """
+        return self.apply(variables, state, chunk, method="_step")
+
+    def merge_batch_norm(self, variables: Mapping) -> tuple["StreamUNet", dict]:
+        """See `zoo.models.merge_batch_norm`."""
+        params = dict(variables["params"])
+        for name, statistics in variables["batch_stats"].items():
+            layer, running = params[name], statistics["norm"]
+            gain = layer["norm"]["scale"] / jnp.sqrt(running["var"] + _EPSILON)
+            params[name] = {
+                "kernel": layer["kernel"] * gain[None, None],
+                "bias": layer["norm"]["bias"] - running["mean"] * gain,
+            }
+        return self.clone(norm="merged"), {"params": params}
+
+    def _step(self, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
+        streaming.check_chunk(chunk, _HOP, "StreamUNet")
+        window = spectral.hann(_SIZE)
+        frames, spectrum = streaming.push(state.frames, streaming.fold_channels(chunk), window)
+        dtype = chunk.dtype if self.dtype is None else self.dtype
+        spectrum, memory = self._enhance(spectrum, state.memory, dtype, False)
+        frames, y = streaming.pull(frames, spectrum, window)
+        y = streaming.unfold_channels(y, chunk.shape[-1]).astype(chunk.dtype)
+        return State(frames, memory), y
+
+    def _enhance(self, spectrum, memory, dtype, train):
+        """Spectra (N, T, 257) to clean ones, and the memory after them."""
+        compressed = spectral.compress(spectrum[..., :-1], _EXPONENT)
+        features = jnp.stack([compressed.real, compressed.imag], axis=-1).astype(dtype)
+        mask, memory = self._mask(features, memory, train)
+        mask = mask.astype(jnp.float32)
+        clean = spectral.compress(compressed * lax.complex(mask[..., 0], mask[..., 1]), 1 / 0.3)
+        return jnp.pad(clean, ((0, 0), (0, 0), (0, 1))), memory
+
+    @nn.compact
+    def _mask(self, x, memory, train):
+        """Features (N, T, 256, 2) and memory to the mask (N, T, 256, 2) and memory."""
+        n, t, f, _ = x.shape
+        dtypes = {"dtype": x.dtype, "param_dtype": self.param_dtype}
+        conv = partial(
+            _Conv,
+            norm=self.norm,
+            axis_name=self.axis_name if train else None,
+            train=train,
+            **dtypes,
+        )
+        # All frames at once but for the recurrence.
+        x = jnp.pad(x.reshape(n * t, f, 2), ((0, 0), (_STRIDE // 2, _STRIDE // 2), (0, 0)))
+        silu = partial(conv, self.width, activation="silu")
+        y = silu(2 * _STRIDE, name="stem")(x)
+        skips = [y]
+        for i in range(self.convs):
+            y = silu(3, name=f"encoder{i}")(y)
+            skips.append(y)
+
+        y = conv(self.inner, name="inward")(_spread(y, _triangles(_BINS, self.bands)))
+        carries = []
+        for i in range(self.blocks):
+            y, carry = self._over_time(y, memory[i], (n, t), conv, dtypes, f"time{i}")
+            carries.append(carry)
+            y = self._over_frequency(y, i == 0, conv, dtypes, f"frequency{i}")
+        y = conv(self.width, name="outward")(_spread(y, _hats(_BINS, self.bands)))
+
+        for i in reversed(range(self.convs)):
+            y = silu(name=f"join{i + 1}")(y, skips[i + 1])
+            y = silu(3, name=f"decoder{i}")(y)
+        y = silu(name="join0")(y, skips[0])
+        y = _Mask(**dtypes, name="mask")(y)[:, _STRIDE // 2 : -_STRIDE // 2]
+        return y.reshape(n, t, f, 2), tuple(carries)
+
+    def _over_time(self, x, carry, shape, conv, dtypes, name):
+        """A recurrent unit over time, each band by itself, projected and added."""
+        n, t = shape
+        f, r = x.shape[1:]
+        y = x.reshape(n, t, f, r).swapaxes(0, 1).reshape(t, n * f, r)
+        carry = None if carry is None else carry.reshape(n * f, r)
+        y, carry = GRU(r, time_major=True, **dtypes, name=f"{name}_gru")(y, carry)
+        y = y.reshape(t, n, f, r).swapaxes(0, 1).reshape(n * t, f, r)
+        return x + conv(r, name=f"{name}_project")(y), carry.reshape(n, f, r)
+
+    def _over_frequency(self, x, first, conv, dtypes, name):
+        """Attention among the bands of a frame, projected and added."""
+        m, f, r = x.shape
+        if first:
+            place = self.param("place", nn.initializers.normal(0.02), (f, r), self.param_dtype)
+            x = x + place.astype(x.dtype)[None]
+        y = nn.Dense(3 * r, use_bias=False, **dtypes, name=f"{name}_qkv")(x)
+        y = _attend(y.reshape(m, f, 3, _HEADS, r // _HEADS)).reshape(m, f, r)
+        return x + conv(r, name=f"{name}_project")(y)
+
+
+class _Conv(nn.Module):
+    """A convolution over frequency without bias, batch norm, activation: (M, W, C) to
+    (M, W', features).
+
+    A second input stands for more channels of the first; kernels are (taps, C, features). Of 1
+    tap, 3 (zero-padded), or 8 (stride 4, not padded). Merged, it has a bias and no batch norm.
+    """
+
+    features: int
+    taps: int = 1
+    activation: str = "none"
+    norm: str = "batch"
+    axis_name: str | None = None
+    train: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, beside: jax.Array | None = None) -> jax.Array:
+        c = x.shape[-1]
+        total = c if beside is None else c + beside.shape[-1]
+        kernel = self.param(
+            "kernel",
+            nn.initializers.lecun_normal(),
+            (self.taps, total, self.features),
+            self.param_dtype,
+        )
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        if self.taps == 1:
+            y = x @ kernel[0, :c]
+            if beside is not None:
+                y = y + beside @ kernel[0, c:]
+        elif self.taps == 3:
+            y = _conv3(x, kernel, self.train)
+        else:
+            y = strided_conv(x, kernel)
+        if self.norm == "merged":
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+            return activate(y, jnp.ones_like(bias), bias, self.activation)
+        return BatchNorm(
+            self.activation,
+            self.train,
+            self.axis_name,
+            epsilon=_EPSILON,
+            param_dtype=self.param_dtype,
+            name="norm",
+        )(y)
+
+
+class _Mask(nn.Module):
+    """The transposed convolution to the mask, (M, W, C) to (M, 4 (W + 1), 2).
+
+    Its kernel is divided by its norm and scaled by one learned number. At first the mask is near
+    1: the best guess then known is the noisy recording.
+    """
+
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (2 * _STRIDE, 2, x.shape[-1])
+        init = nn.initializers.normal(np.prod(shape) ** -0.5)
+        kernel = self.param("kernel", init, shape, self.param_dtype)
+        scale = self.param("scale", nn.initializers.ones, (1,), self.param_dtype)
+        bias = self.param("bias", _one, (2,), self.param_dtype)
+        norm = jnp.sqrt(jnp.maximum(jnp.square(kernel).sum(keepdims=True), 1e-12))
+        kernel = kernel * (scale[None, None] / norm)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        y = strided_conv_transpose(x, kernel)
+        # In float32, or the gradient of the bias would be summed over the whole batch in bfloat16.
+        return y.astype(self.param_dtype) + bias[None, None]
+
+
+def _one(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """The number 1 as a real and an imaginary part."""
+    return jnp.asarray([1, 0], dtype)
+
+
+def _conv3(x: jax.Array, kernel: jax.Array, train: bool) -> jax.Array:
+    """A zero-padded convolution of 3 taps: (M, W, C) to (M, W, features)."""
+    if train:
+        return lax.conv_general_dilated(
+            x, kernel, (1,), ((1, 1),), dimension_numbers=("NWC", "WIO", "NWC")
+        )
+    # All taps by one matmul, shifted after it: on a CPU it takes less time than the convolution,
+    # the more so for a single frame; but its gradient takes more.
+    taps, c, features = kernel.shape
+    y = x @ kernel.swapaxes(0, 1).reshape(c, taps * features)
+    before, at, after = jnp.split(y, 3, axis=-1)
+    return (
+        at
+        + jnp.pad(before[:, :-1], ((0, 0), (1, 0), (0, 0)))
+        + jnp.pad(after[:, 1:], ((0, 0), (0, 1), (0, 0)))
+    )
+
+
+def _attend(qkv: jax.Array) -> jax.Array:
+    """Attention among F bands, (M, F, 3, heads, d) to (M, F, heads, d)."""
+    q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    q = q * np.asarray(q.shape[-1] ** -0.5, q.dtype)
+    scores = jnp.einsum("mfhd,mghd->mhfg", q, k)
+    weights = nn.softmax(scores.astype(jnp.float32)).astype(v.dtype)
+    return jnp.einsum("mhfg,mghd->mfhd", weights, v)
+
+
+def _spread(x: jax.Array, matrix: np.ndarray) -> jax.Array:
+    """A fixed linear map over frequency, (M, W, C) to (M, V, C) by a matrix (V, W)."""
+    return jnp.einsum("mwc,vw->mvc", x, np.asarray(matrix, x.dtype))
+
+
+def _hats(bins: int, bands: int) -> np.ndarray:
+    """Linear interpolation from bands to bins, (bins, bands), rows sum to 1."""
+    centres = np.linspace(0, bins - 1, bands)
+    return np.stack([np.interp(np.arange(bins), centres, one) for one in np.eye(bands)], axis=1)
+
+
+def _triangles(bins: int, bands: int) -> np.ndarray:
+    """Evenly spaced overlapping triangles from bins to bands, (bands, bins), rows sum to 1."""
+    hats = _hats(bins, bands).T
+    return hats / hats.sum(axis=1, keepdims=True)
+
+
+@register("stream-t")
+def stream_t(**overrides) -> StreamUNet:
+    """22 thousand parameters: the fastest, for small processors."""
+    return StreamUNet(**overrides)
+
+
+@register("stream-b")
+def stream_b(**overrides) -> StreamUNet:
+    """92 thousand parameters."""
+    return StreamUNet(**{"width": 48, "inner": 36, "bands": 24, "blocks": 3} | overrides)
+
+
+@register("stream-s")
+def stream_s(**overrides) -> StreamUNet:
+    """196 thousand parameters: the best of the three."""
+    sizes = {"width": 64, "convs": 3, "inner": 48, "bands": 36, "blocks": 3}
+    return StreamUNet(**sizes | overrides)
