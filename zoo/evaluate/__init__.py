@@ -1,4 +1,7 @@
-"""Scores a denoiser against classical baselines, every choice named, and draws what it did."""
+"""Scores a denoiser against classical baselines, every choice named, and draws what it did.
+
+Pictures are scored here, recordings in `zoo.evaluate.recordings`.
+"""
 
 from zoo.evaluate.draw import NumpyGaussian
 from zoo.evaluate.measure import compare

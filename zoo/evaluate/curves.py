@@ -1,9 +1,9 @@
-"""PSNR against noise level, one picture a data set."""
+"""A figure of merit against the level of the noise, one line a method."""
 
 import io
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from zoo import files
@@ -19,7 +19,7 @@ _FAINT = "#8a8a8a"
 
 
 def draw(path: Path, data: str, cells: Sequence[Cell]) -> None:
-    """Draws one line a method, models in colour and the classical ones in grey, as PNG.
+    """Draws the PSNR by sigma on one data set, as `lines` does.
 
     Nothing is drawn for fewer than two levels.
 
@@ -34,6 +34,41 @@ def draw(path: Path, data: str, cells: Sequence[Cell]) -> None:
     cells = [c for c in cells if c.level != PAIRED and math.isfinite(c.means["psnr"])]
     if len({cell.level for cell in cells}) < 2:
         return
+    series: dict[str, list[tuple[float, float]]] = {}
+    for cell in cells:
+        series.setdefault(cell.method, []).append((float(cell.level), cell.means["psnr"]))
+    lines(
+        path,
+        series,
+        classical=["noisy", *BASELINES],
+        across="sigma of the noise, of 255",
+        up="mean PSNR, dB",
+        title=f"{data}, {cells[0].pictures} pictures",
+    )
+
+
+def lines(
+    path: Path,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    classical: Collection[str],
+    across: str,
+    up: str,
+    title: str,
+) -> None:
+    """Draws one line a method, named at its right end, as PNG.
+
+    Args:
+      path: the file.
+      series: method -> (level, figure), finite, at one level or more.
+      classical: the methods that are drawn in grey; the others have a colour each.
+      across: what the levels are.
+      up: what the figures are.
+      title: above it all.
+
+    Raises:
+      ZooError: the file cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -42,38 +77,39 @@ def draw(path: Path, data: str, cells: Sequence[Cell]) -> None:
     axes = figure.add_axes((0.09, 0.12, 0.66, 0.76))
     ends = []
     colours = itertools.cycle(_COLOURS)
-    for method in dict.fromkeys(cell.method for cell in cells):
-        mine = sorted((float(c.level), c.means["psnr"]) for c in cells if c.method == method)
-        classical = method in BASELINES or method == "noisy"
-        colour = _FAINT if classical else next(colours)
+    for method, points in series.items():
+        mine = sorted(points)
+        grey = method in classical
+        colour = _FAINT if grey else next(colours)
         axes.plot(
             *zip(*mine, strict=True),
             color=colour,
-            linewidth=1.2 if classical else 2,
-            linestyle="--" if classical else "-",
+            linewidth=1.2 if grey else 2,
+            linestyle="--" if grey else "-",
             marker="o",
             markersize=4,
         )
         ends.append((mine[-1][1], method, colour))
     low, high = axes.get_ylim()
-    right = max(float(cell.level) for cell in cells)
-    for height, (psnr, method, colour) in zip(
+    levels = sorted({level for points in series.values() for level, _ in points})
+    for height, (value, method, colour) in zip(
         _apart([end[0] for end in sorted(ends)], (high - low) / 24), sorted(ends), strict=True
     ):
         axes.annotate(
             method,
-            (right, psnr),
+            (levels[-1], value),
             xytext=(1.03, (height - low) / (high - low)),
             textcoords="axes fraction",
             color=colour,
             fontsize=9,
             va="center",
+            parse_math=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5},
         )
-    axes.set_xlabel("sigma of the noise, of 255")
-    axes.set_ylabel("mean PSNR, dB")
-    axes.set_xticks(sorted({float(cell.level) for cell in cells}))
-    axes.set_title(f"{data}, {cells[0].pictures} pictures", loc="left", fontweight="bold")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.set_xticks(levels)
+    axes.set_title(title, loc="left", fontweight="bold", parse_math=False)
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     png = io.BytesIO()

@@ -1,6 +1,5 @@
 """Scores a model and the baselines on pictures, and writes tables, pictures and a gallery."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +12,22 @@ from zoo import files
 from zoo.data import images
 from zoo.data.sources import Picture
 from zoo.errors import ZooError, unknown
+from zoo.evaluate import means, naming, tables
 from zoo.evaluate import pictures as drawing
-from zoo.evaluate import tables
 from zoo.evaluate.baselines import BASELINES
 from zoo.evaluate.draw import Noise
+from zoo.evaluate.means import Column, Means
 from zoo.evaluate.measure import Apply, Measured, measure
 from zoo.evaluate.protocol import Protocol
 
-METRICS = ("psnr", "ssim", "mse", "mae")
-_HIGHER_IS_BETTER = ("psnr", "ssim")
+_COLUMNS = {
+    "psnr": Column("PSNR", 2, higher=True),
+    "ssim": Column("SSIM", 4, higher=True),
+    "mse": Column("MSE", 6, higher=False),
+    "mae": Column("MAE", 5, higher=False),
+}
+METRICS = tuple(_COLUMNS)
 _GALLERY_ROWS = 5
-
-Means = dict[str, dict[str, float | None]]
 
 
 class Score(NamedTuple):
@@ -59,9 +62,9 @@ class Result(NamedTuple):
 
         One block for each level and, for several, one for their mean; the protocol underneath.
         """
-        blocks = [_table(means, level) for level, means in self.by_level.items()]
+        blocks = [means.table(found, level, _COLUMNS) for level, found in self.by_level.items()]
         if len(blocks) > 1:
-            blocks.append(_table(self.summary, "mean"))
+            blocks.append(means.table(self.summary, "mean", _COLUMNS))
         return "\n\n".join([*blocks, str(self.protocol)])
 
 
@@ -145,8 +148,8 @@ def evaluate(
                 for method, values in part.scores.items():
                     figures = (float(values[metric][place]) for metric in METRICS)
                     scores.append(Score(label, picture.name, method, *figures))
-                name = _file_name(picture.name, used)
-                images.write(folder / name, part.integers("model", place))
+                name = naming.unique(picture.name, used, images.SUFFIXES)
+                images.write(folder / f"{name}.png", part.integers("model", place))
                 if part.group.places[place] in samples:
                     rows.append(_row(part, place))
             done += len(part.group.pictures)
@@ -231,64 +234,25 @@ def _row(part: Measured, place: int) -> drawing.Row:
 
 def _means(scores: Sequence[Score]) -> Means:
     """Method -> metric -> mean, None where it is not finite."""
-    methods = dict.fromkeys(score.method for score in scores)
+    by_method: dict[str, list[Score]] = {}
+    for score in scores:
+        by_method.setdefault(score.method, []).append(score)
     return {
         method: {
-            metric: _finite(np.mean([getattr(s, metric) for s in scores if s.method == method]))
+            metric: means.finite(np.mean([getattr(score, metric) for score in mine]))
             for metric in METRICS
         }
-        for method in methods
+        for method, mine in by_method.items()
     }
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _table(means: Means, heading: str) -> str:
-    wide = max(len(name) for name in [heading, *means])
-    lines = [heading.ljust(wide) + "".join(metric.upper().rjust(12) for metric in METRICS)]
-    best = {}
-    for metric in METRICS:
-        values = [row[metric] for row in means.values() if row[metric] is not None]
-        pick = max if metric in _HIGHER_IS_BETTER else min
-        best[metric] = pick(values, default=None)
-    digits = {"psnr": 2, "ssim": 4, "mse": 6, "mae": 5}
-    for method, row in means.items():
-        line = method.ljust(wide)
-        for metric in METRICS:
-            value = row[metric]
-            cell = "-" if value is None else f"{value:.{digits[metric]}f}"
-            mark = "*" if value is not None and value == best[metric] else " "
-            line += f"{cell}{mark}".rjust(12)
-        lines.append(line.rstrip())
-    return "\n".join(lines)
-
-
 def _write_tables(outdir: Path, result: Result, facts: Mapping[str, object]) -> None:
-    _write(outdir / "protocol.json", _json({**result.protocol.choices(), **facts}))
-    _write(outdir / "summary.json", _json(result.summary))
-    _write(outdir / "by_level.json", _json(result.by_level))
-    _write(outdir / "per_image.csv", tables.csv_text(Score._fields, result.scores))
-    rows = [(method, *row.values()) for method, row in result.summary.items()]
-    _write(outdir / "summary.csv", tables.csv_text(("method", *METRICS), rows))
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    files.write(path, text.encode())
-
-
-def _file_name(name: str, used: Counter[str]) -> str:
-    """A file name of its own for each picture of a level."""
-    if Path(name).suffix.lower() in images.SUFFIXES:
-        name = str(Path(name).with_suffix(""))
-    slug = unique = files.slug(name)
-    while unique in used:
-        used[slug] += 1
-        unique = f"{slug}_{used[slug]}"
-    used[unique] += 1
-    return f"{unique}.png"
+    means.write(
+        outdir,
+        protocol={**result.protocol.choices(), **facts},
+        summary=result.summary,
+        by_level=result.by_level,
+        metrics=METRICS,
+    )
+    text = tables.csv_text(Score._fields, result.scores)
+    files.write(outdir / "per_image.csv", text.encode())

@@ -1,0 +1,350 @@
+"""The whole evaluation of recordings, on signals of a second and models of one line."""
+
+import csv
+import importlib.util
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zoo.data.sources import Picture
+from zoo.errors import ZooError
+from zoo.evaluate.recordings import RecordingProtocol, evaluate_recordings, figures, mean_si_sdr
+from zoo.evaluate.recordings import run as running
+
+soundfile = pytest.importorskip("soundfile")
+pystoi = pytest.importorskip("pystoi")
+
+RATE = 16000
+QUICK = ("si_sdr", "si_sdr_gain", "segmental_snr", "log_spectral_distance")
+
+
+def voice(seconds, pitch):
+    """Syllables of harmonics with pauses, (T, 1), int16."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    tone = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 20))
+    syllables = np.clip(np.sin(2 * np.pi * 3 * time), 0, None)
+    return np.round(6000 * tone * syllables).astype(np.int16)[:, None]
+
+
+def hiss(seconds, seed):
+    draw = np.random.default_rng(seed).normal(0, 2000, (int(seconds * RATE), 1))
+    return draw.round().astype(np.int16)
+
+
+VOICES = [
+    Picture("a/one.flac", voice(1.3, 110), None),
+    Picture("two.wav", voice(2.5, 150), None),
+    Picture("three", voice(1.9, 200), None),
+]
+NOISES = [Picture("long", hiss(4, 0), None), Picture("short", hiss(0.7, 1), None)]
+
+
+def identity(noisy, level):
+    assert noisy.dtype == level.dtype == np.float32
+    assert level.shape == noisy.shape[:1]
+    assert noisy.shape[1] % (2 * RATE) == 0
+    return noisy
+
+
+def smooth(noisy, level):
+    return (noisy + jnp.roll(noisy, 1, axis=1)) / 2
+
+
+def si_sdr(estimate, reference):
+    estimate, reference = estimate.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
+    target = reference * (estimate @ reference) / (reference @ reference)
+    return 10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target)))
+
+
+@pytest.fixture(scope="module")
+def two_levels(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    steps = []
+    result = evaluate_recordings(
+        {"model": identity, "smooth": smooth},
+        VOICES,
+        levels={"0": 0.0, "+10 dB": 10.0},
+        outdir=folder,
+        noise=NOISES,
+        baselines=("wiener",),
+        heading="hiss at {} dB",
+        progress=lambda *step: steps.append(step),
+    )
+    assert steps[-1] == (6, 6)
+    return folder, result
+
+
+def test_every_file_is_there_and_nothing_else(two_levels):
+    folder, result = two_levels
+    found = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    names = ("a_one", "two", "three")
+    levels = ("0", "+10_dB")
+    heard = ("clean", "noisy", "model", "smooth", "wiener")
+    assert found == sorted(
+        [
+            *(f"denoised/{level}/{name}.wav" for level in levels for name in names),
+            *(f"listen/{lv}/{name}_{m}.wav" for lv in levels for name in names for m in heard),
+            *(f"{kind}_{lv}.png" for kind in ("spectrograms", "waveforms") for lv in levels),
+            *(f"curves_{metric}.png" for metric in result.metrics),
+            "by_level.json",
+            "per_recording.csv",
+            "protocol.json",
+            "summary.csv",
+            "summary.json",
+        ]
+    )
+
+
+def test_means_are_those_of_the_rows(two_levels):
+    folder, result = two_levels
+    with (folder / "per_recording.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["level", "recording", "method", *result.metrics]
+    methods = ["model", "smooth", "wiener", "noisy"]
+    assert [row["method"] for row in rows[:4]] == methods
+    assert [row["recording"] for row in rows[::4]] == [v.name for v in VOICES] * 2
+    summary = json.loads((folder / "summary.json").read_text())
+    by_level = json.loads((folder / "by_level.json").read_text())
+    assert summary == result.summary
+    assert by_level == result.by_level
+    for method in methods:
+        for metric in result.metrics:
+            mine = [(r["level"], float(r[metric])) for r in rows if r["method"] == method]
+            mean = np.mean([value for _, value in mine])
+            assert summary[method][metric] == pytest.approx(mean, rel=1e-4)
+            mean = np.mean([value for level, value in mine if level == "0"])
+            assert by_level["0"][method][metric] == pytest.approx(mean, rel=1e-4)
+    lines = result.table().splitlines()
+    assert lines[0].split()[:3] == ["0", "SI-SDR,", "dB"]
+    assert lines[-1] == str(RecordingProtocol())
+
+
+def test_the_identity_scores_as_the_noise_does(two_levels):
+    _, result = two_levels
+    assert result.summary["model"] == result.summary["noisy"]
+    assert result.summary["noisy"]["si_sdr_gain"] == 0
+    low, high = (result.by_level[level]["noisy"]["si_sdr"] for level in ("0", "+10 dB"))
+    assert high - low == pytest.approx(10, abs=0.1)
+    assert result.by_level["0"]["smooth"]["si_sdr_gain"] > 1
+
+
+def test_figures_are_those_computed_here(two_levels):
+    folder, result = two_levels
+    for score in result.scores:
+        if (score.level, score.recording) != ("0", "two.wav"):
+            continue
+        # 16 bits are all that the files have lost, and one gain that SI-SDR and STOI do not see.
+        estimate, reference = (
+            soundfile.read(folder / "listen" / "0" / f"two_{name}.wav")[0]
+            for name in (score.method, "clean")
+        )
+        assert len(estimate) == len(VOICES[1].target)
+        assert score.figures["si_sdr"] == pytest.approx(si_sdr(estimate, reference), abs=0.01)
+        stoi = pystoi.stoi(reference, estimate, RATE)
+        assert score.figures["stoi"] == pytest.approx(stoi, abs=1e-3)
+        if importlib.util.find_spec("pesq"):
+            import pesq
+
+            expected = pesq.pesq(RATE, reference, estimate, "wb")
+            assert score.figures["pesq"] == pytest.approx(expected, abs=0.01)
+
+
+def test_wavs_can_be_played_and_are_the_mixtures(two_levels):
+    folder, _ = two_levels
+    gains = json.loads((folder / "protocol.json").read_text())["wavs scaled down"]
+    wavs = sorted((folder / "listen").rglob("*.wav")) + sorted((folder / "denoised").rglob("*.wav"))
+    assert wavs
+    for path in wavs:
+        facts = soundfile.info(path)
+        assert (facts.samplerate, facts.channels, facts.subtype) == (RATE, 1, "PCM_16")
+        values = soundfile.read(path, dtype="int16")[0]
+        if np.abs(values.astype(int)).max() >= 32767:
+            # Scaled to fit, or a mixture that was made to.
+            assert np.count_nonzero(np.abs(values.astype(int)) >= 32767) < 3
+    clean, noisy = (
+        soundfile.read(folder / "listen" / "0" / f"three_{name}.wav")[0]
+        for name in ("clean", "noisy")
+    )
+    frames = [clean[at : at + 512] for at in range(0, len(clean), 512)]
+    powers = np.array([np.mean(frame**2) for frame in frames])
+    loud = powers > 1e-4 * powers.max()
+    active = np.concatenate([f for f, keep in zip(frames, loud, strict=True) if keep])
+    ratio = np.mean(active**2) / np.mean((noisy - clean) ** 2)
+    assert 10 * np.log10(ratio) == pytest.approx(0, abs=0.05)
+    assert set(gains) <= {str(path.relative_to(folder)) for path in wavs}
+
+
+def test_what_would_clip_is_scaled_down_and_told(tmp_path):
+    evaluate_recordings(
+        {"loud": lambda x, level: 8 * x},
+        VOICES[:1],
+        levels={"5": 5.0},
+        outdir=tmp_path,
+        noise=NOISES,
+        baselines=(),
+        metrics=("si_sdr",),
+    )
+    gains = json.loads((tmp_path / "protocol.json").read_text())["wavs scaled down"]
+    assert gains["denoised/5/a_one.wav"] < 1
+    # What is compared by ear keeps its relative loudness.
+    shared = {gain for path, gain in gains.items() if path.startswith("listen/5/a_one_")}
+    assert len(shared) == 1
+    clean = soundfile.read(tmp_path / "listen" / "5" / "a_one_clean.wav")[0]
+    assert np.abs(clean).max() < 0.2
+    assert np.abs(soundfile.read(tmp_path / "denoised" / "5" / "a_one.wav")[0]).max() < 1
+
+
+def test_mean_si_sdr_is_that_of_the_summary(two_levels):
+    _, result = two_levels
+    levels = {"0": 0.0, "+10 dB": 10.0}
+    found = mean_si_sdr(smooth, VOICES, levels=levels, noise=NOISES)
+    assert type(found) is float
+    assert found == pytest.approx(result.summary["smooth"]["si_sdr"], abs=1e-4)
+    first = [s.figures["si_sdr"] for s in result.scores if s[1:3] == ("a/one.flac", "smooth")]
+    found = mean_si_sdr(smooth, VOICES, levels=levels, noise=NOISES, limit=1)
+    assert found == pytest.approx(np.mean(first), abs=1e-4)
+
+
+def test_paired_recordings_bring_their_own_noise(tmp_path):
+    noisy = [Picture(v.name, v.target, np.roll(v.target, 1, axis=0) // 2) for v in VOICES]
+    told = []
+
+    def model(x, level):
+        told.extend(level.tolist())
+        return x
+
+    result = evaluate_recordings(
+        {"model": model},
+        noisy,
+        levels={"real": None},
+        outdir=tmp_path,
+        baselines=(),
+        metrics=QUICK,
+        protocol=RecordingProtocol(active=False),
+    )
+    assert set(told) == {0}
+    expected = [si_sdr(pair.input, pair.target) for pair in noisy]
+    assert [s.figures["si_sdr"] for s in result.scores[::2]] == pytest.approx(expected, abs=1e-3)
+    assert not list(tmp_path.glob("curves_*"))
+    written = soundfile.read(tmp_path / "denoised" / "real" / "two.wav", dtype="int16")[0]
+    np.testing.assert_array_equal(written, noisy[1].input[:, 0])
+
+
+def test_two_channels(tmp_path):
+    stereo = [Picture("s", np.repeat(VOICES[0].target, 2, axis=1), None)]
+    result = evaluate_recordings(
+        {"model": smooth},
+        stereo,
+        levels={"5": 5.0},
+        outdir=tmp_path,
+        noise=NOISES,
+        baselines=(),
+        metrics=("si_sdr", "stoi"),
+    )
+    assert soundfile.info(tmp_path / "denoised" / "5" / "s.wav").channels == 2
+    mono = mean_si_sdr(smooth, VOICES[:1], levels={"5": 5.0}, noise=NOISES)
+    assert result.summary["model"]["si_sdr"] == pytest.approx(mono, abs=1e-3)
+
+
+def test_undefined_figures_are_counted_not_averaged(tmp_path):
+    beep = np.zeros((RATE, 1), np.int16)
+    beep[:800] = voice(0.05, 300)
+    silent = Picture("nothing", np.zeros((RATE, 1), np.int16), None)
+    result = evaluate_recordings(
+        {"model": smooth},
+        [VOICES[1], Picture("beep", beep, None), silent],
+        levels={"5": 5.0},
+        outdir=tmp_path,
+        noise=NOISES,
+        baselines=(),
+        metrics=("si_sdr", "stoi"),
+    )
+    notes = result.notes
+    assert notes[0] == "nothing is silent and was left out"
+    assert notes[1].startswith("no STOI for 1 of 2 mixtures")
+    assert [s.recording for s in result.scores] == ["two.wav"] * 2 + ["beep"] * 2
+    assert np.isnan(result.scores[2].figures["stoi"])
+    assert result.summary["model"]["stoi"] == result.scores[0].figures["stoi"]
+    assert json.loads((tmp_path / "protocol.json").read_text())["notes"] == notes
+    assert notes[1] in result.table()
+
+
+def test_without_a_package_its_column_is_left_out(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "pesq" else find(name)
+    )
+    found, notes = figures.available(running.METRICS, RATE)
+    assert "pesq" not in found
+    assert "stoi" in found
+    assert len(notes) == 1
+    assert "pip install pesq" in notes[0]
+    assert "48000" in figures.available(("si_sdr", "pesq"), 48000)[1][0] or notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"recordings": []}, "no recording"),
+        ({"limit": 0}, "no recording"),
+        ({"levels": {}}, "no level"),
+        ({"levels": {"a/b": 0.0, "a b": 5.0}}, "share"),
+        ({"levels": {"5": None}}, "number of dB"),
+        ({"levels": {"5": np.inf}}, "number of dB"),
+        ({"noise": None}, "folder of noises"),
+        ({"noise": []}, "folder of noises"),
+        ({"noise": [Picture("n", np.zeros((9, 1), np.int16), None)]}, "n is silent"),
+        ({"noise": [Picture("n", np.ones((9, 2), np.int16), None)]}, "2 channels"),
+        ({"baselines": ("weiner",)}, "did you mean 'wiener'"),
+        ({"metrics": ("si_sdrr",)}, "did you mean 'si_sdr"),
+        ({"models": {"noisy": identity}}, "rename"),
+        ({"models": {"model": lambda x, level: x[:, 1:]}}, "model turned recordings"),
+        ({"models": {"m": lambda x, level: x * np.float32("nan")}}, "m for .* is not finite"),
+        ({"recordings": [Picture("p", VOICES[0].target.T, None)]}, "p has shape .* transpose"),
+        ({"recordings": [Picture("p", VOICES[0].target * np.nan, None)]}, "p holds NaN"),
+        ({"recordings": [Picture("p", np.zeros((0, 1), np.int16), None)]}, "p has shape"),
+        ({"recordings": [Picture("p", np.zeros((99, 1), np.int16), None)]}, "silent"),
+        ({"recordings": [Picture("p", *[v.target for v in VOICES[:2]])]}, "mend the pair"),
+        ({"recordings": [Picture("p", *[VOICES[0].target] * 2)]}, "whose SNR is None"),
+        (
+            {"recordings": [VOICES[0], Picture("p", *[VOICES[0].target] * 2)]},
+            "part them",
+        ),
+    ],
+)
+def test_mistakes(tmp_path, changes, words):
+    arguments = {
+        "models": {"model": identity},
+        "recordings": VOICES,
+        "levels": {"5": 5.0},
+        "noise": NOISES,
+        "baselines": (),
+        "metrics": ("si_sdr",),
+        "outdir": tmp_path / "out",
+        **changes,
+    }
+    with pytest.raises(ZooError, match=words) as caught:
+        evaluate_recordings(arguments.pop("models"), arguments.pop("recordings"), **arguments)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("changes", [{"seed": -1}, {"seconds": 1.0}, {"sample_rate": 0}])
+def test_a_protocol_must_make_sense(changes):
+    with pytest.raises(ZooError, match=next(iter(changes))):
+        RecordingProtocol(**changes)
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ZooError, match="cannot make"):
+        evaluate_recordings(
+            {"model": identity},
+            VOICES,
+            levels={"5": 5.0},
+            outdir=tmp_path / "out",
+            noise=NOISES,
+            baselines=(),
+        )

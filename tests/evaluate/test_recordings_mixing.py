@@ -1,0 +1,214 @@
+"""Mixtures, pieces and the processes that listen."""
+
+import os
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from zoo.data.sources import Picture
+from zoo.errors import ZooError
+from zoo.evaluate.recordings import RecordingProtocol, drawing, mean_si_sdr, pool
+from zoo.evaluate.recordings.measure import measure
+from zoo.evaluate.recordings.mixing import excerpt, mix
+from zoo.evaluate.recordings.pieces import canvas, cut, groups
+from zoo.evaluate.recordings.reading import Reader
+from zoo.noise import audio
+
+RATE = 16000
+RNG = np.random.default_rng(0)
+NOISES = [
+    Picture(f"n{i}", RNG.integers(-9000, 9000, (3000 + i, 1), np.int16), None) for i in range(3)
+]
+
+
+def recording(name, length, channels=1):
+    return Picture(name, RNG.integers(-8000, 8000, (length, channels), np.int16), None)
+
+
+def mixtures(recordings, **changes):
+    """Name -> noisy signal, as a model hears it and without what pads it."""
+    protocol = RecordingProtocol(**changes.pop("protocol", {}))
+    limit = changes.pop("limit", len(recordings))
+    reader = Reader(recordings)
+    pieces, _ = cut(reader, limit, protocol)
+    found = {}
+    for part in measure(
+        {},
+        reader,
+        pieces,
+        noises=Reader(changes.pop("noises", NOISES)),
+        levels=changes.pop("levels", {"0": 0.0}),
+        protocol=protocol,
+        wanted=("si_sdr",),
+    ):
+        for at, piece in enumerate(part.pieces):
+            found[part.level, piece.name] = part.outputs["noisy"][at]
+    return found
+
+
+def test_a_mixture_depends_on_seed_and_place_alone():
+    recordings = [recording(f"r{i}", 20000 + 7000 * i) for i in range(6)]
+    whole = mixtures(recordings)
+    for other in (mixtures(recordings), mixtures(recordings, limit=4)):
+        for key, noisy in other.items():
+            np.testing.assert_array_equal(noisy, whole[key])
+    levels = mixtures(recordings, levels={"9": 9.0, "0": 0.0})
+    for number, (key, noisy) in enumerate(whole.items()):
+        np.testing.assert_array_equal(noisy, levels[key])
+        clean = next(r.target for r in recordings if r.name == key[1]) / 32768
+        louder = (levels["9", key[1]] - clean) * 10 ** (9 / 20)
+        np.testing.assert_allclose(louder, noisy - clean, atol=1e-5)
+        assert number < 6
+    other = mixtures(recordings, protocol={"seed": 1})
+    assert not any(np.array_equal(other[key], noisy) for key, noisy in whole.items())
+
+
+def test_every_noise_gets_its_turn():
+    flat = [Picture(f"n{i}", np.full((50, 1), i + 1, np.int16), None) for i in range(4)]
+    drawn = [
+        int(excerpt(Reader(flat), seed=3, place=place, start=0, length=20)[0, 0] * 32768)
+        for place in range(40)
+    ]
+    turns = [drawn[at : at + 4] for at in range(0, 40, 4)]
+    assert all(sorted(turn) == [1, 2, 3, 4] for turn in turns)
+    assert len({tuple(turn) for turn in turns}) > 1
+
+
+def test_an_excerpt_is_a_stretch_of_the_noise_and_a_short_noise_starts_over():
+    noise = np.arange(1, 101, dtype=np.int16)[:, None]
+    reader = Reader([Picture("n", noise, None)])
+    firsts = set()
+    for place in range(50):
+        part = excerpt(reader, seed=0, place=place, start=0, length=30)[:, 0] * 32768
+        np.testing.assert_array_equal(np.diff(part), 1)
+        firsts.add(part[0])
+        long = excerpt(reader, seed=0, place=place, start=0, length=250)[:, 0] * 32768
+        np.testing.assert_array_equal(long[100:200], long[:100])
+        assert set(np.diff(long)) == {1, -99}
+    assert min(firsts) >= 1
+    assert max(firsts) <= 71
+    assert len(firsts) > 20
+
+
+def test_a_silent_stretch_is_drawn_again():
+    noise = np.zeros((1000, 1), np.int16)
+    noise[::250] = 5
+    reader = Reader([Picture("n", noise, None)])
+    for place in range(20):
+        assert excerpt(reader, seed=0, place=place, start=0, length=100).any()
+
+
+@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize("snr", [-5.0, 0.0, 12.5])
+def test_the_level_is_that_of_the_noise_op(active, snr):
+    clean = (RNG.normal(0, 0.05, (5000, 2)) * (np.arange(5000) < 2000)[:, None]).astype(np.float32)
+    noise = RNG.normal(0, 0.02, (5000, 2)).astype(np.float32)
+    protocol = RecordingProtocol(active=active)
+    found = mix(clean, noise, snr, protocol)
+    np.testing.assert_array_equal(found.clean, clean)
+    added = np.mean((found.noisy - found.clean).astype(np.float64) ** 2)
+    counted = clean[:2048] if active else clean
+    ratio = 10 * np.log10(np.mean(counted.astype(np.float64) ** 2) / added)
+    assert ratio == pytest.approx(snr, abs=0.001)
+    # The op takes an excerpt of its own only from a noise of another length.
+    theirs = audio.add_at_snr(jax.random.key(0), clean, snr=snr, noise=noise, active=active)
+    assert np.mean((theirs - clean) ** 2) == pytest.approx(added, rel=1e-3)
+
+
+def test_what_would_clip_is_scaled_with_its_target():
+    clean = (0.9 * np.sin(np.arange(4000) / 9)).astype(np.float32)[:, None]
+    noise = RNG.normal(0, 0.1, (4000, 1)).astype(np.float32)
+    found = mix(clean, noise, -10.0, RecordingProtocol())
+    assert np.abs(found.noisy).max() == pytest.approx(32767 / 32768, abs=1e-6)
+    gain = found.clean[100, 0] / clean[100, 0]
+    assert gain < 0.5
+    np.testing.assert_allclose(found.clean, clean * gain, rtol=1e-4, atol=1e-7)
+
+
+def test_long_recordings_are_cut_into_equal_pieces_without_reading_the_whole():
+    class Files(list):
+        """As a source of files is."""
+
+        def lengths(self):
+            return [len(r.target) for r in self]
+
+        def excerpt(self, index, start, frames):
+            assert frames <= 3 * RATE
+            name, target, _ = self[index]
+            return Picture(name, target[start : start + frames], None)
+
+    long = recording("long", 7 * RATE)
+    long.target[2 * 112000 // 3 :] = 0
+    protocol = RecordingProtocol(seconds=3.0)
+    pieces, left_out = cut(Reader(Files([long, recording("r", 100)])), 2, protocol)
+    assert [(p.name, p.start, p.stop) for p in pieces] == [
+        ("long at 0.0 s", 0, 37334),
+        ("long at 2.3 s", 37334, 74668),
+        ("r", 0, 100),
+    ]
+    assert left_out == ["long at 4.7 s is silent and was left out"]
+    levels = {"0": 0.0}
+    # SI-SDR of the mixtures themselves: near their SNR, for noise and signal are independent.
+    found = mean_si_sdr(
+        lambda x, _: x, Files([long]), levels=levels, noise=NOISES, protocol=protocol
+    )
+    assert found == pytest.approx(0, abs=0.2)
+
+
+def test_shapes_are_few_and_batches_even():
+    sizes = {canvas(length, RATE) for length in range(100, 64 * RATE, 501)}
+    assert len(sizes) == 16
+    assert min(sizes) == 2 * RATE
+    for length in range(8 * RATE, 64 * RATE, 501):
+        assert length <= canvas(length, RATE) <= 1.26 * length
+    recordings = [recording(f"r{i}", 1000 + i) for i in range(17)]
+    pieces, _ = cut(Reader(recordings), 17, RecordingProtocol())
+    found = list(groups(pieces, RATE))
+    assert [(len(g.pieces), g.capacity, g.canvas) for g in found] == [(9, 9, 32000), (8, 9, 32000)]
+    laid = found[1].lay([np.ones((p.length, 1), np.float32) for p in found[1].pieces])
+    assert laid.shape == (9, 32000, 1)
+    assert laid[:, :, 0].sum(axis=1).tolist() == found[1].lengths.tolist()
+
+
+def test_a_set_of_another_rate_is_refused():
+    class Source(list):
+        sample_rate = 8000
+
+    with pytest.raises(ZooError, match="16000 Hz and a set has 8000 Hz"):
+        mean_si_sdr(
+            lambda x, _: x,
+            Source([recording("r", 999)]),
+            levels={"0": 0.0},
+            noise=NOISES,
+            protocol=RecordingProtocol(sample_rate=16000),
+        )
+
+
+def test_processes_say_what_one_says_here():
+    pytest.importorskip("pystoi")
+    clean = RNG.normal(0, 0.1, (RATE, 1)).astype(np.float32)
+    noisy = clean + RNG.normal(0, 0.1, clean.shape).astype(np.float32)
+    with pool.Pool(jobs=0) as here:
+        expected = here.judge("stoi", noisy, clean, RATE).result()
+    with pool.Pool(jobs=100, workers=1) as there:
+        futures = [there.judge("stoi", noisy, clean, RATE) for _ in range(3)]
+        assert [f.result() for f in futures] == [expected] * 3
+        bad = there.judge("stoi", noisy[:100], clean[:100], RATE).result()
+        child = there._children[0]
+        child.kill()
+        time.sleep(0.1)
+        again = there.judge("stoi", noisy, clean, RATE).result()
+    assert np.isnan(bad.value)
+    assert bad.why
+    assert again == expected
+    assert all(process.poll() is not None for process in there._children)
+    assert child.pid != os.getpid()
+
+
+def test_the_busiest_stretch():
+    signal = np.zeros(1000)
+    signal[400:500] = 1
+    assert drawing.busiest(signal, 100) == 400
+    assert drawing.busiest(signal, 1000) == drawing.busiest(signal, 5000) == 0
