@@ -325,7 +325,7 @@ def test_a_run_that_diverges_keeps_its_checkpoint(command, folder, tmp_path, mon
     )
     assert (code, output) == (2, "")
     assert "5 train (1 skipped), 0 validation, 4 test" in errors
-    assert "skipped train picture train/3.png: " in errors
+    assert "skipped train/3.png of train: " in errors
     last = errors.splitlines()[-1]
     assert [line for line in errors.splitlines() if line.startswith("error: ")] == [last]
     assert "Traceback" not in errors

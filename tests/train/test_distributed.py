@@ -232,6 +232,100 @@ def test_processes_of_different_configs_part_at_once(photos, tmp_path):
     assert "train.steps (0, now 1)" in said[1]
 
 
+# One process at a time comes late: to a collective, and with the hash of a checkpoint. Each tells
+# when it came to its collectives and when it let the devices speak.
+DAWDLING = """
+import json, pathlib, sys, time
+import numpy as np
+from jax.experimental import multihost_utils as utils
+from zoo.train import checkpoint, distributed
+
+process, port, folder = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
+distributed.join(f"127.0.0.1:{port}", 2, process, timeout=60)
+came, spoke, hashed, checksums = [], [], [], checkpoint._checksums
+
+def noted(speak):
+    def collective(*arguments, **options):
+        spoke.append(time.monotonic())
+        return speak(*arguments, **options)
+    return collective
+
+def hashing(path):
+    time.sleep(0.5)
+    hashed.append(time.monotonic())
+    return checksums(path)
+
+utils.process_allgather = noted(utils.process_allgather)
+utils.broadcast_one_to_all = noted(utils.broadcast_one_to_all)
+checkpoint._checksums = hashing
+for late, ask in ((1, distributed.from_first), (0, lambda x: distributed.agree(int(x)))):
+    time.sleep(0.5 * (process == late))
+    came.append(time.monotonic())
+    ask(np.zeros((), np.int32))
+first = len(spoke)
+checkpoints = checkpoint.Checkpoints(folder, keep=2)
+checkpoints.save(1, {"a": np.ones(10, np.float32)})
+saved = time.monotonic()
+distributed.meet()
+if process == 0:
+    (folder / "1" / "odd").write_text("damage")
+before = len(spoke)
+assert checkpoint.Checkpoints(folder, keep=2, warn=lambda line: None).latest is None
+told = {"came": came, "spoke": spoke[:first], "hashed": hashed, "saved": saved}
+# The path goes round in two collectives before the hash.
+print(json.dumps({**told, "after": spoke[before + 2]}), file=sys.stderr)
+distributed.finish()
+"""
+
+
+def test_collectives_wait_for_a_process_that_comes_late(tmp_path):
+    # The devices' own would for 30 s at most.
+    def command(process, port):
+        return ["-c", DAWDLING, process, port, tmp_path / "checkpoints"]
+
+    with started(command, processes=2, devices=1) as running:
+        told = [json.loads(said.splitlines()[-1]) for said in finish(running)]
+    assert [len(one["spoke"]) for one in told] == [2, 2]
+    for came, spoke in zip(
+        np.transpose([one["came"] for one in told]),
+        np.transpose([one["spoke"] for one in told]),
+        strict=True,
+    ):
+        assert spoke.min() >= came.max()
+    saved, damaged = told[0]["hashed"]
+    assert told[1]["hashed"] == []
+    assert told[1]["saved"] >= saved
+    assert told[1]["after"] >= damaged
+
+
+# A step is compiled, and one process takes longer than gloo gives devices to connect.
+COMPILING = """
+import sys, time
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from zoo.train import distributed
+
+distributed.join(f"127.0.0.1:{sys.argv[2]}", 2, int(sys.argv[1]), timeout=60)
+mesh = Mesh(np.array(jax.devices()), ("data",))
+split, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ()))
+x = jax.make_array_from_process_local_data(split, np.ones(2, np.float32))
+step = jax.jit(lambda x: x.sum(), out_shardings=whole).lower(x).compile()
+time.sleep(33 * int(sys.argv[1]))
+assert int(step(x)) == 4
+distributed.finish()
+"""
+
+
+@pytest.mark.slow
+def test_a_first_step_waits_for_a_process_that_compiles_longer():
+    def command(process, port):
+        return ["-c", COMPILING, process, port]
+
+    with started(command, processes=2, devices=2) as running:
+        finish(running)
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -302,3 +396,57 @@ def test_what_native_code_writes_comes_through_and_a_lost_process_in_our_words()
     assert done.returncode == 9
     assert done.stderr.splitlines() == ["an innocent line", "heard 2"]
     assert not done.stdout
+
+
+def test_an_error_from_which_the_service_recovers_holds_nothing_back_for_long():
+    error = "E1121 14:41:01.6 45 coordination_service_agent.cc:288] a stumble"
+    done = run_program(
+        "import os, sys, time",
+        "from zoo.train import native",
+        "native._BREATH = 0.5",
+        "stop = native.overhear(lambda news: os._exit(9))",
+        f"os.write(2, b'{error}\\n')",
+        # Without a pause, in which the breath would not end by itself.
+        "for n in range(20):",
+        "    os.write(2, b'line %d\\n' % n)",
+        "    time.sleep(0.1)",
+        "    if n == 15:",
+        "        print('now', file=sys.stderr)",
+        f"os.write(2, b'{error}\\n')",
+        "time.sleep(1)",
+        "print('later', file=sys.stderr)",
+        # Of a second stumble the end of the process must not keep the news.
+        f"os.write(2, b'{error}\\nlast words')",
+        "stop()",
+    )
+    assert done.returncode == 0
+    said = done.stderr.splitlines()
+    lines = [error, *(f"line {n}" for n in range(20)), error, error, "last words"]
+    assert [line for line in said if line not in ("now", "later")] == lines
+    # What came before was out long before the end.
+    assert said.index("now") > said.index("line 5")
+    assert said.index("later") == said.index("line 19") + 2
+
+
+def test_the_streams_can_be_given_back_and_leave_nothing_behind():
+    done = run_program(
+        "import gc, os, sys, threading, warnings",
+        "from zoo.train import native",
+        "warnings.simplefilter('error')",
+        "before, running = (sys.stdout, sys.stderr), threading.active_count()",
+        "stop = native.overhear(lambda news: None)",
+        "handle = sys.stderr",
+        "os.write(1, b'native\\n')",
+        "print('ours')",
+        "stop()",
+        "assert (sys.stdout, sys.stderr) == before",
+        "assert threading.active_count() == running",
+        "print('a handler of logging', file=handle)",
+        "handle = None",
+        "gc.collect()",
+        "os.write(2, b'plain\\n')",
+    )
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == ["ours"]
+    # A warning from a destructor would be a line here.
+    assert sorted(done.stderr.splitlines()) == ["a handler of logging", "native", "plain"]

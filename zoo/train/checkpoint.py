@@ -22,7 +22,7 @@ from orbax.checkpoint import v1 as ocp
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.train.distributed import agree, from_first, is_first, means_lost, text_from_first
+from zoo.train.distributed import agree, from_first, is_first, means_lost, meet, text_from_first
 
 
 class Checkpoints:
@@ -67,10 +67,9 @@ class Checkpoints:
         try:
             ocp.save_checkpointables(self._directory / str(step), {"state": tree})
             self.latest = step
-            if not is_first():
-                return
-            manifest = json.dumps(_checksums(self._directory / str(step)))
-            files.write(self._manifest(step), manifest.encode(), durable=True)
+            if is_first():
+                manifest = json.dumps(_checksums(self._directory / str(step)))
+                files.write(self._manifest(step), manifest.encode(), durable=True)
         except Exception as error:  # orbax and tensorstore raise what they like
             if means_lost(error):
                 raise
@@ -79,10 +78,10 @@ class Checkpoints:
                 f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
                 "mend that, and the same command goes on from the one before"
             ) from None
-        for old in sorted(self._steps())[: -self._keep]:
-            # The manifest first: a checkpoint half removed must not count.
-            self._manifest(old).unlink(missing_ok=True)
-            shutil.rmtree(self._directory / str(old), ignore_errors=True)
+        if is_first():
+            self._drop_old()
+        # Hashing may take longer than the others' next step would wait.
+        meet()
 
     def restore(self, like: Any) -> Any:
         """Reads the latest checkpoint.
@@ -96,6 +95,12 @@ class Checkpoints:
         path = self._directory / str(self.latest)
         self._check_shared(path)
         return ocp.load_checkpointables(path, {"state": like})["state"]
+
+    def _drop_old(self) -> None:
+        for old in sorted(self._steps())[: -self._keep]:
+            # The manifest first: a checkpoint half removed must not count.
+            self._manifest(old).unlink(missing_ok=True)
+            shutil.rmtree(self._directory / str(old), ignore_errors=True)
 
     def _check_shared(self, folder: Path) -> None:
         if agree(int(not folder.is_dir())):

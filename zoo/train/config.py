@@ -23,11 +23,12 @@ _FREE = (
     "validation.every",
     "eval.levels",
     "eval.baselines",
+    "eval.published",
     "eval.limit",
 )
 
 # Keys whose value may be a dictionary of the user's own.
-_OPEN = re.compile(r"loss|.+\.(schedule_)?options")
+_OPEN = re.compile(r"loss|eval\.published|.+\.(schedule_)?options")
 
 # The least value, and what the value must stay below, None for no such bound.
 _BOUNDS = {
@@ -36,6 +37,8 @@ _BOUNDS = {
     "data.crops_per_picture": (1, None),
     "data.augment.rotate": (0, None),
     "data.augment.shift": (0, 1),
+    "data.augment.gain": (0, None),
+    "data.sample_rate": (1, None),
     "optimizer.warmup": (0, 1),
     "optimizer.clip_norm": (0, None),
     "optimizer.accumulate": (1, None),
@@ -50,7 +53,7 @@ _BOUNDS = {
     "validation.limit": (0, None),
     "eval.limit": (0, None),
 }
-_SIZES = ("data.size", "data.tile", "data.crop")
+_SIZES = ("data.size", "data.tile")
 
 
 def _literal(value) -> FieldReference:
@@ -74,12 +77,13 @@ def default_config() -> ConfigDict:
     config.model.options = ConfigDict()  # fields of the module
 
     config.data = ConfigDict()
-    config.data.name = "photos"  # photos, folder, pairs, idx, tfds
+    config.data.name = "photos"  # photos, folder, pairs, idx, tfds; for sound see below
     config.data.path = ""
     config.data.channels = 3
+    config.data.sample_rate = 16000  # of recordings, which are resampled to it; not of pictures
     config.data.size = ()  # (H, W) every picture is resized to; () keeps sizes
     config.data.tile = ()  # (H, W) of the tiles every picture is cut into; () leaves them whole
-    config.data.crop = (64, 64)  # (H, W) of a training crop; () takes whole pictures
+    config.data.crop = (64, 64)  # (H, W) of a training crop, samples (T,) of one of a recording
     config.data.fractions = (0.6, 0.0, 0.4)  # train, validation, test, where the data has no split
     config.data.on_error = "raise"  # or "skip": leave unreadable pictures out and count them
     config.data.options = ConfigDict()
@@ -91,6 +95,8 @@ def default_config() -> ConfigDict:
     config.data.augment.quarter_turn = True
     config.data.augment.rotate = 0.0  # up to so many degrees
     config.data.augment.shift = 0.0  # up to this fraction of the side
+    config.data.augment.gain = 0.0  # of recordings, up to so many dB up or down
+    config.data.augment.polarity = False  # of recordings
     config.data.natural = ""  # the flag that trains on the data this experiment is meant for
 
     config.noise = ConfigDict()
@@ -131,7 +137,30 @@ def default_config() -> ConfigDict:
     config.eval = ConfigDict()
     config.eval.levels = ()  # in noise.unit; () is noise.level, or the middle of its range
     config.eval.baselines = ("nlm", "wavelet", "tv")
+    config.eval.published = ConfigDict()  # of recordings: model to its file of published weights
     config.eval.limit = 0  # pictures; 0 for all
+    return config
+
+
+def audio_config() -> ConfigDict:
+    """The same for recordings: where `default_config` is made for pictures, another default."""
+    config = default_config()
+    config.model.name = "stream-t"
+    config.data.name = "voices"  # voices, recordings, recording_pairs, tfds
+    config.data.channels = 1
+    config.data.crop = (32000,)
+    config.data.augment.flip = False
+    config.data.augment.quarter_turn = False
+    config.data.augment.gain = 6.0
+    config.data.augment.polarity = True
+    config.noise.name = "add_at_snr"  # an op of zoo.noise.audio, "sequence" or "choice"
+    config.noise.level = (-5, 20)
+    config.noise.unit = "1"
+    config.loss = ConfigDict(
+        {"compressed_magnitude": 0.3, "compressed_complex": 0.2, "consistency": 0.3, "l1": 0.2}
+    )
+    config.eval.levels = (-5, 0, 5, 10, 15)  # SNR in dB
+    config.eval.baselines = ("spectral-gate", "wiener")
     return config
 
 
@@ -151,6 +180,12 @@ def check(config: ConfigDict) -> None:
         size = tuple(flat[key])
         if size and not (len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
             raise ZooError(f"{key} is {size}; make it a height and a width in pixels, or ()")
+    crop = tuple(flat["data.crop"])
+    if len(crop) > 2 or not all(isinstance(n, int) and n > 0 for n in crop):
+        raise ZooError(
+            f"data.crop is {crop}; make it a height and a width in pixels, the samples of a "
+            "recording (T,), or ()"
+        )
     if not flat["optimizer.learning_rate"] > 0:
         rate = flat["optimizer.learning_rate"]
         raise ZooError(f"optimizer.learning_rate is {rate}; make it greater than 0")

@@ -4,6 +4,7 @@ One process alone needs none of this; for it every function here does the obviou
 Only `join` may come before JAX has looked for its devices, and it must.
 """
 
+import itertools
 import logging
 import multiprocessing
 import os
@@ -19,8 +20,10 @@ from contextlib import suppress
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import multihost
 
 from zoo.errors import ZooError
@@ -38,6 +41,7 @@ _GONE = re.compile("gloo|nccl|connection|socket|peer|unavailable|coordination", 
 
 _leaving = threading.Lock()
 _code = LOST
+_meetings = itertools.count(1)
 _stop_listening: Callable[[], None] | None = None
 
 
@@ -105,6 +109,7 @@ def join(
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{process} has {n}" for process, n in sorted(counts.items()))
         raise ZooError(f"the processes have unlike devices ({found}); give each of them as many")
+    _connect()
     if is_first():
         print(f"{count} processes of {local} device(s) each", file=sys.stderr)
 
@@ -119,10 +124,21 @@ def alone() -> bool:
     return jax.process_count() == 1
 
 
+def meet() -> None:
+    """Waits until every process is here: all call it as often.
+
+    For where they come from work of unequal length, such as reading their pictures or hashing a
+    checkpoint, for which the devices' own collectives may lose patience.
+    """
+    if not alone():
+        _wait(f"zoo-meeting-{next(_meetings)}", _A_WEEK)
+
+
 def agree(value: int) -> int:
     """The largest of the processes' values, known to all: they call this at the same step."""
     if alone():
         return value
+    meet()
     return int(multihost_utils.process_allgather(np.array(value, np.int32)).max())
 
 
@@ -130,6 +146,7 @@ def from_first(tree: Any) -> Any:
     """The first process's tree of numpy arrays, bit for bit; the others bring one of its form."""
     if alone():
         return tree
+    meet()
     leaves, form = jax.tree.flatten(tree)
     leaves = [np.asarray(leaf) for leaf in leaves]
     # As bytes, for they are summed on the way, and the sum of -0 and 0 is another zero.
@@ -220,6 +237,22 @@ def _lost(news: str) -> str:
         f"process {jax.process_index()} stops: {who} of this run is gone, and its own log tells "
         "why; the same command, on all hosts, goes on from the last checkpoint"
     )
+
+
+def _connect() -> None:
+    """Has all devices speak to each other once, while their processes are together.
+
+    Gloo connects devices at their first collective, and gives up after 30 s. In a run that would be
+    in the first step, which one process compiles while another has it in its cache.
+    """
+    if alone():
+        return
+    mesh = Mesh(np.array(jax.devices()), ("all",))
+    ones = np.ones(jax.local_device_count(), np.float32)
+    spread = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("all")), ones)
+    total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    meet()
+    jax.block_until_ready(total(spread))
 
 
 def _wait(name: str, seconds: int) -> None:

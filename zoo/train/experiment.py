@@ -15,11 +15,15 @@ from zoo import losses, models
 from zoo.data import augment, sources, stream
 from zoo.data.batches import Bank, BankBatches, Order, check_room, make_bank, stack
 from zoo.errors import ZooError, unknown
+from zoo.evaluate import recordings
 from zoo.evaluate.baselines import BASELINES
-from zoo.noise import OPS, make_sampler
+from zoo.interop.torch import load_torch
+from zoo.noise import make_sampler
+from zoo.noise.compose import registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
 from zoo.train.config import check
+from zoo.train.modality import MODALITIES, Modality
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,32 +32,36 @@ class Experiment:
 
     Attributes:
       config: where it comes from.
-      sources: the pictures of `"train"`, `"validation"` and `"test"`.
+      sources: the pictures or recordings of `"train"`, `"validation"` and `"test"`.
+      modality: of the model and the data.
       model: the denoiser.
       model_options: the fields of `model` that differ from its registered variant.
       loss: what training lowers.
       sampler: the training noise; None for paired data.
-      levels: the noise of each level to score at, by its label.
-      validation: the noise of the validation, by its label: training's, or the middle of its range.
+      levels: the noise of each level to score at, by its label; of recordings the SNR in dB.
+      validation: the same of the validation: training's, or the middle of its range.
     """
 
     config: ConfigDict
     sources: dict[str, sources.Source]
+    modality: Modality
     model: nn.Module
     model_options: dict[str, Any]
     loss: Callable[..., jax.Array]
     sampler: step.Sampler | None
-    levels: Mapping[str, step.Sampler | None]
-    validation: Mapping[str, step.Sampler | None]
+    levels: Mapping[str, step.Sampler | float | None]
+    validation: Mapping[str, step.Sampler | float | None]
 
     @property
     def heading(self) -> str:
         """What a level's label means, for the title of a gallery; `{}` stands for the label."""
         noise = self.config.noise
+        if self.modality is MODALITIES["audio"] and noise.name:
+            return "SNR {} dB"
         if noise.level is None or not noise.name:
             return "{} noise"
         scale = "/255" if noise.unit == "1/255" else ""
-        return f"{noise.name}, {next(iter(OPS[noise.name].levels))} = {{}}{scale}"
+        return f"{noise.name}, {next(iter(registry('image')[noise.name].levels))} = {{}}{scale}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +70,16 @@ class Feed:
 
     Attributes:
       batches: a `BankBatches` or `StreamBatches`.
-      bank: the pictures, on the host; None for a stream.
-      size: (H, W, C) of an example.
+      bank: the pictures or recordings, on the host; None for a stream.
+      noise: noise recordings to mix in, on the host; None for a stream, and where none are mixed.
+      size: (H, W, C) of an example, (T, C) of a recording.
       steps: of the whole run.
     """
 
     batches: BankBatches | stream.StreamBatches
     bank: Bank | None
-    size: tuple[int, int, int]
+    noise: Bank | None
+    size: tuple[int, ...]
     steps: int
 
 
@@ -84,15 +94,19 @@ def build(config: ConfigDict) -> Experiment:
     options = _model_options(config)
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
     _check_model(config, options)
-    sampler, levels, middle = _noise(config)
-    loss = losses.make_loss(config.loss)
+    kind = models.record(config.model.name, **options).modality
+    _check_noise(config, kind)
+    sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
+    loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
+    baselines = BASELINES if kind == "image" else recordings.BASELINES
     for name in config.eval.baselines:
-        if name not in BASELINES:
-            raise unknown("baseline", name, BASELINES)
+        if name not in baselines:
+            raise unknown("baseline", name, baselines)
     found = sources.load(
         data.name,
         channels=data.channels,
+        sample_rate=data.sample_rate,
         path=data.path,
         size=tuple(data.size) or None,
         tile=tuple(data.tile) or None,
@@ -104,12 +118,15 @@ def build(config: ConfigDict) -> Experiment:
     for split in ("train", "test"):
         if not len(found[split]):
             remedy = "mend the files" if found[split].skipped else "change data.fractions"
-            raise ZooError(f"data {data.name!r} has no {split} pictures; {remedy}")
+            raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
+    _check_modality(config, found["train"], kind)
+    _check_published(config, kind)
     if (found["train"][0].input is None) != bool(config.noise.name):
         raise ZooError(
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
-    return Experiment(config, found, model, options, loss, sampler, levels, middle)
+    modality = MODALITIES[kind]
+    return Experiment(config, found, modality, model, options, loss, sampler, levels, middle)
 
 
 def make_feed(experiment: Experiment) -> Feed:
@@ -122,6 +139,13 @@ def make_feed(experiment: Experiment) -> Feed:
     crop = tuple(config.data.crop) or None
     shared = {"host": jax.process_index(), "hosts": jax.process_count()}
     batch_size = config.train.batch_size
+    needs_noise = getattr(experiment.sampler, "needs_noise", False)
+    if needs_noise and source.noise is None:
+        raise ZooError(
+            f"noise {config.noise.name!r} mixes recordings of noise in and data "
+            f"{config.data.name!r} has none; name a folder of them in data.options.noise"
+        )
+    noise = None
     if config.data.stream:
         batches = stream.StreamBatches(
             source,
@@ -130,6 +154,7 @@ def make_feed(experiment: Experiment) -> Feed:
             seed=config.seed,
             crops_per_picture=config.data.crops_per_picture,
             workers=config.data.workers,
+            with_noise=needs_noise,
             **shared,
         )
         size, bank = batches.size, None
@@ -137,11 +162,18 @@ def make_feed(experiment: Experiment) -> Feed:
         pictures, values = [], 0
         for picture in source:
             pictures.append(stack(picture))
-            _check_fits(picture.name, pictures, crop)
+            if not source.sample_rate:
+                _check_fits(picture.name, pictures, crop)
             values += pictures[-1].size
             # Here, because memory would run out before the last of too many pictures.
-            check_room(values)
-        size, bank = crop or pictures[0].shape[:2], make_bank(pictures)
+            check_room(values, recordings=bool(source.sample_rate))
+        if source.sample_rate:
+            size = crop or (max(p.shape[1] for p in pictures),)
+            bank = make_bank(pictures, *size)
+        else:
+            size, bank = crop or pictures[0].shape[:2], make_bank(pictures)
+        if needs_noise:
+            noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
         areas = [p.shape[0] * p.shape[1] for p in pictures]
         batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
     _check_readable(experiment)
@@ -150,7 +182,7 @@ def make_feed(experiment: Experiment) -> Feed:
     )
     if steps < 1:
         raise ZooError("the run has no steps; set train.epochs or train.steps above 0")
-    return Feed(batches, bank, (*size, config.data.channels), steps)
+    return Feed(batches, bank, noise, (*size, config.data.channels), steps)
 
 
 def make_optimizer(
@@ -191,7 +223,8 @@ def step_builder(
     jax.eval_shape(augmentation, jax.random.key(0), picture)
     jax.eval_shape(experiment.loss, batch, batch, batch)
     if experiment.sampler:
-        jax.eval_shape(experiment.sampler, jax.random.key(0), picture)
+        noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
+        jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
     prepare = step.make_prepare(
         size=feed.size,
         augment=augmentation,
@@ -208,6 +241,7 @@ def step_builder(
             optimizer=optimizer,
             prepare=prepare,
             ema_decay=config.train.ema_decay,
+            modality=experiment.modality,
             axis_name=axis_name,
         )
 
@@ -227,7 +261,7 @@ def _noise(
         return sampler, {noise.name: sampler}, {noise.name: sampler}
     one = isinstance(noise.level, int | float)
     middle = noise.level if one else sum(noise.level) / 2
-    if next(iter(OPS[noise.name].levels.values())).whole:
+    if next(iter(registry("image")[noise.name].levels.values())).whole:
         middle = round(middle)
 
     def at(level: float) -> dict[str, step.Sampler]:
@@ -237,13 +271,33 @@ def _noise(
     return sampler, {label: one for level in levels for label, one in level.items()}, at(middle)
 
 
+def _mixing(
+    config: ConfigDict,
+) -> tuple[step.Sampler | None, dict[str, float | None], dict[str, float | None]]:
+    """`_noise` of recordings, which are scored as mixtures of an SNR whatever they train with."""
+    noise = config.noise
+    if not noise.name:
+        return None, {"real": None}, {"real": None}
+    options = noise.options.to_dict()
+    sampler = make_sampler(
+        noise.name, noise.level, unit=noise.unit, options=options, modality="audio"
+    )
+    levels = tuple(config.eval.levels) or (0, 5, 10)
+    middle = sorted(levels)[len(levels) // 2]
+    return sampler, {f"{snr:g}": snr for snr in levels}, {f"{middle:g}": middle}
+
+
 def _model_options(config: ConfigDict) -> dict[str, Any]:
     """The fields of the module that the config sets."""
     options = config.model.options.to_dict()
     for field, key in (("channels", "data.channels"), ("dtype", "model.dtype")):
         if field in options:
             raise ZooError(f"model.options.{field} is set by {key}; set that instead")
-    return {**options, "channels": config.data.channels}
+    # Those that treat each channel alike have no such field.
+    fields = dataclasses.fields(models.create_model(config.model.name))
+    if "channels" in [field.name for field in fields]:
+        options["channels"] = config.data.channels
+    return options
 
 
 def _check_readable(experiment: Experiment) -> None:
@@ -253,6 +307,43 @@ def _check_readable(experiment: Experiment) -> None:
         source = experiment.sources[split]
         for index in range(min(limit or len(source), len(source))):
             source[index]
+
+
+def _check_modality(config: ConfigDict, source: sources.Source, kind: str) -> None:
+    """Refuses recordings for a model of pictures, and the other way round."""
+    made_for = {"image": "pictures", "audio": "recordings"}[kind]
+    if source.modality != kind:
+        raise ZooError(
+            f"model {config.model.name!r} is for {made_for}, which data {config.data.name!r} has "
+            "none of; choose another of the two"
+        )
+    rate = models.record(config.model.name).sample_rate
+    if kind == "audio" and rate not in (0, source.sample_rate):
+        raise ZooError(f"model {config.model.name!r} is for {rate} Hz; set data.sample_rate={rate}")
+    crop = tuple(config.data.crop)
+    if crop and len(crop) != (2 if kind == "image" else 1):
+        made = "a height and a width (H, W)" if kind == "image" else "a number of samples (T,)"
+        raise ZooError(f"data.crop is {crop}; for {made_for} make it {made}")
+
+
+def _check_noise(config: ConfigDict, kind: str) -> None:
+    """Refuses noise of recordings for a model of pictures, and the other way round."""
+    name = config.noise.name
+    other = {"image": "audio", "audio": "image"}[kind]
+    if name in registry(other) and name not in registry(kind):
+        kinds = {"image": "pictures", "audio": "recordings"}
+        raise ZooError(
+            f"noise {name!r} is for {kinds[other]}, and model {config.model.name!r} for "
+            f"{kinds[kind]}; change noise.name or model.name"
+        )
+
+
+def _check_published(config: ConfigDict, kind: str) -> None:
+    """Reads weights that will be scored beside once, lest they fail after hours of training."""
+    for name, path in config.eval.published.items():
+        if models.record(name).modality != kind or kind != "audio":
+            raise ZooError(f"eval.published: {name} is no model that is scored on these data")
+        load_torch(name, path)
 
 
 def _check_model(config: ConfigDict, options: dict[str, Any]) -> None:

@@ -76,15 +76,22 @@ def train(config: ConfigDict, path: str | Path) -> None:
 
         # The steps. Metrics stay on the device until somebody has to look.
         batches = feed.batches.starting_at(first)
-        bank = runner.place_bank(feed.bank) if feed.bank else None
+        bank, noise = (runner.place_bank(b) if b else None for b in (feed.bank, feed.noise))
         placed = runner.place(state)
         with (
-            Report(workdir, first, feed.steps, config.train.batch_size, schedule)
+            Report(
+                workdir,
+                first,
+                feed.steps,
+                config.train.batch_size,
+                schedule,
+                experiment.modality,
+            )
             if is_first()
             else Unwritten()
         ) as report:
             for step in range(first + 1, feed.steps + 1):
-                placed, metrics = runner.run(placed, runner.feed(next(batches), bank), key)
+                placed, metrics = runner.run(placed, runner.feed(next(batches), bank, noise), key)
                 report.add(step, metrics)
 
                 last = step == feed.steps
@@ -105,10 +112,10 @@ def train(config: ConfigDict, path: str | Path) -> None:
                     if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params)):
                         raise ZooError(_diverged(step, checkpoints.latest))
                 if validate:
-                    psnr = validation.psnr(state.variables)
-                    report.note(validation_psnr=psnr)
-                    if psnr > best.psnr:
-                        best = Best(state.variables, np.array(psnr, np.float32), state.step)
+                    score = validation.score(state.variables)
+                    report.note(**{f"validation_{experiment.modality.metric}": score})
+                    if score > best.score:
+                        best = Best(state.variables, np.array(score, np.float32), state.step)
                 report.write()
                 if save:
                     checkpoints.save(step, (state, best))
@@ -129,18 +136,18 @@ class Best(NamedTuple):
 
     Attributes:
       variables: ready for `apply`.
-      psnr: () float32, their score in dB.
+      score: () float32, the validation's figure of merit, in dB.
       step: () int32, when.
     """
 
     variables: Any
-    psnr: np.ndarray
+    score: np.ndarray
     step: np.ndarray
 
 
 def _write_weights(workdir: Path, experiment: Experiment, best: Best) -> None:
     if is_first():
-        record = make_record(experiment, step=int(best.step), psnr=float(best.psnr))
+        record = make_record(experiment, step=int(best.step), score=float(best.score))
         weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
 
 
@@ -181,9 +188,10 @@ def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> 
     _say(f"data {config.data.name}: {', '.join(pictures)}")
     for split, source in experiment.sources.items():
         for name, reason in source.skipped.items():
-            _say(f"skipped {split} picture {name}: {reason}")
-    if config.data.natural and config.data.name == "photos":
-        _say(f"these are the embedded photos; for its natural data: {config.data.natural}")
+            _say(f"skipped {name} of {split}: {reason}")
+    if config.data.natural and config.data.name in ("photos", "voices"):
+        what = "photos" if config.data.name == "photos" else "voices, made by a formula"
+        _say(f"these are the embedded {what}; for its natural data: {config.data.natural}")
     if first >= feed.steps:
         _say(f"this run has finished its {first} steps")
     elif first:

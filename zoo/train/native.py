@@ -7,9 +7,11 @@ no callback of jax can say it better. So the descriptors of this process's outpu
 import ctypes
 import os
 import re
+import selectors
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -18,9 +20,10 @@ from contextlib import suppress
 _CHATTER = re.compile(
     rb".*(\[Gloo\] Rank|is connected to|peer ranks)|[\d: ]*$|[IW]\d{4} .*coordination_service"
 )
-# The coordination service speaks of an error, and what it adds in the same breath.
+# The coordination service speaks of an error, and what it adds in the same breath if it is fatal.
 _LOST = re.compile(rb"[EF]\d{4} .*(coordination_service|distributed service detected fatal)")
 _END = re.compile(rb"Check failure stack trace")
+_BREATH = 2.0
 
 
 def overhear(lost: Callable[[str], None]) -> Callable[[], None]:
@@ -38,8 +41,10 @@ def overhear(lost: Callable[[str], None]) -> Callable[[], None]:
     for name, number in streams.items():
         before[name].flush()
         kept[number] = os.dup(number)
-        # What Python writes needs no listening to.
-        setattr(sys, name, os.fdopen(kept[number], "w", buffering=1, errors="backslashreplace"))
+        # What Python writes needs no listening to. The descriptor stays open for good, because who
+        # has taken `sys.stderr` meanwhile, as handlers of logging do, may write after the end.
+        options = {"buffering": 1, "errors": "backslashreplace", "closefd": False}
+        setattr(sys, name, os.fdopen(kept[number], "w", **options))
     reading, writing = os.pipe()
     for number in kept:
         os.dup2(writing, number)
@@ -60,20 +65,43 @@ def overhear(lost: Callable[[str], None]) -> Callable[[], None]:
 
 
 def _listen(reading: int, out: int, lost: Callable[[str], None]) -> None:
-    news = b""
-    with os.fdopen(reading, "rb") as lines:
-        for line in lines:
-            if news or _LOST.match(line):
-                news += line
-                if _END.search(line):
-                    lost(news.decode(errors="replace"))
-            elif not _CHATTER.match(line):
-                # Whoever read it may be gone; this must go on, or native code waits for ever.
-                with suppress(OSError):
-                    os.write(out, line)
-    if news:
-        with suppress(OSError):
-            os.write(out, news)
+    news, rest, until = b"", b"", 0.0
+
+    def hear(line: bytes) -> None:
+        nonlocal news, until
+        if news or _LOST.match(line):
+            until = until if news else time.monotonic() + _BREATH
+            news += line
+            if _END.search(line):
+                lost(news.decode(errors="replace"))
+        else:
+            _pass_on(out, line)
+
+    with os.fdopen(reading, "rb", buffering=0) as pipe, selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            wait = until - time.monotonic() if news else None
+            if news and (wait <= 0 or not selector.select(wait)):
+                # A breath later this process still runs: the service has recovered.
+                _pass_on(out, news)
+                news = b""
+                continue
+            data = pipe.read(2**16)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                hear(line + b"\n")
+    if rest:
+        hear(rest)
+    _pass_on(out, news)
+
+
+def _pass_on(out: int, text: bytes) -> None:
+    lines = [line for line in text.splitlines(keepends=True) if not _CHATTER.match(line)]
+    # Whoever read it may be gone; this must go on, or native code waits for ever.
+    with suppress(OSError):
+        os.write(out, b"".join(lines))
 
 
 def _delay_abort() -> None:

@@ -29,8 +29,8 @@ class Runner(Protocol):
     def place_bank(self, bank: Bank) -> Bank:
         """Puts a host bank on every device."""
 
-    def feed(self, batch: Batch, bank: Bank | None) -> Batch:
-        """Puts this host's part of a batch on its devices, beside the placed bank."""
+    def feed(self, batch: Batch, bank: Bank | None, noise: Bank | None = None) -> Batch:
+        """Puts this host's part of a batch on its devices, beside the placed banks."""
 
     def fetch(self, tree: Any) -> Any:
         """Brings one copy of a placed state or metrics back to the host, as numpy arrays."""
@@ -54,7 +54,7 @@ class JitRunner:
         step = jax.shard_map(
             make_step(AXIS),
             mesh=mesh,
-            in_specs=(copied, Batch(split, split, split, copied), copied),
+            in_specs=(copied, Batch(split, split, split, copied, copied, split), copied),
             out_specs=copied,
             # The step averages by itself, as it must under pmap.
             check_vma=False,
@@ -69,9 +69,9 @@ class JitRunner:
         """See `Runner`."""
         return self._put(bank, self._copied)
 
-    def feed(self, batch: Batch, bank: Bank | None) -> Batch:
+    def feed(self, batch: Batch, bank: Bank | None, noise: Bank | None = None) -> Batch:
         """See `Runner`."""
-        return self._put(batch, self._split)._replace(bank=bank)
+        return self._put(batch, self._split)._replace(bank=bank, noise=noise)
 
     def fetch(self, tree: Any) -> Any:
         """See `Runner`."""
@@ -97,10 +97,10 @@ class PmapRunner:
         """See `Runner`."""
         return self._copy(bank, np.arange(self._devices))
 
-    def feed(self, batch: Batch, bank: Bank | None) -> Batch:
+    def feed(self, batch: Batch, bank: Bank | None, noise: Bank | None = None) -> Batch:
         """See `Runner`."""
         split = jax.tree.map(lambda x: x.reshape(self._devices, -1, *x.shape[1:]), batch)
-        return split._replace(bank=bank)
+        return split._replace(bank=bank, noise=noise)
 
     def fetch(self, tree: Any) -> Any:
         """See `Runner`."""

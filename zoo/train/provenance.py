@@ -15,13 +15,13 @@ from zoo.train.config import to_plain
 from zoo.train.experiment import Experiment
 
 
-def make_record(experiment: Experiment, *, step: int, psnr: float) -> dict[str, Any]:
+def make_record(experiment: Experiment, *, step: int, score: float) -> dict[str, Any]:
     """Builds the record of a finished run.
 
     Args:
       experiment: what was trained.
       step: when the weights were what they are.
-      psnr: of the validation pictures, in dB; NaN where there were none.
+      score: the validation's figure of merit, in dB; NaN where nothing was validated.
     """
     config = experiment.config
     contract = models.record(config.model.name, **experiment.model_options)
@@ -34,7 +34,7 @@ def make_record(experiment: Experiment, *, step: int, psnr: float) -> dict[str, 
         "noise": to_plain(config.noise),
         "commit": _commit(),
         "step": step,
-        "scores": {} if math.isnan(psnr) else {"validation_psnr": psnr},
+        "scores": {} if math.isnan(score) else {f"validation_{experiment.modality.metric}": score},
         "device": jax.devices()[0].device_kind,
         "versions": {"zoo": zoo.__version__, "jax": jax.__version__, "flax": flax.__version__},
     }

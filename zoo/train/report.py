@@ -17,6 +17,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from zoo import files
 from zoo.errors import ZooError
+from zoo.train.modality import Modality
 
 # Lines of a log file should not outrun its reader.
 _SECONDS_BETWEEN_LINES = 15.0
@@ -31,8 +32,9 @@ class Report:
       workdir: where `metrics.jsonl`, `events/` and `curves.png` go.
       step: how many steps are done; what an interrupted run logged beyond them is cut off.
       steps: of the whole run.
-      batch_size: pictures a step.
+      batch_size: examples a step.
       schedule: learning rate by step.
+      modality: of what is trained.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Report:
         steps: int,
         batch_size: int,
         schedule: Callable[[int], Any],
+        modality: Modality,
     ):
         self._path = workdir / "metrics.jsonl"
         self._curves = workdir / "curves.png"
@@ -51,6 +54,7 @@ class Report:
         # Op by op it would take time in which the device may have no work.
         self._schedule = jax.jit(schedule)
         self._batch_size = batch_size
+        self._modality = modality
         self._steps = steps
         self._pending: list[tuple[int, Any]] = []
         self._rows: list[dict[str, float]] = []
@@ -130,14 +134,15 @@ class Report:
         self._bar.close()
         self._file.close()
         self._events.close()
-        draw_curves(self._path, self._curves)
+        draw_curves(self._path, self._curves, self._modality)
 
     def _say(self, row: dict[str, float]) -> None:
         now, step = time.monotonic(), int(row["step"])
         then, done = self._clock
         self._clock = (now, step)
         speed = (step - done) * self._batch_size / max(now - then, 1e-9)
-        text = f"loss {row['loss']:.3g}, {row['psnr']:.2f} dB, {speed:.0f} images/s"
+        merit, examples = row[self._modality.metric], self._modality.examples
+        text = f"loss {row['loss']:.3g}, {merit:.2f} dB, {speed:.0f} {examples}/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
         if self._bar.disable and (
@@ -173,7 +178,7 @@ def counter(what: str) -> Callable[[int, int], None]:
         bar = bar or tqdm.tqdm(desc=what, total=total, disable=not sys.stderr.isatty())
         bar.update(done - bar.n)
         if bar.disable and time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
-            print(f"{what}: {done} of {total} pictures", file=sys.stderr)
+            print(f"{what}: {done} of {total}", file=sys.stderr)
             spoke = time.monotonic()
         if done == total:
             bar.close()
@@ -181,8 +186,8 @@ def counter(what: str) -> Callable[[int, int], None]:
     return tell
 
 
-def draw_curves(metrics: Path, path: Path) -> None:
-    """Draws loss, training PSNR and validation PSNR of a `metrics.jsonl` against the step."""
+def draw_curves(metrics: Path, path: Path, modality: Modality) -> None:
+    """Draws loss and figure of merit, in training and validation, of a `metrics.jsonl`."""
     import matplotlib  # noqa: PLC0415 - slow to import, and only this needs it
 
     matplotlib.use("Agg")
@@ -193,7 +198,10 @@ def draw_curves(metrics: Path, path: Path) -> None:
         return
     steps = [row["step"] for row in rows]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for axes, name, label in ((left, "loss", "training loss"), (right, "psnr", "training crops")):
+    for axes, name, label in (
+        (left, "loss", "training loss"),
+        (right, modality.metric, "training crops"),
+    ):
         values = [row[name] for row in rows]
         axes.plot(steps, values, color="tab:blue", alpha=0.2, linewidth=0.8)
         axes.plot(steps, _smooth(values), color="tab:blue", label=label)
@@ -201,16 +209,17 @@ def draw_curves(metrics: Path, path: Path) -> None:
         axes.grid(alpha=0.3)
     left.set_ylabel("loss")
     left.set_yscale("log")
-    validated = [row for row in rows if "validation_psnr" in row]
+    name = f"validation_{modality.metric}"
+    validated = [row for row in rows if name in row]
     right.plot(
         [row["step"] for row in validated],
-        [row["validation_psnr"] for row in validated],
+        [row[name] for row in validated],
         color="tab:orange",
         marker="o",
         markersize=4,
-        label="validation pictures (EMA)",
+        label="validation (EMA)",
     )
-    right.set_ylabel("PSNR, dB")
+    right.set_ylabel(modality.label)
     right.legend(loc="lower right")
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -9,7 +9,9 @@ import jax
 from ml_collections import ConfigDict
 
 from zoo import weights
-from zoo.evaluate import Result, evaluate, mean_psnr
+from zoo.evaluate import Result, evaluate, mean_psnr, recordings
+from zoo.interop.torch import load_torch
+from zoo.models import create_model
 from zoo.train import experiment as experiments
 from zoo.train.config import differing
 from zoo.train.experiment import Experiment
@@ -18,36 +20,37 @@ from zoo.train.workdir import WEIGHTS
 
 
 class Validation:
-    """The mean PSNR over the validation pictures, each with the same noise every time.
+    """The mean PSNR of the validation pictures or SI-SDR of recordings, the same noise every time.
 
     False where there are none.
     """
 
     def __init__(self, experiment: Experiment):
-        self._pictures = experiment.sources["validation"]
+        self._source = experiment.sources["validation"]
         self._levels = experiment.validation
         self._limit = experiment.config.validation.limit or None
         self._apply = _apply(experiment.model)
 
     def __bool__(self) -> bool:
-        return len(self._pictures) > 0
+        return len(self._source) > 0
 
-    def psnr(self, variables: dict) -> float:
+    def score(self, variables: dict) -> float:
         """Scores a model's variables, in dB."""
         variables = jax.device_put(variables)
-        return mean_psnr(
+        mean = recordings.mean_si_sdr if self._source.sample_rate else mean_psnr
+        return mean(
             lambda x, level: self._apply(variables, x, level),
-            self._pictures,
+            self._source,
             levels=self._levels,
             limit=self._limit,
         )
 
 
-def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result:
-    """Scores a run's weights on the test pictures, beside the classical baselines.
+def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result | recordings.Result:
+    """Scores a run's weights on the test set, beside the classical baselines.
 
-    Writes `eval/`, `gallery.png` (one for each level) and, into the weight file's record, the
-    scores.
+    Writes `eval/`, of pictures `gallery.png` (one for each level) and, into the weight file's
+    record, the scores.
 
     Args:
       config: as it was trained with; what concerns evaluation may differ.
@@ -63,12 +66,36 @@ def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result:
     for difference in differing(config, record["config"]):
         print(f"note: scoring with another {difference} than the training", file=sys.stderr)
     apply, variables = _apply(model), jax.device_put(variables)
+
+    def denoise(x: jax.Array, level: jax.Array) -> jax.Array:
+        return apply(variables, x, level)
+
+    if experiment.sources["test"].sample_rate:
+        result = recordings.evaluate_recordings(
+            {"model": denoise} | _published(config),
+            experiment.sources["test"],
+            levels=experiment.levels,
+            outdir=workdir / "eval",
+            heading=experiment.heading,
+            baselines=tuple(config.eval.baselines),
+            limit=config.eval.limit or None,
+            progress=counter("evaluating"),
+        )
+    else:
+        result = _evaluate_pictures(experiment, workdir, denoise)
+    record["scores"]["test"] = result.by_level
+    weights.save(workdir / WEIGHTS, variables, record)
+    return result
+
+
+def _evaluate_pictures(experiment: Experiment, workdir: Path, apply: Callable) -> Result:
+    config = experiment.config
     # Pictures of an earlier evaluation at other levels would pass for this one's.
     shutil.rmtree(workdir / "eval" / "denoised", ignore_errors=True)
     for gallery in workdir.glob("gallery*.png"):
         gallery.unlink()
-    result = evaluate(
-        lambda x, level: apply(variables, x, level),
+    return evaluate(
+        apply,
         experiment.sources["test"],
         levels=experiment.levels,
         outdir=workdir / "eval",
@@ -79,9 +106,15 @@ def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result:
         limit=config.eval.limit or None,
         progress=counter("evaluating"),
     )
-    record["scores"]["test"] = result.by_level
-    weights.save(workdir / WEIGHTS, variables, record)
-    return result
+
+
+def _published(config: ConfigDict) -> dict[str, Callable]:
+    """The denoisers of `eval.published`, by name."""
+    found = {}
+    for name, path in config.eval.published.items():
+        apply, variables = _apply(create_model(name)), jax.device_put(load_torch(name, path))
+        found[name] = lambda x, level, apply=apply, variables=variables: apply(variables, x, level)
+    return found
 
 
 def _apply(model) -> Callable:

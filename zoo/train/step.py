@@ -9,10 +9,11 @@ import optax
 from flax import linen as nn
 
 from zoo.data.augment import Augment
-from zoo.data.batches import Batch, crop
+from zoo.data.batches import Bank, Batch, crop, excerpt
+from zoo.train.modality import MODALITIES, Modality
 from zoo.train.state import State
 
-Sampler = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+Sampler = Callable[..., tuple[jax.Array, jax.Array]]
 Step = Callable[[State, Batch, jax.Array], tuple[State, dict[str, jax.Array]]]
 
 
@@ -20,10 +21,10 @@ class Example(NamedTuple):
     """What the loss sees, batched.
 
     Attributes:
-      input: (B, H, W, C), noisy.
-      target: (B, H, W, C), what the model should give.
+      input: (B, H, W, C), of recordings (B, T, C); noisy.
+      target: of that shape, what the model should give.
       weight: broadcasts against the target; how much each value counts.
-      level: (B,) noise level in signal units.
+      level: (B,) noise level, in the unit of the noise op.
     """
 
     input: jax.Array
@@ -33,37 +34,51 @@ class Example(NamedTuple):
 
 
 def make_prepare(
-    *, size: tuple[int, int, int], augment: Augment, sampler: Sampler | None
+    *, size: tuple[int, ...], augment: Augment, sampler: Sampler | None
 ) -> Callable[[Batch, jax.Array], Example]:
     """Builds the function that turns a batch into examples: crop, augment, corrupt.
 
     Args:
-      size: (H, W, C) of an example.
+      size: (H, W, C) of an example, (T, C) of a recording.
       augment: from `zoo.data.augment`.
-      sampler: noise, `(key, x) -> (noisy, level)`; None for paired data, which brings its own.
+      sampler: noise, `(key, x, noise=None) -> (noisy, level)`; None for paired data, which brings
+        its own. It is given an excerpt of the batch's noise recordings where there are some.
 
     Returns:
       `prepare(batch, key)`. Each example draws from `fold_in(key, slot)` alone, so what it sees
       depends neither on the other examples nor on the number of devices.
     """
-    h, w, c = size
-    stacked = (h, w, c if sampler else 2 * c)
+    *spatial, c = size
+    stacked = (*spatial, c if sampler else 2 * c)
+    whole = jnp.ones((1,) * len(size))
 
-    def one(key, slot, picture, pixels, bank):
-        key_crop, key_augment, key_noise = jax.random.split(jax.random.fold_in(key, slot), 3)
+    def one(key: jax.Array, bank: Bank | None, noises: Bank | None, own: Batch) -> Example:
+        key_crop, key_augment, key_noise = jax.random.split(jax.random.fold_in(key, own.slot), 3)
+        pixels, noise = own.pixels, own.noise_pixels
         if pixels is None:
-            pixels = crop(key_crop, bank, picture, stacked)
-        x = augment(key_augment, pixels.astype(jnp.float32) / float(jnp.iinfo(pixels.dtype).max))
+            pixels = crop(key_crop, bank, own.picture, stacked)
+        x = augment(key_augment, _to_float(pixels))
         if sampler is None:
-            return Example(x[..., c:], x[..., :c], jnp.ones((1, 1, 1)), jnp.zeros(()))
-        noisy, level = sampler(key_noise, x)
-        return Example(noisy, x, jnp.ones((1, 1, 1)), level)
+            return Example(x[..., c:], x[..., :c], whole, jnp.zeros(()))
+        if noises is not None:
+            key_excerpt, key_noise = jax.random.split(key_noise)
+            noise = excerpt(key_excerpt, noises, size)
+        noisy, level = (
+            sampler(key_noise, x) if noise is None else sampler(key_noise, x, _to_float(noise))
+        )
+        return Example(noisy, x, whole, level)
 
     def prepare(batch: Batch, key: jax.Array) -> Example:
-        axes = (None, 0, 0, 0, None)
-        return jax.vmap(one, axes)(key, batch.slot, batch.picture, batch.pixels, batch.bank)
+        own = batch._replace(bank=None, noise=None)
+        return jax.vmap(one, (None, None, None, 0))(key, batch.bank, batch.noise, own)
 
     return prepare
+
+
+def _to_float(x: jax.Array) -> jax.Array:
+    """Unsigned integers of pictures to [0, 1], signed ones of recordings to [-1, 1)."""
+    limits = jnp.iinfo(x.dtype)
+    return x.astype(jnp.float32) / float(-limits.min or limits.max)
 
 
 def make_step(
@@ -73,6 +88,7 @@ def make_step(
     optimizer: optax.GradientTransformation,
     prepare: Callable[[Batch, jax.Array], Example],
     ema_decay: float,
+    modality: Modality = MODALITIES["image"],
     axis_name: str | None = None,
 ) -> Step:
     """Builds the training step.
@@ -84,13 +100,14 @@ def make_step(
       prepare: from `make_prepare`.
       ema_decay: how much of the parameter average stays each step, in [0, 1); it starts lower, as
         (1 + t) / (10 + t), so that the average forgets the initialisation.
+      modality: of the model; its figure of merit is among the metrics.
       axis_name: the axis, of a mesh or of pmap, over which gradients are averaged; None where the
         batch is whole, as on one device.
 
     Returns:
       `step(state, batch, key) -> (state, metrics)`, pure. `key` is the run's root key; the step
-      folds its own number in. Metrics are scalars: loss, psnr (of the clipped output, range 1, from
-      the mean error of the batch) and grad_norm.
+      folds its own number in. Metrics are scalars: loss, the modality's figure of merit and
+      grad_norm.
     """
 
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, dict[str, jax.Array]]:
@@ -105,14 +122,14 @@ def make_step(
                 mutable=list(state.model_state),
             )
             value = loss(prediction, example.target, example.weight, axis_name)
-            error = jnp.mean(jnp.square(jnp.clip(prediction, 0.0, 1.0) - example.target))
-            return value, (model_state, error)
+            merit = modality.measure(jax.lax.stop_gradient(prediction), example.target)
+            return value, (model_state, merit)
 
-        (value, (model_state, error)), gradients = jax.value_and_grad(objective, has_aux=True)(
+        (value, (model_state, merit)), gradients = jax.value_and_grad(objective, has_aux=True)(
             state.params
         )
         if axis_name:
-            gradients, value, error = jax.lax.pmean((gradients, value, error), axis_name)
+            gradients, value, merit = jax.lax.pmean((gradients, value, merit), axis_name)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         count = state.step.astype(jnp.float32)
@@ -126,7 +143,7 @@ def make_step(
         )
         metrics = {
             "loss": value,
-            "psnr": -10.0 * jnp.log10(error),
+            modality.metric: modality.finish(merit),
             "grad_norm": optax.tree.norm(gradients),
         }
         return state, metrics

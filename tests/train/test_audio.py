@@ -1,0 +1,191 @@
+"""Recordings through the same step, loop and evaluation as pictures."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import soundfile
+from conftest import ROOT
+
+import zoo
+from zoo import losses, noise, weights
+from zoo.data.augment import make_augment
+from zoo.data.batches import Batch, make_bank
+from zoo.models import create_model
+from zoo.train import parallel
+from zoo.train.modality import MODALITIES
+from zoo.train.state import create_state
+from zoo.train.step import make_prepare, make_step
+
+T, BATCH = 512, 8
+CONFIG = f"--config={ROOT}/configs/audio_stream.py"
+SHORT = (
+    "--config.data.crop=(4096,)",
+    "--config.train.batch_size=8",
+    "--config.train.steps=3",
+    "--config.log.every=1",
+    "--config.eval.levels=(5,)",
+    "--config.eval.baselines=('wiener',)",
+    "--config.eval.limit=2",
+    "--config.validation.limit=2",
+)
+
+
+def signals(seed, count, length=900):
+    rng = np.random.default_rng(seed)
+    return [
+        rng.integers(-9000, 9000, (1, length + 50 * i, 1)).astype(np.int16) for i in range(count)
+    ]
+
+
+def prepare(**augment):
+    sampler = noise.make_sampler("add_at_snr", (0, 10), options={"active": False}, modality="audio")
+    return make_prepare(size=(T, 1), augment=make_augment(**augment), sampler=sampler)
+
+
+def batch():
+    return Batch(
+        np.arange(BATCH, dtype=np.int32),
+        np.arange(BATCH, dtype=np.int32) % 3,
+        bank=jax.tree.map(jnp.asarray, make_bank(signals(0, 3), T)),
+        noise=jax.tree.map(jnp.asarray, make_bank(signals(1, 4), T, wrap=True)),
+    )
+
+
+def test_every_example_has_a_crop_of_its_recording_and_noise_at_its_level():
+    example = jax.jit(prepare())(batch(), jax.random.key(3))
+    assert example.input.shape == example.target.shape == (BATCH, T, 1)
+    clean = [x.reshape(-1) / 32768 for x in signals(0, 3)]
+    noises = [x.reshape(-1) / 32768 for x in signals(1, 4)]
+    drawn = set()
+    for i in range(BATCH):
+        target = np.asarray(example.target[i, :, 0], np.float64)
+        assert found(target, clean[i % 3])
+        rest = np.asarray(example.input[i, :, 0], np.float64) - target
+        snr = 10 * np.log10(np.mean(target**2) / np.mean(rest**2))
+        assert snr == pytest.approx(float(example.level[i]), abs=0.01)
+        # What was added is an excerpt of one of the noises, scaled.
+        likeness = [np.max(np.abs(np.correlate(n, rest, "valid"))) for n in noises]
+        drawn.add(int(np.argmax(likeness)))
+        best = noises[int(np.argmax(likeness))]
+        cosine = max(likeness) / np.linalg.norm(rest)
+        at = int(np.argmax(np.abs(np.correlate(best, rest, "valid"))))
+        assert cosine == pytest.approx(np.linalg.norm(best[at : at + T]), rel=1e-3)
+    assert len(drawn) > 1
+    assert np.ptp(np.asarray(example.level)) > 1
+
+
+def found(piece, whole):
+    windows = np.lib.stride_tricks.sliding_window_view(whole, len(piece))
+    return bool((np.abs(windows - piece).max(axis=1) < 1e-6).any())
+
+
+def test_gain_and_polarity_act_before_the_noise_is_measured():
+    example = jax.jit(prepare(gain=6.0, polarity=True))(batch(), jax.random.key(3))
+    target = np.asarray(example.target, np.float64)
+    snr = 10 * np.log10(
+        np.mean(target**2, (1, 2)) / np.mean((np.asarray(example.input) - target) ** 2, (1, 2))
+    )
+    np.testing.assert_allclose(snr, example.level, atol=0.01)
+
+
+def test_noise_cut_on_the_host_is_mixed_as_it_is():
+    rng = np.random.default_rng(5)
+    pixels, noises = rng.integers(-9000, 9000, (2, BATCH, T, 1)).astype(np.int16)
+    given = Batch(np.arange(BATCH, dtype=np.int32), pixels=pixels, noise_pixels=noises)
+    example = jax.jit(prepare())(given, jax.random.key(0))
+    np.testing.assert_allclose(example.target, pixels / 32768, atol=1e-7)
+    rest = np.asarray(example.input - example.target)
+    scale = np.sum(rest * noises, (1, 2)) / np.sum(np.square(noises / 1.0), (1, 2))
+    np.testing.assert_allclose(rest, scale[:, None, None] * noises, atol=1e-5)
+
+
+def test_one_device_and_eight_under_jit_and_pmap_agree():
+    model, optimizer = create_model("stream-t"), optax.sgd(0.01)
+
+    def step(axis_name):
+        return make_step(
+            model=model.clone(axis_name=axis_name),
+            loss=losses.make_loss("l1"),
+            optimizer=optimizer,
+            prepare=prepare(),
+            ema_decay=0.9,
+            modality=MODALITIES["audio"],
+            axis_name=axis_name,
+        )
+
+    state = jax.device_get(create_state(model, optimizer, jax.random.key(0), (1, T, 1)))
+    one = jax.jit(step(None))(state, batch(), jax.random.key(7))
+    host = batch()
+    for kind in ("jit", "pmap"):
+        runner = parallel.make_runner(kind, step, BATCH)
+        banks = [runner.place_bank(jax.device_get(bank)) for bank in (host.bank, host.noise)]
+        fed = runner.feed(Batch(host.slot, host.picture), *banks)
+        many = runner.fetch(runner.run(runner.place(state), fed, jax.random.key(7)))
+        for ours, theirs in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
+            np.testing.assert_allclose(theirs, ours, atol=2e-5)
+
+
+def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    run = subprocess.run(
+        [sys.executable, "main.py", CONFIG, *SHORT, f"--workdir={tmp_path}/run"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "embedded voices" in run.stderr
+    assert "STOI" in run.stdout
+    rows = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert all(np.isfinite(row["si_sdr"]) for row in rows)
+    assert np.isfinite(rows[-1]["validation_si_sdr"])
+    with (tmp_path / "run" / "eval" / "per_recording.csv").open() as file:
+        methods = {row["method"] for row in csv.DictReader(file)}
+    assert methods == {"model", "noisy", "wiener"}
+    wavs = sorted((tmp_path / "run" / "eval" / "denoised").rglob("*.wav"))
+    assert len(wavs) == 2
+    assert soundfile.info(wavs[0]).samplerate == 16000
+    model, variables = zoo.load(tmp_path / "run" / "weights.safetensors")
+    assert model.apply(variables, jnp.zeros((1, 1000, 1))).shape == (1, 1000, 1)
+    record = weights.read_record(tmp_path / "run" / "weights.safetensors")
+    assert record["contract"]["modality"] == "audio"
+    assert np.isfinite(record["scores"]["validation_si_sdr"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config.data.name=photos", "--config.data.channels=3"], ["stream-t", "recordings"]),
+        (["--config.model.name=unet-tiny"], ["unet-tiny", "pictures"]),
+        (["--config.data.crop=(64, 64)"], ["data.crop", "samples"]),
+        (["--config.data.sample_rate=8000"], ["16000", "sample_rate"]),
+        (["--config.loss=ssim"], ["ssim", "recordings"]),
+        (["--config.noise.name=gaussian"], ["gaussian"]),
+        (["--config.eval.baselines=('nlm',)"], ["nlm", "wiener"]),
+        (["--config.eval.published.gtcrn=missing.tar"], ["missing.tar"]),
+        (["--config.data.augment.flip=True"], ["flip"]),
+        (["--config.noise.name="], ["noise.name"]),
+    ],
+)
+def test_mistakes_are_one_line(command, tmp_path, flags, words):
+    code, out, errors = command(CONFIG, *SHORT, *flags, f"--workdir={tmp_path}/run")
+    assert code == 2, errors
+    assert out == ""
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    for word in words:
+        assert word in last
+    assert "Traceback" not in errors
