@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -36,11 +36,10 @@ _FORMATS = {
 # Containers that end alike, of which a copy keeps the one it finds.
 _KIN = {"WAVEX": ".wav", "RF64": ".wav"} | {form: end for end, (form, _) in _FORMATS.items()}
 # Codings that give back as many samples as they get; others, such as ADPCM, fill up blocks.
-_PLAIN = frozenset({"ULAW", "ALAW", "FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
+_LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_III"})
+_PLAIN = frozenset({"ULAW", "ALAW", "FLOAT", "DOUBLE"}) | _LOSSY
 # Beyond it a wav file cannot note its length; room is left for its header.
 _WAV_LIMIT = 2**32 - 2**16
-# libsndfile's code for what the system refused: a full disk, as a rule.
-_FULL = 2
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 # libsndfile's own way from these to int16 is exact.
 _FITS_INT16 = ("PCM_16", "PCM_S8", "PCM_U8")
@@ -244,13 +243,16 @@ def writing(
         raise ZooError(f"{path} cannot hold subtype {subtype!r}; choose from {choices}")
     # Beside its place, as `zoo.files` does, for only within one file system is a move one step.
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    sink = None
     try:
-        part.open("wb").close()
-        with soundfile.SoundFile(part, "w", sample_rate, channels, subtype, format=form) as file:
-            count = 0
+        with (
+            part.open("wb", buffering=0) as raw,
+            soundfile.SoundFile(
+                sink := _Sink(raw), "w", sample_rate, channels, subtype, format=form
+            ) as file,
+        ):
 
             def put(x: np.ndarray) -> int:
-                nonlocal count
                 x = check(np.asarray(x), f"the recording for {path}")
                 if x.shape[1] != channels:
                     raise ZooError(
@@ -261,19 +263,20 @@ def writing(
                     piece, over = _coded(x[at : at + _WRITE_BLOCK], subtype)
                     file.write(piece)
                     clipped += over
-                count += len(x)
                 return clipped
 
             yield put
-        # What libsndfile cannot write when it closes a file, it does not tell.
-        if count and not _holds(part, count):
-            raise ZooError(f"cannot write {path} whole; make room on its disk")
+        if sink.refused:
+            raise ZooError(_unwritable(path, sink.refused))
         os.replace(part, path)
     except OSError as error:
         raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
-    except soundfile.LibsndfileError as error:
-        if error.code == _FULL:
-            raise ZooError(f"cannot write {path} whole; make room on its disk") from None
+    # soundfile asserts that libsndfile wrote all.
+    except (soundfile.LibsndfileError, AssertionError) as error:
+        if sink is not None and sink.refused:
+            raise ZooError(_unwritable(path, sink.refused)) from None
+        if isinstance(error, AssertionError):
+            raise
         raise ZooError(
             f"{path} cannot hold {channels} channels at {sample_rate} Hz as {subtype} "
             f"({_reason(error)}); choose another suffix or subtype"
@@ -389,7 +392,7 @@ def _coded(x: np.ndarray, subtype: str) -> tuple[np.ndarray, int]:
     full = 2.0 ** (bits - 1)
     whole = np.rint(samples.to_float(x).astype(np.float64) * full)
     held = np.clip(whole, -full, full - 1)
-    return held.astype(np.int32) << (32 - bits), np.count_nonzero(held != whole)
+    return held.astype(np.int32) << (32 - bits), int(np.count_nonzero(held != whole))
 
 
 def _alike(like: Info, suffix: str) -> tuple[str, str]:
@@ -400,6 +403,8 @@ def _alike(like: Info, suffix: str) -> tuple[str, str]:
     if _KIN.get(like.format) == suffix:
         form = like.format
     kept = like.subtype in _PLAIN or like.subtype in _BITS
+    # To libsndfile a wav file may hold what mp3 files do; most players differ.
+    kept = kept and (form == like.format or like.subtype not in _LOSSY)
     subtype = like.subtype if kept and soundfile.check_format(form, like.subtype) else usual
     width = {"FLOAT": 32, "DOUBLE": 64}.get(subtype) or _BITS.get(subtype, 8)
     if suffix == ".wav" and like.frames * like.channels * width // 8 > _WAV_LIMIT:
@@ -407,12 +412,26 @@ def _alike(like: Info, suffix: str) -> tuple[str, str]:
     return form, subtype
 
 
-def _holds(path: Path, frames: int) -> bool:
-    """Whether a file just written is whole; some codings fill up a last block."""
-    try:
-        return info(path).frames >= frames
-    except ZooError:
-        return False
+def _unwritable(path: Path, error: OSError) -> str:
+    return f"cannot write {path} whole: {error.strerror}; make room on its disk"
+
+
+class _Sink:
+    """A file that libsndfile writes to; it keeps the error that libsndfile, at a close, hides."""
+
+    def __init__(self, file: BinaryIO):
+        self.refused: OSError | None = None
+        self.seek, self.tell = file.seek, file.tell
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self.refused = error
+        return len(data) - len(left)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,130 @@
+"""A streaming model fed with pieces of any size: whole hops at a time, its state carried."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from zoo.denoise.fifo import Fifo
+
+# Hops that one call of the model takes: few sizes, for each is a program to compile. More than 64
+# are no faster a hop, and leave the processor's cache. A live stream does without the largest.
+SIZES = (64, 8, 1)
+# Hops times channels of one call: many channels go in few hops, so that memory stays small.
+_MOST = 512
+
+
+class Hops:
+    """As many samples come out as go in, at the same places: the model's latency is taken off.
+
+    Attributes:
+      sample_rate: of the model, in Hz.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Any, np.ndarray], tuple[Any, np.ndarray]],
+        state: Any,
+        *,
+        channels: int,
+        hop: int,
+        latency: int,
+        sample_rate: int,
+        live: bool,
+    ):
+        """Begins a recording.
+
+        Args:
+          step: `(state, chunk) -> (state, output)`, chunks (1, n hop, C).
+          state: before the first sample.
+          channels: C.
+          hop: samples.
+          latency: samples that `step` lags.
+          sample_rate: in Hz.
+          live: whether to give at once what can be given, or to wait for the largest size, which
+            costs the least a sample and leaves one program to compile.
+        """
+        self.sample_rate = sample_rate
+        self._step, self._state, self._hop = step, state, hop
+        self._sizes = [size for size in SIZES if size * channels <= _MOST]
+        self._sizes = self._sizes[-2:] if live else self._sizes
+        self._fed_sizes = self._sizes if live else self._sizes[:1]
+        self._held, self._skip, self._owed = Fifo(channels), latency, 0
+        self._empty = np.zeros((0, channels), np.float32)
+
+    def feed(self, x: np.ndarray) -> np.ndarray:
+        """Takes the next samples (n, C) and gives those (m, C) that are finished."""
+        self._held.push(x)
+        self._owed += len(x)
+        found = [self._empty]
+        for size in self._fed_sizes:
+            while len(self._held) >= size * self._hop:
+                found.append(self._take(size))
+        return np.concatenate(found)
+
+    def finish(self) -> np.ndarray:
+        """The rest (m, C), brought out by zeros."""
+        found = [self._empty]
+        while self._owed:
+            hops = -(-(self._owed + self._skip) // self._hop)
+            found.append(self._take(self._fitting(hops)))
+        return np.concatenate(found)
+
+    def warm(self) -> None:
+        """Compiles all that will be needed, so that no chunk waits for it."""
+        for size in self._sizes:
+            silence = np.zeros((1, size * self._hop, self._empty.shape[1]), np.float32)
+            self._step(self._state, silence)
+
+    def _fitting(self, hops: int) -> int:
+        """The size to do so many hops by: above it where less than half is wasted, else below."""
+        above = [size for size in self._sizes if hops <= size < 2 * hops]
+        below = [size for size in self._sizes if size <= hops]
+        return min(above) if above else max(below)
+
+    def _take(self, size: int) -> np.ndarray:
+        x = self._held.pop(size * self._hop)
+        if len(x) < size * self._hop:
+            x = np.pad(x, ((0, size * self._hop - len(x)), (0, 0)))
+        self._state, y = self._step(self._state, x[None])
+        y = np.asarray(y)[0]
+        skipped = min(self._skip, len(y))
+        y = y[skipped:][: self._owed]
+        self._skip -= skipped
+        self._owed -= len(y)
+        return y
+
+
+def hops(model: nn.Module, variables: Mapping, channels: int, *, live: bool) -> Hops:
+    """The hops of a module that streams; see `Hops`."""
+    return Hops(
+        partial(_step, model, variables),
+        model.init_state(1, channels),
+        channels=channels,
+        hop=model.hop,
+        latency=model.latency,
+        sample_rate=model.sample_rate,
+        live=live,
+    )
+
+
+def lag(model: nn.Module, channels: int) -> Hops:
+    """Hops that do nothing but come as late as those of a module."""
+    return Hops(
+        lambda state, chunk: (state, chunk),
+        None,
+        channels=channels,
+        hop=model.hop,
+        latency=model.latency,
+        sample_rate=model.sample_rate,
+        live=True,
+    )
+
+
+# One cache of programs for all streams of a model.
+@partial(jax.jit, static_argnums=0)
+def _step(model, variables, state, chunk):
+    return model.step(variables, state, chunk)

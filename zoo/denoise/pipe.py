@@ -1,0 +1,155 @@
+"""A recording's own rate around a model's, and the dry signal mixed with the wet."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from flax import linen as nn
+
+from zoo.denoise.edge import EdgeGain
+from zoo.denoise.fifo import Fifo
+from zoo.denoise.hops import hops
+from zoo.denoise.segments import Segments
+from zoo.errors import ZooError
+
+# soxr makes no others.
+_RATES = (1000, 768000)
+
+
+class Core(Protocol):
+    """What gives as many samples as it takes, some of them later, at `sample_rate`."""
+
+    sample_rate: int
+
+    def feed(self, x: np.ndarray) -> np.ndarray:
+        """Takes the next samples (n, C) and gives those (m, C) that are finished."""
+
+    def finish(self) -> np.ndarray:
+        """The rest (m, C)."""
+
+
+def pipe(
+    model: nn.Module,
+    variables: Mapping,
+    *,
+    channels: int,
+    sample_rate: int,
+    strength: float,
+) -> Core:
+    """A model for recordings of any rate that are there as a whole.
+
+    Args:
+      model: a module of recordings.
+      variables: its own.
+      channels: C.
+      sample_rate: of the recording, Hz.
+      strength: as `around`.
+
+    Raises:
+      ZooError: as `around`.
+    """
+    if getattr(model, "hop", 0):
+        core = hops(model, variables, channels, live=False)
+    else:
+        core = Segments(model, variables, channels)
+    return around(core, channels=channels, sample_rate=sample_rate, strength=strength)
+
+
+def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> Core:
+    """A core, resampled to and fro, whose output is x + strength (y - x).
+
+    Raises:
+      ZooError: the strength is not in [0, 1], or the rate is none.
+    """
+    if not 0 <= strength <= 1:
+        raise ZooError(f"strength={strength!r} is not in 0 to 1; 0 changes nothing, 1 is the model")
+    if not _RATES[0] <= sample_rate <= _RATES[1] or sample_rate != int(sample_rate):
+        raise ZooError(f"sample_rate={sample_rate!r} is no whole number of Hz from 1000 to 768000")
+    if sample_rate == core.sample_rate:
+        return Plain(core, channels, strength)
+    return Banded(core, channels, int(sample_rate), strength)
+
+
+class Plain:
+    """A core at its own rate, mixed with what went in."""
+
+    def __init__(self, core: Core, channels: int, strength: float):
+        self.sample_rate = core.sample_rate
+        self._core, self._dry, self._strength = core, Fifo(channels), strength
+
+    def feed(self, x: np.ndarray) -> np.ndarray:
+        """Takes the next samples (n, C) and gives those (m, C) that are finished."""
+        self._dry.push(x)
+        return self._mix(self._core.feed(x))
+
+    def finish(self) -> np.ndarray:
+        """The rest (m, C)."""
+        return self._mix(self._core.finish())
+
+    def _mix(self, y: np.ndarray) -> np.ndarray:
+        x = self._dry.pop(len(y))
+        return _blend(x, y - x, self._strength)
+
+
+class Banded:
+    """A core of another rate: it sees its band, and only what it changes is resampled back.
+
+    What the recording holds above the band, and no core ever sees, is the difference to its own
+    resampled self; it follows `EdgeGain`. So what a core leaves stays as it was, to the bit.
+    """
+
+    def __init__(self, core: Core, channels: int, rate: int, strength: float):
+        import soxr  # noqa: PLC0415, only other rates need it
+
+        self.sample_rate = rate
+        self._core, self._strength, self._channels = core, strength, channels
+        self._down = soxr.ResampleStream(rate, core.sample_rate, channels, dtype="float32")
+        self._up = soxr.ResampleStream(core.sample_rate, rate, 2 * channels, dtype="float32")
+        self._edge = EdgeGain(channels, core.sample_rate, rate)
+        self._dry, self._seen, self._back = Fifo(channels), Fifo(channels), Fifo(2 * channels)
+        # Samples that went in, and that the core got of them.
+        self._fed = self._given = 0
+
+    def feed(self, x: np.ndarray) -> np.ndarray:
+        """Takes the next samples (n, C) and gives those (m, C) that are finished."""
+        self._dry.push(x)
+        self._fed += len(x)
+        self._lead(self._core.feed(self._see(x, last=False)), last=False)
+        return self._mix(min(len(self._back), len(self._dry), self._edge.ready()))
+
+    def finish(self) -> np.ndarray:
+        """The rest (m, C)."""
+        seen = self._see(np.zeros((0, self._channels), np.float32), last=True)
+        y = self._core.feed(seen)
+        self._lead(np.concatenate([y, self._core.finish()]), last=True)
+        missing = max(len(self._dry) - len(self._back), 0)
+        self._back.push(np.zeros((missing, 2 * self._channels), np.float32))
+        return self._mix(len(self._dry))
+
+    def _see(self, x: np.ndarray, *, last: bool) -> np.ndarray:
+        """What the core sees of the next samples."""
+        x = self._down.resample_chunk(np.ascontiguousarray(x), last=last)
+        self._given += len(x)
+        if last:
+            # As many as the way back needs: soxr rounds down.
+            missing = -(-self._fed * self._core.sample_rate // self.sample_rate) - self._given
+            x = np.pad(x, ((0, max(missing, 0)), (0, 0)))
+        self._seen.push(x)
+        return x
+
+    def _lead(self, y: np.ndarray, *, last: bool) -> None:
+        """Leads the core's output back to the recording's rate, what it changed and what it saw."""
+        x = self._seen.pop(len(y))
+        self._edge.push(x, y)
+        self._back.push(self._up.resample_chunk(np.concatenate([y - x, x], axis=1), last=last))
+
+    def _mix(self, count: int) -> np.ndarray:
+        x = self._dry.pop(count)
+        change, seen = np.split(self._back.pop(count), 2, axis=1)
+        change = change + (self._edge.pop(count) - 1) * (x - seen)
+        return _blend(x, change, self._strength)
+
+
+def _blend(x: np.ndarray, change: np.ndarray, strength: float) -> np.ndarray:
+    # Not x + 0 * change, which would turn a negative zero.
+    return x + np.float32(strength) * change if strength else x
