@@ -41,10 +41,18 @@ def file(tmp_path):
 def test_models_are_listed_with_their_figures(zoo):
     code, output, errors = zoo("models")
     assert (code, errors) == (0, "")
-    lines = output.splitlines()
-    assert lines[0].split()[:3] == ["model", "parameters", "channels"]
-    assert [line.split()[0] for line in lines[1:]] == models.list_models()
-    assert not any(line.endswith(" ") for line in lines)
+    named = []
+    for block, kind, modality in zip(
+        output.split("\n\n"), ("pictures", "recordings"), ("image", "audio"), strict=True
+    ):
+        heading, *lines = block.splitlines()
+        assert heading.split()[:3] == ["model", "parameters", "denoises"]
+        assert {line.split()[2] for line in lines} == {kind}
+        names = [line.split()[0] for line in lines]
+        assert {models.record(name).modality for name in names} == {modality}
+        named += names
+    assert sorted(named) == models.list_models()
+    assert not any(line.endswith(" ") or len(line) > 100 for line in output.splitlines())
 
 
 def test_models_are_described_by_name(zoo):
@@ -52,11 +60,22 @@ def test_models_are_described_by_name(zoo):
     assert code == 0
     # 784 to 128 to 784, with biases.
     count = 784 * 128 + 128 + 128 * 784 + 784
-    assert output.splitlines()[1].split()[:4] == [
+    assert output.splitlines()[1].split()[:5] == [
         "mlp_autoencoder-mnist",
         f"{count:,}",
+        "pictures",
         "1",
         "28x28",
+    ]
+
+
+def test_models_of_recordings_tell_rate_and_latency(zoo):
+    code, output, _ = zoo("models", "stream-t", "spectral-gate")
+    assert code == 0
+    # A step of 256 samples, and 256 more until the next half window is there: 512 at 16 kHz.
+    assert [line.split(maxsplit=5) for line in output.splitlines()[1:]] == [
+        ["stream-t", "22,091", "recordings", "any", "16000", "Hz     32 ms"],
+        ["spectral-gate", "0", "recordings", "any", "16000", "Hz     whole file"],
     ]
 
 
@@ -73,12 +92,40 @@ def test_weights_are_told(zoo, file):
         "unet-tiny",
         "gaussian 25 1/255",
         "700",
-        "31.46 dB",
+        "31.46 dB PSNR",
         "abc123",
     ]
     code, output, _ = zoo("weights", "--json", str(file))
     assert code == 0
     assert json.loads(output) == {str(file): RECORD}
+
+
+def test_scores_of_recordings_have_their_units(zoo, file):
+    heard = {
+        "model": {"si_sdr": 12.345, "si_sdr_gain": 4.0, "stoi": 0.8765, "pesq": None},
+        "noisy": {"si_sdr": 8.345, "si_sdr_gain": 0.0, "stoi": 0.7654, "pesq": 1.234},
+    }
+    record = RECORD | {
+        "model": "stream-t",
+        "noise": {"name": "add_at_snr", "level": [-5, 20], "unit": "1"},
+        # As JSON sorts them.
+        "scores": {"validation_si_sdr": 10.5, "test": {"-5": heard, "10": heard, "5": heard}},
+    }
+    weights.save(file, {"params": {"a": np.zeros(3, np.float32)}}, record)
+    code, output, errors = zoo("weights", str(file))
+    assert (code, errors) == (0, "")
+    table, test = output.split("\n\n")
+    assert "  add_at_snr -5 to 20 dB  700   10.50 dB SI-SDR  " in table
+    _, heading, *lines = test.splitlines()
+    assert [cell.strip() for cell in heading.split("  ") if cell] == [
+        *("level", "SI-SDR, dB", "STOI", "PESQ"),
+    ]
+    assert [line.split()[0] for line in lines] == ["-5", "5", "10"]
+    assert {tuple(line.split()[1:]) for line in lines} == {
+        ("12.35", "(8.35)", "0.876", "(0.765)", "-", "(1.23)")
+    }
+    # All runs at once are a table, no more.
+    assert zoo("weights")[1].count("\n") == 2
 
 
 def test_weights_without_scores_or_commit(zoo, file):

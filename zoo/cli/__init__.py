@@ -16,6 +16,7 @@ _EXAMPLES = """examples:
   zoo weights runs/unet/weights.safetensors
   zoo weights --json runs/*/weights.safetensors
   zoo score dncnn-gray=dncnn_25.pth --data set12 --sigma 25
+  zoo score gtcrn=gtcrn_dns3.tar --data speech --noises noise
 """
 
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        print("error: out of memory; take smaller pictures or a smaller model", file=sys.stderr)
+        print("error: out of memory; take a smaller model, or smaller pictures", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -4,29 +4,55 @@ import argparse
 
 from zoo import models
 from zoo.cli import text
+from zoo.models import Record
 
 
 def add_to(commands) -> None:
     """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser("models", help="list the models, or describe some")
+    parser = commands.add_parser(
+        "models",
+        help="list the models, or describe some",
+        description="List the models of pictures and those of recordings, or describe some. The "
+        "latency is the most that a stream's output lags: the samples of one step, and those the "
+        "model looks ahead.",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a model; all if none is named")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints the table."""
-    rows = [("model", "parameters", "channels", "size", "takes level", "locality")]
-    for name in arguments.names or models.list_models():
-        record = models.record(name)
-        size = "x".join(map(str, record.size)) if record.size else "any"
-        rows.append(
-            (
-                name,
-                f"{models.count_parameters(name):,}",
-                str(record.channels),
-                size,
-                "yes" if record.takes_level else "no",
-                record.locality,
-            )
-        )
-    print(text.table(rows))
+    """Prints a table of pictures' models and one of recordings'."""
+    found = [models.record(name) for name in arguments.names or models.list_models()]
+    tables = []
+    for modality, headings, cells in _KINDS:
+        rows = [
+            (facts.name, f"{models.count_parameters(facts.name):,}", *cells(facts))
+            for facts in found
+            if facts.modality == modality
+        ]
+        if rows:
+            tables.append(text.table([("model", "parameters", *headings), *rows]))
+    print("\n\n".join(tables))
+
+
+def _of_pictures(facts: Record) -> tuple[str, ...]:
+    return (
+        "pictures",
+        str(facts.channels),
+        "x".join(map(str, facts.size)) if facts.size else "any",
+        "yes" if facts.takes_level else "no",
+        facts.locality,
+    )
+
+
+def _of_recordings(facts: Record) -> tuple[str, ...]:
+    latency = "whole file"
+    if facts.hop:
+        latency = f"{1000 * (facts.hop + facts.latency) / facts.sample_rate:g} ms"
+    return "recordings", "any", f"{facts.sample_rate} Hz", latency
+
+
+_KINDS = (
+    ("image", ("denoises", "channels", "size", "takes level", "locality"), _of_pictures),
+    ("audio", ("denoises", "channels", "sample rate", "latency"), _of_recordings),
+)

@@ -1,29 +1,45 @@
 """`zoo score`: the literature's tables, with every choice named."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
 from zoo import compilation, files, memory
-from zoo.evaluate import benchmark
-from zoo.evaluate.protocol import METRICS, PUBLISHED, Protocol, choices_of
+from zoo.data import images
+from zoo.data import recordings as sound
+from zoo.data.sources.files import below
+from zoo.errors import ZooError
+from zoo.evaluate import benchmark, recordings
+from zoo.evaluate.baselines import BASELINES
+from zoo.evaluate.contenders import modality
+from zoo.evaluate.protocol import METRICS, PUBLISHED, choices_of
+from zoo.evaluate.recordings import benchmark as recordings_benchmark
 
-_DESCRIPTION = """Score denoisers on folders of pictures, at levels of Gaussian noise, beside
-classical methods on the same noisy pixels. The defaults are the protocol of KAIR, DPIR, SwinIR and
-Restormer; every choice stands at the head of the table, and beside a figure whose published one is
-known stand that and the difference."""
+_DESCRIPTION = """Score denoisers on folders of pictures, at levels of Gaussian noise, or of
+recordings, mixed with noises at several SNRs, beside classical methods on the same noisy pixels or
+samples. For pictures the defaults are the protocol of KAIR, DPIR, SwinIR and Restormer. Every
+choice stands at the head of the table, and beside a figure whose published one is known stand that
+and the difference."""
 
-_EXAMPLES = """examples:
+_EXAMPLES = """examples of pictures:
   zoo score dncnn-gray=dncnn_25.pth --data set12 bsd68 --sigma 25
   zoo score 'dncnn-gray=dncnn_{sigma}.pth' ffdnet-gray=ffdnet_gray.mat --data bsd68
   zoo score runs/unet/weights.safetensors --data photos --noise jax --baselines nlm wavelet tv
   zoo score nafnet-w32=nafnet.pth --data polyu --pairs '*_real.JPG' '*_mean.JPG'
   zoo score --data set12 --baselines all
 
-MODEL is NAME=FILE, a model of `zoo models` and its published weights (.pth, .pt, .tar, .mat,
-.safetensors), or a .safetensors file of this zoo. {sigma} in FILE stands for the level. A model
-takes part in the sets of its own number of channels. The baseline bm3d takes part if you have
-installed it (PyPI: bm3d, for non-commercial use only)."""
+examples of recordings:
+  zoo score runs/audio_stream/weights.safetensors gtcrn=gtcrn_dns3.tar --data speech --noises noise
+  zoo score wiener --data speech --noises noise --snr -5 0 5 --metrics si_sdr pesq
+  zoo score gtcrn=gtcrn.tar --data voicebank --pairs noisy_testset_wav clean_testset_wav
+
+MODEL is NAME=FILE, a model of `zoo models` and its weights, published (.pth, .pt, .tar, .mat,
+.safetensors) or of this zoo; FILE, a .safetensors file of this zoo; or NAME, a model without
+parameters. All denoise pictures, or all recordings. {sigma} in FILE stands for the level. A model
+takes part in the sets of pictures of its own number of channels. The baseline bm3d takes part if
+you have installed it (PyPI: bm3d, for non-commercial use only). Recordings are mixed down to mono
+and resampled to the rate of the models."""
 
 _CHOICES = {
     "noise": "whose random numbers; jax's are drawn on the device",
@@ -36,6 +52,18 @@ _CHOICES = {
     "sets of up to four",
 }
 
+# What only one of them knows has no default in argparse: that is how it is told who was asked.
+_PICTURES = {
+    **{field: "--" + field.removeprefix("data_") for field in _CHOICES},
+    **{name: f"--{name}" for name in ("sigma", "pictures", "border")},
+    "no_gallery": "--no-gallery",
+}
+_RECORDINGS = {"noises": "--noises", "snr": "--snr"}
+
+_SIGMAS = (15, 25, 50)
+_CLASSICAL = ("nlm", "wavelet", "tv")
+_SNRS = (-5, 0, 5, 10, 15)
+
 
 def add_to(commands) -> None:
     """Adds the command to argparse's sub-commands."""
@@ -47,51 +75,66 @@ def add_to(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("models", nargs="*", metavar="MODEL", help="NAME=FILE, or a .safetensors file of this zoo")
+    add(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="NAME=FILE, a .safetensors file of this zoo, or the NAME of a classical method",
+    )
     add(
         "--data",
         nargs="+",
         metavar="FOLDER",
         required=True,
-        help="folders of clean pictures; of one with a sub-folder `test` only that",
+        help="folders of clean pictures or recordings; of one with a sub-folder `test` only that",
     )
     add(
         "--pairs",
         nargs=2,
         metavar=("NOISY", "CLEAN"),
-        help="patterns by which the folders' own noisy files and their clean ones are told; no "
-        "noise is added then",
+        help="how the folders' own noisy files and their clean ones are told: for pictures two "
+        "patterns of names, for recordings two sub-folders; no noise is added then",
     )
-    add("--sigma", nargs="+", type=float, default=[15, 25, 50], help="of 255 (15 25 50)")
-    add("--pictures", choices=("auto", "gray", "color"), default="auto", help="as the files are")
-    add("--limit", type=int, help="only the first so many pictures of each set")
-    add("--metrics", nargs="+", default=["psnr", "ssim"], help=" ".join(METRICS))
+    add("--limit", type=int, help="only the first so many of each set")
+    add(
+        "--metrics",
+        nargs="+",
+        help=f"of pictures {' '.join(METRICS)} (psnr ssim); of recordings "
+        f"{' '.join(recordings.METRICS)} (all)",
+    )
     add(
         "--baselines",
         nargs="*",
-        default=["nlm", "wavelet", "tv"],
-        help="nlm wavelet tv median bm3d; `all`; nothing for none (nlm wavelet tv)",
+        help="of pictures nlm wavelet tv median bm3d (nlm wavelet tv); of recordings "
+        f"{' '.join(recordings.BASELINES)} (both); `all`; nothing for none",
+    )
+    add("--seed", type=int, default=PUBLISHED.seed, help="of the noise (0)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("scores"),
+        help="folder for tables, pictures and wavs (scores)",
     )
     group = parser.add_argument_group(
-        "protocol", "By default that of the published tables; a table's head explains each choice."
+        "pictures",
+        "By default the protocol of the published tables; a table's head explains each choice.",
     )
-    group.add_argument("--seed", type=int, default=PUBLISHED.seed, help="of the noise (0)")
-    group.add_argument(
-        "--border", type=int, default=PUBLISHED.border, help="pixels that do not count (0)"
-    )
+    add = group.add_argument
+    add("--sigma", nargs="+", type=float, help="of 255 (15 25 50)")
+    add("--pictures", choices=("auto", "gray", "color"), help="as the files are (auto)")
+    add("--border", type=int, help="pixels that do not count (0)")
     for field, told in _CHOICES.items():
         default = getattr(PUBLISHED, field)
-        option = "--" + field.removeprefix("data_")
-        group.add_argument(
-            option,
-            dest=field,
-            choices=choices_of(field),
-            default=default,
-            help=f"{told} ({default})",
-        )
-    parser.add_argument("--out", type=Path, default=Path("scores"), help="folder for tables and "
-        "pictures (scores)")  # fmt: skip
-    parser.add_argument("--no-gallery", action="store_true", help="draw no pictures")
+        add(_PICTURES[field], dest=field, choices=choices_of(field), help=f"{told} ({default})")
+    add("--no-gallery", action="store_true", default=None, help="draw no pictures")
+    group = parser.add_argument_group("recordings")
+    add = group.add_argument
+    add(
+        "--noises",
+        metavar="FOLDER",
+        help="recordings of noise to mix in; of a folder with a sub-folder `test` only that",
+    )
+    add("--snr", nargs="+", type=float, help="of the mixtures, in dB (-5 0 5 10 15)")
     parser.set_defaults(run=run)
 
 
@@ -99,28 +142,82 @@ def run(arguments: argparse.Namespace) -> None:
     """Scores, prints the tables, and writes them."""
     compilation.enable()
     memory.keep()
-    protocol = Protocol(
-        seed=arguments.seed,
-        border=arguments.border,
-        **{field: getattr(arguments, field) for field in _CHOICES},
-    )
+    audio = _is_audio(arguments)
+    _refuse_others(arguments, audio)
     files.make_folder(arguments.out)
-    text = benchmark.run(
+    print((_recordings if audio else _pictures)(arguments))
+    print(f"written to {arguments.out}")
+
+
+def _pictures(arguments: argparse.Namespace) -> str:
+    choices = {name: getattr(arguments, name) for name in ("seed", "border", *_CHOICES)}
+    given = {name: choice for name, choice in choices.items() if choice is not None}
+    return benchmark.run(
         arguments.models,
         arguments.data,
         outdir=arguments.out,
-        sigmas=arguments.sigma,
+        sigmas=_or(arguments.sigma, _SIGMAS),
         pairs=arguments.pairs,
-        pictures=arguments.pictures,
-        protocol=protocol,
-        metrics=arguments.metrics,
-        baselines=arguments.baselines,
+        pictures=_or(arguments.pictures, "auto"),
+        protocol=dataclasses.replace(PUBLISHED, **given),
+        metrics=_or(arguments.metrics, ("psnr", "ssim")),
+        baselines=_or(arguments.baselines, _CLASSICAL),
         limit=arguments.limit,
         galleries=not arguments.no_gallery,
         progress=_progress if sys.stderr.isatty() else None,
     )
-    print(text)
-    print(f"written to {arguments.out}")
+
+
+def _recordings(arguments: argparse.Namespace) -> str:
+    return recordings_benchmark.run(
+        arguments.models,
+        arguments.data,
+        outdir=arguments.out,
+        noises=arguments.noises,
+        snrs=_or(arguments.snr, _SNRS),
+        pairs=arguments.pairs,
+        seed=arguments.seed,
+        metrics=_or(arguments.metrics, recordings.METRICS),
+        baselines=_or(arguments.baselines, recordings.BASELINES),
+        limit=arguments.limit,
+        progress=_progress if sys.stderr.isatty() else None,
+    )
+
+
+def _or(value, default):
+    return default if value is None else value
+
+
+def _is_audio(arguments: argparse.Namespace) -> bool:
+    """Whether recordings are to be scored: by the models, the options, or the files themselves."""
+    found = modality(arguments.models)
+    if found:
+        return found == "audio"
+    if _given(arguments, _RECORDINGS) or {*(arguments.baselines or ())} & {*recordings.BASELINES}:
+        return True
+    if _given(arguments, _PICTURES) or {*(arguments.baselines or ())} & {*BASELINES}:
+        return False
+    counts = [
+        sum(len(below(Path(folder).expanduser(), suffixes)[0]) for folder in arguments.data)
+        for suffixes in (sound.SUFFIXES, images.SUFFIXES)
+    ]
+    return counts[0] > counts[1]
+
+
+def _refuse_others(arguments: argparse.Namespace, audio: bool) -> None:
+    """Refuses options of what is not scored."""
+    given = _given(arguments, _PICTURES if audio else _RECORDINGS)
+    if given:
+        theirs, ours = ("pictures", "recordings") if audio else ("recordings", "pictures")
+        raise ZooError(f"{given[0]} is an option of {theirs}, and here {ours} are scored; drop it")
+    mixed = _given(arguments, _RECORDINGS)
+    if arguments.pairs and mixed:
+        raise ZooError(f"pairs bring their own noise; drop {mixed[0]}, or --pairs")
+
+
+def _given(arguments: argparse.Namespace, options: dict[str, str]) -> list[str]:
+    """Those of some options that were given."""
+    return [told for name, told in options.items() if getattr(arguments, name) is not None]
 
 
 def _progress(what: str, done: int, count: int) -> None:

@@ -2,23 +2,41 @@
 
 import argparse
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from zoo import weights
 from zoo.cli import text
 from zoo.errors import ZooError
+from zoo.evaluate.means import Column
+from zoo.evaluate.recordings import figures
+
+# As a validation calls them in the record.
+_VALIDATION = {"validation_psnr": "PSNR", "validation_si_sdr": "SI-SDR"}
+_COLUMNS = {
+    "psnr": Column("PSNR, dB", 2, higher=True),
+    "ssim": Column("SSIM", 4, higher=True),
+    **figures.COLUMNS,
+}
 
 
 def add_to(commands) -> None:
     """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser("weights", help="tell what weight files hold")
+    parser = commands.add_parser(
+        "weights",
+        help="tell what weight files hold",
+        description="Tell what weight files hold; of files that are named also their scores on the "
+        "test set.",
+    )
     parser.add_argument("files", nargs="*", metavar="FILE", help="files; all under runs/ if none")
     parser.add_argument("--json", action="store_true", help="print the whole records")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints the table, or the records."""
+    """Prints the tables, or the records."""
     files = arguments.files or sorted(map(str, Path("runs").glob("*/weights.safetensors")))
     if not files:
         raise ZooError("there is no weight file under runs/; train one, or name a file")
@@ -26,18 +44,64 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(records, indent=2))
         return
-    rows = [("file", "model", "noise", "step", "validation PSNR", "commit")]
+    rows = [("file", "model", "noise", "step", "validation", "commit")]
     for file, record in records.items():
-        noise = record.get("noise", {})
-        score = record.get("scores", {}).get("validation_psnr")
         rows.append(
             (
                 file,
                 record["model"],
-                f"{noise.get('name')} {noise.get('level')} {noise.get('unit')}",
-                str(record.get("step")),
-                "-" if score is None else f"{score:.2f} dB",
+                _noise(record.get("noise") or {}),
+                str(record.get("step", "-")),
+                _validation(record.get("scores") or {}),
                 record.get("commit") or "-",
             )
         )
     print(text.table(rows))
+    for file, record in records.items():
+        test = (record.get("scores") or {}).get("test")
+        if arguments.files and test:
+            print(f"\n{file} on its test set, in brackets the noisy input\n{_test(test)}")
+
+
+def _noise(noise: Mapping[str, Any]) -> str:
+    """Its name and level; a range is `-5 to 20`."""
+    level, unit = noise.get("level"), noise.get("unit")
+    if isinstance(level, (list, tuple)):
+        level = " to ".join(map(str, level))
+    if noise.get("name") == "add_at_snr":
+        unit = "dB"
+    told = [noise.get("name"), level, unit if unit != "1" else None]
+    return " ".join(str(one) for one in told if one is not None) or "-"
+
+
+def _validation(scores: Mapping[str, Any]) -> str:
+    found = [f"{scores[key]:.2f} dB {name}" for key, name in _VALIDATION.items() if key in scores]
+    return found[0] if found else "-"
+
+
+def _test(levels: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
+    """The model's means, a row for each level."""
+    first = next(iter(levels.values()))
+    # The gain is the difference of what stands in a cell already.
+    shown = [m for m in _COLUMNS if m in first.get("model", ()) and m != "si_sdr_gain"]
+    rows = [("level", *(_COLUMNS[metric].heading for metric in shown))]
+    for level in sorted(levels, key=_by_number):
+        cells = [_cell(levels[level], metric, _COLUMNS[metric].digits) for metric in shown]
+        rows.append((level, *cells))
+    return text.table(rows)
+
+
+def _by_number(level: str) -> tuple[float, str]:
+    """Where a level stands among others: a record keeps them as JSON does, by their letters."""
+    try:
+        return float(level), level
+    except ValueError:
+        return math.inf, level
+
+
+def _cell(methods: Mapping[str, Mapping[str, float | None]], metric: str, digits: int) -> str:
+    ours, noisy = (
+        "-" if value is None else f"{value:.{digits}f}"
+        for value in (methods.get(name, {}).get(metric) for name in ("model", "noisy"))
+    )
+    return f"{ours} ({noisy})"

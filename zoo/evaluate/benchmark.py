@@ -15,7 +15,7 @@ from zoo.evaluate import curves, tables
 from zoo.evaluate import pictures as drawing
 from zoo.evaluate.baselines import BASELINES, is_installed
 from zoo.evaluate.canvas import is_exact
-from zoo.evaluate.contenders import Contender, contenders, digest
+from zoo.evaluate.contenders import Contender, contenders
 from zoo.evaluate.protocol import MULTIPLE, Protocol
 from zoo.evaluate.score import PAIRED, level_names, score_models
 
@@ -140,19 +140,20 @@ def _facts(
                 *([f"noisy {pairs[0]}, clean {pairs[1]}"] if pairs else []),
             )
         )
-    models = {}
-    for one in entered:
-        paths = sorted({one.file(level) for level in one.levels})
-        sums = ", ".join(f"{path} (SHA-256 {digest(path)})" for path in paths)
-        models[one.label] = f"{one.facts.name}, {sums}"
+    models = {one.label: str(one) for one in entered}
     told = "estimated from each picture" if pairs else "the true sigma"
     facts: dict[str, dict[str, str] | str] = {"data": sets, "models": models}
     if baselines:
         facts["baselines"] = f"told {told}"
     if {"nlm", "tv"} & set(baselines):
         facts["nlm and tv"] = "choose their strength by the PSNR they reach, in their favour"
-    facts["versions"] = (
+    facts["versions"] = versions()
+    return facts
+
+
+def versions() -> str:
+    """What the figures were made with, in one line."""
+    return (
         f"zoo {metadata.version('denoising-zoo')}, jax {jax.__version__}, "
         f"Python {platform.python_version()}, {jax.devices()[0].device_kind}"
     )
-    return facts

@@ -1,4 +1,4 @@
-"""What competes in a benchmark: registered models with the weights a user names."""
+"""What competes in a benchmark: registered models, with the weights that a user names."""
 
 import dataclasses
 import functools
@@ -12,9 +12,10 @@ from zoo import weights
 from zoo.errors import ZooError
 from zoo.evaluate.measure import Apply
 from zoo.interop.torch import load_torch
-from zoo.models import Record, create_model, record
+from zoo.models import Record, count_parameters, create_model, list_models, record
 
 _SIGMA = "{sigma}"
+_WORDS = {"image": "pictures", "audio": "recordings"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,60 +26,140 @@ class Contender:
       label: what the row is called.
       facts: the record of its model.
       levels: at which it competes.
-      file: from a printable level, such as "25", to the file of its weights.
+      file: from a printable level, such as "25", to the file of its weights; None without any.
       load: from a level to its denoiser.
     """
 
     label: str
     facts: Record
     levels: Sequence[str]
-    file: Callable[[str], Path]
+    file: Callable[[str], Path] | None
     load: Callable[[str], Apply]
+
+    def __str__(self) -> str:
+        """Its model and its files with their sums, for the head of a table."""
+        paths = sorted({self.file(level) for level in self.levels}) if self.file else []
+        sums = [f"{path} (SHA-256 {digest(path)})" for path in paths]
+        return ", ".join([self.facts.name, *(sums or ["no weights"])])
 
 
 def contenders(texts: Sequence[str], levels: Sequence[str]) -> list[Contender]:
     """Reads what a user wrote for some models; those of one name are told apart by their files.
 
     Args:
-      texts: each `NAME=FILE`, a registered model and published weights; or `FILE`, weights of this
-        zoo, which know their model. `{sigma}` in FILE stands for the level: one file a level.
+      texts: each `NAME=FILE`, a registered model and its weights, published or of this zoo; `FILE`,
+        weights of this zoo, which know their model; or `NAME`, a model without parameters.
+        `{sigma}` in FILE stands for the level: one file a level.
       levels: at which they will compete.
 
     Raises:
-      ZooError: no such model, a file that is missing at some level, or weights without a model.
+      ZooError: no such model, a file that is missing at some level, weights without a model or of
+        another, or a model without parameters with weights.
     """
     found = [_contender(text, levels) for text in texts]
     labels = [one.label for one in found]
     return [
-        dataclasses.replace(one, label=f"{one.label} {one.file(_SIGMA).stem}")
-        if labels.count(one.label) > 1
+        dataclasses.replace(one, label=f"{one.label} {_short(one.file(_SIGMA))}")
+        if labels.count(one.label) > 1 and one.file
         else one
         for one in found
     ]
 
 
-def _contender(text: str, levels: Sequence[str]) -> Contender:
+def modality(texts: Sequence[str]) -> str | None:
+    """What some models denoise, as `Record.modality` has it; None for no models.
+
+    Args:
+      texts: as `contenders` takes them.
+
+    Raises:
+      ZooError: some denoise pictures and others recordings, or as `contenders` raises.
+    """
+    kinds: dict[str, str] = {}
+    for text in texts:
+        name, path = _parsed(text)
+        # One file a level is a matter of pictures, and none of its files is known yet.
+        if name or _SIGMA in path:
+            kind = record(name).modality if name else "image"
+        else:
+            kind = _own_facts(_existing(_file(path, ""))).modality
+        kinds.setdefault(kind, text)
+    if len(kinds) > 1:
+        told = " and ".join(f"{text} denoises {_WORDS[kind]}" for kind, text in kinds.items())
+        raise ZooError(f"{told}; score them one after the other")
+    return next(iter(kinds), None)
+
+
+def _parsed(text: str) -> tuple[str, str]:
+    """The model's name and the path, one of them empty where it is not told."""
     name, equals, path = text.partition("=")
     # A folder may have a sign of equality in its name too.
     if not equals or Path(text).expanduser().is_file():
         name, path = "", text
     if name:
         # Before the file: a misspelt model is the likelier mistake.
-        facts = record(name)
-    elif not path.endswith(".safetensors"):
+        if _is_bare(name):
+            raise ZooError(f"{name} has no parameters to load from {path}; write {name} alone")
+        return name, path
+    if text in list_models() and _is_bare(text):
+        return text, ""
+    if not path.endswith(".safetensors"):
         raise ZooError(
             f"{text!r} names no weights of a model; write NAME=FILE, or a .safetensors file of "
             "this zoo"
         )
+    return "", path
+
+
+# To count them, the larger networks are traced.
+@functools.cache
+def _is_bare(name: str) -> bool:
+    """Whether a model has no parameters.
+
+    Raises:
+      ZooError: there is no such model.
+    """
+    return not count_parameters(name)
+
+
+def _contender(text: str, levels: Sequence[str]) -> Contender:
+    name, path = _parsed(text)
+    if not path:
+        model = create_model(name)
+        return Contender(name, record(name), levels, None, lambda level: _apply(model, {}))
     file = functools.partial(_file, path)
     for level in levels:
-        if not file(level).is_file():
-            raise ZooError(f"there is no weight file {file(level)}; mend the path")
-    if name:
-        return Contender(name, facts, levels, file, lambda level: _published(name, file(level)))
-    own = weights.read_record(file(levels[0]))
-    facts = record(own["model"], **own["options"])
-    return Contender(_short(path), facts, levels, file, lambda level: _own(file(level)))
+        _existing(file(level))
+    if not name:
+        facts = _own_facts(file(levels[0]))
+        return Contender(_short(path), facts, levels, file, lambda level: _own(file(level)))
+    if not _is_own(file(levels[0])):
+        load = functools.partial(_published, name)
+        return Contender(name, record(name), levels, file, lambda level: load(file(level)))
+    facts = _own_facts(file(levels[0]))
+    if facts.name != name:
+        raise ZooError(f"{file(levels[0])} holds a {facts.name}, not a {name}; leave out the name")
+    return Contender(name, facts, levels, file, lambda level: _own(file(level)))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ZooError(f"there is no weight file {path}; mend the path")
+    return path
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is of this zoo; published ones may be safetensors as well."""
+    try:
+        weights.read_record(path)
+    except ZooError:
+        return False
+    return True
+
+
+def _own_facts(path: Path) -> Record:
+    own = weights.read_record(path)
+    return record(own["model"], **own["options"])
 
 
 def digest(path: Path) -> str:
@@ -91,7 +172,7 @@ def _file(path: str, level: str) -> Path:
     return Path(path.replace(_SIGMA, level)).expanduser()
 
 
-def _short(path: str) -> str:
+def _short(path: str | Path) -> str:
     """A run's folder says more than the name of its weights."""
     path = Path(path).expanduser().absolute()
     return (

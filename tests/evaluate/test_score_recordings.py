@@ -1,0 +1,260 @@
+"""`zoo score` on recordings, against the evaluation it calls and as its users meet it."""
+
+import csv
+import io
+
+import jax
+import numpy as np
+import pytest
+
+from zoo import cli, weights
+from zoo.data import images, recordings, sources
+from zoo.evaluate.contenders import contenders
+from zoo.evaluate.recordings import (
+    RecordingProtocol,
+    Result,
+    evaluate_recordings,
+    published,
+    report,
+)
+from zoo.models import create_model, init_variables
+
+RATE = 16000
+QUICK = ("si_sdr", "si_sdr_gain", "log_spectral_distance")
+
+
+def voice(seconds, pitch):
+    time = np.arange(int(seconds * RATE)) / RATE
+    tone = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 12))
+    return np.round(6000 * tone * np.clip(np.sin(18 * time), 0, None)).astype(np.int16)[:, None]
+
+
+def hiss(seconds, seed):
+    draw = np.random.default_rng(seed).normal(0, 2000, (int(seconds * RATE), 1))
+    return draw.round().astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Speech without splits, noise with them, and pairs, all below one folder."""
+    root = tmp_path_factory.mktemp("data")
+    for name in ("speech/a", "noise/test", "noise/train", "pairs/clean", "pairs/noisy", "photos"):
+        (root / name).mkdir(parents=True)
+    for number, pitch in enumerate((110, 150, 200)):
+        clean = voice(1 + 0.2 * number, pitch)
+        recordings.write(root / f"speech/a/{number}.wav", clean, RATE)
+        recordings.write(root / f"pairs/clean/{number}.wav", clean, RATE)
+        noisy = clean // 2 + hiss(len(clean) / RATE, number) // 2
+        recordings.write(root / f"pairs/noisy/{number}.wav", noisy, RATE)
+    recordings.write(root / "noise/test/hiss.flac", hiss(2, 7), RATE)
+    recordings.write(root / "noise/train/other.flac", hiss(2, 8), RATE)
+    images.write(root / "photos/a.png", np.zeros((20, 20, 3), np.uint8))
+    return root
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "mine" / "weights.safetensors"
+    path.parent.mkdir()
+    model = create_model("stream-t")
+    variables = init_variables(model, jax.random.key(0), (1, 512, 1))
+    weights.save(path, variables, {"model": "stream-t", "options": {}})
+    return path
+
+
+@pytest.fixture
+def zoo(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        return cli.main([str(one) for one in arguments]), *capsys.readouterr()
+
+    return run
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path):
+    code, output, errors = zoo(
+        *("score", f"stream-t={model_file}", "--data", folders / "speech"),
+        *("--noises", folders / "noise", "--snr", "-5", "10", "--seed", "3", "--limit", "2"),
+        *("--metrics", *QUICK, "--baselines", "wiener"),
+    )
+    assert (code, errors) == (0, "")
+    model, variables = weights.load(model_file)
+    apply = jax.jit(model.apply)
+    everything = {"channels": 1, "fractions": (0.0, 0.0, 1.0)}
+    found = evaluate_recordings(
+        {"stream-t": lambda x, level: apply(variables, x, level)},
+        sources.load("recordings", path=str(folders / "speech"), **everything)["test"],
+        noise=sources.load("recordings", path=str(folders / "noise/test"), **everything)["test"],
+        levels={"-5 dB": -5.0, "10 dB": 10.0},
+        outdir=tmp_path / "directly",
+        protocol=RecordingProtocol(seed=3),
+        baselines=("wiener",),
+        metrics=QUICK,
+        limit=2,
+    )
+    assert found.table() in output
+    assert (tmp_path / "scores" / "table.md").read_text() in output
+    assert f"- speech: 3 in {folders / 'speech'}, mono at 16000 Hz" in output
+    assert "only the first 2" in output
+    assert f"- noises: 1 in {folders / 'noise/test'}" in output
+    cells = rows(tmp_path / "scores" / "scores.csv")
+    assert [(r["level"], r["method"]) for r in cells] == [
+        (level, name) for level in ("-5 dB", "10 dB") for name in ("stream-t", "wiener", "noisy")
+    ]
+    assert {r["recordings"] for r in cells} == {"2"}
+    expected = found.by_level["10 dB"]["wiener"]["si_sdr"]
+    assert float(cells[4]["si_sdr"]) == pytest.approx(expected, rel=1e-5)
+    assert "published_si_sdr" in cells[0]
+    for name in ("per_recording.csv", "summary.json", "by_level.json"):
+        ours, theirs = tmp_path / "scores" / "speech" / name, tmp_path / "directly" / name
+        assert ours.read_text() == theirs.read_text()
+    assert (tmp_path / "scores/speech/spectrograms_10_dB.png").exists()
+
+
+def test_files_of_one_model_are_told_apart(model_file):
+    other = model_file.with_name("other.safetensors")
+    other.write_bytes(model_file.read_bytes())
+    found = contenders([f"stream-t={model_file}", f"stream-t={other}", "wiener"], ["5 dB"])
+    assert [one.label for one in found] == ["stream-t mine", "stream-t other", "wiener"]
+    assert [one.facts.modality for one in found] == ["audio"] * 3
+
+
+def test_pairs_bring_their_own_noise(zoo, folders, tmp_path):
+    code, output, errors = zoo(
+        *("score", "wiener", "--data", folders / "pairs", "--pairs", "noisy", "clean"),
+        *("--metrics", "si_sdr"),
+    )
+    assert (code, errors) == (0, "")
+    expected = []
+    for path in (folders / "pairs" / "clean").iterdir():
+        clean = recordings.read(path).astype(np.float64).ravel()
+        noisy = recordings.read(folders / "pairs" / "noisy" / path.name).astype(np.float64).ravel()
+        target = clean * (noisy @ clean) / (clean @ clean)
+        expected.append(10 * np.log10(target @ target / ((noisy - target) @ (noisy - target))))
+    cells = {r["method"]: r for r in rows(tmp_path / "scores" / "scores.csv")}
+    # A classical method that is asked for is the model, and no baseline besides.
+    assert list(cells) == ["wiener", "spectral-gate", "noisy"]
+    assert float(cells["noisy"]["si_sdr"]) == pytest.approx(np.mean(expected), abs=1e-3)
+    assert {r["level"] for r in cells.values()} == {"real"}
+    assert "- wiener: wiener, no weights" in output
+    assert "published, difference" not in output
+
+
+def test_recordings_are_told_from_pictures(zoo, folders):
+    """By the files where nothing else tells, and then by the options."""
+    speech = ("score", "--data", folders / "speech")
+    assert "there is no noise to mix in" in zoo(*speech)[2]
+    assert "has no pictures" in zoo(*speech, "--sigma", "25")[2]
+    assert "has no pictures" in zoo(*speech, "--baselines", "nlm")[2]
+    photos = ("score", "--data", folders / "photos")
+    assert "has no recordings" in zoo(*photos, "--noises", folders / "noise")[2]
+    assert "has no recordings" in zoo(*photos, "--baselines", "wiener")[2]
+    assert "no pictures to score on" in zoo(*photos, "--limit", "0")[2]
+
+
+def test_published_figures_stand_beside_ours():
+    names = [f"noisy/p{232 if i < 394 else 257}_{i:03}.wav" for i in range(824)]
+    assert published.is_test_set(names)
+    assert not published.is_test_set(names[:823])
+    assert not published.is_test_set(["noisy/p226_001.wav", *names[1:]])
+    assert published.figures("gtcrn") == {"pesq": 2.87, "stoi": 0.940, "si_sdr": 18.83}
+    assert published.figures("wiener") is None
+    means = {
+        "gtcrn a": {"si_sdr": 18.5, "stoi": 0.9412, "pesq": None},
+        "noisy": {"si_sdr": 8.4501, "stoi": 0.9206, "pesq": 1.98},
+    }
+    result = Result([], means, {"real": means}, RecordingProtocol(), ("si_sdr", "stoi", "pesq"), [])
+    found = {"voicebank": report.Found(result, 824, True)}
+    labels = {"gtcrn a": "gtcrn", "noisy": "noisy"}
+    lines = report.markdown(found, [], labels).splitlines()
+    assert "| gtcrn a               | 2.87               | 0.941 (0.940, +0.001) | " in " ".join(
+        lines
+    )
+    assert any("1.98 (1.97, +0.01)" in line and "8.45 (8.45, +0.00)" in line for line in lines)
+    cells = list(csv.DictReader(io.StringIO(report.csv(found, labels))))
+    assert [r["published_pesq"] for r in cells] == ["2.87", "1.97"]
+    known = {"voicebank": report.Found(result, 824, False)}
+    assert "2.87" not in report.markdown(known, [], labels) + report.csv(known, labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["MODEL", "unet-tiny=x.pth"],
+            "MODEL denoises recordings and unet-tiny=x.pth denoises pic",
+        ),
+        (["wiener=x.tar"], "wiener has no parameters to load from x.tar; write wiener alone"),
+        (["weiner"], "'weiner' names no weights of a model"),
+        (["stream-t"], "'stream-t' names no weights of a model"),
+        (["gtcrn=MODEL"], "holds a stream-t, not a gtcrn; leave out the name"),
+        (["gtcrn=none.tar"], "there is no weight file none.tar"),
+        (["gtcrn=g_{sigma}.tar"], "one file serves all levels; write it without {sigma}"),
+        (["MODEL", "MODEL"], "two rows would be called mine"),
+        (["wiener", "wiener"], "two rows would be called wiener"),
+        (["MODEL", "--sigma", "25"], "--sigma is an option of pictures, and here recordings are"),
+        (["MODEL", "--border", "0"], "--border is an option of pictures"),
+        (["MODEL", "--range", "full"], "--range is an option of pictures"),
+        (["MODEL", "--no-gallery"], "--no-gallery is an option of pictures"),
+        (["UNET", "--snr", "5"], "--snr is an option of recordings, and here pictures are scored"),
+        (["MODEL", "--pairs", "a", "b"], "pairs bring their own noise; drop --noises, or --pairs"),
+        (["MODEL", "--metrics", "peskq"], "unknown metric 'peskq'; did you mean 'pesq'"),
+        (["MODEL", "--baselines", "weiner"], "unknown baseline 'weiner'; did you mean 'wiener'"),
+        (["--baselines"], "nothing to score"),
+        (["--limit", "0"], "no recordings to score on; check the data and the limit"),
+        (["--seed", "-1"], "seed must be"),
+        (["--snr", "nan"], "the level nan dB has no SNR"),
+        (["--noises", "nowhere"], "there is no folder nowhere; mend --noises"),
+        (["--data", "nowhere"], "there is no folder nowhere; mend --data"),
+        (["--data", "empty"], "empty has no recordings"),
+        (["--data", "trained"], "trained has other splits but no test"),
+        (["--data", "bad"], "bad/text.wav is not wav, flac, ogg or mp3"),
+        (["--data", "SPEECH", "SPEECH"], "two folders are called speech"),
+        (["--out", "NOISE"], "would be written and"),
+        (["--out", "."], "would be written and"),
+    ],
+)
+def test_mistakes_are_one_line(zoo, folders, model_file, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "text.wav").write_text("This is no sound at all, but a line of text.\n" * 9)
+    (tmp_path / "trained" / "train").mkdir(parents=True)
+    recordings.write(tmp_path / "trained" / "train" / "a.wav", voice(0.5, 100), RATE)
+    (tmp_path / "speech").symlink_to(folders / "speech")
+    weights.save(tmp_path / "unet.safetensors", {}, {"model": "unet-tiny", "options": {}})
+    places = {
+        "MODEL": str(model_file),
+        "UNET": "unet.safetensors",
+        "SPEECH": "speech",
+        "NOISE": str(folders / "noise" / "test"),
+    }
+    for name, place in places.items():
+        arguments = [one.replace(name, place) for one in arguments]
+        words = words.replace(name, place)
+    if "--data" not in arguments:
+        arguments = [*arguments, "--data", "speech"]
+    if not {"--noises", "--snr"} & {*arguments} or "nan" in arguments:
+        arguments = [*arguments, "--noises", folders / "noise"]
+    code, output, errors = zoo("score", *arguments)
+    assert (code, output) == (2, "")
+    assert words in errors
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+
+
+def test_what_is_scored_is_not_written_over(zoo, tmp_path):
+    """A set's folder below --out is wiped before it is written."""
+    for kind in ("clean", "denoised"):
+        (tmp_path / "scores/old" / kind).mkdir(parents=True)
+        recordings.write(tmp_path / "scores/old" / kind / "0.wav", voice(0.5, 100), RATE)
+    asked = ("score", "wiener", "--data", "scores/old", "--pairs", "denoised", "clean")
+    code, output, errors = zoo(*asked)
+    assert (code, output) == (2, "")
+    assert "choose another --out" in errors
+    assert (tmp_path / "scores/old/denoised/0.wav").exists()
