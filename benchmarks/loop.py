@@ -3,12 +3,13 @@
     python benchmarks/loop.py                            # all three parts, of configs/unet.py
     python benchmarks/loop.py --part=memory --turns=9
     python benchmarks/loop.py --part=prepare --noise=gaussian,poisson
+    python benchmarks/loop.py --config=configs/audio_stream.py --model=stream-t
 
 The parts:
 
-    memory   the real loop of zoo.train.loop with pictures on the device, against its bare step:
+    memory   the real loop of zoo.train.loop with its data on the device, against its bare step:
              the same compiled step on one batch, synchronised once at the end
-    stream   the same with pictures decoded on the fly, and the input pipeline alone
+    stream   the same with data decoded on the fly, and the input pipeline alone
     prepare  crop, augmentation and noise alone, as a share of the whole step
 
 Turns are taken: so many steps of the loop, as many bare ones, and again. A checkpoint is saved
@@ -27,25 +28,24 @@ import runpy
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 import jax
 import numpy as np
-import optax
 from harness import flags, machine, results
-from harness.work import step_builder
-from noise import LEVELS
+from harness.batch import must_fit
+from harness.examples import SIZES
+from harness.timing import measure
+from harness.work import Training
+from noise import KINDS, SECOND
 
 from zoo import compilation, models
 from zoo.data.augment import make_augment
-from zoo.data.batches import Batch, make_bank
 from zoo.errors import ZooError, unknown
-from zoo.noise import OPS, sampler
-from zoo.train.parallel import make_runner
-from zoo.train.state import create_state
-from zoo.train.step import make_prepare
+from zoo.noise import registry, sampler
+from zoo.train.modality import MODALITIES
 
 ROOT = Path(__file__).parents[1]
 NEEDS = {
@@ -54,6 +54,8 @@ NEEDS = {
     "prepare": (),
 }
 """The parts, and what else they import."""
+NOISE = {"image": "gaussian", "audio": "add_at_snr"}
+"""What prepare draws unless told."""
 
 
 class EnoughError(Exception):
@@ -160,6 +162,7 @@ def loop(arguments, *, stream: bool) -> list[dict]:
     from zoo.train import loop as loops  # noqa: PLC0415
 
     config, every = config_of(arguments, stream=stream)
+    examples = MODALITIES[models.record(config.model.name).modality].examples
     input_s = input_pipeline(experiment, config, arguments.seconds)
     turns = Turns(arguments.steps, arguments.turns, settle=stream)
     patch = mock.patch.object
@@ -187,7 +190,7 @@ def loop(arguments, *, stream: bool) -> list[dict]:
             "save_ms": 1e3 * save_s,
             "steps_a_save": every,
             "input_ms": 1e3 * input_s,
-            "input_images_per_s": batch / input_s,
+            f"input_{examples}_per_s": batch / input_s,
             "bare_and_input_over_whole": (bare_s + input_s) / whole_s,
         }
         rows.append(row)
@@ -210,64 +213,34 @@ def input_pipeline(experiment, config, seconds: float) -> float:
 
 def prepare(arguments, name: str) -> list[dict]:
     """Rows of crop, augmentation and noise alone against the whole step, one a turn."""
-    size, batch = arguments.size, arguments.batch
-    model, record = models.create_model(arguments.model), models.record(arguments.model)
-    options = dict(LEVELS[name])
+    record = models.record(arguments.model)
+    options = dict(KINDS[record.modality].levels[name])
     level = options.pop(next(iter(options)))
-    alone = make_prepare(
-        size=(size, size, record.channels),
-        augment=make_augment(flip=True, quarter_turn=True),
-        sampler=sampler(OPS[name], level, **options),
+    pictures = record.modality == "image"
+    training = Training(
+        models.create_model(arguments.model),
+        record,
+        batch=arguments.batch,
+        size=arguments.size,
+        augment=make_augment(flip=True, quarter_turn=True) if pictures else None,
+        sampler=sampler(registry(record.modality)[name], level, **options),
     )
-    optimizer = optax.adam(1e-3)
-
-    runner = make_runner("jit", step_builder(model, optimizer, alone), batch)
-    rng = np.random.default_rng(0)
-    shape = (4 * size, 4 * size, record.channels)
-    pictures = [rng.integers(0, 256, shape, np.uint8) for _ in range(8)]
-    bank = runner.place_bank(make_bank(pictures))
-    slots = np.arange(batch, dtype=np.int32)
-    fed = runner.feed(Batch(slots, slots % len(pictures)), bank)
-    state = create_state(model, optimizer, jax.random.key(0), (1, size, size, record.channels))
-    state, key = runner.place(jax.device_get(state)), jax.random.key(1)
-    corrupt = jax.jit(alone)
-
-    def one():
-        jax.block_until_ready(corrupt(fed, key))
-
-    def whole():
-        nonlocal state
-        state, metrics = runner.run(state, fed, key)
-        jax.block_until_ready((state, metrics))
-
-    for run in (one, one, whole, whole):
-        run()
+    works = training.preparation(), training.step()
+    share = arguments.seconds / 2 / arguments.turns
     rows = []
     for turn in range(1, arguments.turns + 1):
-        seconds = [
-            _seconds_each(run, arguments.seconds / 2 / arguments.turns) for run in (one, whole)
-        ]
+        alone, whole = (measure(work, share, least=3).median for work in works)
         row = {
             "part": "prepare",
             "noise": name,
             "turn": turn,
-            "batch": batch,
-            "prepare_ms": 1e3 * seconds[0],
-            "step_ms": 1e3 * seconds[1],
-            "share_of_step": seconds[0] / seconds[1],
+            "batch": arguments.batch,
+            "prepare_ms": 1e3 * alone,
+            "step_ms": 1e3 * whole,
+            "share_of_step": alone / whole,
         }
         rows.append(row)
     return rows
-
-
-def _seconds_each(run: Callable[[], None], seconds: float) -> float:
-    """The median over runs that together take about so long, three at least."""
-    found: list[float] = []
-    while len(found) < 3 or sum(found) < seconds:
-        start = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - start)
-    return float(np.median(found))
 
 
 def with_median(rows: list[dict]) -> list[dict]:
@@ -279,14 +252,41 @@ def with_median(rows: list[dict]) -> list[dict]:
     return [*rows, {**last, "turn": "median"}]
 
 
-def missing(part: str) -> str | None:
-    """The package that a part needs and that is not installed."""
+def groups(arguments, part: str) -> Iterator[list[dict]]:
+    """The rows of a part: one group, or one for each noise.
+
+    Raises:
+      ZooError: a mistake in the config, or the batch does not fit into memory.
+    """
+    if part == "prepare":
+        for name in arguments.noise:
+            told = f"{arguments.model} with {name}, a batch of {arguments.batch},"
+            with must_fit(told, "make --batch or --size smaller"):
+                yield prepare(arguments, name)
+        return
+    with must_fit(f"{part}, a run of {arguments.config},", "try --override=train.batch_size=1"):
+        yield loop(arguments, stream=part == "stream")
+
+
+def installed(part: str) -> bool:
+    """Whether all is there that a part needs; says what is not."""
     for name in NEEDS[part]:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            return error.name
-    return None
+            remedy = f"it needs {error.name}; pip install {error.name}"
+            print(f"{part} left out: {remedy}", file=sys.stderr)
+            return False
+    return True
+
+
+def label(arguments, parts: list[str]) -> str:
+    """A name for the file that other flags do not share."""
+    unit = "px" if models.record(arguments.model).modality == "image" else "samples"
+    own = [arguments.model, *arguments.noise, f"{arguments.size}{unit}", f"batch{arguments.batch}"]
+    asked = own if "prepare" in parts else []
+    stem = Path(arguments.config).stem
+    return "-".join(["loop", stem, *dict.fromkeys(parts), *asked, *arguments.override])
 
 
 def main() -> None:
@@ -310,44 +310,47 @@ def main() -> None:
         help="a key of that config, such as train.batch_size=16; may be repeated",
     )
     add("--model", default="unet-small", help="of prepare (default unet-small)")
-    add("--noise", action=flags.Several, default=["gaussian"], help="of prepare; may be repeated")
-    add("--size", type=flags.count, default=64, help="side of a crop of prepare (default 64)")
+    add(
+        "--noise",
+        action=flags.Several,
+        help="of prepare; may be repeated (default gaussian, of recordings add_at_snr)",
+    )
+    add(
+        "--size",
+        type=flags.count,
+        help=f"of prepare: side of a crop (default {SIZES['image']}), samples of a recording "
+        f"(default {SIZES['audio']})",
+    )
     add("--batch", type=flags.count, default=8, help="of prepare (default 8)")
     results.add_arguments(parser)
     arguments = parser.parse_args()
     for part in arguments.part:
         if part not in NEEDS:
             raise unknown("part", part, NEEDS)
+    modality = models.record(arguments.model).modality
+    arguments.noise = arguments.noise or [NOISE[modality]]
+    arguments.size = arguments.size or SIZES[modality]
     for name in arguments.noise:
-        if name not in LEVELS:
-            raise unknown("noise", name, LEVELS)
-    models.record(arguments.model)
+        if name not in KINDS[modality].levels:
+            raise unknown("noise", name, KINDS[modality].levels)
+        if SECOND.get(name) == "noisy":
+            raise ZooError(f"noise {name!r} needs a whole batch; a step's is drawn for each one")
     compilation.enable()
     logging.getLogger("imagecodecs").setLevel(logging.ERROR)  # it dislikes a profile in a PNG
-    load, rows = machine.warn_if_busy(), []
-    for part in arguments.part:
-        lacking = missing(part)
-        if lacking:
-            print(f"{part} left out: it needs {lacking}; pip install {lacking}", file=sys.stderr)
-            continue
-        if part == "prepare":
-            groups = [prepare(arguments, name) for name in arguments.noise]
-        else:
-            groups = [loop(arguments, stream=part == "stream")]
-        found = [{**row, "load": load} for group in groups for row in with_median(group)]
-        print(results.table(found), end="\n\n", flush=True)
-        rows += found
-    if rows:
-        own = [f"{part}" for part in dict.fromkeys(row["part"] for row in rows)]
-        asked = [
-            arguments.model,
-            *arguments.noise,
-            f"{arguments.size}px",
-            f"batch{arguments.batch}",
-        ]
-        own += asked if "prepare" in own else []
-        name = "-".join(["loop", Path(arguments.config).stem, *own, *arguments.override])
-        print(f"written to {results.write(name, rows, arguments.out, machine.context())}")
+    parts = [part for part in arguments.part if installed(part)]
+    if not parts:
+        return
+    load = machine.warn_if_busy()
+    with results.Kept(label(arguments, parts), arguments.out, machine.context(), ()) as kept:
+        for part in parts:
+            found = []
+            try:
+                for group in groups(arguments, part):
+                    found += [{**row, "load": load} for row in with_median(group)]
+            finally:
+                if found:
+                    print(results.table(found), end="\n\n", flush=True)
+                    kept.add(*found)
 
 
 if __name__ == "__main__":

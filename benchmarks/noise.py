@@ -1,23 +1,29 @@
-"""How fast each noise op is, in megapixels a second and against the machine's memory.
+"""How fast each noise op is, in megapixels or million samples a second, and against the memory.
 
     python benchmarks/noise.py                           # every op, 16 pictures of 64x64x3
     python benchmarks/noise.py --op=gaussian,poisson --size=64 --size=512
+    python benchmarks/noise.py --modality=audio          # every op, 16 recordings of 2 s
 
 Each op is compiled alone for a float32 batch and a usual level. The share of memory bandwidth is
-what reading the pictures once and writing them once takes at the machine's measured speed, over
-what the op took: 1 would be as fast as copying.
+what reading the signals once, those mixed in too, and writing them once takes at the machine's
+measured speed, over what the op took: 1 would be as fast as copying.
 """
 
+import itertools
+import math
 import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from harness import flags, machine, results, timing
+from harness.batch import must_fit
+from harness.examples import SIZES
 
 from zoo import compilation
 from zoo.errors import ZooError, unknown
-from zoo.noise import OPS
+from zoo.noise import registry
 
-CHANNELS = 3
 KERNEL = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
 LEVELS = {
     "camera": {"shot": 0.01, "read": 0.02},
@@ -41,26 +47,76 @@ LEVELS = {
     "uniform": {"half_width": 0.1},
 }
 """What each op is measured at, its own level first."""
+AUDIO_LEVELS = {
+    "add_at_snr": {"snr": 5.0},
+    "band_stop": {"share": 0.2},
+    "blue": {"snr": 5.0},
+    "brown": {"snr": 5.0},
+    "clicks": {"rate": 5.0},
+    "clipping": {"threshold": 0.5},
+    "colored": {"snr": 5.0, "exponent": 1.5},
+    "dc_offset": {"offset": 0.05},
+    "dropouts": {"amount": 0.05},
+    "gain": {"db": 6.0},
+    "hum": {"snr": 10.0},
+    "pink": {"snr": 5.0},
+    "quantize": {"bits": 8},
+    "random_filter": {"strength": 0.375},
+    "remix": {"amount": 1.0},
+    "resample": {"factor": 0.5},
+    "reverb": {"rt60": 0.5},
+    "violet": {"snr": 5.0},
+    "white": {"snr": 5.0},
+}
+"""The same for recordings."""
+SECOND = {"add_at_snr": "noise", "remix": "noisy"}
+"""The ops of recordings that are given other recordings, and as what."""
 
 
-def row(name: str, size: int, batch: int, seconds: float, bandwidth: float) -> dict:
-    """Measures one op on one size of picture."""
-    op, options = OPS[name], LEVELS[name]
-    x = jax.random.uniform(jax.random.key(0), (batch, size, size, CHANNELS))
+class Kind(NamedTuple):
+    """What is measured of a modality.
+
+    Attributes:
+      levels: what each op is measured at.
+      shape: of a signal, by its size.
+      signals: what it is called, a plural.
+      speed: the column of million pixels, or samples, a second.
+    """
+
+    levels: dict[str, dict]
+    shape: Callable[[int], tuple[int, ...]]
+    signals: str
+    speed: str
+
+
+KINDS = {
+    "image": Kind(LEVELS, lambda size: (size, size, 3), "pictures", "megapixels_per_s"),
+    "audio": Kind(AUDIO_LEVELS, lambda size: (size, 1), "recordings", "megasamples_per_s"),
+}
+
+
+def row(
+    modality: str, name: str, size: int, batch: int, seconds: float, bandwidth: float
+) -> dict[str, object]:
+    """Measures one op on one size of signal."""
+    kind = KINDS[modality]
+    op, options, shape = registry(modality)[name], kind.levels[name], kind.shape(size)
+    x, other = jax.random.uniform(jax.random.key(0), (2, batch, *shape))
     key = jax.random.key(1)
-    run = jax.jit(lambda key, x: op(key, x, **options))
-    times = timing.measure(lambda: run(key, x).block_until_ready(), seconds)
-    moved = 2 * x.nbytes
+    second = {SECOND[name]: other} if modality == "audio" and name in SECOND else {}
+    run = jax.jit(lambda key, x, second: op(key, x, **options, **second))
+    times = timing.measure(lambda: run(key, x, second).block_until_ready(), seconds)
+    moved = (2 + len(second)) * x.nbytes
     label, level = next(iter(options.items()))
     return {
         "op": name,
         "level": f"{label}={level:.3g}",
-        "size": f"{size}x{size}x{CHANNELS}",
+        "size": "x".join(map(str, shape)),
         "batch": batch,
         "ms_p10": 1e3 * times.p10,
         "ms": 1e3 * times.median,
         "ms_p90": 1e3 * times.p90,
-        "megapixels_per_s": batch * size * size / times.median / 1e6,
+        kind.speed: batch * math.prod(shape[:-1]) / times.median / 1e6,
         "gigabytes_per_s": moved / times.median / 1e9,
         "share_of_bandwidth": moved / times.median / bandwidth,
     }
@@ -70,41 +126,46 @@ def main() -> None:
     """Measures what the flags ask for, prints a table and writes the rows."""
     parser = flags.Parser(__doc__)
     add = parser.add_argument
+    add("--modality", choices=tuple(KINDS), default="image", help="default image")
     add(
         "--op",
         action=flags.Several,
-        default=sorted(OPS),
         help="may be repeated or separated by commas; all by default",
     )
     add(
         "--size",
         action=flags.Several,
         convert=flags.count,
-        default=[64],
-        help="side of a picture in pixels; may be repeated (default 64)",
+        help=f"side of a picture in pixels (default {SIZES['image']}), samples of a recording "
+        f"(default {SIZES['audio']}); may be repeated",
     )
-    add("--batch", type=flags.count, default=16, help="pictures at once (default 16)")
+    add("--batch", type=flags.count, default=16, help="signals at once (default 16)")
     results.add_arguments(parser)
     arguments = parser.parse_args()
-    for name in arguments.op:
-        if name not in OPS:
-            raise unknown("noise", name, OPS)
-        if name not in LEVELS:
-            raise ZooError(f"noise {name!r} has no level here; add one to LEVELS in {__file__}")
+    modality = arguments.modality
+    kind, ops = KINDS[modality], registry(modality)
+    asked = arguments.op or sorted(ops)
+    for name in asked:
+        if name not in ops:
+            raise unknown("noise", name, ops)
+        if name not in kind.levels:
+            raise ZooError(f"noise {name!r} has no level here; add one to those in {__file__}")
     compilation.enable()
     load, bandwidth = machine.warn_if_busy(), machine.bandwidth()
     print(f"memory bandwidth, measured: {bandwidth / 1e9:.1f} GB/s", file=sys.stderr)
-    rows = []
-    for size in arguments.size:
-        for name in arguments.op:
-            measured = row(name, size, arguments.batch, arguments.seconds, bandwidth)
-            rows.append({**measured, "bandwidth_gigabytes_per_s": bandwidth / 1e9, "load": load})
-            print(f"{name}, {size}: {rows[-1]['ms']:.3g} ms", file=sys.stderr, flush=True)
-    print(results.table(rows))
-    sizes = "-".join(str(size) for size in arguments.size)
-    what = [] if arguments.op == sorted(OPS) else arguments.op
-    name = "-".join(["noise", *what, sizes, f"b{arguments.batch}"])
-    print(f"written to {results.write(name, rows, arguments.out, machine.context())}")
+    sizes = arguments.size or [SIZES[modality]]
+    what = [] if asked == sorted(ops) else asked
+    what = [*([] if modality == "image" else [modality]), *what]
+    label = "-".join(["noise", *what, *map(str, sizes), f"b{arguments.batch}"])
+    same = {"bandwidth_gigabytes_per_s": bandwidth / 1e9, "load": load}
+    with results.Kept(label, arguments.out, machine.context()) as kept:
+        for size, name in itertools.product(sizes, asked):
+            shape = "x".join(map(str, kind.shape(size)[:-1]))
+            told = f"{name} of {arguments.batch} {kind.signals} of {shape}"
+            with must_fit(told, "make --size or --batch smaller"):
+                measured = row(modality, name, size, arguments.batch, arguments.seconds, bandwidth)
+            kept.add({**measured, **same})
+            print(f"{name}, {size}: {measured['ms']:.3g} ms", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     python benchmarks/scaling.py --model=unet-small --devices=1,2 --per-device=8 --batch=16
 
 Each number of devices has a fresh process. Twice: with a batch that grows with the devices
-(`--per-device` each), and with one that they share (`--batch`). The efficiency is images/s over
-that of the fewest devices, for each device: 1 is perfect.
+(`--per-device` each), and with one that they share (`--batch`). The efficiency is images/s, or
+recordings/s, over that of the fewest devices, for each device: 1 is perfect.
 
 A CPU counts as any number of devices, but they are fakes that share its cores. There only the cost
 of sharing shows: with no more cores to use, speed that stays level is the best there can be.
@@ -15,12 +15,15 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 
 from harness import flags, machine, results
+from harness.examples import SIZES
 from processes import ask, ask_machine
 
 from zoo import models
 from zoo.errors import ZooError
+from zoo.train.modality import MODALITIES
 
 _FAKES = "--xla_force_host_platform_device_count"
 
@@ -29,12 +32,15 @@ def child(argv: list[str]) -> None:
     """Measures on all devices this process has, and prints the figures as json."""
     import jax  # noqa: PLC0415 - the parent leaves the devices alone until its children are done
     from harness import timing, work  # noqa: PLC0415
+    from harness.batch import must_fit  # noqa: PLC0415
 
     name, parallel, size, batch, seconds = argv
     model, record = models.create_model(name), models.record(name)
     batch = int(batch)
-    step = work.train_step(model, record, batch=batch, size=int(size), parallel=parallel)
-    times = timing.measure(step, float(seconds))
+    told = f"a batch of {batch} on {jax.device_count()} devices"
+    with must_fit(told, "make --per-device, --batch or --size smaller"):
+        step = work.train_step(model, record, batch=batch, size=int(size), parallel=parallel)
+        times = timing.measure(step, float(seconds))
     found = {"devices": jax.device_count(), "batch": batch, "ms_p10": 1e3 * times.p10}
     print(json.dumps({**found, "ms": 1e3 * times.median, "ms_p90": 1e3 * times.p90}))
 
@@ -51,8 +57,9 @@ def visible(devices: int, platform: str) -> dict[str, str]:
     return environment
 
 
-def measure(arguments) -> list[dict]:
-    """A row for each number of devices and kind of batch."""
+def measure(arguments) -> Iterator[dict]:
+    """A row for each number of devices and kind of batch, as they are measured."""
+    examples = MODALITIES[models.record(arguments.model).modality].examples
     platform, count, load = ask_machine()
     most = sys.maxsize if platform == "cpu" else count
     wanted = [n for n in arguments.devices if n <= most]
@@ -65,7 +72,6 @@ def measure(arguments) -> list[dict]:
         raise ZooError(f"this machine has only {most} devices; choose fewer with --devices")
     if platform == "cpu":
         print(f"fake devices share the {machine.cores()} cores of this CPU", file=sys.stderr)
-    rows = []
     for kind, batch_for in (
         ("per device", lambda n: arguments.per_device * n),
         ("shared", lambda n: arguments.batch),
@@ -81,14 +87,13 @@ def measure(arguments) -> list[dict]:
             if found["devices"] != n:
                 raise ZooError(f"asked for {n} devices, JAX found {found['devices']}")
             speed = 1e3 * found["batch"] / found["ms"]
-            mine.append({"kind": kind, **found, "images_per_s": speed})
-            mine[-1]["speedup"] = speed / mine[0]["images_per_s"]
+            mine.append({"kind": kind, **found, f"{examples}_per_s": speed})
+            mine[-1]["speedup"] = speed / mine[0][f"{examples}_per_s"]
             mine[-1]["efficiency"] = mine[-1]["speedup"] * mine[0]["devices"] / n
             mine[-1]["are"] = "fakes that share the cores" if platform == "cpu" else "real"
             mine[-1]["load"] = load
-            print(f"{n} devices, {kind}: {speed:.1f} images/s", file=sys.stderr, flush=True)
-        rows += mine
-    return rows
+            print(f"{n} devices, {kind}: {speed:.1f} {examples}/s", file=sys.stderr, flush=True)
+            yield mine[-1]
 
 
 def main() -> None:
@@ -108,18 +113,31 @@ def main() -> None:
     )
     add("--per-device", type=flags.count, default=4, help="examples on each device (default 4)")
     add("--batch", type=flags.count, default=16, help="examples that all share (default 16)")
-    add("--size", type=flags.count, default=64, help="side of a picture in pixels (default 64)")
+    add(
+        "--size",
+        type=flags.count,
+        help=f"side of a picture in pixels (default {SIZES['image']}), "
+        f"samples of a recording (default {SIZES['audio']})",
+    )
     add("--parallel", choices=("jit", "pmap"), default="jit")
     results.add_arguments(parser)
     arguments = parser.parse_args()
     arguments.devices.sort()
-    models.record(arguments.model)
+    modality = models.record(arguments.model).modality
+    arguments.size = arguments.size or SIZES[modality]
     same = {"model": arguments.model, "parallel": arguments.parallel, "size": arguments.size}
-    rows = [{**same, **row} for row in measure(arguments)]
-    print(results.table(rows))
-    given = (arguments.model, arguments.parallel, f"{arguments.size}px")
+    unit = "px" if modality == "image" else "samples"
+    given = (arguments.model, arguments.parallel, f"{arguments.size}{unit}")
     name = "-".join(["scaling", *given, f"b{arguments.per_device}x", f"b{arguments.batch}"])
-    print(f"written to {results.write(name, rows, arguments.out, machine.context())}")
+    rows = []
+    try:
+        for row in measure(arguments):
+            rows.append({**same, **row})
+    finally:
+        # Not before, because the files tell the devices, which are the children's till then.
+        if rows:
+            with results.Kept(name, arguments.out, machine.context()) as kept:
+                kept.add(*rows)
 
 
 if __name__ == "__main__":

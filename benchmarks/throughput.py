@@ -5,9 +5,10 @@
     python benchmarks/throughput.py --task=infer --plots --scores=scores.csv
 
 A training step is the whole of it: crops, flips, noise, forward, backward, Adam and the running
-average; inference is one batch denoised. Each figure is the median of many synchronised steps after
-a warm-up, the compilation apart; the spread is given as the 10th and 90th percentile. A batch that
-does not fit is halved until it does.
+average; inference is one batch denoised. A model of recordings is given recordings of noise to mix
+in and the loss of configs/audio_stream.py; one that learns nothing has no training. Each figure is
+the median of many synchronised steps after a warm-up, the compilation apart; the spread is given as
+the 10th and 90th percentile. A batch that does not fit is halved until it does.
 
 The operations of a step are counted in the program before XLA optimises it, so they are the same
 on every machine: the multiplications and additions of convolutions and matmuls, and one for each
@@ -22,6 +23,7 @@ The rows go to `benchmarks/results/`, in a csv and a json whose name is their co
 
 import hashlib
 import itertools
+import math
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +32,7 @@ import jax
 import jax.numpy as jnp
 from harness import machine, plots, profile, results
 from harness.batch import fitting
+from harness.examples import SIZES, shape_of
 from harness.flags import Parser, Several, count, guard
 from harness.timing import measure
 from harness.work import infer_step, train_step
@@ -39,43 +42,54 @@ from zoo.errors import ZooError
 
 COLUMNS = (
     "model", "task", "parameters", "size", "batch_asked", "batch", "dtype", "parallel", "devices",
-    "images_per_s", "megapixels_per_s", "step_ms_p10", "step_ms", "step_ms_p90", "steps",
+    "images_per_s", "megapixels_per_s", "audio_s_per_s", "step_ms_p10", "step_ms", "step_ms_p90",
+    "steps",
     "compile_s", "gflop_per_step", "gbyte_per_step", "tflop_per_s", "matmul_peak_tflop_per_s",
     "share_of_matmul_peak", "program_mb", "peak_memory_mb", "load", "note",
 )  # fmt: skip
 SHOWN = (
     "model", "task", "parameters", "size", "batch", "images_per_s", "megapixels_per_s",
-    "step_ms_p10", "step_ms", "step_ms_p90", "compile_s", "gflop_per_step", "tflop_per_s",
-    "share_of_matmul_peak", "program_mb", "peak_memory_mb", "load", "note",
+    "audio_s_per_s", "step_ms_p10", "step_ms", "step_ms_p90", "compile_s", "gflop_per_step",
+    "tflop_per_s", "share_of_matmul_peak", "program_mb", "peak_memory_mb", "load", "note",
 )  # fmt: skip
 DTYPES = {"f32": "float32", "bf16": "bfloat16"}
 TASKS = {"train": train_step, "infer": infer_step}
-SIZE, BATCH = 64, 16
+SIZE, SAMPLES, BATCH = SIZES["image"], SIZES["audio"], 16
 
 
 class Case(NamedTuple):
-    """One row to measure."""
+    """One row to measure; the size is (H, W), or (T,) of recordings."""
 
     model: str
     task: str
-    size: tuple[int, int]
+    size: tuple[int, ...]
     batch: int
     dtype: str
     parallel: str
 
     @property
     def label(self):
-        return f"{self.model} {self.task} {self.size[0]}x{self.size[1]} batch {self.batch}"
+        return f"{self.model} {self.task} {told_size(self.size)} batch {self.batch}"
+
+
+def told_size(size):
+    """Sides or samples, joined."""
+    return "x".join(map(str, size))
 
 
 def cases(arguments):
     """What the flags ask for; a model of one size only stands once, whatever sizes are asked."""
-    names = arguments.model or models.list_models()
     tasks = [arguments.task] if arguments.task else list(TASKS)
     found = {}
-    for name, task, size, batch in itertools.product(names, tasks, arguments.size, arguments.batch):
-        own = models.record(name).size or (size, size)
-        found[Case(name, task, own, batch, arguments.dtype, arguments.parallel)] = None
+    for name, task in itertools.product(arguments.model or models.list_models(), tasks):
+        if task == "train" and not models.count_parameters(name):
+            print(f"{name} learns nothing; its training is left out", file=sys.stderr)
+            continue
+        record = models.record(name)
+        sizes = arguments.samples if record.modality == "audio" else arguments.size
+        for size, batch in itertools.product(sizes, arguments.batch):
+            own = shape_of(record, size)[:-1]
+            found[Case(name, task, own, batch, arguments.dtype, arguments.parallel)] = None
     return list(found)
 
 
@@ -83,11 +97,13 @@ def row(case, seconds, trace_to=None):
     """One measurement as a dictionary of COLUMNS; without times where no batch fits."""
     devices = jax.device_count()
     record = models.record(case.model)
-    height, width = case.size
-    if height % record.multiple or width % record.multiple:
-        raise ZooError(f"{case.model} needs a multiple of {record.multiple}, not {height}x{width}")
+    told = told_size(case.size)
+    if any(side % record.multiple for side in case.size):
+        raise ZooError(f"{case.model} needs a multiple of {record.multiple}, not {told}")
     dtype = jnp.dtype(DTYPES[case.dtype])
-    model = models.create_model(case.model, dtype=dtype)
+    model = models.create_model(case.model)
+    # Classical estimators are in float32, whatever is asked.
+    model = model.clone(dtype=dtype) if hasattr(model, "dtype") else model
     load = machine.warn_if_busy()
 
     def attempt(batch):
@@ -103,7 +119,7 @@ def row(case, seconds, trace_to=None):
         "model": case.model,
         "task": case.task,
         "parameters": models.count_parameters(case.model),
-        "size": f"{height}x{width}x{record.channels}",
+        "size": f"{told}x{record.channels}",
         "batch_asked": case.batch,
         "batch": batch,
         "dtype": case.dtype,
@@ -115,9 +131,14 @@ def row(case, seconds, trace_to=None):
     times, cost, peak_memory = found
     step = times.median
     peak = machine.matmul_peak(dtype, devices)
-    return known | {
-        "images_per_s": batch / step,
-        "megapixels_per_s": batch * height * width / step / 1e6,
+    if record.modality == "audio":
+        speeds = {"audio_s_per_s": batch * case.size[0] / record.sample_rate / step}
+    else:
+        pixels = math.prod(case.size)
+        speeds = {"images_per_s": batch / step, "megapixels_per_s": batch * pixels / step / 1e6}
+    return {
+        **known,
+        **speeds,
         "step_ms_p10": 1e3 * times.p10,
         "step_ms": 1e3 * step,
         "step_ms_p90": 1e3 * times.p90,
@@ -135,7 +156,7 @@ def row(case, seconds, trace_to=None):
     }
 
 
-def kept(case, arguments):
+def attempted(case, arguments):
     """The row of a case, whatever goes wrong with it, so that the others are not lost."""
     trace_to = arguments.profile and arguments.profile / files.slug(case.label)
     try:
@@ -145,7 +166,7 @@ def kept(case, arguments):
         found = {
             "model": case.model,
             "task": case.task,
-            "size": f"{case.size[0]}x{case.size[1]}",
+            "size": told_size(case.size),
             "batch_asked": case.batch,
             "dtype": case.dtype,
             "parallel": case.parallel,
@@ -162,7 +183,11 @@ def context(arguments):
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:6]
         parts.append("+".join(names) if len(names) < 4 else f"{len(names)}models-{digest}")
     parts += [arguments.task] if arguments.task else []
-    for values, default, unit in ((arguments.size, SIZE, "px"), (arguments.batch, BATCH, "batch")):
+    for values, default, unit in (
+        (arguments.size, SIZE, "px"),
+        (arguments.samples, SAMPLES, "samples"),
+        (arguments.batch, BATCH, "batch"),
+    ):
         parts += [f"{'+'.join(map(str, values))}{unit}"] if values != [default] else []
     parts += [arguments.dtype] if arguments.dtype != "f32" else []
     parts += [arguments.parallel] if arguments.parallel != "jit" else []
@@ -179,6 +204,10 @@ def parse():
     parser.add_argument(
         "--size", action=Several, convert=count, default=[SIZE], metavar="PIXELS",
         help=f"side of a picture; may be repeated or a list (default {SIZE})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--samples", action=Several, convert=count, default=[SAMPLES], metavar="N",
+        help=f"of a recording; may be repeated or a list (default {SAMPLES})",
     )  # fmt: skip
     parser.add_argument(
         "--batch", action=Several, convert=count, default=[BATCH], metavar="N",
@@ -224,19 +253,14 @@ def main():
     scores = plots.read_scores(arguments.scores) if arguments.scores else []
     facts, where = machine.versions(), context(arguments)
     print(", ".join(f"{name} {value}" for name, value in facts.items()), end="\n\n")
-    rows, path = [], None
-    try:
+    with results.Kept("throughput", arguments.out, where, SHOWN) as kept:
         for case in cases(arguments):
-            rows.append(kept(case, arguments) | facts)
-            path = results.write("throughput", rows, arguments.out, where)
-            print(f"{case.label}: {told(rows[-1])}", file=sys.stderr, flush=True)
-    finally:
-        if path:
-            print(results.table(rows, SHOWN))
-            print(f"\nwritten to {path}", flush=True)
+            kept.add(attempted(case, arguments) | facts)
+            print(f"{case.label}: {told(kept.rows[-1])}", file=sys.stderr, flush=True)
+    rows = kept.rows
     good = [one for one in rows if one["step_ms"] is not None]
     if good and (arguments.plots or scores):
-        for picture in draw(good, scores, path, arguments):
+        for picture in filter(None, draw(good, scores, kept.path, arguments)):
             print(f"drawn to {picture}")
     if len(good) < len(rows):
         raise ZooError(f"{len(rows) - len(good)} of {len(rows)} rows failed; their notes say why")
@@ -246,12 +270,22 @@ def told(one):
     """One row in a few words."""
     if one["step_ms"] is None:
         return one["note"]
-    return f"{one['step_ms']:.4g} ms a step, {one['images_per_s']:.4g} images/s"
+    if one["audio_s_per_s"] is not None:
+        speed = f"{one['audio_s_per_s']:.4g} s of audio a second"
+    else:
+        speed = f"{one['images_per_s']:.4g} images/s"
+    return f"{one['step_ms']:.4g} ms a step, {speed}"
 
 
 def draw(rows, scores, path, arguments):
-    """Draws what the rows give, beside the csv; yields the pictures."""
+    """Draws what the rows give, beside the csv; yields the pictures, and None for want of rows."""
     stem = path.with_suffix("")
+    heard = [row for row in rows if row["megapixels_per_s"] is None]
+    rows = [row for row in rows if row not in heard]
+    for name in dict.fromkeys(row["model"] for row in heard):
+        print(f"left out of the pictures: {name}; it has no megapixels a second", file=sys.stderr)
+    if not rows:
+        return
     if arguments.plots:
         if len(arguments.batch) > 1:
             yield plots.batches(Path(f"{stem}_batches.png"), rows)

@@ -1,10 +1,13 @@
-"""The largest batch that fits: halved as long as memory runs out."""
+"""What does not fit into memory: a batch halved as long as it runs out, or one line."""
 
+import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import jax
+
+from zoo.errors import ZooError
 
 Result = TypeVar("Result")
 
@@ -43,3 +46,22 @@ def fitting(
         if not half:
             return None, batch
         batch = half
+
+
+@contextlib.contextmanager
+def must_fit(what: str, remedy: str) -> Iterator[None]:
+    """Measures what cannot be halved.
+
+    Args:
+      what: is measured.
+      remedy: what to do if it is too large.
+
+    Raises:
+      ZooError: there was not enough memory; other errors pass.
+    """
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ZooError(f"{what} does not fit into memory; {remedy}") from None

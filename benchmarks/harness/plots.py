@@ -4,8 +4,11 @@ import csv
 import io
 import itertools
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from zoo import files
 from zoo.errors import ZooError
@@ -18,6 +21,7 @@ _COLOURS = (
     "#cc3311", "#555555",
 )  # fmt: skip
 _FAINT = "#8a8a8a"
+_ROOF = "#555555"
 # Behind words among lines.
 _BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
 _TITLES = {"train": "training", "infer": "inference"}
@@ -60,7 +64,7 @@ def batches(path: Path, rows: Sequence[Row]) -> Path:
         return panels.save(path)
 
 
-def roofline(path: Path, rows: Sequence[Row], peak: float, bandwidth: float) -> Path:
+def roofline(path: Path, rows: Sequence[Row], peak: float, bandwidth: float) -> Path | None:
     """Draws the achieved speed of each model below what the machine allows.
 
     A program that reads and writes much for what it computes is bound by the memory, the slanted
@@ -72,15 +76,22 @@ def roofline(path: Path, rows: Sequence[Row], peak: float, bandwidth: float) -> 
       peak: the measured matmul speed, in TFLOP/s.
       bandwidth: the measured memory bandwidth, in gigabytes a second.
 
+    Returns:
+      The PNG; None where XLA told the cost of no row. Rows without one are left out, and it says
+      which.
+
     Raises:
       ZooError: the file cannot be written.
     """
     labels, colours = _labels(rows), _colours(rows)
-    rows = _fastest(rows)
+    rows = _fastest([row for row in rows if _has_cost(row, path)])
+    if not rows:
+        return None
     ridge = 1e3 * peak / bandwidth
     intensities = [row["gflop_per_step"] / row["gbyte_per_step"] for row in rows]
     left, right = min([ridge / 4, *intensities]) / 1.6, max([ridge * 4, *intensities]) * 1.6
-    names = max(sum(row["task"] == task for row in rows) for task in _tasks(rows))
+    # And the level roof's.
+    names = 1 + max(sum(row["task"] == task for row in rows) for task in _tasks(rows))
     with _Panels(_tasks(rows), names) as panels:
         for axes, task in panels:
             axes.plot(
@@ -91,7 +102,7 @@ def roofline(path: Path, rows: Sequence[Row], peak: float, bandwidth: float) -> 
             )
             _logarithmic(axes, "x")
             _logarithmic(axes, "y")
-            ends = []
+            ends = [(right, peak, f"matmul peak, {_round(peak)} TFLOP/s", _ROOF)]
             for row in rows:
                 if row["task"] != task:
                     continue
@@ -99,15 +110,13 @@ def roofline(path: Path, rows: Sequence[Row], peak: float, bandwidth: float) -> 
                 y = row["tflop_per_s"]
                 axes.plot(x, y, "o", color=colours[row["model"]], markersize=6, zorder=5)
                 ends.append((x, y, labels[_key(row)], colours[row["model"]]))
-            lowest = min([peak / 20, *(row["tflop_per_s"] for row in rows)]) / 2
+            speeds = [row["tflop_per_s"] for row in rows]
+            lowest = min([peak / 20, *speeds]) / 2
             axes.set_xlim(left, right)
-            axes.set_ylim(lowest, peak * 2.2)
-            axes.text(
-                right / 1.1, peak * 1.15, f"measured matmul peak, {_round(peak)} TFLOP/s",
-                color="#555555", fontsize=8, ha="right", bbox=_BOX, zorder=4,
-            )  # fmt: skip
+            axes.set_ylim(lowest, max([peak, *speeds]) * 1.6)
             foot = max(left, 1e3 * lowest / bandwidth)
-            _along_slope(axes, foot, ridge, bandwidth / 1e3, f"memory, {_round(bandwidth)} GB/s")
+            told = f"memory, {_round(bandwidth)} GB/s"
+            _along_slope(axes, (foot, ridge), bandwidth / 1e3, told, [end[:2] for end in ends])
             axes.set_xlabel("floating-point operations a byte read or written")
             axes.set_ylabel("TFLOP/s achieved")
             _heading(axes, task, rows)
@@ -144,7 +153,7 @@ def quality(stem: Path, rows: Sequence[Row], scores: Sequence[Row]) -> Iterator[
     Args:
       stem: the path of the pictures without `_psnr_DATA_LEVEL.png`.
       rows: of `benchmarks/throughput.py`, without those that failed.
-      scores: from `read_scores`.
+      scores: from `read_scores`; those without a PSNR are left out, and it says which.
 
     Raises:
       ZooError: no model was both measured and scored, or a file cannot be written.
@@ -155,12 +164,16 @@ def quality(stem: Path, rows: Sequence[Row], scores: Sequence[Row]) -> Iterator[
     found = []
     for score in scores:
         row = fastest.get(str(score["method"]).split(" ")[0])
-        if row and score["psnr"] and math.isfinite(float(score["psnr"])):
-            found.append(
-                (score["data"], score["level"], score["method"], float(score["psnr"]), row)
-            )
+        if not row:
+            continue
+        psnr = _number(score["psnr"])
+        if math.isfinite(psnr):
+            found.append((score["data"], score["level"], score["method"], psnr, row))
+        else:
+            which = f"{score['method']}, {score['data']}, {score['level']}"
+            _leave_out(which, f"its psnr is {score['psnr']!r}")
     if not found:
-        raise ZooError("no model in --scores was measured; name them with --model")
+        raise ZooError("no model in --scores has a PSNR and was measured; name them with --model")
     for data, level in dict.fromkeys(one[:2] for one in found):
         here = [one[2:] for one in found if one[:2] == (data, level)]
         with _Panels([task], len(here)) as panels:
@@ -297,17 +310,78 @@ def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return front[::-1]
 
 
-def _along_slope(axes, low: float, high: float, slope: float, text: str) -> None:
-    """Writes along the slanted roof, in the middle of what is seen of it."""
-    x = math.sqrt(low * high)
-    ends = axes.transData.transform([(x, slope * x), (2 * x, 2 * slope * x)])
-    (x0, y0), (x1, y1) = ends
-    angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
+def _along_slope(
+    axes,
+    ends: tuple[float, float],
+    slope: float,
+    text: str,
+    points: Sequence[tuple[float, float]],
+) -> None:
+    """Writes along the slanted roof, where no point is: in the middle of what is seen, if it can.
+
+    Args:
+      axes: whose scales and limits are final.
+      ends: the lowest and the highest x of the roof that are seen.
+      slope: y over x of the roof.
+      text: what to write.
+      points: (x, y) of what must stay free; a line joins each to the right edge.
+    """
+    pixels, height = axes.figure.dpi / 72, 8
+    length = 0.6 * height * len(text)
+    (x0, y0), (x1, y1) = axes.transData.transform([(x, slope * x) for x in ends])
+    angle = math.atan2(y1 - y0, x1 - x0)
+    # Points and lines as they lie along the roof from its foot, and above it.
+    taken = [
+        (x, y)
+        for left, y in axes.transData.transform(points)
+        for x in np.linspace(left, max(left, x1), 50)
+    ]
+    along, across = _turned(np.subtract(taken, (x0, y0)), -angle) / pixels
+    room = math.hypot(x1 - x0, y1 - y0) / pixels - length
+
+    def free(place: tuple[float, float]) -> float:
+        """The nearest that anything comes to the text at (along, above)."""
+        aside = np.abs(along - place[0]) - length / 2
+        above = np.abs(across - place[1] - height / 2) - height / 2
+        return float(np.hypot(np.maximum(aside, 0), np.maximum(above, 0)).min())
+
+    shares = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9)
+    places = [(length / 2 + room * share, above) for above in (6, 16, 26) for share in shares]
+    place = next((place for place in places if free(place) > 6), max(places, key=free))
+    x, y = (x0, y0) + place[0] * pixels * np.array([math.cos(angle), math.sin(angle)])
     axes.annotate(
-        text, (x, slope * x), xytext=(-6 * math.sin(math.radians(angle)), 6), fontsize=8,
-        textcoords="offset points", rotation=angle, rotation_mode="anchor", color="#555555",
+        text, (x, y), xycoords="figure pixels", fontsize=height, textcoords="offset points",
+        xytext=(-place[1] * math.sin(angle), place[1] * math.cos(angle)),
+        rotation=math.degrees(angle), rotation_mode="anchor", color=_ROOF,
         ha="center", bbox=_BOX, zorder=4,
     )  # fmt: skip
+
+
+def _turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """(n, 2) points turned about the origin, as (2, n)."""
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return np.array([[cosine, -sine], [sine, cosine]]) @ np.transpose(points)
+
+
+def _has_cost(row: Row, path: Path) -> bool:
+    costs = [_number(row[name]) for name in ("gflop_per_step", "gbyte_per_step", "tflop_per_s")]
+    good = all(0 < cost < math.inf for cost in costs)
+    if not good:
+        which = f"{row['model']} {row['task']} {row['size']} batch {row['batch']}"
+        _leave_out(which, f"its cost is not known, and {path.name} cannot show it")
+    return good
+
+
+def _number(value: object) -> float:
+    """A value as a float; NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _leave_out(which: str, why: str) -> None:
+    print(f"left out: {which}; {why}", file=sys.stderr)
 
 
 def _name(axes, ends: Sequence[tuple[float, float, str, str]]) -> None:

@@ -60,6 +60,48 @@ def write(name: str, rows: Sequence[Row], out: Path, context: str) -> Path:
     return path
 
 
+class Kept:
+    """Rows that are in their files as soon as they are measured; use it in a `with`.
+
+    However that ends, the rows of before stay, and their table is printed.
+
+    Args:
+      name: as for `write`.
+      out: as for `write`.
+      context: as for `write`.
+      shown: the columns of the table; all by default, and no table where there are none.
+
+    Attributes:
+      rows: those added so far.
+      path: the csv; None as long as there are no rows.
+    """
+
+    def __init__(self, name: str, out: Path, context: str, shown: Sequence[str] | None = None):
+        self._where, self._shown = (name, out, context), shown
+        self.rows: list[Row] = []
+        self.path: Path | None = None
+
+    def add(self, *rows: Row) -> None:
+        """Adds rows and writes all.
+
+        Raises:
+          ZooError: a file cannot be written.
+        """
+        name, out, context = self._where
+        self.rows += rows
+        self.path = write(name, self.rows, out, context)
+
+    def __enter__(self) -> "Kept":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.path is None:
+            return
+        if self._shown is None or self._shown:
+            print(table(self.rows, self._shown), end="\n\n")
+        print(f"written to {self.path}", flush=True)
+
+
 def table(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
     """Rows as a Markdown table.
 

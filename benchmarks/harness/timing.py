@@ -33,6 +33,11 @@ class Times(NamedTuple):
         """Seconds that nine runs in ten stay below."""
         return float(np.percentile(self.steps, 90))
 
+    @property
+    def p99(self) -> float:
+        """Seconds that all runs but one in a hundred stay below."""
+        return float(np.percentile(self.steps, 99))
+
 
 def measure(run: Callable[[], object], seconds: float, *, least: int = 5) -> Times:
     """Times single runs, after one that compiles and one that warms up.

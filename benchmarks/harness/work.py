@@ -1,4 +1,4 @@
-"""The work to time: a training step and a forward pass, synchronised."""
+"""The work to time: training steps and forward passes, synchronised."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,10 +10,10 @@ import optax
 from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from zoo import losses, noise
-from zoo.data.augment import make_augment
-from zoo.data.batches import Batch, make_bank
-from zoo.models import Record, init_variables
+from harness.examples import COUNT, examples, shape_of
+from zoo.data.batches import Batch
+from zoo.errors import ZooError
+from zoo.models import Record, init_variables, variable_shapes
 from zoo.models.winograd import plainly
 from zoo.train.parallel import AXIS, check, make_runner
 from zoo.train.state import create_state
@@ -109,80 +109,100 @@ def _analysis(program) -> dict[str, float]:
     return (found[0] if isinstance(found, list) else found) or {}
 
 
-def step_builder(model: nn.Module, optimizer: optax.GradientTransformation, prepare: Callable):
-    """What `zoo.train.parallel.make_runner` makes the step with: Charbonnier loss, an average."""
-
-    def build(axis_name):
-        return make_step(
-            model=model.clone(axis_name=axis_name) if hasattr(model, "axis_name") else model,
-            loss=losses.make_loss("charbonnier"),
-            optimizer=optimizer,
-            prepare=prepare,
-            ema_decay=0.999,
-            axis_name=axis_name,
-        )
-
-    return build
-
-
-def train_step(
-    model: nn.Module,
-    record: Record,
-    *,
-    batch: int,
-    size: tuple[int, int] | int | None = None,
-    parallel: str = "jit",
-    sigma: float = 25.0,
-) -> Work:
-    """One whole training step: crop, flip, noise, forward, backward, Adam, average.
+class Training:
+    """Training on `harness.examples`, with Adam and an average of the parameters.
 
     Args:
       model: the denoiser.
       record: its record.
       batch: examples, over all devices.
-      size: (H, W) or the side of an example; the record's where it names one, else 64.
+      size: as for `harness.examples.shape_of`.
       parallel: `"jit"` or `"pmap"`.
-      sigma: of the Gaussian noise, of 255.
+      **options: `augment` and `sampler` for `harness.examples.examples`.
 
     Raises:
-      ZooError: the devices cannot share the batch evenly.
+      ZooError: the devices cannot share the batch evenly, or the model has no parameters.
     """
-    height, width = _size(record, size)
-    channels = record.channels
-    prepare = make_prepare(
-        size=(height, width, channels),
-        augment=make_augment(flip=True),
-        sampler=noise.make_sampler("gaussian", sigma, unit="1/255"),
-    )
-    optimizer = optax.adam(1e-3)
 
-    def make():
-        return make_runner(parallel, step_builder(model, optimizer, prepare), batch)
+    def __init__(
+        self,
+        model: nn.Module,
+        record: Record,
+        *,
+        batch: int,
+        size: tuple[int, ...] | int | None = None,
+        parallel: str = "jit",
+        **options,
+    ):
+        if not any(path.startswith("params/") for path in variable_shapes(model, record)):
+            raise ZooError(f"{record.name} learns nothing; measure the training of another model")
+        self._examples = examples(record, size, **options)
+        self._model, self._parallel, self._batch = model, parallel, batch
+        self._shape = self._examples.shape
+        self._optimizer = optax.adam(1e-3)
+        self._prepare = make_prepare(
+            size=self._shape,
+            augment=self._examples.augment,
+            sampler=self._examples.sampler,
+        )
+        self._runner = self._make_runner()
+        self._rng = np.random.default_rng(0)
+        self._banks = tuple(
+            bank and self._runner.place_bank(bank)
+            for bank in (self._examples.bank, self._examples.noise)
+        )
+        self._key = jax.random.key(1)
 
-    runner = make()
-    rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (2 * height, 2 * width, channels), np.uint8) for _ in range(8)]
-    bank = runner.place_bank(make_bank(pictures))
-    state = create_state(model, optimizer, jax.random.key(0), (1, height, width, channels))
-    state = runner.place(jax.device_get(state))
-    key, slots = jax.random.key(1), np.arange(batch, dtype=np.int32)
+    def step(self) -> Work:
+        """A whole step: crop, augmentation, noise, forward, backward, Adam, average."""
+        state = create_state(self._model, self._optimizer, jax.random.key(0), (1, *self._shape))
+        state = self._runner.place(jax.device_get(state))
 
-    def arguments():
-        picture = rng.integers(0, len(pictures), batch, np.int32)
-        return state, runner.feed(Batch(slots, picture), bank), key
+        def arguments():
+            return state, self._feed(), self._key
 
-    def keep(result):
-        nonlocal state
-        state, _ = result
+        def keep(result):
+            nonlocal state
+            state, _ = result
 
-    return Work(
-        runner.run,
-        arguments,
-        keep=keep,
-        devices=jax.device_count(),
-        per_device=True,
-        again=lambda: make().run,
-    )
+        return Work(
+            self._runner.run,
+            arguments,
+            keep=keep,
+            devices=jax.device_count(),
+            per_device=True,
+            again=lambda: self._make_runner().run,
+        )
+
+    def preparation(self) -> Work:
+        """What a step does before the network, alone: crop, augmentation, noise; under jit only."""
+        fed = self._feed()
+        return Work(jax.jit(self._prepare), lambda: (fed, self._key), devices=jax.device_count())
+
+    def _feed(self) -> Batch:
+        picture = self._rng.integers(0, COUNT, self._batch, np.int32)
+        slots = np.arange(self._batch, dtype=np.int32)
+        return self._runner.feed(Batch(slots, picture), *self._banks)
+
+    def _make_runner(self):
+        return make_runner(self._parallel, self._build, self._batch)
+
+    def _build(self, axis_name: str | None):
+        model = self._model
+        return make_step(
+            model=model.clone(axis_name=axis_name) if hasattr(model, "axis_name") else model,
+            loss=self._examples.loss,
+            optimizer=self._optimizer,
+            prepare=self._prepare,
+            ema_decay=0.999,
+            modality=self._examples.modality,
+            axis_name=axis_name,
+        )
+
+
+def train_step(model: nn.Module, record: Record, **options) -> Work:
+    """One whole training step; see `Training` for the arguments and errors."""
+    return Training(model, record, **options).step()
 
 
 def infer_step(
@@ -190,7 +210,7 @@ def infer_step(
     record: Record,
     *,
     batch: int,
-    size: tuple[int, int] | int | None = None,
+    size: tuple[int, ...] | int | None = None,
     parallel: str = "jit",
 ) -> Work:
     """One batch denoised, spread over all devices.
@@ -198,15 +218,15 @@ def infer_step(
     Args:
       model: the denoiser.
       record: its record.
-      batch: pictures, over all devices.
-      size: (H, W) or the side of a picture; the record's where it names one, else 64.
+      batch: examples, over all devices.
+      size: as for `harness.examples.shape_of`.
       parallel: `"jit"` (one array over a mesh) or `"pmap"`.
 
     Raises:
       ZooError: the devices cannot share the batch evenly.
     """
     check(parallel, batch)
-    shape = (batch, *_size(record, size), record.channels)
+    shape = (batch, *shape_of(record, size))
     x = np.asarray(jax.random.uniform(jax.random.key(0), shape))
     level = np.full((batch,), 0.1, np.float32)
     variables = init_variables(model, jax.random.key(1), (1, *shape[1:]))
@@ -231,9 +251,3 @@ def infer_step(
     return Work(
         make(), lambda: arguments, devices=devices, per_device=parallel == "pmap", again=make
     )
-
-
-def _size(record: Record, size: tuple[int, int] | int | None) -> tuple[int, int]:
-    if record.size:
-        return record.size
-    return (size, size) if isinstance(size, int) else size or (64, 64)

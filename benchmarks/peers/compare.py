@@ -16,7 +16,7 @@ blocked on a pipe; its figure is the block's median, and its ratio is our speed 
 where we are faster. The rows go to `benchmarks/results/`.
 """
 
-import importlib.util
+import itertools
 import os
 import sys
 import tempfile
@@ -32,7 +32,9 @@ import jax.numpy as jnp
 import numpy as np
 import same
 from harness import flags, machine, results, work
+from harness.batch import must_fit
 from networks import DEFAULT, MODELS, TASKS, network
+from theirs import fastest, torch_python
 from turns import block, take
 from worker import Worker
 
@@ -44,29 +46,6 @@ SHOWN = (
     "model", "task", "parameters", "dtype", "ours_ms", "torch_ms", "torch_variant",
     "speedup_median", "speedup_low", "speedup_high",
 )  # fmt: skip
-
-
-def fastest(worker: Worker, asked: str | None, steps: int, **work) -> tuple[str, dict[str, float]]:
-    """The variant that runs fastest over there and the seconds a step took each, all tried in turn.
-
-    Raises:
-      ZooError: none runs.
-    """
-    names = [asked] if asked else worker.ask(do="variants", task=work["task"])["names"]
-    found, failed = {}, ""
-    for name in names:
-        made = worker.ask(do="make", variant=name, **work)
-        if "error" in made:
-            failed = f"{name} fails: {made['error']}"
-            print(f"  PyTorch's {failed}", file=sys.stderr)
-            continue
-        found[name] = worker.ask(do="time", variant=name, steps=max(steps, 3))["seconds"]
-        print(f"  PyTorch's {name}: {1e3 * found[name]:.1f} ms, ready in {made['seconds']:.0f} s")
-    if not found:
-        raise ZooError(f"no variant of PyTorch's runs, {failed}; choose one by --torch-variant")
-    best = min(found, key=found.get)
-    worker.ask(do="keep", variant=best)
-    return best, found
 
 
 def compare(worker: Worker, name: str, task: str, arguments, folder: str) -> dict[str, object]:
@@ -133,17 +112,6 @@ def device() -> str:
     return known[jax.default_backend()]
 
 
-def torch_python(asked: str | None) -> str:
-    """The Python of the other side.
-
-    Raises:
-      ZooError: none is named and this one has no torch.
-    """
-    if asked is None and importlib.util.find_spec("torch") is None:
-        raise ZooError("this Python has no torch; name one that has by --torch-python=PYTHON")
-    return asked or sys.executable
-
-
 def run(arguments) -> None:
     """Measures what the flags ask for and writes the rows, after each of them.
 
@@ -159,19 +127,17 @@ def run(arguments) -> None:
     threads = arguments.torch_threads or machine.cores()
     command = [torch_python(arguments.torch_python), HERE / "torch_peer.py", device(), threads]
     load = machine.warn_if_busy()
-    label, rows = name_of(arguments), []
     with tempfile.TemporaryDirectory() as folder, Worker(command) as worker:
         peer = worker.ask(do="versions")
         context = f"{machine.context()}_torch{peer['torch']}"
         print(f"{context}, PyTorch on {peer['torch_device']}")
-        for name in arguments.model:
-            for task in arguments.task:
+        same = {"busy_cores_before": load, **machine.versions(), **peer}
+        with results.Kept(name_of(arguments), arguments.out, context, SHOWN) as kept:
+            for name, task in itertools.product(arguments.model, arguments.task):
                 print(f"{name}, {task}:", flush=True)
-                row = compare(worker, name, task, arguments, folder)
-                rows.append(row | {"busy_cores_before": load, **machine.versions(), **peer})
-                path = results.write(label, rows, arguments.out, context)
-    print(results.table(rows, SHOWN))
-    print(f"written to {path}")
+                told = f"{name}, {task} of {arguments.batch} pictures,"
+                with must_fit(told, "make --batch or --size smaller"):
+                    kept.add(compare(worker, name, task, arguments, folder) | same)
 
 
 def name_of(arguments) -> str:

@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Iterable, Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import unet_layout
@@ -12,6 +11,7 @@ from flax import traverse_util
 
 from zoo.interop import layouts
 from zoo.interop.layouts.contract import Form, Tensor
+from zoo.models import Record, variable_shapes
 
 
 def tensors(family: str, model: nn.Module) -> Iterable[Tensor]:
@@ -68,12 +68,13 @@ def draw(variables: Mapping) -> dict:
             value = value / np.sqrt(fan_in)
         else:
             value = 0.1 * value + path.endswith("scale")
+            # A variance is above 0.
+            value = np.exp(value) if path.endswith("/var") else value
         return jnp.asarray(value.astype(np.float32))
 
     return traverse_util.unflatten_dict({k: one(k, v) for k, v in flat.items()}, sep="/")
 
 
-def shapes(model: nn.Module, channels: int) -> Mapping:
+def shapes(model: nn.Module, record: Record) -> dict:
     """The shapes of a module's variables; nothing is computed."""
-    signal = jax.ShapeDtypeStruct((1, 32, 32, channels), jnp.float32)
-    return jax.eval_shape(model.init, jax.random.key(0), signal)
+    return traverse_util.unflatten_dict(variable_shapes(model, record), sep="/")

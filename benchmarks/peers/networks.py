@@ -1,4 +1,4 @@
-"""What compare.py compares: networks of ours that have a peer in `torch_models/`."""
+"""What is compared: networks of ours that have a peer in `torch_models/`."""
 
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ MODELS = {
     "nafnet": ("nafnet-small", {}),
     "nafnet-w32": ("nafnet-w32", {}),
 }
+RECORDINGS = {"gtcrn": ("gtcrn", {})}
+"""The same for `benchmarks/realtime.py`."""
 DEFAULT = ("unet", "unet-small", "dncnn", "nafnet")
 TASKS = ("train", "infer")
 
@@ -25,6 +27,7 @@ _FIELDS = {
     "unet": ("channels", "widths", "blocks", "stem"),
     "dncnn": ("channels", "depth", "width"),
     "nafnet": ("channels", "width", "encoder", "middle", "decoder"),
+    "gtcrn": ("padding",),
 }
 
 
@@ -52,9 +55,10 @@ def network(name: str) -> Network:
     Raises:
       ZooError: there is none.
     """
-    if name not in MODELS:
-        raise unknown("model with a peer", name, MODELS)
-    registered, options = MODELS[name]
+    known = MODELS | RECORDINGS
+    if name not in known:
+        raise unknown("model with a peer", name, known)
+    registered, options = known[name]
     model, record = models.create_model(registered, **options), models.record(registered, **options)
     fields = {field: getattr(model, field) for field in _FIELDS[record.family]}
     return Network(name, model, record, fields, models.count_parameters(registered, **options))

@@ -9,7 +9,7 @@ from worker import Worker
 from zoo.errors import ZooError
 
 TOLERANCE = 1e-4
-"""The largest difference of two outputs, over the largest change of the picture."""
+"""The largest difference of two outputs, over the largest change of the input."""
 
 
 def check(worker: Worker, one: Network, folder: str) -> float:
@@ -25,12 +25,14 @@ def check(worker: Worker, one: Network, folder: str) -> float:
     theirs = worker.ask(do="build", family=one.record.family, fields=fields)["parameters"]
     if theirs != one.parameters:
         raise ZooError(f"{one.name} has {one.parameters} parameters, its peer {theirs}; mend one")
-    variables = draw(shapes(one.model, one.record.channels))
+    variables = draw(shapes(one.model, one.record))
     weights = f"{folder}/weights.npz"
     np.savez(weights, **export(one.record.family, one.model, variables))
     worker.ask(do="load", path=weights)
-    # Sides that are no multiple of anything, so that the padding is held too.
-    x = np.random.default_rng(0).random((2, 37, 43, one.record.channels), np.float32)
+    # Sides that are no multiple of anything, so that the padding is held too. Recordings are whole
+    # hops: ours fills the last one up.
+    size = (20 * one.record.hop,) if one.record.modality == "audio" else (37, 43)
+    x = np.random.default_rng(0).random((2, *size, one.record.channels), np.float32)
     np.save(f"{folder}/x.npy", x)
     worker.ask(do="forward", path=f"{folder}/x.npy")
     with jax.default_matmul_precision("highest"):

@@ -59,25 +59,32 @@ class Peer:
         # All networks share a few functions, and dynamo gives up compiling one after some forms.
         torch.compiler.reset()
         self._net = torch_models.build(family, fields).to(self._device)
-        return {"parameters": sum(p.numel() for p in self._net.parameters())}
+        learnt = (p for p in self._net.parameters() if p.requires_grad)
+        return {"parameters": sum(p.numel() for p in learnt)}
 
     def load(self, path: str) -> dict:
-        """Takes the weights from an npz of its state dict."""
+        """Takes the weights from an npz of its state dict, which may lack what is not learnt."""
         with np.load(path) as file:
-            self._net.load_state_dict({key: torch.from_numpy(file[key]) for key in file.files})
+            state = {key: torch.from_numpy(file[key]) for key in file.files}
+        fixed = [name for name, p in self._net.named_parameters() if not p.requires_grad]
+        lacking, unknown = self._net.load_state_dict(state, strict=False)
+        lacking = [key for key in lacking if not key.endswith("num_batches_tracked")]
+        if unknown or set(lacking) - set(fixed):
+            raise SystemExit(f"these tensors do not match: {[*unknown, *lacking]}; mend the layout")
+        self._net.eval()
         return {}
 
     @torch.inference_mode()
     def forward(self, path: str) -> dict:
-        """Puts the outputs for the (N, H, W, C) of a npy in its place, in full float32."""
+        """Puts the outputs for a npy in its place, in full float32; (N, H, W, C) or (N, T, C)."""
         tf32(False)
-        x = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2).to(self._device)
-        np.save(path, self._net(x).permute(0, 2, 3, 1).cpu().numpy())
+        x = torch.from_numpy(np.load(path)).movedim(-1, 1).to(self._device)
+        np.save(path, self._net(x).movedim(1, -1).cpu().numpy())
         return {}
 
-    def variants(self, task: str) -> dict:
-        """The names worth a try."""
-        return {"names": torch_variants.names(self._device, task)}
+    def variants(self, task: str, shape: list) -> dict:
+        """The names worth a try for a batch of this shape."""
+        return {"names": torch_variants.names(self._device, task, len(shape))}
 
     def make(self, task: str, variant: str, shape: list, dtype: str) -> dict:
         """Builds a step, runs it until it is warm and gives the seconds that took, or an error."""

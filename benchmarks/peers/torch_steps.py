@@ -23,7 +23,7 @@ def autocast(device: str, dtype: str):
 
 
 def infer(net: nn.Module, shape: tuple, *, device: str, dtype: str, variant: str) -> Callable:
-    """A function that denoises a batch, (N, C, H, W); it does not wait for the device."""
+    """A function that denoises (N, C, H, W) or (N, C, T); it does not wait for the device."""
     mode, layout = torch_variants.parse(variant)
     net = copy.deepcopy(net).eval().to(memory_format=layout)
     x = torch.rand(shape, device=device).contiguous(memory_format=layout)

@@ -10,17 +10,20 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 MODES = ("eager", "compile", "compile-reduce-overhead", "compile-max-autotune", "compile-freezing")
 
 
-def names(device: str, task: str) -> list[str]:
-    """Those worth a try.
+def names(device: str, task: str, ndim: int = 4) -> list[str]:
+    """Those worth a try; recordings, of three axes, have one layout.
 
     On a GPU the tensor cores want channels_last, and the modes save launches and tune kernels; on a
     CPU only inference has one more, which packs the weights once (`freezing`).
     """
-    if device == "cuda":
+    if device == "cuda" and ndim == 4:
         found = [f"{mode}+channels_last" for mode in MODES[:4]]
         return [*found, "compile+contiguous"]
+    if device == "cuda":
+        return [f"{mode}+contiguous" for mode in MODES[:4]]
     modes = ["eager", "compile"] + ["compile-freezing"] * (task == "infer")
-    return [f"{mode}+{layout}" for mode in modes for layout in ("channels_last", "contiguous")]
+    layouts = ("channels_last", "contiguous") if ndim == 4 else ("contiguous",)
+    return [f"{mode}+{layout}" for mode in modes for layout in layouts]
 
 
 def parse(name: str) -> tuple[str, torch.memory_format]:

@@ -15,12 +15,13 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "peers"))
 
 import export
 import networks
+import theirs
 import turns
 from worker import Worker
 
 from zoo.errors import ZooError
 from zoo.interop.layouts import contract
-from zoo.models import UNet
+from zoo.models import Record, UNet
 
 PEERS = Path(turns.__file__).parent
 ECHO = """
@@ -34,10 +35,10 @@ serve({{"add": lambda a, b: {{"sum": a + b}}, "fail": fail}})
 """
 
 
-def run(*flags):
+def run(*flags, script="peers/compare.py"):
     # One device, as a user has it, whatever the tests pretend.
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    command = [sys.executable, PEERS / "compare.py", *flags]
+    command = [sys.executable, PEERS.parent / script, *flags]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
@@ -49,15 +50,16 @@ def conv(x, kernel):
     return np.einsum("oit,tihw->ohw", kernel.reshape(*kernel.shape[:2], 9), np.stack(windows))
 
 
-@pytest.mark.parametrize("name", networks.MODELS)
+@pytest.mark.parametrize("name", [*networks.MODELS, *networks.RECORDINGS])
 def test_every_weight_goes_over_once(name):
     one = networks.network(name)
-    variables = export.shapes(one.model, one.record.channels)
+    variables = export.shapes(one.model, one.record)
     leaves = traverse_util.flatten_dict(variables, sep="/")
     tensors = list(export.tensors(one.record.family, one.model))
     assert sorted(t.ours for t in tensors) == sorted(leaves)
     assert len({t.theirs for t in tensors}) == len(tensors)
-    sizes = [np.prod(t.form.shape(leaves[t.ours].shape)) for t in tensors]
+    learnt = [t for t in tensors if t.ours.startswith("params/")]
+    sizes = [np.prod(t.form.shape(leaves[t.ours].shape)) for t in learnt]
     assert sum(sizes) == one.parameters
 
 
@@ -86,7 +88,7 @@ def test_a_form_read_backwards_is_undone_by_it(form, shape):
 def test_the_unet_runs_on_the_exported_weights_by_their_definitions():
     # Pixel unshuffle, strided and transposed convolution, as PyTorch's pages define them.
     model = UNet(channels=1, widths=(3, 4), blocks=1, stem=2)
-    variables = export.draw(export.shapes(model, 1))
+    variables = export.draw(export.shapes(model, Record("unet", "unet", channels=1)))
     state = export.export("unet", model, variables)
     x = np.random.default_rng(0).random((8, 12), np.float32)
 
@@ -165,12 +167,18 @@ def test_a_mistake_ends_in_one_line(tmp_path, flags, culprit):
 
 
 def test_without_torch_it_names_the_remedy(monkeypatch):
-    import compare
-
-    monkeypatch.setattr(compare.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(theirs.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ZooError, match="no torch; name one that has by --torch-python=PYTHON"):
-        compare.torch_python(None)
-    assert compare.torch_python("python") == "python"
+        theirs.torch_python(None)
+    assert theirs.torch_python("python") == "python"
+
+
+def test_drawn_variances_are_above_0():
+    one = networks.network("gtcrn")
+    drawn = traverse_util.flatten_dict(export.draw(export.shapes(one.model, one.record)), sep="/")
+    variances = [leaf for path, leaf in drawn.items() if path.endswith("/var")]
+    assert variances
+    assert all((leaf > 0).all() for leaf in variances)
 
 
 def test_both_sides_end_to_end(tmp_path):
@@ -191,3 +199,22 @@ def test_both_sides_end_to_end(tmp_path):
             float(row["speedup_median"]), rel=1e-3
         )
     assert path.with_suffix(".json").is_file()
+
+
+def test_recordings_on_both_sides_end_to_end(tmp_path):
+    python = os.environ.get("ZOO_TORCH_PYTHON")
+    if not python:
+        pytest.skip("set ZOO_TORCH_PYTHON to a Python that has torch to run this test")
+    flags = ["--model=gtcrn", "--task=offline", "--seconds-of-audio=1", "--seconds=0", "--pairs=1"]
+    flags += ["--steps=1", "--torch-variant=eager+contiguous"]
+    flags += [f"--torch-python={python}", f"--out={tmp_path}"]
+    done = run(*flags, script="realtime.py")
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("realtime_gtcrn_offline_1s_*.csv")
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert float(row["difference"]) < 1e-4
+    assert row["torch_threads"] == "1"
+    # 62 whole hops of the second.
+    heard = 62 * 256 / 16000
+    factor = float(row["torch_ms"]) / 1e3 / heard
+    assert float(row["torch_factor"]) == pytest.approx(factor, rel=1e-3)

@@ -1,14 +1,21 @@
 """What surrounds the step, measured at a tiny size: figures that are there, and that agree."""
 
+import argparse
 import csv
+import importlib
 import json
 import math
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+from harness import flags, machine
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -97,6 +104,73 @@ def test_every_noise_has_a_level_to_be_measured_at(monkeypatch):
         assert shape.shape == x.shape
 
 
+def test_noise_of_recordings(tmp_path):
+    flags = ("--modality=audio", "--op=add_at_snr,gain", "--size=512", "--batch=2")
+    rows, _ = measured(tmp_path, "noise.py", *flags, "--seconds=0.01")
+    assert [(row["op"], row["size"]) for row in rows] == [
+        ("add_at_snr", "512x1"),
+        ("gain", "512x1"),
+    ]
+    for row, signals in zip(rows, (3, 2), strict=True):
+        ms, speed, moved = figures(row, "ms", "megasamples_per_s", "gigabytes_per_s")
+        assert speed == pytest.approx(2 * 512 / ms / 1e3, rel=1e-4)
+        assert moved == pytest.approx(signals * 2 * 512 * 4 / ms / 1e6, rel=1e-4)
+
+
+def test_realtime(tmp_path):
+    flags = ("--model=wiener,spectral-gate", "--seconds-of-audio=1", "--seconds=0.01")
+    rows, done = measured(tmp_path, "realtime.py", *flags)
+    assert [(row["model"], row["task"]) for row in rows] == [
+        ("wiener", "offline"),
+        ("wiener", "stream"),
+        ("wiener", "feed"),
+        ("spectral-gate", "offline"),
+    ]
+    assert "PyTorch" not in done.stderr
+    for row in rows:
+        # 62 whole hops of 16000 samples for a model that streams.
+        whole = 1 if row["model"] == "spectral-gate" else 62 * 256 / 16000
+        heard, ms, slow = figures(row, "audio_s", "ms", "ms_p99")
+        assert heard == pytest.approx(whole if row["task"] == "offline" else 0.016)
+        assert ms <= slow
+        factor, slowest, _ = figures(row, "factor", "factor_p99", "compile_s")
+        assert factor == pytest.approx(ms / 1e3 / heard, rel=1e-4)
+        assert slowest == pytest.approx(slow / 1e3 / heard, rel=1e-4)
+        assert int(row["calls"]) >= (5 if row["task"] == "offline" else 62)
+        if hasattr(os, "sched_setaffinity"):
+            assert row["cores"] == row["threads"] == "1"
+
+
+def test_hops_fed_one_after_the_other_are_the_recording():
+    realtime = importlib.import_module("realtime")
+    model = realtime.prepare("wiener")
+    x = realtime.recording(1, 16000)[:, : 256 * 62]
+    whole = np.asarray(model.module.apply(model.variables, x))[0]
+    run = realtime.feed(model, x)
+    # The first hop was fed to compile, and gave nothing: its latency.
+    fed = np.concatenate([run.call() for _ in range(61)])
+    assert len(fed) == 61 * 256
+    np.testing.assert_allclose(fed, whole[: len(fed)], atol=1e-4)
+
+
+def test_every_noise_of_recordings_has_a_level_to_be_measured_at():
+    from noise import AUDIO_LEVELS, SECOND
+
+    from zoo.noise.audio import OPS
+
+    assert AUDIO_LEVELS.keys() == OPS.keys()
+    x = jax.ShapeDtypeStruct((2, 4096, 1), "float32")
+    for name, op in OPS.items():
+        levels = AUDIO_LEVELS[name]
+        assert next(iter(levels)) == next(iter(op.levels))
+        second = {SECOND[name]: x} if name in SECOND else {}
+
+        def add(x, second, op=op, levels=levels):
+            return op(jax.random.key(0), x, **levels, **second)
+
+        assert jax.eval_shape(add, x, second).shape == x.shape
+
+
 def test_scaling(tmp_path):
     flags = ("--model=mlp_autoencoder-mnist", "--per-device=1", "--batch=2", "--seconds=0.01")
     rows, done = measured(tmp_path, "scaling.py", *flags, "--devices=2,1")
@@ -182,6 +256,11 @@ def test_the_loop_without_ml_collections_says_so_and_measures_the_rest(tmp_path)
     [
         ("noise.py", "--op=gausian", "did you mean 'gaussian'"),
         ("noise.py", "--size=0", "'0' is not a whole number"),
+        ("noise.py", "--modality=audi", "invalid choice: 'audi'"),
+        ("realtime.py", "--model=stream-y", "did you mean 'stream-"),
+        ("realtime.py", "--model=unet-tiny", "unknown model of recordings 'unet-tiny'"),
+        ("realtime.py", "--task=steam", "did you mean 'stream'"),
+        ("realtime.py", "--seconds-of-audio=0", "'0' is not a whole number"),
         ("scaling.py", "--model=unet-smal", "did you mean 'unet-small'"),
         ("scaling.py", "--devices=none", "'none' is not a whole number"),
         ("startup.py", "--config=none.py", "there is no config file 'none.py'"),
@@ -199,7 +278,162 @@ def test_mistakes_end_in_one_line(script, flag, culprit, tmp_path):
     assert not done.stdout
 
 
-@pytest.mark.parametrize("script", ["noise.py", "scaling.py", "startup.py", "loop.py"])
+FULL = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+
+def failing(number, error, answer):
+    """A function that fails at its call of a number, the first being 1."""
+    calls = []
+
+    def call(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == number:
+            raise error
+        return answer
+
+    return call
+
+
+@pytest.fixture
+def stopped(monkeypatch, tmp_path, capsys):
+    """Runs a script here; its only error, and the rows it left."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "peers"))
+    monkeypatch.setattr(machine, "warn_if_busy", lambda: 0.0)
+    monkeypatch.setattr(machine, "bandwidth", lambda devices=1: 1e10)
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", f"--out={tmp_path}", *arguments])
+        assert flags.guard(importlib.import_module(name).main) == 2
+        out, err = capsys.readouterr()
+        (path,) = tmp_path.glob("*.csv")
+        assert f"written to {path}" in out
+        (said,) = (line for line in err.splitlines() if line.startswith("error: "))
+        assert "Traceback" not in err
+        return said, list(csv.DictReader(path.read_text().splitlines()))
+
+    return run
+
+
+@pytest.mark.parametrize("error", [FULL, MemoryError()])
+def test_noise_that_does_not_fit_leaves_the_rows_of_before(stopped, monkeypatch, error):
+    noise = importlib.import_module("noise")
+    monkeypatch.setattr(noise, "row", failing(3, error, {"op": "fake", "ms": 1.0}))
+    said, rows = stopped("noise", "--op=gaussian,poisson", "--size=8,4096", "--batch=64")
+    assert said == (
+        "error: gaussian of 64 pictures of 4096x4096 does not fit into memory; "
+        "make --size or --batch smaller"
+    )
+    assert [row["op"] for row in rows] == ["fake", "fake"]
+
+
+@pytest.mark.parametrize("error", [FULL, MemoryError()])
+def test_a_loop_that_does_not_fit_leaves_the_rows_of_before(stopped, monkeypatch, error):
+    loop = importlib.import_module("loop")
+    answer = [{"part": "fake", "turn": 1, "share": 0.5}]
+    monkeypatch.setattr(loop, "prepare", failing(2, error, answer))
+    said, rows = stopped("loop", "--part=prepare", "--noise=gaussian,poisson", "--batch=64")
+    assert said == (
+        "error: unet-small with poisson, a batch of 64, does not fit into memory; "
+        "make --batch or --size smaller"
+    )
+    assert [row["turn"] for row in rows] == ["1", "median"]
+
+
+@pytest.mark.parametrize("error", [FULL, MemoryError()])
+def test_a_part_that_does_not_fit_leaves_the_parts_of_before(stopped, monkeypatch, error):
+    loop = importlib.import_module("loop")
+    answer = [{"part": "fake", "turn": 1, "share": 0.5}]
+    monkeypatch.setattr(loop, "prepare", lambda *_: answer)
+    monkeypatch.setattr(loop, "loop", failing(1, error, None))
+    said, rows = stopped("loop", "--part=prepare,memory")
+    assert "memory, a run of" in said
+    assert said.endswith("does not fit into memory; try --override=train.batch_size=1")
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize("error", [FULL, MemoryError()])
+def test_a_comparison_that_does_not_fit_leaves_the_rows_of_before(stopped, monkeypatch, error):
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "peers"))
+    compare = importlib.import_module("compare")
+
+    class Worker:
+        def __init__(self, command):
+            self.ask = lambda **request: {"torch": "2", "torch_device": "cpu"}
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(compare, "Worker", Worker)
+    monkeypatch.setattr(compare, "device", lambda: "cpu")
+    monkeypatch.setattr(compare, "compare", failing(2, error, {"model": "fake"}))
+    said, rows = stopped("compare", "--torch-python=python", "--model=unet-tiny", "--batch=64")
+    assert said == (
+        "error: unet-tiny, infer of 64 pictures, does not fit into memory; "
+        "make --batch or --size smaller"
+    )
+    assert [row["model"] for row in rows] == ["fake"]
+
+
+@pytest.mark.parametrize("error", [FULL, MemoryError()])
+def test_a_step_of_too_many_devices_leaves_the_rows_of_before(stopped, monkeypatch, error):
+    from harness import work
+
+    from zoo.errors import ZooError
+
+    scaling = importlib.import_module("scaling")
+    monkeypatch.setattr(scaling, "ask_machine", lambda: ("cpu", 1, 0.0))
+    monkeypatch.setattr(work, "train_step", failing(1, error, None))
+    with pytest.raises(ZooError, match="a batch of 8 on 8 devices does not fit into memory"):
+        scaling.child(["unet-tiny", "jit", "16", "8", "0"])
+    answer = {"devices": 1, "batch": 4, "ms": 1.0}
+    monkeypatch.setattr(scaling, "ask", failing(2, ZooError("no room"), answer))
+    said, rows = stopped("scaling", "--devices=1,2")
+    assert said == "error: no room"
+    assert [row["devices"] for row in rows] == ["1"]
+
+
+COMMANDS = [
+    (script, command)
+    for script in sorted([*BENCHMARKS.glob("*.py"), *BENCHMARKS.glob("peers/*.py")])
+    for command in re.findall(
+        r"^    python benchmarks/(\S+\.py.*?)(?: {2,}#.*)?$", script.read_text(), re.MULTILINE
+    )
+]
+
+
+class ParsedError(Exception):
+    """Raised once the flags have been understood."""
+
+
+@pytest.mark.parametrize(("script", "command"), COMMANDS, ids=[named for _, named in COMMANDS])
+def test_the_commands_of_a_docstring_have_flags_that_exist(script, command, monkeypatch):
+    name, *arguments = shlex.split(command)
+    assert script == BENCHMARKS / name
+    parse = argparse.ArgumentParser.parse_args
+
+    def parsed(self):
+        parse(self)
+        raise ParsedError
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    monkeypatch.syspath_prepend(str(script.parent))
+    with pytest.raises(ParsedError):
+        importlib.import_module(script.stem).main()
+
+
+def test_every_script_tells_how_to_run_it():
+    told = {script.name for script, _ in COMMANDS}
+    scripts = {"throughput.py", "loop.py", "noise.py", "scaling.py", "startup.py", "estimators.py"}
+    assert told == scripts | {"realtime.py", "compare.py", "dncnn_set.py"}
+
+
+@pytest.mark.parametrize(
+    "script", ["noise.py", "scaling.py", "startup.py", "loop.py", "realtime.py"]
+)
 def test_help_begins_with_how_to_run_it(script):
     done = run(script, "--help")
     assert done.returncode == 0

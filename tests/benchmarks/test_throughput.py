@@ -95,6 +95,7 @@ def test_a_mistake_ends_the_script_in_one_line(tmp_path):
     ("flag", "told"),
     [
         ("--size=0", "whole number"),
+        ("--samples=0", "whole number"),
         ("--batch=0", "whole number"),
         ("--batch=16,x", "whole number"),
         ("--seconds=-1", "seconds"),
@@ -196,8 +197,9 @@ def test_different_flags_write_different_files(monkeypatch):
     module = importlib.import_module("throughput")
     names = set()
     flag_sets = (
-        [], ["--task=train"], ["--size=32"], ["--batch=32"], ["--batch=8,32"], ["--dtype=bf16"],
-        ["--parallel=pmap"], ["--model=unet-tiny"], ["--model=unet-tiny,unet-small"],
+        [], ["--task=train"], ["--size=32"], ["--samples=32"], ["--batch=32"], ["--batch=8,32"],
+        ["--dtype=bf16"], ["--parallel=pmap"], ["--model=unet-tiny"],
+        ["--model=unet-tiny,unet-small"],
         ["--model=dncnn-gray,dncnn-color,ffdnet-gray,ffdnet-color"],
         ["--model=dncnn-gray,dncnn-color,ffdnet-gray,unet-tiny"],
     )  # fmt: skip
@@ -205,3 +207,27 @@ def test_different_flags_write_different_files(monkeypatch):
         monkeypatch.setattr(sys, "argv", ["throughput.py", *flags])
         names.add(module.context(module.parse()))
     assert len(names) == len(flag_sets)
+
+
+def test_models_of_recordings_have_seconds_of_audio(throughput, capsys):
+    models = "--model=stream-t,wiener,unet-tiny"
+    code, rows = throughput(lambda batch: None, models, "--samples=8000", "--batch=16", "--plots")
+    assert code == 0
+    assert [(row["model"], row["task"], row["size"]) for row in rows] == [
+        ("stream-t", "train", "8000x1"),
+        ("stream-t", "infer", "8000x1"),
+        ("wiener", "infer", "8000x1"),
+        ("unet-tiny", "train", "64x64x3"),
+        ("unet-tiny", "infer", "64x64x3"),
+    ]
+    for row in rows:
+        speed = 16 / (float(row["step_ms"]) / 1e3)
+        if row["model"] == "unet-tiny":
+            assert float(row["images_per_s"]) == pytest.approx(speed, rel=1e-4)
+            assert row["audio_s_per_s"] == ""
+        else:
+            assert row["images_per_s"] == row["megapixels_per_s"] == ""
+            assert float(row["audio_s_per_s"]) == pytest.approx(speed / 2, rel=1e-4)
+    err = capsys.readouterr().err
+    assert "wiener learns nothing; its training is left out" in err
+    assert err.count("left out of the pictures: ") == 2
