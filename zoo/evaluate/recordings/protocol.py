@@ -69,10 +69,11 @@ class RecordingProtocol:
             "mean": "over the pieces for which every method has a figure; null if there is none",
         }
 
-    def __str__(self) -> str:
-        """The choices in one line, for beside a table."""
+    def line(self, *, paired: bool = False) -> str:
+        """The choices in one line, for beside a table; those of mixing only where it was done."""
         power = "power of active frames" if self.active else "mean power"
+        mixing = "" if paired else f"noises of seed {self.seed}, level by {power}; "
         return (
-            f"noises of seed {self.seed}, level by {power}; {self.sample_rate} Hz; "
+            f"{mixing}{self.sample_rate} Hz; "
             f"pieces of {self.seconds:g} s at most; output not clipped; mean over recordings"
         )

@@ -58,6 +58,7 @@ class Result(NamedTuple):
       protocol: the choices behind the figures.
       metrics: which, in their order.
       notes: what was left out, and why, a line each.
+      paired: whether the recordings brought their own noisy twins.
     """
 
     scores: list[Score]
@@ -66,6 +67,7 @@ class Result(NamedTuple):
     protocol: RecordingProtocol
     metrics: tuple[str, ...]
     notes: list[str]
+    paired: bool
 
     def table(self) -> str:
         """The means as aligned text, the best of each column marked by an asterisk.
@@ -77,7 +79,7 @@ class Result(NamedTuple):
         blocks = [means.table(found, level, columns) for level, found in self.by_level.items()]
         if len(blocks) > 1:
             blocks.append(means.table(self.summary, "mean", columns))
-        return "\n\n".join([*blocks, "\n".join([*self.notes, str(self.protocol)])])
+        return "\n\n".join([*blocks, "\n".join([*self.notes, self.protocol.line(paired=self.paired)])])
 
 
 def evaluate_recordings(
@@ -196,6 +198,7 @@ def evaluate_recordings(
         protocol,
         wanted,
         notes,
+        noises is None,
     )
     for level, heard in kept.items():
         _write_listening(outdir, level, heard, names, protocol.sample_rate, gains)
