@@ -118,7 +118,7 @@ def test_means_are_those_of_the_rows(two_levels):
             assert by_level["0"][method][metric] == pytest.approx(mean, rel=1e-4)
     lines = result.table().splitlines()
     assert lines[0].split()[:3] == ["0", "SI-SDR,", "dB"]
-    assert lines[-1] == str(RecordingProtocol())
+    assert lines[-1] == RecordingProtocol().line()
 
 
 def test_the_identity_scores_as_the_noise_does(two_levels):
