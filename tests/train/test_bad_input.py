@@ -271,7 +271,7 @@ def test_nan_in_a_float_picture(refused, folder):
 def test_nothing_to_train_on(refused, folder):
     fractions = "--config.data.fractions=(0.0, 0.0, 1.0)"
     line = refused(f"{CONFIG}:{folder / 'test'}", *SMALL, fractions)
-    assert "has no train pictures" in line
+    assert "has nothing for train" in line
 
 
 def test_paired_data(refused, tmp_path):

@@ -80,7 +80,7 @@ def test_options_and_losses_are_free():
         ("train.steps", (0, 1), (-1,)),
         ("optimizer.learning_rate", (1e-9,), (0.0, -1.0, float("nan"))),
         ("log.every", (1,), (0,)),
-        ("data.crop", ((), (8, 16)), ((8,), (8, 0), (8, 8, 3), (8.0, 8.0))),
+        ("data.crop", ((), (8, 16), (8,)), ((0,), (8, 0), (8, 8, 3), (8.0, 8.0))),
     ],
 )
 def test_the_bounds_of_a_value(key, good, bad):
