@@ -103,6 +103,13 @@ def test_a_foreign_file(tmp_path):
     refused(weights.load, path, "no whole safetensors file")
 
 
+@pytest.mark.parametrize("suffix", [".tar", ".pth", ".pt", ".mat"])
+def test_published_weights_are_told_their_way(tmp_path, suffix):
+    path = tmp_path / f"gtcrn{suffix}"
+    path.write_bytes(b"PK")
+    refused(weights.load, path, r"load_torch\(name, file\)")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"model": "unet-tiny"}'])
 def test_a_record_that_is_none(tmp_path, text):
     path = tmp_path / "odd.safetensors"

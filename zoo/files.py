@@ -3,7 +3,10 @@
 import os
 import re
 import secrets
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zoo.errors import ZooError
@@ -36,6 +39,41 @@ def write(path: str | os.PathLike, data: bytes, *, durable: bool = False) -> Non
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+@contextmanager
+def gone_when_killed(part: Path) -> Iterator[None]:
+    """Removes a file before SIGTERM, Ctrl-C or a closed terminal end the process.
+
+    Only of what would end it at once: who listens to a signal already cleans up by himself. Nothing
+    is done outside the main thread, where Python takes no signals.
+
+    Args:
+      part: the file; it need not be there.
+    """
+    process = os.getpid()
+
+    def die(signum: int, _) -> None:
+        # A forked child has this handler too, but the file is its parent's.
+        if os.getpid() == process:
+            with suppress(OSError):
+                part.unlink()
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+
+    held = []
+    if threading.current_thread() is threading.main_thread():
+        names = (name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+        signums = [getattr(signal, name) for name in names]
+        held = [one for one in signums if signal.getsignal(one) is signal.SIG_DFL]
+    for signum in held:
+        signal.signal(signum, die)
+    try:
+        yield
+    finally:
+        for signum in held:
+            if signal.getsignal(signum) is die:
+                signal.signal(signum, signal.SIG_DFL)
 
 
 def make_folder(folder: Path) -> None:

@@ -14,6 +14,8 @@ from zoo.errors import ZooError
 from zoo.models import create_model, record, variable_shapes
 
 _KEY = "zoo"
+# Files of published weights, which have no record.
+_PUBLISHED = frozenset({".pth", ".pt", ".tar", ".mat"})
 
 
 def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> None:
@@ -49,6 +51,11 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise ZooError(f"there is no weight file {path}; a training writes weights.safetensors")
+    if path.suffix.lower() in _PUBLISHED:
+        raise ZooError(
+            f"{path} has no record of this zoo; load published weights by "
+            "zoo.interop.torch.load_torch(name, file)"
+        )
     try:
         with safetensors.safe_open(path, framework="flax") as file:
             metadata = file.metadata() or {}

@@ -1,5 +1,9 @@
 """Audio files in and out."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -264,6 +268,46 @@ def test_what_stood_there_stays_until_all_is_written(tmp_path):
     refused("holds 1 channels, a piece 2", half)
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_the_process_leaves_nothing(tmp_path, name):
+    code = f"""
+import os, signal
+import numpy as np
+from zoo.data import recordings
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+with recordings.writing({str(tmp_path / "a.wav")!r}, 16000, 1) as put:
+    put(np.zeros((100, 1), np.float32))
+    assert len(os.listdir({str(tmp_path)!r})) == 1
+    os.kill(os.getpid(), signal.{name})
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -getattr(signal, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_listens_to_a_signal_still_does(tmp_path):
+    def listen(signum, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, listen)
+    try:
+        with recordings.writing(tmp_path / "a.wav", RATE, 1) as put:
+            put(noise())
+            assert signal.getsignal(signal.SIGTERM) is listen
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with recordings.writing(tmp_path / "a.wav", RATE, 1) as put:
+            put(noise())
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_file_of_too_many_channels_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros((100, 65)), RATE)
+    for function in (recordings.info, recordings.read):
+        refused("has 65 channels; split it", function, tmp_path / "a.wav")
 
 
 def test_lengthen():

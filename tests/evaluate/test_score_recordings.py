@@ -169,7 +169,8 @@ def test_published_figures_stand_beside_ours():
         "gtcrn a": {"si_sdr": 18.5, "stoi": 0.9412, "pesq": None},
         "noisy": {"si_sdr": 8.4501, "stoi": 0.9206, "pesq": 1.98},
     }
-    result = Result([], means, {"real": means}, RecordingProtocol(), ("si_sdr", "stoi", "pesq"), [], True)
+    wanted = ("si_sdr", "stoi", "pesq")
+    result = Result([], means, {"real": means}, RecordingProtocol(), wanted, [], True)
     found = {"voicebank": report.Found(result, 824, True)}
     labels = {"gtcrn a": "gtcrn", "noisy": "noisy"}
     lines = report.markdown(found, [], labels).splitlines()

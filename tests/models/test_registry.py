@@ -161,6 +161,18 @@ def test_record_says_what_a_recording_needs(name):
     assert facts.latency <= facts.hop
 
 
+@pytest.mark.parametrize("name", [name for name in RECORDINGS if record(name).hop])
+def test_states_can_be_donated_and_belong_to_their_chunks(name):
+    model = create_model(name)
+    state = model.init_state(2)
+    # The same array twice cannot be.
+    places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state)]
+    assert len(set(places)) == len(places)
+    shapes = init_shapes(model, (1, 512, 1))
+    with pytest.raises(ZooError, match=r"the chunk has 3 signals.* state is of 2"):
+        jax.eval_shape(model.step, shapes, state, jnp.zeros((3, model.hop, 1)))
+
+
 def init_shapes(model, shape):
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
     return jax.eval_shape(model.init, jax.random.key(0), x)

@@ -178,6 +178,7 @@ def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path):
         (["--config.eval.published.gtcrn=missing.tar"], ["missing.tar"]),
         (["--config.data.augment.flip=True"], ["flip"]),
         (["--config.noise.name="], ["noise.name"]),
+        (["--config.model.name=wiener"], ["wiener", "no parameters"]),
     ],
 )
 def test_mistakes_are_one_line(command, tmp_path, flags, words):
@@ -189,3 +190,21 @@ def test_mistakes_are_one_line(command, tmp_path, flags, words):
     for word in words:
         assert word in last
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("noises", [None, "silence"])
+def test_what_could_not_be_scored_is_told_before_training(command, tmp_path, noises):
+    rng = np.random.default_rng(0)
+    for folder, loud in (("speech", 0.1), ("silence", 0)):
+        (tmp_path / folder).mkdir()
+        for i in range(6):
+            x = loud * rng.standard_normal((6000, 1))
+            soundfile.write(tmp_path / folder / f"{i}.wav", x, 16000)
+    flags = ["--config.noise.name=hum", "--config.noise.level=10"]
+    flags += [f"--config.data.options.noise={tmp_path / noises}"] if noises else []
+    config = f"{CONFIG}:{tmp_path / 'speech'}"
+    code, out, errors = command(config, *SHORT, *flags, f"--workdir={tmp_path}/run")
+    assert code == 2, errors
+    assert "step" not in out
+    last = errors.strip().splitlines()[-1]
+    assert ("is silent; leave it out" if noises else "no noise to mix") in last

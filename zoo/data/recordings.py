@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from zoo import files
 from zoo.data import samples
 from zoo.data.truncated import is_truncated
 from zoo.errors import ZooError
@@ -246,6 +247,7 @@ def writing(
     sink = None
     try:
         with (
+            files.gone_when_killed(part),
             part.open("wb", buffering=0) as raw,
             soundfile.SoundFile(
                 sink := _Sink(raw), "w", sample_rate, channels, subtype, format=form
@@ -342,6 +344,11 @@ def _opened(path: str | os.PathLike):
             raise ZooError(f"{path} holds no samples; fetch it again or remove it")
         if file.frames > _FRAME_LIMIT:
             raise ZooError(f"{path} does not say how long it is; encode it again")
+        if file.channels > CHANNEL_LIMIT:
+            raise ZooError(
+                f"{path} has {file.channels} channels; split it into files of at most "
+                f"{CHANNEL_LIMIT}"
+            )
         yield file
 
 

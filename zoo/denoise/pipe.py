@@ -64,7 +64,10 @@ def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> C
     if not 0 <= strength <= 1:
         raise ZooError(f"strength={strength!r} is not in 0 to 1; 0 changes nothing, 1 is the model")
     if not _RATES[0] <= sample_rate <= _RATES[1] or sample_rate != int(sample_rate):
-        raise ZooError(f"sample_rate={sample_rate!r} is no whole number of Hz from 1000 to 768000")
+        raise ZooError(
+            f"sample_rate={sample_rate!r} is no whole number of Hz from 1000 to 768000; tell the "
+            "recording's own, or resample it first"
+        )
     if sample_rate == core.sample_rate:
         return Plain(core, channels, strength)
     return Banded(core, channels, int(sample_rate), strength)

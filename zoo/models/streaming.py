@@ -103,7 +103,15 @@ def push(frames: Frames, x: jax.Array, window: np.ndarray) -> tuple[Frames, jax.
 
     Returns:
       The new state and (N, n, hop + 1) complex64, scaled as `zoo.spectral.stft`.
+
+    Raises:
+      ZooError: the chunk and the state are of different N.
     """
+    if len(x) != len(frames.past):
+        raise ZooError(
+            f"the chunk has {len(x)} signals, recordings times channels, and the state is of "
+            f"{len(frames.past)}; begin with init_state(batch, channels) of the chunk's"
+        )
     hop = len(window) // 2
     halves = jnp.concatenate([frames.past, x.astype(jnp.float32)], axis=1)
     halves = halves.reshape(len(x), -1, hop)

@@ -226,8 +226,9 @@ def _track_noise(track: Track, power: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _start(number: int) -> Track:
-    zeros = jnp.zeros((number, _SIZE // 2 + 1))
-    return Track(zeros, zeros, zeros, jnp.zeros((number,)))
+    # An array of its own each, so that the state can be donated.
+    noise, probability, speech = (jnp.zeros((number, _SIZE // 2 + 1)) for _ in range(3))
+    return Track(noise, probability, speech, jnp.zeros((number,)))
 
 
 @register("wiener")

@@ -294,8 +294,12 @@ def _model_options(config: ConfigDict) -> dict[str, Any]:
         if field in options:
             raise ZooError(f"model.options.{field} is set by {key}; set that instead")
     # Those that treat each channel alike have no such field.
-    fields = dataclasses.fields(models.create_model(config.model.name))
-    if "channels" in [field.name for field in fields]:
+    fields = [field.name for field in dataclasses.fields(models.create_model(config.model.name))]
+    if "dtype" not in fields and not models.count_parameters(config.model.name):
+        raise ZooError(
+            f"model {config.model.name!r} has no parameters to train; score it with zoo score"
+        )
+    if "channels" in fields:
         options["channels"] = config.data.channels
     return options
 
@@ -306,7 +310,15 @@ def _check_readable(experiment: Experiment) -> None:
     for split, limit in (("validation", config.validation.limit), ("test", config.eval.limit)):
         source = experiment.sources[split]
         for index in range(min(limit or len(source), len(source))):
-            source[index]
+            paired = source[index].input is not None
+            if source.modality == "audio" and not paired and source.noise is None:
+                raise ZooError(
+                    f"data {config.data.name!r} has no noise to mix the {split} recordings with, "
+                    "and so no scores; name a folder of it in data.options.noise"
+                )
+        for noise in source.noise or ():
+            if not noise.target.any():
+                raise ZooError(f"the noise {noise.name} is silent; leave it out")
 
 
 def _check_modality(config: ConfigDict, source: sources.Source, kind: str) -> None:

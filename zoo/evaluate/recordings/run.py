@@ -79,7 +79,8 @@ class Result(NamedTuple):
         blocks = [means.table(found, level, columns) for level, found in self.by_level.items()]
         if len(blocks) > 1:
             blocks.append(means.table(self.summary, "mean", columns))
-        return "\n\n".join([*blocks, "\n".join([*self.notes, self.protocol.line(paired=self.paired)])])
+        beneath = [*self.notes, self.protocol.line(paired=self.paired)]
+        return "\n\n".join([*blocks, "\n".join(beneath)])
 
 
 def evaluate_recordings(
