@@ -182,5 +182,6 @@ def rician(key, x, *, sigma):
     References:
       Gudbjartsson, Patz, "The Rician distribution of noisy MRI data", MRM 1995.
     """
-    real, imaginary = draw.normal(key, (2, *x.shape))
+    # Fused with what follows, the inverse error function would not be vectorised on a CPU.
+    real, imaginary = jax.lax.optimization_barrier(draw.normal(key, (2, *x.shape)))
     return _root((x + sigma * real) ** 2 + (sigma * imaginary) ** 2)
