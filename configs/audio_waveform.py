@@ -4,8 +4,7 @@
     python main.py --config=configs/audio_waveform.py:SPEECH --config.data.options.noise=NOISE
 
 The first trains on voices and ambience made by a formula, the second on folders of recordings. It
-has fifty times the parameters of `audio_stream.py` and is meant for an accelerator; on two CPU
-cores it learns little in an hour.
+has hundreds of times the parameters of `audio_stream.py` and is meant for an accelerator.
 """
 
 from ml_collections import ConfigDict

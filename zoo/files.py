@@ -23,17 +23,33 @@ def write(path: str | os.PathLike, data: bytes, *, durable: bool = False) -> Non
     Raises:
       ZooError: it cannot be written; no piece of it is left behind.
     """
+    with beside(path) as part, part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def beside(path: str | os.PathLike) -> Iterator[Path]:
+    """A place beside a file, moved there at the end; after an error nothing is left of it.
+
+    Args:
+      path: the file; its folder exists.
+
+    Yields:
+      Where to write it, in the same folder: only within one file system is the move one step.
+
+    Raises:
+      ZooError: it cannot be written.
+    """
     path = Path(path)
-    # In the same folder, for only within one file system is the move one step. Not `tempfile`,
-    # whose files only their owner may read.
+    # Not `tempfile`, whose files only their owner may read.
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(part, path)
+        with _gone_when_killed(part):
+            yield part
+            os.replace(part, path)
     except OSError as error:
         raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
     finally:
@@ -42,7 +58,7 @@ def write(path: str | os.PathLike, data: bytes, *, durable: bool = False) -> Non
 
 
 @contextmanager
-def gone_when_killed(part: Path) -> Iterator[None]:
+def _gone_when_killed(part: Path) -> Iterator[None]:
     """Removes a file before SIGTERM, Ctrl-C or a closed terminal end the process.
 
     Only of what would end it at once: who listens to a signal already cleans up by himself. Nothing

@@ -10,6 +10,9 @@ import numpy as np
 
 from zoo.errors import ZooError
 
+MOST_CHANNELS = 64
+"""No recording has more: an axis this long is samples where channels belong."""
+
 SCALE = 32768
 """Full scale of int16: what to divide by for floats in [-1, 1)."""
 

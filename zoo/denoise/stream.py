@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from flax import linen as nn
 
+from zoo.data.samples import MOST_CHANNELS
 from zoo.denoise.check import check_chunk
 from zoo.denoise.hops import hops, lag
 from zoo.denoise.pipe import around
 from zoo.denoise.ready import ready
 from zoo.errors import ZooError
-from zoo.models.streaming import MOST_CHANNELS
 
 # For the latency at another rate than the model's, in seconds: how long to listen, and how finely.
 _LISTEN, _GRAIN = 4.0, 0.004

@@ -1,15 +1,14 @@
 """A gallery of pictures side by side, on which every pixel can be judged."""
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from zoo import files
 from zoo.data import pixels
 from zoo.errors import ZooError
+from zoo.evaluate.sheet import FAINT, Sheet
 
 # All in pixels of the finished picture.
 _CELL = 288
@@ -22,9 +21,6 @@ _FOOT = 30
 # pixels can be told apart, and 96 of them still show what the thing is.
 _WHOLE = 144
 _DETAIL = 96
-
-_INK = "#1b1b1b"
-_FAINT = "#6b6b6b"
 
 
 class Panel(NamedTuple):
@@ -64,11 +60,6 @@ def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") ->
     """
     if not rows:
         raise ZooError("a gallery needs at least one picture")
-    # Slow to import, and nobody who only trains or denoises should wait for it. No pyplot: it
-    # keeps figures alive and takes a display where there is one.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     drawn = [_draw(row) for row in rows]
     overview = any(whole is not None for whole, _ in drawn)
     headings = ["", *rows[0].panels] if overview else list(rows[0].panels)
@@ -76,42 +67,30 @@ def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") ->
     width = 2 * _MARGIN + len(headings) * _CELL + (len(headings) - 1) * _GAP
     height = _HEAD + sum(heights) + len(rows) * _CAPTION + _FOOT
 
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
-    FigureCanvasAgg(figure)
-
-    def text(x, y, words, *, size=10, color=_INK, weight="normal", across="left"):
-        # Names may hold a dollar sign, which would start mathematics.
-        figure.text(
-            x / width,
-            1 - y / height,
-            words,
-            fontsize=size * 0.72,
-            color=color,
-            fontweight=weight,
-            ha=across,
-            va="top",
-            parse_math=False,
-        )
+    sheet = Sheet(width, height)
+    text = sheet.text
 
     def left(column):
         return _MARGIN + column * (_CELL + _GAP)
 
     text(_MARGIN, 12, title, size=17, weight="bold")
     for column, heading in enumerate(headings):
-        text(left(column), _HEAD - 22, heading, size=14, color=_FAINT)
+        text(left(column), _HEAD - 22, heading, size=14, color=FAINT)
     top = _HEAD
     for row, (whole, cells), tall in zip(rows, drawn, heights, strict=True):
         shown = [whole, *cells] if overview else cells
         for column, cell in enumerate(shown):
             if cell is not None:
                 # figimage copies pixels as they are, from the bottom left corner.
-                figure.figimage(cell, left(column), height - top - cell.shape[0], origin="upper")
+                sheet.figure.figimage(
+                    cell, left(column), height - top - cell.shape[0], origin="upper"
+                )
         below = top + tall + 6
         first = next(iter(row.panels.values())).pixels
         size = f"{first.shape[1]} × {first.shape[0]}"
         under = top + shown[0].shape[0] + 6 if shown[0] is not None else below
         text(left(0), under, _shorten(row.name), size=13, weight="bold")
-        text(left(0), under + 17, size, size=12, color=_FAINT)
+        text(left(0), under + 17, size, size=12, color=FAINT)
         best = max((p.psnr for p in row.panels.values() if p.psnr is not None), default=None)
         for column, panel in enumerate(row.panels.values(), start=int(overview)):
             if panel.psnr is None:
@@ -119,19 +98,15 @@ def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") ->
             weight = "bold" if panel.psnr == best else "normal"
             text(left(column), below, f"{panel.psnr:.2f} dB", size=13, weight=weight)
             if panel.ssim is not None and np.isfinite(panel.ssim):
-                text(left(column), below + 17, f"SSIM {panel.ssim:.3f}", size=12, color=_FAINT)
+                text(left(column), below + 17, f"SSIM {panel.ssim:.3f}", size=12, color=FAINT)
         top += tall + _CAPTION
     with_ssim = any(panel.ssim is not None for row in rows for panel in row.panels.values())
     named = "PSNR and SSIM are" if with_ssim else "PSNR is"
     note = f"{named} of the whole picture; the best PSNR is bold."
     if overview:
         note = f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times. {note}"
-    text(_MARGIN, height - 22, note, size=12, color=_FAINT)
-
-    png = io.BytesIO()
-    # Without the program's name and version, equal pictures are equal files.
-    figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
-    files.write(path, png.getvalue())
+    text(_MARGIN, height - 22, note, size=12, color=FAINT)
+    sheet.write(path)
 
 
 def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:

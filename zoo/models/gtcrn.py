@@ -130,12 +130,14 @@ class GTCRN(nn.Module):
           ZooError: the chunk is no multiple of 256 samples.
         """
         streaming.check_chunk(chunk, _HOP, "GTCRN")
+
+        def change(spectrum):
+            mask, own = self.apply(variables, spectrum, state, chunk.dtype, False, method="_mask")
+            return spectrum * mask, own
+
         window = spectral.sqrt_hann(_SIZE)
-        frames, spectrum = streaming.push(state.frames, streaming.fold_channels(chunk), window)
-        mask, state = self.apply(variables, spectrum, state, chunk.dtype, False, method="_mask")
-        frames, y = streaming.pull(frames, spectrum * mask, window)
-        y = streaming.unfold_channels(y, chunk.shape[-1]).astype(chunk.dtype)
-        return state._replace(frames=frames), y
+        frames, own, y = streaming.advance(state.frames, chunk, window, change)
+        return own._replace(frames=frames), y
 
     @nn.compact
     def _mask(

@@ -156,12 +156,13 @@ class StreamUNet(nn.Module):
 
     def _step(self, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
         streaming.check_chunk(chunk, _HOP, "StreamUNet")
-        window = spectral.hann(_SIZE)
-        frames, spectrum = streaming.push(state.frames, streaming.fold_channels(chunk), window)
         dtype = chunk.dtype if self.dtype is None else self.dtype
-        spectrum, memory = self._enhance(spectrum, state.memory, dtype, False)
-        frames, y = streaming.pull(frames, spectrum, window)
-        y = streaming.unfold_channels(y, chunk.shape[-1]).astype(chunk.dtype)
+        frames, memory, y = streaming.advance(
+            state.frames,
+            chunk,
+            spectral.hann(_SIZE),
+            lambda spectrum: self._enhance(spectrum, state.memory, dtype, False),
+        )
         return State(frames, memory), y
 
     def _enhance(self, spectrum, memory, dtype, train):

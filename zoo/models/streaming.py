@@ -5,16 +5,15 @@ sample k * hop. Step k brings the samples k * hop to (k + 1) * hop - 1, which co
 by overlap and add, the output up to sample k * hop - 1: the output lags by one hop.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.data.samples import MOST_CHANNELS
 from zoo.errors import ZooError
-
-# No recording has more; a last axis this long is samples where channels belong.
-MOST_CHANNELS = 64
 
 
 class Frames(NamedTuple):
@@ -118,6 +117,29 @@ def push(frames: Frames, x: jax.Array, window: np.ndarray) -> tuple[Frames, jax.
     cut = jnp.concatenate([halves[:, :-1], halves[:, 1:]], axis=-1)
     cut = cut * np.asarray(window, np.float32)[None, None]
     return frames._replace(past=halves[:, -1]), jnp.fft.rfft(cut)
+
+
+def advance(
+    frames: Frames,
+    chunk: jax.Array,
+    window: np.ndarray,
+    change: Callable[[jax.Array], tuple[jax.Array, Any]],
+) -> tuple[Frames, Any, jax.Array]:
+    """A step of a stream: the frames that a chunk completes, changed, and back to samples.
+
+    Args:
+      frames: the state.
+      chunk: (B, n hop, C).
+      window: (2 hop,).
+      change: takes the spectra (N, n, hop + 1) and gives them changed, with the model's own state.
+
+    Returns:
+      The new state of the frames, that of the model, and samples of the shape and dtype of `chunk`.
+    """
+    frames, spectrum = push(frames, fold_channels(chunk), window)
+    spectrum, own = change(spectrum)
+    frames, y = pull(frames, spectrum, window)
+    return frames, own, unfold_channels(y, chunk.shape[-1]).astype(chunk.dtype)
 
 
 def pull(frames: Frames, spectrum: jax.Array, window: np.ndarray) -> tuple[Frames, jax.Array]:

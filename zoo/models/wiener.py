@@ -136,11 +136,13 @@ class Wiener(nn.Module):
           ZooError: the chunk is no multiple of 256 samples.
         """
         streaming.check_chunk(chunk, _HOP, "Wiener")
+
+        def change(spectrum):
+            gains, track = self._gains(spectrum, state.track)
+            return spectrum * gains.astype(spectrum.dtype), track
+
         window = spectral.sqrt_hann(_SIZE)
-        frames, spectrum = streaming.push(state.frames, streaming.fold_channels(chunk), window)
-        gains, track = self._gains(spectrum, state.track)
-        frames, y = streaming.pull(frames, spectrum * gains.astype(spectrum.dtype), window)
-        y = streaming.unfold_channels(y, chunk.shape[-1]).astype(chunk.dtype)
+        frames, track, y = streaming.advance(state.frames, chunk, window, change)
         return State(frames, track), y
 
     def _gains(self, spectrum: jax.Array, track: Track) -> tuple[jax.Array, Track]:

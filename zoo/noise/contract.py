@@ -35,10 +35,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.data.samples import MOST_CHANNELS
 from zoo.errors import ZooError
-
-# More channels than samples, and more than any recording has: the axes are the wrong way round.
-_MOST_CHANNELS = 64
 
 
 class Registry(dict[str, Callable]):
@@ -180,7 +178,7 @@ def _signal(op: str, x: object, axes: str, registry: Registry) -> jax.Array:
         )
     if x.ndim < len(axes):
         raise ZooError(f"{op}: x of shape {x.shape} lacks axes; it must end in ({', '.join(axes)})")
-    if axes == "TC" and x.shape[-1] > max(_MOST_CHANNELS, x.shape[-2]):
+    if axes == "TC" and x.shape[-1] > max(MOST_CHANNELS, x.shape[-2]):
         raise ZooError(
             f"{op}: x of shape {x.shape} has {x.shape[-1]} channels; recordings are (..., T, C), "
             "so swap its last two axes"

@@ -323,7 +323,7 @@ def _check_readable(experiment: Experiment) -> None:
 
 def _check_modality(config: ConfigDict, source: sources.Source, kind: str) -> None:
     """Refuses recordings for a model of pictures, and the other way round."""
-    made_for = {"image": "pictures", "audio": "recordings"}[kind]
+    made_for = MODALITIES[kind].examples
     if source.modality != kind:
         raise ZooError(
             f"model {config.model.name!r} is for {made_for}, which data {config.data.name!r} has "
@@ -343,10 +343,9 @@ def _check_noise(config: ConfigDict, kind: str) -> None:
     name = config.noise.name
     other = {"image": "audio", "audio": "image"}[kind]
     if name in registry(other) and name not in registry(kind):
-        kinds = {"image": "pictures", "audio": "recordings"}
         raise ZooError(
-            f"noise {name!r} is for {kinds[other]}, and model {config.model.name!r} for "
-            f"{kinds[kind]}; change noise.name or model.name"
+            f"noise {name!r} is for {MODALITIES[other].examples} and model {config.model.name!r} "
+            f"for {MODALITIES[kind].examples}; change noise.name or model.name"
         )
 
 

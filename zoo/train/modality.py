@@ -14,6 +14,7 @@ class Modality(NamedTuple):
 
     Attributes:
       examples: their name, a plural.
+      rate: the same where they are counted by the second.
       metric: the name of the figure of merit, larger being better.
       label: the same for an axis, with its unit.
       measure: `(prediction, target) -> scalar` of a batch, averaged over the devices.
@@ -21,6 +22,7 @@ class Modality(NamedTuple):
     """
 
     examples: str
+    rate: str
     metric: str
     label: str
     measure: Callable[[jax.Array, jax.Array], jax.Array]
@@ -38,8 +40,15 @@ def _si_sdr(prediction: jax.Array, target: jax.Array) -> jax.Array:
 MODALITIES = {
     # Of the clipped output, range 1, from the mean error of the batch.
     "image": Modality(
-        "images", "psnr", "PSNR, dB", _clipped_error, lambda error: -10.0 * jnp.log10(error)
+        "pictures",
+        "images",
+        "psnr",
+        "PSNR, dB",
+        _clipped_error,
+        lambda error: -10.0 * jnp.log10(error),
     ),
-    "audio": Modality("recordings", "si_sdr", "SI-SDR, dB", _si_sdr, lambda mean: mean),
+    "audio": Modality(
+        "recordings", "recordings", "si_sdr", "SI-SDR, dB", _si_sdr, lambda mean: mean
+    ),
 }
 """By the name that a model's record gives."""

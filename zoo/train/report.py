@@ -141,8 +141,8 @@ class Report:
         then, done = self._clock
         self._clock = (now, step)
         speed = (step - done) * self._batch_size / max(now - then, 1e-9)
-        merit, examples = row[self._modality.metric], self._modality.examples
-        text = f"loss {row['loss']:.3g}, {merit:.2f} dB, {speed:.0f} {examples}/s"
+        merit, rate = row[self._modality.metric], self._modality.rate
+        text = f"loss {row['loss']:.3g}, {merit:.2f} dB, {speed:.0f} {rate}/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
         if self._bar.disable and (

@@ -2,14 +2,8 @@
 
 from zoo.evaluate.recordings.measure import Apply
 from zoo.evaluate.recordings.protocol import RecordingProtocol
-from zoo.evaluate.recordings.run import (
-    BASELINES,
-    METRICS,
-    Result,
-    Score,
-    evaluate_recordings,
-    mean_si_sdr,
-)
+from zoo.evaluate.recordings.result import METRICS, Result, Score
+from zoo.evaluate.recordings.run import BASELINES, evaluate_recordings, mean_si_sdr
 
 __all__ = [
     "BASELINES",

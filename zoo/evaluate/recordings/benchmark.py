@@ -10,7 +10,8 @@ from zoo.evaluate.contenders import Contender, contenders
 from zoo.evaluate.recordings import folders as sets
 from zoo.evaluate.recordings import published, report
 from zoo.evaluate.recordings.protocol import RecordingProtocol
-from zoo.evaluate.recordings.run import BASELINES, METRICS, evaluate_recordings
+from zoo.evaluate.recordings.result import METRICS
+from zoo.evaluate.recordings.run import BASELINES, evaluate_recordings
 from zoo.evaluate.score import PAIRED
 from zoo.models import record
 

@@ -1,14 +1,13 @@
 """What was heard, to look at: spectrograms and waveforms of a few recordings, method by method."""
 
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from zoo import files
 from zoo.errors import ZooError
+from zoo.evaluate.sheet import FAINT, Sheet
 from zoo.spectral import hann
 
 # All in pixels of the finished picture.
@@ -26,8 +25,6 @@ _SECONDS = 4.0
 _SIZE = 512
 _DEPTH = 70
 
-_INK = "#1b1b1b"
-_FAINT = "#6b6b6b"
 _CLEAN = "#1b1b1b"
 _HEARD = "#ee7733"
 
@@ -159,40 +156,21 @@ def _figure(
 ) -> None:
     if not rows:
         raise ZooError("a gallery needs at least one recording")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     headings, tall = list(rows[0].panels), _TALL[kind]
     width = 2 * _MARGIN + _AXIS + len(headings) * (_WIDE + _GAP) - _GAP
     height = _HEAD + len(rows) * (_NAME + tall + _BELOW) + _MARGIN
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
-    FigureCanvasAgg(figure)
-
-    def text(x, y, words, *, size=13, color=_INK, weight="normal", across="left"):
-        figure.text(
-            x / width,
-            1 - y / height,
-            words,
-            fontsize=size * 0.72,
-            color=color,
-            fontweight=weight,
-            ha=across,
-            va="top",
-            parse_math=False,
-        )
-
-    def box(x, y, wide, tall):
-        return figure.add_axes((x / width, 1 - (y + tall) / height, wide / width, tall / height))
+    sheet = Sheet(width, height)
+    text = sheet.text
 
     def left(column):
         return _MARGIN + _AXIS + column * (_WIDE + _GAP)
 
     text(_MARGIN, 14, title, size=17, weight="bold")
     if kind == "spectrogram":
-        _scale(box(width - _MARGIN - 220, 16, 220, 9))
+        _scale(sheet.axes(width - _MARGIN - 220, 16, 220, 9))
     for column, heading in enumerate(headings):
-        text(left(column), _HEAD - 24, heading, size=14, color=_FAINT)
-    text(_MARGIN, height - 24, note, size=12, color=_FAINT)
+        text(left(column), _HEAD - 24, heading, size=14, color=FAINT)
+    text(_MARGIN, height - 24, note, size=12, color=FAINT)
     for row, top in zip(rows, range(_HEAD, height, _NAME + tall + _BELOW), strict=False):
         text(left(0), top + 4, _shorten(row.name), size=13, weight="bold")
         first = next(iter(row.panels.values())).signal[:, 0]
@@ -201,26 +179,23 @@ def _figure(
         signals = {name: p.signal[start : start + length, 0] for name, p in row.panels.items()}
         best = max((p.si_sdr for p in row.panels.values() if p.si_sdr is not None), default=None)
         for column, (heading, panel) in enumerate(row.panels.items()):
-            axes = box(left(column), top + _NAME, _WIDE, tall)
+            axes = sheet.axes(left(column), top + _NAME, _WIDE, tall)
             draw(axes, signals, heading, start / sample_rate)
-            axes.tick_params(labelsize=8.5, colors=_FAINT, length=3, pad=2)
+            axes.tick_params(labelsize=8.5, colors=FAINT, length=3, pad=2)
             for spine in axes.spines.values():
                 spine.set_color("#b0b0b0")
             _whole_seconds(axes, start / sample_rate, len(signals[heading]) / sample_rate)
             if column:
                 axes.set_yticklabels([])
             elif unit:
-                text(left(0) - 8, top + _NAME - 18, unit, size=12, color=_FAINT, across="right")
+                text(left(0) - 8, top + _NAME - 18, unit, size=12, color=FAINT, across="right")
             below = top + _NAME + tall
             if panel.scores:
                 weight = "bold" if panel.si_sdr is not None and panel.si_sdr == best else "normal"
                 text(left(column), below + 22, panel.scores[0], size=12, weight=weight)
                 rest = "   ".join(panel.scores[1:])
-                text(left(column) + 110, below + 22, rest, size=12, color=_FAINT)
-    png = io.BytesIO()
-    # Without the program's name and version, equal pictures are equal files.
-    figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
-    files.write(path, png.getvalue())
+                text(left(column) + 110, below + 22, rest, size=12, color=FAINT)
+    sheet.write(path)
 
 
 def _whole_seconds(axes, start: float, seconds: float) -> None:
@@ -246,7 +221,7 @@ def _scale(axes) -> None:
     axes.set_yticks([])
     ticks = [-_DEPTH, -50, -25, 0]
     axes.set_xticks(ticks, [*(f"{tick}" for tick in ticks[:-1]), "0 dB"])
-    axes.tick_params(labelsize=8.5, colors=_FAINT, length=3, pad=2)
+    axes.tick_params(labelsize=8.5, colors=FAINT, length=3, pad=2)
     for spine in axes.spines.values():
         spine.set_visible(False)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from zoo.evaluate import tables
 from zoo.evaluate.recordings import figures, published
-from zoo.evaluate.recordings.run import Result
+from zoo.evaluate.recordings.result import Result
 
 
 class Found(NamedTuple):

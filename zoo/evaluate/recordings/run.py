@@ -5,7 +5,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,73 +13,20 @@ from zoo import files
 from zoo.data import recordings as sound
 from zoo.data.sources import Picture
 from zoo.errors import ZooError, unknown
-from zoo.evaluate import curves, means, naming, tables
+from zoo.evaluate import means, naming
 from zoo.evaluate.means import Means
 from zoo.evaluate.pictures import spread
-from zoo.evaluate.recordings import drawing, figures
+from zoo.evaluate.recordings import figures, outputs
 from zoo.evaluate.recordings.measure import Apply, measure
 from zoo.evaluate.recordings.pieces import Piece, cut
 from zoo.evaluate.recordings.pool import Pool
-from zoo.evaluate.recordings.protocol import LOUDEST, RecordingProtocol
+from zoo.evaluate.recordings.protocol import RecordingProtocol
 from zoo.evaluate.recordings.reading import Reader
+from zoo.evaluate.recordings.result import METRICS, Result, Score
 from zoo.models import create_model
 
-METRICS = tuple(figures.COLUMNS)
 BASELINES = ("spectral-gate", "wiener")
 _GALLERY_ROWS = 4
-# More columns would not fit a screen.
-_DRAWN_MODELS = 2
-
-
-class Score(NamedTuple):
-    """The figures of one method on one recording, or piece of one, at one level.
-
-    Attributes:
-      level: its label.
-      recording: its name.
-      method: a model's name, "noisy" or a baseline.
-      figures: metric -> value, NaN where it is undefined.
-    """
-
-    level: str
-    recording: str
-    method: str
-    figures: dict[str, float]
-
-
-class Result(NamedTuple):
-    """What an evaluation found.
-
-    Attributes:
-      scores: one for each level, recording and method.
-      summary: method -> metric -> mean over all recordings and levels; None if there is none.
-      by_level: level -> method -> metric -> mean over all recordings.
-      protocol: the choices behind the figures.
-      metrics: which, in their order.
-      notes: what was left out, and why, a line each.
-      paired: whether the recordings brought their own noisy twins.
-    """
-
-    scores: list[Score]
-    summary: Means
-    by_level: dict[str, Means]
-    protocol: RecordingProtocol
-    metrics: tuple[str, ...]
-    notes: list[str]
-    paired: bool
-
-    def table(self) -> str:
-        """The means as aligned text, the best of each column marked by an asterisk.
-
-        One block for each level and, for several, one for their mean; notes and the protocol
-        underneath.
-        """
-        columns = {metric: figures.COLUMNS[metric] for metric in self.metrics}
-        blocks = [means.table(found, level, columns) for level, found in self.by_level.items()]
-        if len(blocks) > 1:
-            blocks.append(means.table(self.summary, "mean", columns))
-        beneath = [*self.notes, self.protocol.line(paired=self.paired)]
-        return "\n\n".join([*blocks, "\n".join(beneath)])
 
 
 def evaluate_recordings(
@@ -182,7 +128,7 @@ def evaluate_recordings(
                 heard |= {method: outputs[at] for method, outputs in part.outputs.items()}
                 if first is not None:
                     place = f"denoised/{files.slug(part.level)}/{names[piece]}.wav"
-                    _write_wavs(outdir, {place: heard[first]}, protocol.sample_rate, gains)
+                    outputs.write_wavs(outdir, {place: heard[first]}, protocol.sample_rate, gains)
                 if piece in samples:
                     # Copies: a slice would keep its whole batch.
                     kept[part.level][piece] = {name: x.copy() for name, x in heard.items()}
@@ -202,9 +148,11 @@ def evaluate_recordings(
         noises is None,
     )
     for level, heard in kept.items():
-        _write_listening(outdir, level, heard, names, protocol.sample_rate, gains)
-        _draw(outdir, level, heading.format(level), heard, result, list(models), baselines)
-    _draw_curves(outdir, levels, result, ["noisy", *baselines], len(pieces))
+        outputs.write_listening(outdir, level, heard, names, protocol.sample_rate, gains)
+        outputs.draw_rows(
+            outdir, level, heading.format(level), heard, result, list(models), baselines
+        )
+    outputs.draw_curves(outdir, levels, result, ["noisy", *baselines], len(pieces))
     facts = {
         "levels": dict(levels),
         "recordings": count,
@@ -214,7 +162,7 @@ def evaluate_recordings(
         "notes": notes,
         "wavs scaled down": gains,
     }
-    _write_tables(outdir, result, facts)
+    outputs.write_tables(outdir, result, facts)
     return result
 
 
@@ -367,113 +315,3 @@ def _means(scores: Sequence[Score], wanted: tuple[str, ...]) -> Means:
             values = [s.figures[name] for s in mine if (s.level, s.recording) not in lost[name]]
             found[method][name] = means.finite(np.mean(values)) if values else None
     return found
-
-
-def _write_tables(outdir: Path, result: Result, facts: Mapping[str, object]) -> None:
-    means.write(
-        outdir,
-        protocol={**result.protocol.choices(), **facts},
-        summary=result.summary,
-        by_level=result.by_level,
-        metrics=result.metrics,
-    )
-    rows = [(*score[:3], *score.figures.values()) for score in result.scores]
-    text = tables.csv_text(("level", "recording", "method", *result.metrics), rows)
-    files.write(outdir / "per_recording.csv", text.encode())
-
-
-def _write_listening(
-    outdir: Path,
-    level: str,
-    heard: Mapping[Piece, Mapping[str, np.ndarray]],
-    names: Mapping[Piece, str],
-    sample_rate: int,
-    gains: dict[str, float],
-) -> None:
-    for piece, signals in heard.items():
-        wavs = {
-            f"listen/{files.slug(level)}/{names[piece]}_{files.slug(method)}.wav": signal
-            for method, signal in signals.items()
-        }
-        _write_wavs(outdir, wavs, sample_rate, gains)
-
-
-def _write_wavs(
-    outdir: Path, wavs: Mapping[str, np.ndarray], sample_rate: int, gains: dict[str, float]
-) -> None:
-    """Writes recordings with one gain for all, 1 unless one would clip; keeps those below 1."""
-    peak = max(float(np.abs(signal).max()) for signal in wavs.values())
-    gain = LOUDEST / max(peak, LOUDEST)
-    for place, signal in wavs.items():
-        sound.write(outdir / place, signal * np.float32(gain), sample_rate)
-        if gain < 1:
-            gains[place] = gain
-
-
-def _draw(
-    outdir: Path,
-    level: str,
-    title: str,
-    heard: Mapping[Piece, Mapping[str, np.ndarray]],
-    result: Result,
-    models: Sequence[str],
-    baselines: Sequence[str],
-) -> None:
-    """Clean, noisy, the first models and the classical method of the highest mean SI-SDR."""
-    found = result.by_level[level]
-
-    def quality(name):
-        mean = found[name].get("si_sdr")
-        return -np.inf if mean is None else mean
-
-    best = sorted(baselines, key=quality)[-1:]
-    methods = ["noisy", *models[:_DRAWN_MODELS], *best]
-    by_key = {(s.recording, s.method): s.figures for s in result.scores if s.level == level}
-    rows = []
-    for piece in sorted(heard):
-        panels = {"clean": drawing.Panel(heard[piece]["clean"])}
-        for method in methods:
-            values = by_key[piece.name, method]
-            panels[method] = drawing.Panel(
-                heard[piece][method], _told(values), values.get("si_sdr")
-            )
-        rows.append(drawing.Row(piece.name, panels))
-    rate = result.protocol.sample_rate
-    for kind, draw in (("spectrograms", drawing.spectrograms), ("waveforms", drawing.waveforms)):
-        draw(outdir / f"{kind}_{files.slug(level)}.png", rows, sample_rate=rate, title=title)
-
-
-def _told(values: Mapping[str, float]) -> list[str]:
-    """The scores that stand below a picture."""
-    words = {"si_sdr": "SI-SDR {:.1f} dB", "pesq": "PESQ {:.2f}", "stoi": "STOI {:.2f}"}
-    return [
-        w.format(values[name]) for name, w in words.items() if np.isfinite(values.get(name, np.nan))
-    ]
-
-
-def _draw_curves(
-    outdir: Path,
-    levels: Mapping[str, float | None],
-    result: Result,
-    classical: Sequence[str],
-    count: int,
-) -> None:
-    for old in outdir.glob("curves_*.png"):
-        old.unlink()
-    if len(levels) < 2:
-        return
-    for name in result.metrics:
-        series: dict[str, list[tuple[float, float]]] = {}
-        for level, found in result.by_level.items():
-            for method, row in found.items():
-                if row[name] is not None and (name, method) != ("si_sdr_gain", "noisy"):
-                    series.setdefault(method, []).append((float(levels[level]), row[name]))
-        if series:
-            curves.lines(
-                outdir / f"curves_{name}.png",
-                series,
-                classical=classical,
-                across="SNR of the mixture, dB",
-                up=f"mean {figures.COLUMNS[name].heading}",
-                title=f"{count} recordings",
-            )

@@ -1,0 +1,198 @@
+"""Audio files in: whole, in pieces, or a piece of one."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from zoo.data import samples
+from zoo.data.recordings.facts import Info, check, reason
+from zoo.data.samples import MOST_CHANNELS
+from zoo.data.truncated import is_truncated
+from zoo.errors import ZooError
+
+# libsndfile's own way from these to int16 is exact.
+_FITS_INT16 = ("PCM_16", "PCM_S8", "PCM_U8")
+# libsndfile claims the largest integer for a flac file that was piped and notes no length.
+_FRAME_LIMIT = 2**48
+
+
+def info(path: str | os.PathLike) -> Info:
+    """What a file says of its recording; nothing is decoded.
+
+    Raises:
+      ZooError: the file is missing, empty, truncated, holds no samples or is no audio file.
+    """
+    with _opened(path) as file:
+        return _info(file)
+
+
+def read(
+    path: str | os.PathLike,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    start: int = 0,
+    frames: int | None = None,
+    dtype: type = np.float32,
+) -> np.ndarray:
+    """Read an audio file, or a piece of it; its content, not its suffix, tells the format.
+
+    `read(path, start=s, frames=n, ...)` is `read(path, ...)[s : s + n]`, but only about that piece
+    is decoded: exactly at the file's own rate, else to the last bits of float32. mp3 has no exact
+    places, and a piece may differ in those bits too.
+
+    Args:
+      path: the file: wav of 8 to 32 bits or float, flac, ogg, mp3, or what else
+        libsndfile knows.
+      sample_rate: samples a second to resample to; None keeps the file's.
+      channels: 1 averages the channels, 2 repeats one; None keeps the file's.
+      start: the first sample, counted at `sample_rate`; 0 is the beginning.
+      frames: how many samples at most, counted likewise; None reads to the end.
+      dtype: float32, or int16, which is rounded to the nearest and clipped.
+
+    Returns:
+      The recording `(T, C)`. T is 0 where `start` is behind the end.
+
+    Raises:
+      ZooError: the file is missing, empty, truncated, garbled, holds no samples, NaN or values far
+        outside [-1, 1], or is no audio file; or its channels cannot become `channels`.
+    """
+    with _opened(path) as file:
+        rate, wanted = file.samplerate, sample_rate or file.samplerate
+        total = samples.resampled_length(file.frames, rate, wanted)
+        if not total:
+            raise ZooError(f"{path} is shorter than one sample at {wanted} Hz; remove it")
+        start = min(start, total)
+        frames = total - start if frames is None else min(frames, total - start)
+        plain = rate == wanted
+        first, count, skip = (start, frames, 0)
+        if not plain:
+            first, count, skip = samples.reach(start, frames, rate, wanted)
+        count = min(count, file.frames - first)
+        direct = plain and dtype == np.int16 and file.subtype in _FITS_INT16
+        x = _decode(file, path, first, count, "int16" if direct else "float32")
+    if channels is not None:
+        with _about(path):
+            x = samples.to_channels(x, channels)
+    x = samples.resample(x, rate, wanted)[skip : skip + frames]
+    return samples.to_int16(x) if dtype == np.int16 else x
+
+
+def blocks(
+    path: str | os.PathLike,
+    size: int,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Read an audio file of any length piece by piece, in flat memory.
+
+    Args:
+      path: the file.
+      size: samples of a block; the last may be shorter.
+      sample_rate: samples a second to resample to; None keeps the file's.
+      channels: as `read` takes it.
+
+    Yields:
+      Blocks `(size, C)` float32; together they are what `read` returns.
+
+    Raises:
+      ZooError: as `read`, when the place is reached.
+    """
+    with _opened(path) as file:
+        count = channels or file.channels
+        change, total = (
+            _changer(file.samplerate, sample_rate, count),
+            _info(file).length(sample_rate),
+        )
+        held, left = np.zeros((0, count), np.float32), total
+        for first in range(0, file.frames, size):
+            x = _decode(file, path, first, min(size, file.frames - first), "float32")
+            if channels is not None:
+                with _about(path):
+                    x = samples.to_channels(x, channels)
+            last = first + size >= file.frames
+            held = np.concatenate([held, change(x, last)])
+            if last:
+                held = samples.lengthen(held, left)[:left]
+            while len(held) >= size or (last and len(held)):
+                yield held[:size]
+                held, left = held[size:], left - size
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike):
+    """The file, or why it is no audio file that can be read."""
+    import soundfile  # noqa: PLC0415 - only recordings need it
+
+    try:
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+        cut = not empty and is_truncated(path)
+    except OSError as error:
+        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
+    if empty:
+        raise ZooError(f"{path} is empty; fetch it again or remove it")
+    if cut:
+        raise ZooError(f"{path} is truncated; fetch it again or remove it")
+    try:
+        file = soundfile.SoundFile(os.fspath(path))
+    # TypeError: by a suffix such as .raw soundfile takes it for samples without a header.
+    except (soundfile.LibsndfileError, TypeError):
+        raise ZooError(f"{path} is not wav, flac, ogg or mp3; convert or remove it") from None
+    with file:
+        if not file.frames:
+            raise ZooError(f"{path} holds no samples; fetch it again or remove it")
+        if file.frames > _FRAME_LIMIT:
+            raise ZooError(f"{path} does not say how long it is; encode it again")
+        if file.channels > MOST_CHANNELS:
+            raise ZooError(
+                f"{path} has {file.channels} channels; split it into files of at most "
+                f"{MOST_CHANNELS}"
+            )
+        yield file
+
+
+def _info(file) -> Info:
+    return Info(file.samplerate, file.channels, file.frames, file.subtype, file.format)
+
+
+def _decode(file, path: str | os.PathLike, first: int, count: int, dtype: str) -> np.ndarray:
+    """Samples of a file `(count, C)`, checked."""
+    import soundfile  # noqa: PLC0415
+
+    if count <= 0:
+        return np.zeros((0, file.channels), dtype)
+    try:
+        # Only where it must move: libsndfile's place in an ogg file is inexact after a second seek.
+        if file.tell() != first:
+            file.seek(first)
+        x = file.read(count, dtype=dtype, always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ZooError(
+            f"{path} is truncated or broken ({reason(error)}); fetch it again or remove it"
+        ) from None
+    if len(x) < count:
+        raise ZooError(f"{path} is truncated; fetch it again or remove it")
+    return check(x, str(path))
+
+
+def _changer(rate: int, sample_rate: int | None, channels: int) -> Callable:
+    """A function `(block, last) -> block` that resamples what follows on what it had before."""
+    if sample_rate in (None, rate):
+        return lambda x, last: x
+    import soxr  # noqa: PLC0415
+
+    stream = soxr.ResampleStream(rate, sample_rate, channels, dtype="float32")
+    return lambda x, last: stream.resample_chunk(np.ascontiguousarray(x), last=last)
+
+
+@contextlib.contextmanager
+def _about(path: str | os.PathLike):
+    """Names the file in an error that knows only of its samples."""
+    try:
+        yield
+    except ZooError as error:
+        raise ZooError(f"{path}: {error}") from None
