@@ -50,8 +50,8 @@ from harness.timing import Times, measure
 
 from zoo import audio, models
 from zoo.data import voices
-from zoo.denoise.ready import ready
 from zoo.errors import ZooError, unknown
+from zoo.inference.ready import ready
 
 PEERS = Path(__file__).parent / "peers"
 sys.path.append(str(PEERS))
@@ -96,7 +96,7 @@ def prepare(name: str) -> Ready:
     """The model of a name, with variables."""
     module, record = models.create_model(name), models.record(name)
     variables = models.init_variables(module, jax.random.key(0), (1, 4096, 1))
-    return Ready(name, *ready(module, variables), record)
+    return Ready(name, *ready(module, variables, modality="audio"), record)
 
 
 def recording(seconds: int, rate: int) -> np.ndarray:

@@ -9,7 +9,7 @@
 from zoo import estimate, interop, losses, metrics, models, noise, weights
 from zoo.errors import ZooError
 from zoo.models import create_model, list_models
-from zoo.weights import load
+from zoo.weights import list_weights, load
 
 __version__ = "0.1.0"
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "estimate",
     "interop",
     "list_models",
+    "list_weights",
     "load",
     "losses",
     "metrics",

@@ -4,6 +4,6 @@
 >>> denoise_file("noisy.flac", "clean.flac", "wiener")  # doctest: +SKIP
 """
 
-from zoo.denoise import Report, Stream, denoise, denoise_file
+from zoo.inference.recordings import Report, Stream, denoise, denoise_file
 
 __all__ = ["Report", "Stream", "denoise", "denoise_file"]

@@ -113,6 +113,12 @@ def test_killed_twice_and_terminated_once_it_ends_the_same(whole, tmp_path):
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     expected = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    # The time goes on where it stopped, and is its own.
+    times = [row.pop("seconds") for row in rows if "seconds" in row]
+    assert times == sorted(times)
+    assert times[-1] > 0
+    for row in expected:
+        row.pop("seconds", None)
     assert rows == expected
 
 

@@ -28,6 +28,11 @@ class Record:
       takes_level: whether `level` (in signal units) changes the output.
       locality: `"local"` (an output pixel depends on a bounded neighbourhood), `"windowed"` or
         `"global"`.
+      reach: how many pixels away, along H or W, the farthest pixel may lie that an output pixel of
+        a local model depends on; 0 for other models, and where nobody has said.
+      stride: it pads H and W by itself to multiples of this, below and to the right; a picture
+        moved by as many pixels comes out moved, away from its edges.
+      padding: what it pads with, a mode of `jax.numpy.pad`.
       sample_rate: of the recordings it is made for, in Hz; 0 for pictures.
       hop: samples a streaming step takes, or a multiple of it; 0 where it does not stream.
       latency: samples the streamed output lags behind the input, beyond the hop itself.
@@ -42,6 +47,9 @@ class Record:
     multiple: int = 1
     takes_level: bool = False
     locality: Literal["local", "windowed", "global"] = "local"
+    reach: int = 0
+    stride: int = 1
+    padding: Literal["edge", "reflect", "constant"] = "edge"
     sample_rate: int = 0
     hop: int = 0
     latency: int = 0
@@ -99,15 +107,22 @@ def create_model(name: str, **overrides) -> nn.Module:
 def record(name: str, **overrides) -> Record:
     """The record of a variant, as the overrides leave it.
 
-    A module states its side of the record in fields or properties of the same names.
-
     Raises:
       ZooError: as `create_model`.
     """
-    model = create_model(name, **overrides)
+    return describe(create_model(name, **overrides), name)
+
+
+def describe(model: nn.Module, name: str = "") -> Record:
+    """The record of a module, which states its side of it in fields or properties of those names.
+
+    Args:
+      model: the module.
+      name: what to call it; that of its class by default.
+    """
     own = {f.name for f in dataclasses.fields(Record)} - {"name", "family"}
     return Record(
-        name=name,
+        name=name or type(model).__name__,
         family=type(model).__module__.rpartition(".")[2],
         **{key: getattr(model, key) for key in own if hasattr(model, key)},
     )

@@ -125,7 +125,7 @@ def train(config: ConfigDict, path: str | Path) -> None:
         # What the run leaves behind.
         if not validation:
             best = Best(state.variables, np.array(np.nan, np.float32), state.step)
-        _write_weights(workdir, experiment, best)
+        _write_weights(workdir, experiment, best, report.seconds)
         stop = agree(listener.signum or 0)
         if stop:
             raise Interrupted(stop, int(state.step))
@@ -145,9 +145,10 @@ class Best(NamedTuple):
     step: np.ndarray
 
 
-def _write_weights(workdir: Path, experiment: Experiment, best: Best) -> None:
+def _write_weights(workdir: Path, experiment: Experiment, best: Best, seconds: float) -> None:
     if is_first():
-        record = make_record(experiment, step=int(best.step), score=float(best.score))
+        facts = {"step": int(best.step), "score": float(best.score), "seconds": round(seconds)}
+        record = make_record(experiment, **facts)
         weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
 
 

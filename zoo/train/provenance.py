@@ -15,13 +15,16 @@ from zoo.train.config import to_plain
 from zoo.train.experiment import Experiment
 
 
-def make_record(experiment: Experiment, *, step: int, score: float) -> dict[str, Any]:
+def make_record(
+    experiment: Experiment, *, step: int, score: float, seconds: float
+) -> dict[str, Any]:
     """Builds the record of a finished run.
 
     Args:
       experiment: what was trained.
       step: when the weights were what they are.
       score: the validation's figure of merit, in dB; NaN where nothing was validated.
+      seconds: how long it trained.
     """
     config = experiment.config
     contract = models.record(config.model.name, **experiment.model_options)
@@ -34,6 +37,7 @@ def make_record(experiment: Experiment, *, step: int, score: float) -> dict[str,
         "noise": to_plain(config.noise),
         "commit": _commit(),
         "step": step,
+        "seconds": seconds,
         "scores": {} if math.isnan(score) else {f"validation_{experiment.modality.metric}": score},
         "device": jax.devices()[0].device_kind,
         "versions": {"zoo": zoo.__version__, "jax": jax.__version__, "flax": flax.__version__},

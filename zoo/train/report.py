@@ -48,7 +48,9 @@ class Report:
     ):
         self._path = workdir / "metrics.jsonl"
         self._curves = workdir / "curves.png"
-        _keep_up_to(self._path, step)
+        # Of the stretches before this one, up to where it goes on.
+        self._before = _keep_up_to(self._path, step)
+        self._began = time.monotonic()
         self._file = self._path.open("a")
         self._events = SummaryWriter(str(workdir / "events"), purge_step=step + 1)
         # Op by op it would take time in which the device may have no work.
@@ -67,6 +69,11 @@ class Report:
             # The rate would be in steps; what remains fits into 80 columns.
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
         )
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has trained, validation included, interruptions left out."""
+        return self._before + time.monotonic() - self._began
 
     def add(self, step: int, metrics: Any) -> None:
         """Keeps the device metrics of one step until somebody looks."""
@@ -101,6 +108,8 @@ class Report:
 
     def write(self) -> None:
         """Writes the rows looked at down to the disk, and says how things stand."""
+        if self._rows:
+            self.note(seconds=round(self.seconds, 1))
         for row in self._rows:
             self._file.write(json.dumps(row) + "\n")
             # One event for all of a step's; `add_scalar` would write, and cost, one for each.
@@ -159,6 +168,7 @@ class Unwritten(Report):
     def __init__(self):
         self._schedule = lambda step: 0.0
         self._pending, self._rows = [], []
+        self._before, self._began = 0.0, time.monotonic()
 
     def write(self) -> None:
         """Forgets the rows looked at."""
@@ -236,11 +246,15 @@ def _smooth(values: list[float]) -> list[float]:
     return smooth
 
 
-def _keep_up_to(path: Path, step: int) -> None:
-    """Cuts a metrics file off after a step; a half-written last line goes too."""
+def _keep_up_to(path: Path, step: int) -> float:
+    """Cuts a metrics file off after a step; a half-written last line goes too.
+
+    Returns:
+      The seconds that what is left took.
+    """
+    kept, seconds = [], 0.0
     if not path.exists():
-        return
-    kept = []
+        return seconds
     for line in path.read_text().splitlines():
         try:
             row = json.loads(line)
@@ -248,4 +262,6 @@ def _keep_up_to(path: Path, step: int) -> None:
             break
         if row["step"] <= step:
             kept.append(line + "\n")
+            seconds = row.get("seconds", seconds)
     files.write(path, "".join(kept).encode(), durable=True)
+    return seconds

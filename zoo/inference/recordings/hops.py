@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
-from zoo.denoise.fifo import Fifo
+from zoo.inference.recordings.fifo import Fifo
 
 # Hops that one call of the model takes: few sizes, for each is a program to compile. More than 64
 # are no faster a hop, and leave the processor's cache. A live stream does without the largest.

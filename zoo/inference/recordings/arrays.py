@@ -7,9 +7,9 @@ import numpy as np
 from flax import linen as nn
 
 from zoo.data import samples
-from zoo.denoise.check import check_array
-from zoo.denoise.pipe import pipe
-from zoo.denoise.ready import ready
+from zoo.inference.ready import ready
+from zoo.inference.recordings.check import check_array
+from zoo.inference.recordings.pipe import pipe
 
 # In seconds: what a file is read by, and an array walked through.
 BLOCK = 10
@@ -27,8 +27,9 @@ def denoise(
 
     Args:
       x: (T,) or (T, C), int16, or a float in [-1, 1].
-      model: a registered name, a module, or the path of a weight file.
-      variables: those of the module; None with a weight file or where it has none.
+      model: the name of weights that come with the zoo, a weight file's path, a registered
+        model, or a module.
+      variables: those of a registered model or a module; None with weights or if it has none.
       sample_rate: of `x`, in Hz; any, the model's is reached by resampling.
       strength: how much of the model's change is made, 0 (none) to 1 (all): x + strength (y - x).
 
@@ -43,7 +44,7 @@ def denoise(
     """
     x = np.asarray(x)
     signal = check_array(x[:, None] if x.ndim == 1 else x)
-    module, variables = ready(model, variables)
+    module, variables = ready(model, variables, modality="audio")
     settings = {"sample_rate": sample_rate, "strength": strength}
     through = pipe(module, variables, channels=signal.shape[1], **settings)
     size = BLOCK * int(sample_rate)

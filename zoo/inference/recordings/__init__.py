@@ -4,8 +4,8 @@ All of them take any sample rate and any channels, each by itself, and give as m
 were given, at the same places. `zoo.audio` has the public names.
 """
 
-from zoo.denoise.arrays import denoise
-from zoo.denoise.files import Report, denoise_file
-from zoo.denoise.stream import Stream
+from zoo.inference.recordings.arrays import denoise
+from zoo.inference.recordings.files import Report, denoise_file
+from zoo.inference.recordings.stream import Stream
 
 __all__ = ["Report", "Stream", "denoise", "denoise_file"]

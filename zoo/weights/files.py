@@ -1,8 +1,7 @@
-"""Weight files: safetensors with a record of where they come from, and the way back to a model."""
+"""Weight files in and out."""
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from flax import traverse_util
 from zoo import files
 from zoo.errors import ZooError
 from zoo.models import create_model, record, variable_shapes
+from zoo.weights.names import find
 
 _KEY = "zoo"
 # Files of published weights, which have no record.
@@ -41,14 +41,17 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
 
 
 def read_record(path: str | os.PathLike) -> dict[str, Any]:
-    """The record of a weight file; see `save`.
+    """The record of some weights; see `save`.
+
+    Args:
+      path: a weight file, or the name of weights that come with the zoo.
 
     Raises:
       ZooError: there is no such file, or it is not one of this zoo's.
     """
     import safetensors  # noqa: PLC0415, only weight files need it
 
-    path = Path(path)
+    path = find(path)
     if not path.is_file():
         raise ZooError(f"there is no weight file {path}; a training writes weights.safetensors")
     if path.suffix.lower() in _PUBLISHED:
@@ -72,19 +75,22 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
-    """Reads a weight file back.
+    """A model with its weights.
 
     Args:
-      path: a `.safetensors` file that a training or `save` wrote.
+      path: one of `zoo.list_weights()`, or a `.safetensors` file that a training or `save` wrote.
 
     Returns:
-      `(model, variables)`, ready for `model.apply(variables, x)`.
+      `(model, variables)`, ready for `model.apply(variables, x)`; variables have the dtypes that
+      `init` gives, though half precision may be what is stored.
 
     Raises:
-      ZooError: the file is missing, damaged or foreign, or its model is unknown here.
+      ZooError: there are no such weights, or the file is damaged or foreign, or its model is
+        unknown here.
     """
     import safetensors.flax  # noqa: PLC0415, only weight files need it
 
+    path = find(path)
     found = read_record(path)
     flat = safetensors.flax.load_file(path)
     model = create_model(found["model"], **found["options"])
@@ -99,4 +105,5 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
             f"{path} does not hold the model it names, {found['model']}; missing, extra or "
             f"misshapen: {', '.join(wrong)}"
         )
+    flat = {name: value.astype(shapes[name].dtype) for name, value in flat.items()}
     return model, traverse_util.unflatten_dict(flat, sep="/")

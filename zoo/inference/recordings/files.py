@@ -8,10 +8,10 @@ from typing import NamedTuple
 from flax import linen as nn
 
 from zoo.data import recordings
-from zoo.denoise.arrays import BLOCK
-from zoo.denoise.pipe import pipe
-from zoo.denoise.ready import ready
 from zoo.errors import ZooError
+from zoo.inference.ready import ready
+from zoo.inference.recordings.arrays import BLOCK
+from zoo.inference.recordings.pipe import pipe
 
 # Values, over all channels, of a block: of many channels or a high rate it is shorter than 10 s.
 _MOST_VALUES = 2**21
@@ -63,8 +63,9 @@ def denoise_file(
     Args:
       src: the file to read.
       dst: the file to write. It appears at the end, whole, or not at all; its folder exists.
-      model: a registered name, a module, or the path of a weight file.
-      variables: those of the module; None with a weight file or where it has none.
+      model: the name of weights that come with the zoo, a weight file's path, a registered
+        model, or a module.
+      variables: those of a registered model or a module; None with weights or if it has none.
       strength: how much of the model's change is made, 0 (none) to 1 (all): x + strength (y - x).
       progress: is called with the samples read so far and all there are, after each block of
         some 10 s.
@@ -80,7 +81,7 @@ def denoise_file(
     """
     facts = recordings.info(src)
     _check_place(Path(dst), overwrite)
-    module, variables = ready(model, variables)
+    module, variables = ready(model, variables, modality="audio")
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate}
     through = pipe(module, variables, **settings, strength=strength)
     size = min(BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)

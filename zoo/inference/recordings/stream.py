@@ -8,11 +8,11 @@ import numpy as np
 from flax import linen as nn
 
 from zoo.data.samples import MOST_CHANNELS
-from zoo.denoise.check import check_chunk
-from zoo.denoise.hops import hops, lag
-from zoo.denoise.pipe import around
-from zoo.denoise.ready import ready
 from zoo.errors import ZooError
+from zoo.inference.ready import ready
+from zoo.inference.recordings.check import check_chunk
+from zoo.inference.recordings.hops import hops, lag
+from zoo.inference.recordings.pipe import around
 
 # For the latency at another rate than the model's, in seconds: how long to listen, and how finely.
 _LISTEN, _GRAIN = 4.0, 0.004
@@ -46,8 +46,8 @@ class Stream:
         """Begins a recording; it compiles now, and never while something is heard.
 
         Args:
-          model: a registered name, a module, or the path of a weight file; one that streams.
-          variables: those of the module; None with a weight file or where it has none.
+          model: as `denoise` takes it; one that streams.
+          variables: those of a registered model or a module; None with weights or if it has none.
           channels: C of the chunks.
           sample_rate: of the chunks, Hz.
           strength: how much of the model's change is made, 0 (none) to 1 (all).
@@ -58,7 +58,7 @@ class Stream:
         """
         if not 1 <= channels <= MOST_CHANNELS:
             raise ZooError(f"channels={channels!r} is not in 1 to {MOST_CHANNELS}")
-        self._model, self._variables = ready(model, variables)
+        self._model, self._variables = ready(model, variables, modality="audio")
         if not getattr(self._model, "hop", 0):
             raise ZooError(
                 f"{type(self._model).__name__} does not stream; take a model with a hop, such as "

@@ -7,8 +7,8 @@ from flax import linen as nn
 from stubs import Difference, Gain, Whole, decibels, noise, sine
 
 from zoo.audio import denoise
-from zoo.denoise import segments
 from zoo.errors import ZooError
+from zoo.inference.recordings import segments
 from zoo.models import create_model
 
 RATES = [8000, 11025, 22050, 44100, 48000, 96000]

@@ -6,11 +6,11 @@ from typing import Protocol
 import numpy as np
 from flax import linen as nn
 
-from zoo.denoise.edge import EdgeGain
-from zoo.denoise.fifo import Fifo
-from zoo.denoise.hops import hops
-from zoo.denoise.segments import Segments
 from zoo.errors import ZooError
+from zoo.inference.recordings.edge import EdgeGain
+from zoo.inference.recordings.fifo import Fifo
+from zoo.inference.recordings.hops import hops
+from zoo.inference.recordings.segments import Segments
 
 # soxr makes no others.
 _RATES = (1000, 768000)
