@@ -110,6 +110,8 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
         ("--config.seed=-1", "seed is -1"),
         ("--config.train.steps=-5", "train.steps is -5"),
         ("--config.train.epochs=-1.0", "train.epochs is -1.0"),
+        ("--config.train.start=unet-gry", "unknown weights 'unet-gry'"),
+        ("--config.train.start=none.safetensors", "there is no weight file none.safetensors"),
         ("--config.train.batch_size=0", "train.batch_size is 0"),
         ("--config.train.batch_size=12", "cannot be shared by 8 devices"),
         ("--config.train.ema_decay=2.0", "train.ema_decay is 2.0; make it 0 or more, and below 1"),

@@ -42,7 +42,7 @@ def photos(tmp_path_factory):
     os.environ["ZOO_TEST_PHOTOS"] = str(folder)
 
 
-def start(workdir, *flags):
+def start_run(workdir, *flags):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     config = f"--config=configs/unet.py:{os.environ['ZOO_TEST_PHOTOS']}"
     command = [sys.executable, "main.py", config, *FLAGS, *flags]
@@ -57,7 +57,7 @@ def start(workdir, *flags):
 
 
 def finish(workdir, *flags):
-    process = start(workdir, *flags)
+    process = start_run(workdir, *flags)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
@@ -65,7 +65,7 @@ def finish(workdir, *flags):
 
 def stop_at(workdir, step, signum, *flags):
     """Starts a run, and sends it a signal as soon as its log has reached a step."""
-    process = start(workdir, *flags)
+    process = start_run(workdir, *flags)
     deadline = time.monotonic() + 300
     while logged(workdir) < step:
         assert process.poll() is None, process.communicate()[0]
@@ -143,8 +143,24 @@ def test_a_finished_run_says_so_and_evaluates(whole):
     assert_same(before, weights(whole))
 
 
+def test_a_run_begins_with_trained_weights(whole, tmp_path):
+    start = f"--config.train.start={whole / 'weights.safetensors'}"
+    still = ("--config.train.steps=2", "--config.optimizer.learning_rate=1e-9")
+    finish(tmp_path / "fine", start, *still)
+    found, expected = weights(tmp_path / "fine"), weights(whole)
+    assert found.keys() == expected.keys()
+    for name in found:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6, err_msg=name)
+    code = (
+        process := start_run(tmp_path / "other", start, "--config.model.name=unet-small")
+    ).wait()
+    output = process.communicate()[0]
+    assert code == 2, output
+    assert "holds another model than model.name" in output.splitlines()[-1]
+
+
 def test_another_config_in_the_same_workdir_is_refused(whole):
-    process = start(whole, "--config.noise.level=50")
+    process = start_run(whole, "--config.noise.level=50")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 2
     assert output.count("\n") == 1

@@ -120,6 +120,7 @@ def default_config() -> ConfigDict:
     config.optimizer.options = ConfigDict()
 
     config.train = ConfigDict()
+    config.train.start = ""  # weights to begin with: a name of zoo.list_weights(), or a file
     config.train.batch_size = 16
     config.train.epochs = 1.0  # an epoch covers each picture's area about once
     config.train.steps = 0  # if not 0, instead of epochs

@@ -24,7 +24,7 @@ from zoo.train.parallel import make_runner
 from zoo.train.provenance import make_record
 from zoo.train.report import Report, Unwritten
 from zoo.train.scoring import Validation
-from zoo.train.state import State, create_state
+from zoo.train.state import State, create_state, start_from
 
 # Steps that the device is left to work on while a look is written down.
 _AHEAD = 8
@@ -65,7 +65,7 @@ def train(config: ConfigDict, path: str | Path) -> None:
         # A fresh state, or the one where an earlier call stopped.
         init_key, key = jax.random.split(jax.random.key(config.seed))
         state = create_state(experiment.model, optimizer, init_key, (1, *feed.size))
-        state = jax.device_get(state)
+        state = jax.device_get(_started(state, config.train.start))
         # The best average rides in the checkpoint, so that both always tell of the same step.
         best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
         checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, warn=_say)
@@ -143,6 +143,11 @@ class Best(NamedTuple):
     variables: Any
     score: np.ndarray
     step: np.ndarray
+
+
+def _started(state: State, start: str) -> State:
+    """A fresh state with the weights to begin with, where there are any."""
+    return start_from(state, weights.load(start)[1], start) if start else state
 
 
 def _write_weights(workdir: Path, experiment: Experiment, best: Best, seconds: float) -> None:

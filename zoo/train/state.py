@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax import struct
+from flax import struct, traverse_util
 
+from zoo.errors import ZooError
 from zoo.models import init_variables
 
 Tree = Any
@@ -59,3 +60,31 @@ def create_state(
         # A copy: donating the state must not donate one buffer twice.
         ema=jax.tree.map(jnp.copy, params),
     )
+
+
+def start_from(state: State, variables: Tree, name: str) -> State:
+    """A state before its first step with trained variables instead of random ones.
+
+    Args:
+      state: of `create_state`.
+      variables: of the same model.
+      name: what to call them in an error.
+
+    Raises:
+      ZooError: they are not of this model.
+    """
+    own = {"params": state.params, **state.model_state}
+    wanted, found = (traverse_util.flatten_dict(tree, sep="/") for tree in (own, variables))
+    wrong = sorted(
+        path
+        for path in wanted.keys() | found.keys()
+        if path not in wanted or path not in found or wanted[path].shape != found[path].shape
+    )
+    if wrong:
+        raise ZooError(
+            f"train.start={name} holds another model than model.name and its options say; first "
+            f"of {len(wrong)} differences: {wrong[0]}"
+        )
+    variables = jax.tree.map(lambda x, y: y.astype(x.dtype), own, dict(variables))
+    params = variables.pop("params")
+    return state.replace(params=params, model_state=variables, ema=jax.tree.map(jnp.copy, params))
