@@ -1,0 +1,36 @@
+"""`unet-color`, the weights for any colour photograph: one network for every sigma up to 55.
+
+    python main.py --config=configs/unet_color.py:DATA
+
+DATA holds `bsds500/` with train/, val/ and test/, and `cbsd68/`. It trains on BSDS500's train and
+test, selects on the 32 pictures of val that are not in CBSD68, and is tested on CBSD68. Without
+DATA the embedded photos train.
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "unet_color"
+    config.model.name = "unet-small"
+    config.model.options.takes_level = True
+    config.data.crop = (64, 64)
+    config.noise.level = (0, 55)
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.warmup = 0.01
+    config.train.batch_size = 16
+    config.train.steps = 150000
+    config.train.ema_decay = 0.9995
+    config.checkpoint.every = 2000
+    config.validation.every = 5000
+    config.eval.levels = (15, 25, 50)
+    config.data.natural = "--config=configs/unet_color.py:DATA, with bsds500/ and cbsd68/ in it"
+    if folder:
+        config.data.name = "folder"
+        config.data.path = f"{folder}/bsds500"
+        config.data.options.train = ("train", "test")
+        config.data.options.validation = "val"
+        config.data.options.test = "../cbsd68"
+        config.data.options.exclude = "../cbsd68"
+    return config

@@ -1,0 +1,39 @@
+"""`unet-gray`, the weights for any grey photograph: one network for every sigma up to 55.
+
+    python main.py --config=configs/unet_gray.py:DATA
+
+DATA holds `bsds500/` with train/, val/ and test/, `cbsd68/` and `bsd68/`. It trains on BSDS500's
+train and test, selects on the 32 pictures of val that are not in CBSD68 (the colour version, which
+has the file names), and is tested on BSD68. Without DATA the embedded photos train.
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "unet_gray"
+    config.model.name = "unet-small"
+    config.model.options.takes_level = True
+    config.data.channels = 1
+    config.data.crop = (64, 64)
+    config.noise.level = (0, 55)
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.warmup = 0.01
+    config.train.batch_size = 16
+    config.train.steps = 150000
+    config.train.ema_decay = 0.9995
+    config.checkpoint.every = 2000
+    config.validation.every = 5000
+    config.eval.levels = (15, 25, 50)
+    config.data.natural = (
+        "--config=configs/unet_gray.py:DATA with bsds500/, cbsd68/, bsd68/ in DATA"
+    )
+    if folder:
+        config.data.name = "folder"
+        config.data.path = f"{folder}/bsds500"
+        config.data.options.train = ("train", "test")
+        config.data.options.validation = "val"
+        config.data.options.test = "../bsd68"
+        config.data.options.exclude = "../cbsd68"
+    return config

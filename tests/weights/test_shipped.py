@@ -1,0 +1,93 @@
+"""The weights that come with the package: they load, score what they did, say what they are."""
+
+import json
+import re
+from pathlib import Path
+
+import embedded
+import jax
+import numpy as np
+import pytest
+from flax import traverse_util
+
+import zoo
+from zoo import weights
+from zoo.errors import ZooError
+from zoo.models import create_model, init_variables
+from zoo.weights.names import SHIPPED
+
+NAMES = weights.list_weights()
+TOLD = ("summary", "trained_on", "terms", "license", "command", "commit", "seconds", "device")
+
+
+def test_names_are_the_files():
+    assert sorted(path.stem for path in SHIPPED.iterdir()) == NAMES
+    assert zoo.list_weights() == NAMES
+    assert json.loads(embedded.PATH.read_text()).keys() == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_as_it_did(name):
+    assert embedded.score(name) == pytest.approx(
+        json.loads(embedded.PATH.read_text())[name], abs=0.05
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_variables_are_as_init_gives_them(name):
+    model, variables = zoo.load(name)
+    facts = zoo.models.describe(model)
+    shape = (1, 4096) if facts.modality == "audio" else (1, *(facts.size or (64, 64)))
+    fresh = jax.eval_shape(
+        model.init, jax.random.key(0), np.zeros((*shape, facts.channels), "f4"), 0.1
+    )
+    found, wanted = (traverse_util.flatten_dict(tree) for tree in (variables, fresh))
+    assert found.keys() == wanted.keys()
+    for path, leaf in found.items():
+        assert (leaf.shape, leaf.dtype) == (wanted[path].shape, wanted[path].dtype), path
+        assert np.isfinite(leaf).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_record_tells_what_a_user_must_know(name):
+    record = weights.read_record(name)
+    assert record["name"] == name
+    assert [key for key in TOLD if not record.get(key)] == []
+    assert record["scores"]["test"]
+    text = json.dumps(record)
+    assert not re.search(r'"(/|~|[A-Z]:\\\\)[^" ]*/', text), "a path of the machine it was made on"
+    assert (
+        record["config"]["data"]["path"] in ("", "DATA")
+        or not Path(record["config"]["data"]["path"]).is_absolute()
+    )
+
+
+def test_they_fit_into_a_package():
+    sizes = {path.stem: path.stat().st_size for path in SHIPPED.iterdir()}
+    assert max(sizes.values(), default=0) <= 8_000_000
+    assert sum(sizes.values()) <= 60_000_000
+    for name in NAMES:
+        assert weights.read_record(name)["parameters"] <= 4_000_000
+
+
+def test_half_precision_comes_back_single(tmp_path):
+    model = create_model("unet-tiny")
+    variables = init_variables(model, jax.random.key(0), (1, 8, 8, 3))
+    half = jax.tree.map(lambda x: x.astype("float16"), variables)
+    weights.save(tmp_path / "half.safetensors", half, {"model": "unet-tiny", "options": {}})
+    _, found = weights.load(tmp_path / "half.safetensors")
+    assert {str(x.dtype) for x in jax.tree.leaves(found)} == {"float32"}
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y.astype("f4")), found, half)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("unet-gry", "unknown weights 'unet-gry'"),
+        ("drunet-color", "no weights of drunet-color come with the zoo"),
+        ("there/unet.safetensors", "there is no weight file there/unet.safetensors"),
+    ],
+)
+def test_a_name_that_is_none(name, told):
+    with pytest.raises(ZooError, match=re.escape(told)):
+        zoo.load(name)
