@@ -87,7 +87,9 @@ def test_an_unknown_model_is_one_line(zoo):
 def test_weights_are_told(zoo, file):
     code, output, errors = zoo("weights")
     assert (code, errors) == (0, "")
-    assert [cell.strip() for cell in output.splitlines()[1].split("  ") if cell] == [
+    *shipped, mine = output.splitlines()[1:]
+    assert [line.split()[0] for line in shipped] == weights.list_weights()
+    assert [cell.strip() for cell in mine.split("  ") if cell] == [
         "runs/mine/weights.safetensors",
         "unet-tiny",
         "gaussian 25 1/255",
@@ -124,8 +126,28 @@ def test_scores_of_recordings_have_their_units(zoo, file):
     assert {tuple(line.split()[1:]) for line in lines} == {
         ("12.35", "(8.35)", "0.876", "(0.765)", "-", "(1.23)")
     }
-    # All runs at once are a table, no more.
-    assert zoo("weights")[1].count("\n") == 2
+    # All at once are a table, no more.
+    assert zoo("weights")[1].count("\n") == 2 + len(weights.list_weights())
+
+
+def test_what_comes_with_the_zoo_has_a_card(zoo, file):
+    card = {
+        "summary": "any photo",
+        "license": "research use",
+        "seconds": 5400,
+        "device": "cpu",
+        "parameters": 5,
+    }
+    weights.save(file, {"params": {"a": np.zeros(3, np.float32)}}, RECORD | card)
+    code, output, _ = zoo("weights", str(file))
+    assert code == 0
+    assert {tuple(line.split(maxsplit=1)) for line in output.splitlines()[3:]} == {
+        (str(file),),
+        ("for", "any photo"),
+        ("licence", "research use"),
+        ("training", "90 minutes on cpu"),
+        ("parameters", "5"),
+    }
 
 
 def test_weights_without_scores_or_commit(zoo, file):
@@ -136,12 +158,13 @@ def test_weights_without_scores_or_commit(zoo, file):
     assert output.splitlines()[1].split()[-2:] == ["-", "-"]
 
 
-def test_no_or_bad_weights_are_one_line(zoo, tmp_path):
-    code, output, errors = zoo("weights")
-    assert (code, output) == (2, "")
-    assert errors == "error: there is no weight file under runs/; train one, or name a file\n"
+def test_bad_weights_are_one_line(zoo, tmp_path):
     (tmp_path / "bad").write_text("x")
-    for name, told in (("none", "there is no weight file none"), ("bad", "bad is no whole")):
+    for name, told in (
+        ("none", "unknown weights 'none'"),
+        ("no/ne", "there is no weight file no/ne"),
+        ("bad", "bad is no whole"),
+    ):
         code, output, errors = zoo("weights", name)
         assert (code, output) == (2, "")
         assert errors.startswith(f"error: {told}")

@@ -193,7 +193,7 @@ def test_published_figures_stand_beside_ours():
         ),
         (["wiener=x.tar"], "wiener has no parameters to load from x.tar; write wiener alone"),
         (["weiner"], "'weiner' names no weights of a model"),
-        (["stream-t"], "'stream-t' names no weights of a model"),
+        (["wave-unet-48"], "'wave-unet-48' names no weights of a model"),
         (["gtcrn=MODEL"], "holds a stream-t, not a gtcrn; leave out the name"),
         (["gtcrn=none.tar"], "there is no weight file none.tar"),
         (["gtcrn=g_{sigma}.tar"], "one file serves all levels; write it without {sigma}"),

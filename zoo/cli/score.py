@@ -31,12 +31,13 @@ _EXAMPLES = """examples of pictures:
 
 examples of recordings:
   zoo score runs/audio_stream/weights.safetensors gtcrn=gtcrn_dns3.tar --data speech --noises noise
+  zoo score unet-gray ffdnet-gray=ffdnet_gray.pth --data bsd68 --sigma 15 25 50
   zoo score wiener --data speech --noises noise --snr -5 0 5 --metrics si_sdr pesq
   zoo score gtcrn=gtcrn.tar --data voicebank --pairs noisy_testset_wav clean_testset_wav
 
 MODEL is NAME=FILE, a model of `zoo models` and its weights, published (.pth, .pt, .tar, .mat,
-.safetensors) or of this zoo; FILE, a .safetensors file of this zoo; or NAME, a model without
-parameters. All denoise pictures, or all recordings. {sigma} in FILE stands for the level. A model
+.safetensors) or of this zoo; FILE, a .safetensors file of this zoo; or NAME, weights that come with
+the zoo (`zoo weights`) or a model without parameters. All denoise pictures, or all recordings. {sigma} in FILE stands for the level. A model
 takes part in the sets of pictures of its own number of channels. The baseline bm3d takes part if
 you have installed it (PyPI: bm3d, for non-commercial use only). Recordings are mixed down to mono
 and resampled to the rate of the models."""

@@ -1,4 +1,4 @@
-"""`zoo weights`: tell what weight files hold."""
+"""`zoo weights`: tell what weights hold, those that come with the zoo and those trained here."""
 
 import argparse
 import json
@@ -9,12 +9,20 @@ from typing import Any
 
 from zoo import weights
 from zoo.cli import text
-from zoo.errors import ZooError
 from zoo.evaluate.means import Column
 from zoo.evaluate.recordings import figures
 
 # As a validation calls them in the record.
 _VALIDATION = {"validation_psnr": "PSNR", "validation_si_sdr": "SI-SDR"}
+_CARD = {
+    "summary": "for",
+    "parameters": "parameters",
+    "stored": "stored as",
+    "trained_on": "trained on",
+    "terms": "terms of the data",
+    "license": "licence",
+    "command": "command",
+}
 _COLUMNS = {
     "psnr": Column("PSNR, dB", 2, higher=True),
     "ssim": Column("SSIM", 4, higher=True),
@@ -26,25 +34,29 @@ def add_to(commands) -> None:
     """Adds the command to argparse's sub-commands."""
     parser = commands.add_parser(
         "weights",
-        help="tell what weight files hold",
-        description="Tell what weight files hold; of files that are named also their scores on the "
-        "test set.",
+        help="tell what weights hold",
+        description="Tell what weights hold: those that come with the zoo, or files. Of those that "
+        "are named also their cards and their scores on the test set.",
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="files; all under runs/ if none")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="NAME|FILE",
+        help="weights; if none are named, those of the zoo and all files under runs/",
+    )
     parser.add_argument("--json", action="store_true", help="print the whole records")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the tables, or the records."""
-    files = arguments.files or sorted(map(str, Path("runs").glob("*/weights.safetensors")))
-    if not files:
-        raise ZooError("there is no weight file under runs/; train one, or name a file")
+    trained = sorted(map(str, Path("runs").glob("*/weights.safetensors")))
+    files = arguments.files or weights.list_weights() + trained
     records = {file: weights.read_record(file) for file in files}
     if arguments.json:
         print(json.dumps(records, indent=2))
         return
-    rows = [("file", "model", "noise", "step", "validation", "commit")]
+    rows = [("weights", "model", "noise", "step", "validation", "commit")]
     for file, record in records.items():
         rows.append(
             (
@@ -57,10 +69,20 @@ def run(arguments: argparse.Namespace) -> None:
             )
         )
     print(text.table(rows))
-    for file, record in records.items():
-        test = (record.get("scores") or {}).get("test")
-        if arguments.files and test:
+    for file, record in records.items() if arguments.files else ():
+        if card := _card(record):
+            print(f"\n{file}\n{card}")
+        if test := (record.get("scores") or {}).get("test"):
             print(f"\n{file} on its test set, in brackets the noisy input\n{_test(test)}")
+
+
+def _card(record: Mapping[str, Any]) -> str:
+    """What the makers of shipped weights tell, a line each."""
+    told = [(heading, str(record[key])) for key, heading in _CARD.items() if record.get(key)]
+    if record.get("seconds"):
+        minutes, device = record["seconds"] / 60, record.get("device") or "an unknown device"
+        told.append(("training", f"{minutes:.0f} minutes on {device}"))
+    return text.table([(f"  {heading}", value) for heading, value in told])
 
 
 def _noise(noise: Mapping[str, Any]) -> str:

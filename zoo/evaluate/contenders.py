@@ -48,7 +48,8 @@ def contenders(texts: Sequence[str], levels: Sequence[str]) -> list[Contender]:
 
     Args:
       texts: each `NAME=FILE`, a registered model and its weights, published or of this zoo; `FILE`,
-        weights of this zoo, which know their model; or `NAME`, a model without parameters.
+        weights of this zoo, which know their model; or `NAME`, weights that come with the zoo or a
+        model without parameters.
         `{sigma}` in FILE stands for the level: one file a level.
       levels: at which they will compete.
 
@@ -101,12 +102,14 @@ def _parsed(text: str) -> tuple[str, str]:
         if _is_bare(name):
             raise ZooError(f"{name} has no parameters to load from {path}; write {name} alone")
         return name, path
+    if text in weights.list_weights():
+        return "", str(weights.find(text))
     if text in list_models() and _is_bare(text):
         return text, ""
     if not path.endswith(".safetensors"):
         raise ZooError(
-            f"{text!r} names no weights of a model; write NAME=FILE, or a .safetensors file of "
-            "this zoo"
+            f"{text!r} names no weights of a model; write NAME=FILE, a .safetensors file of this "
+            f"zoo, or one of {', '.join(weights.list_weights())}"
         )
     return "", path
 
