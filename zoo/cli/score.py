@@ -36,11 +36,11 @@ examples of recordings:
   zoo score gtcrn=gtcrn.tar --data voicebank --pairs noisy_testset_wav clean_testset_wav
 
 MODEL is NAME=FILE, a model of `zoo models` and its weights, published (.pth, .pt, .tar, .mat,
-.safetensors) or of this zoo; FILE, a .safetensors file of this zoo; or NAME, weights that come with
-the zoo (`zoo weights`) or a model without parameters. All denoise pictures, or all recordings. {sigma} in FILE stands for the level. A model
-takes part in the sets of pictures of its own number of channels. The baseline bm3d takes part if
-you have installed it (PyPI: bm3d, for non-commercial use only). Recordings are mixed down to mono
-and resampled to the rate of the models."""
+.safetensors) or of this zoo; FILE, a .safetensors file of this zoo; or NAME, weights that come
+with the zoo (`zoo weights`) or a model without parameters. All denoise pictures, or all
+recordings. {sigma} in FILE stands for the level. A model takes part in the sets of pictures of its
+own number of channels. The baseline bm3d takes part if you have installed it (PyPI: bm3d, for non-
+commercial use only). Recordings are mixed down to mono and resampled to the rate of the models."""
 
 _CHOICES = {
     "noise": "whose random numbers; jax's are drawn on the device",
