@@ -13,6 +13,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import itertools
 import re
+import shlex
+import sys
 import traceback
 from pathlib import Path
 
@@ -58,7 +60,7 @@ def main(_) -> None:
         distributed.join(*processes)
     workdir = Path(_WORKDIR.value or _default_workdir())
     if _MODE.value == "train":
-        train(config, workdir)
+        train(config, workdir, command=shlex.join(["python", *sys.argv]))
     if distributed.is_first():
         result = evaluate_run(config, workdir)
         print(result.table())

@@ -28,5 +28,8 @@ def get_config(folder: str = ""):
         config.data.path = folder
         config.data.options.noise = ""
         config.data.fractions = (0.7, 0.1, 0.2)
+        config.train.steps = 6000
+        config.checkpoint.every = 500
+        config.validation.every = 500
         config.validation.limit = 32
     return config

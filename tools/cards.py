@@ -65,8 +65,8 @@ def levels(found: dict) -> str:
         " / ".join(f"{found[one][method][metric]:.2f}" for one in ordered)
         for method in ("model", "noisy")
     )
-    unit = "dB SI-SDR" if metric == "si_sdr" else "dB"
-    at = f" at {' / '.join(ordered)}" if len(ordered) > 1 else ""
+    unit, what = ("dB SI-SDR", "an SNR of") if metric == "si_sdr" else ("dB", "sigma")
+    at = f" at {what} {' / '.join(ordered)}" if len(ordered) > 1 else ""
     return f"**{ours}** {unit} from {noisy}{at}"
 
 

@@ -57,6 +57,10 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
             part.unlink()
 
 
+# What is being written, each with the process that writes it: a forked child has the handler too.
+_unfinished: dict[Path, int] = {}
+
+
 @contextmanager
 def _gone_when_killed(part: Path) -> Iterator[None]:
     """Removes a file before SIGTERM, Ctrl-C or a closed terminal end the process.
@@ -67,29 +71,31 @@ def _gone_when_killed(part: Path) -> Iterator[None]:
     Args:
       part: the file; it need not be there.
     """
-    process = os.getpid()
-
-    def die(signum: int, _) -> None:
-        # A forked child has this handler too, but the file is its parent's.
-        if os.getpid() == process:
-            with suppress(OSError):
-                part.unlink()
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
-
-    held = []
-    if threading.current_thread() is threading.main_thread():
-        names = (name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-        signums = [getattr(signal, name) for name in names]
-        held = [one for one in signums if signal.getsignal(one) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = (name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+    signums = [getattr(signal, name) for name in names]
+    held = [one for one in signums if signal.getsignal(one) is signal.SIG_DFL]
     for signum in held:
-        signal.signal(signum, die)
+        signal.signal(signum, _die)
+    _unfinished[part] = os.getpid()
     try:
         yield
     finally:
+        del _unfinished[part]
         for signum in held:
-            if signal.getsignal(signum) is die:
+            if signal.getsignal(signum) is _die:
                 signal.signal(signum, signal.SIG_DFL)
+
+
+def _die(signum: int, _) -> None:
+    for part, process in _unfinished.items():
+        if os.getpid() == process:
+            with suppress(OSError):
+                part.unlink()
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
 
 
 def make_folder(folder: Path) -> None:

@@ -53,6 +53,23 @@ class ConvAutoencoder(nn.Module):
             )
         super().__post_init__()
 
+    @property
+    def stride(self) -> int:
+        """One pixel of the code."""
+        return 2 * math.prod(self.strides)
+
+    @property
+    def reach(self) -> int:
+        """What each layer adds, in pixels of its finer side."""
+        total, scale = 0, 1
+        for i, stride in enumerate(self.strides):
+            if i == len(self.strides) - 1:
+                # The patch that the pool takes together.
+                total, scale = total + scale, 2 * scale
+            # Of a stride of 2: one finer pixel on the way down, two on the way up.
+            total, scale = total + (3 if stride == 2 else 2) * scale, stride * scale
+        return total
+
     @nn.compact
     def __call__(
         self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
@@ -74,7 +91,7 @@ class ConvAutoencoder(nn.Module):
         dtypes = layers.dtypes(self, x)
         # Eight layers deep and without skips, it would start near constant without the ReLU's gain.
         conv = partial(Conv, kernel_init=nn.initializers.he_normal(), **dtypes)
-        y = layers.pad_to_multiple(x, 2 * math.prod(self.strides))
+        y = layers.pad_to_multiple(x, self.stride)
         stages = list(enumerate(zip(self.widths, self.strides, strict=True)))
         last = len(stages) - 1
         for i, (width, stride) in stages:

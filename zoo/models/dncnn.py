@@ -48,6 +48,11 @@ class DnCNN(nn.Module):
             raise ZooError(f"DnCNN: depth={self.depth!r} is too small; take at least 2")
         super().__post_init__()
 
+    @property
+    def reach(self) -> int:
+        """A pixel a convolution."""
+        return self.depth
+
     @nn.compact
     def __call__(
         self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False

@@ -39,6 +39,18 @@ class DRUNet(nn.Module):
 
     takes_level = True
 
+    @property
+    def stride(self) -> int:
+        """One pixel of the coarsest level."""
+        return 2 ** (len(self.widths) - 1)
+
+    @property
+    def reach(self) -> int:
+        """All convolutions of a path through the coarsest level, and the pixel it splits there."""
+        # Two convolutions a block, in each level twice but at the bottom; head and tail.
+        convs = 2 + 2 * self.blocks * (2 * (self.stride - 1) + self.stride)
+        return convs + self.stride - 1
+
     @nn.compact
     def __call__(
         self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
@@ -64,7 +76,7 @@ class DRUNet(nn.Module):
         up = partial(layers.Up, use_bias=False, **dtypes)
 
         deepest = len(self.widths) - 1
-        y = layers.pad_to_multiple(x, 2**deepest)
+        y = layers.pad_to_multiple(x, self.stride)
         y = jnp.concatenate([y, layers.level_map(level, y, "DRUNet")], axis=-1)
         y = conv(self.widths[0], name="head")(y)
 

@@ -37,11 +37,17 @@ class FFDNet(nn.Module):
     param_dtype: layers.Dtype = jnp.float32
 
     takes_level = True
+    stride = 2
 
     def __post_init__(self):
         if self.depth < 2:
             raise ZooError(f"FFDNet: depth={self.depth!r} is too small; take at least 2")
         super().__post_init__()
+
+    @property
+    def reach(self) -> int:
+        """Two pixels a convolution, and one of the patch a pixel lies in."""
+        return 2 * self.depth + 1
 
     @nn.compact
     def __call__(
@@ -67,7 +73,7 @@ class FFDNet(nn.Module):
             kernel_init=nn.initializers.he_normal(),
             **layers.dtypes(self, x),
         )
-        y = layers.space_to_depth(layers.pad_to_multiple(x, 2), 2)
+        y = layers.space_to_depth(layers.pad_to_multiple(x, self.stride), 2)
         y = jnp.concatenate([y, layers.level_map(level, y, "FFDNet")], axis=-1)
         y = nn.relu(conv(self.width, name="head")(y))
         for i in range(self.depth - 2):

@@ -41,6 +41,7 @@ class NAFNet(nn.Module):
 
     # Channel attention weighs the channels by their means over the picture.
     locality = "global"
+    margin = "constant"
 
     def __post_init__(self):
         if len(self.encoder) != len(self.decoder):
@@ -49,6 +50,11 @@ class NAFNet(nn.Module):
                 "give both one number of blocks a level"
             )
         super().__post_init__()
+
+    @property
+    def stride(self) -> int:
+        """One pixel of the bottom."""
+        return 2 ** len(self.encoder)
 
     @nn.compact
     def __call__(
@@ -73,7 +79,7 @@ class NAFNet(nn.Module):
         block = partial(_Block, **dtypes)
 
         levels = len(self.encoder)
-        y = layers.pad_to_multiple(x, 2**levels, "constant")
+        y = layers.pad_to_multiple(x, self.stride, self.margin)
         y = conv(self.width, name="head")(y)
 
         skips = []

@@ -32,7 +32,7 @@ class Record:
         a local model depends on; 0 for other models, and where nobody has said.
       stride: it pads H and W by itself to multiples of this, below and to the right; a picture
         moved by as many pixels comes out moved, away from its edges.
-      padding: what it pads with, a mode of `jax.numpy.pad`.
+      margin: what it pads with, a mode of `jax.numpy.pad`.
       sample_rate: of the recordings it is made for, in Hz; 0 for pictures.
       hop: samples a streaming step takes, or a multiple of it; 0 where it does not stream.
       latency: samples the streamed output lags behind the input, beyond the hop itself.
@@ -49,7 +49,7 @@ class Record:
     locality: Literal["local", "windowed", "global"] = "local"
     reach: int = 0
     stride: int = 1
-    padding: Literal["edge", "reflect", "constant"] = "edge"
+    margin: Literal["edge", "reflect", "constant"] = "edge"
     sample_rate: int = 0
     hop: int = 0
     latency: int = 0

@@ -51,6 +51,7 @@ class Restormer(nn.Module):
 
     # Attention sums over the whole picture.
     locality = "global"
+    margin = "reflect"
 
     def __post_init__(self):
         if len(self.heads) != len(self.blocks):
@@ -65,6 +66,11 @@ class Restormer(nn.Module):
                     f"divide among {heads} heads; change width or heads"
                 )
         super().__post_init__()
+
+    @property
+    def stride(self) -> int:
+        """One pixel of the coarsest level."""
+        return 2 ** (len(self.blocks) - 1)
 
     @nn.compact
     def __call__(
@@ -86,7 +92,7 @@ class Restormer(nn.Module):
         layers.check_input(x, self.channels, "Restormer")
         dtypes = layers.dtypes(self, x)
         conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
-        y = layers.pad_to_multiple(x, 2 ** (len(self.blocks) - 1), "reflect")
+        y = layers.pad_to_multiple(x, self.stride, self.margin)
         y = conv(self.width, name="head")(y)
 
         skips = []

@@ -54,6 +54,11 @@ class SCUNet(nn.Module):
             )
         super().__post_init__()
 
+    @property
+    def stride(self) -> int:
+        """A window of the coarsest level."""
+        return self.window * 2 ** (len(self.blocks) // 2)
+
     @nn.compact
     def __call__(
         self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
@@ -75,7 +80,7 @@ class SCUNet(nn.Module):
         dtypes = layers.dtypes(self, x)
         conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
         deepest = len(self.blocks) // 2
-        y = layers.pad_to_multiple(x, self.window * 2**deepest)
+        y = layers.pad_to_multiple(x, self.stride)
         y = conv(self.width, name="head")(y)
 
         skips = []

@@ -46,11 +46,17 @@ class SwinIR(nn.Module):
 
     # What a pixel sees depends on where it lies in its windows.
     locality = "windowed"
+    margin = "reflect"
 
     def __post_init__(self):
         if self.width % self.heads:
             raise ZooError(f"SwinIR: width={self.width} must be a multiple of heads={self.heads}")
         super().__post_init__()
+
+    @property
+    def stride(self) -> int:
+        """A window."""
+        return self.window
 
     @nn.compact
     def __call__(
@@ -72,7 +78,7 @@ class SwinIR(nn.Module):
         layers.check_input(x, self.channels, "SwinIR")
         dtypes = layers.dtypes(self, x)
         conv = partial(Conv, kernel_size=(3, 3), **dtypes)
-        y = layers.pad_to_multiple(x, self.window, "reflect")
+        y = layers.pad_to_multiple(x, self.stride, self.margin)
         if self.channels == len(_MEAN):
             y = y - jnp.asarray(_MEAN, y.dtype)[None, None, None]
         first = conv(self.width, name="head")(y)

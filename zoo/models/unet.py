@@ -65,6 +65,21 @@ class UNet(nn.Module):
         """`"global"` with group norm, whose statistics span the picture; else `"local"`."""
         return "global" if self.norm == "group" else "local"
 
+    @property
+    def stride(self) -> int:
+        """One pixel of the coarsest level."""
+        return self.stem * 2 ** (len(self.widths) - 1)
+
+    @property
+    def reach(self) -> int:
+        """All convolutions of a path through the coarsest level, and the pixel it splits there."""
+        if self.locality == "global":
+            return 0
+        # Two convolutions a block, in each level twice but at the bottom; head and tail.
+        deepest = len(self.widths) - 1
+        convs = 2 + 2 * self.blocks * (2 * (2**deepest - 1) + 2**deepest)
+        return self.stem * convs + self.stride - 1
+
     @nn.compact
     def __call__(
         self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
@@ -84,7 +99,7 @@ class UNet(nn.Module):
         """
         layers.check_input(x, self.channels, "UNet")
         conv = partial(Conv, kernel_size=(3, 3), **layers.dtypes(self, x))
-        y = layers.pad_to_multiple(x, self.stem * 2 ** (len(self.widths) - 1))
+        y = layers.pad_to_multiple(x, self.stride)
         y = layers.space_to_depth(y, self.stem)
         if self.takes_level:
             y = jnp.concatenate([y, layers.level_map(level, y, "UNet")], axis=-1)

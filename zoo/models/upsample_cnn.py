@@ -43,6 +43,10 @@ class UpsampleCNN(nn.Module):
     dtype: layers.Dtype = None
     param_dtype: layers.Dtype = jnp.float32
 
+    stride = 4
+    # To the right and below; the strided convolutions look 6 ahead, the others 3.
+    reach = 9
+
     def __post_init__(self):
         layers.check_choices(self, head=("sigmoid", "linear"))
         if len(self.widths) != 3:
@@ -72,7 +76,7 @@ class UpsampleCNN(nn.Module):
         conv = partial(Conv, kernel_size=(3, 3), kernel_init=nn.initializers.he_normal(), **dtypes)
         half, quarter, half_again = self.widths
 
-        full = layers.pad_to_multiple(x, 4)
+        full = layers.pad_to_multiple(x, self.stride)
         fine = activate(conv(half, strides=2, name="down1")(full))
         y = activate(conv(quarter, strides=2, name="down2")(fine))
         y = layers.UpsampleConv(half_again, gain=2.0, **dtypes, name="up2")(y)

@@ -30,7 +30,7 @@ from zoo.train.state import State, create_state, start_from
 _AHEAD = 8
 
 
-def train(config: ConfigDict, path: str | Path) -> None:
+def train(config: ConfigDict, path: str | Path, *, command: str = "") -> None:
     """Trains what a config describes, or goes on with it where an earlier call stopped.
 
     Ends with `weights.safetensors` in the workdir: the average of the parameters that scored best
@@ -42,6 +42,7 @@ def train(config: ConfigDict, path: str | Path) -> None:
     Args:
       config: see `zoo.train.config`.
       path: the workdir.
+      command: what the user typed, for the record.
 
     Raises:
       ZooError: a mistake in the config, the data or the workdir, or a loss that is not finite.
@@ -125,7 +126,7 @@ def train(config: ConfigDict, path: str | Path) -> None:
         # What the run leaves behind.
         if not validation:
             best = Best(state.variables, np.array(np.nan, np.float32), state.step)
-        _write_weights(workdir, experiment, best, report.seconds)
+        _write_weights(workdir, experiment, best, seconds=round(report.seconds), command=command)
         stop = agree(listener.signum or 0)
         if stop:
             raise Interrupted(stop, int(state.step))
@@ -150,10 +151,9 @@ def _started(state: State, start: str) -> State:
     return start_from(state, weights.load(start)[1], start) if start else state
 
 
-def _write_weights(workdir: Path, experiment: Experiment, best: Best, seconds: float) -> None:
+def _write_weights(workdir: Path, experiment: Experiment, best: Best, **told: Any) -> None:
     if is_first():
-        facts = {"step": int(best.step), "score": float(best.score), "seconds": round(seconds)}
-        record = make_record(experiment, **facts)
+        record = make_record(experiment, step=int(best.step), score=float(best.score), **told)
         weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
 
 

@@ -16,7 +16,7 @@ from zoo.train.experiment import Experiment
 
 
 def make_record(
-    experiment: Experiment, *, step: int, score: float, seconds: float
+    experiment: Experiment, *, step: int, score: float, seconds: float, command: str
 ) -> dict[str, Any]:
     """Builds the record of a finished run.
 
@@ -25,6 +25,7 @@ def make_record(
       step: when the weights were what they are.
       score: the validation's figure of merit, in dB; NaN where nothing was validated.
       seconds: how long it trained.
+      command: what the user typed, as far as is known.
     """
     config = experiment.config
     contract = models.record(config.model.name, **experiment.model_options)
@@ -38,6 +39,7 @@ def make_record(
         "commit": _commit(),
         "step": step,
         "seconds": seconds,
+        "command": command,
         "scores": {} if math.isnan(score) else {f"validation_{experiment.modality.metric}": score},
         "device": jax.devices()[0].device_kind,
         "versions": {"zoo": zoo.__version__, "jax": jax.__version__, "flax": flax.__version__},

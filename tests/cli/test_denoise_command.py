@@ -1,0 +1,265 @@
+"""`zoo denoise` on files, with tiny models of random weights; what is denoised how is elsewhere."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from variables import random_variables
+
+from zoo import audio, cli, models, weights
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Files of all kinds, and weights of two models of colour pictures."""
+    root = tmp_path_factory.mktemp("files")
+    rng = np.random.default_rng(0)
+    (root / "in" / "deep").mkdir(parents=True)
+    colour = rng.integers(90, 160, (60, 72, 3)).astype(np.uint8)
+    Image.fromarray(colour).save(root / "in" / "colour.png")
+    Image.fromarray(colour[..., 0]).save(root / "in" / "deep" / "grey.tif")
+    Image.fromarray(colour).save(root / "clean.png")
+    sound = np.sin(np.arange(RATE) / 9)[:, None] * 0.3 + 0.05 * rng.normal(size=(RATE, 2))
+    soundfile.write(root / "in" / "sound.wav", sound, RATE, subtype="PCM_24")
+    whole = (root / "in" / "colour.png").read_bytes()
+    (root / "in" / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (root / "in" / "empty.png").write_bytes(b"")
+    (root / "in" / "notes.txt").write_text("hello")
+    for name, options in (("unet-tiny", {}), ("ffdnet-color", {"width": 8, "depth": 3})):
+        model = models.create_model(name, **options)
+        shapes = (jax.ShapeDtypeStruct(shape, np.float32) for shape in ((1, 32, 32, 3), (1,)))
+        variables = random_variables(model, *shapes)
+        weights.save(root / f"{name}.safetensors", variables, {"model": name, "options": options})
+    return root
+
+
+@pytest.fixture
+def zoo(capsys, tmp_path, monkeypatch, folder):
+    """The command in a folder of its own; `in` and the rest of `folder` are there by links."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.listdir(folder):
+        os.symlink(folder / name, name)
+
+    def run(*arguments):
+        return cli.main(["denoise", *arguments]), *capsys.readouterr()
+
+    return run
+
+
+def files(root):
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+
+
+def test_one_picture_becomes_one_picture(zoo, tmp_path):
+    code, output, errors = zoo("in/colour.png", "-o", "x.png", "--weights", "unet-tiny.safetensors")
+    assert (code, errors) == (0, "")
+    assert re.fullmatch(r"in/colour.png -> x.png: 72 x 60, [\d.]+ s\n", output)
+    noisy, clean = (np.asarray(Image.open(path)) for path in ("in/colour.png", "x.png"))
+    assert clean.shape == noisy.shape
+    assert clean.dtype == noisy.dtype
+    assert (clean != noisy).any()
+
+
+def test_strength_0_changes_nothing_and_the_noise_is_grey(zoo):
+    options = ("--weights", "unet-tiny.safetensors", "--strength", "0", "--save-noise")
+    assert zoo("in/colour.png", "-o", "x.png", *options)[0] == 0
+    noisy, clean, noise = (
+        np.asarray(Image.open(path)) for path in ("in/colour.png", "x.png", "x.noise.png")
+    )
+    np.testing.assert_array_equal(clean, noisy)
+    assert (noise == 128).all()
+
+
+def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path):
+    code, output, errors = zoo("in", "-o", "out", "--weights", "unet-tiny.safetensors")
+    assert code == 1
+    assert files(tmp_path / "out") == ["colour.png", "deep/grey.tif"]
+    *_, summary, skipped = output.splitlines()
+    assert summary.startswith("2 pictures, ")
+    assert skipped == "skipped 1 other file: 1 .txt"
+    broken, empty, sound, failed = errors.splitlines()
+    assert broken.startswith("error: in/broken.png is a truncated or broken png file")
+    assert empty == "error: in/empty.png is empty; fetch it again or remove it"
+    assert sound == (
+        "error: in/sound.wav is a recording, and unet-tiny.safetensors denoises pictures; leave it "
+        "out, or choose another model"
+    )
+    assert failed == "failed: 3 of 5: in/broken.png, in/empty.png, in/sound.wav"
+    # All that was finished stays the second time, and is told.
+    code, _, errors = zoo("in", "-o", "out", "--weights", "unet-tiny.safetensors")
+    assert code == 1
+    assert errors.count("is there already") == 2
+
+
+def test_a_recording_goes_through_zoo_audio(zoo):
+    code, output, errors = zoo("in/sound.wav", "-o", "x.wav", "--model", "wiener", "--save-noise")
+    assert (code, errors) == (0, "")
+    assert output.startswith("in/sound.wav -> x.wav: 1.0 s, 16000 Hz, 2 channels, ")
+    audio.denoise_file("in/sound.wav", "y.wav", "wiener")
+    noisy, clean, noise, expected = (
+        soundfile.read(name, dtype="int32")[0]
+        for name in ("in/sound.wav", "x.wav", "x.noise.wav", "y.wav")
+    )
+    np.testing.assert_array_equal(clean, expected)
+    np.testing.assert_array_equal(noise, noisy - clean)
+    assert soundfile.info("x.noise.wav").subtype == "PCM_24"
+
+
+def test_recordings_need_no_model_named(zoo):
+    code, output, _ = zoo("in/sound.wav", "-o", "there/")
+    assert code == 0
+    assert output.startswith("in/sound.wav -> there/sound.wav: ")
+
+
+def test_the_level_is_told_or_estimated(zoo, monkeypatch):
+    from zoo.inference.pictures import denoiser
+
+    monkeypatch.setattr(denoiser, "estimate_level", lambda picture: 0.1)
+    model = ("--weights", "ffdnet-color.safetensors")
+    told = zoo("in/colour.png", "-o", "a.png", *model, "--sigma", "30")[1]
+    assert ", sigma 30.0, " in told
+    told = zoo("in/colour.png", "-o", "b.png", *model, "--sigma", "auto")[1]
+    assert ", sigma 25.5, " in told
+    assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
+
+
+def test_references_are_compared(zoo):
+    # The input is its own reference: before nothing is missing.
+    options = ("--weights", "unet-tiny.safetensors", "--strength", "0")
+    code, output, _ = zoo("in/colour.png", "-o", "x.png", "--reference", "clean.png", *options)
+    assert code == 0
+    assert "PSNR inf to inf dB, SSIM 1.0000 to 1.0000, " in output
+    code, _, errors = zoo("in/deep", "-o", "z", "--reference", ".", *options)
+    assert code == 1
+    assert errors == "error: there is no reference of in/deep/grey.tif in .; put it there\n"
+    assert not os.path.exists("z/grey.tif")
+
+
+def test_a_reference_that_does_not_fit_is_told_after_the_work(zoo):
+    Image.new("RGB", (9, 9)).save("small.png")
+    options = ("--weights", "unet-tiny.safetensors", "--reference", "small.png")
+    code, output, errors = zoo("in/colour.png", "-o", "x.png", *options)
+    assert code == 1
+    assert output.startswith("in/colour.png -> x.png: ")
+    assert errors.startswith("error: the reference and the picture have 9 x 9 and 72 x 60 pixels")
+
+
+def test_published_weights_need_their_models_name(zoo, tmp_path):
+    (tmp_path / "x.pth").write_bytes(b"x")
+    assert zoo("in/colour.png", "--weights", "x.pth") == (
+        2,
+        "",
+        "error: x.pth does not say whose weights it holds; name the model by --model\n",
+    )
+    code, _, errors = zoo("in/colour.png", "--weights", "x.pth", "--model", "dncnn-color")
+    assert code == 2
+    assert errors.startswith("error: x.pth is ")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--model", "unet-tyni"), "unknown model 'unet-tyni'; did you mean 'unet-tiny'?"),
+        (("--model", "unet-tiny"), "no weights of unet-tiny come with the zoo; add --weights FILE"),
+        (("--weights", "none.safetensors"), "there is no weight file none.safetensors"),
+        (("--model", "clean.png"), "clean.png is a file; give it by --weights"),
+        (
+            ("--model", "unet-small", "--weights", "unet-tiny.safetensors"),
+            "unet-tiny.safetensors holds a unet-tiny, not a unet-small; leave out --model",
+        ),
+        (("--device", "tpu"), "JAX finds no tpu here, but cpu"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
+    code, output, errors = zoo("in", "-o", "out", *options)
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"error: {told}")
+    assert errors.count("\n") == 1
+    assert not os.path.exists("out")
+
+
+def test_options_of_pictures_are_not_for_recordings(zoo):
+    told = "error: --tile is an option of pictures, and no input is one; drop it\n"
+    assert zoo("in/sound.wav", "--tile", "64") == (2, "", told)
+
+
+@pytest.mark.parametrize(
+    "options", [("--sigma", "0"), ("--sigma", "x"), ("--tile", "-1"), ("--strength", "1.1")]
+)
+def test_values_out_of_range_are_argparse_business(zoo, capsys, options):
+    with pytest.raises(SystemExit) as stop:
+        zoo("in/colour.png", *options)
+    assert stop.value.code == 2
+    assert f"argument {options[0]}: '{options[1]}' is not" in capsys.readouterr().err
+
+
+def test_the_input_is_replaced_only_when_told(zoo):
+    data = Path("in/colour.png").read_bytes()
+    Path("x.png").write_bytes(data)
+    model = ("--weights", "unet-tiny.safetensors")
+    code, _, errors = zoo("x.png", "-o", "x.png", *model)
+    assert code == 1
+    assert errors == (
+        "error: x.png is the input itself; name another output, or give --overwrite\n"
+    )
+    assert Path("x.png").read_bytes() == data
+    assert zoo("x.png", "-o", "x.png", *model, "--overwrite")[0] == 0
+    assert Path("x.png").read_bytes() != data
+
+
+def test_tiles_change_nothing(zoo):
+    model = ("--weights", "unet-tiny.safetensors")
+    assert zoo("in/colour.png", "-o", "a.png", *model)[0] == 0
+    code, _, errors = zoo("in/colour.png", "-o", "b.png", *model, "--tile", "52")
+    assert (code, errors) == (0, "")
+    a, b = (np.asarray(Image.open(name)).astype(int) for name in ("a.png", "b.png"))
+    assert abs(a - b).max() <= 1
+
+
+def test_remedies_are_options_of_the_command(zoo):
+    Image.new("RGB", (9, 9)).save("small.png")
+    code, _, errors = zoo("small.png", "-o", "x.png", "--weights", "ffdnet-color.safetensors")
+    assert code == 1
+    assert errors.startswith("error: small.png: a picture of 9x9 pixels is too small")
+    assert errors.endswith("give --sigma\n")
+    model = ("--weights", "unet-tiny.safetensors")
+    errors = zoo("in/colour.png", "-o", "x.png", *model, "--tile", "16")[2]
+    assert errors.startswith("error: in/colour.png: --tile 16 keeps nothing of a tile")
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_whole_files_only(folder, tmp_path):
+    """Pressed while the second of two recordings is long."""
+    short, long = (tmp_path / name for name in ("a.wav", "b.wav"))
+    rng = np.random.default_rng(0)
+    soundfile.write(short, 0.1 * rng.normal(size=RATE), RATE)
+    soundfile.write(long, 0.1 * rng.normal(size=300 * RATE), RATE)
+    command = [sys.executable, "-m", "zoo.cli", "denoise", str(short), str(long), "-o", "out"]
+    process = subprocess.Popen(
+        [*command, "--model", "wiener"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline().startswith(str(short))
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".b.wav.*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "stopped; 1 of 2 files are written and stay\n"
+    assert os.listdir(tmp_path / "out") == ["a.wav"]

@@ -1,0 +1,240 @@
+"""Which files are meant, what they are, and where their outputs go; nothing is decoded."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from zoo.cli import inputs, kinds, outputs
+from zoo.errors import ZooError
+
+GREY = Image.fromarray(np.zeros((4, 4), np.uint8))
+
+
+def picture(form="PNG"):
+    out = io.BytesIO()
+    GREY.save(out, form)
+    return out.getvalue()
+
+
+def sound(form="WAV", subtype=None):
+    out = io.BytesIO()
+    soundfile.write(out, np.zeros(2000), 16000, format=form, subtype=subtype)
+    return out.getvalue()
+
+
+def put(root, contents):
+    for name, data in contents.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF"])
+def test_pictures_are_told_by_content(tmp_path, form):
+    (tmp_path / "x.wav").write_bytes(picture(form))
+    assert kinds.kind(tmp_path / "x.wav") == kinds.PICTURE
+
+
+@pytest.mark.parametrize(
+    "form", ["WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF"]
+)
+def test_recordings_are_told_by_content(tmp_path, form):
+    (tmp_path / "x.png").write_bytes(sound(form))
+    assert kinds.kind(tmp_path / "x.png") == kinds.RECORDING
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        "hello world".encode("utf-16"),
+        b"%PDF-1.7",
+        b"PK\x03\x04",
+        b"\xff\xff\xff\xff",
+    ],
+)
+def test_other_content_is_told_by_its_suffix_or_not_at_all(tmp_path, data):
+    for name, expected in (
+        ("a.txt", None),
+        ("a", None),
+        ("a.PNG", kinds.PICTURE),
+        ("a.mp3", kinds.RECORDING),
+    ):
+        (tmp_path / name).write_bytes(data)
+        assert kinds.kind(tmp_path / name) == expected
+
+
+def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(
+        tmp_path / "in",
+        {
+            "b/two.wav": sound(),
+            "a.png": picture(),
+            "notes.txt": b"x",
+            ".hidden.png": picture(),
+            ".git/c.png": picture(),
+            "empty.jpg": b"",
+        },
+    )
+    os.symlink(tmp_path / "in", tmp_path / "in" / "b" / "circle")
+    found = inputs.gather(["in"], word="denoised")
+    assert [one.path.as_posix() for one in found.inputs] == [
+        "in/a.png",
+        "in/b/two.wav",
+        "in/empty.jpg",
+    ]
+    assert [path.name for path in found.skipped] == ["notes.txt"]
+    made = outputs.jobs(found, "out")
+    assert [job.target.as_posix() for job in made] == [
+        "out/a.png",
+        "out/b/two.wav",
+        "out/empty.jpg",
+    ]
+    made = outputs.jobs(found, None)
+    assert made[1].target.as_posix() == "in.denoised/b/two.wav"
+
+
+def test_a_folder_called_dot_has_its_own_name(tmp_path, monkeypatch):
+    put(tmp_path / "in", {"a.png": picture()})
+    monkeypatch.chdir(tmp_path / "in")
+    (job,) = outputs.jobs(inputs.gather(["."], word="denoised"), None)
+    assert job.target == tmp_path / "in.denoised" / "a.png"
+
+
+def test_outputs_below_the_input_are_no_inputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "in", {"a.png": picture(), "clean/a.png": picture(), "b/c.png": picture()})
+    found = inputs.gather(["in"], word="denoised", output=Path("in/clean"))
+    assert [one.path.as_posix() for one in found.inputs] == ["in/a.png", "in/b/c.png"]
+    # But all of it where the outputs go into the folder itself.
+    found = inputs.gather(["in"], word="denoised", output=Path("in"))
+    assert len(found.inputs) == 3
+
+
+def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "in", {"a.png": picture(), "b/c.png": picture(), "b/d.txt": b"x"})
+    found = inputs.gather(["in/**/*"], word="denoised")
+    assert [job.target.as_posix() for job in outputs.jobs(found, "out")] == [
+        "out/a.png",
+        "out/b/c.png",
+    ]
+    assert [path.name for path in found.skipped] == ["d.txt"]
+    assert [job.target.as_posix() for job in outputs.jobs(found, None)] == [
+        "in/a.denoised.png",
+        "in/b/c.denoised.png",
+    ]
+
+
+def test_a_name_may_look_like_a_pattern(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a[1].png").write_bytes(picture())
+    (one,) = inputs.gather(["a[1].png"], word="denoised").inputs
+    assert one.path == Path("a[1].png")
+
+
+def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"a.txt": b"x", "empty": b"", "b.png": picture()})
+    found = inputs.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
+    assert [one.problem.partition(";")[0] for one in found.inputs] == [
+        "a.txt is no picture and no recording",
+        "empty is empty",
+        "cannot read none.png: No such file or directory",
+        "no file matches *.jpg",
+        "",
+    ]
+
+
+def test_nothing_to_do_is_a_mistake(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"x")
+    with pytest.raises(ZooError, match=r"no picture and no recording in .* among 1 files"):
+        inputs.gather([str(tmp_path)], word="denoised")
+
+
+def test_one_file_has_one_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"a.png": picture(), "b.png": picture(), "there/x.txt": b""})
+    one, two = (inputs.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
+
+    def targets(found, output):
+        return [job.target.as_posix() for job in outputs.jobs(found, output)]
+
+    assert targets(one, None) == ["a.noisy.png"]
+    assert targets(one, "x.jpg") == ["x.jpg"]
+    assert targets(one, "x") == targets(one, "x/") == ["x/a.png"]
+    assert targets(one, "x.png/") == ["x.png/a.png"]
+    assert targets(one, "there") == ["there/a.png"]
+    assert targets(two, "x") == ["x/a.png", "x/b.png"]
+    assert outputs.jobs(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
+    for output in ("x.png", "a.png"):
+        with pytest.raises(ZooError, match="several outputs need a folder"):
+            targets(two, output)
+
+
+def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"a.gif": picture("GIF"), "b.aiff": sound("AIFF")})
+    made = outputs.jobs(inputs.gather(["a.gif", "b.aiff"], word="denoised"), None)
+    assert [job.target.name for job in made] == ["a.denoised.png", "b.denoised.wav"]
+
+
+def test_clashes_are_refused_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(
+        tmp_path,
+        {
+            "a/x.png": picture(),
+            "b/x.png": picture(),
+            "c/x.png": picture(),
+            "c/x.denoised.png": picture(),
+            "c/x.noise.png": picture(),
+        },
+    )
+
+    def jobs(names, output=None, **more):
+        return outputs.jobs(inputs.gather(names, word="denoised"), output, **more)
+
+    with pytest.raises(ZooError, match=r"a/x.png and b/x.png would both write out/x.png"):
+        jobs(["a/x.png", "b/x.png"], "out")
+    # Two folders keep their names.
+    assert [job.target.as_posix() for job in jobs(["a", "b"], "out")] == [
+        "out/a/x.png",
+        "out/b/x.png",
+    ]
+    with pytest.raises(ZooError, match=r"c/x.png would write over the input c/x.denoised.png"):
+        jobs(["c/x.png", "c/x.denoised.png"])
+    with pytest.raises(ZooError, match=r"c/x.png would write over the input c/x.noise.png"):
+        jobs(["c/x.png", "c/x.noise.png"], "c", extra="noise")
+    # The same file twice is one file.
+    assert len(jobs(["a/x.png", "a/../a/x.png"], "out")) == 1
+
+
+def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"a.png": picture(), "b.png": picture()})
+    os.link("a.png", "link.png")
+    os.mkdir("folder.png")
+    found = inputs.gather(["a.png"], word="denoised")
+    for output, told in (("a.png", "is the input itself"), ("b.png", "is there already")):
+        (job,) = outputs.jobs(found, output)
+        with pytest.raises(ZooError, match=told):
+            outputs.check_place(job, overwrite=False)
+        outputs.check_place(job, overwrite=True)
+    (job,) = outputs.jobs(found, "link.png")
+    with pytest.raises(ZooError, match="is the input by another name"):
+        outputs.check_place(job, overwrite=True)
+    os.symlink("a.png", "soft.png")
+    with pytest.raises(ZooError, match=r"a.png would write over the input a.png"):
+        outputs.jobs(found, "soft.png")
+    (job,) = outputs.jobs(found, "c.png", extra="png")
+    outputs.check_place(job, overwrite=False)
+    with pytest.raises(ZooError, match="is a folder"):
+        outputs.check_place(job._replace(target=Path("folder.png")), overwrite=True)

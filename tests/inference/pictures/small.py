@@ -1,0 +1,79 @@
+"""Small models with random weights, and modules whose output is known without them."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from variables import random_variables
+
+from zoo.models import create_model, list_models, record
+
+# Few channels, and the depth of the registered variant, on which its reach depends.
+NARROW = {
+    "unet": {"widths": (4, 4, 4)},
+    "dncnn": {"width": 4},
+    "ffdnet": {"width": 4},
+    "drunet": {"widths": (4, 4, 4, 4)},
+    "upsample_cnn": {"widths": (4, 4, 4)},
+    "conv_autoencoder": {"widths": (4, 4, 4, 4)},
+    "nafnet": {"width": 4, "encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
+    "restormer": {"width": 4, "blocks": (1, 1), "refinement": 1, "heads": (1, 2)},
+    "scunet": {"width": 8, "blocks": (1, 2, 1), "head_width": 4, "window": 4},
+    "swinir": {"width": 6, "depths": (2,), "heads": 3, "window": 4},
+}
+WIDTHS = {"unet-tiny": (4, 4), "unet-base": (4, 4, 4, 4)}
+
+
+def names(*localities):
+    """Registered models of pictures of any size and some locality, narrow ones that differ."""
+    facts = [record(name) for name in list_models()]
+    kept = [f for f in facts if f.modality == "image" and f.locality in localities and not f.size]
+    # Narrow variants of one family that see as far are the same.
+    return list({(f.family, f.reach): f.name for f in kept}.values())
+
+
+@functools.cache
+def build(name, channels=1, **options):
+    """The narrow variant and its variables."""
+    options = NARROW[record(name).family] | options
+    if name in WIDTHS:
+        options["widths"] = WIDTHS[name]
+    model = create_model(name, channels=channels, **options)
+    x = np.zeros((1, 32, 32, channels), np.float32)
+    return model, random_variables(model, x, np.float32([0.1]))
+
+
+def picture(height, width, channels=1, dtype=np.uint8, seed=0):
+    """Waves and noise of standard deviation 0.1."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width] / 20
+    waves = 0.5 + 0.2 * np.sin(rows + 2 * columns) + 0.1 * np.cos(3 * rows - columns)
+    x = waves[..., None] + 0.1 * rng.standard_normal((height, width, channels))
+    x = np.clip(x, 0, 1)
+    if np.dtype(dtype).kind == "u":
+        return np.rint(x * np.iinfo(dtype).max).astype(dtype)
+    return x.astype(dtype)
+
+
+class Half(nn.Module):
+    """Half of the picture, and of the level where it takes one; each pixel by itself."""
+
+    channels: int = 3
+    takes_level: bool = False
+
+    def __call__(self, x, level=None, *, train=False):
+        if not self.takes_level:
+            return x / 2
+        return x / 2 + jnp.asarray(level, x.dtype).reshape(-1, 1, 1, 1)
+
+
+class Middle(nn.Module):
+    """Half way to the mean of the picture: global."""
+
+    channels: int = 1
+
+    locality = "global"
+
+    def __call__(self, x, level=None, *, train=False):
+        return (x + x.mean((1, 2, 3), keepdims=True)) / 2

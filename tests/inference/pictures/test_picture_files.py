@@ -1,0 +1,226 @@
+"""Picture files denoised: the right pixels, everything else kept, whole or not at all."""
+
+import os
+from typing import NamedTuple
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from small import build
+
+from zoo.data import images
+from zoo.errors import ZooError
+from zoo.inference.pictures import Denoiser
+from zoo.inference.pictures.files import denoise_file, removed
+
+SHAPE = (24, 36)
+
+
+class Denoised(NamedTuple):
+    image: np.ndarray
+    level: float | None
+    deviation: float | None
+    tiles: int
+
+
+class Halver:
+    """Halves colours and leaves alpha; notes what it was told."""
+
+    def __init__(self, takes_level=True):
+        self.levels = []
+        self._takes_level = takes_level
+
+    def __call__(self, image, level=None, progress=None):
+        self.levels.append(level)
+        out = image.copy()
+        colours = image.shape[-1] - (image.shape[-1] in (2, 4))
+        half = image[..., :colours] / 2
+        out[..., :colours] = half if image.dtype.kind == "f" else np.floor(half)
+        for done in (1, 2):
+            if progress:
+                progress(done, 2)
+        level = level or 10 * len(self.levels) / 255
+        return Denoised(out, level if self._takes_level else None, 0.01 * len(self.levels), 2)
+
+
+def random(channels, dtype=np.uint8, shape=SHAPE, seed=0):
+    rng = np.random.default_rng(seed)
+    if dtype == np.float32:
+        return rng.random((*shape, channels), np.float32)
+    return rng.integers(0, np.iinfo(dtype).max, (*shape, channels), dtype, endpoint=True)
+
+
+def halved(picture):
+    out = picture.copy()
+    colours = picture.shape[-1] - (picture.shape[-1] in (2, 4))
+    out[..., :colours] = picture[..., :colours] // 2 if picture.dtype != np.float32 else (
+        picture[..., :colours] / 2
+    )  # fmt: skip
+    return out
+
+
+def refused(match, *args, **options):
+    with pytest.raises(ZooError, match=match) as caught:
+        denoise_file(*args, **options)
+    assert "\n" not in str(caught.value)
+
+
+def only(folder, *names):
+    assert sorted(os.listdir(folder)) == sorted(names)
+
+
+KINDS = [("png", c, d) for c in (1, 2, 3, 4) for d in (np.uint8, np.uint16)] + [
+    ("tif", c, d) for c in (1, 2, 3, 4) for d in (np.uint8, np.uint16, np.float32)
+]
+
+
+@pytest.mark.parametrize(("suffix", "channels", "dtype"), KINDS)
+def test_pixels_alpha_and_noise(tmp_path, suffix, channels, dtype):
+    picture = random(channels, dtype)
+    names = [f"{name}.{suffix}" for name in ("a", "b", "noise")]
+    src, dst, noise = (tmp_path / name for name in names)
+    images.write(src, picture)
+    report = denoise_file(src, dst, Halver(), save_noise=noise)
+    assert report == (1, SHAPE, pytest.approx(10), 0.01, ())
+    np.testing.assert_array_equal(images.read(dst), halved(picture))
+    taken = images.read(noise)
+    assert taken.dtype == dtype
+    scale = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    colours = channels - (channels in (2, 4))
+    exact = picture.astype(np.float64) / scale - halved(picture) / scale + 0.5
+    # Half of 255 is between two of its integers; it is the upper one.
+    step = 0.6 / scale if dtype != np.float32 else 1e-6
+    expected = np.clip(exact, 0, 1)[..., :colours]
+    np.testing.assert_allclose(taken[..., :colours] / scale, expected, atol=step)
+    np.testing.assert_array_equal(taken[..., colours:], picture[..., colours:])
+    only(tmp_path, *names)
+
+
+def test_levels_are_of_each_page(tmp_path):
+    stack = random(1, np.uint16, (3, *SHAPE))[..., 0]
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    seen, denoiser = [], Halver()
+    report = denoise_file(
+        tmp_path / "a.tif", tmp_path / "b.tif", denoiser, save_noise=tmp_path / "n.tif",
+        progress=lambda done, whole: seen.append((done, whole)),
+    )  # fmt: skip
+    assert report.pages == 3
+    assert report.level == pytest.approx(20)
+    assert report.deviation == 0.03
+    assert denoiser.levels == [None] * 3
+    assert seen == [(done, 6) for done in range(1, 7)]
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), stack // 2)
+    assert tifffile.imread(tmp_path / "n.tif").shape == stack.shape
+    denoise_file(tmp_path / "b.tif", tmp_path / "b.tif", Halver(), overwrite=True)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), stack // 2 // 2)
+    told = Halver(takes_level=False)
+    report = denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", told, level=0.1, overwrite=True)
+    assert told.levels == [0.1] * 3
+    assert report.level is None
+
+
+def test_a_phones_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.5)
+    picture = np.full((32, 48, 3), 200, np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif, quality=93)
+    report = denoise_file(tmp_path / "a.jpg", tmp_path / "b.jpg", Halver())
+    assert report.size == (48, 32)
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.size == (32, 48)
+        assert image.getexif().get(0x0112, 1) == 1
+        assert image.getexif().get_ifd(0x8825)[2] == (52.0, 31.0, 12.5)
+        np.testing.assert_allclose(np.asarray(image), 100, atol=2)
+
+
+def test_what_is_lost_is_said_and_other_formats(tmp_path):
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(random(3, np.uint16)))
+    report = denoise_file(tmp_path / "a.png", tmp_path / "b.jpg", Halver())
+    assert report.lost == ("16 bits became 8 bits, all that JPEG holds",)
+    Image.fromarray(random(3)).quantize(8).save(tmp_path / "a.gif")
+    refused("256 colours", tmp_path / "a.gif", tmp_path / "b.gif", Halver())
+    denoise_file(tmp_path / "a.gif", tmp_path / "b.png", Halver())
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
+    images.write(tmp_path / "a.png", random(4))
+    denoiser = Halver()
+    refused("what is transparent", tmp_path / "a.png", tmp_path / "b.jpg", denoiser)
+    refused("cannot tell a format", tmp_path / "a.png", tmp_path / "b.xyz", denoiser)
+    refused("cannot write", tmp_path / "a.png", tmp_path / "none" / "b.png", denoiser)
+    refused("is a folder", tmp_path / "a.png", tmp_path, denoiser)
+    refused("No such file", tmp_path / "none.png", tmp_path / "b.png", denoiser)
+    (tmp_path / "bad.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
+    refused("truncated or broken", tmp_path / "bad.png", tmp_path / "b.png", denoiser)
+    assert denoiser.levels == []
+    only(tmp_path, "a.png", "bad.png")
+
+
+def test_the_input_is_replaced_only_when_told(tmp_path):
+    picture = random(3)
+    src = tmp_path / "a.png"
+    images.write(src, picture)
+    os.symlink("a.png", tmp_path / "soft.png")
+    os.link(src, tmp_path / "hard.png")
+    names = ("a.png", "soft.png", "hard.png")
+    for name in names:
+        refused("is there already", src, tmp_path / name, Halver())
+        refused("is the input; name another", src, tmp_path / "b.png", Halver(),
+                save_noise=tmp_path / name, overwrite=True)  # fmt: skip
+    refused("is the output; name another", src, tmp_path / "b.png", Halver(),
+            save_noise=tmp_path / "." / "b.png")  # fmt: skip
+    np.testing.assert_array_equal(images.read(src), picture)
+    denoise_file(src, src, Halver(), overwrite=True)
+    np.testing.assert_array_equal(images.read(src), halved(picture))
+    # The other name of the file that was is the original's last.
+    np.testing.assert_array_equal(images.read(tmp_path / "hard.png"), picture)
+    only(tmp_path, *names)
+
+
+@pytest.mark.parametrize("error", [ZooError("too small"), KeyboardInterrupt()])
+def test_an_error_half_way_leaves_nothing(tmp_path, error):
+    stack = random(1, shape=(2, *SHAPE))[..., 0]
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    halver = Halver()
+
+    def second(image, level, progress):
+        if halver.levels:
+            raise error
+        return halver(image, level, progress)
+
+    with pytest.raises(type(error)):
+        denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", second, save_noise=tmp_path / "n.tif")
+    only(tmp_path, "a.tif")
+
+
+def test_floats_are_clipped(tmp_path):
+    images.write(tmp_path / "a.tif", random(1, np.float32))
+    wild = lambda image, *_: Denoised(image * 4 - 1, None, None, 1)  # noqa: E731
+    report = denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", wild)
+    expected = np.clip(random(1, np.float32) * 4 - 1, 0, 1)
+    np.testing.assert_array_equal(images.read(tmp_path / "b.tif"), expected)
+    assert report.level is report.deviation is None
+
+
+def test_removed_takes_the_place_of_the_picture():
+    picture = random(3)
+    kept = picture.copy()
+    out = removed(picture, halved(picture))
+    assert out is picture
+    kept.flags.writeable = False
+    np.testing.assert_array_equal(removed(kept, halved(kept)), out)
+
+
+def test_with_a_denoiser_of_the_zoo(tmp_path):
+    """The file holds what the array gives."""
+    model, variables = build("ffdnet-gray")
+    denoiser = Denoiser(model, variables=variables)
+    picture = random(1, shape=(40, 33))
+    images.write(tmp_path / "a.png", picture)
+    report = denoise_file(tmp_path / "a.png", tmp_path / "b.png", denoiser, level=0.1)
+    denoised = denoiser(picture, 0.1)
+    np.testing.assert_array_equal(images.read(tmp_path / "b.png"), denoised.image)
+    assert report == (1, (40, 33), pytest.approx(25.5), denoised.deviation, ())

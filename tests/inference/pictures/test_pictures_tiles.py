@@ -1,0 +1,154 @@
+"""Tiles: where they lie, and that they leave no trace."""
+
+import jax
+import numpy as np
+import pytest
+import small
+
+from zoo.errors import ZooError
+from zoo.inference.pictures import Denoiser, denoiser, tiles
+from zoo.models import record
+
+TOLERANCE = 1e-5
+
+
+def whole(model, variables, x, level=0.1):
+    """What the model gives by itself, the picture untiled and padded by nobody else."""
+    return np.asarray(jax.jit(model.apply)(variables, x[None], level)[0])
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+@pytest.mark.parametrize("length", [1, 7, 63, 64, 65, 129, 1000, 4001])
+@pytest.mark.parametrize(("side", "halo", "stride"), [(64, 9, 8), (40, 0, 1), (96, 24, 32)])
+def test_tiles_lie_on_the_stride_and_keep_each_pixel_once(length, side, halo, stride, chosen):
+    grid = tiles.grid((length, length), side, halo, stride, exact=True, chosen=chosen)
+    axis = grid.rows
+    assert axis.tile <= side
+    assert all(start % stride == 0 for start in axis.starts)
+    assert axis.starts[-1] + axis.tile == length + -length % stride
+    assert list(axis.starts) == sorted(set(axis.starts))
+    covered = np.zeros(length, int)
+    for number, start in enumerate(axis.starts):
+        kept = axis.kept(number)
+        covered[kept] += 1
+        assert number == 0 or kept.start >= start + halo
+        assert number == len(axis.starts) - 1 or kept.stop <= start + axis.tile - halo
+    assert (covered == 1).all()
+    weights = np.zeros(length)
+    for number in range(len(axis.starts)):
+        weights[axis.seen(number)] += axis.weights(number)
+    np.testing.assert_allclose(weights, 1, atol=1e-6)
+
+
+def test_tiles_too_small_for_their_overlap_are_refused_where_there_are_several():
+    model, variables = small.build("dncnn-gray")
+    denoise = Denoiser(model, variables=variables, tile=34)
+    with pytest.raises(ZooError, match=r"tile=34 keeps nothing.* overlap of 17; take at least 35"):
+        denoise(small.picture(40, 30))
+    assert denoise(small.picture(34, 20)).tiles == 1
+
+
+@pytest.mark.parametrize("name", small.names("local"))
+def test_tiled_equals_whole(name):
+    """Odd sides, three tiles along one axis and two along the other."""
+    model, variables = small.build(name)
+    facts = record(name)
+    side = 2 * facts.reach + 3 * facts.stride
+    side += -side % facts.stride
+    height, width = side + 2 * facts.stride + 1, side + 3
+    x = small.picture(height, width, dtype=np.float32)
+    denoise = Denoiser(model, variables=variables, tile=side)
+    found = denoise(x, 0.1)
+    assert found.tiles >= 4
+    assert found.deviation is None
+    expected = whole(model, variables, x)
+    assert np.abs(expected - x).max() > 0.01
+    np.testing.assert_allclose(found.image, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (49, 48), (150, 5)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiled_equals_whole_at_any_size(size, channels):
+    model, variables = small.build("unet-tiny", channels, takes_level=True, blocks=0)
+    x = small.picture(*size, channels, np.float32)
+    found = Denoiser(model, variables=variables, tile=48)(x, 0.1)
+    np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["unet-small", "ffdnet-gray"])
+def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
+    """On a CPU rows go four by four then, wherever the tile begins."""
+    options = {"width": 64, "depth": 3} if name == "ffdnet-gray" else {"widths": (64, 64)}
+    model, variables = small.build(name, **options)
+    x = small.picture(101, 77, dtype=np.float32)
+    side = model.reach * 2 + 4 * model.stride
+    found = Denoiser(model, variables=variables, tile=side)(x, 0.1)
+    assert found.tiles >= 4
+    np.testing.assert_allclose(found.image, whole(model, variables, x), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", small.names("global", "windowed"))
+def test_one_tile_is_the_whole_picture_of_any_model(name):
+    model, variables = small.build(name)
+    x = small.picture(1, 18, dtype=np.float32)
+    found = Denoiser(model, variables=variables, tile=0)(x)
+    assert found.deviation is None
+    np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["nafnet-small", "swinir-small"])
+def test_blended_tiles_say_by_how_much_they_differ_from_another_tiling(name):
+    model, variables = small.build(name)
+    x = small.picture(100, 90, dtype=np.float32)
+    denoise = Denoiser(model, variables=variables, tile=48, overlap=8)
+    found, other = denoise(x), Denoiser(model, variables=variables, tile=64, overlap=8)(x)
+    expected = whole(model, variables, x)
+    change = np.sqrt(np.mean((expected - x) ** 2))
+    between = np.sqrt(np.mean((found.image - other.image) ** 2))
+    assert found.deviation < 0.5 * change
+    assert between < 2 * found.deviation
+    assert np.sqrt(np.mean((found.image - expected) ** 2)) < 3 * found.deviation
+
+
+def test_blended_tiles_of_a_global_model_by_hand():
+    """Two tiles of one column; where they overlap a raised cosine leads from one to the other."""
+    x = np.concatenate([np.zeros((40, 4)), np.ones((40, 4))]).astype(np.float32)
+    model = small.Middle()
+    found = Denoiser(model, tile=48, overlap=8)(x)
+    assert found.tiles == 2
+    # Rows 0 to 47 and 32 to 79, of 8 and 40 bright rows.
+    first, second = (x + 8 / 48) / 2, (x + 40 / 48) / 2
+    ramp = np.sin(np.pi / 2 * np.clip((np.arange(80) - 32 + 0.5) / 16, 0, 1)) ** 2
+    expected = first * (1 - ramp[:, None]) + second * ramp[:, None]
+    np.testing.assert_allclose(found.image, expected, atol=1e-6)
+    np.testing.assert_allclose(found.deviation, (40 - 8) / 48 / 2, rtol=1e-5)
+
+
+def test_a_smaller_overlap_than_the_reach_blends_and_a_pointwise_model_does_not_mind():
+    model, variables = small.build("dncnn-gray")
+    x = small.picture(60, 50, dtype=np.float32)
+    found = Denoiser(model, variables=variables, tile=40, overlap=4)(x)
+    assert 0 < found.deviation < 0.1
+    half = Denoiser(small.Half(1), tile=16, overlap=2)(x)
+    assert half.deviation < 1e-7
+    np.testing.assert_allclose(half.image, x / 2, atol=1e-6)
+
+
+def test_pictures_of_like_sizes_share_one_program():
+    model, variables = small.build("unet-tiny")
+    denoise = Denoiser(model, variables=variables, tile=80)
+    counts = []
+    for size in [(200, 130), (161, 300), (90, 81), (77, 75), (80, 73)]:
+        denoise(small.picture(*size))
+        counts.append(denoiser.program.run._cache_size())
+    # One for the tiles of all large pictures, one for all that are a whole tile.
+    assert counts[0] == counts[1] == counts[2] == counts[3] - 1 == counts[4] - 1
+
+
+def test_progress_counts_tiles_up_to_all():
+    model, variables = small.build("unet-tiny")
+    calls = []
+    denoise = Denoiser(model, variables=variables, tile=64)
+    found = denoise(small.picture(200, 190), progress=lambda *c: calls.append(c))
+    assert calls == sorted(calls)
+    assert calls[-1] == (found.tiles, found.tiles)

@@ -1,0 +1,82 @@
+"""Graphs as ONNX in onnxruntime, where the converter is: its pins clash with those of training."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from variables import random_variables
+
+from zoo import ZooError
+from zoo.interop.export import to_onnx
+from zoo.models import create_model
+
+# As the converter and what it brings warn of themselves.
+pytestmark = pytest.mark.filterwarnings("ignore")
+RECORD = {"model": "unet-tiny", "options": {"channels": 1}, "noise": {"name": "gaussian"}}
+# Pads by edge, and takes a level; not at all; or takes one size.
+PICTURES = {
+    "unet-tiny": {"channels": 1, "widths": (4, 8), "takes_level": True},
+    "dncnn-gray-blind": {"depth": 3, "width": 4},
+    "mlp_autoencoder-mnist": {},
+}
+
+
+def made(name, **options):
+    model = create_model(name, **options)
+    x = jnp.zeros((1, *(getattr(model, "size", None) or (16, 16)), model.channels))
+    return model, random_variables(model, x, jnp.zeros(1))
+
+
+@pytest.fixture
+def onnxruntime():
+    pytest.importorskip("jax2onnx")
+    # The converter itself relies on promotion.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield pytest.importorskip("onnxruntime")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_of_any_size(tmp_path, onnxruntime, name):
+    model, variables = made(name, **PICTURES[name])
+    told = to_onnx(tmp_path / "it.onnx", model, variables, record=RECORD)
+    session = onnxruntime.InferenceSession(tmp_path / "it.onnx")
+    stored = json.loads(session.get_modelmeta().custom_metadata_map["zoo"])
+    assert stored == told
+    assert stored["weights"] == RECORD
+    assert [i.name for i in session.get_inputs()] == [i["name"] for i in told["inputs"]]
+    sizes = [model.size] if getattr(model, "size", None) else [(1, 1), (9, 21), (32, 24)]
+    for size in sizes:
+        x = np.random.default_rng(0).random((2, *size, model.channels), np.float32)
+        level = [np.float32([0.1, 0.3])] * len(told["inputs"][1:])
+        expected = jax.jit(model.apply)(variables, x, *level)
+        given = dict(zip(("x", "level"), (x, *level), strict=False))
+        np.testing.assert_allclose(session.run(None, given)[0], expected, atol=1e-4)
+
+
+def test_one_size_only(tmp_path, onnxruntime):
+    """Attention over the whole, for which the converter has to know the size."""
+    options = {"width": 8, "blocks": (1, 1), "heads": (1, 2), "refinement": 1}
+    model, variables = made("restormer-small", **options)
+    with pytest.raises(ZooError, match=r"cannot convert restormer .*give the size"):
+        to_onnx(tmp_path / "it.onnx", model, variables, name="restormer")
+    assert not list(tmp_path.iterdir())
+    to_onnx(tmp_path / "it.onnx", model, variables, size=(12, 10))
+    session = onnxruntime.InferenceSession(tmp_path / "it.onnx")
+    x = np.random.default_rng(0).random((1, 12, 10, 3), np.float32)
+    expected = jax.jit(model.apply)(variables, x)
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, atol=1e-4)
+
+
+def test_recordings_are_refused(tmp_path, onnxruntime):
+    with pytest.raises(ZooError, match=r"wiener denoises recordings.*take the format stablehlo"):
+        to_onnx(tmp_path / "it.onnx", create_model("wiener"), {}, name="wiener")
+
+
+def test_a_missing_converter(tmp_path, monkeypatch):
+    from zoo.interop.export import onnx
+
+    monkeypatch.setattr(onnx, "find_spec", lambda name: None)
+    with pytest.raises(ZooError, match="pip install jax2onnx"):
+        to_onnx(tmp_path / "it.onnx", create_model("wiener"), {})

@@ -1,0 +1,116 @@
+"""How far an output pixel looks: told by the model, measured by moving a column of pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from variables import random_variables
+
+from zoo.models import create_model, list_models, record
+
+NARROW = {
+    "unet": {"widths": (4, 6, 8)},
+    "dncnn": {"width": 4},
+    "ffdnet": {"width": 4},
+    "drunet": {"widths": (4, 4, 4, 4)},
+    "upsample_cnn": {"widths": (4, 4, 4)},
+}
+# What an option may be, beside those of the registered variants, which keep their depth.
+OPTIONS = [
+    ("unet-tiny", {"widths": (4,), "stem": 1}),
+    ("unet-tiny", {"widths": (4,), "stem": 2, "blocks": 2}),
+    ("unet-tiny", {"widths": (4, 4), "stem": 3, "down": "max", "up": "nearest"}),
+    ("unet-tiny", {"widths": (4, 4, 4, 4), "stem": 1, "down": "mean", "skip": "concat"}),
+    ("unet-tiny", {"widths": (4, 4), "blocks": 0}),
+    ("unet-tiny", {"widths": (4, 4), "norm": "batch", "takes_level": True}),
+    ("dncnn-gray", {"width": 4, "depth": 2, "norm": "batch"}),
+    ("ffdnet-gray", {"width": 4, "depth": 2}),
+    ("drunet-gray", {"widths": (4,), "blocks": 1}),
+    ("drunet-gray", {"widths": (4, 4), "blocks": 3}),
+    ("conv_autoencoder-photo", {"widths": (4, 4), "strides": (1, 2)}),
+    ("conv_autoencoder-photo", {"widths": (4,), "strides": (1,)}),
+    ("conv_autoencoder-photo", {"widths": (4, 4, 4), "strides": (2, 2, 2)}),
+]
+
+
+def local():
+    for name in list_models():
+        facts = record(name)
+        if facts.modality == "image" and facts.locality == "local":
+            widths = NARROW.get(facts.family, {})
+            if name == "unet-tiny":
+                widths = {"widths": (4, 6)}
+            elif name == "unet-base" or facts.family == "conv_autoencoder":
+                widths = {"widths": (4, 4, 4, 4)}
+            yield name, {"channels": 1, **widths}
+
+
+def measured(model, offsets):
+    """The farthest of the output columns that notice one of some columns in the middle."""
+    stride, reach = getattr(model, "stride", 1), model.reach
+    middle = -(-(reach + 2) // stride) * stride
+    # The walks along both axes are alike. Several pictures, for pools and ReLUs hide some pixels.
+    height, width = 2 * stride, 2 * middle + 2 * stride
+    x = np.random.default_rng(0).random((8, height, width, model.channels), np.float32)
+    variables = random_variables(model, x, np.float32([0.1]))
+
+    @jax.jit
+    def change(column):
+        at = jnp.zeros(x.shape).at[:, :, column].set(1.0)
+        apply = lambda x: model.apply(variables, x, 0.1)  # noqa: E731
+        return (jax.jvp(apply, (x,), (at,))[1] != 0).any((0, 1, 3))
+
+    farthest = 0
+    for offset in offsets:
+        moved = np.flatnonzero(change(middle + offset))
+        assert moved[0] > 0, "the picture is too small for the test"
+        assert moved[-1] < width - 1, "the picture is too small for the test"
+        farthest = max(farthest, *abs(moved - middle - offset))
+    return farthest
+
+
+@pytest.mark.parametrize(("name", "options"), [*local(), *OPTIONS])
+def test_no_output_pixel_looks_farther_than_the_reach_and_some_look_as_far(name, options):
+    model = create_model(name, **options)
+    facts = record(name, **options)
+    assert facts.reach == model.reach
+    assert facts.stride == getattr(model, "stride", 1)
+    found = measured(model, range(facts.stride))
+    assert found <= facts.reach <= 1.5 * found
+
+
+def test_models_that_see_everything_have_none():
+    for name in list_models():
+        facts = record(name)
+        if facts.locality != "local" or facts.modality == "audio":
+            assert facts.reach == 0, name
+    assert record("unet-tiny", norm="group").reach == 0
+
+
+def test_drunet_looks_as_far_as_its_own_test_measures():
+    assert record("drunet-color").reach == 185
+
+
+@pytest.mark.parametrize("name", [n for n in list_models() if record(n).modality == "image"])
+def test_padding_before_the_model_is_its_own(name):
+    """A picture padded by what the record says comes out as the model pads it itself."""
+    facts = record(name)
+    if facts.size:
+        pytest.skip("it takes one size")
+    options = dict(local()).get(name, {"channels": 1})
+    options |= {
+        "nafnet": {"width": 4, "encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
+        "restormer": {"width": 4, "blocks": (1, 1), "refinement": 1, "heads": (1, 2)},
+        "scunet": {"width": 8, "blocks": (1, 1, 1), "head_width": 4, "window": 4},
+        "swinir": {"width": 6, "depths": (2,), "heads": 3},
+    }.get(facts.family, {})
+    model, facts = create_model(name, **options), record(name, **options)
+    side = facts.stride + 1
+    x = np.random.default_rng(0).random((1, side, side + 1, 1), np.float32)
+    margins = ((0, 0), (0, -side % facts.stride), (0, -(side + 1) % facts.stride), (0, 0))
+    padded = np.pad(x, margins, mode=facts.margin)
+    variables = random_variables(model, x, np.float32([0.1]))
+    apply = jax.jit(model.apply)
+    expected = apply(variables, x, 0.1)
+    found = apply(variables, padded, 0.1)[:, :side, : side + 1]
+    np.testing.assert_allclose(found, expected, atol=2e-6)

@@ -1,0 +1,147 @@
+"""What the tabs have in common: controls, and how they are wired."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.app import limits, runs, views
+from zoo.app.jobs import Jobs
+from zoo.app.models import AUTO
+from zoo.app.store import Store, Visit
+
+_PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def model(labels: Sequence[str]):
+    """A list of models."""
+    import gradio as gr  # noqa: PLC0415, only the page needs it
+
+    return gr.Dropdown([AUTO, *labels], value=AUTO, label="Model", filterable=False)
+
+
+def strength():
+    """A slider from nothing to all of what the model does."""
+    import gradio as gr  # noqa: PLC0415
+
+    return gr.Slider(0, 100, value=100, step=5, label="Strength, %", buttons=[])
+
+
+def go(text: str = "Denoise"):
+    """The button that starts, the one that stops, and the line below them."""
+    import gradio as gr  # noqa: PLC0415
+
+    start = gr.Button(text, variant="primary", size="lg")
+    stop = gr.Button("Stop", variant="secondary", size="lg", visible=False)
+    return start, stop, gr.HTML("")
+
+
+def drop(text: str, suffixes: Sequence[str]):
+    """Where a file is dropped."""
+    import gradio as gr  # noqa: PLC0415
+
+    return gr.File(label=text, file_types=[*suffixes], height=140)
+
+
+def gallery(paths: Sequence[Path]):
+    """Small pictures to choose from."""
+    import gradio as gr  # noqa: PLC0415
+
+    return gr.Gallery(
+        [(str(path), None) for path in paths],
+        columns=4,
+        rows=1,
+        height="auto",
+        allow_preview=False,
+        interactive=False,
+        show_label=False,
+        container=False,
+        object_fit="cover",
+        buttons=[],
+        elem_classes="zoo-samples",
+    )
+
+
+def wire_go(
+    store: Store,
+    jobs: Jobs,
+    tab: str,
+    parts: tuple,
+    inputs: Sequence,
+    outputs: Sequence,
+    work: Callable[..., Any],
+    show: Callable[[Any], dict],
+) -> None:
+    """Has the buttons of a tab start and stop its job; see `runs.starter`."""
+    start, stop, line = parts
+    begin = runs.starter(store, jobs, tab, parts, work, show)
+    start.click(begin, inputs, [*parts, *outputs], concurrency_limit=None, **_PRIVATE)
+    stop.click(runs.stopper(store, tab), None, line, queue=False, **_PRIVATE)
+
+
+def wire_files(
+    store: Store,
+    tab: str,
+    file,
+    line,
+    outputs: Sequence,
+    see: Callable[[Visit, Path], dict],
+    blank: Callable[[], dict],
+) -> Callable[..., None]:
+    """Has a tab take files.
+
+    Args:
+      store: of the visitors.
+      tab: whose.
+      file: where files are dropped.
+      line: for what is wrong with one.
+      outputs: the components that `see` and `blank` change.
+      see: changes to the page for a file that was taken; raises `ZooError` for a bad one.
+      blank: changes to the page where there is none.
+
+    Returns:
+      A function `(listener, paths)` by which samples are taken: a gallery's of a list of files, a
+      button's of one.
+    """
+    import gradio as gr  # noqa: PLC0415
+
+    def take(path: str | Path, request: gr.Request) -> dict:
+        visit = store.visit(request.session_hash)
+        place = None
+        try:
+            place = visit.take(tab, path)
+            return {line: "", **see(visit, place)}
+        # Whatever it is, the visitor gets a line.
+        except Exception as error:
+            visit.drop(tab)
+            said = limits.told(error, place)
+            return blank() | {line: views.say(said, limits.kind(error))}
+
+    def dropped(path: str | None, request: gr.Request):
+        return take(path, request) if path else cleared(request)
+
+    def cleared(request: gr.Request) -> dict:
+        store.visit(request.session_hash).drop(tab)
+        return blank() | {line: ""}
+
+    def sampled(paths: Sequence[Path] | Path):
+        if isinstance(paths, Path):
+
+            def one(request: gr.Request) -> dict:
+                return take(paths, request) | {file: None}
+
+            return one
+
+        def some(event: gr.SelectData, request: gr.Request) -> dict:
+            return take(paths[event.index], request) | {file: None}
+
+        return some
+
+    everything = [line, *outputs]
+    options = {"concurrency_limit": None, **_PRIVATE}
+    file.upload(dropped, file, everything, **options)
+    file.clear(cleared, None, everything, **options)
+
+    def samples(listener: Callable, paths: Sequence[Path] | Path) -> None:
+        listener(sampled(paths), None, [file, *everything], **options)
+
+    return samples

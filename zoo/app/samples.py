@@ -1,0 +1,67 @@
+"""Something to try the page on: photographs of scikit-image, and voices out of nothing."""
+
+from pathlib import Path
+
+import numpy as np
+
+from zoo import files
+from zoo.data import images, pixels, recordings, voices
+from zoo.data.sources import photos
+
+# Name, and the standard deviation of its noise in 1/255.
+_PHOTOS = {"coffee": 25, "chelsea": 40, "camera": 25, "astronaut": 15}
+# Labels of the noisy and the clean one, number of the voice, of the ambience, ratio of both in dB.
+_VOICES = (
+    ("Voice and hum", "Voice", 0, 1, 0.0),
+    ("Voice and crowd", "Another voice", 2, 2, 5.0),
+    ("Music and hiss", "Music", 5, 0, 8.0),
+)
+_RATE, _SECONDS = 16000, 8
+
+
+class Samples:
+    """Sample files, made once.
+
+    Attributes:
+      clean_pictures: files of photographs.
+      noisy_pictures: the same with noise added.
+      clean_recordings: label to file.
+      noisy_recordings: label to file.
+    """
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.clean_pictures = _photos()
+        self.noisy_pictures = [_noisy_picture(path, folder) for path in self.clean_pictures]
+        self.clean_recordings: dict[str, Path] = {}
+        self.noisy_recordings: dict[str, Path] = {}
+        for noisy_label, label, voice, ambience, ratio in _VOICES:
+            size = {"sample_rate": _RATE, "length": _RATE * _SECONDS}
+            clean = voices.clean(7, voice, **size)
+            noise = voices.ambience(7, ambience, **size)
+            times = np.sqrt(np.square(clean).mean() / np.square(noise).mean() / 10 ** (ratio / 10))
+            noisy = clean + np.float32(times) * noise
+            noisy = noisy * np.float32(0.9 / max(np.abs(noisy).max(), 0.9))
+            self.clean_recordings[label] = _write(folder, label, clean)
+            self.noisy_recordings[noisy_label] = _write(folder, noisy_label, noisy)
+
+
+def _photos() -> list[Path]:
+    listings = photos.splits("", (1.0, 0.0, 0.0), 0).values()
+    every = [Path(item) for listing in listings for item in listing.items]
+    return [path for name in _PHOTOS for path in every if path.stem == name]
+
+
+def _noisy_picture(path: Path, folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    picture = pixels.to_float(images.read(path))
+    noise = rng.standard_normal(picture.shape, np.float32) * np.float32(_PHOTOS[path.stem] / 255)
+    place = folder / f"{path.stem}-noisy.png"
+    images.write(place, pixels.to_uint8(picture + noise))
+    return place
+
+
+def _write(folder: Path, label: str, x: np.ndarray) -> Path:
+    path = folder / f"{files.slug(label)}.wav"
+    recordings.write(path, x, _RATE)
+    return path

@@ -1,0 +1,161 @@
+"""`zoo denoise`: clean copies of pictures and recordings."""
+
+import argparse
+import math
+from pathlib import Path
+
+_DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
+below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp) and recordings (wav, flac, ogg,
+mp3) are told apart by their content. An output has the size, depth, channels, alpha and metadata of
+its input, or its sample rate, channels, length and coding, and appears whole or not at all."""
+
+_EXAMPLES = """examples:
+  zoo denoise photo.jpg                        writes photo.denoised.jpg
+  zoo denoise photo.jpg -o clean.png
+  zoo denoise scans/ -o clean/                 the same folders below clean/
+  zoo denoise 'scans/**/*.tif' talk.wav -o clean/ --strength 0.8
+  zoo denoise photo.png --sigma 25 --reference original.png
+  zoo denoise photo.jpg --model dncnn-color-blind --weights dncnn_color_blind.pth
+  zoo denoise photo.jpg --weights runs/unet/weights.safetensors --ensemble
+  zoo denoise song.flac --model wiener --save-noise
+
+The noise of a picture is estimated from it unless --sigma says how much there is. An input is never
+written over, but with --overwrite and itself as OUTPUT. The exit code is 0 if all went well, 1 if a
+file failed (the others are done), 2 for a mistake in the command, 130 after Ctrl-C; what is
+finished by then stays."""
+
+# Only of pictures; the defaults are None or False, by which it is told who was asked.
+_OF_PICTURES = ("sigma", "tile", "overlap", "ensemble", "dtype")
+
+
+def add_to(commands) -> None:
+    """Adds the command to argparse's sub-commands."""
+    parser = commands.add_parser(
+        "denoise",
+        help="denoise pictures and recordings",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
+    add(
+        *("-o", "--output"),
+        metavar="OUTPUT",
+        help="a file for one input, else a folder, which is made (beside the input, as "
+        "NAME.denoised.SUFFIX; of a folder, FOLDER.denoised/)",
+    )
+    add(
+        "--model",
+        metavar="NAME",
+        help="weights that come with the zoo, or a model of `zoo models` without parameters "
+        "(unet-color or unet-gray; for recordings stream-b, else stream-t, else wiener)",
+    )
+    add(
+        "--weights",
+        metavar="FILE",
+        help="a weight file of this zoo; or, with --model, published weights (.pth, .pt, .tar, "
+        ".mat, .safetensors)",
+    )
+    add(
+        "--strength",
+        type=_share,
+        default=1.0,
+        metavar="SHARE",
+        help="how much of the model's change is made, 0 to 1 (1)",
+    )
+    add(
+        "--save-noise",
+        action="store_true",
+        help="write what was taken out too, beside each output as NAME.noise.SUFFIX; that of "
+        "pictures lies around mid grey",
+    )
+    add(
+        "--reference",
+        metavar="CLEAN",
+        help="a clean file, or a folder of them by the same names: prints PSNR and SSIM, or "
+        "SI-SDR, before and after",
+    )
+    add("--device", choices=("cpu", "gpu", "tpu"), help="what to compute on (the fastest there is)")
+    add("--overwrite", action="store_true", help="replace files that are there")
+    add = parser.add_argument_group("pictures").add_argument
+    add(
+        "--sigma",
+        type=_sigma,
+        metavar="SIGMA",
+        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto)",
+    )
+    add(
+        "--tile",
+        type=_whole,
+        metavar="PIXELS",
+        help="side of the tiles that a picture is cut into, 0 for none (as large as is good)",
+    )
+    add(
+        "--overlap",
+        type=_whole,
+        metavar="PIXELS",
+        help="of neighbouring tiles (as far as the model looks)",
+    )
+    add(
+        "--ensemble",
+        action="store_true",
+        help="the mean over eight flips and turns: a little better, eight times the work",
+    )
+    add("--dtype", choices=("float32", "bfloat16"), help="to compute in (the model's own)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Denoises, prints a line a file and a summary; returns the exit code."""
+    # Here, so that `zoo --help` does not wait for them.
+    from zoo import compilation  # noqa: PLC0415
+    from zoo.cli import batch, device, inputs, kinds, outputs  # noqa: PLC0415
+    from zoo.cli.work import Denoisers  # noqa: PLC0415
+
+    output = Path(arguments.output).expanduser() if arguments.output else None
+    found = inputs.gather(arguments.inputs, word="denoised", output=output)
+    extra = "noise" if arguments.save_noise else ""
+    jobs = outputs.jobs(found, arguments.output, extra=extra)
+    _refuse_others(arguments, {job.kind for job in jobs} - {None}, kinds.PICTURE)
+    device.use(arguments.device)
+    compilation.enable()
+    return batch.each(
+        jobs, Denoisers(arguments), overwrite=arguments.overwrite, skipped=found.skipped
+    )
+
+
+def _refuse_others(arguments: argparse.Namespace, kinds: set[str], picture: str) -> None:
+    """Refuses options of pictures where there is none."""
+    from zoo.errors import ZooError  # noqa: PLC0415
+
+    given = [name for name in _OF_PICTURES if getattr(arguments, name) not in (None, False)]
+    if kinds and picture not in kinds and given:
+        raise ZooError(f"--{given[0]} is an option of pictures, and no input is one; drop it")
+
+
+def _share(text: str) -> float:
+    return _number(text, 0, 1, "a number from 0 to 1")
+
+
+def _sigma(text: str) -> float | None:
+    """In 1/255; None for the estimate."""
+    if text == "auto":
+        return None
+    return _number(text, 1e-6, 255, "auto, or a number above 0 and up to 255")
+
+
+def _number(text: str, low: float, high: float, told: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not low <= number <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {told}")
+    return number
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)

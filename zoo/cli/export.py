@@ -1,0 +1,104 @@
+"""`zoo export`: a denoiser as a program that runs without this zoo."""
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+from zoo import weights
+from zoo.cli.chosen import choose
+from zoo.errors import ZooError
+from zoo.inference.ready import ready
+from zoo.interop import export
+
+_DESCRIPTION = """Write a denoiser, weights within, as a program that runs without this zoo.
+
+stablehlo: a zip for jax alone, with the few lines that run it (reload.py) and its record.
+           Batch, height and width are free, on CPU, CUDA and TPU. Of a model that streams
+           it holds the step of one hop.
+onnx:      a graph for any ONNX runtime, of models of pictures; its record is in the metadata.
+           It needs the package jax2onnx.
+Both are run against the model before anything is written.
+"""
+_EXAMPLES = """examples:
+  zoo export unet-gray --format=stablehlo -o unet-gray.zip
+  zoo export runs/unet/weights.safetensors --format=onnx
+  zoo export swinir-gray --weights swinir_gray.pth --format=stablehlo --size=256x256
+  zoo export stream-t --format=stablehlo
+"""
+_FORMATS = {
+    "stablehlo": (export.to_stablehlo, ".stablehlo.zip"),
+    "onnx": (export.to_onnx, ".onnx"),
+}
+
+
+def add_to(commands) -> None:
+    """Adds the command to argparse's sub-commands."""
+    parser = commands.add_parser(
+        "export",
+        help="write a denoiser as a program that runs without this zoo",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("name", metavar="NAME", help="weights that come with the zoo, a weight file, or a model")
+    add("--format", required=True, choices=sorted(_FORMATS))
+    add("-o", "--output", metavar="FILE", help="(NAME.stablehlo.zip or NAME.onnx, here)")
+    add("--weights", metavar="FILE", help="published weights of the model NAME")
+    add(
+        "--size",
+        type=_size,
+        metavar="HxW",
+        help="the only size it shall take, or samples of a recording; models with windowed "
+        "attention need it, and models of recordings that do not stream",
+    )
+    add("--overwrite", action="store_true", help="replace a file that is there")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes the file, and prints what it is and how it was checked."""
+    name, file = arguments.name, arguments.weights
+    write, suffix = _FORMATS[arguments.format]
+    path = Path(arguments.output or f"{Path(name).stem if _is_path(name) else name}{suffix}")
+    if path.exists() and not arguments.overwrite:
+        raise ZooError(f"{path} is there already; name another file by -o, or add --overwrite")
+    chosen = choose(None, name) if _is_path(name) and file is None else choose(name, file)
+    model, variables = ready(chosen.model, chosen.variables, modality=chosen.modality)
+    record = write(
+        path,
+        model,
+        variables,
+        name=chosen.label,
+        record=_record(file or name),
+        size=arguments.size,
+        overwrite=arguments.overwrite,
+    )
+    shape = ", ".join(map(str, record["inputs"][0]["shape"]))
+    apart = record["checked"]["largest_difference"]
+    print(
+        f"{path}: {path.stat().st_size / 1e6:.1f} MB, takes ({shape}), "
+        f"within {apart:.1g} of the model"
+    )
+
+
+def _is_path(name: str) -> bool:
+    """As `zoo.weights.find` tells a path from a name."""
+    return name not in weights.list_weights() and bool(
+        Path(name).suffix or os.path.dirname(name) or os.path.isfile(name)
+    )
+
+
+def _record(name: str) -> dict | None:
+    """The record of the weights; None where there is none, as of published ones."""
+    try:
+        return weights.read_record(name)
+    except ZooError:
+        return None
+
+
+def _size(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 256x256, or 32000")
+    return tuple(map(int, text.split("x")))

@@ -1,0 +1,188 @@
+"""What can be said of a picture, a recording or weights: rows of names and values."""
+
+import io
+import math
+import os
+import warnings
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from zoo.data import recordings
+from zoo.data.pages import Kept, exif, read_pages
+from zoo.errors import ZooError
+from zoo.inference.pictures.level import estimate_level
+from zoo.weights import read_record
+
+Rows = list[tuple[str, str]]
+
+_CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
+_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float, 32 bits"}
+# Tags of EXIF and TIFF.
+_MAKE, _MODEL = 271, 272
+_TURNS = {
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "upside down, mirrored",
+    5: "turned by 90 degrees, mirrored",
+    6: "turned by 90 degrees",
+    7: "turned by 270 degrees, mirrored",
+    8: "turned by 270 degrees",
+}
+# Below it no decibels are worth telling.
+_SILENCE = 1e-7
+# In seconds, as speech is cut into for its loudness.
+_FRAME = 0.032
+_BLOCK_FRAMES = 512
+_QUIETEST = 10
+
+
+def of_picture(path: str) -> Rows:
+    """Format, size, depth, channels, pages, orientation, what lies beside, and the noise.
+
+    Of several pages the first. The noise is estimated without alpha, in 1/255.
+
+    Raises:
+      ZooError: it is damaged.
+    """
+    pages = read_pages(path)
+    page = next(iter(pages))
+    height, width, channels = page.picture.shape
+    colours = page.picture[..., : channels - (channels in (2, 4))]
+    try:
+        sigma = f"about {255 * estimate_level(colours):.1f}/255"
+    except ZooError:
+        sigma = "too small a picture to tell"
+    rows = [
+        ("picture", ", ".join([pages.form, *_coding(page.kept)])),
+        ("size", f"{width} x {height}, {width * height / 1e6:.2f} megapixels"),
+        ("depth", _DEPTHS[str(page.picture.dtype)]),
+        ("channels", _CHANNELS[channels]),
+        ("pages", str(len(pages))),
+        ("orientation", _orientation(path)),
+        ("camera", _camera(page.kept)),
+        ("profile", _profile(page.kept.icc)),
+        ("beside", ", ".join(name for name in ("exif", "xmp") if getattr(page.kept, name))),
+        ("noise", sigma),
+        ("not kept", "; ".join(page.lost)),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def of_recording(path: str) -> Rows:
+    """Container, coding, rate, channels, length and loudness; all of it is decoded.
+
+    The floor is the loudness below which a tenth of its frames of 32 ms lie: about the noise where
+    there are pauses. Decibels are of full scale, a sine of which has -3 dB.
+
+    Raises:
+      ZooError: it is damaged.
+    """
+    facts = recordings.info(path)
+    frame = max(round(_FRAME * facts.sample_rate), 1)
+    peak, energy, powers = 0.0, 0.0, []
+    for x in recordings.blocks(path, _BLOCK_FRAMES * frame):
+        peak = max(peak, float(np.abs(x).max()))
+        square = np.square(x, dtype=np.float64).mean(axis=1)
+        energy += float(square.sum())
+        whole = len(x) // frame * frame
+        powers.append(square[:whole].reshape(-1, frame).mean(axis=1))
+    powers = np.concatenate(powers)
+    rows = [
+        ("recording", f"{facts.format}, {facts.subtype}"),
+        ("sample rate", f"{facts.sample_rate} Hz"),
+        ("channels", str(facts.channels)),
+        ("length", _duration(facts.frames / facts.sample_rate, facts.frames)),
+        ("peak", _decibels(peak)),
+        ("RMS", _decibels(math.sqrt(energy / facts.frames))),
+    ]
+    if len(powers):
+        rows.append(("floor", _decibels(math.sqrt(np.percentile(powers, _QUIETEST)))))
+    return rows
+
+
+def of_weights(path: str) -> Rows:
+    """The record's main lines; `zoo weights` tells the rest.
+
+    Raises:
+      ZooError: it is damaged, or of no model of this zoo.
+    """
+    record = read_record(path)
+    options = ", ".join(f"{name}={value}" for name, value in record["options"].items())
+    noise = record.get("noise") or {}
+    told = [noise.get("name"), noise.get("level"), noise.get("unit")]
+    rows = [
+        ("weights of", record["model"] + (f" with {options}" if options else "")),
+        ("size", f"{os.path.getsize(path) / 1e6:.2f} MB"),
+        ("noise", " ".join(str(one) for one in told if one is not None)),
+        ("step", str(record.get("step") or "")),
+        ("commit", str(record.get("commit") or "")),
+    ]
+    for name, value in (record.get("scores") or {}).items():
+        if isinstance(value, int | float):
+            rows.append((name.replace("_", " "), f"{value:.2f} dB"))
+    return [(name, value) for name, value in rows if value]
+
+
+def _coding(kept: Kept) -> list[str]:
+    """How the pixels are coded, as far as it is known."""
+    told = []
+    if kept.quality:
+        told.append(f"quality {kept.quality}")
+    if kept.subsampling:
+        told.append(":".join(kept.subsampling))
+    if kept.tiff and kept.tiff.compression != "none":
+        told.append(kept.tiff.compression)
+    return told
+
+
+def _orientation(path: str) -> str:
+    """What is done to the pixels as they lie to see them upright; empty for nothing."""
+    try:
+        with warnings.catch_warnings():
+            # Of large pictures, by a limit that is not ours; only the header is read.
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                turned = image.getexif().get(exif.ORIENTATION, 1)
+    except Exception:  # broken metadata says nothing of the pixels
+        return ""
+    return _TURNS.get(turned, "")
+
+
+def _camera(kept: Kept) -> str:
+    """Maker and model, from EXIF or from the tags of a TIFF file."""
+    tags = {number: data for number, _, _, data in kept.tiff.tags} if kept.tiff else {}
+    if kept.exif:
+        try:
+            tags |= {number: value.data for number, value in exif.parse(kept.exif)[1].items()}
+        except ValueError:
+            return ""
+    words = [
+        bytes(tags[number]).split(b"\0")[0].decode("latin-1").strip()
+        for number in (_MAKE, _MODEL)
+        if number in tags
+    ]
+    # Many models begin with their maker.
+    if len(words) == 2 and words[1].startswith(words[0]):
+        words = words[1:]
+    return " ".join(words)
+
+
+def _profile(icc: bytes | None) -> str:
+    """The name of a colour profile."""
+    if not icc:
+        return ""
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
+    except Exception:  # Pillow may have been built without the library, or the profile is broken
+        return f"of {len(icc)} bytes"
+
+
+def _duration(seconds: float, frames: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    told = f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.3f} s"
+    return f"{told}, {frames} samples"
+
+
+def _decibels(amplitude: float) -> str:
+    return f"{20 * math.log10(amplitude):.1f} dB" if amplitude > _SILENCE else "silence"

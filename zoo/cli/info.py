@@ -1,0 +1,65 @@
+"""`zoo info`: what a picture, a recording or a weight file is."""
+
+import argparse
+import os
+import sys
+
+_DESCRIPTION = """Tell what files are: the format, size, depth and noise of a picture, the rate,
+length and loudness of a recording, the record of weights."""
+
+_EXAMPLES = """examples:
+  zoo info photo.jpg
+  zoo info *.wav
+  zoo info runs/unet/weights.safetensors
+"""
+
+
+def add_to(commands) -> None:
+    """Adds the command to argparse's sub-commands."""
+    parser = commands.add_parser(
+        "info",
+        help="tell what files are",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="pictures, recordings, weights")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a block of lines for each file; returns 1 if one cannot be told, else 0."""
+    from zoo.cli import text  # noqa: PLC0415
+    from zoo.errors import ZooError  # noqa: PLC0415
+
+    code, first = 0, True
+    for name in arguments.files:
+        try:
+            rows = _facts(os.path.expanduser(name))
+        except ZooError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 1
+            continue
+        print("" if first else "\n", end="")
+        print(text.table([("file", name), *rows]), flush=True)
+        first = False
+    return code
+
+
+def _facts(path: str) -> list[tuple[str, str]]:
+    from zoo.cli import facts, kinds  # noqa: PLC0415
+    from zoo.errors import ZooError  # noqa: PLC0415
+
+    if os.path.isdir(path):
+        raise ZooError(f"{path} is a folder; name files in it")
+    try:
+        kind = kinds.kind(path)
+    except OSError as error:
+        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
+    if kind == kinds.PICTURE:
+        return facts.of_picture(path)
+    if kind == kinds.RECORDING:
+        return facts.of_recording(path)
+    if kind == kinds.WEIGHTS:
+        return facts.of_weights(path)
+    raise ZooError(f"{path} is no picture, no recording and no weight file")

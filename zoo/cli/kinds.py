@@ -1,0 +1,83 @@
+"""What a file is: a picture, a recording or weights, by its first bytes."""
+
+import os
+from pathlib import Path
+
+from zoo.data import images, recordings
+
+PICTURE, RECORDING, WEIGHTS = "picture", "recording", "weights"
+
+# TIFF: little and big endian, classic and BigTIFF.
+_PICTURES = (
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF87a", b"GIF89a"),
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+)
+# What libsndfile reads, whether or not the zoo can write it.
+_RECORDINGS = (
+    b"fLaC",
+    b"OggS",
+    b"ID3",
+    b"RF64",
+    b"RIFX",
+    b".snd",
+    b"caff",
+    b"riff\x2e\x91\xcf\x11",
+)
+# Files that hold others, by the word at their ninth byte.
+_HELD = {
+    (b"RIFF", b"WAVE"): RECORDING,
+    (b"RIFF", b"WEBP"): PICTURE,
+    (b"FORM", b"AIFF"): RECORDING,
+    (b"FORM", b"AIFC"): RECORDING,
+}
+
+
+def kind(path: str | os.PathLike) -> str | None:
+    """Tells a file by its content, and what says nothing, such as an empty one, by its suffix.
+
+    So a damaged picture still is one, and its reader can say what is wrong.
+
+    Args:
+      path: a file.
+
+    Returns:
+      `PICTURE`, `RECORDING`, `WEIGHTS`, or None for anything else.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(16)
+    found = _by_content(head)
+    if found:
+        return found
+    suffix = Path(path).suffix.lower()
+    if suffix in images.SUFFIXES or suffix == ".gif":
+        return PICTURE
+    if suffix in recordings.SUFFIXES:
+        return RECORDING
+    return WEIGHTS if suffix == ".safetensors" else None
+
+
+def _by_content(head: bytes) -> str | None:
+    if head.startswith(_PICTURES):
+        return PICTURE
+    if head.startswith(_RECORDINGS) or _is_mpeg_frame(head):
+        return RECORDING
+    # A length in 8 bytes, and then JSON.
+    if head[8:9] == b"{" and head[5:8] == b"\0\0\0":
+        return WEIGHTS
+    return _HELD.get((head[:4], head[8:12]))
+
+
+def _is_mpeg_frame(head: bytes) -> bool:
+    """Whether an mp3 file begins here without a tag (ISO/IEC 11172-3, 2.4.1.3).
+
+    Eleven bits of one; then neither the version, nor the layer, nor the rates may be a reserved
+    one. So no mark of UTF-16 is taken for sound.
+    """
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
+    return version != 1 and layer in (1, 2) and bit_rate != 15 and sample_rate != 3

@@ -1,0 +1,100 @@
+"""`zoo noise`: noisy copies of pictures and recordings."""
+
+import argparse
+import ast
+from pathlib import Path
+
+_DESCRIPTION = """Make noisy copies of pictures and recordings, by any noise of zoo.noise or
+zoo.noise.audio. INPUT is a file, a folder, which stands for all below it, or a quoted pattern. A
+copy has the size, depth, channels and metadata of its input, or its sample rate, channels, length
+and coding; alpha is left alone. Recordings are held in memory whole."""
+
+_EXAMPLES = """examples:
+  zoo noise photo.png --op gaussian --level 25            sigma 25/255, writes photo.noisy.png
+  zoo noise photos/ -o noisy/ --op gaussian --level 5,50  drawn anew for each picture
+  zoo noise photo.png --op poisson --level 30             30 photons at white
+  zoo noise photo.png --op stripes --level 10 --option axis=column
+  zoo noise talk.wav --op white --level 10                10 dB of signal to noise
+  zoo noise talk.wav --op add_at_snr --level 5 --noise street.wav
+"""
+
+
+def add_to(commands) -> None:
+    """Adds the command to argparse's sub-commands."""
+    parser = commands.add_parser(
+        "noise",
+        help="make noisy copies of pictures and recordings",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
+    add(
+        *("-o", "--output"),
+        metavar="OUTPUT",
+        help="a file for one input, else a folder, which is made (beside the input, as "
+        "NAME.noisy.SUFFIX; of a folder, FOLDER.noisy/)",
+    )
+    add("--op", required=True, metavar="NAME", help="the noise; a wrong name lists all")
+    add(
+        "--level",
+        required=True,
+        type=_level,
+        metavar="LEVEL",
+        help="how much, or LOW,HIGH to draw it anew for each file; --level=-5 if below 0",
+    )
+    add(
+        "--unit",
+        choices=("1", "1/255"),
+        help="of the level (1/255 where it is an intensity of pictures, else 1)",
+    )
+    add("--seed", type=int, default=0, help="other numbers give other noise (0)")
+    add(
+        "--option",
+        action="append",
+        default=[],
+        type=_option,
+        dest="options",
+        metavar="NAME=VALUE",
+        help="another option of the noise; may be repeated",
+    )
+    add("--noise", metavar="FILE", help="the recording that is mixed in, or a room's response")
+    add("--overwrite", action="store_true", help="replace files that are there")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Makes the copies, prints a line a file and a summary; returns the exit code."""
+    # Here, so that `zoo --help` does not wait for them.
+    from zoo import compilation  # noqa: PLC0415
+    from zoo.cli import batch, inputs, outputs  # noqa: PLC0415
+    from zoo.cli.corrupt import Noises  # noqa: PLC0415
+
+    output = Path(arguments.output).expanduser() if arguments.output else None
+    found = inputs.gather(arguments.inputs, word="noisy", output=output)
+    jobs = outputs.jobs(found, arguments.output)
+    noises = Noises(arguments, {job.kind for job in jobs} - {None})
+    compilation.enable()
+    return batch.each(jobs, noises, overwrite=arguments.overwrite, skipped=found.skipped)
+
+
+def _level(text: str) -> float | tuple[float, float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor LOW,HIGH")
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+
+def _option(text: str) -> tuple[str, object]:
+    """A name and a value: Python's where it is one, such as 0.5 or True, else the word itself."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+    except (ValueError, SyntaxError):
+        return name, value

@@ -1,0 +1,169 @@
+"""One picture or one recording denoised, by the model that fits it."""
+
+import argparse
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from zoo import audio
+from zoo.cli import chosen, compare, kinds
+from zoo.cli.batch import Done
+from zoo.cli.outputs import Job
+from zoo.data import recordings
+from zoo.data.pages import read_pages
+from zoo.errors import ZooError
+from zoo.inference.pictures import Denoiser
+from zoo.inference.pictures.files import Report, denoise_file
+from zoo.inference.ready import ready
+
+_MODALITIES = {kinds.PICTURE: "image", kinds.RECORDING: "audio"}
+# Samples, of each channel, that are subtracted at a time.
+_BLOCK = 2**18
+# Remedies as the functions name them, and as the command does.
+_FLAGS = {"level=..., in signal units": "--sigma", "tile=": "--tile ", "overlap=": "--overlap "}
+
+Tell = Callable[[int, int], None]
+
+
+class Denoisers:
+    """Denoises one file after the other; a model is made ready once.
+
+    Args:
+      arguments: those of `zoo denoise`.
+
+    Raises:
+      ZooError: the model or its weights cannot be had.
+    """
+
+    def __init__(self, arguments: argparse.Namespace):
+        self._arguments = arguments
+        self._chosen = chosen.choose(arguments.model, arguments.weights)
+        # Before the first file, so that a mistake is told once and not for each.
+        if self._chosen and self._chosen.modality == "image":
+            self._of_pictures  # noqa: B018
+        elif self._chosen:
+            self._of_recordings  # noqa: B018
+
+    def __call__(self, job: Job, tell: Tell) -> Done:
+        """Denoises a file.
+
+        Raises:
+          ZooError: it cannot be read, denoised or written, or the model is for the other kind.
+        """
+        if self._chosen and self._chosen.modality != _MODALITIES[job.kind]:
+            raise ZooError(
+                f"{job.source} is a {job.kind}, and {self._chosen.label} denoises "
+                f"{chosen.WORDS[self._chosen.modality]}; leave it out, or choose another model"
+            )
+        reference = compare.find(self._arguments.reference, job)
+        make = self._picture if job.kind == kinds.PICTURE else self._recording
+        done = make(job, tell)
+        if reference is None:
+            return done
+        try:
+            return done._replace(text=f"{done.text}, {_compared(job, reference)}")
+        except ZooError as error:
+            return done._replace(problem=str(error))
+
+    @functools.cached_property
+    def _of_pictures(self) -> Denoiser:
+        given = self._arguments
+        one = self._chosen
+        return Denoiser(
+            one.model if one else None,
+            variables=one.variables if one else None,
+            strength=given.strength,
+            tile=given.tile,
+            overlap=given.overlap,
+            ensemble=given.ensemble,
+            dtype=given.dtype,
+        )
+
+    @functools.cached_property
+    def _of_recordings(self) -> tuple:
+        if self._chosen:
+            return ready(self._chosen.model, self._chosen.variables, modality="audio")
+        return ready(chosen.of_recordings(), modality="audio")
+
+    def _picture(self, job: Job, tell: Tell) -> Done:
+        sigma = self._arguments.sigma
+        try:
+            report = denoise_file(
+                job.source,
+                job.target,
+                self._of_pictures,
+                level=None if sigma is None else sigma / 255,
+                overwrite=self._arguments.overwrite,
+                save_noise=job.extra,
+                progress=tell,
+            )
+        except ZooError as error:
+            # What is wrong with the file names it already.
+            named = str(job.source) in str(error) or str(job.target) in str(error)
+            where = "" if named else f"{job.source}: "
+            raise ZooError(where + _in_flags(error)) from None
+        return Done(*_told(report))
+
+    def _recording(self, job: Job, tell: Tell) -> Done:
+        report = audio.denoise_file(
+            job.source,
+            job.target,
+            *self._of_recordings,
+            strength=self._arguments.strength,
+            progress=tell,
+            overwrite=self._arguments.overwrite,
+        )
+        if job.extra:
+            _write_difference(job.source, job.target, job.extra)
+        seconds = report.frames / report.sample_rate
+        channels = "mono" if report.channels == 1 else f"{report.channels} channels"
+        clipped = f", {report.clipped} values clipped" if report.clipped else ""
+        return Done(f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}", seconds)
+
+
+def _in_flags(error: ZooError) -> str:
+    """What a function says of its arguments, in the words of the command."""
+    told = str(error)
+    for argument, flag in _FLAGS.items():
+        told = told.replace(argument, flag)
+    return told
+
+
+def _write_difference(source: Path, target: Path, place: Path) -> None:
+    """Writes what was taken from a recording, block by block."""
+    facts = recordings.info(source)
+    settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
+    with recordings.writing(place, **settings) as put:
+        pieces = (recordings.blocks(path, _BLOCK) for path in (source, target))
+        for noisy, denoised in zip(*pieces, strict=True):
+            put(noisy - denoised)
+
+
+def _compared(job: Job, reference: Path) -> str:
+    if job.kind == kinds.RECORDING:
+        return compare.sound(reference, job.source, job.target)
+    return compare.pictures(*(_one_page(path) for path in (reference, job.source, job.target)))
+
+
+def _one_page(path: Path) -> np.ndarray:
+    pages = read_pages(path)
+    if len(pages) > 1:
+        raise ZooError(f"{path} has {len(pages)} pages; save each as a file to compare it")
+    return next(iter(pages)).picture
+
+
+def _told(report: Report) -> tuple[str, float]:
+    """What to say of a picture, and its pixels."""
+    height, width = report.size
+    told = f"{width} x {height}"
+    if report.pages > 1:
+        told += f", {report.pages} pages"
+    if report.level is not None:
+        told += f", sigma {report.level:.1f}"
+    if report.deviation is not None:
+        told += f", tiles differ by {255 * report.deviation:.2g}/255"
+    if report.lost:
+        told += f" ({'; '.join(report.lost)})"
+    return told, height * width * report.pages

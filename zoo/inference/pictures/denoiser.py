@@ -1,0 +1,277 @@
+"""A model that denoises pictures of any size, one after the other."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+from jax.typing import ArrayLike
+
+from zoo.errors import ZooError, unknown
+from zoo.inference.pictures import check, memory, program, tiles
+from zoo.inference.pictures.blend import Blend, Whole
+from zoo.inference.pictures.level import check_level, estimate_level
+from zoo.inference.ready import ready
+from zoo.models import Record, describe
+
+_DEFAULTS = {1: "unet-gray", 3: "unet-color"}
+_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+# The overlap of models without a reach, in pixels.
+_OVERLAP = 32
+
+
+class Denoised(NamedTuple):
+    """A denoised picture and how it came about.
+
+    Attributes:
+      image: shape and dtype of the picture that was given.
+      level: what the model was told, in signal units; None where it takes no level.
+      deviation: root mean square of what overlapping tiles disagree by, weighted as they are
+        blended, in signal units: about what another tiling would change. None where tiles make
+        no difference.
+      tiles: how many there were.
+    """
+
+    image: np.ndarray
+    level: float | None
+    deviation: float | None
+    tiles: int
+
+
+class _Part(NamedTuple):
+    """A model for pictures of some number of channels."""
+
+    model: nn.Module
+    variables: dict
+    facts: Record
+
+    @property
+    def stride(self) -> int:
+        """Of the padding the model does and of that it asks for."""
+        return int(np.lcm(self.facts.stride, self.facts.multiple))
+
+
+class Denoiser:
+    """A model and how it is used; pictures of like sizes share its compiled programs.
+
+    The arguments are those of `zoo.denoise`, which see.
+
+    Raises:
+      ZooError: the model is unknown or denoises no pictures, its variables do not fit, or an
+        option is out of range.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | nn.Module | None = None,
+        *,
+        variables: Mapping | None = None,
+        strength: float = 1.0,
+        tile: int | None = None,
+        overlap: int | None = None,
+        ensemble: bool = False,
+        dtype: str | None = None,
+    ):
+        if model is None and variables is not None:
+            raise ZooError("variables are given without their model; name it too")
+        if dtype is not None and dtype not in _DTYPES:
+            raise unknown("dtype", dtype, _DTYPES)
+        self._dtype = dtype
+        self._strength = check.share("strength", strength)
+        self._tile = check.whole_number("tile", tile, 0)
+        self._overlap = check.whole_number("overlap", overlap, 0)
+        self._ensemble = bool(ensemble)
+        self._parts: dict[int, _Part] = {}
+        self._only = None if model is None else self._ready(model, variables)
+        self._spread: dict[int, dict] = {}
+
+    def __call__(
+        self,
+        image: ArrayLike,
+        level: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Denoised:
+        """Denoises a picture.
+
+        Args:
+          image: as `zoo.denoise` takes it.
+          level: of its noise; None estimates it where the model takes one.
+          progress: called with the number of tiles that are done and that of all.
+
+        Raises:
+          ZooError: as `zoo.denoise`.
+        """
+        if level is not None:
+            level = check_level(level)
+        source, result, target = check.canvas(image)
+        part = self._part(source)
+        if not part.facts.takes_level:
+            level = None
+        elif level is None:
+            level = estimate_level(source)
+        if self._strength == 0:
+            target[...] = source
+            return Denoised(result, level, None, 0)
+        grid = self._grid(source, part)
+        whole = grid.exact
+        sink = Whole(grid, target) if whole else Blend(grid, target)
+        kind = target.dtype.newbyteorder("=")
+        integer = kind.kind == "u"
+        rounded = np.dtype(kind if whole and integer and not self._ensemble else np.float32)
+        done = 0
+        for batch, outputs in self._outputs(source, part, grid, level, rounded):
+            for tile, output in zip(batch, outputs, strict=False):
+                sink.add(tile, output)
+            done += len(batch)
+            if progress is not None:
+                progress(done, grid.count)
+        return Denoised(result, level, sink.finish(), grid.count)
+
+    def _ready(self, model: str | os.PathLike | nn.Module, variables: Mapping | None) -> _Part:
+        module, variables = ready(model, variables, modality="image")
+        try:
+            hash(module)
+        except TypeError:
+            raise ZooError(
+                f"{type(module).__name__} has a list or dict among its fields, so that no program "
+                "can be kept for it; build it with tuples"
+            ) from None
+        if self._dtype is not None:
+            if not hasattr(module, "dtype"):
+                raise ZooError(f"{type(module).__name__} has no dtype to choose; leave it None")
+            module = module.clone(dtype=_DTYPES[self._dtype])
+        return _Part(module, variables, describe(module))
+
+    def _part(self, source: np.ndarray) -> _Part:
+        """The model for a picture.
+
+        Raises:
+          ZooError: it takes pictures of other channels or another size.
+        """
+        height, width, channels = source.shape
+        part = self._only
+        if part is None:
+            if channels not in self._parts:
+                self._parts[channels] = self._ready(_DEFAULTS[channels], None)
+            part = self._parts[channels]
+        name, takes = type(part.model).__name__, part.facts.channels
+        if takes != channels and not (takes == 1 or (takes == 3 and channels == 1)):
+            raise ZooError(
+                f"{name} takes pictures of {takes} channels, got {channels} beside alpha; "
+                "choose another model"
+            )
+        if part.facts.size and part.facts.size != (height, width):
+            h, w = part.facts.size
+            raise ZooError(
+                f"{name} takes pictures of {h}x{w} pixels only, got {height}x{width}; resize the "
+                "picture or choose another model"
+            )
+        return part
+
+    def _grid(self, source: np.ndarray, part: _Part) -> tiles.Grid:
+        *size, channels = source.shape
+        facts, stride = part.facts, part.stride
+        if facts.size or self._tile == 0:
+            return tiles.one(size, stride)
+        side = self._tile
+        if side is None and memory.fits(size, part.model, channels):
+            return tiles.one(size, stride)
+        # Of a local model that does not tell its reach nothing is known.
+        reach = facts.reach if facts.locality == "local" else 0
+        halo = self._overlap
+        if halo is None:
+            halo = reach or min(_OVERLAP, _OVERLAP if side is None else side // 4)
+        exact = 0 < reach <= halo
+        if side is None:
+            side = memory.side(part.model, channels, halo, stride)
+        return tiles.grid(size, side, halo, stride, exact=exact, chosen=self._tile is not None)
+
+    def _outputs(
+        self,
+        source: np.ndarray,
+        part: _Part,
+        grid: tiles.Grid,
+        level: float | None,
+        dtype: np.dtype,
+    ) -> Iterator[tuple[list[tiles.Tile], np.ndarray]]:
+        """Tiles a batch at a time, and what comes of them: at least as many outputs."""
+        mesh = self._mesh(grid)
+        shared = 1 if mesh is None else mesh.size
+        # Of the sizes of batches there are few, for each is a program.
+        needed = 1 << (-(-grid.count // shared) - 1).bit_length()
+        if needed > 1:
+            needed = min(needed, memory.batch(grid.shape, part.model, source.shape[-1]))
+        count = needed * shared
+        kind = source.dtype.newbyteorder("=") if source.dtype.kind == "u" else np.float32
+        waiting: list = []
+        for batch in _batched(grid, count):
+            # A new array each time: on a CPU the device may read from this very memory.
+            cut = np.zeros((count, *grid.shape, source.shape[-1]), kind)
+            for tile, place in zip(batch, cut, strict=False):
+                grid.cut(source, tile, place, part.facts.margin)
+            if self._ensemble:
+                yield batch, self._mean_of_eight(part, cut, level, mesh)
+                continue
+            waiting.append((batch, self._start(part, cut, level, dtype, mesh)))
+            # An accelerator works on one batch while the host cuts the next.
+            if len(waiting) > (jax.default_backend() != "cpu"):
+                before, started = waiting.pop(0)
+                yield before, self._fetch(part, started)
+        for before, started in waiting:
+            yield before, self._fetch(part, started)
+
+    def _start(
+        self,
+        part: _Part,
+        cut: np.ndarray,
+        level: float | None,
+        dtype: np.dtype,
+        mesh: Mesh | None,
+    ) -> tuple[jax.Array, jax.Array]:
+        variables = part.variables
+        if mesh is not None:
+            if id(part.variables) not in self._spread:
+                self._spread[id(part.variables)] = program.replicate(part.variables, mesh)
+            variables, cut = self._spread[id(part.variables)], program.share(cut, mesh)
+        level = None if level is None else np.float32(level)
+        strength = np.float32(self._strength)
+        return program.run(
+            variables, cut, level, strength, model=part.model, dtype=dtype, mesh=mesh
+        )
+
+    def _fetch(self, part: _Part, started: tuple[jax.Array, jax.Array]) -> np.ndarray:
+        outputs, finite = started
+        if not np.all(finite):
+            raise ZooError(
+                f"the output of {type(part.model).__name__} is not finite; its variables are "
+                "damaged or diverged in training"
+            )
+        return np.asarray(outputs)
+
+    def _mean_of_eight(
+        self, part: _Part, cut: np.ndarray, level: float | None, mesh: Mesh | None
+    ) -> np.ndarray:
+        """The mean over the flips and turns of each tile; turned ones have its sides swapped."""
+        total = np.zeros(cut.shape, np.float32)
+        for turned, down, right in itertools.product((False, True), (1, -1), (1, -1)):
+            view = cut.swapaxes(1, 2) if turned else cut
+            view = np.ascontiguousarray(view[:, ::down, ::right])
+            started = self._start(part, view, level, np.dtype(np.float32), mesh)
+            found = self._fetch(part, started)[:, ::down, ::right]
+            total += found.swapaxes(1, 2) if turned else found
+        return total / 8
+
+    def _mesh(self, grid: tiles.Grid) -> Mesh | None:
+        devices = None if grid.count == 1 else program.devices()
+        return None if devices is None else Mesh(np.array(devices), (program.AXIS,))
+
+
+def _batched(grid: tiles.Grid, count: int) -> Iterator[list[tiles.Tile]]:
+    every = iter(grid)
+    while batch := list(itertools.islice(every, count)):
+        yield batch
