@@ -59,7 +59,7 @@ def loss(logits, kind):
 
 
 # (model, variables) as zoo.load gives them.
-denoiser = zoo.create_model("unet-tiny", channels=1, widths=(8, 16), takes_level=True)
+denoiser = zoo.create_model("ffdnet-gray", depth=4, width=16)
 loaded = jax.jit(denoiser.init)(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)), SIGMA)
 
 # Linen: the denoiser is a field, and its parameters lie under the field's name.

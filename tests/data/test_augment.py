@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+import scipy.interpolate
 import scipy.ndimage
 
 from zoo.data import augment
@@ -152,6 +153,51 @@ def test_what_turns_pictures_is_refused_for_recordings(name):
     match = rf"{name} does not augment recordings; set data\.augment\.{name}=(False|0\.0)$"
     with pytest.raises(ZooError, match=match):
         augment.make_augment(**{name: value})(jax.random.key(0), recording())
+
+
+def sine(cycles, length=4000):
+    return np.sin(2 * np.pi * cycles * np.arange(length) / length)[:, None].astype(np.float32)
+
+
+def test_speed_moves_a_tone_by_as_much():
+    length, cycles = 4000, 200
+    found = draw(augment.make_augment(speed=0.2), sine(cycles, length), 100)[:, :3000, 0]
+    spectra = np.abs(np.fft.rfft(found * np.hanning(3000), 1 << 17))
+    factors = spectra.argmax(axis=1) / (1 << 17) * length / cycles
+    assert 0.799 < factors.min() < 0.82
+    assert 1.18 < factors.max() < 1.201
+    # Within the cubic's error for 20 samples a period.
+    np.testing.assert_allclose(np.abs(found).max(axis=1), 1, atol=0.01)
+
+
+def test_speed_is_scipys_cubic_hermite_spline():
+    x = picture((400, 2, 1))[..., 0]
+    (key,) = jax.random.split(jax.random.key(3), 1)
+    found = np.asarray(augment.random_speed(key, x, share=0.3))
+    factor = float(jax.random.uniform(key, minval=0.7, maxval=1.3))
+    slopes = np.gradient(x, axis=0)
+    at = factor * np.arange(400, dtype=np.float32)
+    inside = (at >= 1) & (at < 398)
+    expected = scipy.interpolate.CubicHermiteSpline(np.arange(400), x, slopes)(at[inside])
+    np.testing.assert_allclose(found[inside], expected, atol=2e-4)
+
+
+def test_tone_gains_within_its_decibels_and_has_no_delay():
+    impulse = np.zeros((4096, 2), np.float32)
+    impulse[2048] = (1, -1)
+    found = draw(augment.make_augment(tone=6.0), impulse, 200)
+    np.testing.assert_allclose(found[..., 0], -found[..., 1], atol=1e-6)
+    decibels = 20 * np.log10(np.abs(np.fft.rfft(found[..., 0], axis=1)))
+    assert np.abs(decibels).max() < 6.1
+    assert np.abs(decibels).max() > 3
+    assert 1 < decibels.std() < 3
+    np.testing.assert_array_equal(np.abs(found[..., 0]).argmax(axis=1), 2048)
+
+
+@pytest.mark.parametrize("name", ["speed", "tone"])
+def test_what_is_of_recordings_is_refused_for_pictures(name):
+    with pytest.raises(ZooError, match=rf"set data\.augment\.{name}=0\.0"):
+        augment.make_augment(**{name: 0.1})(jax.random.key(0), picture())
 
 
 def test_gain_is_refused_for_pictures():

@@ -55,16 +55,20 @@ def test_pictures_of_any_size(tmp_path, onnxruntime, name):
         np.testing.assert_allclose(session.run(None, given)[0], expected, atol=1e-4)
 
 
-def test_one_size_only(tmp_path, onnxruntime):
-    """Attention over the whole, for which the converter has to know the size."""
-    options = {"width": 8, "blocks": (1, 1), "heads": (1, 2), "refinement": 1}
-    model, variables = made("restormer-small", **options)
-    with pytest.raises(ZooError, match=r"cannot convert restormer .*give the size"):
-        to_onnx(tmp_path / "it.onnx", model, variables, name="restormer")
+def test_windows_cannot_be_of_any_size(tmp_path, onnxruntime):
+    options = {"width": 8, "depths": (2,), "heads": 2, "window": 4}
+    model, variables = made("swinir-small", **options)
+    with pytest.raises(ZooError, match=r"cannot convert swinir .*give the size"):
+        to_onnx(tmp_path / "it.onnx", model, variables, name="swinir")
     assert not list(tmp_path.iterdir())
-    to_onnx(tmp_path / "it.onnx", model, variables, size=(12, 10))
+
+
+def test_one_size_only(tmp_path, onnxruntime):
+    options = {"width": 4, "encoder": (1,), "middle": 1, "decoder": (1,)}
+    model, variables = made("nafnet-small", **options)
+    to_onnx(tmp_path / "it.onnx", model, variables, size=(13, 10))
     session = onnxruntime.InferenceSession(tmp_path / "it.onnx")
-    x = np.random.default_rng(0).random((1, 12, 10, 3), np.float32)
+    x = np.random.default_rng(0).random((1, 13, 10, 3), np.float32)
     expected = jax.jit(model.apply)(variables, x)
     np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, atol=1e-4)
 

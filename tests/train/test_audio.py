@@ -96,6 +96,20 @@ def test_gain_and_polarity_act_before_the_noise_is_measured():
     np.testing.assert_allclose(snr, example.level, atol=0.01)
 
 
+def test_noises_are_augmented_by_themselves():
+    plain, coloured = (
+        jax.jit(prepare(**options))(batch(), jax.random.key(3)) for options in ({}, {"tone": 9.0})
+    )
+    for example in (plain, coloured):
+        rest = np.asarray(example.input) - np.asarray(example.target)
+        target = np.asarray(example.target, np.float64)
+        snr = 10 * np.log10(np.mean(target**2, (1, 2)) / np.mean(rest**2, (1, 2)))
+        np.testing.assert_allclose(snr, example.level, atol=0.01)
+    before, after = (np.asarray(e.input - e.target)[..., 0] for e in (plain, coloured))
+    gain = np.abs(np.fft.rfft(after)) / np.abs(np.fft.rfft(before))
+    assert np.all(np.std(20 * np.log10(gain), axis=1) > 0.5)
+
+
 def test_noise_cut_on_the_host_is_mixed_as_it_is():
     rng = np.random.default_rng(5)
     pixels, noises = rng.integers(-9000, 9000, (2, BATCH, T, 1)).astype(np.int16)

@@ -18,10 +18,13 @@ CSS = """
   --zoo-card: #1e2023; --zoo-error: #f0937f; }
 .dark { --color-accent: #79b4ea; --checkbox-background-color-selected: #1f5f99;
   --checkbox-border-color-selected: #79b4ea; }
-.gradio-container { width: 100% !important; max-width: 70rem !important; margin: 0 auto !important; }
+.gradio-container { width: 100% !important; max-width: 70rem !important;
+  margin: 0 auto !important; }
 .gradio-container main.fillable { width: 100% !important; }
 .gradio-container main.fillable { padding: 2rem 1.25rem 3rem !important; }
 footer { display: none !important; }
+
+.dark input[type=range] { --neutral-200: #34373b; }
 
 .zoo-head h1 { font-size: clamp(1.7rem, 5vw, 2.25rem); line-height: 1.2; font-weight: 700;
   letter-spacing: -.02em; margin: 0; color: var(--zoo-ink); }
@@ -71,8 +74,9 @@ footer { display: none !important; }
 
 .zoo-scores { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
   color: var(--zoo-ink); }
-.zoo-scores th, .zoo-scores td { padding: .4rem .75rem .4rem 0; text-align: right;
-  border-bottom: 1px solid var(--zoo-rule); }
+.zoo-scores, .zoo-scores tr { border: 0 !important; }
+.zoo-scores th, .zoo-scores td { padding: .4rem .75rem .4rem 0 !important; text-align: right;
+  border: 0 !important; border-bottom: 1px solid var(--zoo-rule) !important; }
 .zoo-scores th[scope=row] { text-align: left; font-weight: 400; }
 .zoo-scores th[scope=col] { font-weight: 400; font-size: .8125rem; color: var(--zoo-soft); }
 .zoo-scores tr:last-child td { font-weight: 600; }

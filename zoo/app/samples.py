@@ -1,5 +1,6 @@
 """Something to try the page on: photographs of scikit-image, and voices out of nothing."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,10 @@ class Samples:
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
-        self.clean_pictures = _photos()
+        # Copies, below the folder that the page serves from: others would be taken for uploads.
+        self.clean_pictures = [
+            Path(shutil.copyfile(path, folder / path.name)) for path in _photos()
+        ]
         self.noisy_pictures = [_noisy_picture(path, folder) for path in self.clean_pictures]
         self.clean_recordings: dict[str, Path] = {}
         self.noisy_recordings: dict[str, Path] = {}

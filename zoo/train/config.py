@@ -38,6 +38,8 @@ _BOUNDS = {
     "data.augment.rotate": (0, None),
     "data.augment.shift": (0, 1),
     "data.augment.gain": (0, None),
+    "data.augment.speed": (0, 1),
+    "data.augment.tone": (0, None),
     "data.sample_rate": (1, None),
     "optimizer.warmup": (0, 1),
     "optimizer.clip_norm": (0, None),
@@ -97,6 +99,8 @@ def default_config() -> ConfigDict:
     config.data.augment.shift = 0.0  # up to this fraction of the side
     config.data.augment.gain = 0.0  # of recordings, up to so many dB up or down
     config.data.augment.polarity = False  # of recordings
+    config.data.augment.speed = 0.0  # of recordings, up to this share faster or slower
+    config.data.augment.tone = 0.0  # of recordings, each frequency up to so many dB up or down
     config.data.natural = ""  # the flag that trains on the data this experiment is meant for
 
     config.noise = ConfigDict()

@@ -63,9 +63,12 @@ def make_prepare(
         if noises is not None:
             key_excerpt, key_noise = jax.random.split(key_noise)
             noise = excerpt(key_excerpt, noises, size)
-        noisy, level = (
-            sampler(key_noise, x) if noise is None else sampler(key_noise, x, _to_float(noise))
-        )
+        if noise is None:
+            noisy, level = sampler(key_noise, x)
+        else:
+            # Few noises become many, as the clean recordings do.
+            key_own, key_noise = jax.random.split(key_noise)
+            noisy, level = sampler(key_noise, x, augment(key_own, _to_float(noise)))
         return Example(noisy, x, whole, level)
 
     def prepare(batch: Batch, key: jax.Array) -> Example:

@@ -11,7 +11,8 @@ def add(model: onnx.ModelProto, multiple: int, mode: str) -> None:
       model: takes `x` as (b, h, multiple, w, multiple, c), and gives `y` as (b, h multiple,
         w multiple, c); afterwards both are (b, h, w, c).
       multiple: side of a block in pixels.
-      mode: what lies beyond the picture: `"edge"`, `"reflect"` or `"constant"`.
+      mode: what lies beyond the picture: `"edge"`; `"constant"`; or `"reflect"`, which ONNX does
+        where H and W are larger than what is added.
     """
     graph, front = model.graph, []
     channels = graph.input[0].type.tensor_type.shape.dim[-1].dim_value

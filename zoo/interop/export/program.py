@@ -51,11 +51,8 @@ def step(
     structure = jax.tree.structure(jax.eval_shape(lambda: model.init_state(1, 1)))
 
     def start(x: jax.Array) -> list[jax.Array]:
-        def one(x):
-            # It has nothing to do with the chunk, but must have its batch.
-            return [leaf + jnp.zeros_like(leaf) for leaf in jax.tree.leaves(model.init_state(1, 1))]
-
-        return jax.vmap(one)(x)
+        # It has nothing to do with the chunk, but must have its batch.
+        return jax.vmap(lambda _: jax.tree.leaves(model.init_state(1, 1)))(x)
 
     def advance(x: jax.Array, *state: jax.Array) -> list[jax.Array]:
         def one(x, *leaves):
