@@ -60,11 +60,11 @@ def loss(logits, kind):
 
 # (model, variables) as zoo.load gives them.
 denoiser = zoo.create_model("ffdnet-gray", depth=4, width=16)
-loaded = jax.jit(denoiser.init)(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)), SIGMA)
+loaded = zoo.models.init_variables(denoiser, jax.random.key(0), (1, SIDE, SIDE, 1))
 
 # Linen: the denoiser is a field, and its parameters lie under the field's name.
 reader = Reader(denoiser)
-variables = jax.jit(reader.init)(jax.random.key(1), jnp.zeros((1, SIDE, SIDE, 1)), SIGMA)
+variables = zoo.models.init_variables(reader, jax.random.key(1), (1, SIDE, SIDE, 1))
 # A copy, since training gives its buffers away.
 variables["params"]["denoiser"] = jax.tree.map(jnp.copy, loaded["params"])
 optimizer = optax.adam(1e-2)
@@ -79,7 +79,7 @@ def step(variables, opt_state, key):
     return optax.apply_updates(variables, updates), opt_state
 
 
-for n in range(80):
+for n in range(150):
     variables, opt_state = step(variables, opt_state, jax.random.fold_in(jax.random.key(2), n))
 x, kind = patterns(jax.random.key(3), 256)
 read = jax.jit(reader.apply)
