@@ -265,6 +265,8 @@ def test_errors_name_culprit_and_remedy():
         audio.white(key, RECORDINGS, snr=np.nan)
     with pytest.raises(ZooError, match=r"factor must be from 0 to 1, 0 excluded, got 0"):
         audio.resample(key, RECORDINGS, factor=0)
+    with pytest.raises(ZooError, match=r"white: x of shape \(0, 2\) is empty"):
+        audio.white(key, RECORDINGS[0, :0], snr=5)
     with pytest.raises(ZooError, match=r"white: x of shape \(700,\) lacks axes"):
         audio.white(key, RECORDINGS[0, :, 0], snr=0)
     with pytest.raises(ZooError) as caught:

@@ -11,7 +11,7 @@ import pytest
 from flax import traverse_util
 
 import zoo
-from zoo import weights
+from zoo import audio, weights
 from zoo.errors import ZooError
 from zoo.models import create_model, init_variables
 from zoo.weights.names import SHIPPED
@@ -91,3 +91,20 @@ def test_half_precision_comes_back_single(tmp_path):
 def test_a_name_that_is_none(name, told):
     with pytest.raises(ZooError, match=re.escape(told)):
         zoo.load(name)
+
+
+def test_a_name_is_enough_for_a_recording():
+    model, variables = zoo.load("stream-t")
+    x = np.random.default_rng(0).normal(0, 0.1, (4096, 1)).astype(np.float32)
+    expected = model.apply(variables, x[None])[0]
+    found = audio.denoise(x, "stream-t", sample_rate=16000)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    with pytest.raises(ZooError, match="brings its own variables|missing, extra or misshapen"):
+        audio.denoise(x, "stream-t", {"params": {}}, sample_rate=16000)
+
+
+def test_a_name_is_enough_for_a_picture():
+    model, variables = zoo.load("mlp-mnist-0.5")
+    x = np.random.default_rng(0).random((28, 28), np.float32)
+    expected = model.apply(variables, x[None, ..., None])[0, ..., 0]
+    np.testing.assert_allclose(zoo.denoise(x, "mlp-mnist-0.5"), expected, atol=1e-5)

@@ -114,6 +114,8 @@ def _stft(
     x: jax.Array, name: str, size: int = 512, hop: int = 256, window: int | None = None
 ) -> jax.Array:
     """The spectra of recordings (..., T, C): (..., C, frames, bins)."""
+    if x.ndim < 2:
+        raise ZooError(f"loss {name!r} takes recordings (..., T, C), got shape {x.shape}")
     if x.shape[-2] <= size // 2:
         raise ZooError(
             f"loss {name!r} needs recordings of more than {size // 2} samples, got {x.shape[-2]}; "

@@ -178,6 +178,8 @@ def _signal(op: str, x: object, axes: str, registry: Registry) -> jax.Array:
         )
     if x.ndim < len(axes):
         raise ZooError(f"{op}: x of shape {x.shape} lacks axes; it must end in ({', '.join(axes)})")
+    if axes and 0 in x.shape[-len(axes) :]:
+        raise ZooError(f"{op}: x of shape {x.shape} is empty; leave such signals out")
     if axes == "TC" and x.shape[-1] > max(MOST_CHANNELS, x.shape[-2]):
         raise ZooError(
             f"{op}: x of shape {x.shape} has {x.shape[-1]} channels; recordings are (..., T, C), "

@@ -292,7 +292,7 @@ def test_mistakes_with_the_model(tmp_path, stream_t):
     recordings.write(src, noise(1000), 16000)
     for match, model, given in (
         ("unknown model 'weiner'; did you mean 'wiener'", "weiner", None),
-        ("learned weights", "stream-t", None),
+        ("learned weights", "stream-s", None),
         ("not those of stream-b", "stream-b", variables),
         ("leave out", path, variables),
         ("no weight file", tmp_path / "missing.safetensors", None),

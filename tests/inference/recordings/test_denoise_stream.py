@@ -140,7 +140,7 @@ def test_a_wrong_chunk_is_refused_and_leaves_the_stream_as_it_was(chunk, match):
     [
         ({"model": "stream-q"}, "stream-"),
         ({"model": "dncnn-gray"}, "pictures"),
-        ({"model": "stream-t"}, "learned weights"),
+        ({"model": "stream-s"}, "learned weights"),
         ({"model": "spectral-gate"}, "does not stream"),
         ({"model": Whole()}, "does not stream"),
         ({"model": "no/such.safetensors"}, "no weight file"),

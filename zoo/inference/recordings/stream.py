@@ -56,8 +56,8 @@ class Stream:
           ZooError: the model is not one that streams, its variables are missing or of another, or
             a number is out of its range.
         """
-        if not 1 <= channels <= MOST_CHANNELS:
-            raise ZooError(f"channels={channels!r} is not in 1 to {MOST_CHANNELS}")
+        if channels not in range(1, MOST_CHANNELS + 1):
+            raise ZooError(f"channels={channels!r} is no whole number from 1 to {MOST_CHANNELS}")
         self._model, self._variables = ready(model, variables, modality="audio")
         if not getattr(self._model, "hop", 0):
             raise ZooError(
