@@ -162,7 +162,7 @@ def loop(arguments, *, stream: bool) -> list[dict]:
     from zoo.train import loop as loops  # noqa: PLC0415
 
     config, every = config_of(arguments, stream=stream)
-    examples = MODALITIES[models.record(config.model.name).modality].examples
+    examples = MODALITIES[models.record(config.model.name).modality].rate
     input_s = input_pipeline(experiment, config, arguments.seconds)
     turns = Turns(arguments.steps, arguments.turns, settle=stream)
     patch = mock.patch.object

@@ -59,7 +59,7 @@ def visible(devices: int, platform: str) -> dict[str, str]:
 
 def measure(arguments) -> Iterator[dict]:
     """A row for each number of devices and kind of batch, as they are measured."""
-    examples = MODALITIES[models.record(arguments.model).modality].examples
+    examples = MODALITIES[models.record(arguments.model).modality].rate
     platform, count, load = ask_machine()
     most = sys.maxsize if platform == "cpu" else count
     wanted = [n for n in arguments.devices if n <= most]

@@ -148,6 +148,7 @@ def test_times_read_like_times():
     assert [recordings.clock(s) for s in (7.44, 61, 3723)] == ["7.4 s", "1:01", "1:02:03"]
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_picture_says_what_scikit_image_says(tmp_path, models, samples):
     path = samples.clean_pictures[0]
     found = trial.run(
@@ -161,6 +162,7 @@ def test_a_trial_of_a_picture_says_what_scikit_image_says(tmp_path, models, samp
     assert same[1:] == row[1:]
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_recording_is_better_after_than_before(tmp_path, models, samples):
     path = samples.clean_recordings["Voice"]
     settings = {"kind": "White", "level": 5, "model": "wiener", "strength": 1.0}
@@ -173,6 +175,7 @@ def test_a_trial_of_a_recording_is_better_after_than_before(tmp_path, models, sa
     assert after > before + 1
 
 
+@pytest.mark.slow
 def test_every_noise_runs_at_its_usual_level(tmp_path, models):
     path = photo(tmp_path / "photo.png", (32, 32))
     for kind, one in trial.NOISES["image"].items():

@@ -118,6 +118,7 @@ for suffix in ("png", "jpg", "tif"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is counted in other units")
 def test_memory_is_that_of_two_pictures(tmp_path):
     """Of 12 megapixels: decoded and denoised, and what the coder needs."""

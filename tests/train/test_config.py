@@ -177,7 +177,7 @@ def test_values_from_the_command_line(command, monkeypatch):
 def test_a_string_after_the_file_is_the_folder(command, monkeypatch):
     seen = {}
 
-    def train(config, workdir):
+    def train(config, workdir, *, command):
         seen.update(path=config.data.path, workdir=str(workdir))
         raise ZooError("seen")
 
