@@ -7,6 +7,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Nothing a test starts may write to the home, nor find there what an earlier session compiled.
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 
+import shutil
 from pathlib import Path
 
 import jax
@@ -23,3 +24,19 @@ def zoo_data() -> Path:
     if not folder:
         pytest.skip("set ZOO_DATA to the folder with the real data sets to run this test")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium, driven by Playwright; the test is skipped where one is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("there is no chromium here; install it to open the pages in it")
+    # As root, which continuous integration often is, Chromium runs only without its sandbox.
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()

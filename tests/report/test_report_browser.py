@@ -1,29 +1,11 @@
 """The page in a real browser: it needs Playwright and the system's Chromium."""
 
-import os
-import shutil
-
 import made_runs
 import pytest
 
 from zoo import report
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("there is no chromium here; install it to open the report in it")
-    # As root, which continuous integration often is, Chromium runs only without its sandbox.
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import argparse
 import math
 from pathlib import Path
 
+from zoo.cli.arguments import add_places
+
 _DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp) and recordings (wav, flac, ogg,
 mp3) are told apart by their content. An output has the size, depth, channels, alpha and metadata of
@@ -37,14 +39,8 @@ def add_to(commands) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_places(parser, "denoised")
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    add(
-        *("-o", "--output"),
-        metavar="OUTPUT",
-        help="a file for one input, else a folder, which is made (beside the input, as "
-        "NAME.denoised.SUFFIX; of a folder, FOLDER.denoised/)",
-    )
     add(
         "--model",
         metavar="NAME",

@@ -4,6 +4,8 @@ import argparse
 import ast
 from pathlib import Path
 
+from zoo.cli.arguments import add_places
+
 _DESCRIPTION = """Make noisy copies of pictures and recordings, by any noise of zoo.noise or
 zoo.noise.audio. INPUT is a file, a folder, which stands for all below it, or a quoted pattern. A
 copy has the size, depth, channels and metadata of its input, or its sample rate, channels, length
@@ -28,14 +30,8 @@ def add_to(commands) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_places(parser, "noisy")
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    add(
-        *("-o", "--output"),
-        metavar="OUTPUT",
-        help="a file for one input, else a folder, which is made (beside the input, as "
-        "NAME.noisy.SUFFIX; of a folder, FOLDER.noisy/)",
-    )
     add("--op", required=True, metavar="NAME", help="the noise; a wrong name lists all")
     add(
         "--level",

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 
@@ -16,6 +15,7 @@ from zoo.models import (
     describe,
     list_models,
     merge_batch_norm,
+    misfits,
     record,
     variable_shapes,
 )
@@ -83,15 +83,11 @@ def _choices(modality: str) -> list[str]:
 
 
 def _check(label: str, model: nn.Module, variables: Mapping) -> None:
-    wanted = {n: leaf.shape for n, leaf in variable_shapes(model, describe(model)).items()}
+    wanted = variable_shapes(model, describe(model))
     found = traverse_util.flatten_dict(variables, sep="/")
-    found = {name: tuple(jnp.shape(leaf)) for name, leaf in found.items()}
     if wanted and not found:
         raise ZooError(f"{label} has learned weights; give its variables, or a weight file's path")
-    wrong = sorted(
-        name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)
-    )
-    if wrong:
+    if wrong := misfits(wanted, found):
         more = ", ..." if len(wrong) > _LISTED else ""
         raise ZooError(
             f"the variables are not those of {label}; missing, extra or misshapen: "

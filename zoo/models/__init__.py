@@ -15,6 +15,7 @@ from zoo.models.registry import (
     create_model,
     describe,
     list_models,
+    misfits,
     record,
     variable_shapes,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "init_variables",
     "list_models",
     "merge_batch_norm",
+    "misfits",
     "record",
     "variable_shapes",
 ]

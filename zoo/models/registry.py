@@ -2,11 +2,12 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
@@ -152,3 +153,19 @@ def variable_shapes(model: nn.Module, facts: Record) -> dict[str, jax.ShapeDtype
     level = jax.ShapeDtypeStruct((1,), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)
     return traverse_util.flatten_dict(variables, sep="/")
+
+
+def misfits(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """The paths, sorted, at which variables are missing, extra or of another shape.
+
+    Args:
+      wanted: arrays or their shapes by path, such as `variable_shapes` gives.
+      found: the same of the variables at hand.
+    """
+    return sorted(
+        path
+        for path in wanted.keys() | found.keys()
+        if path not in wanted
+        or path not in found
+        or np.shape(wanted[path]) != np.shape(found[path])
+    )

@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax import struct, traverse_util
 
 from zoo.errors import ZooError
-from zoo.models import init_variables
+from zoo.models import init_variables, misfits
 
 Tree = Any
 
@@ -75,12 +75,7 @@ def start_from(state: State, variables: Tree, name: str) -> State:
     """
     own = {"params": state.params, **state.model_state}
     wanted, found = (traverse_util.flatten_dict(tree, sep="/") for tree in (own, variables))
-    wrong = sorted(
-        path
-        for path in wanted.keys() | found.keys()
-        if path not in wanted or path not in found or wanted[path].shape != found[path].shape
-    )
-    if wrong:
+    if wrong := misfits(wanted, found):
         raise ZooError(
             f"train.start={name} holds another model than model.name and its options say; first "
             f"of {len(wrong)} differences: {wrong[0]}"

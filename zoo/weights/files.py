@@ -10,7 +10,7 @@ from flax import traverse_util
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.models import create_model, record, variable_shapes
+from zoo.models import create_model, misfits, record, variable_shapes
 from zoo.weights.names import find
 
 _KEY = "zoo"
@@ -95,12 +95,7 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     flat = safetensors.flax.load_file(path)
     model = create_model(found["model"], **found["options"])
     shapes = variable_shapes(model, record(found["model"], **found["options"]))
-    wrong = sorted(
-        name
-        for name in shapes.keys() | flat.keys()
-        if name not in flat or name not in shapes or flat[name].shape != shapes[name].shape
-    )
-    if wrong:
+    if wrong := misfits(shapes, flat):
         raise ZooError(
             f"{path} does not hold the model it names, {found['model']}; missing, extra or "
             f"misshapen: {', '.join(wrong)}"
