@@ -1,5 +1,5 @@
 """Ways in from other frameworks and out to them."""
 
-from zoo.interop import nnx, torch
+from zoo.interop import export, nnx, torch
 
-__all__ = ["nnx", "torch"]
+__all__ = ["export", "nnx", "torch"]
