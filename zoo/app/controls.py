@@ -9,6 +9,9 @@ from zoo.app.jobs import Jobs
 from zoo.app.models import AUTO
 from zoo.app.store import Store, Visit
 
+QUIET = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+"""How the page follows a control at once."""
+
 _PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -40,6 +43,21 @@ def drop(text: str, suffixes: Sequence[str]):
     import gradio as gr  # noqa: PLC0415
 
     return gr.File(label=text, file_types=[*suffixes], height=140)
+
+
+def slider(tab: str):
+    """Two pictures one over the other, with a line to move; hidden at first."""
+    import gradio as gr  # noqa: PLC0415
+
+    return gr.ImageSlider(
+        visible=False,
+        show_label=False,
+        interactive=False,
+        type="filepath",
+        max_height=560,
+        buttons=["fullscreen"],
+        elem_id=f"zoo-{tab}-slider",
+    )
 
 
 def gallery(paths: Sequence[Path]):

@@ -33,15 +33,7 @@ def build(parts: "Parts") -> None:
             go = controls.go()
         with gr.Column(scale=3, min_width=280):
             seen = gr.HTML(_BLANK)
-            slider = gr.ImageSlider(
-                visible=False,
-                show_label=False,
-                interactive=False,
-                type="filepath",
-                max_height=560,
-                buttons=["fullscreen"],
-                elem_id="zoo-picture-slider",
-            )
+            slider = controls.slider(_TAB)
             part = gr.Radio([_WHOLE, _DETAIL], value=_WHOLE, show_label=False, visible=False)
             facts = gr.HTML("")
 
@@ -97,15 +89,8 @@ def build(parts: "Parts") -> None:
     samples = controls.wire_files(store, _TAB, file, go[-1], outputs, see, blank)
     samples(gallery.select, parts.samples.noisy_pictures)
     for control in (model, estimate):
-        control.change(
-            levels,
-            [model, estimate],
-            [estimate, level],
-            queue=False,
-            api_visibility="private",
-            show_progress="hidden",
-        )
-    part.input(turn, part, slider, queue=False, api_visibility="private", show_progress="hidden")
+        control.change(levels, [model, estimate], [estimate, level], **controls.QUIET)
+    part.input(turn, part, slider, **controls.QUIET)
     inputs = [model, estimate, level, strength]
     controls.wire_go(store, parts.jobs, _TAB, go, inputs, outputs, work, show)
 

@@ -44,15 +44,7 @@ def build(parts: "Parts") -> None:
             go = controls.go("Add noise and denoise")
         with gr.Column(scale=3, min_width=280):
             seen = gr.HTML(_BLANK)
-            slider = gr.ImageSlider(
-                visible=False,
-                show_label=False,
-                interactive=False,
-                type="filepath",
-                max_height=560,
-                buttons=["fullscreen"],
-                elem_id="zoo-trial-slider",
-            )
+            slider = controls.slider(_TAB)
             which = gr.Radio([_NOISY, _CLEAN], value=_NOISY, show_label=False, visible=False)
             scores = gr.HTML("")
             facts = gr.HTML("")
@@ -115,7 +107,6 @@ def build(parts: "Parts") -> None:
             return gr.skip()
         return pair(found.noisy if which == _NOISY else found.clean, found.denoised)
 
-    quiet = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
     shown = [seen, slider, which, scores, facts]
     samples = controls.wire_files(
         store, _TAB, file, go[-1], [*shown, noise, level, model], see, blank
@@ -123,8 +114,8 @@ def build(parts: "Parts") -> None:
     samples(gallery.select, parts.samples.clean_pictures)
     for button, path in buttons.items():
         samples(button.click, path)
-    noise.input(change, noise, level, **quiet)
-    which.input(turn, which, slider, **quiet)
+    noise.input(change, noise, level, **controls.QUIET)
+    which.input(turn, which, slider, **controls.QUIET)
     inputs = [noise, level, model, strength]
     controls.wire_go(store, parts.jobs, _TAB, go, inputs, shown, work, show)
 

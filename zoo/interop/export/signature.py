@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,9 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.models import Record, describe, layers, variable_shapes
-
-_HEARING = threading.Lock()
+from zoo.models import Record, describe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,33 +87,9 @@ def sign(model: nn.Module, size: tuple[int, ...] | None = None, name: str = "") 
                 f"{facts.name} takes whole recordings; give their length in samples as the size"
             )
         return Signature(facts, size or (facts.hop,), streams=size is None)
-    multiple, mode = _padding(model, facts)
-    return Signature(facts, size, multiple, mode)
-
-
-def _padding(model: nn.Module, facts: Record) -> tuple[int, str]:
-    """The multiple and the mode by which a model pads, heard while its shapes are traced.
-
-    With a free size the padding has to be known to divide, and only then to be made, which the
-    models, made for sizes that are known, do in one; so it is made before them.
-    """
-    heard: list[tuple[int, str]] = []
-    plain = layers.pad_to_multiple
-
-    def hear(x, multiple, mode="edge"):
-        heard.append((multiple, mode))
-        return plain(x, multiple, mode)
-
-    with _HEARING:
-        layers.pad_to_multiple = hear
-        try:
-            variable_shapes(model, facts)
-        finally:
-            layers.pad_to_multiple = plain
-    modes = {mode for _, mode in heard}
-    if len(modes) > 1:
-        raise NotImplementedError(f"{facts.name} pads in several ways: {sorted(modes)}")
-    return math.lcm(*(multiple for multiple, _ in heard)), next(iter(modes), "edge")
+    # With a free size the padding has to be known to divide, and only then to be made, which the
+    # models, made for sizes that are known, do in one; so the program makes it before them.
+    return Signature(facts, size, math.lcm(facts.stride, facts.multiple), facts.margin)
 
 
 def arguments(signature: Signature, constraints: Sequence[str] = ()) -> list[jax.ShapeDtypeStruct]:
