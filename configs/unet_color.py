@@ -13,18 +13,18 @@ from zoo.train.config import default_config
 def get_config(folder: str = ""):
     config = default_config()
     config.name = "unet_color"
-    config.model.name = "unet-small"
+    config.model.name = "unet-medium"
     config.model.options.takes_level = True
     config.data.crop = (64, 64)
     config.noise.level = (0, 55)
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup = 0.01
     config.optimizer.clip_norm = 0.5  # at 2e-3 and without it a run diverged
-    config.train.batch_size = 16
-    config.train.steps = 150000
-    config.train.ema_decay = 0.9995
-    config.checkpoint.every = 2000
-    config.validation.every = 5000
+    config.train.batch_size = 8
+    config.train.steps = 24000
+    config.train.ema_decay = 0.999
+    config.checkpoint.every = 1000
+    config.validation.every = 2000
     config.eval.levels = (15, 25, 50)
     config.data.natural = "--config=configs/unet_color.py:DATA, with bsds500/ and cbsd68/ in it"
     if folder:
