@@ -12,11 +12,12 @@ the 10th and 90th percentile. A batch that does not fit is halved until it does.
 
 The operations of a step are counted in the program before XLA optimises it, so they are the same
 on every machine: the multiplications and additions of convolutions and matmuls, and one for each
-element of an elementwise operation. The bytes are those XLA expects the compiled program to read
-and write. The matmul peak is this machine's, measured in the same dtype; a share above 1 is no
-mistake where a fast form of the convolution needs fewer products than its definition. `program_mb`
-is what the compiled program needs at once, over all devices; `peak_memory_mb` the most that the
-fullest device had in use since the start, or on a CPU the process, Python included.
+element of an elementwise operation; `gmac_per_example` are the products of one forward pass alone,
+the papers' measure of cost. The bytes are those XLA expects the compiled program to read and write.
+The matmul peak is this machine's, measured in the same dtype; a share above 1 is no mistake where a
+fast form of the convolution needs fewer products than its definition. `program_mb` is what the
+compiled program needs at once, over all devices; `peak_memory_mb` the most that the fullest device
+had in use since the start, or on a CPU the process, Python included.
 
 The rows go to `benchmarks/results/`, in a csv and a json whose name is their context.
 """
@@ -30,22 +31,25 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from harness import machine, plots, profile, results
+from harness import machine, named, plots, profile, results
 from harness.batch import fitting
 from harness.examples import SIZES, shape_of
 from harness.flags import Parser, Several, count, guard
+from harness.macs import count_macs
 from harness.timing import measure
 from harness.work import infer_step, train_step
 
 from zoo import files, models
 from zoo.errors import ZooError
+from zoo.models.winograd import plainly
 
 COLUMNS = (
     "model", "task", "parameters", "size", "batch_asked", "batch", "dtype", "parallel", "devices",
     "images_per_s", "megapixels_per_s", "audio_s_per_s", "step_ms_p10", "step_ms", "step_ms_p90",
     "steps",
-    "compile_s", "gflop_per_step", "gbyte_per_step", "tflop_per_s", "matmul_peak_tflop_per_s",
-    "share_of_matmul_peak", "program_mb", "peak_memory_mb", "load", "note",
+    "compile_s", "gmac_per_example", "gflop_per_step", "gbyte_per_step", "tflop_per_s",
+    "matmul_peak_tflop_per_s", "share_of_matmul_peak", "program_mb", "peak_memory_mb", "load",
+    "note",
 )  # fmt: skip
 SHOWN = (
     "model", "task", "parameters", "size", "batch", "images_per_s", "megapixels_per_s",
@@ -82,10 +86,10 @@ def cases(arguments):
     tasks = [arguments.task] if arguments.task else list(TASKS)
     found = {}
     for name, task in itertools.product(arguments.model or models.list_models(), tasks):
-        if task == "train" and not models.count_parameters(name):
+        if task == "train" and not named.find(name).parameters:
             print(f"{name} learns nothing; its training is left out", file=sys.stderr)
             continue
-        record = models.record(name)
+        record = named.find(name).record
         sizes = arguments.samples if record.modality == "audio" else arguments.size
         for size, batch in itertools.product(sizes, arguments.batch):
             own = shape_of(record, size)[:-1]
@@ -96,12 +100,11 @@ def cases(arguments):
 def row(case, seconds, trace_to=None):
     """One measurement as a dictionary of COLUMNS; without times where no batch fits."""
     devices = jax.device_count()
-    record = models.record(case.model)
+    model, record, parameters = named.find(case.model)
     told = told_size(case.size)
     if any(side % record.multiple for side in case.size):
         raise ZooError(f"{case.model} needs a multiple of {record.multiple}, not {told}")
     dtype = jnp.dtype(DTYPES[case.dtype])
-    model = models.create_model(case.model)
     # Classical estimators are in float32, whatever is asked.
     model = model.clone(dtype=dtype) if hasattr(model, "dtype") else model
     load = machine.warn_if_busy()
@@ -118,7 +121,7 @@ def row(case, seconds, trace_to=None):
     known = {
         "model": case.model,
         "task": case.task,
-        "parameters": models.count_parameters(case.model),
+        "parameters": parameters,
         "size": f"{told}x{record.channels}",
         "batch_asked": case.batch,
         "batch": batch,
@@ -144,6 +147,7 @@ def row(case, seconds, trace_to=None):
         "step_ms_p90": 1e3 * times.p90,
         "steps": len(times.steps),
         "compile_s": times.compile_s,
+        "gmac_per_example": macs(model, record, case.size) / 1e9,
         "gflop_per_step": cost.flops / 1e9,
         "gbyte_per_step": cost.bytes / 1e9,
         "tflop_per_s": cost.flops / step / 1e12,
@@ -154,6 +158,16 @@ def row(case, seconds, trace_to=None):
         "load": load,
         "note": "" if batch == case.batch else "halved, out of memory",
     }
+
+
+def macs(model, record, size):
+    """Multiply-accumulates of one example's forward pass, as its convolutions are defined."""
+    x = jax.ShapeDtypeStruct((1, *shape_of(record, size)), jnp.float32)
+    level = jax.ShapeDtypeStruct((1,), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), x, level)
+    with plainly():
+        # A function of its own, or JAX would remember how it was traced before.
+        return count_macs(lambda *arguments: model.apply(*arguments), variables, x, level)  # noqa: PLW0108
 
 
 def attempted(case, arguments):
@@ -198,8 +212,9 @@ def parse():
     """The flags, checked as far as that needs no computing."""
     parser = Parser(__doc__)
     parser.add_argument(
-        "--model", action=Several, metavar="NAME", help="may be repeated or a list; default all"
-    )
+        "--model", action=Several, metavar="NAME",
+        help="may be repeated or a list; weights that come with the zoo too; default all models",
+    )  # fmt: skip
     parser.add_argument("--task", choices=tuple(TASKS), help="default both")
     parser.add_argument(
         "--size", action=Several, convert=count, default=[SIZE], metavar="PIXELS",
@@ -218,7 +233,7 @@ def parse():
     parser.add_argument("--plots", action="store_true", help="draw pictures beside the csv too")
     parser.add_argument(
         "--scores", type=Path, metavar="CSV",
-        help="a scores.csv of `zoo score`: draw throughput against PSNR too",
+        help="a scores.csv of `zoo score`: draw PSNR against throughput and cost too",
     )  # fmt: skip
     parser.add_argument(
         "--profile", type=Path, metavar="DIR",
@@ -235,7 +250,7 @@ def check(arguments):
       ZooError: an unknown model, a batch the devices cannot share, a folder that cannot be made.
     """
     for name in arguments.model or ():
-        models.record(name)
+        named.find(name)
     for batch in arguments.batch:
         if batch % jax.device_count():
             raise ZooError(

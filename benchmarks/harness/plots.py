@@ -5,8 +5,9 @@ import io
 import itertools
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -145,7 +146,7 @@ def read_scores(path: Path) -> list[dict[str, str]]:
 
 
 def quality(stem: Path, rows: Sequence[Row], scores: Sequence[Row]) -> Iterator[Path]:
-    """Draws throughput against PSNR, a picture for each data set and level.
+    """Draws PSNR against throughput and against cost, a picture for each data set and level.
 
     A method belongs to the model of its name; what `zoo score` adds to tell files of one model
     apart may follow. For each model the fastest row counts, of inference where there is one.
@@ -176,32 +177,53 @@ def quality(stem: Path, rows: Sequence[Row], scores: Sequence[Row]) -> Iterator[
         raise ZooError("no model in --scores has a PSNR and was measured; name them with --model")
     for data, level in dict.fromkeys(one[:2] for one in found):
         here = [one[2:] for one in found if one[:2] == (data, level)]
-        with _Panels([task], len(here)) as panels:
-            for axes, _ in panels:
-                ends = []
-                for name, psnr, row in here:
-                    speed, colour = row["megapixels_per_s"], colours[row["model"]]
-                    axes.plot(speed, psnr, "o", color=colour, markersize=7, zorder=3)
-                    ends.append((speed, psnr, name, colour))
-                front = _front([(x, y) for x, y, *_ in ends])
+        noise = level if level == "paired" else f"sigma {level}"
+        with _Panels(_PRICES, len(here)) as panels:
+            for axes, price in panels:
+                ends = [
+                    (price.of(row), psnr, name, colours[row["model"]]) for name, psnr, row in here
+                ]
+                for x, y, _, colour in ends:
+                    axes.plot(x, y, "o", color=colour, markersize=7, zorder=3)
+                # To the better side of each price a front ends at the price, not before it.
+                side, style = (-1, "steps-post") if price.low_is_good else (1, "steps-pre")
+                front = [(side * x, y) for x, y in _front([(side * x, y) for x, y, *_ in ends])]
                 axes.plot(
-                    *zip(*front, strict=True),
-                    color="#cccccc", linewidth=1.5, drawstyle="steps-pre", zorder=1,
+                    *zip(*sorted(front), strict=True),
+                    color="#cccccc", linewidth=1.5, drawstyle=style, zorder=1,
                 )  # fmt: skip
                 _logarithmic(axes, "x")
                 axes.margins(0.12)
-                axes.set_xlabel("megapixels a second")
+                axes.set_xlabel(price.label)
                 axes.set_ylabel("mean PSNR, dB")
-                noise = level if level == "paired" else f"sigma {level}"
                 _heading(axes, task, rows, f"{data}, {noise}; ")
                 _name(axes, ends)
             yield panels.save(Path(f"{stem}_psnr_{files.slug(f'{data}_{level}')}.png"))
 
 
+class _Price(NamedTuple):
+    """What quality is held against: what to write, how to read it off a row, which end is good."""
+
+    label: str
+    of: Callable[[Row], float]
+    low_is_good: bool
+
+
+def _gmacs(row: Row) -> float:
+    height, width, _ = map(int, str(row["size"]).split("x"))
+    return row["gmac_per_example"] * 256 * 256 / (height * width)
+
+
+_PRICES = (
+    _Price("megapixels a second", lambda row: row["megapixels_per_s"], low_is_good=False),
+    _Price("GMACs for 256 by 256 pixels", _gmacs, low_is_good=True),
+)
+
+
 class _Panels:
     """A figure of panels side by side, each with room for so many names at its right."""
 
-    def __init__(self, tasks: Sequence[str], names: int):
+    def __init__(self, tasks: Sequence[Any], names: int):
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
         from matplotlib.figure import Figure  # noqa: PLC0415
 

@@ -37,6 +37,7 @@ ROWS = [
         "dtype": "f32",
         "device": "1 x cpu",
         "megapixels_per_s": 2.0 * batch,
+        "gmac_per_example": 0.1,
         "gflop_per_step": 3.0 * batch,
         "gbyte_per_step": 0.5 * batch,
         "tflop_per_s": 0.1,

@@ -1,0 +1,101 @@
+"""Draws what the weights of pictures do: the same three crops for every model.
+
+    python tools/crops.py                      # writes docs/weights.png
+    python tools/crops.py --digits DATA/mnist  # and docs/weights-digits.png
+
+The photographs come with scikit-image and were in no training; their noise is Gaussian, of sigma
+25/255, and has one seed. Digits are the first of the test set, each model's at its own noise.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+
+import zoo
+from zoo.data.sources import load
+from zoo.evaluate.pictures import Panel, Row, gallery
+from zoo.models import create_model, describe
+from zoo.weights import read_record
+
+OUT = ROOT / "docs"
+PHOTOS = {
+    "astronaut": np.s_[10:298, 150:438],
+    "chelsea": np.s_[8:296, 60:348],
+    "coffee": np.s_[60:348, 180:468],
+}
+SIGMA = 25 / 255
+COUNT = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--digits", metavar="FOLDER", help="of the MNIST files")
+    folder = parser.parse_args().digits
+    OUT.mkdir(exist_ok=True)
+    names = [name for name in zoo.list_weights() if contract(name).modality == "image"]
+    photos = [name for name in names if read_record(name)["config"]["data"]["name"] != "idx"]
+    if photos:
+        draw_photos(photos)
+    if folder:
+        draw_digits([name for name in names if name not in photos], folder)
+
+
+def contract(name: str):
+    """What weights take, without loading them."""
+    record = read_record(name)
+    return describe(create_model(record["model"], **record["options"]))
+
+
+def draw_photos(names: list[str]) -> None:
+    from skimage import data  # noqa: PLC0415
+
+    rows = []
+    for photo, crop in PHOTOS.items():
+        clean = np.float32(getattr(data, photo)()[crop] / 255)
+        rng = np.random.default_rng(0)
+        noisy = np.float32(clean + rng.normal(0, SIGMA, clean.shape))
+        panels = {"clean": Panel(clean), "noisy, sigma 25": panel(noisy, clean)}
+        for name in names:
+            grey = contract(name).channels == 1
+            seen, wanted = (to_grey(x) if grey else x for x in (noisy, clean))
+            panels[f"{name}, in grey" if grey else name] = panel(
+                zoo.denoise(seen, name, None if grey else SIGMA), wanted
+            )
+        rows.append(Row(photo, panels))
+    gallery(OUT / "weights.png", rows, title="The weights that come with the zoo")
+
+
+def to_grey(x: np.ndarray) -> np.ndarray:
+    """By the weights of ITU-R BT.601."""
+    return np.float32(x @ np.float32([0.299, 0.587, 0.114]))[..., None]
+
+
+def draw_digits(names: list[str], folder: str) -> None:
+    digits = load("idx", path=folder, channels=1)["test"]
+    rows = []
+    for n in range(COUNT):
+        clean = np.float32(digits[n].target / 255)
+        panels = {"clean": Panel(clean)}
+        for name in names:
+            told = read_record(name)["noise"]
+            factor = told["level"]
+            noise = np.random.default_rng(n).normal(0, factor, clean.shape)
+            noisy = np.clip(np.float32(clean + noise), 0, 1)
+            panels.setdefault(f"noisy, {factor}", panel(noisy, clean))
+            panels[name] = panel(zoo.denoise(noisy, name), clean)
+        rows.append(Row(f"digit {n}", panels))
+    gallery(OUT / "weights-digits.png", rows, title="The autoencoders on digits of the test set")
+
+
+def panel(x: np.ndarray, clean: np.ndarray) -> Panel:
+    shown = np.clip(x, 0, 1)
+    return Panel(shown, float(zoo.metrics.psnr(shown, clean, data_range=1.0)))
+
+
+if __name__ == "__main__":
+    main()
