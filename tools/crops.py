@@ -77,6 +77,7 @@ def to_grey(x: np.ndarray) -> np.ndarray:
 
 def draw_digits(names: list[str], folder: str) -> None:
     digits = load("idx", path=folder, channels=1)["test"]
+    names = sorted(names, key=lambda name: read_record(name)["noise"]["level"])
     rows = []
     for n in range(COUNT):
         clean = np.float32(digits[n].target / 255)
