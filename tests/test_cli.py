@@ -1,5 +1,6 @@
 """The `zoo` command, as its users meet it."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from zoo import cli, models, weights
 
@@ -191,4 +193,32 @@ def test_a_reader_that_has_seen_enough_is_no_error():
         check=False,
     )
     os.close(writer)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_no_room_for_what_is_printed_is_one_line(zoo, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code, _, errors = zoo("models")
+    assert code == 2
+    assert errors.startswith("error: cannot print: No space left on device; ")
+    assert errors.count("\n") == 1
+
+
+def test_any_name_can_be_printed(zoo, monkeypatch, tmp_path):
+    """As where the terminal is not of UTF-8, or a name is not."""
+    Image.new("L", (4, 4)).save("ü\n\udcff.png")
+    found = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", found)
+    assert zoo("info", "ü\n\udcff.png")[0] == 0
+    found.seek(0)
+    assert found.readline() == "file      \\xfc\\n\\udcff.png\n"
+
+
+def test_nobody_need_listen(zoo, monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert cli.main(["models"]) == 0
+    assert cli.main(["models", "none"]) == 2
+    sys.stdout.close()
+    sys.stderr.close()

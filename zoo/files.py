@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import re
 import secrets
@@ -10,6 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zoo.errors import ZooError
+
+# Bytes. File systems hold names of 255, and the name of the piece is longer.
+_LONG_NAME = 255 - len("..01234567.part")
 
 
 def write(path: str | os.PathLike, data: bytes, *, durable: bool = False) -> None:
@@ -45,16 +49,22 @@ def beside(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     # Not `tempfile`, whose files only their owner may read.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    kept = f".{path.name}" if len(os.fsencode(path.name)) <= _LONG_NAME else ""
+    part = path.with_name(f"{kept}.{secrets.token_hex(4)}.part")
     try:
         with _gone_when_killed(part):
             yield part
             os.replace(part, path)
     except OSError as error:
-        raise ZooError(f"cannot write {path}: {error.strerror}; mend the path") from None
+        raise ZooError(f"cannot write {path}: {error.strerror}; {_remedy(error)}") from None
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _remedy(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "make room on its disk" if full else "mend the path"
 
 
 # What is being written, each with the process that writes it: a forked child has the handler too.
@@ -107,7 +117,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ZooError(f"cannot make {folder}: {error.strerror}; mend the path") from None
+        raise ZooError(f"cannot make {folder}: {error.strerror}; {_remedy(error)}") from None
 
 
 def slug(label: str) -> str:

@@ -231,3 +231,14 @@ def test_models_of_recordings_have_seconds_of_audio(throughput, capsys):
     err = capsys.readouterr().err
     assert "wiener learns nothing; its training is left out" in err
     assert err.count("left out of the pictures: ") == 2
+
+
+def test_weights_are_measured_by_their_name(tmp_path):
+    done = run(
+        "--model=mlp-mnist-0.3", "--task=infer", "--batch=1", "--seconds=0.05", "--out", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    _, (row,) = rows_of(tmp_path)
+    assert (row["model"], row["parameters"], row["size"]) == ("mlp-mnist-0.3", "201616", "28x28x1")
+    # 784 to 128 and back.
+    assert float(row["gmac_per_example"]) == pytest.approx(2 * 784 * 128 / 1e9)

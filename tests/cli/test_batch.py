@@ -65,6 +65,22 @@ def test_a_failure_is_one_line_and_the_rest_is_done(run, tmp_path, error, told):
     assert skipped == "skipped 3 other files: 2 .txt, 1 Makefile"
 
 
+def test_a_name_cannot_break_a_line(run, tmp_path):
+    def do(job, tell):
+        if "b" in job.place.name:
+            raise ZooError(f"{job.source} is broken")
+        return write(job, tell)
+
+    made = jobs(tmp_path, "a\n1.png", "b\x1b[2J\udcff.png", "ü日本.png")
+    code, output, errors = run(made, do, skipped=[Path("x.t\nt")])
+    assert code == 1
+    assert [line.split(" -> ")[0] for line in output.splitlines()[:2]] == [r"a\n1.png", "ü日本.png"]
+    assert output.splitlines()[3] == r"skipped 1 other file: 1 .t\nt"
+    assert errors == (
+        "error: b\\x1b[2J\\udcff.png is broken\nfailed: 1 of 3: b\\x1b[2J\\udcff.png\n"
+    )
+
+
 def test_a_programming_error_is_none_of_the_users(run, tmp_path):
     def do(job, tell):
         raise KeyError("x")

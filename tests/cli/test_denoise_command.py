@@ -16,6 +16,8 @@ from PIL import Image
 from variables import random_variables
 
 from zoo import audio, cli, models, weights
+from zoo.cli import work
+from zoo.errors import ZooError
 
 RATE = 16000
 
@@ -152,7 +154,29 @@ def test_a_reference_that_does_not_fit_is_told_after_the_work(zoo):
     code, output, errors = zoo("in/colour.png", "-o", "x.png", *options)
     assert code == 1
     assert output.startswith("in/colour.png -> x.png: ")
-    assert errors.startswith("error: the reference and the picture have 9 x 9 and 72 x 60 pixels")
+    assert errors.startswith(
+        "error: in/colour.png: the reference and the picture have 9 x 9 and 72 x 60 pixels"
+    )
+
+
+def test_a_level_that_no_model_hears_is_said(zoo):
+    options = ("--weights", "unet-tiny.safetensors", "--sigma", "25", "-o", "x.png")
+    code, output, _ = zoo("in/colour.png", *options)
+    assert code == 0
+    assert "72 x 60, --sigma unused: the model takes none, " in output
+
+
+def test_noise_that_cannot_be_written_leaves_the_recording(zoo, tmp_path, monkeypatch):
+    def full(source, target, place):
+        raise ZooError(f"cannot write {place} whole: No space left on device; make room")
+
+    monkeypatch.setattr(work, "_write_difference", full)
+    options = ("-o", "out/", "--save-noise", "--model", "wiener")
+    code, output, errors = zoo("in/sound.wav", *options)
+    assert code == 1
+    assert output.startswith("in/sound.wav -> out/sound.wav: 1.0 s, ")
+    assert errors.startswith("error: cannot write out/sound.noise.wav whole: No space left")
+    assert files(tmp_path / "out") == ["sound.wav"]
 
 
 def test_published_weights_need_their_models_name(zoo, tmp_path):
@@ -180,6 +204,7 @@ def test_published_weights_need_their_models_name(zoo, tmp_path):
             "unet-tiny.safetensors holds a unet-tiny, not a unet-small; leave out --model",
         ),
         (("--device", "tpu"), "JAX finds no tpu here, but cpu"),
+        (("--reference", "none.png"), "there is no reference none.png; mend the path"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
@@ -235,8 +260,8 @@ def test_remedies_are_options_of_the_command(zoo):
     assert errors.startswith("error: small.png: a picture of 9x9 pixels is too small")
     assert errors.endswith("give --sigma\n")
     model = ("--weights", "unet-tiny.safetensors")
-    errors = zoo("in/colour.png", "-o", "x.png", *model, "--tile", "16")[2]
-    assert errors.startswith("error: in/colour.png: --tile 16 keeps nothing of a tile")
+    errors = zoo("in/colour.png", "-o", "x.png", *model, "--tile", "15")[2]
+    assert errors.startswith("error: in/colour.png: --tile 15 keeps nothing of a tile")
 
 
 @pytest.mark.slow

@@ -57,6 +57,9 @@ def test_recordings_are_told_by_content(tmp_path, form):
         b"%PDF-1.7",
         b"PK\x03\x04",
         b"\xff\xff\xff\xff",
+        b"BMI of all patients",
+        b"BM\n",
+        b"ID3 is how songs are tagged",
     ],
 )
 def test_other_content_is_told_by_its_suffix_or_not_at_all(tmp_path, data):
@@ -150,6 +153,31 @@ def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
         "cannot read none.png: No such file or directory",
         "no file matches *.jpg",
         "",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "-"])
+def test_no_name_and_the_streams_are_mistakes(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"a.png": picture()})
+    with pytest.raises(ZooError, match=r"empty|standard input"):
+        inputs.gather([name], word="w")
+    with pytest.raises(ZooError, match=r"empty|standard output"):
+        outputs.jobs(inputs.gather(["a.png"], word="w"), name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_are_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"in/a.png": picture()})
+    os.mkfifo("in/pipe.png")
+    os.symlink("nowhere", "in/z.png")
+    found = inputs.gather(["in", "in/pipe.png"], word="w").inputs
+    assert [one.path.name for one in found] == ["a.png", "z.png", "pipe.png"]
+    assert [one.problem for one in found] == [
+        "",
+        "cannot read in/z.png: No such file or directory; mend the path",
+        "cannot read in/pipe.png: it is a pipe or a device, no file; mend the path",
     ]
 
 

@@ -132,6 +132,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
     [
         (("--op", "gausian"), "unknown noise 'gausian'; did you mean 'gaussian'?"),
         (("--op", "gaussian", "--option", "x=1"), "unknown gaussian option 'x'"),
+        (("--op", "gaussian", "--option", "level=1"), "gaussian: 'level' is no option"),
         (("--op", "gaussian", "--level", "-1"), "gaussian: sigma must be at least 0"),
         (("--op", "gaussian", "--noise", "a.wav"), "gaussian mixes no recording in"),
         (("--op", "poisson", "--unit", "1/255"), "poisson: peak is not an intensity"),
@@ -144,6 +145,12 @@ def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
     assert (code, output) == (2, "")
     assert errors.startswith(f"error: {told}")
     assert errors.count("\n") == 1
+
+
+def test_a_seed_too_large_is_argparse_business(zoo, capsys):
+    with pytest.raises(SystemExit):
+        zoo(grey(), "--op", "gaussian", "--level", "5", "--seed", str(2**63))
+    assert "argument --seed: '9223372036854775808' is not" in capsys.readouterr().err
 
 
 def test_what_mixes_asks_for_a_recording(zoo):

@@ -219,6 +219,17 @@ def test_a_truncated_file_is_refused(tmp_path, suffix, share, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("suffix", ["flac", "ogg"])
+def test_a_file_damaged_in_its_middle_is_refused(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    recordings.write(path, noise(40000, 2), RATE)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(data)
+    refused(r"is truncated or (damaged|broken)", recordings.read, path)
+    refused(r"is truncated or (damaged|broken)", list, recordings.blocks(path, 1000))
+
+
 def test_a_wav_file_whose_writer_did_not_know_its_length_is_read(tmp_path):
     recordings.write(tmp_path / "a.wav", noise(), RATE)
     data = bytearray((tmp_path / "a.wav").read_bytes())

@@ -192,6 +192,14 @@ def test_a_level_that_is_missing(tmp_path):
         reload.load(tmp_path / "it.zip")(picture(1, 8, 8, 1))
 
 
+def test_a_model_that_diverged_is_not_written(tmp_path):
+    model, variables = made("dncnn-gray-blind", **PICTURES["dncnn-gray-blind"])
+    variables = jax.tree.map(lambda value: np.full_like(value, np.nan), variables)
+    with pytest.raises(ZooError, match="the output of it is not finite; its variables"):
+        to_stablehlo(tmp_path / "a.zip", model, variables, name="it")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_program_that_differs_is_not_written(tmp_path, monkeypatch):
     model, variables = made("dncnn-gray-blind", **PICTURES["dncnn-gray-blind"])
     monkeypatch.setattr(program, "whole", lambda *given: lambda x: x)

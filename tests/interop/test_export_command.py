@@ -65,3 +65,6 @@ def test_a_size_that_is_none(zoo, capsys):
     with pytest.raises(SystemExit):
         zoo("export", "mine.safetensors", "--format=stablehlo", "--size=big")
     assert "'big' is no size such as 256x256" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        zoo("export", "mine.safetensors", "--format=stablehlo", "--size=999999x999999")
+    assert "'999999x999999' is more than" in capsys.readouterr().err

@@ -1,13 +1,14 @@
 """The `zoo` command: parse, call, print."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
 import jax
 
-from zoo.cli import app, denoise, export, info, models, noise, report, score, weights
+from zoo.cli import app, denoise, export, info, models, noise, report, score, text, weights
 from zoo.errors import ZooError
 
 _EXAMPLES = """examples:
@@ -25,21 +26,31 @@ _EXAMPLES = """examples:
   zoo export unet-gray --format=stablehlo
   zoo app
 """
+# What a disk without room answers.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code, 2 for a mistake of the user's."""
+    _prepare_streams()
     arguments = _parser().parse_args(argv)
     try:
         code = arguments.run(arguments) or 0
         sys.stdout.flush()
     except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {text.line(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; Python must not complain on exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        # The reader, such as `head`, has seen enough; the rest is not done.
+        _silence()
+        return 141  # of a shell, after SIGPIPE
+    except OSError as error:
+        # What a file refuses names it; only the stream that is printed to has no name.
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        _silence()
+        print(f"error: cannot print: {error.strerror}; make room on its disk", file=sys.stderr)
+        return 2
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -49,6 +60,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return code
+
+
+def _prepare_streams() -> None:
+    """Has streams take every name of a file, and be there: a daemon may have closed them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the end
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _silence() -> None:
+    """Python must not complain on exit of what it could not print."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 
 from zoo import files
-from zoo.cli import kinds, outputs
+from zoo.cli import kinds, outputs, text
 from zoo.cli.outputs import Job
 from zoo.cli.progress import shown
 from zoo.errors import ZooError
@@ -78,7 +78,8 @@ def each(
             took = time.monotonic() - start
             finished += 1
             tally.add(job.kind, done.amount, took)
-            print(f"{job.source} -> {job.target}: {done.text}, {took:.1f} s", flush=True)
+            told = f"{job.source} -> {job.target}: {done.text}, {took:.1f} s"
+            print(text.line(told), flush=True)
             if done.problem:
                 _fail(tally, job, done.problem)
     except KeyboardInterrupt:
@@ -116,7 +117,7 @@ def _fail(tally: _Tally, job: Job, problem: str) -> None:
     tally.failed.append(str(job.source))
     # What was printed before comes before it in a file of both.
     sys.stdout.flush()
-    print(f"error: {problem}", file=sys.stderr, flush=True)
+    print(f"error: {text.line(problem)}", file=sys.stderr, flush=True)
 
 
 def _sum_up(tally: _Tally, count: int, seconds: float, skipped: Sequence[Path]) -> None:
@@ -135,11 +136,11 @@ def _sum_up(tally: _Tally, count: int, seconds: float, skipped: Sequence[Path]) 
     if skipped:
         ends = Counter(path.suffix.lower() or path.name for path in skipped)
         told = ", ".join(f"{number} {end}" for end, number in ends.most_common(_LISTED))
-        print(f"skipped {_plural(len(skipped), 'other file')}: {told}")
+        print(text.line(f"skipped {_plural(len(skipped), 'other file')}: {told}"))
     if tally.failed:
         more = f" and {len(tally.failed) - _LISTED} more" if len(tally.failed) > _LISTED else ""
         told = ", ".join(tally.failed[:_LISTED]) + more
-        print(f"failed: {len(tally.failed)} of {count}: {told}", file=sys.stderr)
+        print(text.line(f"failed: {len(tally.failed)} of {count}: {told}"), file=sys.stderr)
 
 
 def _plural(count: int, what: str) -> str:

@@ -1,12 +1,14 @@
 """`zoo export`: a denoiser as a program that runs without this zoo."""
 
 import argparse
+import math
 import os
 import re
 from pathlib import Path
 
 from zoo import weights
 from zoo.cli.chosen import choose
+from zoo.data.images import PIXEL_LIMIT
 from zoo.errors import ZooError
 from zoo.inference.ready import ready
 from zoo.interop import export
@@ -101,4 +103,7 @@ def _record(name: str) -> dict | None:
 def _size(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no size such as 256x256, or 32000")
-    return tuple(map(int, text.split("x")))
+    size = tuple(map(int, text.split("x")))
+    if math.prod(size) > PIXEL_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {PIXEL_LIMIT}")
+    return size

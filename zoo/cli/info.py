@@ -37,11 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             rows = _facts(os.path.expanduser(name))
         except ZooError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {text.line(str(error))}", file=sys.stderr)
             code = 1
             continue
         print("" if first else "\n", end="")
-        print(text.table([("file", name), *rows]), flush=True)
+        shown = [(key, text.line(value)) for key, value in (("file", name), *rows)]
+        print(text.table(shown), flush=True)
         first = False
     return code
 

@@ -58,10 +58,15 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
       output: a folder below one of these that is not searched, for outputs lie there.
 
     Raises:
-      ZooError: there is no such file or folder at all, and nothing else to work on.
+      ZooError: there is no such file or folder at all, and nothing else to work on; or a name is
+        empty, or means standard input.
     """
     inputs, skipped, seen = [], [], set()
     for text in texts:
+        if not text:
+            raise ZooError("the name of an input is empty; name a file, a folder or a pattern")
+        if text == "-":
+            raise ZooError("standard input is not read; save it as a file, and name that")
         for one in _found(text, word, len(texts) > 1, output):
             if one.kind is None and not one.problem:
                 skipped.append(one.path)
@@ -135,8 +140,10 @@ def _walk(root: Path, output: Path | None) -> list[Path]:
                 seen.add(real)
                 kept.append(name)
         folders[:] = kept
-        visible = (name for name in names if not name.startswith("."))
-        found += [Path(parent, name).relative_to(root) for name in visible]
+        visible = (Path(parent, name) for name in names if not name.startswith("."))
+        # No pipes and sockets; but links to nothing, of which their reader tells.
+        files = (path for path in visible if path.is_file() or not path.exists())
+        found += [path.relative_to(root) for path in files]
     return sorted(found)
 
 

@@ -1,6 +1,8 @@
 """What a file is: a picture, a recording or weights, by its first bytes."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from zoo.data import images, recordings
@@ -9,14 +11,13 @@ PICTURE, RECORDING, WEIGHTS = "picture", "recording", "weights"
 
 # TIFF: little and big endian, classic and BigTIFF.
 _PICTURES = (
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF87a", b"GIF89a"),
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 )
 # What libsndfile reads, whether or not the zoo can write it.
 _RECORDINGS = (
     b"fLaC",
     b"OggS",
-    b"ID3",
     b"RF64",
     b"RIFX",
     b".snd",
@@ -46,6 +47,10 @@ def kind(path: str | os.PathLike) -> str | None:
     Raises:
       OSError: it cannot be read.
     """
+    mode = os.stat(path).st_mode
+    # A pipe would be waited for, for ever where nobody writes.
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, no file")
     with open(path, "rb") as file:
         head = file.read(16)
     found = _by_content(head)
@@ -60,14 +65,27 @@ def kind(path: str | os.PathLike) -> str | None:
 
 
 def _by_content(head: bytes) -> str | None:
-    if head.startswith(_PICTURES):
+    if head.startswith(_PICTURES) or _is_bmp(head):
         return PICTURE
-    if head.startswith(_RECORDINGS) or _is_mpeg_frame(head):
+    if head.startswith(_RECORDINGS) or _is_tagged(head) or _is_mpeg_frame(head):
         return RECORDING
     # A length in 8 bytes, and then JSON.
     if head[8:9] == b"{" and head[5:8] == b"\0\0\0":
         return WEIGHTS
     return _HELD.get((head[:4], head[8:12]))
+
+
+def _is_bmp(head: bytes) -> bool:
+    """Whether it is no text that begins with BM.
+
+    Where the pixels begin, and how long the header is, are small numbers of 32 bits.
+    """
+    return head[:2] == b"BM" and head[13:14] == b"\0" and head[15:16] in (b"", b"\0")
+
+
+def _is_tagged(head: bytes) -> bool:
+    """Whether it is no text that begins with ID3: the version is a small number (ID3v2, 3.1)."""
+    return head[:3] == b"ID3" and head[3:4] < b"\x10"
 
 
 def _is_mpeg_frame(head: bytes) -> bool:

@@ -20,6 +20,9 @@ _EXAMPLES = """examples:
   zoo noise talk.wav --op add_at_snr --level 5 --noise street.wav
 """
 
+# As many on either side of 0; jax takes no more.
+_SEEDS = 2**63
+
 
 def add_to(commands) -> None:
     """Adds the command to argparse's sub-commands."""
@@ -45,7 +48,7 @@ def add_to(commands) -> None:
         choices=("1", "1/255"),
         help="of the level (1/255 where it is an intensity of pictures, else 1)",
     )
-    add("--seed", type=int, default=0, help="other numbers give other noise (0)")
+    add("--seed", type=_seed, default=0, help="other numbers give other noise (0)")
     add(
         "--option",
         action="append",
@@ -73,6 +76,16 @@ def run(arguments: argparse.Namespace) -> int:
     noises = Noises(arguments, {job.kind for job in jobs} - {None})
     compilation.enable()
     return batch.each(jobs, noises, overwrite=arguments.overwrite, skipped=found.skipped)
+
+
+def _seed(text: str) -> int:
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = _SEEDS
+    if not -_SEEDS <= seed < _SEEDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 64 bits")
+    return seed
 
 
 def _level(text: str) -> float | tuple[float, float]:

@@ -42,7 +42,8 @@ def jobs(found: Found, output: str | None, *, extra: str = "") -> list[Job]:
       extra: a word for a second file beside each output, `a.word.png`; empty for none.
 
     Raises:
-      ZooError: two inputs would write one file, or one would be written over another.
+      ZooError: two inputs would write one file, or one would be written over another; or the
+        output's name is empty, or means standard output.
     """
     targets = [one.beside for one in found.inputs]
     if output is not None:
@@ -75,6 +76,9 @@ def check_place(job: Job, overwrite: bool) -> None:
 
 
 def _below(found: Found, output: str) -> list[Path]:
+    if output in ("", "-"):
+        what = "empty" if not output else "standard output, which is not written to"
+        raise ZooError(f"the output's name is {what}; name a file or a folder")
     path = Path(output).expanduser()
     folder = path.is_dir() or output.endswith(("/", os.sep))
     if found.single and path.suffix and not folder:

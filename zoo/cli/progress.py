@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from zoo.cli import text
+
 # Lines of a log file should not outrun its reader.
 _SECONDS_BETWEEN_LINES = 15.0
 # So many letters of a file's name leave room for the bar in 80 columns.
@@ -23,6 +25,7 @@ def shown(number: int, count: int, name: str) -> Iterator[Callable[[int, int], N
     Yields:
       A function to call with what is done of the file and all there is, such as tiles or samples.
     """
+    name = text.line(name)
     if not sys.stderr.isatty():
         yield _lines(f"{number} of {count}: {name}")
         return

@@ -1,6 +1,17 @@
 """Text for a terminal."""
 
+import unicodedata
 from collections.abc import Sequence
+
+# Control characters, halves of pairs (bytes of a name that are no text), ends of lines.
+_UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def line(told: str) -> str:
+    """One line, whatever names stand in it: a newline in one is written as in Python, `\\n`."""
+    return "".join(
+        repr(letter)[1:-1] if unicodedata.category(letter) in _UNSEEN else letter for letter in told
+    )
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

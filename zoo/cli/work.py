@@ -34,11 +34,14 @@ class Denoisers:
       arguments: those of `zoo denoise`.
 
     Raises:
-      ZooError: the model or its weights cannot be had.
+      ZooError: the model or its weights cannot be had, or there is no such reference.
     """
 
     def __init__(self, arguments: argparse.Namespace):
         self._arguments = arguments
+        reference = arguments.reference
+        if reference is not None and not Path(reference).expanduser().exists():
+            raise ZooError(f"there is no reference {reference}; mend the path")
         self._chosen = chosen.choose(arguments.model, arguments.weights)
         # Before the first file, so that a mistake is told once and not for each.
         if self._chosen and self._chosen.modality == "image":
@@ -104,7 +107,10 @@ class Denoisers:
             named = str(job.source) in str(error) or str(job.target) in str(error)
             where = "" if named else f"{job.source}: "
             raise ZooError(where + _in_flags(error)) from None
-        return Done(*_told(report))
+        told, amount = _told(report)
+        if sigma is not None and report.level is None:
+            told += ", --sigma unused: the model takes none"
+        return Done(told, amount)
 
     def _recording(self, job: Job, tell: Tell) -> Done:
         report = audio.denoise_file(
@@ -115,12 +121,18 @@ class Denoisers:
             progress=tell,
             overwrite=self._arguments.overwrite,
         )
+        problem = ""
         if job.extra:
-            _write_difference(job.source, job.target, job.extra)
+            try:
+                _write_difference(job.source, job.target, job.extra)
+            except ZooError as error:
+                # The recording itself is there, and is no failure of its own.
+                problem = str(error)
         seconds = report.frames / report.sample_rate
         channels = "mono" if report.channels == 1 else f"{report.channels} channels"
         clipped = f", {report.clipped} values clipped" if report.clipped else ""
-        return Done(f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}", seconds)
+        told = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
+        return Done(told, seconds, problem)
 
 
 def _in_flags(error: ZooError) -> str:
@@ -144,7 +156,11 @@ def _write_difference(source: Path, target: Path, place: Path) -> None:
 def _compared(job: Job, reference: Path) -> str:
     if job.kind == kinds.RECORDING:
         return compare.sound(reference, job.source, job.target)
-    return compare.pictures(*(_one_page(path) for path in (reference, job.source, job.target)))
+    pictures = [_one_page(path) for path in (reference, job.source, job.target)]
+    try:
+        return compare.pictures(*pictures)
+    except ZooError as error:
+        raise ZooError(f"{job.source}: {error}") from None
 
 
 def _one_page(path: Path) -> np.ndarray:

@@ -215,6 +215,10 @@ def make_sampler(
         raise unknown("noise", name, [*ops, "sequence", "choice"])
     op = ops[name]
     low, high = _ends(op, level, unit)
+    # By name, these would be told twice.
+    for given in ("op", "level", "signal_ndim"):
+        if given in options:
+            raise ZooError(f"{name}: {given!r} is no option; give it beside the options")
     return sampler(op, (low, high), signal_ndim=signal_ndim, **options)
 
 

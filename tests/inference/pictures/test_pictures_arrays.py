@@ -87,11 +87,12 @@ def test_ensemble_is_the_mean_over_flips_and_turns(options):
     assert np.abs(found - np.clip(whole, 0, 1) * 255).max() <= 0.5 + 1e-3
 
 
-def test_dtype_is_that_of_the_computation():
+@pytest.mark.parametrize("half", ["bfloat16", jnp.bfloat16, jnp.dtype("bfloat16")])
+def test_dtype_is_that_of_the_computation(half):
     model, variables = small.build("unet-tiny")
     x = small.picture(40, 40, 1, np.float32)
     exact = denoise(x, model, variables=variables, dtype="float32")
-    coarse = denoise(x, model, variables=variables, dtype="bfloat16")
+    coarse = denoise(x, model, variables=variables, dtype=half)
     assert coarse.dtype == np.float32
     assert 1e-5 < np.abs(coarse - exact).max() < 0.1
 
@@ -157,6 +158,8 @@ def test_what_is_no_picture_is_refused_in_one_line(image, message):
         ({"tile": 12.5}, "tile=12.5 is not a whole number"),
         ({"overlap": True}, "overlap=True is not a whole number"),
         ({"dtype": "float16"}, "float16"),
+        ({"dtype": np.float64}, "unknown dtype 'float64'"),
+        ({"dtype": 3}, "unknown dtype '3'"),
         ({"dtype": "bfloat16"}, "Half has no dtype to choose"),
     ],
 )

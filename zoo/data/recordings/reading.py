@@ -109,6 +109,9 @@ def blocks(
         )
         held, left = np.zeros((0, count), np.float32), total
         for first in range(0, file.frames, size):
+            # What is damaged within an ogg file libsndfile passes over; then its place is ahead.
+            if first and file.tell() != first:
+                raise ZooError(_damaged(path))
             x = _decode(file, path, first, min(size, file.frames - first), "float32")
             if channels is not None:
                 with _about(path):
@@ -175,8 +178,12 @@ def _decode(file, path: str | os.PathLike, first: int, count: int, dtype: str) -
             f"{path} is truncated or broken ({reason(error)}); fetch it again or remove it"
         ) from None
     if len(x) < count:
-        raise ZooError(f"{path} is truncated; fetch it again or remove it")
+        raise ZooError(_damaged(path))
     return check(x, str(path))
+
+
+def _damaged(path: str | os.PathLike) -> str:
+    return f"{path} is truncated or damaged; fetch it again or remove it"
 
 
 def _changer(rate: int, sample_rate: int | None, channels: int) -> Callable:

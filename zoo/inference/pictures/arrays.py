@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from flax import linen as nn
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from zoo.inference.pictures.denoiser import Denoiser
 
@@ -20,7 +20,7 @@ def denoise(
     tile: int | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
-    dtype: str | None = None,
+    dtype: DTypeLike | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Denoises one picture of any size, in memory that does not grow with it.
@@ -45,7 +45,7 @@ def denoise(
         None takes the model's reach, so that tiles make no difference, or 32 where it has none.
       ensemble: whether the result is the mean over the picture's eight flips and turns, which
         takes eight times as long.
-      dtype: of the computation, "float32" or "bfloat16"; None leaves it to the model.
+      dtype: of the computation, float32 or bfloat16; None leaves it to the model.
       progress: called with the number of tiles that are done and that of all.
 
     Returns:

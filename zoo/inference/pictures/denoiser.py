@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from zoo.errors import ZooError, unknown
 from zoo.inference.pictures import check, memory, program, tiles
@@ -75,13 +75,11 @@ class Denoiser:
         tile: int | None = None,
         overlap: int | None = None,
         ensemble: bool = False,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
     ):
         if model is None and variables is not None:
             raise ZooError("variables are given without their model; name it too")
-        if dtype is not None and dtype not in _DTYPES:
-            raise unknown("dtype", dtype, _DTYPES)
-        self._dtype = dtype
+        self._dtype = None if dtype is None else _dtype(dtype)
         self._strength = check.share("strength", strength)
         self._tile = check.whole_number("tile", tile, 0)
         self._overlap = check.whole_number("overlap", overlap, 0)
@@ -269,6 +267,17 @@ class Denoiser:
     def _mesh(self, grid: tiles.Grid) -> Mesh | None:
         devices = None if grid.count == 1 else program.devices()
         return None if devices is None else Mesh(np.array(devices), (program.AXIS,))
+
+
+def _dtype(dtype: DTypeLike) -> str:
+    """Its name; None stands for a model's own."""
+    try:
+        name = jnp.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in _DTYPES:
+        raise unknown("dtype", name, _DTYPES)
+    return name
 
 
 def _batched(grid: tiles.Grid, count: int) -> Iterator[list[tiles.Tile]]:

@@ -164,13 +164,13 @@ def grid(
       ZooError: so small a tile would keep nothing.
     """
     least = max(2 * halo + stride, 2 * stride)
-    side += -side % stride
+    asked, side = side, side + -side % stride
     axes = []
     for length in size:
         padded = length + -length % stride
         if padded > side and side < least:
             raise ZooError(
-                f"tile={side} keeps nothing of a tile at an overlap of {halo}; "
+                f"tile={asked} keeps nothing of a tile at an overlap of {halo}; "
                 f"take at least {least + -least % stride}, or 0 for the whole picture"
             )
         axes.append(_axis(length, padded, side, halo, stride, chosen=chosen))

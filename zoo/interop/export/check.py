@@ -30,7 +30,7 @@ def compare(
       What was tried and found, JSON-like.
 
     Raises:
-      ZooError: they differ by more.
+      ZooError: they differ by more, or the model's own output is not finite.
     """
     sizes, worst = signature.example_sizes(), 0.0
     for size in sizes:
@@ -40,6 +40,11 @@ def compare(
             pairs = _steps if signature.streams else _once
             for pair in pairs(call, model, variables, given):
                 found, expected = map(np.asarray, pair)
+                if not np.isfinite(expected).all():
+                    raise ZooError(
+                        f"the output of {signature.facts.name} is not finite; its variables are "
+                        "damaged or diverged in training"
+                    )
                 apart = np.abs(found - expected).max() / max(1.0, np.abs(expected).max())
                 worst = float(np.fmax(worst, apart) if np.isfinite(apart) else np.inf)
     if worst > tolerance:
