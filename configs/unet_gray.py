@@ -5,6 +5,9 @@
 DATA holds `bsds500/` with train/, val/ and test/, `cbsd68/` and `bsd68/`. It trains on BSDS500's
 train and test, selects on the 32 pictures of val that are not in CBSD68 (the colour version, which
 has the file names), and is tested on BSD68. Without DATA the embedded photos train.
+
+On BSD68 it reached 31.34 / 28.90 / 25.96 dB at sigma 15 / 25 / 50 (BM3D 31.08 / 28.57 / 25.60,
+FFDNet 31.63 / 29.19 / 26.29). 93 minutes on one of two CPU cores, the other at work too.
 """
 
 from zoo.train.config import default_config

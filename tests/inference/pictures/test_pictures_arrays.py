@@ -119,6 +119,14 @@ def test_the_level_of_a_large_picture_is_that_of_its_crops():
     assert estimate_level(np.zeros((32, 32, 1), np.uint8)) == 0
 
 
+def test_noise_of_the_luma_alone_counts_as_that_of_all_channels():
+    """As JPEG leaves it: luma has 0.668 (ITU-R BT.601) of what channels of their own would have."""
+    rng = np.random.default_rng(0)
+    alike, own = (0.5 + rng.normal(0, 0.05, (256, 256, c)) for c in (1, 3))
+    assert estimate_level(np.repeat(alike, 3, -1)) == pytest.approx(0.05 / 0.6685, rel=0.05)
+    assert estimate_level(own) == pytest.approx(0.05, rel=0.05)
+
+
 @pytest.mark.parametrize("level", [0, -0.1, float("nan"), 1.5, 25, "auto", [0.1, 0.2]])
 def test_levels_out_of_range_are_refused(level):
     with pytest.raises(ZooError, match=r"level=.*above 0 and at most 1; write 25 / 255"):

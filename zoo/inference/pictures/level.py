@@ -15,6 +15,8 @@ _WHOLE = 2**20
 # Else so many crops along each axis, of so many pixels a side.
 _CROPS = 4
 _SIDE = 256
+# ITU-R BT.601.
+_LUMA = np.float32([0.299, 0.587, 0.114])
 # Below it the estimate has nothing to go by.
 _LEAST = 16
 
@@ -90,4 +92,13 @@ def _to_float(crop: np.ndarray) -> np.ndarray:
 
 @jax.jit
 def _estimate(x: jax.Array) -> jax.Array:
-    return jnp.asarray(estimate_sigma_smooth(x))
+    """The level of independent noise in each channel that the picture, or its luma, tells of.
+
+    JPEG, video and demosaicing smooth colour, so that channels judged one by one look cleaner than
+    a network trained on independent noise must be told: what is left is noise of the luma.
+    """
+    found = estimate_sigma_smooth(x)
+    if x.shape[-1] == _LUMA.size:
+        luma = estimate_sigma_smooth(x @ _LUMA[:, None]) / np.linalg.norm(_LUMA)
+        found = jnp.maximum(found, luma)
+    return jnp.asarray(found)
