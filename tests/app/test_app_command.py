@@ -1,5 +1,6 @@
 """`zoo app` before there is a page: one line for each mistake."""
 
+import signal
 import socket
 import sys
 
@@ -38,3 +39,17 @@ def test_a_port_is_a_port(port, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["app", "--port", port])
     assert "is not a port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_every_end_is_that_of_ctrl_c(name):
+    number = getattr(signal, name)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        server._end_as_by_ctrl_c()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

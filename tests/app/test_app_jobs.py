@@ -127,6 +127,19 @@ def test_a_file_is_taken_and_goes_with_the_visitor(store):
         store.visit("a").file("picture")
 
 
+def test_an_upload_goes_with_the_last_who_brought_it_and_samples_stay(store):
+    path, sample = upload(store), store.root / "samples" / "cat.png"
+    sample.parent.mkdir()
+    sample.write_bytes(b"x")
+    for name in "ab":
+        store.visit(name).take("picture", path)
+        store.visit(name).take("trial", sample)
+    store.leave("a")
+    assert path.exists()
+    store.leave("b")
+    assert left(store) == [sample]
+
+
 def test_visitors_and_tabs_do_not_meet(store):
     path = upload(store)
     first, second = store.visit("a"), store.visit("b")

@@ -94,10 +94,10 @@ def test_a_large_picture_is_shown_small_and_in_part(tmp_path):
     found = pictures.view(picture, tmp_path, "before")
     with Image.open(found.whole) as whole, Image.open(found.detail) as detail:
         assert whole.size == (1400, 500)
-        assert detail.size == (1050, 700)
+        assert detail.size == (620, 414)
         values = np.asarray(detail)
-        assert values[300, 100].max() < 5
-        assert values[300, 900].min() > 250
+        assert values[200, 60].max() < 5
+        assert values[200, 560].min() > 250
 
 
 def test_alpha_is_not_shown_and_grey_stays_grey(tmp_path):
@@ -124,7 +124,18 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path):
     Image.new("1", (9000, 9000)).save(path)
     with pytest.raises(ZooError, match="more than the 64 million pixels"):
         pictures.look(path, tmp_path)
-    limits.check_pixels(photo(tmp_path / "small.png"), limits.MOST_PIXELS)
+    limits.check(photo(tmp_path / "small.png"))
+
+
+def test_what_is_too_large_for_a_trial_is_refused_by_the_header(tmp_path):
+    picture, recording = tmp_path / "photo.png", tmp_path / "talk.wav"
+    Image.new("1", (4000, 2500)).save(picture)
+    soundfile.write(recording, np.zeros(601 * 100, np.int16), 100)
+    with pytest.raises(ZooError, match="8 million pixels that a test with noise takes"):
+        limits.check_trial(picture, "image")
+    limits.check(picture)
+    with pytest.raises(ZooError, match="longer than the 10 minutes that a test with noise takes"):
+        limits.check_trial(recording, "audio")
 
 
 def test_a_recording_keeps_rate_channels_and_coding(tmp_path, models):

@@ -1,6 +1,6 @@
 """What the tabs have in common: controls, and how they are wired."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,20 +122,26 @@ def wire_files(
     """
     import gradio as gr  # noqa: PLC0415
 
-    def take(path: str | Path, request: gr.Request) -> dict:
+    def take(path: str | Path, request: gr.Request) -> Iterator[dict]:
+        # A large picture takes seconds to decode.
+        yield {line: views.moving(f"Reading {Path(path).name}")}
         visit = store.visit(request.session_hash)
         place = None
         try:
             place = visit.take(tab, path)
-            return {line: "", **see(visit, place)}
+            yield {line: "", **see(visit, place)}
         # Whatever it is, the visitor gets a line.
         except Exception as error:
             visit.drop(tab)
             said = limits.told(error, place)
-            return blank() | {line: views.say(said, limits.kind(error))}
+            # The name is in the line; in its place it would look as if it were taken.
+            yield blank() | {file: None, line: views.say(said, limits.kind(error))}
 
-    def dropped(path: str | None, request: gr.Request):
-        return take(path, request) if path else cleared(request)
+    def dropped(path: str | None, request: gr.Request) -> Iterator[dict]:
+        if path:
+            yield from take(path, request)
+        else:
+            yield cleared(request)
 
     def cleared(request: gr.Request) -> dict:
         store.visit(request.session_hash).drop(tab)
@@ -144,22 +150,24 @@ def wire_files(
     def sampled(paths: Sequence[Path] | Path):
         if isinstance(paths, Path):
 
-            def one(request: gr.Request) -> dict:
-                return take(paths, request) | {file: None}
+            def one(request: gr.Request) -> Iterator[dict]:
+                yield {file: None}
+                yield from take(paths, request)
 
             return one
 
-        def some(event: gr.SelectData, request: gr.Request) -> dict:
-            return take(paths[event.index], request) | {file: None}
+        def some(event: gr.SelectData, request: gr.Request) -> Iterator[dict]:
+            yield {file: None}
+            yield from take(paths[event.index], request)
 
         return some
 
-    everything = [line, *outputs]
+    everything = [file, line, *outputs]
     options = {"concurrency_limit": None, **_PRIVATE}
     file.upload(dropped, file, everything, **options)
     file.clear(cleared, None, everything, **options)
 
     def samples(listener: Callable, paths: Sequence[Path] | Path) -> None:
-        listener(sampled(paths), None, [file, *everything], **options)
+        listener(sampled(paths), None, everything, **options)
 
     return samples

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from zoo.app.jobs import Stopped
+from zoo.data import recordings
 from zoo.errors import ZooError
 
 MOST_BYTES = 2**30
@@ -20,7 +21,39 @@ TRIAL_SECONDS = 600
 """Of a recording that noise is added to."""
 
 
-def check_pixels(path: Path, most: int) -> None:
+_TRIAL = "a test with noise takes; take a part of it, or use zoo noise and zoo denoise"
+
+
+def check(path: Path) -> None:
+    """Refuses a picture that is too large for the page.
+
+    Raises:
+      ZooError: it has too many pixels.
+    """
+    _check_pixels(path, MOST_PIXELS, "this page takes; use zoo denoise, which takes any size")
+
+
+def check_trial(path: Path, form: str) -> None:
+    """Refuses what is too large for noise to be added to it.
+
+    Args:
+      path: the file.
+      form: `"image"` or `"audio"`.
+
+    Raises:
+      ZooError: it has too many pixels or is too long.
+    """
+    if form == "image":
+        _check_pixels(path, TRIAL_PIXELS, _TRIAL)
+        return
+    facts = recordings.info(path)
+    if facts.frames > TRIAL_SECONDS * facts.sample_rate:
+        raise ZooError(
+            f"{path.name} is longer than the {TRIAL_SECONDS // 60} minutes that {_TRIAL}"
+        )
+
+
+def _check_pixels(path: Path, most: int, remedy: str) -> None:
     """Refuses a picture by what its header says, before anything is decoded.
 
     Raises:
@@ -41,8 +74,7 @@ def check_pixels(path: Path, most: int) -> None:
             return
     if size > most:
         raise ZooError(
-            f"{path.name} has more than the {most // 10**6} million pixels that this page takes; "
-            "use zoo denoise, which takes any size"
+            f"{path.name} has more than the {most // 10**6} million pixels that {remedy}"
         )
 
 

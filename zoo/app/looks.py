@@ -25,10 +25,16 @@ CSS = """
 footer { display: none !important; }
 
 .dark input[type=range] { --neutral-200: #34373b; }
+/* White on white, it looks like a gap in the track. */
+input[type=range]::-webkit-slider-thumb { box-shadow: 0 0 0 2px var(--zoo-accent) !important; }
+input[type=range]::-moz-range-thumb { box-shadow: 0 0 0 2px var(--zoo-accent) !important; }
+.image-container .icon-wrap { --body-text-color: #ffffff; }
+.dark .image-container .icon-wrap { --body-text-color: #161719; }
 
 .zoo-head h1 { font-size: clamp(1.7rem, 5vw, 2.25rem); line-height: 1.2; font-weight: 700;
   letter-spacing: -.02em; margin: 0; color: var(--zoo-ink); }
-.zoo-head p { margin: .35rem 0 .5rem; color: var(--zoo-soft); font-size: 1rem; }
+.zoo-head p { margin: .35rem 0 .5rem; color: var(--zoo-soft); font-size: 1rem;
+  text-wrap: pretty; }
 
 .zoo-say { margin: .35rem 0 0; font-size: .875rem; line-height: 1.45; color: var(--zoo-soft);
   overflow-wrap: anywhere; }
@@ -56,7 +62,7 @@ footer { display: none !important; }
   color: var(--zoo-card) !important; }
 
 .gradio-container .html-container { padding: 0 !important; }
-.zoo-after { display: grid; gap: 1rem; }
+.zoo-after { display: grid; gap: 1rem; grid-template-columns: minmax(0, 1fr); }
 .zoo-look { margin: 0; }
 .zoo-look img { display: block; max-width: 100%; max-height: 32rem; margin: 0 auto;
   border-radius: .5rem; }
@@ -83,13 +89,16 @@ footer { display: none !important; }
 
 .zoo-samples .grid-wrap { min-height: 0 !important; padding: 0 !important; overflow: visible; }
 .zoo-samples .grid-container { gap: .5rem !important; padding: 0 !important; width: 100%;
-  grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
-.zoo-samples .thumbnail-item { border-radius: .5rem !important; aspect-ratio: 1; }
+  grid-template-columns: repeat(4, minmax(0, 1fr)) !important; grid-template-rows: auto !important;
+  grid-auto-rows: auto !important; }
+.zoo-samples .thumbnail-item { border-radius: .5rem !important; aspect-ratio: 1;
+  min-height: 0 !important; height: auto !important; }
 
 @media (max-width: 640px) {
   .gradio-container main.fillable { padding: 1.25rem .75rem 2rem !important; }
   .zoo-player { grid-template-columns: 1fr; gap: .25rem; }
   .zoo-blank { min-height: 8rem; }
+  input[type=range] { margin-bottom: .5rem; }
 }
 """
 

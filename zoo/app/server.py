@@ -110,8 +110,7 @@ def _serve(bound: socket.socket, root: Path, weights, browser: bool) -> None:
     import uvicorn  # noqa: PLC0415, comes with Gradio
 
     config = uvicorn.Config(made, log_level="critical", timeout_graceful_shutdown=_PATIENCE)
-    # uvicorn hands the signal back when it is done; ours then takes the way out of Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_as_by_ctrl_c()
     host, port = bound.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"The page is at {address} (Ctrl-C ends it)", flush=True)
@@ -122,6 +121,16 @@ def _serve(bound: socket.socket, root: Path, weights, browser: bool) -> None:
     finally:
         parts.jobs.close()
         sys.stdout.flush()
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Has all signals that ask for an end take the way of Ctrl-C, which removes the files."""
+    # uvicorn hands the signal back when it is done.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Of a terminal that was closed; uvicorn knows nothing of it. Under nohup it is to be ignored.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        signal.signal(hangup, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _bound(host: str, port: int) -> socket.socket:

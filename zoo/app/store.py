@@ -5,6 +5,7 @@ import secrets
 import shutil
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ _IDLE = 3600
 # uploads the same file at the same moment has it there too.
 _UPLOAD = 120
 _SWEEP = 20
+# Folders below the root that hold no uploads.
+_OURS = {"visits", "samples"}
 
 
 class Visit:
@@ -27,6 +30,7 @@ class Visit:
       files: the file that was taken last, by tab.
       jobs: the last job, by tab.
       results: what came of it, by tab.
+      taken: where the files that were taken lay.
     """
 
     def __init__(self, folder: Path):
@@ -34,6 +38,7 @@ class Visit:
         self.files: dict[str, Path] = {}
         self.jobs: dict[str, Job] = {}
         self.results: dict[str, Any] = {}
+        self.taken: set[Path] = set()
         self.seen = time.monotonic()
 
     def take(self, tab: str, path: str | os.PathLike) -> Path:
@@ -43,6 +48,7 @@ class Visit:
           ZooError: it is gone.
         """
         self.drop(tab)
+        self.taken.add(Path(path))
         place = self.room(tab) / Path(path).name
         try:
             try:
@@ -112,10 +118,15 @@ class Store:
         """Stops what a session has going on, and removes all of it."""
         with self._lock:
             visit = self._visits.pop(session, None)
+            # The same file, brought by two, lies there once.
+            shared = {path for other in self._visits.values() for path in other.taken}
         if visit is not None:
             for tab in list(visit.jobs):
                 visit.stop(tab)
             shutil.rmtree(visit.folder, ignore_errors=True)
+            for path in filter(self._is_upload, visit.taken - shared):
+                with suppress(OSError):
+                    path.unlink()
 
     def sweep(self, idle: float = _IDLE, upload: float = _UPLOAD) -> None:
         """Removes what was left: visits without a sign for some time, and taken uploads.
@@ -133,8 +144,7 @@ class Store:
             ]
         for session in gone:
             self.leave(session)
-        kept = {"visits", "samples"}
-        for folder in [path for path in self.root.iterdir() if path.name not in kept]:
+        for folder in [path for path in self.root.iterdir() if path.name not in _OURS]:
             for path in [folder, *folder.rglob("*")] if folder.is_dir() else [folder]:
                 # Another process, or Gradio itself, may be sooner.
                 try:
@@ -142,6 +152,10 @@ class Store:
                         path.unlink()
                 except OSError:
                     continue
+
+    def _is_upload(self, path: Path) -> bool:
+        inside = path.is_relative_to(self.root)
+        return inside and path.relative_to(self.root).parts[0] not in _OURS
 
     def _keep_sweeping(self) -> None:
         while self.root.is_dir():

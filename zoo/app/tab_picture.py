@@ -25,7 +25,7 @@ def build(parts: "Parts") -> None:
             gallery = controls.gallery(parts.samples.noisy_pictures)
             model = controls.model(models.labels("image"))
             takes = models.takes_level(model.value)
-            estimate = gr.Checkbox(True, label="Estimate how much noise there is", visible=takes)
+            estimate = gr.Checkbox(True, label="Estimate the noise", visible=takes)
             level = gr.Slider(
                 1, 100, value=25, step=1, label="Noise, of 255", visible=False, buttons=[]
             )
@@ -46,7 +46,8 @@ def build(parts: "Parts") -> None:
 
     def see(visit, place) -> dict:
         found = pictures.look(place, visit.room(_TAB))
-        return blank() | {seen: gr.update(value=views.picture(found.views.whole, found.told))}
+        shown = views.picture(found.views.whole, found.told)
+        return blank() | {seen: gr.update(value=shown, visible=True)}
 
     def blank() -> dict:
         return {
@@ -73,7 +74,7 @@ def build(parts: "Parts") -> None:
             slider: gr.update(value=pair(outcome.before, outcome.after), visible=True),
             part: gr.update(visible=outcome.before.detail is not None, value=_WHOLE),
             facts: views.below(
-                views.say("Left of the line before, right of it after."),
+                views.say("Left of the line: before. Right of it: after."),
                 views.facts(outcome.facts, outcome.notes),
                 views.download(outcome.path),
             ),

@@ -51,8 +51,8 @@ def build(parts: "Parts") -> None:
 
     def see(visit, place) -> dict:
         form = trial.modality(place)
+        limits.check_trial(place, form)
         if form == "image":
-            limits.check_pixels(place, limits.TRIAL_PIXELS)
             found = pictures.look(place, visit.room(_TAB))
             shown = views.picture(found.views.whole, found.told)
         else:

@@ -135,7 +135,7 @@ def run(
 
 def _picture(path, room, models, tell, key, added, level, model, strength) -> Outcome:
     start = time.perf_counter()
-    limits.check_pixels(path, limits.TRIAL_PIXELS)
+    limits.check_trial(path, "image")
     picture = next(iter(read_pages(path))).picture
     channels = picture.shape[-1] - (picture.shape[-1] in (2, 4))
     clean = pixels.to_float(picture[..., :channels])
@@ -162,12 +162,8 @@ def _picture(path, room, models, tell, key, added, level, model, strength) -> Ou
 
 def _recording(path, room, models, tell, key, added, level, model, strength) -> Outcome:
     start = time.perf_counter()
+    limits.check_trial(path, "audio")
     facts = recordings.info(path)
-    if facts.frames > limits.TRIAL_SECONDS * facts.sample_rate:
-        raise ZooError(
-            f"{path.name} is longer than the {limits.TRIAL_SECONDS // 60} minutes that a trial "
-            "takes; cut a part out, or use zoo noise"
-        )
     clean = samples.to_float(recordings.read(path))
     options = _level(noise.audio.OPS, added, level) | {"sample_rate": facts.sample_rate}
     noisy = np.asarray(noise.audio.OPS[added.op](key, clean, **options))

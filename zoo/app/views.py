@@ -31,14 +31,20 @@ def progress(share: float, before: int) -> str:
         count = "One job" if before == 1 else f"{before} jobs"
         return say(f"Waiting. {count} of others before yours.")
     percent = round(100 * share)
-    # Compiling comes before the first tile and tells nothing.
-    told = f"Denoising, {percent} %" if percent else "Getting ready"
-    moving = "" if percent else " zoo-moving"
+    if not percent:
+        # Compiling comes before the first tile and tells nothing.
+        return moving("Getting ready")
     return (
-        f'<div class="zoo-bar{moving}" role="progressbar" aria-valuenow="{percent}" '
+        f'<div class="zoo-bar" role="progressbar" aria-valuenow="{percent}" '
         f'aria-valuemin="0" aria-valuemax="100"><i style="width:{percent}%"></i></div>'
-        f"{say(told)}"
+        f"{say(f'Denoising, {percent} %')}"
     )
+
+
+def moving(text: str) -> str:
+    """A bar that goes to and fro, for what takes a time that nobody knows."""
+    bar = '<div class="zoo-bar zoo-moving" role="progressbar"><i></i></div>'
+    return f"{bar}{say(text)}"
 
 
 def facts(pairs: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
