@@ -17,8 +17,9 @@ from zoo.train.config import default_config
 def get_config(folder: str = ""):
     config = default_config()
     config.name = "unet_real"
-    config.model.name = "unet-small"
-    config.optimizer.learning_rate = 2e-3
+    config.model.name = "unet-medium"
+    config.train.start = "unet-color"
+    config.optimizer.learning_rate = 5e-4
     config.optimizer.warmup = 0.02
     config.train.steps = 3000
     config.noise.unit = "1"

@@ -67,7 +67,8 @@ def start_from(state: State, variables: Tree, name: str) -> State:
 
     Args:
       state: of `create_state`.
-      variables: of the same model.
+      variables: of the same model, or of one that differs in taking a level where this takes none:
+        it begins as if the level were 0.
       name: what to call them in an error.
 
     Raises:
@@ -75,11 +76,23 @@ def start_from(state: State, variables: Tree, name: str) -> State:
     """
     own = {"params": state.params, **state.model_state}
     wanted, found = (traverse_util.flatten_dict(tree, sep="/") for tree in (own, variables))
+    found = _without_level(wanted, found)
     if wrong := misfits(wanted, found):
         raise ZooError(
             f"train.start={name} holds another model than model.name and its options say; first "
             f"of {len(wrong)} differences: {wrong[0]}"
         )
-    variables = jax.tree.map(lambda x, y: y.astype(x.dtype), own, dict(variables))
+    variables = traverse_util.unflatten_dict(
+        {path: found[path].astype(x.dtype) for path, x in wanted.items()}, sep="/"
+    )
     params = variables.pop("params")
     return state.replace(params=params, model_state=variables, ema=jax.tree.map(jnp.copy, params))
+
+
+def _without_level(wanted: Tree, found: Tree) -> Tree:
+    """`found` without the kernel taps of a level map, the last channel of a first convolution."""
+    odd = [path for path, x in found.items() if path in wanted and x.shape != wanted[path].shape]
+    if len(odd) != 1 or found[odd[0]].ndim < 3:
+        return found
+    taps = found[odd[0]][..., :-1, :]
+    return found | {odd[0]: taps} if taps.shape == wanted[odd[0]].shape else found
