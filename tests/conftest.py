@@ -6,6 +6,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Nothing a test starts may write to the home, nor find there what an earlier session compiled.
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
+# A test compiles for longer than it computes. CI runs the slow ones fully optimized.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 
 import shutil
 from pathlib import Path

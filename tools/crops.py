@@ -4,7 +4,8 @@
     python tools/crops.py --digits DATA/mnist  # and docs/weights-digits.png
 
 The photographs come with scikit-image and were in no training; their noise is Gaussian, of sigma
-25/255, and has one seed. Digits are the first of the test set, each model's at its own noise.
+25/255, and has one seed. A model made for real noise gets that of a phone's camera at night. Digits
+are the first of the test set, each model's at its own noise.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import jax
 import numpy as np
 
 import zoo
@@ -29,6 +31,7 @@ PHOTOS = {
     "coffee": np.s_[60:348, 180:468],
 }
 SIGMA = 25 / 255
+CAMERA = {"shot": 0.008, "read": 0.0004, "clip": (0, 1)}
 COUNT = 3
 
 
@@ -54,18 +57,23 @@ def contract(name: str):
 def draw_photos(names: list[str]) -> None:
     from skimage import data  # noqa: PLC0415
 
+    real = [name for name in names if not read_record(name)["noise"]["name"]]
     rows = []
     for photo, crop in PHOTOS.items():
         clean = np.float32(getattr(data, photo)()[crop] / 255)
         rng = np.random.default_rng(0)
         noisy = np.float32(clean + rng.normal(0, SIGMA, clean.shape))
         panels = {"clean": Panel(clean), "noisy, sigma 25": panel(noisy, clean)}
-        for name in names:
+        for name in [name for name in names if name not in real]:
             grey = contract(name).channels == 1
             seen, wanted = (to_grey(x) if grey else x for x in (noisy, clean))
             panels[f"{name}, in grey" if grey else name] = panel(
                 zoo.denoise(seen, name, None if grey else SIGMA), wanted
             )
+        noisy = np.asarray(zoo.noise.camera(jax.random.key(0), clean, **CAMERA))
+        for name in real:
+            panels.setdefault("noisy, a camera's", panel(noisy, clean))
+            panels[name] = panel(zoo.denoise(noisy, name), clean)
         rows.append(Row(photo, panels))
     gallery(OUT / "weights.png", rows, title="The weights that come with the zoo")
 

@@ -44,8 +44,11 @@ def test_a_port_is_a_port(port, capsys):
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_every_end_is_that_of_ctrl_c(name):
     number = getattr(signal, name)
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    ends = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {one: signal.getsignal(one) for one in ends}
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # A shell has what it starts in the background ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         server._end_as_by_ctrl_c()
         with pytest.raises(KeyboardInterrupt):

@@ -17,8 +17,9 @@ import numpy as np
 
 PATH = Path(__file__).with_name("embedded.json")
 PHOTOS = ("astronaut", "chelsea", "coffee")
-# Of the Gaussian noise, for weights that were made for a range of it.
-SIGMA = 25 / 255
+# Of the Gaussian noise, for weights that were made for a range of it, and for those made for what
+# real cameras leave.
+SIGMA, REAL_SIGMA = 25 / 255, 5 / 255
 SNR = 5.0
 
 
@@ -41,6 +42,8 @@ def score(name):
 def level(record):
     """The noise of a picture's model, in signal units: what it was made for, or `SIGMA`."""
     told = record["noise"]["level"]
+    if not record["noise"]["name"]:
+        return REAL_SIGMA
     if not isinstance(told, int | float):
         return SIGMA
     return told / 255 if record["noise"]["unit"] == "1/255" else told
