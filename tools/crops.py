@@ -75,7 +75,7 @@ def draw_photos(names: list[str]) -> None:
             panels.setdefault("noisy, a camera's", panel(noisy, clean))
             panels[name] = panel(zoo.denoise(noisy, name), clean)
         rows.append(Row(photo, panels))
-    gallery(OUT / "weights.png", rows, title="The weights that come with the zoo")
+    gallery(OUT / "weights.png", rows, title="The weights that come with the zoo", comparable=False)
 
 
 def to_grey(x: np.ndarray) -> np.ndarray:
@@ -98,7 +98,8 @@ def draw_digits(names: list[str], folder: str) -> None:
             panels.setdefault(f"noisy, {factor}", panel(noisy, clean))
             panels[name] = panel(zoo.denoise(noisy, name), clean)
         rows.append(Row(f"digit {n}", panels))
-    gallery(OUT / "weights-digits.png", rows, title="The autoencoders on digits of the test set")
+    title = "The autoencoders on digits of the test set"
+    gallery(OUT / "weights-digits.png", rows, title=title, comparable=False)
 
 
 def panel(x: np.ndarray, clean: np.ndarray) -> Panel:

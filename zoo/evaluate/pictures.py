@@ -44,7 +44,9 @@ class Row(NamedTuple):
     panels: Mapping[str, Panel]
 
 
-def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") -> None:
+def gallery(
+    path: str | os.PathLike, rows: Sequence[Row], *, title: str = "", comparable: bool = True
+) -> None:
     """Draws rows of pictures with their scores and writes them as PNG, whole or not at all.
 
     Pixels are repeated, never interpolated. Pictures with a side above 144 are shown by their
@@ -54,6 +56,7 @@ def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") ->
       path: the file; its folder exists.
       rows: at least one, all with the same headings.
       title: what is above the columns, such as the level of the noise.
+      comparable: whether all of a row had the same noise; else none of it is the best.
 
     Raises:
       ZooError: for no rows, or if the file cannot be written.
@@ -91,7 +94,8 @@ def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") ->
         under = top + shown[0].shape[0] + 6 if shown[0] is not None else below
         text(left(0), under, _shorten(row.name), size=13, weight="bold")
         text(left(0), under + 17, size, size=12, color=FAINT)
-        best = max((p.psnr for p in row.panels.values() if p.psnr is not None), default=None)
+        found = [p.psnr for p in row.panels.values() if comparable and p.psnr is not None]
+        best = max(found, default=None)
         for column, panel in enumerate(row.panels.values(), start=int(overview)):
             if panel.psnr is None:
                 continue
@@ -102,7 +106,7 @@ def gallery(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") ->
         top += tall + _CAPTION
     with_ssim = any(panel.ssim is not None for row in rows for panel in row.panels.values())
     named = "PSNR and SSIM are" if with_ssim else "PSNR is"
-    note = f"{named} of the whole picture; the best PSNR is bold."
+    note = f"{named} of the whole picture{'; the best PSNR is bold' if comparable else ''}."
     if overview:
         note = f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times. {note}"
     text(_MARGIN, height - 22, note, size=12, color=FAINT)
