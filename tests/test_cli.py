@@ -199,7 +199,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 def test_no_room_for_what_is_printed_is_one_line(zoo, monkeypatch):
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        code, _, errors = zoo("models")
+        code, _, errors = zoo("models", "unet-tiny")
     assert code == 2
     assert errors.startswith("error: cannot print: No space left on device; ")
     assert errors.count("\n") == 1
@@ -218,7 +218,7 @@ def test_any_name_can_be_printed(zoo, monkeypatch, tmp_path):
 def test_nobody_need_listen(zoo, monkeypatch):
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
-    assert cli.main(["models"]) == 0
+    assert cli.main(["models", "unet-tiny"]) == 0
     assert cli.main(["models", "none"]) == 2
     sys.stdout.close()
     sys.stderr.close()
