@@ -272,6 +272,8 @@ def test_ctrl_c_leaves_whole_files_only(folder, tmp_path):
     soundfile.write(short, 0.1 * rng.normal(size=RATE), RATE)
     soundfile.write(long, 0.1 * rng.normal(size=300 * RATE), RATE)
     command = [sys.executable, "-m", "zoo.cli", "denoise", str(short), str(long), "-o", "out"]
+    # A shell has what it starts in the background ignore Ctrl-C, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*command, "--model", "wiener"],
         cwd=tmp_path,
