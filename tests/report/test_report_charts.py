@@ -31,6 +31,14 @@ def test_linear_ticks_are_round(values, ticks):
     assert axis.low <= min(values) < max(values) <= axis.high
 
 
+@pytest.mark.parametrize("values", [[0.011, 0.0165], [0.013, 0.0169], [0.0123]])
+def test_logarithmic_has_ticks_between_all_round_numbers(values):
+    axis = logarithmic(values)
+    assert axis.low < min(values) <= max(values) < axis.high
+    assert len(axis.ticks) >= 1
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+
+
 def test_logarithmic_ticks_are_powers_and_their_parts():
     assert logarithmic([0.003, 800]).ticks == pytest.approx([0.01, 0.1, 1, 10, 100])
     assert logarithmic([0.02, 0.3]).ticks == pytest.approx([0.02, 0.05, 0.1, 0.2])

@@ -62,7 +62,7 @@ def logarithmic(values: Sequence[float]) -> Axis:
         within = [tick for tick in ticks if low <= tick <= high]
         if len(within) <= 6:
             break
-    within = within[:: math.ceil(len(within) / 8)]
+    within = within[:: max(1, math.ceil(len(within) / 8))]
     if len(within) < 2:
         # Less than a factor of two: the round numbers of a straight axis are on this one too.
         within = [tick for tick in linear([low, high], count=4).ticks if low <= tick <= high]
