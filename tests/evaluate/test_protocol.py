@@ -147,14 +147,25 @@ def test_shapes_must_agree_and_values_be_finite():
 def test_protocol_prints_itself():
     protocol = Protocol(seed=3, border=2)
     assert json.loads(json.dumps(protocol.choices()))["seed"] == 3
-    assert "\n" not in str(protocol)
-    assert "seed 3" in str(protocol)
-    assert "border 2" in str(protocol)
+    assert "\n" not in protocol.line()
+    assert "seed 3" in protocol.line()
+    assert "border 2" in protocol.line()
     for seed in (-1, 2**31):
         with pytest.raises(ZooError, match="seed"):
             Protocol(seed=seed)
     with pytest.raises(ZooError, match="border"):
         Protocol(border=-1)
+
+
+def test_nobody_chose_the_noise_of_pairs():
+    protocol = Protocol(seed=3)
+    line, told = protocol.line(paired=True), protocol.choices(paired=True)
+    assert "the pictures' own noise" in line
+    assert "own" in told["noise"]
+    assert not {"seed", "level"} & told.keys()
+    assert not any(word in line for word in ("seed", "level", "JAX"))
+    assert "level estimated" in Protocol(level="estimated").line(paired=True)
+    assert "level" in Protocol(level="estimated").choices(paired=True)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +175,7 @@ def test_every_choice_shows(name):
     lines, told = set(), set()
     for choice in choices_of(name):
         protocol = Protocol(**{name: choice})
-        lines.add(str(protocol))
+        lines.add(protocol.line())
         told.add(protocol.choices()[name])
         assert protocol.choices()[name].startswith(choice)
     assert len(lines) == len(told) == len(choices_of(name)) > 1

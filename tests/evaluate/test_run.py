@@ -148,7 +148,7 @@ def test_the_table_marks_the_best(two_levels):
     blocks = result.table().split("\n\n")
     assert len(blocks) == 4
     assert blocks[2].startswith("mean")
-    assert blocks[3] == str(Protocol())
+    assert blocks[3] == Protocol().line()
     lines = blocks[0].splitlines()
     assert lines[0].split() == ["15", "PSNR", "SSIM", "MSE", "MAE"]
     best = max(METHODS, key=lambda m: result.by_level["15"][m]["psnr"])

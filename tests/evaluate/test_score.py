@@ -238,14 +238,20 @@ def test_pairs_bring_their_own_noise(zoo, model_file, tmp_path):
         images.write(tmp_path / "real" / f"{name}_clean.png", cat)
         images.write(tmp_path / "real" / f"{name}_noisy.png", np.uint8(cat // 2 + 30))
     pairs = ("--pairs", "*_noisy.png", "*_clean.png")
-    code, _, errors = zoo(
+    code, output, errors = zoo(
         *("score", model_file, "--data", "real", *pairs, "--baselines", "--no-gallery")
     )
     assert (code, errors) == (0, "")
     expected = peak_signal_noise_ratio(cat, np.uint8(cat // 2 + 30))
     cells = {r["method"]: r for r in rows(tmp_path / "scores" / "scores.csv")}
     assert float(cells["noisy"]["psnr"]) == pytest.approx(expected, abs=1e-3)
-    assert cells["noisy"]["level"] == "real"
+    assert cells["noisy"]["level"] == cells["noisy"]["protocol_noise"] == "real"
+    assert "noise: the pictures' own" in output
+    assert "seed" not in output
+    for added in (("--sigma", "25"), ("--noise", "jax")):
+        code, _, errors = zoo("score", model_file, "--data", "real", *pairs, *added)
+        told = f"error: pairs bring their own noise; drop {added[0]}, or --pairs\n"
+        assert (code, errors) == (2, told)
 
 
 def test_the_noise_level_may_be_estimated(folder):

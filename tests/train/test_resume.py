@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,7 +145,9 @@ def test_a_finished_run_says_so_and_evaluates(whole):
 
 
 def test_a_run_begins_with_trained_weights(whole, tmp_path):
-    start = f"--config.train.start={whole / 'weights.safetensors'}"
+    copy = tmp_path / "start.safetensors"
+    shutil.copy(whole / "weights.safetensors", copy)
+    start = f"--config.train.start={copy}"
     still = ("--config.train.steps=2", "--config.optimizer.learning_rate=1e-9")
     finish(tmp_path / "fine", start, *still)
     found, expected = weights(tmp_path / "fine"), weights(whole)
@@ -157,6 +160,9 @@ def test_a_run_begins_with_trained_weights(whole, tmp_path):
     output = process.communicate()[0]
     assert code == 2, output
     assert "holds another model than model.name" in output.splitlines()[-1]
+    # What it began with need not be there when it goes on.
+    copy.unlink()
+    assert "has finished its 2 steps" in finish(tmp_path / "fine", start, *still)
 
 
 def test_another_config_in_the_same_workdir_is_refused(whole):

@@ -6,8 +6,9 @@ import optax
 import pytest
 
 from zoo.errors import ZooError
-from zoo.models import UNet, init_variables
-from zoo.train.state import create_state, start_from
+from zoo.models import UNet, create_model, init_variables
+from zoo.train.start import start_from
+from zoo.train.state import create_state
 
 SHAPE = (1, 12, 10, 3)
 
@@ -23,7 +24,7 @@ def fresh(module):
 def test_weights_that_took_a_level_begin_as_if_told_none():
     told, blind = model(takes_level=True), model()
     trained = init_variables(told, jax.random.key(0), SHAPE)
-    state = start_from(fresh(blind), trained, "told")
+    state = start_from(fresh(blind), blind, (told, trained), "told")
     x = jax.random.uniform(jax.random.key(2), SHAPE)
     found, expected = blind.apply(state.variables, x), told.apply(trained, x, 0.0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -37,4 +38,22 @@ def test_other_models_are_refused(options):
     shape = (*SHAPE[:-1], module.channels)
     state = create_state(module, optax.adam(1e-3), jax.random.key(1), shape)
     with pytest.raises(ZooError, match=r"train\.start=mine holds another model"):
-        start_from(state, trained, "mine")
+        start_from(state, module, (model(), trained), "mine")
+
+
+def test_models_whose_parameters_would_fit_are_told_apart_too():
+    mean, peak = model(down="mean"), model(down="max")
+    trained = init_variables(mean, jax.random.key(0), SHAPE)
+    with pytest.raises(ZooError, match=r"its options say: down \('mean', now 'max'\)"):
+        start_from(fresh(peak), peak, (mean, trained), "mine")
+    other = create_model("dncnn-color")
+    with pytest.raises(ZooError, match=r"another model, a UNet, than model\.name says, a DnCNN"):
+        start_from(fresh(peak), other, (mean, trained), "mine")
+
+
+def test_weights_that_are_not_finite_are_refused():
+    module = model()
+    trained = init_variables(module, jax.random.key(0), SHAPE)
+    trained["params"]["tail"]["bias"] = trained["params"]["tail"]["bias"].at[0].set(np.nan)
+    with pytest.raises(ZooError, match="mine is not finite in params/tail/bias"):
+        start_from(fresh(module), module, (module, trained), "mine")

@@ -110,11 +110,29 @@ def test_published_weights_are_told_their_way(tmp_path, suffix):
     refused(weights.load, path, r"load_torch\(name, file\)")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"model": "unet-tiny"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"model": "unet-tiny"}',
+        '{"model": 5, "options": {}}',
+        '{"model": "unet-tiny", "options": "x"}',
+        '{"model": "unet-tiny", "options": {}, "scores": 3}',
+    ],
+)
 def test_a_record_that_is_none(tmp_path, text):
     path = tmp_path / "odd.safetensors"
     safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": text})
     refused(weights.load, path, "holds no record of this zoo")
+
+
+@pytest.mark.parametrize("options", [{"stem": 0}, {"widths": "x"}, {"blocks": {}}])
+def test_a_record_of_a_model_that_cannot_be(tmp_path, options):
+    path = tmp_path / "odd.safetensors"
+    record = json.dumps({"model": "unet-tiny", "options": options})
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": record})
+    refused(weights.load, path, "names a model that cannot be built, unet-tiny with")
 
 
 def test_a_missing_file_or_a_folder(tmp_path):

@@ -75,12 +75,16 @@ def of_recordings() -> str:
 def _from_file(name: str | None, file: str) -> tuple[nn.Module, Mapping]:
     path = Path(file).expanduser()
     if not path.is_file():
+        if file in weights.list_weights():
+            raise ZooError(f"{file} comes with the zoo and needs no file; write --model {file}")
         raise ZooError(f"there is no weight file {file}; mend the path")
     if name is None and path.suffix.lower() in _PUBLISHED:
         raise ZooError(f"{file} does not say whose weights it holds; name the model by --model")
     if name is None:
         return weights.load(str(path.absolute()))
     if name not in list_models():
+        if name in weights.list_weights():
+            raise ZooError(f"{name} brings its own weights; leave out --weights or --model")
         raise unknown("model", name, list_models())
     record = _record(path)
     if record is None:

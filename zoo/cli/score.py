@@ -24,6 +24,7 @@ and the difference."""
 
 _EXAMPLES = """examples of pictures:
   zoo score dncnn-gray=dncnn_25.pth --data set12 bsd68 --sigma 25
+  zoo score unet-gray ffdnet-gray=ffdnet_gray.pth --data bsd68 --sigma 15 25 50
   zoo score 'dncnn-gray=dncnn_{sigma}.pth' ffdnet-gray=ffdnet_gray.mat --data bsd68
   zoo score runs/unet/weights.safetensors --data photos --noise jax --baselines nlm wavelet tv
   zoo score nafnet-w32=nafnet.pth --data polyu --pairs '*_real.JPG' '*_mean.JPG'
@@ -31,7 +32,6 @@ _EXAMPLES = """examples of pictures:
 
 examples of recordings:
   zoo score runs/audio_stream/weights.safetensors gtcrn=gtcrn_dns3.tar --data speech --noises noise
-  zoo score unet-gray ffdnet-gray=ffdnet_gray.pth --data bsd68 --sigma 15 25 50
   zoo score wiener --data speech --noises noise --snr -5 0 5 --metrics si_sdr pesq
   zoo score gtcrn=gtcrn.tar --data voicebank --pairs noisy_testset_wav clean_testset_wav
 
@@ -111,6 +111,7 @@ def add_to(commands) -> None:
     )
     add("--seed", type=int, default=PUBLISHED.seed, help="of the noise (0)")
     add(
+        "-o",
         "--out",
         type=Path,
         default=Path("scores"),
@@ -211,9 +212,9 @@ def _refuse_others(arguments: argparse.Namespace, audio: bool) -> None:
     if given:
         theirs, ours = ("pictures", "recordings") if audio else ("recordings", "pictures")
         raise ZooError(f"{given[0]} is an option of {theirs}, and here {ours} are scored; drop it")
-    mixed = _given(arguments, _RECORDINGS)
-    if arguments.pairs and mixed:
-        raise ZooError(f"pairs bring their own noise; drop {mixed[0]}, or --pairs")
+    added = _given(arguments, {**_RECORDINGS, "sigma": "--sigma", "noise": "--noise"})
+    if arguments.pairs and added:
+        raise ZooError(f"pairs bring their own noise; drop {added[0]}, or --pairs")
 
 
 def _given(arguments: argparse.Namespace, options: dict[str, str]) -> list[str]:

@@ -36,7 +36,7 @@ def add_to(commands) -> None:
         "weights",
         help="tell what weights hold",
         description="Tell what weights hold: those that come with the zoo, or files. Of those that "
-        "are named also their cards and their scores on the test set.",
+        "are named also their cards and their scores on test pictures or recordings.",
     )
     parser.add_argument(
         "files",
@@ -72,8 +72,8 @@ def run(arguments: argparse.Namespace) -> None:
     for file, record in records.items() if arguments.files else ():
         if card := _card(record):
             print(f"\n{file}\n{card}")
-        if test := (record.get("scores") or {}).get("test"):
-            print(f"\n{file} on its test set, in brackets the noisy input\n{_test(test)}")
+        for where, levels in _tested(record.get("scores") or {}):
+            print(f"\n{file} on {where}, in brackets the noisy input\n{_test(levels)}")
 
 
 def _card(record: Mapping[str, Any]) -> str:
@@ -99,6 +99,13 @@ def _noise(noise: Mapping[str, Any]) -> str:
 def _validation(scores: Mapping[str, Any]) -> str:
     found = [f"{scores[key]:.2f} dB {name}" for key, name in _VALIDATION.items() if key in scores]
     return found[0] if found else "-"
+
+
+def _tested(scores: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Scores by level of every set: the published protocol's where they are known, or the run's."""
+    if scores.get("benchmark"):
+        return list(scores["benchmark"].items())
+    return [("its test set", scores["test"])] if scores.get("test") else []
 
 
 def _test(levels: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:

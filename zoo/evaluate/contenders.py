@@ -98,6 +98,8 @@ def _parsed(text: str) -> tuple[str, str]:
     if not equals or Path(text).expanduser().is_file():
         name, path = "", text
     if name:
+        if name in weights.list_weights() and name not in list_models():
+            raise ZooError(f"{name} brings its own weights; write {name} alone")
         # Before the file: a misspelt model is the likelier mistake.
         if _is_bare(name):
             raise ZooError(f"{name} has no parameters to load from {path}; write {name} alone")

@@ -94,18 +94,26 @@ class Protocol:
             if getattr(self, name) not in words:
                 raise unknown(name, getattr(self, name), words)
 
-    def choices(self) -> dict[str, str | int]:
-        """Every choice by its name, each with what it comes to; ready for JSON."""
+    def choices(self, *, paired: bool = False) -> dict[str, str | int]:
+        """Every choice by its name, each with what it comes to; ready for JSON.
+
+        Args:
+          paired: whether the pictures brought their own noise, so that none was chosen.
+        """
         words = {
             name: f"{getattr(self, name)}: {told[getattr(self, name)]}"
             for name, told in _WORDS.items()
         }
         words["shapes"] = words["shapes"].format(multiple=MULTIPLE, few=FEW_SHAPES)
+        if paired:
+            words["noise"] = "the pictures' own"
+            if self.level == "known":
+                del words["level"]
         return {
-            "seed": self.seed,
+            **({} if paired else {"seed": self.seed}),
             "border": self.border,
             **words,
-            "same noise": "the same pixels for every method; paired pictures bring theirs",
+            "same noise": "the same pixels for every method",
             "psnr": "10 log10(range^2 / MSE), dB; infinite for identical pictures",
             "ssim": "Wang 2004: 11x11 Gaussian, sigma 1.5, valid region, mean over channels; "
             "undefined for sides below 11",
@@ -113,18 +121,19 @@ class Protocol:
             "mean": "over the scores of the pictures; null if any of them is infinite or undefined",
         }
 
-    def __str__(self) -> str:
-        """The choices in one line, for beside a table."""
+    def line(self, *, paired: bool = False) -> str:
+        """The choices in one line, for beside a table; `paired` as in `choices`."""
         source = {"numpy": "NumPy's", "jax": "JAX's"}[self.noise]
         noisy = {"float": "not clipped", "clip": "clipped", "round": "clipped and rounded"}
         output = {"round": "clipped and rounded", "clip": "clipped, not rounded", "float": "raw"}
+        drawn = "the pictures' own noise" if paired else f"{source} noise of seed {self.seed}"
         parts = [
-            f"{source} noise of seed {self.seed}, {noisy[self.noisy]}",
+            f"{drawn}, {noisy[self.noisy]}",
             f"output {output[self.output]}",
             "Y of YCbCr" if self.channels == "y" else "all channels together",
             "range of each picture" if self.data_range == "picture" else "range 1 (255)",
             f"border {self.border}",
-            f"level {self.level}",
+            *([] if paired and self.level == "known" else [f"level {self.level}"]),
             {
                 "exact": "own sizes",
                 "padded": f"padded to x{MULTIPLE}",

@@ -50,12 +50,14 @@ class Result(NamedTuple):
       summary: method -> metric -> mean over all pictures and levels; None if not finite.
       by_level: level -> method -> metric -> mean over all pictures.
       protocol: the choices behind the figures.
+      paired: whether the pictures brought their own noise.
     """
 
     scores: list[Score]
     summary: Means
     by_level: dict[str, Means]
     protocol: Protocol
+    paired: bool
 
     def table(self) -> str:
         """The means as aligned text, the best of each column marked by an asterisk.
@@ -65,7 +67,7 @@ class Result(NamedTuple):
         blocks = [means.table(found, level, _COLUMNS) for level, found in self.by_level.items()]
         if len(blocks) > 1:
             blocks.append(means.table(self.summary, "mean", _COLUMNS))
-        return "\n\n".join([*blocks, str(self.protocol)])
+        return "\n\n".join([*blocks, self.protocol.line(paired=self.paired)])
 
 
 def evaluate(
@@ -164,6 +166,7 @@ def evaluate(
         _means(scores),
         {label: _means([s for s in scores if s.level == label]) for label in levels},
         protocol,
+        paired=all(noise is None for noise in levels.values()),
     )
     facts = {
         "levels": list(levels),
@@ -249,7 +252,7 @@ def _means(scores: Sequence[Score]) -> Means:
 def _write_tables(outdir: Path, result: Result, facts: Mapping[str, object]) -> None:
     means.write(
         outdir,
-        protocol={**result.protocol.choices(), **facts},
+        protocol={**result.protocol.choices(paired=result.paired), **facts},
         summary=result.summary,
         by_level=result.by_level,
         metrics=METRICS,

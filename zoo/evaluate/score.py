@@ -75,6 +75,11 @@ class Scores(NamedTuple):
     metrics: tuple[str, ...]
     left_out: list[str]
 
+    @property
+    def paired(self) -> bool:
+        """Whether the pictures brought their own noise."""
+        return all(cell.level == PAIRED for cell in self.cells)
+
 
 def score_models(
     contenders: Sequence[Contender],

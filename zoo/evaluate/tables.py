@@ -33,13 +33,15 @@ def markdown(scores: Scores, facts: Mapping[str, object]) -> str:
       facts: more to say at the head: models, versions.
     """
     lines = ["## Protocol", ""]
-    lines += [f"- {name}: {told}" for name, told in scores.protocol.choices().items()]
+    lines += [
+        f"- {name}: {told}" for name, told in scores.protocol.choices(paired=scores.paired).items()
+    ]
     for name, told in facts.items():
         if isinstance(told, Mapping):
             lines += [f"- {key}: {value}" for key, value in told.items()]
         else:
             lines.append(f"- {name}: {told}")
-    apart = published.differing(scores.protocol)
+    apart = [] if scores.paired else published.differing(scores.protocol)
     if apart:
         lines.append(f"- published figures: not shown, for they differ in {' and '.join(apart)}")
     elif any(cell.published is not None for cell in scores.cells):
@@ -108,6 +110,8 @@ def _text(cell: Cell, metric: str) -> str:
 
 def _scores_csv(scores: Scores) -> str:
     choices = dataclasses.asdict(scores.protocol)
+    if scores.paired:
+        choices |= {"seed": "", "noise": PAIRED}
     figures = ("data", "level", "method", "pictures", *scores.metrics)
     header = (*figures, "published_psnr", "difference", *(f"protocol_{name}" for name in choices))
     rows = [
@@ -155,7 +159,7 @@ def _json(scores: Scores, facts: Mapping[str, object]) -> str:
         for cell in scores.cells
     ]
     whole = {
-        "protocol": scores.protocol.choices(),
+        "protocol": scores.protocol.choices(paired=scores.paired),
         **facts,
         "left out": scores.left_out,
         "scores": cells,

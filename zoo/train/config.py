@@ -114,7 +114,7 @@ def default_config() -> ConfigDict:
     config.loss = _literal("charbonnier")  # a name, or {name: weight, ...}
 
     config.optimizer = ConfigDict()
-    config.optimizer.name = "adam"  # adam, adamw, sgd
+    config.optimizer.name = "adam"  # adam, adamw, muon, sgd
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "cosine"  # constant, cosine, step
     config.optimizer.warmup = 0.0  # share of the run over which the rate rises from 0

@@ -11,7 +11,7 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from zoo import losses, models, weights
+from zoo import losses, models
 from zoo.data import augment, sources, stream
 from zoo.data.batches import Bank, BankBatches, Order, check_room, make_bank, stack
 from zoo.errors import ZooError, unknown
@@ -99,8 +99,6 @@ def build(config: ConfigDict) -> Experiment:
     sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
     loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
-    if config.train.start:
-        weights.read_record(config.train.start)
     baselines = BASELINES if kind == "image" else recordings.BASELINES
     for name in config.eval.baselines:
         if name not in baselines:

@@ -24,7 +24,8 @@ from zoo.train.parallel import make_runner
 from zoo.train.provenance import make_record
 from zoo.train.report import Report, Unwritten
 from zoo.train.scoring import Validation
-from zoo.train.state import State, create_state, start_from
+from zoo.train.start import start_from
+from zoo.train.state import State, create_state
 
 # Steps that the device is left to work on while a look is written down.
 _AHEAD = 8
@@ -50,6 +51,7 @@ def train(config: ConfigDict, path: str | Path, *, command: str = "") -> None:
     """
     experiment = experiments.build(config)
     _check_same_config(config)
+    _check_start(config.train.start, path)
     with workdirs.opened(path, config) as workdir, Listener() as listener:
         # What the config describes.
         check_devices(config.parallel, config.train.batch_size)
@@ -66,12 +68,8 @@ def train(config: ConfigDict, path: str | Path, *, command: str = "") -> None:
         # A fresh state, or the one where an earlier call stopped.
         init_key, key = jax.random.split(jax.random.key(config.seed))
         state = create_state(experiment.model, optimizer, init_key, (1, *feed.size))
-        state = jax.device_get(_started(state, config.train.start))
-        # The best average rides in the checkpoint, so that both always tell of the same step.
-        best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
         checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, warn=_say)
-        if checkpoints.latest is not None:
-            state, best = checkpoints.restore((state, best))
+        state, best = _begun(state, experiment, checkpoints)
         first = int(state.step)
         _introduce(experiment, feed, state)
 
@@ -146,9 +144,21 @@ class Best(NamedTuple):
     step: np.ndarray
 
 
-def _started(state: State, start: str) -> State:
-    """A fresh state with the weights to begin with, where there are any."""
-    return start_from(state, weights.load(start)[1], start) if start else state
+def _check_start(start: str, path: str | Path) -> None:
+    """Refuses weights to begin with that are not there; a run that goes on needs none."""
+    if start and not workdirs.has_saved(path):
+        weights.read_record(start)
+
+
+def _begun(state: State, experiment: Experiment, checkpoints: Checkpoints) -> tuple[State, "Best"]:
+    """Where an earlier call stopped; else the fresh state, with the weights it is to begin with."""
+    start = experiment.config.train.start
+    if start and checkpoints.latest is None:
+        state = start_from(state, experiment.model, weights.load(start), start)
+    state = jax.device_get(state)
+    # The best average rides in the checkpoint, so that both always tell of the same step.
+    best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
+    return (state, best) if checkpoints.latest is None else checkpoints.restore((state, best))
 
 
 def _write_weights(workdir: Path, experiment: Experiment, best: Best, **told: Any) -> None:

@@ -1,10 +1,33 @@
 """Optimizers and learning-rate schedules by name, from optax."""
 
+import jax
 import optax
+from optax.contrib import MuonDimensionNumbers, muon
 
 from zoo.errors import ZooError, unknown
 
-_OPTIMIZERS = {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd}
+
+def _muon(schedule: optax.Schedule, **options) -> optax.GradientTransformation:
+    """optax's Muon, with the kernel of a convolution as the matrix of its patches.
+
+    Updates have the root mean square that AdamW's have, so that its learning rates hold
+    (Liu et al., "Muon is Scalable for LLM Training", 2025, section 2.2).
+    """
+    return muon(
+        schedule, **{"muon_weight_dimension_numbers": _matrices, "consistent_rms": 0.2} | options
+    )
+
+
+def _matrices(params):
+    """Which axes of each parameter are summed over and which are not; None for biases."""
+
+    def matrix(x: jax.Array) -> MuonDimensionNumbers | None:
+        return MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1) if x.ndim > 1 else None
+
+    return jax.tree.map(matrix, params)
+
+
+_OPTIMIZERS = {"adam": optax.adam, "adamw": optax.adamw, "muon": _muon, "sgd": optax.sgd}
 
 
 def make_schedule(
@@ -63,7 +86,8 @@ def make_optimizer(
     """Builds an optimizer.
 
     Args:
-      name: `"adam"`, `"adamw"` or `"sgd"`.
+      name: `"adam"`, `"adamw"`, `"muon"` (Jordan et al., 2024: orthogonal updates of matrices
+        and kernels, Adam's of the rest) or `"sgd"`.
       schedule: learning rate by update.
       clip_norm: gradients are scaled down to this global norm; 0 for never.
       accumulate: gradients of so many steps are averaged into one update.

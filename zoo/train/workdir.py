@@ -55,10 +55,15 @@ def opened(path: str | os.PathLike, config: ConfigDict) -> Iterator[Path]:
         except OSError:
             raise ZooError(f"another run is at work in {workdir}; wait, or kill it") from None
         # A mistake in the config, found before the first checkpoint, must not bind the next try.
-        if settings.exists() and any(workdir.glob("checkpoints/*")):
+        if settings.exists() and has_saved(workdir):
             check_same(config, json.loads(settings.read_text()))
         files.write(settings, json.dumps(to_plain(config), indent=2).encode(), durable=True)
         yield workdir
+
+
+def has_saved(path: str | os.PathLike) -> bool:
+    """Whether an earlier run has left a checkpoint in its folder."""
+    return any(Path(path).glob("checkpoints/*"))
 
 
 def _ours(name: str) -> bool:

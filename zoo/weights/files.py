@@ -14,6 +14,8 @@ from zoo.models import create_model, misfits, record, variable_shapes
 from zoo.weights.names import find
 
 _KEY = "zoo"
+# What a record may have besides `options` that holds more than one fact.
+_GROUPS = ("config", "contract", "data", "noise", "scores", "versions")
 # Files of published weights, which have no record.
 _PUBLISHED = frozenset({".pth", ".pt", ".tar", ".mat"})
 
@@ -66,8 +68,9 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
         raise ZooError(f"{path} is no whole safetensors file ({error}); copy it again") from None
     try:
         record = json.loads(metadata.get(_KEY, ""))
-        well = {"model", "options"} <= record.keys()
-    except (ValueError, AttributeError):
+        well = isinstance(record["model"], str) and isinstance(record["options"], dict)
+        well = well and all(isinstance(record.get(key) or {}, dict) for key in _GROUPS)
+    except (ValueError, KeyError, TypeError, AttributeError):
         well = False
     if not well:
         raise ZooError(f"{path} holds no record of this zoo; save it with zoo.weights.save")
@@ -93,8 +96,16 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     path = find(path)
     found = read_record(path)
     flat = safetensors.flax.load_file(path)
-    model = create_model(found["model"], **found["options"])
-    shapes = variable_shapes(model, record(found["model"], **found["options"]))
+    try:
+        model = create_model(found["model"], **found["options"])
+        shapes = variable_shapes(model, record(found["model"], **found["options"]))
+    except (TypeError, ValueError, ArithmeticError, IndexError) as error:
+        if isinstance(error, ZooError):
+            raise
+        raise ZooError(
+            f"{path} names a model that cannot be built, {found['model']} with "
+            f"{found['options']}: {str(error).strip().splitlines()[0]}"
+        ) from None
     if wrong := misfits(shapes, flat):
         raise ZooError(
             f"{path} does not hold the model it names, {found['model']}; missing, extra or "
