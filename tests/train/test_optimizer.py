@@ -155,12 +155,12 @@ def test_muon_turns_matrices_and_leaves_the_rest_to_adam():
     gradient = {n: jax.random.normal(k, shapes[n]) for n, k in zip(shapes, keys, strict=True)}
     params = jax.tree.map(jnp.zeros_like, gradient)
 
-    def update(name):
-        optimizer = make_optimizer(name, optax.constant_schedule(PEAK))
+    def update(name, **options):
+        optimizer = make_optimizer(name, optax.constant_schedule(PEAK), **options)
         return optimizer.update(gradient, optimizer.init(params), params)[0]
 
     found = update("muon")
-    close(found["bias"], update("adam")["bias"])
+    close(found["bias"], update("adam", nesterov=True)["bias"])
     for name in ("kernel", "dense"):
         ours = np.asarray(found[name]).reshape(-1, shapes[name][-1])
         u, _, v = np.linalg.svd(np.asarray(gradient[name]).reshape(ours.shape), full_matrices=False)
