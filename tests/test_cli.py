@@ -132,6 +132,24 @@ def test_scores_of_recordings_have_their_units(zoo, file):
     assert zoo("weights")[1].count("\n") == 2 + len(weights.list_weights())
 
 
+def test_scores_of_a_benchmark_stand_before_those_of_the_run(zoo, file):
+    def scored(psnr):
+        return {"model": {"psnr": psnr}, "noisy": {"psnr": 20.0}}
+
+    scores = {
+        "test": {"25": scored(1.0)},
+        "benchmark": {"bsd68": {"25": scored(29.0), "5": scored(37.0)}, "set12": {"25": scored(3)}},
+    }
+    weights.save(file, {"params": {"a": np.zeros(3, np.float32)}}, RECORD | {"scores": scores})
+    _, first, second = zoo("weights", str(file))[1].split("\n\n")
+    assert first.splitlines()[0] == f"{file} on bsd68, in brackets the noisy input"
+    assert [line.split() for line in first.splitlines()[2:]] == [
+        ["5", "37.00", "(20.00)"],
+        ["25", "29.00", "(20.00)"],
+    ]
+    assert second.splitlines()[0].startswith(f"{file} on set12")
+
+
 def test_what_comes_with_the_zoo_has_a_card(zoo, file):
     card = {
         "summary": "any photo",

@@ -101,6 +101,10 @@ def test_weights(zoo):
     assert told["step"] == "700"
     assert told["validation psnr"] == "31.46 dB"
     assert told["commit"] == "abc123"
+    record["noise"] = {"name": "", "level": None, "unit": "1"}
+    weights.save("b.safetensors", {"params": {"a": np.zeros(3, np.float32)}}, record)
+    _, (told,), _ = zoo("b.safetensors")
+    assert "noise" not in told
 
 
 def test_what_cannot_be_told_is_one_line_and_the_rest_is_told(zoo, tmp_path):

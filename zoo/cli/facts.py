@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageCms
 
+from zoo.cli import text
 from zoo.data import recordings
 from zoo.data.pages import Kept, exif, read_pages
 from zoo.errors import ZooError
@@ -109,12 +110,10 @@ def of_weights(path: str) -> Rows:
     """
     record = read_record(path)
     options = ", ".join(f"{name}={value}" for name, value in record["options"].items())
-    noise = record.get("noise") or {}
-    told = [noise.get("name"), noise.get("level"), noise.get("unit")]
     rows = [
         ("weights of", record["model"] + (f" with {options}" if options else "")),
         ("size", f"{os.path.getsize(path) / 1e6:.2f} MB"),
-        ("noise", " ".join(str(one) for one in told if one is not None)),
+        ("noise", text.noise(record.get("noise") or {})),
         ("step", str(record.get("step") or "")),
         ("commit", str(record.get("commit") or "")),
     ]

@@ -1,7 +1,8 @@
 """Text for a terminal."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 # Control characters, halves of pairs (bytes of a name that are no text), ends of lines.
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -22,3 +23,16 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def noise(record: Mapping[str, Any]) -> str:
+    """What weights were trained on, by their record: `gaussian 0 to 55 1/255`; nothing of pairs."""
+    name, level, unit = (record.get(key) for key in ("name", "level", "unit"))
+    if not name:
+        return ""
+    if isinstance(level, (list, tuple)):
+        level = " to ".join(map(str, level))
+    if name == "add_at_snr":
+        unit = "dB"
+    told = [name, level, unit if unit != "1" else None]
+    return " ".join(str(one) for one in told if one is not None)

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
             (
                 file,
                 record["model"],
-                _noise(record.get("noise") or {}),
+                text.noise(record.get("noise") or {}) or "-",
                 str(record.get("step", "-")),
                 _validation(record.get("scores") or {}),
                 record.get("commit") or "-",
@@ -83,17 +83,6 @@ def _card(record: Mapping[str, Any]) -> str:
         minutes, device = record["seconds"] / 60, record.get("device") or "an unknown device"
         told.append(("training", f"{minutes:.0f} minutes on {device}"))
     return text.table([(f"  {heading}", value) for heading, value in told])
-
-
-def _noise(noise: Mapping[str, Any]) -> str:
-    """Its name and level; a range is `-5 to 20`."""
-    level, unit = noise.get("level"), noise.get("unit")
-    if isinstance(level, (list, tuple)):
-        level = " to ".join(map(str, level))
-    if noise.get("name") == "add_at_snr":
-        unit = "dB"
-    told = [noise.get("name"), level, unit if unit != "1" else None]
-    return " ".join(str(one) for one in told if one is not None) or "-"
 
 
 def _validation(scores: Mapping[str, Any]) -> str:
