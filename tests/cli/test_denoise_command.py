@@ -198,6 +198,11 @@ def test_published_weights_need_their_models_name(zoo, tmp_path):
         (("--model", "unet-tyni"), "unknown model 'unet-tyni'; did you mean 'unet-tiny'?"),
         (("--model", "unet-tiny"), "no weights of unet-tiny come with the zoo; add --weights FILE"),
         (("--weights", "none.safetensors"), "there is no weight file none.safetensors"),
+        (("--weights", "unet-real"), "unet-real comes with the zoo and needs no file; write --mo"),
+        (
+            ("--model", "unet-real", "--weights", "unet-tiny.safetensors"),
+            "unet-real brings its own weights; leave out --weights or --model",
+        ),
         (("--model", "clean.png"), "clean.png is a file; give it by --weights"),
         (
             ("--model", "unet-small", "--weights", "unet-tiny.safetensors"),

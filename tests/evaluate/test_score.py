@@ -298,6 +298,7 @@ def test_published_figures_are_found_by_set_method_and_level():
         (["--data", "empty"], "has no pictures"),
         (["unet-tiny", "--data", "."], "'unet-tiny' names no weights of a model; write NAME=FILE"),
         (["unet-tinny=x.pth", "--data", "."], "did you mean 'unet-tiny'"),
+        (["unet-color=x.pth", "--data", "."], "unet-color brings its own weights; write unet-"),
         (["none.safetensors", "--data", "."], "there is no weight file none.safetensors"),
         (["--data", ".", "--metrics", "psmr"], "unknown metric 'psmr'; did you mean 'psnr'"),
         (["--data", ".", "--baselines", "nml"], "unknown baseline 'nml'; did you mean 'nlm'"),
@@ -320,6 +321,8 @@ def test_mistakes_are_one_line(zoo, model_file, tmp_path, arguments, words):
     assert (code, output) == (2, "")
     assert words in errors
     assert errors.startswith("error: ")
+    left = tmp_path / "scores"
+    assert not left.exists() or any(left.iterdir())
     assert errors.count("\n") == 1
 
 

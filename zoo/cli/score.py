@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import compilation, files, memory
@@ -146,9 +148,21 @@ def run(arguments: argparse.Namespace) -> None:
     memory.keep()
     audio = _is_audio(arguments)
     _refuse_others(arguments, audio)
-    files.make_folder(arguments.out)
-    print((_recordings if audio else _pictures)(arguments))
+    with _folder(arguments.out):
+        print((_recordings if audio else _pictures)(arguments))
     print(f"written to {arguments.out}")
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Makes a folder before hours of work for it, and takes it away if it is left empty."""
+    new = not path.exists()
+    files.make_folder(path)
+    try:
+        yield
+    finally:
+        if new and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _pictures(arguments: argparse.Namespace) -> str:
