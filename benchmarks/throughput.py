@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from harness import machine, named, plots, profile, results
+from harness import machine, named, plots, profile, quality, results
 from harness.batch import fitting
 from harness.examples import SIZES, shape_of
 from harness.flags import Parser, Several, count, guard
@@ -265,7 +265,7 @@ def main():
     """Measures what the flags ask for, writing after every row."""
     arguments = parse()
     check(arguments)
-    scores = plots.read_scores(arguments.scores) if arguments.scores else []
+    scores = quality.read_scores(arguments.scores) if arguments.scores else []
     facts, where = machine.versions(), context(arguments)
     print(", ".join(f"{name} {value}" for name, value in facts.items()), end="\n\n")
     with results.Kept("throughput", arguments.out, where, SHOWN) as kept:
@@ -308,7 +308,7 @@ def draw(rows, scores, path, arguments):
         bandwidth = machine.bandwidth(jax.device_count()) / 1e9
         yield plots.roofline(Path(f"{stem}_roofline.png"), rows, peak, bandwidth)
     if scores:
-        yield from plots.quality(stem, rows, scores)
+        yield from quality.draw(stem, rows, scores)
 
 
 if __name__ == "__main__":

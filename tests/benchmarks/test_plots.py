@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from harness import plots
+from harness import figure, plots, quality
 from matplotlib.text import Text
 
 from zoo.errors import ZooError
@@ -15,7 +15,7 @@ from zoo.errors import ZooError
     "heights", [[0.5, 0.5, 0.5], [0.0, 0.01, 0.99, 1.0], [0.1, 0.5, 0.9], [1.0, 1.0, 1.0, 1.0]]
 )
 def test_names_do_not_overlap_and_move_no_further_than_they_must(heights):
-    placed = plots._apart(heights, 0.1)
+    placed = figure._apart(heights, 0.1)
     assert np.diff(placed).min() >= 0.1 - 1e-9
     assert min(placed) >= 0
     assert max(placed) <= 1 + 1e-9
@@ -25,7 +25,7 @@ def test_names_do_not_overlap_and_move_no_further_than_they_must(heights):
 
 def test_the_front_is_what_nobody_beats():
     points = [(1, 9), (2, 5), (3, 7), (4, 7), (5, 1), (0.5, 8)]
-    assert plots._front(points) == [(1, 9), (4, 7), (5, 1)]
+    assert quality._front(points) == [(1, 9), (4, 7), (5, 1)]
 
 
 ROWS = [
@@ -57,7 +57,7 @@ def test_pictures_are_drawn(tmp_path):
     drawn = [
         plots.batches(tmp_path / "batches.png", ROWS),
         plots.roofline(tmp_path / "roofline.png", ROWS, 0.5, 40.0),
-        *plots.quality(tmp_path / "q", ROWS, plots.read_scores(scores)),
+        *quality.draw(tmp_path / "q", ROWS, quality.read_scores(scores)),
     ]
     assert [path.name for path in drawn[2:]] == ["q_psnr_cbsd68_25.png", "q_psnr_cbsd68_50.png"]
     for path in drawn:
@@ -84,8 +84,8 @@ def test_scores_without_a_psnr_are_left_out_and_named(tmp_path, capsys):
     lines = [f"kodak,{level},dncnn-color,24,{psnr}" for level, psnr in enumerate(values)]
     lines += ["kodak,9,unet-small", "kodak,9,bm3d,24,what"]
     path.write_text("\n".join(["data,level,method,pictures,psnr", *lines, ""]))
-    scores = plots.read_scores(path)
-    (drawn,) = plots.quality(tmp_path / "q", ROWS, scores)
+    scores = quality.read_scores(path)
+    (drawn,) = quality.draw(tmp_path / "q", ROWS, scores)
     assert drawn.name == "q_psnr_kodak_0.png"
     told = capsys.readouterr().err.splitlines()
     assert [line.split(";")[0] for line in told] == [
@@ -93,7 +93,26 @@ def test_scores_without_a_psnr_are_left_out_and_named(tmp_path, capsys):
         "left out: unet-small, kodak, 9",
     ]
     with pytest.raises(ZooError, match="no model in --scores has a PSNR"):
-        list(plots.quality(tmp_path / "q", ROWS, scores[1:]))
+        list(quality.draw(tmp_path / "q", ROWS, scores[1:]))
+
+
+def test_what_no_row_measured_may_bring_its_speed(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(figure.Panels, "__exit__", lambda panels, *_: figures.append(panels))
+    path = tmp_path / "scores.csv"
+    path.write_text(
+        "data,level,method,psnr,megapixels_per_s\n"
+        "bsd68,25,dncnn-color,29.2,\nbsd68,25,bm3d,28.6,0.03\nbsd68,25,nlm,27,\n"
+    )
+    list(quality.draw(tmp_path / "q", ROWS, quality.read_scores(path)))
+    speed, cost = (axes for axes, _ in figures[0])
+
+    def named(axes):
+        return [text.get_text() for text in axes.texts if text.get_text()]
+
+    assert sorted(named(speed)) == ["bm3d", "dncnn-color"]
+    assert named(cost) == ["dncnn-color"]
+    assert [[0.03, 28.6]] in [line.get_xydata().tolist() for line in speed.lines]
 
 
 # Above both roofs, near them and in a heap: (operations a byte, TFLOP/s), below 0.5 and 40 GB/s.
@@ -109,7 +128,7 @@ CROWDS = {
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_nothing_is_written_over_anything_in_a_roofline(crowd, tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(plots._Panels, "__exit__", lambda panels, *_: figures.append(panels))
+    monkeypatch.setattr(figure.Panels, "__exit__", lambda panels, *_: figures.append(panels))
     rows = [
         {**ROWS[0], "model": f"m{n}", "gflop_per_step": x, "gbyte_per_step": 1.0, "tflop_per_s": y}
         for n, (x, y) in enumerate(CROWDS[crowd])
@@ -141,10 +160,10 @@ def test_nothing_is_written_over_anything_in_a_roofline(crowd, tmp_path, monkeyp
 
 def test_scores_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ZooError, match="cannot read"):
-        plots.read_scores(tmp_path / "none.csv")
+        quality.read_scores(tmp_path / "none.csv")
     path = tmp_path / "other.csv"
     path.write_text("data,level\nx,1\n")
     with pytest.raises(ZooError, match="has no method, psnr"):
-        plots.read_scores(path)
+        quality.read_scores(path)
     with pytest.raises(ZooError, match="no model"):
-        list(plots.quality(tmp_path / "q", ROWS, [{"data": "d", "level": "1", "method": "x"}]))
+        list(quality.draw(tmp_path / "q", ROWS, [{"data": "d", "level": "1", "method": "x"}]))
