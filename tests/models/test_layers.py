@@ -95,6 +95,8 @@ def test_level_map_takes_a_number_or_one_an_example():
     np.testing.assert_array_equal(levels[:, 2, 3, 0], np.array([0.1, 0.2], np.float32))
     with pytest.raises(ZooError, match=r"^M takes a noise level: call it with level="):
         layers.level_map(None, x, "M")
+    with pytest.raises(ZooError, match=r"M got levels of shape \(3,\) for a batch of 2"):
+        layers.level_map(np.zeros(3, np.float32), x, "M")
 
 
 def test_a_single_picture_is_refused():

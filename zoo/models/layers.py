@@ -149,13 +149,19 @@ def level_map(level: jax.Array | float | None, x: jax.Array, model: str) -> jax.
       model: who asks, for the error.
 
     Raises:
-      ZooError: there is no level.
+      ZooError: there is no level, or not one for each example.
     """
     if level is None:
         raise ZooError(f"{model} takes a noise level: call it with level=..., in signal units")
     level = jnp.asarray(level, x.dtype)
-    level = level.reshape(level.shape + (1,) * (4 - level.ndim))
-    return jnp.broadcast_to(level, (*x.shape[:-1], 1))
+    column = level.reshape(level.shape + (1,) * (4 - level.ndim))
+    try:
+        return jnp.broadcast_to(column, (*x.shape[:-1], 1))
+    except ValueError:
+        raise ZooError(
+            f"{model} got levels of shape {level.shape} for a batch of {x.shape[0]}; give it a "
+            f"number, or ({x.shape[0]},)"
+        ) from None
 
 
 def head(y: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
