@@ -9,14 +9,14 @@ import optax
 import pytest
 from jax import lax
 from ml_collections import ConfigDict
-from skimage.metrics import structural_similarity
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from zoo import losses
 from zoo.errors import ZooError
 from zoo.losses import combine
 
 ELEMENTWISE = ["binary_cross_entropy", "charbonnier", "huber", "l1", "mae", "mse"]
-WHOLE = ["ssim", "ms_ssim"]
+WHOLE = ["psnr", "ssim", "ms_ssim"]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,17 @@ def test_charbonnier_by_hand():
     a, b = jnp.full((1, 1, 1), 0.7), jnp.full((1, 1, 1), 0.3)
     assert losses.charbonnier(a, b, eps=0.3).item() == pytest.approx(0.5)
     assert losses.charbonnier(a, a).item() == pytest.approx(1e-3)
+
+
+def test_psnr_against_skimage(pair):
+    got = losses.psnr(*pair, eps=0.0)
+    for i in range(2):
+        expected = peak_signal_noise_ratio(pair[1][i], pair[0][i], data_range=1)
+        assert got[i].item() == pytest.approx(-expected, abs=1e-4)
+    assert losses.psnr(pair[1], pair[1])[0].item() == pytest.approx(-60, abs=1e-3)
+    # To halve an error is worth as much in a good picture as in a bad one.
+    halves = losses.psnr(pair[1] + 0.05, pair[1]) - losses.psnr(pair[1] + 0.1, pair[1])
+    np.testing.assert_allclose(halves, -20 * np.log10(2), atol=0.01)
 
 
 def test_ssim_against_skimage(pair):

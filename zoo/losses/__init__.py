@@ -7,7 +7,7 @@ signals. It never averages over a batch; `weighted_mean` does, and `make_loss` j
 """
 
 from zoo.losses.combine import LOSSES, LossMap, make_loss, weighted_mean
-from zoo.losses.pictures import binary_cross_entropy, ms_ssim, ssim
+from zoo.losses.pictures import binary_cross_entropy, ms_ssim, psnr, ssim
 from zoo.losses.recordings import (
     compressed_complex,
     compressed_magnitude,
@@ -29,6 +29,7 @@ __all__ = [
     "ms_ssim",
     "mse",
     "multi_resolution_stft",
+    "psnr",
     "si_sdr",
     "ssim",
     "weighted_mean",

@@ -16,6 +16,7 @@ LossMap = Callable[[jax.Array, jax.Array], jax.Array]
 PICTURES: Mapping[str, LossMap] = {
     "binary_cross_entropy": pictures.binary_cross_entropy,
     "ms_ssim": pictures.ms_ssim,
+    "psnr": pictures.psnr,
     "ssim": pictures.ssim,
 }
 

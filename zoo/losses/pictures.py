@@ -22,6 +22,26 @@ def binary_cross_entropy(prediction: jax.Array, target: jax.Array) -> jax.Array:
     return -(target * jnp.log(prediction) + (1 - target) * jnp.log1p(-prediction))
 
 
+def psnr(prediction: jax.Array, target: jax.Array, *, eps: float = 1e-6) -> jax.Array:
+    """Minus the PSNR of each picture in dB, (..., 1, 1, 1): 10 log10(MSE + eps).
+
+    Every picture weighs alike, however noisy: `mse` follows the noisiest of a batch.
+
+    Args:
+      prediction: pictures, (..., H, W, C), made for [0, 1].
+      target: pictures of the same shape.
+      eps: added to the mean squared error, so that a picture that is nearly right (60 dB by
+        default) does not outweigh the others.
+
+    References:
+      Chen et al., "Simple baselines for image restoration" (NAFNet), ECCV 2022, section 5; the eps
+      of its code is 1e-8.
+    """
+    prediction, target = float32(prediction, target)
+    error = jnp.mean(jnp.square(prediction - target), axis=(-3, -2, -1), keepdims=True)
+    return 10 * jnp.log10(error + eps)
+
+
 def ssim(prediction: jax.Array, target: jax.Array) -> jax.Array:
     """1 - SSIM of each picture, (..., 1, 1, 1), in [0, 2]; sides of 11 or more, else a ZooError."""
     value = metrics.ssim(prediction, target, data_range=1.0)
