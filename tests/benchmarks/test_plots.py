@@ -113,6 +113,8 @@ def test_what_no_row_measured_may_bring_its_speed(tmp_path, monkeypatch):
     assert sorted(named(speed)) == ["bm3d", "dncnn-color"]
     assert named(cost) == ["dncnn-color"]
     assert [[0.03, 28.6]] in [line.get_xydata().tolist() for line in speed.lines]
+    with pytest.raises(ZooError, match="no model in --scores has a PSNR"):
+        list(quality.draw(tmp_path / "q", ROWS, quality.read_scores(path)[1:]))
 
 
 # Above both roofs, near them and in a heap: (operations a byte, TFLOP/s), below 0.5 and 40 GB/s.

@@ -67,6 +67,7 @@ class Scores(NamedTuple):
       protocol: the choices behind the figures.
       metrics: which, in the order of `Row.figures`.
       left_out: what was not scored, and why.
+      paired: whether the pictures bring their own noise.
     """
 
     cells: list[Cell]
@@ -74,11 +75,7 @@ class Scores(NamedTuple):
     protocol: Protocol
     metrics: tuple[str, ...]
     left_out: list[str]
-
-    @property
-    def paired(self) -> bool:
-        """Whether the pictures brought their own noise."""
-        return all(cell.level == PAIRED for cell in self.cells)
+    paired: bool
 
 
 def score_models(
@@ -121,7 +118,8 @@ def score_models(
         for one in contenders
         if one.facts.channels != source.channels
     ]
-    scores = Scores([], [], protocol, metrics, left_out)
+    paired = all(source[0].input is not None for source in data.values())
+    scores = Scores([], [], protocol, metrics, left_out, paired)
     if keep:
         keep(scores)
     for name, source in data.items():

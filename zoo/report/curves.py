@@ -20,8 +20,10 @@ def curves(run: Run) -> Markup | None:
     validation = [
         (row["step"], row[f"validation_{metric}"]) for row in rows if f"validation_{metric}" in row
     ]
+    # A loss in decibels is below 0.
+    below = any(row["loss"] < 0 for row in rows if "loss" in row)
     main = [
-        _chart(rows, "loss", "Training loss", log=True),
+        _chart(rows, "loss", "Training loss", log=not below),
         chart(
             label,
             [

@@ -19,7 +19,7 @@ def _muon(schedule: optax.Schedule, **options) -> optax.GradientTransformation:
 
 
 def _matrices(params):
-    """Which axes of each parameter are summed over and which are not; None for biases."""
+    """Which axes of each parameter are summed over and which are not; None for one axis, Adam's."""
 
     def matrix(x: jax.Array) -> MuonDimensionNumbers | None:
         return MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1) if x.ndim > 1 else None
@@ -86,8 +86,8 @@ def make_optimizer(
     """Builds an optimizer.
 
     Args:
-      name: `"adam"`, `"adamw"`, `"muon"` (Jordan et al., 2024: orthogonal updates of matrices
-        and kernels, Adam's of the rest) or `"sgd"`.
+      name: `"adam"`, `"adamw"`, `"muon"` (Jordan et al., 2024: orthogonal updates of all
+        that has two axes or more, Nesterov Adam's of the rest) or `"sgd"`.
       schedule: learning rate by update.
       clip_norm: gradients are scaled down to this global norm; 0 for never.
       accumulate: gradients of so many steps are averaged into one update.
