@@ -21,8 +21,7 @@ import numpy as np
 import zoo
 from zoo.data.sources import load
 from zoo.evaluate.pictures import Panel, Row, gallery
-from zoo.models import create_model, describe
-from zoo.weights import read_record
+from zoo.weights import read_model, read_record
 
 OUT = ROOT / "docs"
 PHOTOS = {
@@ -50,8 +49,7 @@ def main() -> None:
 
 def contract(name: str):
     """What weights take, without loading them."""
-    record = read_record(name)
-    return describe(create_model(record["model"], **record["options"]))
+    return read_model(name)[1]
 
 
 def draw_photos(names: list[str]) -> None:

@@ -1,7 +1,8 @@
 """The one error a user's mistake raises, and the search for the name that was meant."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class ZooError(ValueError):
@@ -23,3 +24,19 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> ZooError:
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
     return ZooError(f"unknown {kind} {name!r}; {hint}")
+
+
+@contextmanager
+def in_one_line(what: str) -> Iterator[None]:
+    """Turns what a library raises of values that cannot be into a `ZooError`.
+
+    Args:
+      what: what cannot be done with them; the library's first line follows.
+    """
+    try:
+        yield
+    except ZooError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, IndexError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ZooError(f"{what}: {reason}") from None

@@ -10,11 +10,12 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from zoo import cli, metrics, weights
-from zoo.data import images
+from zoo.data import images, sources
 from zoo.data.sources import Picture
 from zoo.evaluate import NumpyGaussian, published
 from zoo.evaluate.measure import measure
 from zoo.evaluate.protocol import PUBLISHED, Protocol
+from zoo.evaluate.score import score_models
 from zoo.models import create_model
 
 NOISE = 25 / 255
@@ -192,6 +193,18 @@ def test_files_are_looked_for_before_anything_is_scored(zoo, folder, model_file,
     assert not (tmp_path / "scores").exists()
 
 
+def test_no_empty_folder_stays(zoo, tmp_path):
+    assert zoo("score", "none.safetensors", "--data", ".", "-o", "a/b/c")[0] == 2
+    assert not (tmp_path / "a").exists()
+
+
+def test_tables_of_no_scores_yet_know_whose_noise_it_is(folder, tmp_path):
+    kept = []
+    source = sources.load("folder", path=str(folder), channels=3, fractions=(0.0, 0.0, 1.0))["test"]
+    score_models((), {"photos": source}, sigmas=(25,), baselines=("median",), keep=kept.append)
+    assert not kept[0].paired
+
+
 def test_a_level_that_nobody_knows_is_not_told(zoo, tmp_path):
     (tmp_path / "real").mkdir()
     cat = data.chelsea()[:40, :48]
@@ -248,7 +261,7 @@ def test_pairs_bring_their_own_noise(zoo, model_file, tmp_path):
     assert cells["noisy"]["level"] == cells["noisy"]["protocol_noise"] == "real"
     assert "noise: the pictures' own" in output
     assert "seed" not in output
-    for added in (("--sigma", "25"), ("--noise", "jax")):
+    for added in (("--sigma", "25"), ("--noise", "jax"), ("--seed", "3")):
         code, _, errors = zoo("score", model_file, "--data", "real", *pairs, *added)
         told = f"error: pairs bring their own noise; drop {added[0]}, or --pairs\n"
         assert (code, errors) == (2, told)

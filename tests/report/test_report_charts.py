@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,3 +104,12 @@ def test_numbers_read_well():
     assert fixed(2.0, 1, sign=True) == "+2.0"
     assert fixed(None, 2) == fixed(float("nan"), 2) == "\N{EN DASH}"
     assert [duration(s) for s in (7.4, 61, 3599.6)] == ["7 s", "1 min 1 s", "1 h 0 min"]
+
+
+@pytest.mark.parametrize("loss", [0.5, -30.0])
+def test_a_loss_below_zero_has_its_chart(loss):
+    run = SimpleNamespace(
+        steps=[{"step": step, "loss": loss - step / 10, "psnr": 20.0} for step in range(1, 4)],
+        sound=False,
+    )
+    assert "Training loss" in str(curves.curves(run))

@@ -172,6 +172,15 @@ def test_muon_turns_matrices_and_leaves_the_rest_to_adam():
         np.testing.assert_allclose(u * values @ v, ours / scale, atol=0.02)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"ns_coeffs": "polar"}, {"ns_coeffs": (1.0, 2.0)}, {"ns_steps": "a"}, {"beta": "x"}],
+)
+def test_options_that_cannot_be_are_one_line(options):
+    with pytest.raises(ZooError, match=r"^optimizer 'muon' cannot be built: .+$"):
+        make_optimizer("muon", optax.constant_schedule(0.1), **options)
+
+
 @jax.numpy_dtype_promotion("standard")
 def test_muon_takes_options_and_lowers_a_loss():
     optimizer = make_optimizer("muon", optax.constant_schedule(0.1), ns_steps=3, weight_decay=0.0)

@@ -1,8 +1,11 @@
 """The report: what a look takes and what it leaves."""
 
+import json
+
 import pytest
 
-from zoo.train.report import Unwritten
+from zoo.train.modality import MODALITIES
+from zoo.train.report import Unwritten, draw_curves
 
 
 @pytest.mark.parametrize(
@@ -21,3 +24,12 @@ def test_a_look_leaves_the_latest_steps_to_the_next(pending, leave, taken):
     assert fetched == list(range(1, taken + 1))
     assert report.look(fetch) is None
     assert fetched == list(range(1, pending + 1))
+
+
+@pytest.mark.parametrize("loss", [0.5, 0.0, -30.0])
+def test_curves_of_any_loss_are_drawn(tmp_path, loss):
+    """Those of decibels are below 0, where a logarithmic axis warns, and warnings are errors."""
+    rows = [{"step": step, "loss": loss, "psnr": 20.0} for step in range(1, 4)]
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    draw_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png", MODALITIES["image"])
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

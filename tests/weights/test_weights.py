@@ -119,6 +119,12 @@ def test_published_weights_are_told_their_way(tmp_path, suffix):
         '{"model": 5, "options": {}}',
         '{"model": "unet-tiny", "options": "x"}',
         '{"model": "unet-tiny", "options": {}, "scores": 3}',
+        '{"model": "unet-tiny", "options": {}, "scores": {"validation_psnr": "x"}}',
+        '{"model": "unet-tiny", "options": {}, "scores": {"test": {"25": 3}}}',
+        '{"model": "unet-tiny", "options": {}, "scores": {"benchmark": {"a": {}}}}',
+        '{"model": "unet-tiny", "options": {}, "noise": "x"}',
+        '{"model": "unet-tiny", "options": {}, "seconds": "x"}',
+        '{"model": "unet-tiny", "options": {}, "commit": 5}',
     ],
 )
 def test_a_record_that_is_none(tmp_path, text):
@@ -133,6 +139,14 @@ def test_a_record_of_a_model_that_cannot_be(tmp_path, options):
     record = json.dumps({"model": "unet-tiny", "options": options})
     safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": record})
     refused(weights.load, path, "names a model that cannot be built, unet-tiny with")
+
+
+@pytest.mark.parametrize("options", [{"widths": None}, {"widths": 5}, {"name": "x"}])
+def test_nor_is_such_a_model_told_of(tmp_path, options):
+    path = tmp_path / "odd.safetensors"
+    record = json.dumps({"model": "unet-tiny", "options": options})
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": record})
+    refused(weights.read_model, path, "cannot be built")
 
 
 def test_a_missing_file_or_a_folder(tmp_path):

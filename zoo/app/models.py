@@ -106,8 +106,7 @@ class Models:
 
 
 def _from_weights(label: str, source: str) -> Choice:
-    found = weights.read_record(source)
-    return Choice(label, source, record(found["model"], **found["options"]))
+    return Choice(label, source, weights.read_model(source)[1])
 
 
 def _label(path: str | os.PathLike, files: Sequence[str | os.PathLike]) -> str:

@@ -111,7 +111,7 @@ def add_to(commands) -> None:
         help="of pictures nlm wavelet tv median bm3d (nlm wavelet tv); of recordings "
         f"{' '.join(recordings.BASELINES)} (both); `all`; nothing for none",
     )
-    add("--seed", type=int, default=PUBLISHED.seed, help="of the noise (0)")
+    add("--seed", type=int, help="of the noise (0)")
     add(
         "-o",
         "--out",
@@ -156,13 +156,15 @@ def run(arguments: argparse.Namespace) -> None:
 @contextmanager
 def _folder(path: Path) -> Iterator[None]:
     """Makes a folder before hours of work for it, and takes it away if it is left empty."""
-    new = not path.exists()
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
     files.make_folder(path)
     try:
         yield
     finally:
-        if new and not any(path.iterdir()):
-            path.rmdir()
+        for folder in new:
+            if any(folder.iterdir()):
+                break
+            folder.rmdir()
 
 
 def _pictures(arguments: argparse.Namespace) -> str:
@@ -192,7 +194,7 @@ def _recordings(arguments: argparse.Namespace) -> str:
         noises=arguments.noises,
         snrs=_or(arguments.snr, _SNRS),
         pairs=arguments.pairs,
-        seed=arguments.seed,
+        seed=_or(arguments.seed, PUBLISHED.seed),
         metrics=_or(arguments.metrics, recordings.METRICS),
         baselines=_or(arguments.baselines, recordings.BASELINES),
         limit=arguments.limit,
@@ -226,7 +228,7 @@ def _refuse_others(arguments: argparse.Namespace, audio: bool) -> None:
     if given:
         theirs, ours = ("pictures", "recordings") if audio else ("recordings", "pictures")
         raise ZooError(f"{given[0]} is an option of {theirs}, and here {ours} are scored; drop it")
-    added = _given(arguments, {**_RECORDINGS, "sigma": "--sigma", "noise": "--noise"})
+    added = _given(arguments, {**_RECORDINGS, **{n: f"--{n}" for n in ("sigma", "noise", "seed")}})
     if arguments.pairs and added:
         raise ZooError(f"pairs bring their own noise; drop {added[0]}, or --pairs")
 

@@ -86,7 +86,11 @@ def _card(record: Mapping[str, Any]) -> str:
 
 
 def _validation(scores: Mapping[str, Any]) -> str:
-    found = [f"{scores[key]:.2f} dB {name}" for key, name in _VALIDATION.items() if key in scores]
+    found = [
+        f"{scores[key]:.2f} dB {name}"
+        for key, name in _VALIDATION.items()
+        if scores.get(key) is not None
+    ]
     return found[0] if found else "-"
 
 

@@ -83,7 +83,7 @@ def modality(texts: Sequence[str]) -> str | None:
         if name or _SIGMA in path:
             kind = record(name).modality if name else "image"
         else:
-            kind = _own_facts(_existing(_file(path, ""))).modality
+            kind = weights.read_model(_existing(_file(path, "")))[1].modality
         kinds.setdefault(kind, text)
     if len(kinds) > 1:
         told = " and ".join(f"{text} denoises {_WORDS[kind]}" for kind, text in kinds.items())
@@ -136,12 +136,12 @@ def _contender(text: str, levels: Sequence[str]) -> Contender:
     for level in levels:
         _existing(file(level))
     if not name:
-        facts = _own_facts(file(levels[0]))
+        facts = weights.read_model(file(levels[0]))[1]
         return Contender(_short(path), facts, levels, file, lambda level: _own(file(level)))
     if not _is_own(file(levels[0])):
         load = functools.partial(_published, name)
         return Contender(name, record(name), levels, file, lambda level: load(file(level)))
-    facts = _own_facts(file(levels[0]))
+    facts = weights.read_model(file(levels[0]))[1]
     if facts.name != name:
         raise ZooError(f"{file(levels[0])} holds a {facts.name}, not a {name}; leave out the name")
     return Contender(name, facts, levels, file, lambda level: _own(file(level)))
@@ -160,11 +160,6 @@ def _is_own(path: Path) -> bool:
     except ZooError:
         return False
     return True
-
-
-def _own_facts(path: Path) -> Record:
-    own = weights.read_record(path)
-    return record(own["model"], **own["options"])
 
 
 def digest(path: Path) -> str:

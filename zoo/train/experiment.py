@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from zoo import losses, models
 from zoo.data import augment, sources, stream
 from zoo.data.batches import Bank, BankBatches, Order, check_room, make_bank, stack
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate import recordings
 from zoo.evaluate.baselines import BASELINES
 from zoo.interop.torch import load_torch
@@ -358,16 +358,9 @@ def _check_published(config: ConfigDict, kind: str) -> None:
 
 
 def _check_model(config: ConfigDict, options: dict[str, Any]) -> None:
-    try:
+    told = config.model.options.to_dict()
+    with in_one_line(f"model {config.model.name!r} cannot be built with model.options {told}"):
         models.count_parameters(config.model.name, **options)
-    except (TypeError, ValueError, ArithmeticError, IndexError) as error:
-        if isinstance(error, ZooError):
-            raise
-        reason = str(error).strip().splitlines()[0]
-        raise ZooError(
-            f"model {config.model.name!r} cannot be built with model.options "
-            f"{config.model.options.to_dict()}: {reason}"
-        ) from None
 
 
 def _dtype(name: str) -> jnp.dtype:

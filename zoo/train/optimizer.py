@@ -1,10 +1,11 @@
 """Optimizers and learning-rate schedules by name, from optax."""
 
 import jax
+import jax.numpy as jnp
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError, in_one_line, unknown
 
 
 def _muon(schedule: optax.Schedule, **options) -> optax.GradientTransformation:
@@ -94,14 +95,17 @@ def make_optimizer(
       **options: what optax's function of that name takes, such as `weight_decay`.
 
     Raises:
-      ZooError: no such optimizer, or it has no such option.
+      ZooError: no such optimizer, or it has no such option, or none of that value.
     """
     if name not in _OPTIMIZERS:
         raise unknown("optimizer", name, _OPTIMIZERS)
-    try:
+    with in_one_line(f"optimizer {name!r} cannot be built"):
         optimizer = _OPTIMIZERS[name](schedule, **options)
-    except TypeError as error:
-        raise ZooError(f"optimizer {name!r} cannot be built: {error}") from None
+        # What some options cannot be shows in their first update.
+        params = {"kernel": jnp.zeros((3, 3, 2, 2)), "bias": jnp.zeros(2)}
+        # A session may be stricter than optax is.
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            jax.eval_shape(lambda p: optimizer.update(p, optimizer.init(p), p), params)
     if clip_norm:
         optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
     if accumulate > 1:

@@ -219,7 +219,7 @@ def draw_curves(metrics: Path, path: Path, modality: Modality) -> None:
         axes.grid(alpha=0.3)
     left.set_ylabel("loss")
     # A loss in decibels is below 0.
-    if not any(row["loss"] < 0 for row in rows):
+    if all(row["loss"] > 0 for row in rows):
         left.set_yscale("log")
     name = f"validation_{modality.metric}"
     validated = [row for row in rows if name in row]

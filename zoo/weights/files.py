@@ -2,6 +2,8 @@
 
 import json
 import os
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,13 +11,13 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo import files
-from zoo.errors import ZooError
-from zoo.models import create_model, misfits, record, variable_shapes
+from zoo.errors import ZooError, in_one_line
+from zoo.models import Record, create_model, misfits, record, variable_shapes
 from zoo.weights.names import find
 
 _KEY = "zoo"
-# What a record may have besides `options` that holds more than one fact.
-_GROUPS = ("config", "contract", "data", "noise", "scores", "versions")
+# Of the tables among a record's scores: level, method, metric, and before them the set.
+_DEPTHS = {"test": 3, "benchmark": 4}
 # Files of published weights, which have no record.
 _PUBLISHED = frozenset({".pth", ".pt", ".tar", ".mat"})
 
@@ -68,13 +70,26 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
         raise ZooError(f"{path} is no whole safetensors file ({error}); copy it again") from None
     try:
         record = json.loads(metadata.get(_KEY, ""))
-        well = isinstance(record["model"], str) and isinstance(record["options"], dict)
-        well = well and all(isinstance(record.get(key) or {}, dict) for key in _GROUPS)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        well = False
-    if not well:
+    except ValueError:
+        record = None
+    if not _is_record(record):
         raise ZooError(f"{path} holds no record of this zoo; save it with zoo.weights.save")
     return record
+
+
+def read_model(path: str | os.PathLike) -> tuple[nn.Module, Record]:
+    """The model that some weights are of, without them, and what it takes.
+
+    Args:
+      path: as for `read_record`.
+
+    Raises:
+      ZooError: as `read_record`, or the model is unknown here or cannot be built.
+    """
+    found = read_record(path)
+    name, options = found["model"], found["options"]
+    with _naming(path, name):
+        return create_model(name, **options), record(name, **options)
 
 
 def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
@@ -94,22 +109,44 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     import safetensors.flax  # noqa: PLC0415, only weight files need it
 
     path = find(path)
-    found = read_record(path)
+    model, facts = read_model(path)
     flat = safetensors.flax.load_file(path)
-    try:
-        model = create_model(found["model"], **found["options"])
-        shapes = variable_shapes(model, record(found["model"], **found["options"]))
-    except (TypeError, ValueError, ArithmeticError, IndexError) as error:
-        if isinstance(error, ZooError):
-            raise
-        raise ZooError(
-            f"{path} names a model that cannot be built, {found['model']} with "
-            f"{found['options']}: {str(error).strip().splitlines()[0]}"
-        ) from None
+    with _naming(path, facts.name):
+        shapes = variable_shapes(model, facts)
     if wrong := misfits(shapes, flat):
         raise ZooError(
-            f"{path} does not hold the model it names, {found['model']}; missing, extra or "
+            f"{path} does not hold the model it names, {facts.name}; missing, extra or "
             f"misshapen: {', '.join(wrong)}"
         )
     flat = {name: value.astype(shapes[name].dtype) for name, value in flat.items()}
     return model, traverse_util.unflatten_dict(flat, sep="/")
+
+
+def _naming(path: Path, name: str) -> AbstractContextManager:
+    return in_one_line(f"{path} names a model that cannot be built, {name} with such options")
+
+
+def _is_record(record: Any) -> bool:
+    """Whether a record has what this zoo reads of it, each of its kind."""
+    if not isinstance(record, dict):
+        return False
+    scores, noise = record.get("scores") or {}, record.get("noise") or {}
+    if not (isinstance(scores, dict) and isinstance(noise, dict)):
+        return False
+    figures = {name: value for name, value in scores.items() if name not in _DEPTHS}
+    return (
+        isinstance(record.get("model"), str)
+        and isinstance(record.get("options"), dict)
+        and isinstance(record.get("seconds") or 0, int | float)
+        and all(isinstance(record.get(key) or "", str) for key in ("commit", "device"))
+        and (not figures or _is_table(figures, 1))
+        and all(_is_table(scores[name], depth) for name, depth in _DEPTHS.items() if name in scores)
+    )
+
+
+def _is_table(value: Any, depth: int) -> bool:
+    """Whether it is dictionaries in one another so deep, with numbers or None in the last."""
+    if depth:
+        filled = isinstance(value, dict) and value
+        return bool(filled) and all(_is_table(one, depth - 1) for one in value.values())
+    return value is None or isinstance(value, int | float)
