@@ -1,27 +1,20 @@
 """Two processes on this machine: what one process computes, and no hanging on the dead."""
 
-import contextlib
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 import safetensors.flax
 from host import make_config
+from processes import HERE, ROOT, finish, free_port, run_program, started
 
 from zoo.data import images, pixels
 from zoo.errors import ZooError
 from zoo.train import distributed, experiment
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -34,51 +27,6 @@ def photos(tmp_path_factory):
             coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
             images.write(folder / split / f"{i}.png", pixels.resize(coarse, (32, 40)))
     return folder
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def started(command, processes, devices):
-    """The processes of a run, `command(process, port)` each; none outlives the block."""
-    environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-    }
-    port, running = free_port(), []
-    try:
-        for process in range(processes):
-            running.append(
-                subprocess.Popen(
-                    [sys.executable, *map(str, command(process, port))],
-                    cwd=ROOT,
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        yield running
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-            process.stderr.close()
-
-
-def finish(running, code=0, timeout=240):
-    """What each process wrote to its standard error, once all are done."""
-    said = []
-    for process in running:
-        out, err = process.communicate(timeout=timeout)
-        assert process.returncode == code, out + err
-        said.append(err)
-    return said
 
 
 def work(photos, *cases, processes=2, devices=2):
@@ -358,17 +306,6 @@ def test_a_coordinator_that_is_not_there_is_not_waited_for_long():
         distributed.join(f"127.0.0.1:{free_port()}", 2, 1, timeout=0)
 
 
-def run_program(*lines):
-    return subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def test_processes_that_do_not_all_come_are_told_in_one_line():
     done = run_program(
         "from zoo.train import distributed",
@@ -377,76 +314,3 @@ def test_processes_that_do_not_all_come_are_told_in_one_line():
     assert done.returncode == 2
     said = "error: not all processes came within 1 s; start each of them"
     assert done.stderr.splitlines() == [said]
-
-
-def test_what_native_code_writes_comes_through_and_a_lost_process_in_our_words():
-    done = run_program(
-        "import ctypes, os, sys",
-        "from zoo.train.native import overhear",
-        "def lost(news):",
-        "    print('heard', news.count('task'), file=sys.stderr)",
-        "    os._exit(9)",
-        "overhear(lost)",
-        "os.write(2, b'an innocent line\\n')",
-        "os.write(1, b'[Gloo] Rank 0 is connected to 1 peer ranks.\\n')",
-        "os.write(2, b'E1121 14:41:01.6 45 coordination_service_agent.cc:288] a task\\n')",
-        "os.write(2, b'the task\\n*** Check failure stack trace: ***\\n')",
-        "ctypes.CDLL(None).abort()",
-    )
-    assert done.returncode == 9
-    assert done.stderr.splitlines() == ["an innocent line", "heard 2"]
-    assert not done.stdout
-
-
-def test_an_error_from_which_the_service_recovers_holds_nothing_back_for_long():
-    error = "E1121 14:41:01.6 45 coordination_service_agent.cc:288] a stumble"
-    done = run_program(
-        "import os, sys, time",
-        "from zoo.train import native",
-        "native._BREATH = 0.5",
-        "stop = native.overhear(lambda news: os._exit(9))",
-        f"os.write(2, b'{error}\\n')",
-        # Without a pause, in which the breath would not end by itself.
-        "for n in range(20):",
-        "    os.write(2, b'line %d\\n' % n)",
-        "    time.sleep(0.1)",
-        "    if n == 15:",
-        "        print('now', file=sys.stderr)",
-        f"os.write(2, b'{error}\\n')",
-        "time.sleep(1)",
-        "print('later', file=sys.stderr)",
-        # Of a second stumble the end of the process must not keep the news.
-        f"os.write(2, b'{error}\\nlast words')",
-        "stop()",
-    )
-    assert done.returncode == 0
-    said = done.stderr.splitlines()
-    lines = [error, *(f"line {n}" for n in range(20)), error, error, "last words"]
-    assert [line for line in said if line not in ("now", "later")] == lines
-    # What came before was out long before the end.
-    assert said.index("now") > said.index("line 5")
-    assert said.index("later") == said.index("line 19") + 2
-
-
-def test_the_streams_can_be_given_back_and_leave_nothing_behind():
-    done = run_program(
-        "import gc, os, sys, threading, warnings",
-        "from zoo.train import native",
-        "warnings.simplefilter('error')",
-        "before, running = (sys.stdout, sys.stderr), threading.active_count()",
-        "stop = native.overhear(lambda news: None)",
-        "handle = sys.stderr",
-        "os.write(1, b'native\\n')",
-        "print('ours')",
-        "stop()",
-        "assert (sys.stdout, sys.stderr) == before",
-        "assert threading.active_count() == running",
-        "print('a handler of logging', file=handle)",
-        "handle = None",
-        "gc.collect()",
-        "os.write(2, b'plain\\n')",
-    )
-    assert done.returncode == 0
-    assert done.stdout.splitlines() == ["ours"]
-    # A warning from a destructor would be a line here.
-    assert sorted(done.stderr.splitlines()) == ["a handler of logging", "native", "plain"]
