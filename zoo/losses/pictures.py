@@ -34,8 +34,8 @@ def psnr(prediction: jax.Array, target: jax.Array, *, eps: float = 1e-6) -> jax.
         default) does not outweigh the others.
 
     References:
-      Chen et al., "Simple baselines for image restoration" (NAFNet), ECCV 2022, section 5; the eps
-      of its code is 1e-8.
+      Chen et al., "Simple baselines for image restoration" (NAFNet), ECCV 2022, whose code
+      adds 1e-8.
     """
     prediction, target = float32(prediction, target)
     error = jnp.mean(jnp.square(prediction - target), axis=(-3, -2, -1), keepdims=True)

@@ -140,7 +140,7 @@ def _is_record(record: Any) -> bool:
         and isinstance(record.get("seconds") or 0, int | float)
         and all(isinstance(record.get(key) or "", str) for key in ("commit", "device"))
         and (not figures or _is_table(figures, 1))
-        and all(_is_table(scores[name], depth) for name, depth in _DEPTHS.items() if name in scores)
+        and all(_is_table(scores[key], depth) for key, depth in _DEPTHS.items() if scores.get(key))
     )
 
 
