@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.flax
 from host import make_config
-from processes import HERE, ROOT, finish, free_port, run_program, started
+from spawned import HERE, ROOT, finish, free_port, run_program, started
 
 from zoo.data import images, pixels
 from zoo.errors import ZooError

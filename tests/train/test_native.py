@@ -1,6 +1,6 @@
 """What native code writes, overheard: passed on, held back or put in our words."""
 
-from processes import run_program
+from spawned import run_program
 
 
 def test_what_native_code_writes_comes_through_and_a_lost_process_in_our_words():
