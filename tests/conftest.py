@@ -1,8 +1,8 @@
-"""The strictest session JAX offers, on eight fake devices."""
+"""The strictest session JAX offers, on two fake devices; CI runs some of it on eight."""
 
 import os
 
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Nothing a test starts may write to the home, nor find there what an earlier session compiled.
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
@@ -26,6 +26,15 @@ def zoo_data() -> Path:
     if not folder:
         pytest.skip("set ZOO_DATA to the folder with the real data sets to run this test")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory) -> Path:
+    """A folder that all workers share, where processes keep their compiled programs."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "programs"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,15 @@
 pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the scores.
 """
 
-from zoo import estimate, interop, losses, metrics, models, noise, weights
-from zoo.errors import ZooError
-from zoo.inference.pictures import denoise
-from zoo.models import create_model, list_models
-from zoo.weights import list_weights, load
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo import estimate, interop, losses, metrics, models, noise, weights
+    from zoo.errors import ZooError
+    from zoo.inference.pictures import denoise
+    from zoo.models import create_model, list_models
+    from zoo.weights import list_weights, load
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,3 +33,28 @@ __all__ = [
     "noise",
     "weights",
 ]
+
+_DEFINED_IN = {
+    "ZooError": "zoo.errors",
+    "create_model": "zoo.models",
+    "denoise": "zoo.inference.pictures",
+    "list_models": "zoo.models",
+    "list_weights": "zoo.weights",
+    "load": "zoo.weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used (PEP 562), so that `import zoo` costs nothing."""
+    if name in _DEFINED_IN:
+        value = getattr(importlib.import_module(_DEFINED_IN[name]), name)
+    elif name in __all__:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

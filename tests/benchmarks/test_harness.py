@@ -19,6 +19,8 @@ from harness.flags import Parser, Several, count, duration, guard
 
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.tools
+
 
 class Clock:
     """A clock that runs only while something sleeps by it."""

@@ -9,6 +9,8 @@ import jax
 import pytest
 from harness import flags, machine
 
+pytestmark = pytest.mark.tools
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 

@@ -23,6 +23,8 @@ from zoo.errors import ZooError
 from zoo.interop.layouts import contract
 from zoo.models import Record, UNet
 
+pytestmark = pytest.mark.tools
+
 PEERS = Path(turns.__file__).parent
 ECHO = """
 import sys

@@ -10,6 +10,8 @@ from matplotlib.text import Text
 
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.tools
+
 
 @pytest.mark.parametrize(
     "heights", [[0.5, 0.5, 0.5], [0.0, 0.01, 0.99, 1.0], [0.1, 0.5, 0.9], [1.0, 1.0, 1.0, 1.0]]

@@ -15,6 +15,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from harness.flags import guard
+from processes import user_environment
+
+pytestmark = pytest.mark.tools
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -22,7 +26,6 @@ BENCHMARKS = ROOT / "benchmarks"
 
 def run(script, *flags, block=""):
     """Runs a script on one device; `block` names a package that must seem not to be installed."""
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     code = (
         "import runpy, sys\n"
         f"if {block!r}: sys.modules[{block!r}] = None\n"
@@ -33,12 +36,28 @@ def run(script, *flags, block=""):
     return subprocess.run(
         [sys.executable, "-c", code, *flags],
         cwd=ROOT,
-        env=environment,
+        env=user_environment(),
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
+
+
+@pytest.fixture
+def called(monkeypatch, capsys):
+    """Runs a script in this process; returns its exit code and what it printed."""
+
+    def call(script, *flags):
+        monkeypatch.setattr(sys, "argv", [script, *flags])
+        module = importlib.import_module(Path(script).stem)
+        try:
+            code = guard(module.main)
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call
 
 
 def measured(out, script, *flags, **options):
@@ -268,13 +287,13 @@ def test_the_loop_without_ml_collections_says_so_and_measures_the_rest(tmp_path)
         ("loop.py", "--seconds=-1", "'-1' is not a number of seconds"),
     ],
 )
-def test_mistakes_end_in_one_line(script, flag, culprit, tmp_path):
-    done = run(script, flag, f"--out={tmp_path}")
-    assert done.returncode == 2
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
-    assert len(lines) == 1, done.stderr
+def test_mistakes_end_in_one_line(called, script, flag, culprit, tmp_path):
+    code, output, errors = called(script, flag, f"--out={tmp_path}")
+    assert code == 2
+    lines = [line for line in errors.splitlines() if not line.startswith("warning: ")]
+    assert len(lines) == 1, errors
     assert culprit in lines[0]
-    assert not done.stdout
+    assert not output
 
 
 COMMANDS = [
@@ -316,7 +335,7 @@ def test_every_script_tells_how_to_run_it():
 @pytest.mark.parametrize(
     "script", ["noise.py", "scaling.py", "startup.py", "loop.py", "realtime.py"]
 )
-def test_help_begins_with_how_to_run_it(script):
-    done = run(script, "--help")
-    assert done.returncode == 0
-    assert f"python benchmarks/{script}" in done.stdout
+def test_help_begins_with_how_to_run_it(called, script):
+    code, output, _ = called(script, "--help")
+    assert code == 0
+    assert f"python benchmarks/{script}" in output

@@ -11,6 +11,8 @@ from pathlib import Path
 import jax
 import pytest
 
+pytestmark = pytest.mark.tools
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "throughput.py"
 
@@ -100,7 +102,7 @@ def test_a_mistake_ends_the_script_in_one_line(tmp_path):
         ("--batch=16,x", "whole number"),
         ("--seconds=-1", "seconds"),
         ("--dtype=f64", "f32"),
-        ("--batch=3", "cannot be shared by 8 devices"),
+        ("--batch=3", f"cannot be shared by {jax.device_count()} devices"),
         ("--scores=nowhere.csv", "cannot read nowhere.csv"),
     ],
 )

@@ -17,21 +17,14 @@ from zoo import ZooError
 from zoo.interop.export import program, reload, to_stablehlo
 from zoo.interop.export.signature import Signature
 from zoo.models import create_model, describe, layers
+from zoo.models.registry import small_options
 
 pytest.importorskip("flatbuffers")
 
 RECORD = {"model": "unet-tiny", "options": {"channels": 1}, "noise": {"name": "gaussian"}}
 # Pads by edge; not at all; and, for which compilers take longer, by zeros and by reflection.
-PICTURES = {
-    "unet-tiny": {"channels": 1, "widths": (4, 8)},
-    "ffdnet-gray": {"depth": 3, "width": 4},
-    "dncnn-gray-blind": {"depth": 3, "width": 4},
-}
-SLOW = {
-    "conv_autoencoder-mnist": {},
-    "nafnet-small": {"width": 4, "encoder": (1,), "middle": 1, "decoder": (1,)},
-    "restormer-small": {"width": 8, "blocks": (1, 1), "heads": (1, 2), "refinement": 1},
-}
+PICTURES = ["unet-tiny", "ffdnet-gray", "dncnn-gray-blind"]
+SLOW = ["conv_autoencoder-mnist", "nafnet-small", "restormer-small"]
 # Apart from all else: what the process holds that runs the file.
 ALONE = """
 import sys
@@ -85,7 +78,7 @@ def test_another_process_runs_it_without_the_zoo(tmp_path):
     "name", [*PICTURES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 )
 def test_pictures_of_any_size(tmp_path, name):
-    model, variables = made(name, **(PICTURES | SLOW)[name])
+    model, variables = made(name, **small_options(name))
     told = to_stablehlo(tmp_path / "it.zip", model, variables)
     assert told["inputs"][0]["shape"] == ["b", "h", "w", model.channels]
     denoiser = reload.load(tmp_path / "it.zip")
@@ -175,7 +168,7 @@ def test_every_device_has_a_program_of_its_own_form(tmp_path):
 
 
 def test_a_file_is_the_same_each_time_and_whole(tmp_path):
-    model, variables = made("dncnn-gray-blind", **PICTURES["dncnn-gray-blind"])
+    model, variables = made("dncnn-gray-blind", **small_options("dncnn-gray-blind"))
     for name in ("a", "b"):
         to_stablehlo(tmp_path / name, model, variables, record=RECORD)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -186,14 +179,14 @@ def test_a_file_is_the_same_each_time_and_whole(tmp_path):
 
 
 def test_a_level_that_is_missing(tmp_path):
-    model, variables = made("ffdnet-gray", **PICTURES["ffdnet-gray"])
+    model, variables = made("ffdnet-gray", **small_options("ffdnet-gray"))
     to_stablehlo(tmp_path / "it.zip", model, variables)
     with pytest.raises(ValueError, match="takes the level"):
         reload.load(tmp_path / "it.zip")(picture(1, 8, 8, 1))
 
 
 def test_a_model_that_diverged_is_not_written(tmp_path):
-    model, variables = made("dncnn-gray-blind", **PICTURES["dncnn-gray-blind"])
+    model, variables = made("dncnn-gray-blind", **small_options("dncnn-gray-blind"))
     variables = jax.tree.map(lambda value: np.full_like(value, np.nan), variables)
     with pytest.raises(ZooError, match="the output of it is not finite; its variables"):
         to_stablehlo(tmp_path / "a.zip", model, variables, name="it")
@@ -201,7 +194,7 @@ def test_a_model_that_diverged_is_not_written(tmp_path):
 
 
 def test_a_program_that_differs_is_not_written(tmp_path, monkeypatch):
-    model, variables = made("dncnn-gray-blind", **PICTURES["dncnn-gray-blind"])
+    model, variables = made("dncnn-gray-blind", **small_options("dncnn-gray-blind"))
     monkeypatch.setattr(program, "whole", lambda *given: lambda x: x)
     with pytest.raises(ZooError, match="differs from it by"):
         to_stablehlo(tmp_path / "it.zip", model, variables, name="it")
@@ -209,7 +202,7 @@ def test_a_program_that_differs_is_not_written(tmp_path, monkeypatch):
 
 
 def test_places_that_do_not_do(tmp_path):
-    model, variables = made("dncnn-gray-blind", **PICTURES["dncnn-gray-blind"])
+    model, variables = made("dncnn-gray-blind", **small_options("dncnn-gray-blind"))
     (tmp_path / "old").write_bytes(b"mine")
     for path, message in (
         (tmp_path / "old", "is there already"),

@@ -9,6 +9,7 @@ and read the diff of golden.json before committing it.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -33,15 +34,24 @@ def natural_shape(record, batch=2):
     return (batch, *(record.size or (side, side)), record.channels)
 
 
-def describe(name):
-    """The variant's record, number of parameters and the dtype and shape of each, as JSON."""
+@functools.cache
+def traced(name, dtype=jnp.float32, **options):
+    """Shapes and dtypes of the variant's output and variables."""
     from zoo.models import create_model, record
 
-    facts = record(name)
-    shape = natural_shape(facts)
-    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    shape = natural_shape(record(name, **options))
+    x = jax.ShapeDtypeStruct(shape, dtype)
     level = jax.ShapeDtypeStruct(shape[:1], jnp.float32)
-    variables = jax.eval_shape(create_model(name).init, jax.random.key(0), x, level)
+    model = create_model(name, **options)
+    return jax.eval_shape(model.init_with_output, jax.random.key(0), x, level)
+
+
+def describe(name):
+    """The variant's record, number of parameters and the dtype and shape of each, as JSON."""
+    from zoo.models import record
+
+    facts = record(name)
+    _, variables = traced(name)
     flat = traverse_util.flatten_dict(variables, sep="/")
     count = sum(math.prod(v.shape) for k, v in flat.items() if k.startswith("params/"))
     named = {k: f"{v.dtype}[{','.join(map(str, v.shape))}]" for k, v in sorted(flat.items())}

@@ -13,6 +13,7 @@ import pytest
 from variables import random_variables
 
 from zoo.models import create_model
+from zoo.models.registry import small_options
 
 # Shares of the largest value of a tensor, or of the whole gradient where a tensor's is zero but for
 # rounding, as that of a bias before a batch norm.
@@ -28,15 +29,6 @@ SHAPES = {
     "stream-t": (2, 8000, 1),
     "gtcrn": (2, 4000, 1),
 }
-# Fewer blocks of the same kinds, of what compiles for long.
-SMALLER = {
-    "dncnn-gray": {"depth": 5},
-    "nafnet-small": {"encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
-    "restormer-small": {"blocks": (1, 1), "heads": (1, 2)},
-    "scunet-small": {"blocks": (2, 2, 2)},
-    "swinir-small": {"depths": (2,)},
-    "unet-small": {"widths": (32, 64)},
-}
 # Nothing is fused, so nothing is fused wrongly; and it compiles sooner.
 UNFUSED = {"xla_backend_optimization_level": 0, "xla_disable_hlo_passes": "fusion"}
 
@@ -47,7 +39,9 @@ def test_the_compiled_gradient_is_that_of_float64(name):
     rng = np.random.default_rng(0)
     target = 0.1 * rng.standard_normal(SHAPES[name]) + (0.5 if SHAPES[name][-1] == 3 else 0)
     noisy = target + 0.05 * rng.standard_normal(SHAPES[name])
-    model = create_model(name, **SMALLER.get(name, {}))
+    # Of full width, so that it is fused as in a training.
+    options = small_options(name, narrow=False)
+    model = create_model(name, **options)
     variables = random_variables(model, jnp.zeros(SHAPES[name], jnp.float32))
 
     def gradient(model, dtype, wrap):
@@ -64,7 +58,7 @@ def test_the_compiled_gradient_is_that_of_float64(name):
     found = gradient(model, jnp.float32, jax.jit)
     # Flax's norms mix float64 with constants of float32.
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        wide = create_model(name, param_dtype=jnp.float64, **SMALLER.get(name, {}))
+        wide = create_model(name, param_dtype=jnp.float64, **options)
         expected = gradient(wide, jnp.float64, partial(jax.jit, compiler_options=UNFUSED))
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
     for path, leaf in jax.tree_util.tree_leaves_with_path(expected):

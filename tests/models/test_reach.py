@@ -7,14 +7,8 @@ import pytest
 from variables import random_variables
 
 from zoo.models import create_model, list_models, record
+from zoo.models.registry import small_options
 
-NARROW = {
-    "unet": {"widths": (4, 6, 8)},
-    "dncnn": {"width": 4},
-    "ffdnet": {"width": 4},
-    "drunet": {"widths": (4, 4, 4, 4)},
-    "upsample_cnn": {"widths": (4, 4, 4)},
-}
 # What an option may be, beside those of the registered variants, which keep their depth.
 OPTIONS = [
     ("unet-tiny", {"widths": (4,), "stem": 1}),
@@ -37,12 +31,7 @@ def local():
     for name in list_models():
         facts = record(name)
         if facts.modality == "image" and facts.locality == "local":
-            widths = NARROW.get(facts.family, {})
-            if name == "unet-tiny":
-                widths = {"widths": (4, 6)}
-            elif name == "unet-base" or facts.family == "conv_autoencoder":
-                widths = {"widths": (4, 4, 4, 4)}
-            yield name, {"channels": 1, **widths}
+            yield name, {"channels": 1, **small_options(name, shallow=False)}
 
 
 def measured(model, offsets):
@@ -87,23 +76,13 @@ def test_models_that_see_everything_have_none():
     assert record("unet-tiny", norm="group").reach == 0
 
 
-def test_drunet_looks_as_far_as_its_own_test_measures():
-    assert record("drunet-color").reach == 185
-
-
 @pytest.mark.parametrize("name", [n for n in list_models() if record(n).modality == "image"])
 def test_padding_before_the_model_is_its_own(name):
     """A picture padded by what the record says comes out as the model pads it itself."""
     facts = record(name)
     if facts.size:
         pytest.skip("it takes one size")
-    options = dict(local()).get(name, {"channels": 1})
-    options |= {
-        "nafnet": {"width": 4, "encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
-        "restormer": {"width": 4, "blocks": (1, 1), "refinement": 1, "heads": (1, 2)},
-        "scunet": {"width": 8, "blocks": (1, 1, 1), "head_width": 4, "window": 4},
-        "swinir": {"width": 6, "depths": (2,), "heads": 3},
-    }.get(facts.family, {})
+    options = {"channels": 1, **small_options(name)}
     model, facts = create_model(name, **options), record(name, **options)
     side = facts.stride + 1
     x = np.random.default_rng(0).random((1, side, side + 1, 1), np.float32)

@@ -19,7 +19,8 @@ from variables import random_variables
 
 from zoo.errors import ZooError
 from zoo.interop.nnx import to_nnx
-from zoo.models import create_model, list_models, record, registry
+from zoo.models import count_parameters, create_model, list_models, record, registry
+from zoo.models.registry import small_options
 
 GOLDEN = json.loads(golden.PATH.read_text())
 
@@ -30,35 +31,40 @@ NNX_TOLERANCE = 1e-6
 # bfloat16 keeps 8 bits: relative steps of 2**-8, a few of them over a few layers.
 BFLOAT16_TOLERANCE = 2.0**-4
 
-# Overrides that make a family's smallest variant shallow enough for a test.
-SHALLOW: dict[str, dict] = {
-    "drunet": {"widths": (8, 12, 16), "blocks": 1},
-    "nafnet": {"width": 8, "encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
-    "restormer": {"width": 8, "blocks": (1, 1), "refinement": 1, "heads": (1, 2)},
-    "scunet": {"width": 16, "blocks": (1, 2, 1), "head_width": 8},
-    "stream_unet": {"width": 8, "convs": 1, "inner": 8, "bands": 6},
-    "swinir": {"width": 24, "depths": (2,), "heads": 3},
-    "wave_unet": {"width": 4, "depth": 3},
-}
+# The families that the README's test line runs; the others are the matrix, which CI runs too.
+REPRESENTATIVE = {"unet", "nafnet", "swinir", "stream_unet"}
+
+
+def marked(name, family):
+    return pytest.param(name, marks=[pytest.mark.matrix] * (family not in REPRESENTATIVE))
+
 
 FAMILIES: dict[str, str] = {}
 for _name in sorted(list_models(), key=lambda n: GOLDEN.get(n, {}).get("parameters", 0)):
     FAMILIES.setdefault(record(_name).family, _name)
 
-every_variant = pytest.mark.parametrize("name", list_models())
 PICTURES = [name for name in list_models() if record(name).modality == "image"]
 RECORDINGS = [name for name in list_models() if record(name).modality == "audio"]
-every_family = pytest.mark.parametrize("family", sorted(FAMILIES))
+every_variant = pytest.mark.parametrize("name", list_models())
+every_family = pytest.mark.parametrize("family", [marked(one, one) for one in sorted(FAMILIES)])
+
+
+def of_matrix(names):
+    """Variants, of which only the smallest of a representative family is no matrix test."""
+    families = {name: record(name).family for name in names}
+    return [marked(n, families[n] if FAMILIES[families[n]] == n else "") for n in names]
 
 
 def facts_of(family, **overrides):
-    return record(FAMILIES[family], **SHALLOW.get(family, {}), **overrides)
+    name = FAMILIES[family]
+    return record(name, **small_options(name), **overrides)
 
 
 @functools.cache
 def build(family, **overrides):
     """The family's shallow model and random variables."""
-    model = create_model(FAMILIES[family], **SHALLOW.get(family, {}), **overrides)
+    name = FAMILIES[family]
+    model = create_model(name, **small_options(name), **overrides)
     return model, random_variables(model, *batch(family))
 
 
@@ -81,7 +87,7 @@ def apply(family):
     return jax.jit(model.apply)
 
 
-@every_variant
+@pytest.mark.parametrize("name", of_matrix(list_models()))
 def test_variant_is_as_golden(name):
     assert name in GOLDEN, f"run tests/models/golden.py to enter {name}"
     assert golden.describe(name) == GOLDEN[name], "see tests/models/golden.py"
@@ -92,23 +98,44 @@ def test_golden_has_no_variant_that_is_gone():
 
 
 @every_variant
+def test_the_registered_number_of_parameters_is_that_of_the_network(name):
+    # Golden's are counted; to count them anew is the test above.
+    assert count_parameters(name) == GOLDEN[name]["parameters"]
+
+
+@every_variant
+def test_small_options_make_small_models_that_see_as_far(name):
+    narrow, facts = record(name, **small_options(name, shallow=False)), record(name)
+    for field in ("channels", "takes_level", "locality", "reach", "hop", "latency"):
+        assert getattr(narrow, field) == getattr(facts, field), field
+    if facts.reach:
+        assert (narrow.stride, narrow.margin) == (facts.stride, facts.margin)
+    if GOLDEN[name]["parameters"] > 500_000 and not facts.size:
+        smallest = count_parameters(name, **small_options(name))
+        assert smallest < 40_000
+
+
+@pytest.mark.parametrize("name", of_matrix(list_models()))
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_variant_keeps_shape_and_dtype(name, dtype):
-    """Also for a bfloat16 signal under strict promotion, with parameters kept in float32."""
-    model = create_model(name)
-    x = jax.ShapeDtypeStruct(golden.natural_shape(record(name)), dtype)
-    level = jax.ShapeDtypeStruct((2,), jnp.float32)
-    y, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), x, level)
-    assert (y.shape, y.dtype) == (x.shape, x.dtype)
+    """Also for a bfloat16 signal under strict promotion, with parameters kept in float32.
+
+    The whole network in float32, as golden traced it; a narrow one in bfloat16, for the rules of
+    dtypes do not depend on sizes.
+    """
+    options = {} if dtype == jnp.float32 else small_options(name)
+    y, variables = golden.traced(name, dtype, **options)
+    assert (y.shape, y.dtype) == (golden.natural_shape(record(name, **options)), dtype)
     assert {v.dtype for v in jax.tree.leaves(variables)} <= {jnp.dtype(jnp.float32)}
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", of_matrix(PICTURES))
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_variant_takes_other_channels_and_only_them(name, channels):
-    model = create_model(name, channels=channels)
+    options = {**small_options(name), "channels": channels}
+    model = create_model(name, **options)
     assert record(name, channels=channels).channels == channels
-    n, h, w, _ = golden.natural_shape(record(name))
+    n, h, w, _ = golden.natural_shape(record(name, **options))
     level = jax.ShapeDtypeStruct((n,), jnp.float32)
 
     def init(c):
@@ -120,9 +147,9 @@ def test_variant_takes_other_channels_and_only_them(name, channels):
         init(channels + 1)
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", of_matrix(RECORDINGS))
 def test_recordings_of_any_channels_are_taken_but_not_samples_for_channels(name):
-    model = create_model(name)
+    model = create_model(name, **small_options(name))
     assert record(name).channels == 1
     variables = init_shapes(model, (1, 2048, 1))
 
@@ -140,9 +167,9 @@ def test_recordings_of_any_channels_are_taken_but_not_samples_for_channels(name)
         apply_to(1, 0, 1)
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", of_matrix(RECORDINGS))
 def test_recordings_of_any_length_are_taken(name):
-    model = create_model(name)
+    model = create_model(name, **small_options(name))
     variables = init_shapes(model, (1, 2048, 1))
     for samples in (1, 255, 257, 1999):
         x = jax.ShapeDtypeStruct((1, samples, 1), jnp.float32)
@@ -186,7 +213,7 @@ def test_name_starts_with_its_family_which_is_its_file(name):
     assert module == f"zoo.models.{facts.family}"
     assert facts.family.replace("_", "-").split("-")[0] == re.split("[-_]", name)[0]
     assert type(create_model(name)).__doc__
-    assert registry._BUILDERS[name].__doc__
+    assert registry._VARIANTS[name].build.__doc__
 
 
 @every_family

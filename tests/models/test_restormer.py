@@ -9,9 +9,10 @@ from variables import random_variables
 
 from zoo.errors import ZooError
 from zoo.models import Restormer, count_parameters, layers
+from zoo.models.registry import small_options
 from zoo.models.restormer import _Attention, _Norm
 
-NARROW = {"width": 8, "blocks": (1, 1), "refinement": 1, "heads": (1, 2)}
+NARROW = small_options("restormer-small")
 # Float32 sums of a few dozen products, in another order.
 TOLERANCE = 1e-5
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import optax
 import pytest
 import soundfile
 from conftest import ROOT
+from processes import user_environment
 
 import zoo
 from zoo import losses, noise, weights
@@ -147,12 +147,11 @@ def test_one_device_and_eight_under_jit_and_pmap_agree():
             np.testing.assert_allclose(theirs, ours, atol=2e-5)
 
 
-def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path):
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs):
     run = subprocess.run(
         [sys.executable, "main.py", CONFIG, *SHORT, f"--workdir={tmp_path}/run"],
         cwd=ROOT,
-        env=environment,
+        env=user_environment(programs),
         capture_output=True,
         text=True,
         check=False,

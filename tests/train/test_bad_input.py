@@ -113,7 +113,7 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
         ("--config.train.start=unet-gry", "unknown weights 'unet-gry'"),
         ("--config.train.start=none.safetensors", "there is no weight file none.safetensors"),
         ("--config.train.batch_size=0", "train.batch_size is 0"),
-        ("--config.train.batch_size=12", "cannot be shared by 8 devices"),
+        ("--config.train.batch_size=13", f"cannot be shared by {jax.device_count()} devices"),
         ("--config.train.ema_decay=2.0", "train.ema_decay is 2.0; make it 0 or more, and below 1"),
         ("--config.optimizer.learning_rate=0.0", "learning_rate is 0.0"),
         ("--config.optimizer.accumulate=0", "optimizer.accumulate is 0"),

@@ -1,7 +1,6 @@
 """A run that is killed and started again ends bit for bit like one that never was."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.flax
+from processes import user_environment
 
 from zoo.data import images, pixels
 
@@ -30,8 +30,11 @@ FLAGS = (
 )
 
 
+PLACES = {}
+
+
 @pytest.fixture(scope="module", autouse=True)
-def photos(tmp_path_factory):
+def photos(tmp_path_factory, programs):
     """Small pictures with something in them: a process then spends its time on the run."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
@@ -40,17 +43,16 @@ def photos(tmp_path_factory):
         for i in range(count):
             coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
             images.write(folder / split / f"{i}.png", pixels.resize(coarse, (48, 64)))
-    os.environ["ZOO_TEST_PHOTOS"] = str(folder)
+    PLACES.update(photos=folder, programs=programs)
 
 
 def start_run(workdir, *flags):
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    config = f"--config=configs/unet.py:{os.environ['ZOO_TEST_PHOTOS']}"
+    config = f"--config=configs/unet.py:{PLACES['photos']}"
     command = [sys.executable, "main.py", config, *FLAGS, *flags]
     return subprocess.Popen(
         [*command, f"--workdir={workdir}"],
         cwd=ROOT,
-        env=environment,
+        env=user_environment(PLACES["programs"]),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

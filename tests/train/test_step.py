@@ -1,4 +1,4 @@
-"""One device, eight under jit and eight under pmap: the same noise, the same parameters."""
+"""One device, several under jit and several under pmap: the same noise, the same parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,6 @@ def one_device(step, state):
 
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_devices_do_not_change_the_result(norm):
-    assert jax.device_count() == 8
     step, state, _ = build(norm)
     alone, alone_metrics = one_device(step, state)
     for kind in ("jit", "pmap"):
@@ -134,8 +133,10 @@ def test_the_average_follows_its_formula():
 
 
 def test_a_batch_the_devices_cannot_share_is_refused():
-    with pytest.raises(ValueError, match="batch_size=6 cannot be shared by 8 devices"):
-        parallel.make_runner("jit", lambda axis: None, 6)
+    with pytest.raises(
+        ValueError, match=f"batch_size=7 cannot be shared by {jax.device_count()} devices"
+    ):
+        parallel.make_runner("jit", lambda axis: None, 7)
     with pytest.raises(ValueError, match="did you mean 'pmap'"):
         parallel.make_runner("pmaps", lambda axis: None, 8)
 
@@ -143,4 +144,4 @@ def test_a_batch_the_devices_cannot_share_is_refused():
 def test_the_mesh_spans_all_devices():
     runner = parallel.make_runner("jit", lambda axis: lambda s, b, k: (s, {}), 8)
     assert isinstance(runner._split.mesh, Mesh)
-    assert runner._split.mesh.size == 8
+    assert runner._split.mesh.size == jax.device_count() > 1

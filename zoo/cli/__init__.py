@@ -2,14 +2,27 @@
 
 import argparse
 import errno
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-import jax
-
-from zoo.cli import app, denoise, export, info, models, noise, report, score, text, weights
+from zoo.cli import text
 from zoo.errors import ZooError
+
+# Each is a module of this package, imported when it is the one that was asked for: a list of the
+# commands must not wait for the networks.
+_COMMANDS = {
+    "denoise": "denoise pictures and recordings",
+    "noise": "make noisy copies of pictures and recordings",
+    "info": "tell what files are",
+    "models": "list the models, or describe some",
+    "weights": "tell what weights hold",
+    "score": "score models on data sets, as the literature does",
+    "report": "write a page that tells of a run",
+    "export": "write a denoiser as a program that runs without this zoo",
+    "app": "serve a page to try it on",
+}
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg -o clean.jpg
@@ -33,7 +46,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code, 2 for a mistake of the user's."""
     _prepare_streams()
-    arguments = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser(argv).parse_args(argv)
     try:
         code = arguments.run(arguments) or 0
         sys.stdout.flush()
@@ -51,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence()
         print(f"error: cannot print: {error.strerror}; make room on its disk", file=sys.stderr)
         return 2
-    except jax.errors.JaxRuntimeError as error:
+    except RuntimeError as error:  # jax.errors.JaxRuntimeError, where jax is there at all
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         print("error: out of memory; take a smaller model, or smaller pictures", file=sys.stderr)
@@ -77,7 +91,8 @@ def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of all commands, with the arguments of those that are named."""
     parser = argparse.ArgumentParser(
         prog="zoo",
         description="A model zoo for denoising, on files and names.",
@@ -85,6 +100,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (denoise, noise, info, models, weights, score, report, export, app):
-        command.add_to(commands)
+    for name, told in _COMMANDS.items():
+        command = commands.add_parser(
+            name, help=told, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name in argv:
+            importlib.import_module(f"zoo.cli.{name}").add_arguments(command)
     return parser

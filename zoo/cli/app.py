@@ -13,15 +13,9 @@ _EXAMPLES = """examples:
 """
 
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "app",
-        help="serve a page to try it on",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     add("--port", type=_port, default=7860, help="0 takes a free one (7860)")

@@ -30,15 +30,9 @@ finished by then stays."""
 _OF_PICTURES = ("sigma", "tile", "overlap", "ensemble", "dtype")
 
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "denoise",
-        help="denoise pictures and recordings",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add_places(parser, "denoised")
     add = parser.add_argument
     add(

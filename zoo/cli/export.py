@@ -34,15 +34,9 @@ _FORMATS = {
 }
 
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "export",
-        help="write a denoiser as a program that runs without this zoo",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
     add("name", metavar="NAME", help="weights that come with the zoo, a weight file, or a model")
     add("--format", required=True, choices=sorted(_FORMATS))

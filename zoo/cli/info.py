@@ -14,15 +14,9 @@ _EXAMPLES = """examples:
 """
 
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "info",
-        help="tell what files are",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument("files", nargs="+", metavar="FILE", help="pictures, recordings, weights")
     parser.set_defaults(run=run)
 

@@ -6,16 +6,14 @@ from zoo import models
 from zoo.cli import text
 from zoo.models import Record
 
+_DESCRIPTION = """List the models of pictures and those of recordings, or describe some. The latency
+is the most that a stream's output lags: the samples of one step, and those the model looks
+ahead."""
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "models",
-        help="list the models, or describe some",
-        description="List the models of pictures and those of recordings, or describe some. The "
-        "latency is the most that a stream's output lags: the samples of one step, and those the "
-        "model looks ahead.",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description = _DESCRIPTION
     parser.add_argument("names", nargs="*", metavar="NAME", help="a model; all if none is named")
     parser.set_defaults(run=run)
 

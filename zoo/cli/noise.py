@@ -24,15 +24,9 @@ _EXAMPLES = """examples:
 _SEEDS = 2**63
 
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "noise",
-        help="make noisy copies of pictures and recordings",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add_places(parser, "noisy")
     add = parser.add_argument
     add("--op", required=True, metavar="NAME", help="the noise; a wrong name lists all")

@@ -5,15 +5,13 @@ import argparse
 from zoo import report
 from zoo.report.numbers import size
 
+_DESCRIPTION = """Write one HTML page of a run: config, curves, tables, pictures and sound. It needs
+no other file and no network. A run still at work has one too, of what is there."""
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "report",
-        help="write a page that tells of a run",
-        description="Write one HTML page of a run: config, curves, tables, pictures and sound. It "
-        "needs no other file and no network. A run still at work has one too, of what is there.",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description = _DESCRIPTION
     parser.add_argument("workdir", metavar="WORKDIR", help="the folder of the run, as runs/unet")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the page; WORKDIR/report.html by default"

@@ -68,15 +68,9 @@ _CLASSICAL = ("nlm", "wavelet", "tv")
 _SNRS = (-5, 0, 5, 10, 15)
 
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "score",
-        help="score models on data sets, as the literature does",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
     add(
         "models",

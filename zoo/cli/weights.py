@@ -30,14 +30,13 @@ _COLUMNS = {
 }
 
 
-def add_to(commands) -> None:
-    """Adds the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "weights",
-        help="tell what weights hold",
-        description="Tell what weights hold: those that come with the zoo, or files. Of those that "
-        "are named also their cards and their scores on test pictures or recordings.",
-    )
+_DESCRIPTION = """Tell what weights hold: those that come with the zoo, or files. Of those that are
+named also their cards and their scores on test pictures or recordings."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description = _DESCRIPTION
     parser.add_argument(
         "files",
         nargs="*",

@@ -112,7 +112,10 @@ class ConvAutoencoder(nn.Module):
         return layers.head(y[:, : x.shape[1], : x.shape[2]], self.head, x.dtype)
 
 
-@register("conv_autoencoder-mnist")
+_NARROW = {"widths": (4, 4, 4, 4)}
+
+
+@register("conv_autoencoder-mnist", parameters=56_545, narrow=_NARROW)
 def conv_autoencoder_mnist(**overrides) -> ConvAutoencoder:
     """For 28x28 grey digits, with a code of 7x7x32."""
     return ConvAutoencoder(
@@ -120,7 +123,7 @@ def conv_autoencoder_mnist(**overrides) -> ConvAutoencoder:
     )
 
 
-@register("conv_autoencoder-photo")
+@register("conv_autoencoder-photo", parameters=626_243, narrow=_NARROW)
 def conv_autoencoder_photo(**overrides) -> ConvAutoencoder:
     """For colour pictures of about 128x128, with a code of 8x8x128."""
     return ConvAutoencoder(**overrides)

@@ -115,25 +115,29 @@ class DnCNN(nn.Module):
         return self.clone(norm="none"), {"params": params}
 
 
-@register("dncnn-gray")
+_NARROW = {"width": 4}
+_SHALLOW = {"depth": 5}
+
+
+@register("dncnn-gray", parameters=555_137, narrow=_NARROW, shallow=_SHALLOW)
 def dncnn_gray(**overrides) -> DnCNN:
     """DnCNN-S: 17 layers, grey, for one noise level."""
     return DnCNN(**{"channels": 1} | overrides)
 
 
-@register("dncnn-color")
+@register("dncnn-color", parameters=557_443, narrow=_NARROW, shallow=_SHALLOW)
 def dncnn_color(**overrides) -> DnCNN:
     """17 layers, colour, for one noise level."""
     return DnCNN(**{"channels": 3} | overrides)
 
 
-@register("dncnn-gray-blind")
+@register("dncnn-gray-blind", parameters=665_921, narrow=_NARROW, shallow=_SHALLOW)
 def dncnn_gray_blind(**overrides) -> DnCNN:
     """DnCNN-B: 20 layers, grey, for a range of noise levels it is not told."""
     return DnCNN(**{"channels": 1, "depth": 20} | overrides)
 
 
-@register("dncnn-color-blind")
+@register("dncnn-color-blind", parameters=668_227, narrow=_NARROW, shallow=_SHALLOW)
 def dncnn_color_blind(**overrides) -> DnCNN:
     """CDnCNN-B: 20 layers, colour, for a range of noise levels it is not told."""
     return DnCNN(**{"channels": 3, "depth": 20} | overrides)

@@ -120,13 +120,17 @@ class _Block(nn.Module):
         return x + conv(kernel_init=small, name="conv1")(y)
 
 
-@register("drunet-gray")
+_NARROW = {"widths": (4, 4, 4, 4)}
+_SHALLOW = {"blocks": 1}
+
+
+@register("drunet-gray", parameters=32_638_656, narrow=_NARROW, shallow=_SHALLOW)
 def drunet_gray(**overrides) -> DRUNet:
     """Four levels of 64 to 512 channels, grey."""
     return DRUNet(**{"channels": 1} | overrides)
 
 
-@register("drunet-color")
+@register("drunet-color", parameters=32_640_960, narrow=_NARROW, shallow=_SHALLOW)
 def drunet_color(**overrides) -> DRUNet:
     """Four levels of 64 to 512 channels, colour."""
     return DRUNet(**{"channels": 3} | overrides)

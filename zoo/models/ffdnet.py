@@ -83,13 +83,17 @@ class FFDNet(nn.Module):
         return y.astype(x.dtype)
 
 
-@register("ffdnet-gray")
+_NARROW = {"width": 4}
+_SHALLOW = {"depth": 5}
+
+
+@register("ffdnet-gray", parameters=485_316, narrow=_NARROW, shallow=_SHALLOW)
 def ffdnet_gray(**overrides) -> FFDNet:
     """15 layers of 64 channels, grey."""
     return FFDNet(**{"channels": 1, "depth": 15, "width": 64} | overrides)
 
 
-@register("ffdnet-color")
+@register("ffdnet-color", parameters=852_108, narrow=_NARROW, shallow=_SHALLOW)
 def ffdnet_color(**overrides) -> FFDNet:
     """12 layers of 96 channels, colour."""
     return FFDNet(**{"channels": 3, "depth": 12, "width": 96} | overrides)

@@ -357,7 +357,7 @@ class _DualPath(nn.Module):
         return norm(x.astype(self.param_dtype)).astype(x.dtype)
 
 
-@register("gtcrn")
+@register("gtcrn", parameters=23_669)
 def gtcrn(**overrides) -> GTCRN:
     """The published size: 23,669 parameters."""
     return GTCRN(**overrides)

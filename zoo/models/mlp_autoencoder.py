@@ -82,13 +82,13 @@ class MLPAutoencoder(nn.Module):
         return layers.head(y.reshape(x.shape), self.head, x.dtype)
 
 
-@register("mlp_autoencoder-mnist")
+@register("mlp_autoencoder-mnist", parameters=201_616)
 def mlp_autoencoder_mnist(**overrides) -> MLPAutoencoder:
     """784-128-784, for 28x28 grey digits: the smallest model, trained in seconds."""
     return MLPAutoencoder(**overrides)
 
 
-@register("mlp_autoencoder-mnist-deep")
+@register("mlp_autoencoder-mnist-deep", parameters=935_824)
 def mlp_autoencoder_mnist_deep(**overrides) -> MLPAutoencoder:
     """784-512-128-512-784, for 28x28 grey digits."""
     return MLPAutoencoder(**{"widths": (512, 128)} | overrides)

@@ -150,20 +150,24 @@ def _gate(x: jax.Array) -> jax.Array:
     return a * b
 
 
-@register("nafnet-small")
+_NARROW = {"width": 4}
+_SHALLOW = {"encoder": (1, 1), "middle": 1, "decoder": (1, 1)}
+
+
+@register("nafnet-small", parameters=438_387, narrow=_NARROW, shallow=_SHALLOW)
 def nafnet_small(**overrides) -> NAFNet:
     """Three levels from 16 channels: to train and run on a laptop's CPU; no published weights."""
     small = {"width": 16, "encoder": (1, 1, 2), "middle": 2, "decoder": (1, 1, 1)}
     return NAFNet(**small | overrides)
 
 
-@register("nafnet-w32")
+@register("nafnet-w32", parameters=29_159_715, narrow=_NARROW, shallow=_SHALLOW)
 def nafnet_w32(**overrides) -> NAFNet:
     """The paper's network for real camera noise (SIDD), from 32 channels."""
     return NAFNet(**{"width": 32} | overrides)
 
 
-@register("nafnet-w64")
+@register("nafnet-w64", parameters=115_982_915, narrow=_NARROW, shallow=_SHALLOW)
 def nafnet_w64(**overrides) -> NAFNet:
     """The paper's network for real camera noise (SIDD), from 64 channels."""
     return NAFNet(**{"width": 64} | overrides)

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,28 +56,77 @@ class Record:
     latency: int = 0
 
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {}
+class Variant(NamedTuple):
+    """A registered variant.
+
+    Attributes:
+      build: `(**overrides) -> module`.
+      parameters: the trainable values, or None where they have to be counted.
+      narrow: overrides that leave few channels and every layer, so the reach is the same.
+      shallow: overrides that leave few layers, of every kind.
+    """
+
+    build: Callable[..., nn.Module]
+    parameters: int | None
+    narrow: Mapping[str, Any]
+    shallow: Mapping[str, Any]
 
 
-def register(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+_VARIANTS: dict[str, Variant] = {}
+
+
+def register(
+    name: str,
+    *,
+    parameters: int | None = None,
+    narrow: Mapping[str, Any] | None = None,
+    shallow: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Registers a function `(**overrides) -> module` under its public name.
+
+    Args:
+      name: the public name.
+      parameters: the trainable values, so that `zoo models` need not trace the network.
+      narrow: as in `Variant`; the sizes at which tests run the architecture.
+      shallow: as in `Variant`.
 
     Raises:
       ValueError: the name is taken.
     """
 
     def keep(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        if name in _BUILDERS:
+        if name in _VARIANTS:
             raise ValueError(f"two models are registered as {name!r}")
-        _BUILDERS[name] = builder
+        _VARIANTS[name] = Variant(builder, parameters, narrow or {}, shallow or {})
         return builder
 
     return keep
 
 
+def small_options(name: str, *, narrow: bool = True, shallow: bool = True) -> dict[str, Any]:
+    """Overrides that make a variant quick to compile, for tests and trials.
+
+    Args:
+      name: one of `list_models()`.
+      narrow: with few channels.
+      shallow: with few layers; a local model then sees less far than its record says.
+
+    Raises:
+      ZooError: no such name.
+    """
+    variant = _variant(name)
+    return {**(variant.narrow if narrow else {}), **(variant.shallow if shallow else {})}
+
+
+def _variant(name: str) -> Variant:
+    if name not in _VARIANTS:
+        raise unknown("model", name, _VARIANTS)
+    return _VARIANTS[name]
+
+
 def list_models() -> list[str]:
     """The public names, sorted."""
-    return sorted(_BUILDERS)
+    return sorted(_VARIANTS)
 
 
 def create_model(name: str, **overrides) -> nn.Module:
@@ -90,9 +139,8 @@ def create_model(name: str, **overrides) -> nn.Module:
     Raises:
       ZooError: no such name, or the module has no such field.
     """
-    if name not in _BUILDERS:
-        raise unknown("model", name, _BUILDERS)
-    fields = set(inspect.signature(type(_BUILDERS[name]())).parameters)
+    build = _variant(name).build
+    fields = set(inspect.signature(type(build())).parameters)
     fields -= {"parent", "name"}
     for key in overrides:
         if key not in fields:
@@ -100,7 +148,7 @@ def create_model(name: str, **overrides) -> nn.Module:
     # Lists come from config files; a module has to be hashable.
     overrides = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
     try:
-        return _BUILDERS[name](**overrides)
+        return build(**overrides)
     except TypeError as error:
         raise ZooError(f"model {name!r} cannot be built: {error}") from None
 
@@ -130,11 +178,14 @@ def describe(model: nn.Module, name: str = "") -> Record:
 
 
 def count_parameters(name: str, **overrides) -> int:
-    """The trainable values of a variant, counted without computing any.
+    """The trainable values of a variant: as registered, or counted without computing any.
 
     Raises:
       ZooError: as `create_model`.
     """
+    registered = _variant(name).parameters
+    if registered is not None and not overrides:
+        return registered
     shapes = variable_shapes(create_model(name, **overrides), record(name, **overrides))
     return sum(leaf.size for path, leaf in shapes.items() if path.startswith("params/"))
 

@@ -247,19 +247,23 @@ class _Up(nn.Module):
         return layers.depth_to_space(conv(x), 2)
 
 
-@register("restormer-color")
+_NARROW = {"width": 8}
+_SHALLOW = {"blocks": (1, 1), "refinement": 1, "heads": (1, 2)}
+
+
+@register("restormer-color", parameters=26_111_668, narrow=_NARROW, shallow=_SHALLOW)
 def restormer_color(**overrides) -> Restormer:
     """The published colour denoisers, blind, for one level or for real noise."""
     return Restormer(**overrides)
 
 
-@register("restormer-gray")
+@register("restormer-gray", parameters=26_109_076, narrow=_NARROW, shallow=_SHALLOW)
 def restormer_gray(**overrides) -> Restormer:
     """The published grey denoisers, blind or for one level."""
     return Restormer(**{"channels": 1} | overrides)
 
 
-@register("restormer-small")
+@register("restormer-small", parameters=1_554_875, narrow=_NARROW, shallow=_SHALLOW)
 def restormer_small(**overrides) -> Restormer:
     """A third of the width and fewer blocks: for CPUs, where the published size takes too long."""
     small = {"width": 16, "blocks": (1, 2, 2, 4), "refinement": 1}

@@ -132,19 +132,23 @@ class _Block(nn.Module):
         return x + nn.Dense(2 * half, kernel_init=small, **dtypes, name="join")(y)
 
 
-@register("scunet-gray")
+_NARROW = {"width": 8, "head_width": 4, "window": 4}
+_SHALLOW = {"blocks": (1, 2, 1)}
+
+
+@register("scunet-gray", parameters=17_943_768, narrow=_NARROW, shallow=_SHALLOW)
 def scunet_gray(**overrides) -> SCUNet:
     """As published, for grey pictures; one weight file takes one noise level."""
     return SCUNet(**{"channels": 1} | overrides)
 
 
-@register("scunet-color")
+@register("scunet-color", parameters=17_946_072, narrow=_NARROW, shallow=_SHALLOW)
 def scunet_color(**overrides) -> SCUNet:
     """As published, for colour pictures: one noise level a weight file, or real noise."""
     return SCUNet(**overrides)
 
 
-@register("scunet-small")
+@register("scunet-small", parameters=914_716, narrow=_NARROW, shallow=_SHALLOW)
 def scunet_small(**overrides) -> SCUNet:
     """Three levels of half the width, a twentieth of the size: trains and runs on a CPU."""
     return SCUNet(**{"width": 32, "blocks": (2, 2, 4, 2, 2), "head_width": 16} | overrides)

@@ -127,7 +127,7 @@ def _triangle(reach: int) -> np.ndarray:
     return weights / weights.sum()
 
 
-@register("spectral-gate")
+@register("spectral-gate", parameters=0)
 def spectral_gate(**overrides) -> SpectralGate:
     """Statistics of the quietest fifth of the frames, and a mask that is smoothed little."""
     return SpectralGate(**overrides)

@@ -354,19 +354,23 @@ def _triangles(bins: int, bands: int) -> np.ndarray:
     return hats / hats.sum(axis=1, keepdims=True)
 
 
-@register("stream-t")
+_NARROW = {"width": 8, "inner": 8, "bands": 6}
+_SHALLOW = {"convs": 1}
+
+
+@register("stream-t", parameters=22_091, narrow=_NARROW, shallow=_SHALLOW)
 def stream_t(**overrides) -> StreamUNet:
     """22 thousand parameters: the fastest, for small processors."""
     return StreamUNet(**overrides)
 
 
-@register("stream-b")
+@register("stream-b", parameters=92_115, narrow=_NARROW, shallow=_SHALLOW)
 def stream_b(**overrides) -> StreamUNet:
     """92 thousand parameters."""
     return StreamUNet(**{"width": 48, "inner": 36, "bands": 24, "blocks": 3} | overrides)
 
 
-@register("stream-s")
+@register("stream-s", parameters=195_523, narrow=_NARROW, shallow=_SHALLOW)
 def stream_s(**overrides) -> StreamUNet:
     """196 thousand parameters: the best of the three."""
     sizes = {"width": 64, "convs": 3, "inner": 48, "bands": 36, "blocks": 3}

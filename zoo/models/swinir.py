@@ -121,19 +121,23 @@ class _Stage(nn.Module):
         return x + Conv(x.shape[-1], (3, 3), **dtypes, name="conv")(y)
 
 
-@register("swinir-gray")
+_NARROW = {"width": 12, "heads": 3, "window": 4}
+_SHALLOW = {"depths": (2,)}
+
+
+@register("swinir-gray", parameters=11_497_681, narrow=_NARROW, shallow=_SHALLOW)
 def swinir_gray(**overrides) -> SwinIR:
     """As published, for grey pictures and one noise level a weight file."""
     return SwinIR(**{"channels": 1} | overrides)
 
 
-@register("swinir-color")
+@register("swinir-color", parameters=11_504_163, narrow=_NARROW, shallow=_SHALLOW)
 def swinir_color(**overrides) -> SwinIR:
     """As published, for colour pictures and one noise level a weight file."""
     return SwinIR(**overrides)
 
 
-@register("swinir-small")
+@register("swinir-small", parameters=222_267, narrow=_NARROW, shallow=_SHALLOW)
 def swinir_small(**overrides) -> SwinIR:
     """Eight narrow blocks at a fiftieth of the published cost: trains and runs on a CPU."""
     return SwinIR(**{"width": 48, "depths": (4, 4), "heads": 3} | overrides)

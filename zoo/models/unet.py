@@ -179,25 +179,25 @@ class UNet(nn.Module):
         return layers.upsample_nearest(Conv(width, (1, 1), **dtypes, name=name)(x))
 
 
-@register("unet-tiny")
+@register("unet-tiny", parameters=35_404, narrow={"widths": (4, 6)})
 def unet_tiny(**overrides) -> UNet:
     """Two levels at half resolution: for tests, phones and first tries."""
     return UNet(**{"widths": (16, 32), "blocks": 1, "stem": 2} | overrides)
 
 
-@register("unet-small")
+@register("unet-small", parameters=569_036, narrow={"widths": (4, 6, 8)})
 def unet_small(**overrides) -> UNet:
     """Three levels at half resolution: trains on two CPU cores in minutes."""
     return UNet(**{"widths": (32, 64, 128), "blocks": 1, "stem": 2} | overrides)
 
 
-@register("unet-medium")
+@register("unet-medium", parameters=947_100, narrow={"widths": (4, 6, 8)})
 def unet_medium(**overrides) -> UNet:
     """Half as wide again as `unet-small`: of the weights that come with the package."""
     return UNet(**{"widths": (48, 96, 144), "blocks": 1, "stem": 2} | overrides)
 
 
-@register("unet-base")
+@register("unet-base", parameters=9_574_083, narrow={"widths": (4, 4, 4, 4)})
 def unet_base(**overrides) -> UNet:
     """Four levels at full resolution: for an accelerator."""
     return UNet(**{"widths": (48, 96, 192, 384), "blocks": 2} | overrides)

@@ -89,13 +89,16 @@ class UpsampleCNN(nn.Module):
         return layers.head(y[:, : x.shape[1], : x.shape[2]], self.head, x.dtype)
 
 
-@register("upsample_cnn-base")
+_NARROW = {"widths": (4, 4, 4)}
+
+
+@register("upsample_cnn-base", parameters=30_371, narrow=_NARROW)
 def upsample_cnn_base(**overrides) -> UpsampleCNN:
     """Five layers without skips: smooths strongly, for small pictures and heavy noise."""
     return UpsampleCNN(**overrides)
 
 
-@register("upsample_cnn-skip")
+@register("upsample_cnn-skip", parameters=48_884, narrow=_NARROW)
 def upsample_cnn_skip(**overrides) -> UpsampleCNN:
     """With skips, which keep the detail of the input."""
     return UpsampleCNN(**{"skip": True} | overrides)

@@ -148,19 +148,23 @@ def _whole(samples: int, depth: int) -> int:
     return length
 
 
-@register("wave-unet-small")
+_NARROW = {"width": 4}
+_SHALLOW = {"depth": 3}
+
+
+@register("wave-unet-small", parameters=8_390_465, narrow=_NARROW, shallow=_SHALLOW)
 def wave_unet_small(**overrides) -> WaveUNet:
     """From 32 channels: 8 million parameters, most of them in the LSTM."""
     return WaveUNet(**{"width": 32} | overrides)
 
 
-@register("wave-unet-48")
+@register("wave-unet-48", parameters=18_867_937, narrow=_NARROW, shallow=_SHALLOW)
 def wave_unet_48(**overrides) -> WaveUNet:
     """The paper's smaller network, from 48 channels."""
     return WaveUNet(**{"width": 48} | overrides)
 
 
-@register("wave-unet-64")
+@register("wave-unet-64", parameters=33_533_569, narrow=_NARROW, shallow=_SHALLOW)
 def wave_unet_64(**overrides) -> WaveUNet:
     """The paper's larger network, from 64 channels."""
     return WaveUNet(**{"width": 64} | overrides)

@@ -233,7 +233,7 @@ def _start(number: int) -> Track:
     return Track(noise, probability, speech, jnp.zeros((number,)))
 
 
-@register("wiener")
+@register("wiener", parameters=0)
 def wiener(**overrides) -> Wiener:
     """Log-MMSE gains, 20 dB at most."""
     return Wiener(**overrides)

@@ -8,21 +8,7 @@ from flax import linen as nn
 from variables import random_variables
 
 from zoo.models import create_model, list_models, record
-
-# Few channels, and the depth of the registered variant, on which its reach depends.
-NARROW = {
-    "unet": {"widths": (4, 4, 4)},
-    "dncnn": {"width": 4},
-    "ffdnet": {"width": 4},
-    "drunet": {"widths": (4, 4, 4, 4)},
-    "upsample_cnn": {"widths": (4, 4, 4)},
-    "conv_autoencoder": {"widths": (4, 4, 4, 4)},
-    "nafnet": {"width": 4, "encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
-    "restormer": {"width": 4, "blocks": (1, 1), "refinement": 1, "heads": (1, 2)},
-    "scunet": {"width": 8, "blocks": (1, 2, 1), "head_width": 4, "window": 4},
-    "swinir": {"width": 6, "depths": (2,), "heads": 3, "window": 4},
-}
-WIDTHS = {"unet-tiny": (4, 4), "unet-base": (4, 4, 4, 4)}
+from zoo.models.registry import small_options
 
 
 def names(*localities):
@@ -36,9 +22,8 @@ def names(*localities):
 @functools.cache
 def build(name, channels=1, **options):
     """The narrow variant and its variables."""
-    options = NARROW[record(name).family] | options
-    if name in WIDTHS:
-        options["widths"] = WIDTHS[name]
+    # The reach of a local model depends on its depth.
+    options = small_options(name, shallow=record(name).locality != "local") | options
     model = create_model(name, channels=channels, **options)
     x = np.zeros((1, 32, 32, channels), np.float32)
     return model, random_variables(model, x, np.float32([0.1]))

@@ -190,7 +190,7 @@ def test_pictures_that_a_model_does_not_take_are_refused():
         Denoiser(variables={})
     with pytest.raises(ZooError, match="denoises recordings"):
         Denoiser("wiener")
-    listed = UNet(channels=1, widths=[4, 4], blocks=1, stem=2)
+    listed = UNet(channels=1, widths=[4, 6], blocks=1, stem=2)
     with pytest.raises(ZooError, match="list or dict among its fields"):
         Denoiser(listed, variables=small.build("unet-tiny")[1])
 
