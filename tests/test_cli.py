@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,7 +41,11 @@ def file(tmp_path):
     return path
 
 
-def test_models_are_listed_with_their_figures(zoo):
+def test_models_are_listed_with_their_figures(zoo, monkeypatch):
+    def traced(*_):
+        raise AssertionError("a list of names must not trace the networks")
+
+    monkeypatch.setattr(jax, "eval_shape", traced)
     code, output, errors = zoo("models")
     assert (code, errors) == (0, "")
     named = []
@@ -189,6 +194,19 @@ def test_bad_weights_are_one_line(zoo, tmp_path):
         assert (code, output) == (2, "")
         assert errors.startswith(f"error: {told}")
         assert errors.count("\n") == 1
+
+
+def test_every_command_is_listed_and_tells_its_own_arguments(zoo, capsys):
+    for arguments in (["--help"], *([name, "--help"] for name in cli.COMMANDS)):
+        with pytest.raises(SystemExit) as stop:
+            zoo(*arguments)
+        output = capsys.readouterr().out
+        assert stop.value.code == 0
+        if arguments == ["--help"]:
+            assert all(f"\n    {name} " in output for name in cli.COMMANDS)
+        else:
+            assert output.startswith(f"usage: zoo {arguments[0]} ")
+            assert output.count("\n") > 10
 
 
 @pytest.mark.parametrize("arguments", [(), ("modles",), ("models", "--all")])

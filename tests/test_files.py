@@ -15,7 +15,9 @@ def test_a_signal_removes_all_that_is_unfinished(tmp_path, name):
     code = f"""
 import os, pathlib, signal
 from zoo import files
+# A shell in the background ignores the first, nohup the second, and children inherit that.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 folder = pathlib.Path({str(tmp_path)!r})
 with files.beside(folder / "whole") as part:
     part.touch()

@@ -12,7 +12,7 @@ from zoo.errors import ZooError
 
 # Each is a module of this package, imported when it is the one that was asked for: a list of the
 # commands must not wait for the networks.
-_COMMANDS = {
+COMMANDS = {
     "denoise": "denoise pictures and recordings",
     "noise": "make noisy copies of pictures and recordings",
     "info": "tell what files are",
@@ -100,7 +100,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, told in _COMMANDS.items():
+    for name, told in COMMANDS.items():
         command = commands.add_parser(
             name, help=told, formatter_class=argparse.RawDescriptionHelpFormatter
         )

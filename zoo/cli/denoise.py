@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
-    # Here, so that `zoo --help` does not wait for them.
+    # Here, so that `--help` and mistakes in the options are answered at once.
     from zoo import compilation  # noqa: PLC0415
     from zoo.cli import batch, device, inputs, kinds, outputs  # noqa: PLC0415
     from zoo.cli.work import Denoisers  # noqa: PLC0415

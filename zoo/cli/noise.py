@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the copies, prints a line a file and a summary; returns the exit code."""
-    # Here, so that `zoo --help` does not wait for them.
+    # Here, so that `--help` and mistakes in the options are answered at once.
     from zoo import compilation  # noqa: PLC0415
     from zoo.cli import batch, inputs, outputs  # noqa: PLC0415
     from zoo.cli.corrupt import Noises  # noqa: PLC0415

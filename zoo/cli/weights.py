@@ -9,8 +9,6 @@ from typing import Any
 
 from zoo import weights
 from zoo.cli import text
-from zoo.evaluate.means import Column
-from zoo.evaluate.recordings import figures
 
 # As a validation calls them in the record.
 _VALIDATION = {"validation_psnr": "PSNR", "validation_si_sdr": "SI-SDR"}
@@ -22,11 +20,6 @@ _CARD = {
     "terms": "terms of the data",
     "license": "licence",
     "command": "command",
-}
-_COLUMNS = {
-    "psnr": Column("PSNR, dB", 2, higher=True),
-    "ssim": Column("SSIM", 4, higher=True),
-    **figures.COLUMNS,
 }
 
 
@@ -102,12 +95,21 @@ def _tested(scores: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _test(levels: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
     """The model's means, a row for each level."""
+    # Here, because the list of all weights shows no scores and need not wait for this.
+    from zoo.evaluate.means import Column  # noqa: PLC0415
+    from zoo.evaluate.recordings import figures  # noqa: PLC0415
+
+    columns = {
+        "psnr": Column("PSNR, dB", 2, higher=True),
+        "ssim": Column("SSIM", 4, higher=True),
+        **figures.COLUMNS,
+    }
     first = next(iter(levels.values()))
     # The gain is the difference of what stands in a cell already.
-    shown = [m for m in _COLUMNS if m in first.get("model", ()) and m != "si_sdr_gain"]
-    rows = [("level", *(_COLUMNS[metric].heading for metric in shown))]
+    shown = [m for m in columns if m in first.get("model", ()) and m != "si_sdr_gain"]
+    rows = [("level", *(columns[metric].heading for metric in shown))]
     for level in sorted(levels, key=_by_number):
-        cells = [_cell(levels[level], metric, _COLUMNS[metric].digits) for metric in shown]
+        cells = [_cell(levels[level], metric, columns[metric].digits) for metric in shown]
         rows.append((level, *cells))
     return text.table(rows)
 
