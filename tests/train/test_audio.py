@@ -12,6 +12,7 @@ import optax
 import pytest
 import soundfile
 from conftest import ROOT
+from flax import linen as nn
 from processes import user_environment
 
 import zoo
@@ -19,6 +20,7 @@ from zoo import losses, noise, weights
 from zoo.data.augment import make_augment
 from zoo.data.batches import Batch, make_bank
 from zoo.models import create_model
+from zoo.models.registry import small_options
 from zoo.train import parallel
 from zoo.train.modality import MODALITIES
 from zoo.train.state import create_state
@@ -26,6 +28,7 @@ from zoo.train.step import make_prepare, make_step
 
 T, BATCH = 512, 8
 CONFIG = f"--config={ROOT}/configs/audio_stream.py"
+SMALL = small_options("stream-t")
 SHORT = (
     "--config.data.crop=(4096,)",
     "--config.train.batch_size=8",
@@ -121,8 +124,24 @@ def test_noise_cut_on_the_host_is_mixed_as_it_is():
     np.testing.assert_allclose(rest, scale[:, None, None] * noises, atol=1e-5)
 
 
-def test_one_device_and_eight_under_jit_and_pmap_agree():
-    model, optimizer = create_model("stream-t"), optax.sgd(0.01)
+class Filter(nn.Module):
+    """One convolution: the smallest network for recordings."""
+
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x, level=None, *, train=False):
+        return x + nn.Conv(1, (9,))(x)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Filter(), pytest.param("stream-t", marks=pytest.mark.matrix)],
+    ids=["filter", "stream"],
+)
+def test_one_device_and_several_under_jit_and_pmap_agree(model):
+    model = create_model(model, **SMALL) if isinstance(model, str) else model
+    optimizer = optax.sgd(0.01)
 
     def step(axis_name):
         return make_step(
@@ -149,7 +168,10 @@ def test_one_device_and_eight_under_jit_and_pmap_agree():
 
 def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs):
     run = subprocess.run(
-        [sys.executable, "main.py", CONFIG, *SHORT, f"--workdir={tmp_path}/run"],
+        [
+            *(sys.executable, "main.py", CONFIG, *SHORT),
+            *(f"--config.model.options={SMALL}", f"--workdir={tmp_path}/run"),
+        ],
         cwd=ROOT,
         env=user_environment(programs),
         capture_output=True,

@@ -11,7 +11,7 @@ import pytest
 from zoo import losses, models, noise
 from zoo.data.augment import make_augment
 from zoo.data.batches import Batch, make_bank
-from zoo.models import UNet
+from zoo.models import DnCNN
 from zoo.train import parallel
 from zoo.train.state import create_state
 from zoo.train.step import make_prepare, make_step
@@ -23,8 +23,8 @@ SHAPE = re.compile(r"\b([a-z]+?)(\d+)\[([\d,]*)\]")
 
 MODELS = {
     "unet-tiny": lambda: models.create_model("unet-tiny", channels=CHANNELS),
-    "batch norm": lambda: UNet(channels=CHANNELS, widths=(8, 16), blocks=1, norm="batch"),
-    "dncnn": lambda: models.create_model("dncnn-color", channels=CHANNELS, depth=3, width=16),
+    "batch norm": lambda: DnCNN(channels=CHANNELS, depth=3, width=16, norm="batch"),
+    "dncnn": lambda: DnCNN(channels=CHANNELS, depth=3, width=16),
 }
 
 
@@ -72,8 +72,14 @@ def compiled(kind, model, change=lambda step: step):
     return runner.run.lower(*arguments).compile().as_text(), state
 
 
-@pytest.mark.parametrize("kind", ["jit", "pmap"])
-@pytest.mark.parametrize("name", MODELS)
+every_kind_and_model = [
+    pytest.param(kind, name, marks=[pytest.mark.matrix] * (kind == "pmap" or name == "unet-tiny"))
+    for name in MODELS
+    for kind in ("jit", "pmap")
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), every_kind_and_model)
 def test_devices_exchange_sums_of_gradients_and_little_more(kind, name):
     text, state = compiled(kind, MODELS[name]())
     found = collectives(text)

@@ -69,6 +69,7 @@ def same_in_one_process_and_in_two(photos, folder, *variants):
         assert left == {"2", "2.json", "4", "4.json"}
 
 
+@pytest.mark.matrix
 def test_two_processes_compute_what_one_does(photos, tmp_path):
     same_in_one_process_and_in_two(photos, tmp_path, ("jit", "adam"))
 

@@ -187,9 +187,14 @@ def test_muon_takes_options_and_lowers_a_loss():
     target = jax.random.normal(jax.random.key(0), (6, 5))
     params, lost = jnp.zeros((6, 5)), []
     state = optimizer.init(params)
-    for _ in range(60):
+
+    @jax.jit
+    def step(params, state):
         loss, gradient = jax.value_and_grad(lambda p: jnp.mean((p - target) ** 2))(params)
-        step, state = optimizer.update(gradient, state, params)
-        params = optax.apply_updates(params, step)
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, loss
+
+    for _ in range(60):
+        params, state, loss = step(params, state)
         lost.append(float(loss))
     assert lost[-1] < 0.1 * lost[0]

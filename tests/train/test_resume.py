@@ -17,8 +17,10 @@ from zoo.data import images, pixels
 
 ROOT = Path(__file__).parents[2]
 STEPS = 300
+# A network that compiles in a moment.
 FLAGS = (
-    "--config.model.name=unet-tiny",
+    "--config.model.name=dncnn-color",
+    "--config.model.options={'depth': 3, 'width': 16}",
     "--config.data.crop=(16, 16)",
     "--config.train.batch_size=4",
     f"--config.train.steps={STEPS}",
@@ -125,6 +127,7 @@ def test_killed_twice_and_terminated_once_it_ends_the_same(whole, tmp_path):
     assert rows == expected
 
 
+@pytest.mark.matrix
 def test_a_run_goes_on_under_pmap_and_with_other_levels_to_score(tmp_path):
     workdir = tmp_path / "short"
     short = ("--config.train.steps=20", "--config.optimizer.schedule=constant")
@@ -146,6 +149,7 @@ def test_a_finished_run_says_so_and_evaluates(whole):
     assert_same(before, weights(whole))
 
 
+@pytest.mark.matrix
 def test_a_run_begins_with_trained_weights(whole, tmp_path):
     copy = tmp_path / "start.safetensors"
     shutil.copy(whole / "weights.safetensors", copy)
@@ -157,7 +161,7 @@ def test_a_run_begins_with_trained_weights(whole, tmp_path):
     for name in found:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6, err_msg=name)
     code = (
-        process := start_run(tmp_path / "other", start, "--config.model.name=unet-small")
+        process := start_run(tmp_path / "other", start, "--config.model.options.width=8")
     ).wait()
     output = process.communicate()[0]
     assert code == 2, output

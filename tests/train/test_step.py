@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from zoo import losses, noise
 from zoo.data.augment import make_augment
 from zoo.data.batches import Batch, make_bank
-from zoo.models import UNet
+from zoo.models import DnCNN
 from zoo.train import parallel
 from zoo.train.state import create_state
 from zoo.train.step import make_prepare, make_step
@@ -24,8 +24,8 @@ def pictures():
 
 
 def build(norm):
-    model = UNet(channels=1, widths=(8, 8), blocks=1, norm=norm)
-    optimizer = optax.sgd(0.01)
+    model = DnCNN(channels=1, depth=3, width=8, norm=norm)
+    optimizer = optax.sgd(0.1)
     prepare = make_prepare(
         size=(CROP, CROP, 1),
         augment=make_augment(flip=True, quarter_turn=True),
