@@ -31,6 +31,7 @@ CONFIG = f"--config={ROOT}/configs/audio_stream.py"
 SMALL = small_options("stream-t")
 SHORT = (
     "--config.data.crop=(4096,)",
+    "--config.data.options.train=8",
     "--config.train.batch_size=8",
     "--config.train.steps=3",
     "--config.log.every=1",
