@@ -3,9 +3,11 @@
 import itertools
 
 import numpy as np
+import pytest
 from source_files import fill, names_of, picture, refused
 
 from zoo.data import sources
+from zoo.errors import ZooError
 
 
 def test_folder_by_fractions(tmp_path):
@@ -101,3 +103,10 @@ def test_folder_errors(tmp_path):
     refused("has no pictures; they end in", "folder", path=str(tmp_path / "none"))
     refused("valid does not exist", "folder", path=path, train="train", validation="valid")
     refused("in both train and test", "folder", path=path, train=".", test="test")
+
+
+@pytest.mark.parametrize("option", ["train", "validation", "test", "exclude"])
+@pytest.mark.parametrize("value", [8, None, (1, 2)])
+def test_what_names_no_folder_is_one_line(tmp_path, option, value):
+    with pytest.raises(ZooError, match=rf"^data\.options\.{option} is .+; give names, such as "):
+        sources.load("folder", path=str(tmp_path), **{option: value})

@@ -31,7 +31,6 @@ CONFIG = f"--config={ROOT}/configs/audio_stream.py"
 SMALL = small_options("stream-t")
 SHORT = (
     "--config.data.crop=(4096,)",
-    "--config.data.options.train=8",
     "--config.train.batch_size=8",
     "--config.train.steps=3",
     "--config.log.every=1",
@@ -171,7 +170,8 @@ def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs)
     run = subprocess.run(
         [
             *(sys.executable, "main.py", CONFIG, *SHORT),
-            *(f"--config.model.options={SMALL}", f"--workdir={tmp_path}/run"),
+            *("--config.data.options.train=8", f"--config.model.options={SMALL}"),
+            f"--workdir={tmp_path}/run",
         ],
         cwd=ROOT,
         env=user_environment(programs),

@@ -112,10 +112,10 @@ def listings(
       ZooError: as `splits` raises.
     """
     root = files.existing(path, f"the folder of {sort.what}", sort.option)
-    named = {split_name: _tuple(named[split_name]) for split_name in SPLITS}
+    named = {split_name: _tuple(named[split_name], split_name) for split_name in SPLITS}
     if not any(named.values()):
         named = {s: tuple(n for n in usual if (root / n).is_dir()) for s, usual in _USUAL.items()}
-    excluded = _Excluded(root, _tuple(exclude), sort)
+    excluded = _Excluded(root, _tuple(exclude, "exclude"), sort)
 
     if not any(named.values()):
         names, ignored = _found(root, (".",), excluded, sort)
@@ -137,8 +137,12 @@ def listings(
     return found
 
 
-def _tuple(value: str | Sequence[str]) -> tuple[str, ...]:
-    return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
+def _tuple(value: str | Sequence[str], option: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,) if value else ()
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    raise ZooError(f"data.options.{option} is {value!r}; give names, such as 'a' or ('a', 'b')")
 
 
 def _found(
