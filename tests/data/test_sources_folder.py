@@ -109,4 +109,4 @@ def test_folder_errors(tmp_path):
 @pytest.mark.parametrize("value", [8, None, (1, 2)])
 def test_what_names_no_folder_is_one_line(tmp_path, option, value):
     with pytest.raises(ZooError, match=rf"^data\.options\.{option} is .+; give names, such as "):
-        sources.load("folder", path=str(tmp_path), **{option: value})
+        sources.load("folder", path=str(tmp_path), channels=3, **{option: value})
