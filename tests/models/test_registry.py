@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from families import marked
 from flax import nnx
 from variables import random_variables
 
@@ -30,14 +31,6 @@ JIT_TOLERANCE = 1e-5
 NNX_TOLERANCE = 1e-6
 # bfloat16 keeps 8 bits: relative steps of 2**-8, a few of them over a few layers.
 BFLOAT16_TOLERANCE = 2.0**-4
-
-# The families that the README's test line runs; the others are the matrix, which CI runs too.
-REPRESENTATIVE = {"unet", "nafnet", "swinir", "stream_unet"}
-
-
-def marked(name, family):
-    return pytest.param(name, marks=[pytest.mark.matrix] * (family not in REPRESENTATIVE))
-
 
 FAMILIES: dict[str, str] = {}
 for _name in sorted(list_models(), key=lambda n: GOLDEN.get(n, {}).get("parameters", 0)):

@@ -1,0 +1,18 @@
+"""The families of models that stand for all: with the others a test belongs to the matrix."""
+
+import pytest
+
+from zoo.models import record
+
+# README's test line runs these; CI runs the others too.
+REPRESENTATIVE = {"unet", "nafnet", "swinir", "stream_unet"}
+
+
+def marked(value, family, *more):
+    """A parameter of a test, or several, of the matrix where another family stands for its."""
+    return pytest.param(value, *more, marks=[pytest.mark.matrix] * (family not in REPRESENTATIVE))
+
+
+def all_marked(names, *more):
+    """Parameters by the names of variants."""
+    return [marked(name, record(name).family, *more) for name in names]
