@@ -13,6 +13,6 @@ def marked(value, family, *more):
     return pytest.param(value, *more, marks=[pytest.mark.matrix] * (family not in REPRESENTATIVE))
 
 
-def all_marked(names, *more):
-    """Parameters by the names of variants."""
-    return [marked(name, record(name).family, *more) for name in names]
+def all_marked(names):
+    """The same for names of variants."""
+    return [marked(name, record(name).family) for name in names]

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 import small
+from families import REPRESENTATIVE, all_marked
 
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser, denoiser, tiles
@@ -48,7 +49,15 @@ def test_tiles_too_small_for_their_overlap_are_refused_where_there_are_several()
     assert denoise(small.picture(34, 20)).tiles == 1
 
 
-@pytest.mark.parametrize("name", small.names("local"))
+def local():
+    """Beside the smaller representative ones, DnCNN, which has no stride."""
+    for name in small.names("local"):
+        family = record(name).family
+        kept = name == "dncnn-gray" or (family in REPRESENTATIVE and name != "unet-base")
+        yield pytest.param(name, marks=[pytest.mark.matrix] * (not kept))
+
+
+@pytest.mark.parametrize("name", list(local()))
 def test_tiled_equals_whole(name):
     """Odd sides, three tiles along one axis and two along the other."""
     model, variables = small.build(name)
@@ -75,7 +84,9 @@ def test_tiled_equals_whole_at_any_size(size, channels):
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["unet-small", "ffdnet-gray"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("unet-small", marks=pytest.mark.matrix), "ffdnet-gray"]
+)
 def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
     """On a CPU rows go four by four then, wherever the tile begins."""
     options = {"width": 64, "depth": 3} if name == "ffdnet-gray" else {"widths": (64, 64)}
@@ -87,7 +98,7 @@ def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
     np.testing.assert_allclose(found.image, whole(model, variables, x), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", small.names("global", "windowed"))
+@pytest.mark.parametrize("name", all_marked(small.names("global", "windowed")))
 def test_one_tile_is_the_whole_picture_of_any_model(name):
     model, variables = small.build(name)
     x = small.picture(1, 18, dtype=np.float32)
@@ -96,7 +107,9 @@ def test_one_tile_is_the_whole_picture_of_any_model(name):
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["nafnet-small", "swinir-small"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("nafnet-small", marks=pytest.mark.matrix), "swinir-small"]
+)
 def test_blended_tiles_say_by_how_much_they_differ_from_another_tiling(name):
     model, variables = small.build(name)
     x = small.picture(100, 90, dtype=np.float32)
