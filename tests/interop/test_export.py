@@ -53,7 +53,8 @@ def picture(*shape):
 
 
 def test_another_process_runs_it_without_the_zoo(tmp_path):
-    model, variables = made("unet-tiny", channels=1, takes_level=True)
+    narrow = small_options("unet-tiny")
+    model, variables = made("unet-tiny", channels=1, takes_level=True, **narrow)
     path = tmp_path / "unet.zip"
     to_stablehlo(path, model, variables, record=RECORD)
     shapes = {"a": (1, 1, 1, 1), "b": (3, 2, 5, 1), "c": (2, 40, 23, 1), "d": (1, 64, 64, 1)}
