@@ -15,6 +15,11 @@ from zoo.models import ConvAutoencoder, MLPAutoencoder, UNet, UpsampleCNN, creat
 
 # Float32 sums of hundreds of products, in another order, through a few layers.
 TOLERANCE = 2e-5
+MORE_OPTIONS = [
+    {"down": "mean", "skip": "concat"},
+    {"stem": 1, "takes_level": True},
+    {"stem": 4, "takes_level": True, "dtype": jnp.bfloat16},
+]
 KEY = jax.random.key(0)
 
 
@@ -173,9 +178,7 @@ def test_wrong_fields_raise_one_line(build):
         {"norm": "batch"},
         {"norm": "group", "dtype": jnp.bfloat16},
         {"down": "max", "up": "nearest"},
-        {"down": "mean", "skip": "concat"},
-        {"stem": 1, "takes_level": True},
-        {"stem": 4, "takes_level": True, "dtype": jnp.bfloat16},
+        *(pytest.param(options, marks=pytest.mark.matrix) for options in MORE_OPTIONS),
     ],
     ids=str,
 )

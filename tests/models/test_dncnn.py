@@ -152,6 +152,7 @@ def test_batch_norm_sees_the_whole_batch_under_pmap():
     np.testing.assert_allclose(y.reshape(x.shape), expected, atol=TOLERANCE)
 
 
+@pytest.mark.matrix
 def test_it_starts_near_its_input():
     x = pictures(2, 16, 16, 1)
     quick = {"xla_backend_optimization_level": 0}

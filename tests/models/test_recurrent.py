@@ -52,7 +52,7 @@ def jitted(model):
 
 
 @LAYERS
-@pytest.mark.parametrize("samples", [1, 3, 11])
+@pytest.mark.parametrize("samples", [1, pytest.param(3, marks=pytest.mark.matrix), 11])
 def test_layer_is_as_a_loop(layer, samples):
     x = signal(2, samples, 5)
     variables = random_variables(layer(4), x)
@@ -73,7 +73,7 @@ def test_both_directions_lie_beside_each_other(layer):
 
 @LAYERS
 def test_time_major_is_a_transposition(layer):
-    x = signal(2, 7, 5)
+    x = signal(2, 11, 5)
     variables = random_variables(layer(4), x)
     expected, carry = jitted(layer(4))(variables, x)
     y, other = jitted(layer(4, time_major=True))(variables, x.swapaxes(0, 1))
@@ -83,7 +83,7 @@ def test_time_major_is_a_transposition(layer):
 
 @LAYERS
 def test_parts_with_the_carry_are_the_whole(layer):
-    x = signal(2, 9, 5)
+    x = signal(2, 11, 5)
     model = layer(4)
     variables = random_variables(model, x)
     whole, end = jitted(model)(variables, x)

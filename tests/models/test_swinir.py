@@ -73,6 +73,7 @@ def test_other_sizes_are_mirrored():
     np.testing.assert_allclose(apply(variables, x), expected, atol=1e-6)
 
 
+@pytest.mark.matrix
 def test_it_starts_near_its_input():
     x = pictures(1, 16, 16, 3)
     quick = {"xla_backend_optimization_level": 0}
