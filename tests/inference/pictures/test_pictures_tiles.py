@@ -1,6 +1,5 @@
 """Tiles: where they lie, and that they leave no trace."""
 
-import jax
 import numpy as np
 import pytest
 import small
@@ -15,7 +14,7 @@ TOLERANCE = 1e-5
 
 def whole(model, variables, x, level=0.1):
     """What the model gives by itself, the picture untiled and padded by nobody else."""
-    return np.asarray(jax.jit(model.apply)(variables, x[None], level)[0])
+    return np.asarray(small.jitted(model)(variables, x[None], level)[0])
 
 
 @pytest.mark.parametrize("chosen", [True, False])
