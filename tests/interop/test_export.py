@@ -107,6 +107,7 @@ def test_padding_is_the_models(mode):
         np.testing.assert_array_equal(exported.call(x), expected)
 
 
+@pytest.mark.matrix
 def test_windows_need_a_size(tmp_path):
     options = {"width": 8, "depths": (2,), "heads": 2, "window": 4}
     model, variables = made("swinir-small", **options)

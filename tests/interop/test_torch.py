@@ -135,12 +135,13 @@ def psnr(model, variables, clean, level):
     return 10 * np.log10(255**2 / np.mean((y - clean) ** 2))
 
 
+# Networks of the published sizes on whole pictures.
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("name", "file"),
     [
-        # The same network in two formats, as is tested below, and four times the work of FFDNet.
-        pytest.param("dncnn-gray", "kair_dncnn_25.pth", marks=pytest.mark.matrix),
-        pytest.param("dncnn-gray", "dncnn_sigma25.mat", marks=pytest.mark.matrix),
+        ("dncnn-gray", "kair_dncnn_25.pth"),
+        ("dncnn-gray", "dncnn_sigma25.mat"),
         ("ffdnet-gray", "ffdnet_gray.mat"),
     ],
 )

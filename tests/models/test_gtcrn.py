@@ -68,15 +68,8 @@ def test_record():
     )
 
 
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        [1] * 16,
-        pytest.param([3] * 6, marks=pytest.mark.matrix),
-        pytest.param([3, 1, 3, 3, 1, 1, 3, 1], marks=pytest.mark.matrix),
-    ],
-    ids=str,
-)
+@pytest.mark.matrix
+@pytest.mark.parametrize("chunks", [[1] * 16, [3] * 6, [3, 1, 3, 3, 1, 1, 3, 1]], ids=str)
 def test_a_stream_is_the_whole_recording(chunks):
     """Longer than the deepest cache, of two channels and an odd length, which needs the flush."""
     x = recordings(1, LENGTH, 2)

@@ -40,6 +40,10 @@ PICTURES = [name for name in list_models() if record(name).modality == "image"]
 RECORDINGS = [name for name in list_models() if record(name).modality == "audio"]
 every_variant = pytest.mark.parametrize("name", list_models())
 every_family = pytest.mark.parametrize("family", [marked(one, one) for one in sorted(FAMILIES)])
+# For what takes longest to compile two stand for all: of convolutions alone, and of attention.
+few_families = pytest.mark.parametrize(
+    "family", [marked(one, one if one in ("unet", "swinir") else "") for one in sorted(FAMILIES)]
+)
 
 
 def of_matrix(names):
@@ -209,7 +213,7 @@ def test_name_starts_with_its_family_which_is_its_file(name):
     assert registry._VARIANTS[name].build.__doc__
 
 
-@every_family
+@few_families
 def test_gradient_reaches_every_parameter(family):
     model, variables = build(family)
     x, level = batch(family)
@@ -226,10 +230,7 @@ def test_gradient_reaches_every_parameter(family):
         assert np.any(g != 0), path
 
 
-# Op by op each operation is a program: the longest test. It finds what Python does while tracing.
-@pytest.mark.parametrize(
-    "family", [marked(one, one if one in ("unet", "swinir") else "") for one in sorted(FAMILIES)]
-)
+@few_families
 def test_jit_agrees_with_no_jit(family):
     model, variables = build(family)
     x, level = batch(family)
@@ -238,7 +239,7 @@ def test_jit_agrees_with_no_jit(family):
     )
 
 
-@every_family
+@few_families
 def test_nnx_module_agrees_with_linen(family):
     x, level = batch(family)
     found = nnx.jit(lambda module, x, level: module(x, level))(to_nnx(*build(family)), x, level)
@@ -253,7 +254,9 @@ def test_examples_do_not_see_each_other(family):
     others, levels = x.copy(), level.copy()
     others[0], levels[0] = -x[0], 3 * level[0]
     one = apply(family)(variables, x, level)[1:]
-    np.testing.assert_allclose(apply(family)(variables, others, levels)[1:], one, atol=JIT_TOLERANCE)
+    np.testing.assert_allclose(
+        apply(family)(variables, others, levels)[1:], one, atol=JIT_TOLERANCE
+    )
 
 
 @every_family
@@ -277,7 +280,7 @@ def test_size_is_as_the_record_says(family):
         assert shape_of(*sides) == (1, *sides, facts.channels)
 
 
-@every_family
+@few_families
 def test_bfloat16_computation_is_close(family):
     _, variables = build(family)
     if "params" not in variables:

@@ -58,7 +58,7 @@ def stream_t(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "samples", [*(pytest.param(n, marks=pytest.mark.matrix) for n in (1, 255, 256)), 257, 40009]
+    "samples", [*(pytest.param(n, marks=pytest.mark.matrix) for n in (1, 255, 256, 257)), 40009]
 )
 def test_a_file_is_the_model_applied_to_the_whole(tmp_path, stream_t, samples):
     path, model, variables = stream_t
@@ -68,7 +68,7 @@ def test_a_file_is_the_model_applied_to_the_whole(tmp_path, stream_t, samples):
     assert report == (samples, 2, 16000, 0)
     expected = np.asarray(jax.jit(model.apply)(variables, x[None]))[0]
     np.testing.assert_allclose(recordings.read(tmp_path / "b.wav"), expected, atol=1e-4)
-    if samples == 257:
+    if samples == 40009:
         denoise_file(tmp_path / "a.wav", tmp_path / "c.wav", model, variables)
         denoise_file(tmp_path / "a.wav", tmp_path / "d.wav", "stream-t", variables)
         b, c, d = (recordings.read(tmp_path / f"{name}.wav") for name in "bcd")
