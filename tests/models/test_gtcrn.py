@@ -85,6 +85,7 @@ def test_examples_and_channels_do_not_see_each_other():
     np.testing.assert_allclose(folded.transpose(2, 1, 0), y, atol=1e-5)
 
 
+@pytest.mark.matrix
 def test_it_does_not_see_ahead():
     """A sample shows in the outputs from one frame before it on, and reaches those behind."""
     x = recordings(1, LENGTH, 2)

@@ -74,8 +74,9 @@ def test_any_length_and_any_scale(samples):
     assert np.isfinite(y).all()
     if samples > 9:
         np.testing.assert_allclose(apply(variables, 8 * x), 8 * y, rtol=0.2, atol=0.05)
-        mono = apply(variables, x[..., 1:])
-        np.testing.assert_allclose(y[..., 1:], mono, atol=1e-6)
+        # The channels do not meet.
+        x[..., 0] = 0
+        np.testing.assert_allclose(apply(variables, x)[..., 1], y[..., 1], atol=1e-6)
 
 
 @pytest.mark.matrix
