@@ -2,8 +2,6 @@
 
 import pytest
 
-from zoo.models import record
-
 # README's test line runs these; CI runs the others too.
 REPRESENTATIVE = {"unet", "nafnet", "swinir", "stream_unet"}
 
@@ -11,8 +9,3 @@ REPRESENTATIVE = {"unet", "nafnet", "swinir", "stream_unet"}
 def marked(value, family, *more):
     """A parameter of a test, or several, of the matrix where another family stands for its."""
     return pytest.param(value, *more, marks=[pytest.mark.matrix] * (family not in REPRESENTATIVE))
-
-
-def all_marked(names):
-    """The same for names of variants."""
-    return [marked(name, record(name).family) for name in names]

@@ -22,8 +22,9 @@ from zoo.models.registry import small_options
 pytest.importorskip("flatbuffers")
 
 RECORD = {"model": "unet-tiny", "options": {"channels": 1}, "noise": {"name": "gaussian"}}
-# Pads by edge; not at all; and, for which compilers take longer, by zeros and by reflection.
-PICTURES = ["unet-tiny", "ffdnet-gray", "dncnn-gray-blind"]
+# Beside unet-tiny: pads by edge; not at all; and, for which compilers take longer, by zeros and by
+# reflection.
+PICTURES = ["ffdnet-gray", "dncnn-gray-blind"]
 SLOW = ["conv_autoencoder-mnist", "nafnet-small", "restormer-small"]
 # Apart from all else: what the process holds that runs the file.
 ALONE = """
@@ -76,7 +77,13 @@ def test_another_process_runs_it_without_the_zoo(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [*PICTURES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+    "name",
+    [
+        # Another process runs this one above.
+        pytest.param("unet-tiny", marks=pytest.mark.matrix),
+        *PICTURES,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
+    ],
 )
 def test_pictures_of_any_size(tmp_path, name):
     model, variables = made(name, **small_options(name))

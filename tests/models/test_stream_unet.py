@@ -248,6 +248,7 @@ def test_it_starts_near_its_input():
     assert 0 < np.abs(y - x).mean() < 0.5 * np.abs(x).mean()
 
 
+@pytest.mark.matrix
 def test_vmap_and_bfloat16_signals():
     model = StreamUNet(**SMALL)
     x = recording(*SHAPE)

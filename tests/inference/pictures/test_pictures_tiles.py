@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import small
-from families import REPRESENTATIVE, all_marked
 
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser, denoiser, tiles
@@ -49,10 +48,9 @@ def test_tiles_too_small_for_their_overlap_are_refused_where_there_are_several()
 
 
 def local():
-    """Beside the smaller representative ones, DnCNN, which has no stride."""
+    """One with a stride and one without; the others in the matrix."""
     for name in small.names("local"):
-        family = record(name).family
-        kept = name == "dncnn-gray" or (family in REPRESENTATIVE and name != "unet-base")
+        kept = name in ("unet-tiny", "dncnn-gray")
         yield pytest.param(name, marks=[pytest.mark.matrix] * (not kept))
 
 
@@ -97,7 +95,14 @@ def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
     np.testing.assert_allclose(found.image, whole(model, variables, x), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", all_marked(small.names("global", "windowed")))
+# Windows are among what is tested next.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.matrix] * (record(name).family != "nafnet"))
+        for name in small.names("global", "windowed")
+    ],
+)
 def test_one_tile_is_the_whole_picture_of_any_model(name):
     model, variables = small.build(name)
     x = small.picture(1, 18, dtype=np.float32)
