@@ -15,13 +15,16 @@ from zoo.models import create_model
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4
+# The quickest one of a family; the others, and those of larger families, are of the matrix.
+QUICK = {"dncnn-small", "ffdnet-small", "drunet-small", "nafnet-small", "swinir-small"}
 
 
 def cases():
     for path in sorted((HERE / "cases").glob("[a-z]*.py")):
         family = importlib.import_module(f"cases.{path.stem}")
         for label, case in family.CASES.items():
-            yield pytest.param(label, case, id=label, marks=[pytest.mark.slow] * case.slow)
+            marks = [pytest.mark.slow] * case.slow + [pytest.mark.matrix] * (label not in QUICK)
+            yield pytest.param(label, case, id=label, marks=marks)
 
 
 @pytest.mark.parametrize(("label", "case"), list(cases()))

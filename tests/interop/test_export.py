@@ -22,8 +22,9 @@ from zoo.models.registry import small_options
 pytest.importorskip("flatbuffers")
 
 RECORD = {"model": "unet-tiny", "options": {"channels": 1}, "noise": {"name": "gaussian"}}
-# Pads by edge; not at all; and, for which compilers take longer, by zeros and by reflection.
-PICTURES = ["unet-tiny", "ffdnet-gray", "dncnn-gray-blind"]
+# Beside unet-tiny: pads by edge; not at all; and, for which compilers take longer, by zeros and by
+# reflection.
+PICTURES = ["ffdnet-gray", "dncnn-gray-blind"]
 SLOW = ["conv_autoencoder-mnist", "nafnet-small", "restormer-small"]
 # Apart from all else: what the process holds that runs the file.
 ALONE = """
@@ -53,7 +54,8 @@ def picture(*shape):
 
 
 def test_another_process_runs_it_without_the_zoo(tmp_path):
-    model, variables = made("unet-tiny", channels=1, takes_level=True)
+    narrow = small_options("unet-tiny")
+    model, variables = made("unet-tiny", channels=1, takes_level=True, **narrow)
     path = tmp_path / "unet.zip"
     to_stablehlo(path, model, variables, record=RECORD)
     shapes = {"a": (1, 1, 1, 1), "b": (3, 2, 5, 1), "c": (2, 40, 23, 1), "d": (1, 64, 64, 1)}
@@ -75,7 +77,13 @@ def test_another_process_runs_it_without_the_zoo(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [*PICTURES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+    "name",
+    [
+        # Another process runs this one above.
+        pytest.param("unet-tiny", marks=pytest.mark.matrix),
+        *PICTURES,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
+    ],
 )
 def test_pictures_of_any_size(tmp_path, name):
     model, variables = made(name, **small_options(name))
@@ -106,6 +114,7 @@ def test_padding_is_the_models(mode):
         np.testing.assert_array_equal(exported.call(x), expected)
 
 
+@pytest.mark.matrix
 def test_windows_need_a_size(tmp_path):
     options = {"width": 8, "depths": (2,), "heads": 2, "window": 4}
     model, variables = made("swinir-small", **options)

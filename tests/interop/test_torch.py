@@ -135,6 +135,8 @@ def psnr(model, variables, clean, level):
     return 10 * np.log10(255**2 / np.mean((y - clean) ** 2))
 
 
+# Networks of the published sizes on whole pictures.
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("name", "file"),
     [

@@ -1,5 +1,7 @@
 """Each architecture against a closed form or a plain twin written from its description."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,12 @@ from zoo.models import ConvAutoencoder, MLPAutoencoder, UNet, UpsampleCNN, creat
 
 # Float32 sums of hundreds of products, in another order, through a few layers.
 TOLERANCE = 2e-5
+MORE_OPTIONS = [
+    {"down": "max", "up": "nearest"},
+    {"down": "mean", "skip": "concat"},
+    {"stem": 1, "takes_level": True},
+    {"stem": 4, "takes_level": True, "dtype": jnp.bfloat16},
+]
 KEY = jax.random.key(0)
 
 
@@ -45,7 +53,7 @@ def test_mlp_is_784_128_784():
     )
     hidden = np.maximum(x.reshape(3, 784) @ first["kernel"] + first["bias"][None], 0)
     expected = 1 / (1 + np.exp(-(hidden @ second["kernel"] + second["bias"][None])))
-    y = model.apply({"params": params}, x)
+    y = jax.jit(model.apply)({"params": params}, x)
     np.testing.assert_allclose(y, expected.reshape(x.shape), atol=TOLERANCE)
 
 
@@ -89,13 +97,16 @@ def test_upsample_cnn_is_as_described(skip):
             p = p | {"kernel": jnp.concatenate([p["kernel"], params[skip_name]["kernel"]], 2)}
         return conv(y, p)
 
-    fine = leaky(conv(x, params["down1"], 2))
-    y = leaky(conv(fine, params["down2"], 2))
-    assert y.shape == (2, 3, 4, 32)
-    y = leaky(joined((y, "up2"), "skip2", fine))
-    assert y.shape == (2, 6, 8, 64)
-    expected = jax.nn.sigmoid(joined((y, "up1"), "skip1", x))
-    np.testing.assert_allclose(model.apply({"params": params}, x), expected, atol=TOLERANCE)
+    def described(x):
+        fine = leaky(conv(x, params["down1"], 2))
+        y = leaky(conv(fine, params["down2"], 2))
+        assert y.shape == (2, 3, 4, 32)
+        y = leaky(joined((y, "up2"), "skip2", fine))
+        assert y.shape == (2, 6, 8, 64)
+        return jax.nn.sigmoid(joined((y, "up1"), "skip1", x))
+
+    found = jax.jit(model.apply)({"params": params}, x)
+    np.testing.assert_allclose(found, jax.jit(described)(x), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -120,19 +131,22 @@ def test_conv_autoencoder_is_as_described():
     model = ConvAutoencoder(channels=1, widths=(4, 5), strides=(2, 1), head="linear")
     x = pictures(2, 8, 12, 1)
     params = random_variables(model, x)["params"]
-    y = jax.nn.relu(conv(x, params["encoder0"], 2))
-    y = jnp.maximum(
-        jnp.maximum(y[:, ::2, ::2], y[:, 1::2, ::2]), jnp.maximum(y[:, ::2, 1::2], y[:, 1::2, 1::2])
-    )
-    y = jax.nn.relu(conv(y, params["encoder1"]))
-    assert y.shape == (2, 2, 3, 5)
-    y = repeat(jax.nn.relu(conv(y, params["decoder1"])))
-    flipped = params["decoder0"]["kernel"].transpose(1, 2, 0, 3)[::-1, ::-1]
-    expected = lax.conv_transpose(
-        y, flipped, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    expected = expected + params["decoder0"]["bias"][None, None, None]
-    np.testing.assert_allclose(model.apply({"params": params}, x), expected, atol=TOLERANCE)
+
+    @jax.jit
+    def described(x):
+        y = jax.nn.relu(conv(x, params["encoder0"], 2))
+        parts = [y[:, i::2, j::2] for i in range(2) for j in range(2)]
+        y = jax.nn.relu(conv(functools.reduce(jnp.maximum, parts), params["encoder1"]))
+        assert y.shape == (2, 2, 3, 5)
+        y = repeat(jax.nn.relu(conv(y, params["decoder1"])))
+        flipped = params["decoder0"]["kernel"].transpose(1, 2, 0, 3)[::-1, ::-1]
+        y = lax.conv_transpose(
+            y, flipped, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return y + params["decoder0"]["bias"][None, None, None]
+
+    found = jax.jit(model.apply)({"params": params}, x)
+    np.testing.assert_allclose(found, described(x), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("model", [ConvAutoencoder, MLPAutoencoder, UpsampleCNN])
@@ -140,7 +154,7 @@ def test_sigmoid_heads_stay_in_range_and_linear_ones_do_not(model):
     x = 50 * pictures(1, 28, 28, 1) - 25
     variables = random_variables(model(channels=1), x)
     for head in ("sigmoid", "linear"):
-        y = model(channels=1, head=head).apply(variables, x)
+        y = jax.jit(model(channels=1, head=head).apply)(variables, x)
         assert (y.min() >= 0 and y.max() <= 1) == (head == "sigmoid")
 
 
@@ -164,10 +178,7 @@ def test_wrong_fields_raise_one_line(build):
     [
         {"norm": "batch"},
         {"norm": "group", "dtype": jnp.bfloat16},
-        {"down": "max", "up": "nearest"},
-        {"down": "mean", "skip": "concat"},
-        {"stem": 1, "takes_level": True},
-        {"stem": 4, "takes_level": True, "dtype": jnp.bfloat16},
+        *(pytest.param(options, marks=pytest.mark.matrix) for options in MORE_OPTIONS),
     ],
     ids=str,
 )
@@ -193,8 +204,14 @@ def test_unet_batch_norm_keeps_running_statistics():
     model = UNet(channels=1, widths=(4,), blocks=1, norm="batch")
     x = pictures(2, 8, 8, 1)
     variables = random_variables(model, x)
-    _, new = model.apply(variables, x, train=True, mutable=["batch_stats"])
-    features = conv(conv(x, variables["params"]["head"]), variables["params"]["encoder0_0_conv0"])
+
+    @jax.jit
+    def run(variables):
+        _, new = model.apply(variables, x, train=True, mutable=["batch_stats"])
+        params = variables["params"]
+        return new, conv(conv(x, params["head"]), params["encoder0_0_conv0"])
+
+    new, features = run(variables)
     # Flax's momentum counts the old: 0.9 of the running mean and 0.1 of the batch's.
     before, after = (v["batch_stats"]["encoder0_0_norm0"]["mean"] for v in (variables, new))
     expected = 0.9 * before + 0.1 * features.mean((0, 1, 2))

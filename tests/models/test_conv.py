@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from jax import lax
+from variables import random_variables
 
 from zoo.models import winograd
 from zoo.models.conv import Conv
@@ -31,8 +32,8 @@ SHAPES = [
 def draw(shape, dtype=jnp.float32):
     n, h, w, c, d = shape
     sizes = ((n, h, w, c), (3, 3, c, d), (n, h, w, d))
-    keys = jax.random.split(jax.random.key(0), 3)
-    return [jax.random.normal(k, s).astype(dtype) for k, s in zip(keys, sizes, strict=True)]
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(size, np.float32).astype(dtype) for size in sizes]
 
 
 def kernel_gradient(x, g):
@@ -66,12 +67,17 @@ def off(found, expected):
     return np.abs(np.asarray(found, np.float64) - expected).max() / np.abs(expected).max()
 
 
+@jax.jit
+def forward_and_back(x, kernel, g):
+    y, pull = jax.vjp(conv3x3, x, kernel)
+    return y, *pull(g)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_gradients_are_those_of_the_convolution(shape):
     x, kernel, g = draw(shape)
-    y, pull = jax.vjp(conv3x3, x, kernel)
+    y, dx, dkernel = forward_and_back(x, kernel, g)
     assert off(y, convolved(x, kernel)) < 1e-5
-    dx, dkernel = pull(g)
     assert off(dx, convolved(g, kernel[::-1, ::-1].swapaxes(2, 3))) < 1e-5
     assert off(dkernel, kernel_gradient(x, g)) < 2e-6
 
@@ -81,36 +87,41 @@ def test_chunks_change_nothing(monkeypatch, n, chunk):
     shape = (n, 6, 8, 16, 16)
     x, _, g = draw(shape)
     monkeypatch.setattr(winograd, "_CHUNK", chunk * 6 * 8 * 16)
-    dkernel = jax.vjp(lambda k: conv3x3(x, k), jnp.zeros((3, 3, 16, 16)))[1](g)[0]
+    # A function of its own: what was compiled before was so with other chunks.
+    gradient = jax.jit(lambda k, x, g: jax.vjp(lambda k: conv3x3(x, k), k)[1](g)[0])
+    dkernel = gradient(np.zeros((3, 3, 16, 16), np.float32), x, g)
     assert off(dkernel, kernel_gradient(x, g)) < 2e-6
 
 
 def test_many_pixels_are_summed_no_worse_than_xla_does():
     x, kernel, g = draw((4, 96, 96, 16, 16))
     expected = kernel_gradient(x, g)
-    ours = jax.vjp(lambda k: conv3x3(x, k), kernel)[1](g)[0]
+    ours = forward_and_back(x, kernel, g)[2]
     assert off(ours, expected) < 1e-5
 
 
 @pytest.mark.parametrize("channels", [16, 64])
 def test_every_transformation_of_jax_goes_through(channels):
     x, kernel, _ = draw((2, 5, 6, channels, channels))
-    kernel /= channels
+    kernel = kernel / np.float32(channels)
 
     def loss(convolve):
         return lambda x, kernel: jnp.sum(jnp.tanh(convolve(x, kernel)))
 
-    def slope(convolve):
+    def slope(convolve, x, kernel):
         gradient = jax.grad(loss(convolve), 1)
         return jax.jvp(lambda x, k: jnp.sum(jnp.sin(gradient(x, k))), (x, kernel), (x, kernel))
 
-    def each(convolve):
+    def each(convolve, x, kernel):
         gradient = jax.grad(lambda k, x: loss(convolve)(x[None], k))
         return jax.vmap(gradient, (None, 0))(kernel, x)
 
-    for ours, theirs in zip(slope(conv3x3), slope(plain), strict=True):
+    def both(function):
+        return jax.jit(lambda *args: (function(conv3x3, *args), function(plain, *args)))(x, kernel)
+
+    for ours, theirs in zip(*both(slope), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(each(conv3x3), each(plain), atol=1e-4)
+    np.testing.assert_allclose(*both(each), atol=1e-4)
 
 
 def test_no_gradient_is_computed_that_nobody_asked_for():
@@ -143,14 +154,16 @@ def test_bfloat16_gradients_are_summed_in_float32():
     n, size = 4, 32
     x, _, g = draw((n, size, size, 16, 16), jnp.bfloat16)
     model = Conv(16, (3, 3), dtype=jnp.bfloat16)
-    variables = model.init(jax.random.key(1), x)
-    gradient = jax.grad(
-        lambda v: jnp.sum(model.apply(v, x).astype(jnp.float32) * g.astype(jnp.float32))
-    )(variables)["params"]
-    assert off(gradient["kernel"], kernel_gradient(x, g)) < 0.005  # one rounding to bfloat16
-    ones = jnp.ones((n, size, size, 16), jnp.bfloat16)
-    count = jax.vjp(lambda v: model.apply(v, x), variables)[1](ones)[0]["params"]["bias"]
-    np.testing.assert_array_equal(count, n * size * size)  # bfloat16 cannot count beyond 256
+    variables = random_variables(model, x)
+
+    @jax.jit
+    def gradient(g):
+        return jax.vjp(lambda v: model.apply(v, x), variables)[1](g)[0]["params"]
+
+    # One rounding to bfloat16, which cannot count beyond 256.
+    assert off(gradient(g)["kernel"], kernel_gradient(x, g)) < 0.005
+    count = gradient(np.ones_like(g))["bias"]
+    np.testing.assert_array_equal(count, n * size * size)
 
 
 @pytest.mark.parametrize("kernel_size", [(1, 1), (3, 3), (4, 4)])
@@ -160,9 +173,8 @@ def test_it_is_the_convolution_of_flax(kernel_size, strides, use_bias):
     x = draw((2, 8, 6, 5, 1))[0]
     options = {"strides": strides, "use_bias": use_bias}
     ours, theirs = Conv(7, kernel_size, **options), nn.Conv(7, kernel_size, **options)
-    variables = theirs.init(jax.random.key(1), x)
-    shapes = jax.tree.map(jnp.shape, ours.init(jax.random.key(1), x))
+    variables = random_variables(theirs, x)
+    shapes = jax.tree.map(jnp.shape, random_variables(ours, x))
     assert shapes == jax.tree.map(jnp.shape, variables)
-    np.testing.assert_allclose(
-        ours.apply(variables, x), theirs.apply(variables, x), rtol=1e-6, atol=1e-6
-    )
+    both = jax.jit(lambda v, x: (ours.apply(v, x), theirs.apply(v, x)))(variables, x)
+    np.testing.assert_allclose(*both, rtol=1e-6, atol=1e-6)

@@ -1,5 +1,7 @@
 """What only DnCNN does: batch norm that can be merged away, and a small start."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,11 @@ SMALL = {"channels": 1, "depth": 5, "width": 8}
 
 def pictures(*shape):
     return np.random.default_rng(0).random(shape, np.float32)
+
+
+@functools.cache
+def jitted(model):
+    return jax.jit(model.apply)
 
 
 def conv(y, layer):
@@ -46,7 +53,7 @@ def test_it_is_the_chain_that_the_paper_draws():
     y = np.maximum(conv(x, params["head"]), 0)
     y = np.maximum(conv(y, params["body0"]), 0)
     expected = x - conv(y, params["tail"])
-    np.testing.assert_allclose(model.apply({"params": params}, x), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(jitted(model)({"params": params}, x), expected, atol=TOLERANCE)
 
 
 def test_an_output_pixel_sees_depth_pixels_to_each_side():
@@ -55,7 +62,8 @@ def test_an_output_pixel_sees_depth_pixels_to_each_side():
     variables = random_variables(model, x)
     changed = x.copy()
     changed[:, :, 0] += 1
-    change = np.abs(model.apply(variables, x) - model.apply(variables, changed)).max((0, 1, 3))
+    apply = jitted(model)
+    change = np.abs(apply(variables, x) - apply(variables, changed)).max((0, 1, 3))
     assert change[model.depth] > 0
     np.testing.assert_array_equal(change[model.depth + 1 :], 0)
 
@@ -69,8 +77,8 @@ def test_merged_network_gives_equal_outputs(depth):
     assert merged == DnCNN(**SMALL | {"depth": depth})
     shapes = jax.eval_shape(merged.init, jax.random.key(0), x)
     assert jax.tree.map(jnp.shape, merged_variables) == jax.tree.map(jnp.shape, shapes)
-    expected = model.apply(variables, x)
-    np.testing.assert_allclose(merged.apply(merged_variables, x), expected, atol=TOLERANCE)
+    expected = jitted(model)(variables, x)
+    np.testing.assert_allclose(jitted(merged)(merged_variables, x), expected, atol=TOLERANCE)
 
 
 def test_merging_leaves_the_trained_variables_alone():
@@ -134,7 +142,8 @@ def test_batch_norm_sees_the_whole_batch_under_pmap():
     x = pictures(4, 8, 9, 1)
     variables = random_variables(DnCNN(**SMALL, norm="batch"), x)
     whole = DnCNN(**SMALL, norm="batch")
-    expected, _ = whole.apply(variables, x, train=True, mutable=["batch_stats"])
+    train = functools.partial(whole.apply, train=True, mutable=["batch_stats"])
+    expected, _ = jax.jit(train)(variables, x)
 
     def step(x):
         return model.apply(variables, x, train=True, mutable=["batch_stats"])[0]
@@ -143,6 +152,7 @@ def test_batch_norm_sees_the_whole_batch_under_pmap():
     np.testing.assert_allclose(y.reshape(x.shape), expected, atol=TOLERANCE)
 
 
+@pytest.mark.matrix
 def test_it_starts_near_its_input():
     x = pictures(2, 16, 16, 1)
     quick = {"xla_backend_optimization_level": 0}

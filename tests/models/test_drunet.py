@@ -26,6 +26,7 @@ def test_output_scales_with_picture_and_level():
     )
 
 
+@pytest.mark.matrix
 def test_published_depth_sees_185_pixels_far():
     """So far a tile has to reach beyond what is kept of it, to agree with the whole picture."""
     levels, blocks = 4, 4

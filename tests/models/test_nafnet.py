@@ -30,7 +30,12 @@ def test_blocks_start_as_the_identity():
 
     # Whatever else they hold: jit computes no more of `init` than is asked for.
     variables = traverse_util.unflatten_dict(variables | jax.jit(scales)(x))
-    _, kept = model.apply(variables, x, capture_intermediates=True, mutable=["intermediates"])
+
+    @jax.jit
+    def run(variables, x):
+        return model.apply(variables, x, capture_intermediates=True, mutable=["intermediates"])
+
+    _, kept = run(variables, x)
     seen = {k: v["__call__"][0] for k, v in kept["intermediates"].items() if k != "__call__"}
     np.testing.assert_array_equal(seen["encoder0_0"], seen["head"])
     np.testing.assert_array_equal(seen["middle0"], seen["down1"])

@@ -18,7 +18,7 @@ def test_sizes():
     assert count_parameters("scunet-small") < 2_000_000
 
 
-@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("blocks", [1, pytest.param(2, marks=pytest.mark.matrix)])
 def test_windows_reach_as_far_as_described(blocks):
     shape, pixel = (1, 24, 28, 1), (10, 9)
     expected = np.zeros(shape[1:3], bool)
@@ -33,6 +33,7 @@ def test_windows_reach_as_far_as_described(blocks):
     np.testing.assert_array_equal(reach.measured(model, shape, pixel), expected)
 
 
+@pytest.mark.matrix
 def test_other_sizes_repeat_the_border():
     model = SCUNet(blocks=(1, 2, 1), **SMALL)
     x = np.random.default_rng(0).random((1, 15, 9, 1), np.float32)
@@ -49,6 +50,7 @@ def test_wrong_fields_raise_one_line(options):
         SCUNet(**options)
 
 
+@pytest.mark.matrix
 def test_a_deep_one_starts_at_the_scale_of_its_input():
     x = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
     quick = {"xla_backend_optimization_level": 0}

@@ -61,7 +61,9 @@ def test_a_level_is_as_described():
     np.testing.assert_allclose(jax.jit(model.apply)(variables, x), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("samples", [1, 2, 9, 500])
+@pytest.mark.parametrize(
+    "samples", [1, *(pytest.param(n, marks=pytest.mark.matrix) for n in (2, 9)), 500]
+)
 def test_any_length_and_any_scale(samples):
     model = WaveUNet(width=4, depth=3)
     x = recording(2, samples, 2)
@@ -72,10 +74,12 @@ def test_any_length_and_any_scale(samples):
     assert np.isfinite(y).all()
     if samples > 9:
         np.testing.assert_allclose(apply(variables, 8 * x), 8 * y, rtol=0.2, atol=0.05)
-        mono = apply(variables, x[..., 1:])
-        np.testing.assert_allclose(y[..., 1:], mono, atol=1e-6)
+        # The channels do not meet.
+        x[..., 0] = 0
+        np.testing.assert_allclose(apply(variables, x)[..., 1], y[..., 1], atol=1e-6)
 
 
+@pytest.mark.matrix
 def test_silence_stays_silence_and_its_gradient_is_finite():
     model = WaveUNet(width=4, depth=3)
     x = np.zeros((1, 300, 1), np.float32)
@@ -85,6 +89,7 @@ def test_silence_stays_silence_and_its_gradient_is_finite():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.matrix
 def test_first_outputs_are_of_the_order_of_the_input():
     model = WaveUNet(width=8)
     x = recording(1, 2000, 1)

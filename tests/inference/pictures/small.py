@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -27,6 +28,12 @@ def build(name, channels=1, **options):
     model = create_model(name, channels=channels, **options)
     x = np.zeros((1, 32, 32, channels), np.float32)
     return model, random_variables(model, x, np.float32([0.1]))
+
+
+@functools.cache
+def jitted(model):
+    """`apply`, compiled once for all who call it with one shape."""
+    return jax.jit(model.apply)
 
 
 def picture(height, width, channels=1, dtype=np.uint8, seed=0):

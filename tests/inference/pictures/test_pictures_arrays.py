@@ -57,11 +57,13 @@ def test_strength_mixes_with_what_was_given(tile):
 def test_a_colour_model_averages_grey_and_a_grey_one_takes_each_channel():
     grey = small.picture(24, 30, 1, np.float32)
     model, variables = small.build("unet-tiny", 3)
-    by_hand = model.apply(variables, np.repeat(grey, 3, -1)[None])[0].mean(-1, keepdims=True)
+    by_hand = small.jitted(model)(variables, np.repeat(grey, 3, -1)[None])[0]
+    by_hand = by_hand.mean(-1, keepdims=True)
     np.testing.assert_allclose(denoise(grey, model, variables=variables), by_hand, atol=1e-5)
     colour = small.picture(24, 30, 3, np.float32)
     model, variables = small.build("unet-tiny", 1)
-    planes = [model.apply(variables, colour[None, ..., i : i + 1])[0] for i in range(3)]
+    apply = small.jitted(model)
+    planes = [apply(variables, colour[None, ..., i : i + 1])[0] for i in range(3)]
     found = denoise(colour, model, variables=variables)
     np.testing.assert_allclose(found, np.concatenate(planes, -1), atol=1e-5)
 
@@ -70,7 +72,7 @@ def test_a_colour_model_averages_grey_and_a_grey_one_takes_each_channel():
 def test_ensemble_is_the_mean_over_flips_and_turns(options):
     model, variables = small.build("unet-tiny")
     x = small.picture(80, 120, 1, np.float32)
-    apply = jax.jit(model.apply)
+    apply = small.jitted(model)
     total = 0
     for turn in range(4):
         for flip in (False, True):
@@ -97,10 +99,11 @@ def test_dtype_is_that_of_the_computation(half):
     assert 1e-5 < np.abs(coarse - exact).max() < 0.1
 
 
+# Estimates here are of sides of 256 pixels, which is how large the crops of larger pictures are.
 def test_level_is_told_or_estimated_and_never_from_alpha():
     model = small.Half(takes_level=True)
-    x = small.picture(60, 70, 4, np.float32)
-    x[..., -1] = np.random.default_rng(0).random((60, 70))
+    x = small.picture(256, 256, 4, np.float32)
+    x[..., -1] = np.random.default_rng(0).random((256, 256))
     found = Denoiser(model)(x)
     assert abs(found.level - 0.1) < 0.01
     told = Denoiser(model)(x, 25 / 255)
@@ -116,7 +119,7 @@ def test_the_level_of_a_large_picture_is_that_of_its_crops():
     # Half of it a clipped sky.
     x[:700] = 255
     assert abs(estimate_level(x) - 0.05) < 0.003
-    assert estimate_level(np.zeros((32, 32, 1), np.uint8)) == 0
+    assert estimate_level(np.zeros((256, 256, 1), np.uint8)) == 0
 
 
 def test_noise_of_the_luma_alone_counts_as_that_of_all_channels():
@@ -212,7 +215,7 @@ def test_constant_and_tiny_pictures_are_taken():
     for shape in [(1, 1), (2, 3), (1, 40)]:
         y = denoise(np.full(shape, 7, np.uint8), model, 0.1, variables=variables)
         assert y.shape == shape
-    found = Denoiser(model, variables=variables)(np.full((40, 40), 7, np.uint8))
+    found = Denoiser(model, variables=variables)(np.full((256, 256), 7, np.uint8))
     assert found.level == 0
 
 

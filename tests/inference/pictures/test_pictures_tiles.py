@@ -1,6 +1,5 @@
 """Tiles: where they lie, and that they leave no trace."""
 
-import jax
 import numpy as np
 import pytest
 import small
@@ -14,7 +13,7 @@ TOLERANCE = 1e-5
 
 def whole(model, variables, x, level=0.1):
     """What the model gives by itself, the picture untiled and padded by nobody else."""
-    return np.asarray(jax.jit(model.apply)(variables, x[None], level)[0])
+    return np.asarray(small.jitted(model)(variables, x[None], level)[0])
 
 
 @pytest.mark.parametrize("chosen", [True, False])
@@ -48,7 +47,14 @@ def test_tiles_too_small_for_their_overlap_are_refused_where_there_are_several()
     assert denoise(small.picture(34, 20)).tiles == 1
 
 
-@pytest.mark.parametrize("name", small.names("local"))
+def local():
+    """One with a stride and one without; the others in the matrix."""
+    for name in small.names("local"):
+        kept = name in ("unet-tiny", "dncnn-gray")
+        yield pytest.param(name, marks=[pytest.mark.matrix] * (not kept))
+
+
+@pytest.mark.parametrize("name", list(local()))
 def test_tiled_equals_whole(name):
     """Odd sides, three tiles along one axis and two along the other."""
     model, variables = small.build(name)
@@ -75,7 +81,9 @@ def test_tiled_equals_whole_at_any_size(size, channels):
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["unet-small", "ffdnet-gray"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("unet-small", marks=pytest.mark.matrix), "ffdnet-gray"]
+)
 def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
     """On a CPU rows go four by four then, wherever the tile begins."""
     options = {"width": 64, "depth": 3} if name == "ffdnet-gray" else {"widths": (64, 64)}
@@ -87,7 +95,14 @@ def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
     np.testing.assert_allclose(found.image, whole(model, variables, x), atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", small.names("global", "windowed"))
+# Windows are among what is tested next.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.matrix] * (record(name).family != "nafnet"))
+        for name in small.names("global", "windowed")
+    ],
+)
 def test_one_tile_is_the_whole_picture_of_any_model(name):
     model, variables = small.build(name)
     x = small.picture(1, 18, dtype=np.float32)
@@ -96,7 +111,9 @@ def test_one_tile_is_the_whole_picture_of_any_model(name):
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["nafnet-small", "swinir-small"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("nafnet-small", marks=pytest.mark.matrix), "swinir-small"]
+)
 def test_blended_tiles_say_by_how_much_they_differ_from_another_tiling(name):
     model, variables = small.build(name)
     x = small.picture(100, 90, dtype=np.float32)
