@@ -172,7 +172,10 @@ def test_batches_and_vmap(name):
         np.testing.assert_allclose(np.ravel(leaf), expected, rtol=1e-4, atol=1e-6)
 
 
-@by_representative
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.matrix] * (n != "estimate_sigma")) for n in ALL],
+)
 def test_jit_agrees_with_no_jit(name):
     x = pictures()[0, 0]
     found, expected = getattr(estimate, name)(x), ALL[name](x)

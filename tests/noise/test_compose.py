@@ -268,10 +268,7 @@ def decibels(clean, noisy):
 # The nested one is a choice and a sequence.
 @pytest.mark.parametrize(
     "kind",
-    [
-        pytest.param(kind, marks=[pytest.mark.matrix] * (kind in ("sequence", "choice")))
-        for kind in COMPOSITIONS
-    ],
+    [pytest.param(kind, marks=[pytest.mark.matrix] * (kind != "nested")) for kind in COMPOSITIONS],
 )
 def test_recordings_passed_at_call_time(kind):
     draw = make_sampler(**COMPOSITIONS[kind], modality="audio")
