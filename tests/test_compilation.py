@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
 from zoo import compilation
@@ -45,8 +46,12 @@ print(folder, counts["cache_hits"], counts["cache_misses"], hashlib.sha256(leave
 
 
 def environment(**more):
-    """This session's, with the cache not switched off, and no more devices than one."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
+    """This session's, with the cache not switched off, and no more devices than one.
+
+    Fast tests compile with few optimizations here too; the slow one runs as users do.
+    """
+    few = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_")) or k == few}
     return {**kept, "JAX_PLATFORMS": "cpu", **more}
 
 
@@ -81,8 +86,10 @@ def test_what_comes_from_the_cache_trains_bit_for_bit_the_same(filled):
     _, again, missed, same = train(XDG_CACHE_HOME=str(cache))
     assert (again, missed, same) == (misses, 0, digest)
     assert entries(cache) == before
-    *_, without = train(XDG_CACHE_HOME=str(cache), JAX_ENABLE_COMPILATION_CACHE="false")
-    assert without == digest
+    other = cache / "other"
+    off = train(XDG_CACHE_HOME=str(other), JAX_ENABLE_COMPILATION_CACHE="false")
+    assert (off[0], off[-1]) == ("None", digest)
+    assert not other.exists()
 
 
 def copied(filled, tmp_path):
@@ -135,63 +142,72 @@ def test_two_processes_at_once(filled, tmp_path):
     assert train(XDG_CACHE_HOME=str(tmp_path))[1:] == (filled[1][2], 0, filled[1][3])
 
 
-SHOW = """
-from zoo import compilation
-print(compilation.enable())
-import jax
-print(jax.config.jax_compilation_cache_dir)
-"""
+@pytest.fixture
+def enabled(monkeypatch):
+    """Switches the cache on in this process, as in one whose environment is the one given.
+
+    Nothing is compiled meanwhile, and after the test JAX is as it was.
+    """
+    names = ("jax_enable_compilation_cache", "jax_compilation_cache_dir")
+    names += ("jax_persistent_cache_min_compile_time_secs",)
+    before = {name: getattr(jax.config, name) for name in names}
+
+    def enable(**named):
+        jax.config.update("jax_enable_compilation_cache", True)
+        jax.config.update("jax_compilation_cache_dir", None)
+        for name, value in named.items():
+            monkeypatch.setenv(name, value)
+        folder = compilation.enable()
+        told = jax.config.jax_compilation_cache_dir
+        assert told == (None if folder is None else str(folder))
+        return folder
+
+    yield enable
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
-def shown(**more):
-    command = [sys.executable, "-c", SHOW]
+def test_the_home_is_used_where_xdg_names_nothing_or_no_absolute_path(enabled, tmp_path):
+    for named in ("", "relative/path"):
+        folder = enabled(HOME=str(tmp_path), XDG_CACHE_HOME=named)
+        assert folder.is_relative_to(tmp_path / ".cache" / "denoising-zoo")
+
+
+def test_no_folder_no_cache(enabled, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    assert enabled(XDG_CACHE_HOME=str(file)) is None
+    assert enabled(XDG_CACHE_HOME="", HOME=str(file)) is None
+
+
+def test_a_folder_that_others_may_write_is_not_trusted(enabled, tmp_path):
+    folder = enabled(XDG_CACHE_HOME=str(tmp_path))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert enabled(XDG_CACHE_HOME=str(tmp_path)) is None
+
+
+def printed(code, **more):
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, env=environment(**more), cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
+    return done.stdout.split()
 
 
-def test_jax_own_settings_win(tmp_path):
+def test_a_folder_that_jax_was_told_of_wins(tmp_path):
     ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
-    assert shown(XDG_CACHE_HOME=ours, JAX_COMPILATION_CACHE_DIR=theirs) == ["None", theirs]
-    off = shown(XDG_CACHE_HOME=ours, JAX_ENABLE_COMPILATION_CACHE="false")
-    assert off == ["None", "None"]
+    code = "from zoo import compilation; print(compilation.enable()); import jax; "
+    code += "print(jax.config.jax_compilation_cache_dir)"
+    found = printed(code, XDG_CACHE_HOME=ours, JAX_COMPILATION_CACHE_DIR=theirs)
+    assert found == ["None", theirs]
     assert not Path(ours).exists()
-
-
-def test_the_home_is_used_where_xdg_names_nothing_or_no_absolute_path(tmp_path):
-    for named in ("", "relative/path"):
-        folder, _ = shown(HOME=str(tmp_path), XDG_CACHE_HOME=named)
-        assert Path(folder).is_relative_to(tmp_path / ".cache" / "denoising-zoo")
-
-
-def test_no_folder_no_cache(tmp_path):
-    file = tmp_path / "file"
-    file.touch()
-    assert shown(XDG_CACHE_HOME=str(file)) == ["None", "None"]
-    assert shown(XDG_CACHE_HOME="", HOME=str(file)) == ["None", "None"]
-
-
-def test_a_folder_that_others_may_write_is_not_trusted(tmp_path):
-    folder = Path(shown(XDG_CACHE_HOME=str(tmp_path))[0])
-    assert folder.stat().st_mode & 0o777 == 0o700
-    folder.chmod(0o777)
-    assert shown(XDG_CACHE_HOME=str(tmp_path)) == ["None", "None"]
 
 
 def test_importing_zoo_changes_nothing(tmp_path):
     code = "import zoo, zoo.train.loop, jax; print(jax.config.jax_compilation_cache_dir)"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(
-        command,
-        env=environment(XDG_CACHE_HOME=str(tmp_path)),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == ["None"]
+    assert printed(code, XDG_CACHE_HOME=str(tmp_path)) == ["None"]
     assert not list(tmp_path.iterdir())
 
 

@@ -30,7 +30,10 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     weights = [str(app_models.save(folder, channels)) for channels in (3, 1)]
     (folder / "tmp").mkdir()
-    command = [sys.executable, "-m", "zoo.cli", "app", "--no-browser", "--port", "0"]
+    # Who starts the tests in a shell's background has them ignore Ctrl-C, and so the server too.
+    listening = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import signal, sys; {listening}; from zoo.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "app", "--no-browser", "--port", "0"]
     place = {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
     with open(folder / "said", "w") as said:
         process = subprocess.Popen(

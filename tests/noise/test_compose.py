@@ -37,10 +37,14 @@ def stds(noisy):
 
 
 def per_example(draw, x):
-    return jax.vmap(draw)(jax.random.split(KEY, len(x)), x)
+    return jax.jit(jax.vmap(draw))(jax.random.split(KEY, len(x)), x)
 
 
-@pytest.mark.parametrize("apply", [lambda draw, x: draw(KEY, x), per_example])
+def as_a_batch(draw, x):
+    return jax.jit(draw)(KEY, x)
+
+
+@pytest.mark.parametrize("apply", [as_a_batch, per_example])
 def test_range_is_drawn_per_example_and_applied(apply):
     noisy, level = apply(sampler(gaussian, (0.1, 0.3)), ZEROS)
     assert level.shape == (512,)
@@ -52,7 +56,7 @@ def test_range_is_drawn_per_example_and_applied(apply):
 
 
 def test_fixed_level_and_dtype():
-    noisy, level = sampler(gaussian, 0.25)(KEY, ZEROS.astype(jnp.bfloat16))
+    noisy, level = as_a_batch(sampler(gaussian, 0.25), ZEROS.astype(jnp.bfloat16))
     np.testing.assert_array_equal(level, np.full(512, 0.25, np.float32))
     assert noisy.dtype == jnp.bfloat16
     single, level = jax.jit(sampler(gaussian, 0.25))(KEY, ZEROS[0])
@@ -61,7 +65,8 @@ def test_fixed_level_and_dtype():
 
 
 def test_whole_levels_are_drawn_whole():
-    _, level = sampler(jpeg, (30, 33))(KEY, ZEROS)
+    # Of the pictures nothing is asked, so jit leaves them out.
+    level = jax.jit(lambda key, x: sampler(jpeg, (30, 33))(key, x)[1])(KEY, ZEROS)
     values, counts = np.unique(level, return_counts=True)
     np.testing.assert_array_equal(values, [30, 31, 32, 33])
     assert stats.chisquare(counts).pvalue > SIGNIFICANCE
@@ -73,7 +78,7 @@ def test_other_signals():
         sampler(gaussian, (0.1, 0.2), signal_ndim=2),
         choice(sampler(gaussian, 0.1, signal_ndim=2), signal_ndim=2),
     ):
-        noisy, level = draw(KEY, sound)
+        noisy, level = as_a_batch(draw, sound)
         assert noisy.shape == sound.shape
         assert level.shape == (3,)
     with pytest.raises(ZooError, match="fewer than the signal's 3 axes"):
@@ -82,18 +87,17 @@ def test_other_signals():
 
 def test_sequence():
     draw = sequence(sampler(gaussian, 0.3), sampler(gaussian, 0.4), sampler(mask_pixels, 1))
-    noisy, level = draw(KEY, ZEROS)
+    noisy, level = as_a_batch(draw, ZEROS)
     np.testing.assert_array_equal(noisy, 0)
     np.testing.assert_array_equal(level, np.full(512, 0.3, np.float32))
-    noisy, _ = sequence(sampler(mask_pixels, 1), sampler(gaussian, 0.3), sampler(gaussian, 0.4))(
-        KEY, ZEROS + 1
-    )
+    draw = sequence(sampler(mask_pixels, 1), sampler(gaussian, 0.3), sampler(gaussian, 0.4))
+    noisy, _ = as_a_batch(draw, ZEROS + 1)
     # Independent noise adds in variance; 5 standard errors.
     assert abs(np.var(noisy) / 0.25 - 1) < 5 * np.sqrt(2 / ZEROS.size)
     assert abs(np.mean(noisy)) < 5 * 0.5 / np.sqrt(ZEROS.size)
 
 
-@pytest.mark.parametrize("apply", [lambda draw, x: draw(KEY, x), per_example])
+@pytest.mark.parametrize("apply", [as_a_batch, per_example])
 def test_choice(apply):
     draw = choice(
         sampler(gaussian, 0.1), sampler(gaussian, 0.5), sampler(uniform, 9), weights=[3, 1, 0]
@@ -142,20 +146,27 @@ MEMBERS = (
 )
 
 
-@pytest.mark.parametrize("name", ["sequence", "choice"])
-@pytest.mark.parametrize("plain", [dict, ml_collections.ConfigDict])
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("sequence", ml_collections.ConfigDict),
+        ("choice", dict),
+        pytest.param("sequence", dict, marks=pytest.mark.matrix),
+        pytest.param("choice", ml_collections.ConfigDict, marks=pytest.mark.matrix),
+    ],
+)
 def test_configs(name, plain):
     """What a config turns a nested description into means the same as the description."""
     described = {"ops": MEMBERS, **({"weights": (2, 1, 1)} if name == "choice" else {})}
     x = ZEROS[:4] + 0.5
-    noisy, level = make_sampler(name, options=plain(described))(KEY, x)
+    noisy, level = as_a_batch(make_sampler(name, options=plain(described)), x)
     members = [
         sampler(gaussian, (0, 50 / 255), clip=(0, 1)),
         sampler(poisson_gaussian, 0.01, b=1e-3),
         make_sampler("correlated_gaussian", 0.1, options={"kernel": np.ones((2, 2))}),
     ]
     direct = sequence(*members) if name == "sequence" else choice(*members, weights=(2, 1, 1))
-    expected, expected_level = direct(KEY, x)
+    expected, expected_level = as_a_batch(direct, x)
     np.testing.assert_array_equal(noisy, expected)
     np.testing.assert_array_equal(level, expected_level)
 
@@ -254,23 +265,27 @@ def decibels(clean, noisy):
     return 10 * np.log10(power)
 
 
-@pytest.mark.parametrize("kind", COMPOSITIONS)
+# The nested one is a choice and a sequence.
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.matrix] * (kind != "nested")) for kind in COMPOSITIONS],
+)
 def test_recordings_passed_at_call_time(kind):
     draw = make_sampler(**COMPOSITIONS[kind], modality="audio")
     assert draw.needs_noise
     keys = jax.random.split(KEY, len(SPEECH))
     # One for all examples; one for each; and as the training step does it, one by one.
     for noisy, level in (
-        draw(KEY, SPEECH, NOISE[0]),
-        draw(KEY, SPEECH, NOISE),
+        jax.jit(draw)(KEY, SPEECH, NOISE[0]),
+        jax.jit(draw)(KEY, SPEECH, NOISE),
         jax.jit(jax.vmap(draw))(keys, SPEECH, NOISE),
-        jax.vmap(draw, (0, 0, None))(keys, SPEECH, NOISE[0]),
+        jax.jit(jax.vmap(draw, (0, 0, None)))(keys, SPEECH, NOISE[0]),
     ):
         assert noisy.shape == SPEECH.shape
         assert level.shape == (6,)
         assert len(np.unique(level)) == 6
         np.testing.assert_allclose(decibels(SPEECH, noisy), level, atol=0.02)
-    noisy, level = draw(KEY, SPEECH[0], NOISE[0])
+    _, level = jax.eval_shape(draw, KEY, SPEECH[0], NOISE[0])
     assert level.shape == ()
     with pytest.raises(ZooError) as caught:
         draw(KEY, SPEECH)
@@ -284,7 +299,7 @@ def test_each_example_hears_its_own_recording():
     draw = make_sampler("add_at_snr", 0, modality="audio")
     tones = np.ones((6, 400, 1), np.float32) * np.asarray([1, -1] * 3).reshape(6, 1, 1)
     for member in (draw, choice(draw), sequence(draw)):
-        noisy, _ = member(KEY, SPEECH, tones.astype(np.float32))
+        noisy, _ = jax.jit(member)(KEY, SPEECH, tones.astype(np.float32))
         np.testing.assert_array_equal(np.sign(np.mean(noisy - SPEECH, (1, 2))), [1, -1] * 3)
 
 

@@ -70,11 +70,22 @@ SIGNED = ("db", "offset", "snr")
 JIT_TOLERANCE = 2e-6
 
 SIGNALS = {"image": PICTURES, "audio": RECORDINGS}
-every_op = pytest.mark.parametrize(
-    "name",
-    [(modality, name) for modality in SIGNALS for name in sorted(registry(modality))],
-    ids=str,
-)
+NAMES = [(modality, name) for modality in SIGNALS for name in sorted(registry(modality))]
+# Additive, of counts, through a curve, of blocks, of lines, of single pixels; by spectrum, from a
+# recording, convolved, in places, without randomness. The others are the matrix, which CI runs too.
+REPRESENTATIVE = {
+    *(("image", n) for n in ("gaussian", "poisson", "camera", "jpeg", "stripes", "mask_pixels")),
+    *(("audio", n) for n in ("white", "add_at_snr", "reverb", "clicks", "resample")),
+}
+
+
+def marked(name):
+    return pytest.param(name, marks=[pytest.mark.matrix] * (name not in REPRESENTATIVE))
+
+
+# What compiles nothing is asked of every op anywhere.
+every_op = pytest.mark.parametrize("name", NAMES, ids=str)
+every_op_compiled = pytest.mark.parametrize("name", [marked(name) for name in NAMES], ids=str)
 
 
 def op_of(name):
@@ -123,14 +134,14 @@ def test_signature(name):
         assert f"\n      {option.name}: " in function.__doc__
 
 
-@every_op
+@every_op_compiled
 def test_jit_and_vmap_agree_with_one_by_one(name):
     apply, _, levels = noise_of(name)
     signals = SIGNALS[name[0]]
     keys = jax.random.split(jax.random.key(1), 2)
     mapped = jax.jit(jax.vmap(apply), compiler_options=COMPILER)(keys, signals, levels)
     for i in range(2):
-        alone = apply(keys[i], signals[i], levels[i])
+        alone = jitted(name)(keys[i], signals[i], levels[i])
         assert alone.shape == signals[i].shape
         assert alone.dtype == jnp.float32
         assert np.isfinite(alone).all()
@@ -138,7 +149,7 @@ def test_jit_and_vmap_agree_with_one_by_one(name):
         np.testing.assert_allclose(mapped[i], alone, atol=JIT_TOLERANCE)
 
 
-@every_op
+@every_op_compiled
 def test_each_example_has_its_level(name):
     """Where the levels change places, so does which of two equal signals suffers more."""
     if name in NO_ORDER:
@@ -154,7 +165,7 @@ def test_each_example_has_its_level(name):
     assert (swapped[0] < swapped[1]) == less
 
 
-@every_op
+@every_op_compiled
 def test_key_is_what_decides(name):
     _, _, levels = noise_of(name)
     signals = SIGNALS[name[0]]
@@ -167,8 +178,10 @@ def test_key_is_what_decides(name):
     assert same == (name in NOT_RANDOM)
 
 
-@every_op
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@every_op_compiled
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.matrix)]
+)
 def test_low_precision_is_float32_cast_once(name, dtype):
     _, _, levels = noise_of(name)
     x = jnp.asarray(SIGNALS[name[0]], dtype)
@@ -181,7 +194,7 @@ def test_low_precision_is_float32_cast_once(name, dtype):
     )
 
 
-@every_op
+@every_op_compiled
 def test_gradient_is_finite(name):
     apply, _, levels = noise_of(name)
     x = jnp.asarray(SIGNALS[name[0]][:, :8]).at[0, 0].set(0).at[0, 1].set(-0.1)
@@ -196,21 +209,25 @@ def test_gradient_without_noise_or_light_is_finite(name):
     further = {"b": 0.0} if name == "poisson_gaussian" else {}
     level = next(iter(OPS[name].levels))
     slope = jax.grad(lambda x: OPS[name](jax.random.key(4), x, **{level: 0.0}, **further).sum())
+    slope = jax.jit(slope, compiler_options=COMPILER)
     assert np.isfinite(slope(jnp.asarray([-0.1, 0.0, 0.5]))).all()
 
 
-@every_op
+@every_op_compiled
 def test_negative_intensities_are_legal(name):
     _, _, levels = noise_of(name)
     assert np.isfinite(jitted(name)(jax.random.key(5), SIGNALS[name[0]] - 0.5, levels)).all()
 
 
-@every_op
-def test_clip(name):
+@every_op_compiled
+def test_clip_and_no_jit(name):
     apply, level, levels = noise_of(name)
     x = SIGNALS[name[0]][0]
     options = {level: levels[0], **needed(name, x)}
     free = apply(jax.random.key(6), x, levels[0])
+    np.testing.assert_allclose(
+        jitted(name)(jax.random.key(6), x, levels[0]), free, atol=JIT_TOLERANCE
+    )
     clipped = op_of(name)(jax.random.key(6), x, **options, clip=(0.25, 0.5))
     np.testing.assert_array_equal(clipped, np.clip(free, 0.25, 0.5))
     with pytest.raises(ZooError, match="clip must be a pair"):
