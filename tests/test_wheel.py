@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from processes import user_environment
+from user_process import user_environment
 
 ROOT = Path(__file__).parents[1]
 SMOKE = """

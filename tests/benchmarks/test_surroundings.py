@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 from harness.flags import guard
-from processes import user_environment
+from user_process import user_environment
 
 pytestmark = pytest.mark.tools
 

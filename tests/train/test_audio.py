@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from conftest import ROOT
 from flax import linen as nn
-from processes import user_environment
+from user_process import user_environment
 
 import zoo
 from zoo import losses, noise, weights

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.flax
-from processes import user_environment
+from user_process import user_environment
 
 from zoo.data import images, pixels
 
