@@ -4,14 +4,14 @@
     python benchmarks/accelerator.py --toy --budget=90 --out=DIR     # the same, tiny, on a CPU
 
 In this order: every family's golden outputs against the CPU; training and inference of ten
-networks, each beside PyTorch; every noise op beside the memory's speed; the whole loop of a training
-beside its bare step; the real-time factors of audio. See benchmarks/ACCELERATOR.md.
+networks, each beside PyTorch; every noise op beside the memory's speed; the whole loop of a
+training beside its bare step; the real-time factors of audio. See benchmarks/ACCELERATOR.md.
 
 Each part is a process of its own, which is ended when its share of the time is over; a crash, or a
 lack of memory, loses that part alone. What a part leaves over goes to those behind it. Networks
-compile side by side (`--jobs`) and are timed one by one. Each row is in DIR/rows.jsonl as soon as it
-is measured; DIR/summary.md holds the tables, and the list of what was left out; DIR/log.txt what the
-parts said.
+compile side by side (`--jobs`) and are timed one by one. Each row is in DIR/rows.jsonl as soon as
+it is measured; DIR/summary.md holds the tables, and the list of what was left out; DIR/log.txt what
+the parts said.
 """
 
 import importlib.util
@@ -24,9 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-BEGUN = time.monotonic()
-
-# Before anything of the zoo, which may lie beside this file only.
+# The zoo may lie beside this file only, not be installed.
 sys.path.insert(1, str(Path(__file__).parents[1]))
 
 from accelerated import plan
@@ -53,8 +51,8 @@ class Run:
     def __init__(self, arguments, folder: Path):
         self.arguments, self.folder = arguments, folder
         # The page must be written and the processes ended before the budget is over.
-        self._end = BEGUN + arguments.budget - min(3.0, 0.1 * arguments.budget)
-        self.kept = Kept(arguments.out, BEGUN)
+        self._end = plan.BEGUN + arguments.budget - min(3.0, 0.1 * arguments.budget)
+        self.kept = Kept(arguments.out, plan.BEGUN)
         self.settings = plan.settings(toy=arguments.toy)
         self.parts = [part for part in plan.PARTS if part in arguments.part]
         self.torch = arguments.torch_python
@@ -126,9 +124,8 @@ class Run:
         waiting = plan.jobs(self.arguments.model, toy=self.arguments.toy)
         for job in waiting:
             self.kept.plan("networks", job.cells)
-        waves = [job.wave for job in waiting]
-        shares = {wave: plan.WAVES[wave][2] / waves.count(wave) for wave in waves}
-        least = 4.0 if self.arguments.toy else 20.0
+        shares = plan.shares(waiting, toy=self.arguments.toy)
+        least = 6.0 if self.arguments.toy else 20.0
         while waiting:
             left = until - time.monotonic()
             if left < least:
@@ -164,15 +161,15 @@ class Run:
         """What a job is told."""
         peaks = {row.get("dtype"): row.get("tflop_per_s") for row in self.kept.rows}
         seconds = compiled - time.monotonic()
-        first = job.wave == 0
-        # On a CPU the compiler of PyTorch takes minutes for what a toy is to show in one.
-        whole = not self.arguments.toy or job.model == self.arguments.model[0]
+        # On two cores the compiler of PyTorch takes a minute for a toy.
+        compiles = job.wave == 0 and not self.arguments.toy
+        checks = job.wave == 0 and (compiles or job.model == self.arguments.model[0])
         return {
             **job._asdict(),
             "torch": self.torch,
             "without": NO_TORCH if self.torch is None else "",
-            "compile": first and whole,
-            "check": first and whole,
+            "compile": compiles,
+            "check": checks,
             "compile_until": time.time() + 0.95 * seconds,
             "block": 0.02 if self.arguments.toy else 0.25,
             "peaks": {"f32": peaks.get("float32"), "bf16": peaks.get("bfloat16")},
@@ -180,7 +177,7 @@ class Run:
 
     def write(self) -> None:
         """The page as it is by now."""
-        text = page(self.kept, self.arguments.budget, time.monotonic() - BEGUN)
+        text = page(self.kept, self.arguments.budget, time.monotonic() - plan.BEGUN)
         files.write(self.arguments.out / SUMMARY, text.encode())
 
     def end(self) -> None:
@@ -246,7 +243,7 @@ def main() -> None:
             run.end()
         shutil.rmtree(folder, ignore_errors=True)
     left = len(run.kept.left)
-    spent = time.monotonic() - BEGUN
+    spent = time.monotonic() - plan.BEGUN
     print(f"{len(run.kept.rows)} rows, {left} left out, {spent:.0f} s; see {arguments.out}")
 
 

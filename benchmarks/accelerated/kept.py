@@ -45,7 +45,7 @@ class Kept:
     def add(self, part: str, cell: str, row: dict) -> None:
         """Writes a row."""
         at = round(time.monotonic() - self._begun, 2)
-        self.rows.append({"part": part, "cell": cell, "at_s": at, **row})
+        self.rows.append({"part": part, "cell": cell, "at_s": at} | row)
         print(json.dumps(self.rows[-1]), file=self._file, flush=True)
 
     def leave(self, part: str, cell: str, why: str) -> None:

@@ -45,7 +45,10 @@ def measured(one: Loop, spec: dict) -> dict[str, object]:
         raise ZooError("the loop ended before its first turn")
     shares = [row["share"] for row in rows]
     ends = {"share_low": min(shares), "share_high": max(shares)}
-    return {**loop.with_median(rows)[-1], "turns": len(rows), **ends}
+    median = loop.with_median(rows)[-1]
+    # Every row has a part of its own here.
+    data, _ = median.pop("part"), median.pop("turn")
+    return {"data": data, **median, "turns": len(rows), **ends}
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ class Theirs:
             compiled = COMPILED if device == "cuda" else COMPILED[:1]
             sides += [Side(command, compiled, [task]) for task in tasks]
         else:
-            self._notes.append("PyTorch without torch.compile, for lack of time")
+            self._notes.append("PyTorch eager only, torch.compile was given no time")
         until = spec["compile_until"]
         self._futures = {
             pool.submit(
@@ -243,9 +243,16 @@ def figures(one: networks.Network, task: Task, step: Ours, spec: dict, ms: float
     }
 
 
-def row(one: networks.Network, task: Task, step: Ours, spec: dict, theirs: Theirs | None) -> dict:
+def row(
+    one: networks.Network,
+    task: Task,
+    step: Ours,
+    spec: dict,
+    theirs: Theirs | None,
+    notes: list[str],
+) -> dict:
     """Measures one task; the device is ours now."""
-    steps, notes = {task.batch: step}, []
+    steps = {task.batch: step}
 
     def attempt(batch: int) -> Ours:
         if batch not in steps:
@@ -321,7 +328,10 @@ def measure(spec: dict, speaker: Speaker) -> None:
         speaker.ready()
     for task, step in ready.items():
         try:
-            speaker.row(cells[task], row(one, task, step, spec, theirs))
+            # A compilation cannot be stopped.
+            compiles = not all(future.done() for future in programs.values())
+            notes = ["measured while another program compiled"] if compiles else []
+            speaker.row(cells[task], row(one, task, step, spec, theirs, notes))
         except Exception as error:
             speaker.left(cells[task], error)
     if theirs:

@@ -1,7 +1,10 @@
 """What is measured and in which order; no JAX, so that the parent starts at once."""
 
-import itertools
+import time
 from typing import NamedTuple
+
+BEGUN = time.monotonic()
+"""When the run did, or nearly: this is read before anything that takes long to import."""
 
 PARTS = {"machine": 4, "golden": 14, "networks": 56, "noise": 8, "loop": 9, "audio": 9}
 """The parts in their order, with their shares of the time; what one leaves goes to the next."""
@@ -33,13 +36,15 @@ NARROW = {
     "restormer": {"width": 8, "blocks": (1, 1), "heads": (1, 2), "refinement": 1},
 }
 """Fields of a toy of each family."""
-TOY_MODELS = ("unet-small", "dncnn-color")
+TOY_MODELS = ("dncnn-color", "unet-small")
 
 # A side and a batch, for each of two sizes.
 SIZES = ({"infer": (256, 8), "train": (128, 16)}, {"infer": (1024, 1), "train": (256, 4)})
 TOY_SIZES = ({"infer": (16, 2), "train": (8, 2)}, {"infer": (32, 1), "train": (16, 2)})
 WAVES = (("bf16", 0, 6), ("f32", 0, 2), ("bf16", 1, 1), ("f32", 1, 1))
 """Which cells come first: dtype, size, and the share of the time."""
+TOY_WAVES = (("bf16", 0, 3), ("f32", 1, 1))
+"""A toy has all its models in the first, and the first model alone in the other."""
 
 
 class Task(NamedTuple):
@@ -81,16 +86,24 @@ def cell(model: str, dtype: str, task: Task) -> str:
 def jobs(models: tuple[str, ...], *, toy: bool = False) -> list[Job]:
     """All jobs, the most telling first: every model before the next dtype or size."""
     sizes, found = TOY_SIZES if toy else SIZES, []
-    for (wave, (dtype, size, _)), model in itertools.product(enumerate(WAVES), models):
-        shrink = 4 if model in HEAVY and not toy else 1
-        tasks = []
-        for name, (side, batch) in sizes[size].items():
-            # A quarter of the pixels: of the batch first, of the image where one is left.
-            smaller = max(batch // shrink, 1)
-            tasks.append(Task(name, side if batch >= shrink else side // 2, smaller))
-        options = NARROW[model.partition("-")[0]] if toy else {}
-        found.append(Job(model, options, dtype, tuple(tasks), wave))
+    for wave, (dtype, size, _) in enumerate(TOY_WAVES if toy else WAVES):
+        for model in models[:1] if toy and wave else models:
+            shrink = 4 if model in HEAVY and not toy else 1
+            # A quarter of the pixels: fewer images, or smaller ones where there is one.
+            tasks = [
+                Task(name, side if batch >= shrink else side // 2, max(batch // shrink, 1))
+                for name, (side, batch) in sizes[size].items()
+            ]
+            options = NARROW[model.partition("-")[0]] if toy else {}
+            found.append(Job(model, options, dtype, tuple(tasks), wave))
     return found
+
+
+def shares(found: list[Job], *, toy: bool = False) -> dict[int, float]:
+    """What of the time a job of each wave gets."""
+    waves = [job.wave for job in found]
+    weights = [weight for _, _, weight in (TOY_WAVES if toy else WAVES)]
+    return {wave: weights[wave] / waves.count(wave) for wave in waves}
 
 
 class Loop(NamedTuple):
