@@ -137,6 +137,7 @@ class Run:
             # A share too small to compile anything in is of no use to anybody.
             given = min(max(left * share / (share + rest), 2 * least), left)
             self.group(group, time.monotonic(), given)
+            self.write()
         self.kept.close("networks", LATE)
 
     def group(self, jobs: list[plan.Job], begun: float, seconds: float) -> None:
@@ -187,6 +188,7 @@ class Run:
         for part in self.parts:
             self.kept.close(part, LATE)
         self.write()
+        self.kept.end()
 
 
 MODULES = {"networks": "networks_beside", "noise": "noise_ops", "loop": "loops"}

@@ -41,7 +41,7 @@ class Child:
         environment: Mapping[str, str],
         command: list[str] | None = None,
     ):
-        self.part, self._log = part, log
+        self.part, self._log, self._ended = part, log, None
         command = command or [sys.executable, "-m", f"accelerated.{part}", json.dumps(spec)]
         self._said = log.with_name(f".{part}-{time.monotonic_ns()}.txt")
         with self._said.open("wb") as said:
@@ -55,7 +55,8 @@ class Child:
                 start_new_session=True,
             )
         self._messages: queue.Queue[dict | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         with contextlib.suppress(ValueError):
@@ -94,6 +95,11 @@ class Child:
         Returns:
           Why it ended by itself before that, where it failed; else nothing.
         """
+        if self._ended is None:
+            self._ended = self._end()
+        return self._ended
+
+    def _end(self) -> str:
         running = self._process.poll() is None
         if running:
             # Its pipe may be closed before it has left.
@@ -104,6 +110,9 @@ class Child:
         code = self._process.wait()
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        # What it said last is in the pipe still.
+        self._listener.join(1.0)
+        self._process.stdout.close()
         said = self._collect()
         if running or not code:
             return ""

@@ -37,6 +37,10 @@ class Kept:
         self.planned: dict[str, list[str]] = {}
         self.left: dict[tuple[str, str], str] = {}
 
+    def end(self) -> None:
+        """Closes the file; no more rows can be added."""
+        self._file.close()
+
     def plan(self, part: str, cells: list[str]) -> None:
         """Adds to what is to have a row."""
         known = self.planned.setdefault(part, [])
