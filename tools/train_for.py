@@ -21,6 +21,7 @@ import argparse
 import ast
 import contextlib
 import hashlib
+import importlib.util
 import json
 import logging
 import math
@@ -32,6 +33,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 BEGUN = time.monotonic()
@@ -54,13 +56,15 @@ from zoo.train.config import default_config, to_plain
 from zoo.train.interrupt import Interrupted
 from zoo.train.loop import Best, train
 from zoo.train.provenance import make_record
-from zoo.train.state import create_state
+from zoo.train.state import State
 from zoo.train.workdir import WEIGHTS
 
 MIB = 2**20
 MOST_PACKED = 55 * MIB
 # Seconds between two times that a checkpoint is put where it would survive.
 _PUBLISH_EVERY = 60.0
+# Packages that are imported only where all time has been spent.
+_LATE = ("matplotlib", "safetensors")
 
 
 def main() -> int:
@@ -162,7 +166,7 @@ class Run:
     @property
     def for_steps(self) -> float:
         """The same without what a checkpoint, the weights and the files take behind the steps."""
-        return self.left - min(45.0, max(6.0, 0.12 * self.seconds))
+        return self.left - min(45.0, max(6.0, 0.2 * self.seconds))
 
     def go(self) -> int:
         """Trains; the exit code, 0 where the time was used up."""
@@ -187,13 +191,16 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _go(self, folder: Path) -> int:
+        for name in _LATE:
+            if importlib.util.find_spec(name) is None:
+                raise ZooError(f"{name} is missing and the end needs it; pip install {name}")
         workdir = folder / "run"
         config, home, digest = self._config(folder)
         earlier = self._earlier(workdir, config, digest)
         if self.arguments.finish:
             config.train.steps = self._last_step(earlier)
         first = earlier["step"] if earlier else 0
-        shape = self._check_size(config)
+        like = self._check_size(config)
         progress = {"data": digest, "calls": earlier["calls"] if earlier else []}
 
         if self.for_steps <= 0:
@@ -229,7 +236,7 @@ class Run:
         progress["steps"] = config.train.steps
         # Twice, for a second signal may end what stands between.
         carry.publish(workdir, self.out, progress)
-        self._write_weights(config, home, workdir, shape, progress)
+        self._write_weights(config, home, workdir, like, progress)
         carry.publish(workdir, self.out, progress)
         print(
             f"steps {first} to {step} in {call['seconds']:.0f} s; "
@@ -289,40 +296,42 @@ class Run:
         speed = (call["last_step"] - call["first_step"]) / call["seconds"]
         return earlier["step"] + max(int(0.85 * speed * self.for_steps), 1)
 
-    def _check_size(self, config: ConfigDict) -> tuple[int, ...]:
-        """Refuses what could not be carried home; the shape of a batch of one."""
+    def _check_size(self, config: ConfigDict) -> tuple[State, Best]:
+        """Refuses what could not be carried home; what a checkpoint holds, but for the values."""
         experiment = experiments.build(config)
-        crop = tuple(config.data.crop)
-        if not crop:
-            # Only then must an image be read for it.
-            target = experiment.sources["train"][0].target
-            crop = target.shape[:-1]
-        shape = (1, *crop, config.data.channels)
         contract = models.record(config.model.name, **experiment.model_options)
         shapes = models.variable_shapes(experiment.model, contract)
         variables = traverse_util.unflatten_dict(shapes, sep="/")
         optimizer, _ = experiments.make_optimizer(config, 1)
-        moments = jax.eval_shape(optimizer.init, variables["params"])
-        weight, params, rest = (
-            sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
-            for tree in (variables, variables["params"], moments)
+        params = variables.pop("params")
+        moments = jax.eval_shape(optimizer.init, params)
+        # Filled, not compiled: the end must be quick.
+        blank = partial(jax.tree.map, lambda x: np.zeros(x.shape, x.dtype))
+        state = State(
+            step=np.zeros((), np.int32),
+            params=blank(params),
+            model_state=blank(variables),
+            opt_state=blank(moments),
+            ema=blank(params),
         )
+        best = Best(state.variables, np.zeros((), np.float32), state.step)
         if not self.arguments.any_size:
-            # Two averages ride in a checkpoint, the running one and the best.
-            carry.check(weight, weight + params + rest + weight, files_besides=1)
-        return shape
+            sizes = [sum(x.nbytes for x in jax.tree.leaves(tree)) for tree in (best, (state, best))]
+            carry.check(*sizes, files_besides=1)
+        return state, best
 
     def _write_weights(
-        self, config: ConfigDict, home: dict, workdir: Path, shape: tuple, progress: dict
+        self,
+        config: ConfigDict,
+        home: dict,
+        workdir: Path,
+        like: tuple[State, Best],
+        progress: dict,
     ) -> None:
         """Writes the best average of the latest checkpoint, with the config as it is at home."""
         experiment = experiments.build(config)
-        optimizer, _ = experiments.make_optimizer(config, 1)
-        state = create_state(experiment.model, optimizer, jax.random.key(0), shape)
-        state = jax.device_get(state)
-        best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
         checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
-        state, best = checkpoints.restore((state, best))
+        state, best = checkpoints.restore(like)
         if not math.isfinite(best.score):
             best = Best(state.variables, np.array(np.nan, np.float32), state.step)
         record = make_record(

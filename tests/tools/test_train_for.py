@@ -281,7 +281,7 @@ def test_sigterm_saves(call, fake_train, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["nowhere.py", "--out=x"], "there is no config file 'nowhere.py'"),
+        (["nowhere.py", "--out={}"], "there is no config file 'nowhere.py'"),
         (["configs/unet.py", "--out={}", "--override=model.nam=x"], "model.nam"),
         (["configs/unet.py", "--out={}", "--resume=nowhere"], "holds no progress.json"),
         (["configs/unet.py", "--out={}", "--finish"], "needs the speed of an earlier call"),
@@ -295,6 +295,15 @@ def test_a_mistake_is_told_in_one_line(call, capsys, tmp_path, monkeypatch, flag
     err = capsys.readouterr().err
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_what_only_the_end_needs_is_missed_at_once(call, monkeypatch, tmp_path, capsys):
+    found = train_for.importlib.util.find_spec
+    monkeypatch.setattr(
+        train_for.importlib.util, "find_spec", lambda n: None if n == "safetensors" else found(n)
+    )
+    assert call("configs/unet.py", f"--out={tmp_path}") == 2
+    assert "safetensors is missing" in capsys.readouterr().err
 
 
 @pytest.mark.slow
