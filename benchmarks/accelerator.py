@@ -92,8 +92,7 @@ class Run:
 
     def part(self, part: str, until: float) -> None:
         """One process, until it ends or its time is over."""
-        spec = {**self.settings[part], "seconds": until - time.monotonic()}
-        child = self.start(MODULES.get(part, part), spec)
+        child = self.start(MODULES.get(part, part), self.settings[part])
         why = self.listen(child, part, until)
         self.kept.close(part, child.end() or why)
 

@@ -15,7 +15,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
 
     Args:
       spec: `models`, None for those that stream; `audio_s` of the recording; `block`: seconds to
-        measure each for; `seconds` of the whole part.
+        measure each for.
       speaker: is told.
     """
     known = [name for name in models.list_models() if models.record(name).modality == "audio"]
@@ -26,7 +26,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
     tasks: dict[str, Callable] = {}
     for cell, (name, task) in cells.items():
         tasks[cell] = partial(realtime.TASKS[task], ready[name], recording(ready[name], spec))
-    for cell, run in compiled(tasks, 0.6 * spec["seconds"], speaker):
+    for cell, run in compiled(tasks, speaker):
         name, task = cells[cell]
         try:
             times = timed(run.call, spec["block"])

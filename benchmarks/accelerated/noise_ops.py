@@ -14,7 +14,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
 
     Args:
       spec: `image` and `audio`, each with the `size`, the `batch` and the `ops` (None for all);
-        `block`: seconds to measure each for; `seconds` of the whole part.
+        `block`: seconds to measure each for.
       speaker: is told.
     """
     kinds = {name: spec[name] for name in noise.KINDS}
@@ -26,7 +26,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
     speaker.plan(cells)
     bandwidth = machine.bandwidth()
     tasks = {cell: partial(noise.prepared, *told) for cell, told in cells.items()}
-    for cell, step in compiled(tasks, 0.6 * spec["seconds"], speaker):
+    for cell, step in compiled(tasks, speaker):
         modality, op, size, batch = cells[cell]
         try:
             row = noise.row(modality, op, size, batch, spec["block"], bandwidth, step=step)

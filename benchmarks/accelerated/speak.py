@@ -1,6 +1,6 @@
 """How a part tells its parent what it plans, measures and leaves out: JSON, a line a message."""
 
-import contextlib
+import itertools
 import json
 import os
 import signal
@@ -73,31 +73,26 @@ def _follow(parent: int) -> None:
 
 
 def compiled(
-    tasks: dict[str, Callable[[], object]], seconds: float, speaker: Speaker
+    tasks: dict[str, Callable[[], object]], speaker: Speaker
 ) -> Iterator[tuple[str, object]]:
-    """Prepares side by side, and gives what was prepared only when nothing compiles any more.
+    """Prepares some side by side, gives them when nothing compiles any more, and goes on.
 
     Args:
       tasks: by their cells, what compiles and returns what to measure.
-      seconds: after which no more is begun.
-      speaker: is told of what failed or was not begun.
+      speaker: is told of what failed.
     """
-    with contextlib.ExitStack() as stack:
-        pool = ThreadPoolExecutor(max((os.cpu_count() or 1) // 2, 1))
-        # Not the pool's own end, which would wait for what is of no use any more.
-        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        futures = {cell: pool.submit(task) for cell, task in tasks.items()}
-        wait(futures.values(), seconds)
-        late = [future for future in futures.values() if not future.cancel()]
-        # Those that run already would disturb the clock.
-        wait(late)
-        for cell, future in futures.items():
-            if future.cancelled():
-                speaker.left(cell, "no time left to compile it")
-            elif error := failure(future):
-                speaker.left(cell, error)
-            else:
-                yield cell, future.result()
+    threads = max((os.cpu_count() or 1) // 2, 1)
+    with ThreadPoolExecutor(threads) as pool:
+        # Few at a time: whoever is ended in the middle has told of those before.
+        rest = iter(tasks.items())
+        while some := list(itertools.islice(rest, 2 * threads)):
+            futures = {cell: pool.submit(task) for cell, task in some}
+            wait(futures.values())
+            for cell, future in futures.items():
+                if error := failure(future):
+                    speaker.left(cell, error)
+                else:
+                    yield cell, future.result()
 
 
 def failure(future: Future) -> BaseException | None:

@@ -169,13 +169,11 @@ def test_every_cell_is_planned_once_and_the_first_tell_most():
 
 @pytest.mark.parametrize("name", plan.MODELS)
 def test_a_toy_is_narrow_on_both_sides(name):
-    family = name.partition("-")[0]
-    whole, toy = (
-        networks.network(plan.PEERS[name], **options) for options in ({}, plan.NARROW[family])
-    )
-    assert toy.parameters < 0.05 * whole.parameters
-    assert toy.fields != whole.fields
-    assert toy.fields.keys() == whole.fields.keys()
+    narrow = plan.NARROW[name.partition("-")[0]]
+    toy = networks.network(plan.PEERS[name], **narrow)
+    assert toy.parameters < 25_000
+    # What is narrow on our side alone would not be the same network.
+    assert narrow.items() <= toy.fields.items()
 
 
 def test_the_page_tells_what_the_rows_hold(tmp_path):
@@ -241,7 +239,7 @@ def test_what_fails_to_compile_does_not_stop_the_rest():
 
     speaker = Deaf()
     tasks = {"a": lambda: 1, "b": fail, "c": lambda: 3}
-    assert dict(compiled(tasks, 60.0, speaker)) == {"a": 1, "c": 3}
+    assert dict(compiled(tasks, speaker)) == {"a": 1, "c": 3}
     assert str(speaker.told["b"]) == "mend it"
 
 
