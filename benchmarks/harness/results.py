@@ -53,7 +53,7 @@ def write(name: str, rows: Sequence[Row], out: Path, context: str) -> Path:
     whole = {
         "benchmark": name,
         "versions": versions(),
-        "rows": [{key: _plain(value) for key, value in row.items()} for row in rows],
+        "rows": [{key: plain(value) for key, value in row.items()} for row in rows],
     }
     data = json.dumps(whole, indent=2, allow_nan=False) + "\n"
     files.write(path.with_suffix(".json"), data.encode())
@@ -124,19 +124,19 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _plain(value: object) -> object:
-    """A value json has: no NumPy scalars, no NaN."""
+def plain(value: object) -> object:
+    """A value that JSON has: no NumPy scalars, no NaN."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cell(value: object) -> object:
-    value = _plain(value)
+    value = plain(value)
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
 
 
 def _short(value: object) -> str:
-    value = _plain(value)
+    value = plain(value)
     if value is None:
         return "-"
     if isinstance(value, float):

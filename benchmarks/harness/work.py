@@ -65,16 +65,20 @@ class Work:
         self._per_device = per_device
         self._compiled = None
 
-    def __call__(self) -> None:
-        """Runs one step to its end."""
-        arguments = self._arguments()
+    def compile(self) -> None:
+        """Compiles the step, where that has not been done; nothing is run."""
         if self._compiled is None:
             # By hand, so that the costs can be asked for without compiling twice.
-            self._compiled = self._function.lower(*arguments).compile()
+            self._compiled = self._function.lower(*self._arguments()).compile()
+
+    def __call__(self) -> None:
+        """Runs one step to its end."""
+        self.compile()
+        arguments = self._arguments()
         self._keep(jax.block_until_ready(self._compiled(*arguments)))
 
     def cost(self) -> Cost:
-        """What a step costs; after the first call only.
+        """What a step costs; once it is compiled only.
 
         The operations are those of the lowered program: each multiplication and addition of
         convolutions (border taps left out, for those are not computed) and matmuls, and one for

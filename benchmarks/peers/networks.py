@@ -16,6 +16,13 @@ MODELS = {
     "dncnn-gray": ("dncnn-gray", {}),
     "nafnet": ("nafnet-small", {}),
     "nafnet-w32": ("nafnet-w32", {}),
+    "unet-medium": ("unet-medium", {}),
+    "unet-base": ("unet-base", {}),
+    "ffdnet-color": ("ffdnet-color", {}),
+    "drunet-color": ("drunet-color", {}),
+    "swinir-color": ("swinir-color", {}),
+    "scunet-color": ("scunet-color", {}),
+    "restormer-color": ("restormer-color", {}),
 }
 RECORDINGS = {"gtcrn": ("gtcrn", {})}
 """The same for `benchmarks/realtime.py`."""
@@ -27,6 +34,19 @@ _FIELDS = {
     "unet": ("channels", "widths", "blocks", "stem"),
     "dncnn": ("channels", "depth", "width"),
     "nafnet": ("channels", "width", "encoder", "middle", "decoder"),
+    "ffdnet": ("channels", "depth", "width"),
+    "drunet": ("channels", "widths", "blocks"),
+    "swinir": ("channels", "width", "depths", "heads", "window", "expansion"),
+    "scunet": ("channels", "width", "blocks", "head_width", "window"),
+    "restormer": (
+        "channels",
+        "width",
+        "blocks",
+        "refinement",
+        "heads",
+        "expansion",
+        "norm_bias",
+    ),
     "gtcrn": ("padding",),
 }
 
@@ -49,8 +69,12 @@ class Network(NamedTuple):
     parameters: int
 
 
-def network(name: str) -> Network:
+def network(name: str, **overrides) -> Network:
     """The network of a name.
+
+    Args:
+      name: of `MODELS` or `RECORDINGS`.
+      **overrides: fields of ours that differ from it on both sides, for a narrow one.
 
     Raises:
       ZooError: there is none.
@@ -59,6 +83,7 @@ def network(name: str) -> Network:
     if name not in known:
         raise unknown("model with a peer", name, known)
     registered, options = known[name]
+    options = options | overrides
     model, record = models.create_model(registered, **options), models.record(registered, **options)
     fields = {field: getattr(model, field) for field in _FIELDS[record.family]}
     return Network(name, model, record, fields, models.count_parameters(registered, **options))

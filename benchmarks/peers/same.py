@@ -10,6 +10,20 @@ from zoo.errors import ZooError
 
 TOLERANCE = 1e-4
 """The largest difference of two outputs, over the largest change of the input."""
+LEVEL = 0.1
+"""What both are told of the noise, where they are told; the peers have it by default."""
+
+
+def build(worker: Worker, one: Network) -> None:
+    """Has the peer of a network built.
+
+    Raises:
+      ZooError: it has another number of parameters.
+    """
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in one.fields.items()}
+    theirs = worker.ask(do="build", family=one.record.family, fields=fields)["parameters"]
+    if theirs != one.parameters:
+        raise ZooError(f"{one.name} has {one.parameters} parameters, its peer {theirs}; mend one")
 
 
 def check(worker: Worker, one: Network, folder: str) -> float:
@@ -21,10 +35,7 @@ def check(worker: Worker, one: Network, folder: str) -> float:
     Raises:
       ZooError: they are not the same network.
     """
-    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in one.fields.items()}
-    theirs = worker.ask(do="build", family=one.record.family, fields=fields)["parameters"]
-    if theirs != one.parameters:
-        raise ZooError(f"{one.name} has {one.parameters} parameters, its peer {theirs}; mend one")
+    build(worker, one)
     variables = draw(shapes(one.model, one.record))
     weights = f"{folder}/weights.npz"
     np.savez(weights, **export(one.record.family, one.model, variables))
@@ -35,8 +46,9 @@ def check(worker: Worker, one: Network, folder: str) -> float:
     x = np.random.default_rng(0).random((2, *size, one.record.channels), np.float32)
     np.save(f"{folder}/x.npy", x)
     worker.ask(do="forward", path=f"{folder}/x.npy")
+    level = np.full(len(x), LEVEL, np.float32)
     with jax.default_matmul_precision("highest"):
-        y = np.asarray(jax.jit(one.model.apply)(variables, x))
+        y = np.asarray(jax.jit(one.model.apply)(variables, x, level))
     difference = float(np.abs(np.load(f"{folder}/x.npy") - y).max() / np.abs(y - x).max())
     if not difference < TOLERANCE:
         raise ZooError(f"{one.name} and its peer differ by {difference:.1e} of their output")

@@ -86,23 +86,40 @@ class Peer:
         """The names worth a try for a batch of this shape."""
         return {"names": torch_variants.names(self._device, task, len(shape))}
 
-    def make(self, task: str, variant: str, shape: list, dtype: str) -> dict:
-        """Builds a step, runs it until it is warm and gives the seconds that took, or an error."""
+    def make(self, task: str, variant: str, shape: list, dtype: str, label: str = "") -> dict:
+        """Builds a step, runs it until it is warm and gives the seconds that took, or an error.
+
+        The step goes by the variant's name, or by a label where there are several of a variant.
+        """
+        label = label or variant
         tf32(True)
         start = time.perf_counter()
         try:
             build = {"train": torch_steps.train, "infer": torch_steps.infer}[task]
-            self._steps[variant] = step = build(
+            self._steps[label] = step = build(
                 self._net, tuple(shape), device=self._device, dtype=dtype, variant=variant
             )
             for _ in range(3):
                 step()
             self._wait()
         except Exception as error:  # Compilers fail in their own ways; another variant may do.
-            self._steps.pop(variant, None)
+            self._steps.pop(label, None)
             lines = str(error).strip().splitlines() or [""]
             return {"error": f"{type(error).__name__}: {lines[0]}"}
+        finally:
+            if self._device == "cuda":
+                # The other side may need what this one does not hold between two steps.
+                torch.cuda.empty_cache()
         return {"seconds": time.perf_counter() - start}
+
+    def memory(self, variant: str) -> dict:
+        """The most bytes of a GPU that a step holds at once; None on a CPU."""
+        if self._device != "cuda":
+            return {"bytes": None}
+        torch.cuda.reset_peak_memory_stats()
+        self._steps[variant]()
+        self._wait()
+        return {"bytes": torch.cuda.max_memory_allocated()}
 
     def keep(self, variant: str) -> dict:
         """Forgets all other steps."""
@@ -148,7 +165,7 @@ def main():
     """Answers until the standard input ends."""
     device, threads = sys.argv[1:]
     peer = Peer(device, int(threads))
-    names = ("versions", "build", "load", "forward", "variants", "make", "keep", "time")
+    names = ("versions", "build", "load", "forward", "variants", "make", "keep", "time", "memory")
     serve({name: getattr(peer, name) for name in names})
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 import torch_variants
 from torch import nn
+from torch_models.windows import settle
 
 SIGMA, EPS, DECAY, RATE = 25 / 255, 1e-3, 0.999, 1e-3
 PICTURES = 8
@@ -26,6 +27,7 @@ def infer(net: nn.Module, shape: tuple, *, device: str, dtype: str, variant: str
     """A function that denoises (N, C, H, W) or (N, C, T); it does not wait for the device."""
     mode, layout = torch_variants.parse(variant)
     net = copy.deepcopy(net).eval().to(memory_format=layout)
+    settle(net, shape, device)
     x = torch.rand(shape, device=device).contiguous(memory_format=layout)
     run = torch_variants.compiled(net, mode)
 
@@ -49,6 +51,7 @@ def train(net: nn.Module, shape: tuple, *, device: str, dtype: str, variant: str
     """
     mode, layout = torch_variants.parse(variant)
     net = copy.deepcopy(net).train().to(memory_format=layout)
+    settle(net, shape, device)
     average = copy.deepcopy(net).requires_grad_(False)
     parameters, averages = list(net.parameters()), list(average.parameters())
     optimizer = torch.optim.Adam(parameters, RATE, fused=True)

@@ -54,6 +54,10 @@ class Worker:
         self._process.stdout.close()
         self._stderr.close()
 
+    def kill(self) -> None:
+        """Ends it whatever it does; who waits for its answer is told that it has ended."""
+        self._process.kill()
+
     def ask(self, **request) -> dict:
         """What it answers, as JSON holds it.
 

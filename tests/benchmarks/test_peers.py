@@ -52,7 +52,15 @@ def conv(x, kernel):
     return np.einsum("oit,tihw->ohw", kernel.reshape(*kernel.shape[:2], 9), np.stack(windows))
 
 
-@pytest.mark.parametrize("name", [*networks.MODELS, *networks.RECORDINGS])
+# To trace these takes seconds each.
+SLOW = ("swinir-color", "scunet-color", "restormer-color")
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+    for name in (*networks.MODELS, *networks.RECORDINGS)
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_weight_goes_over_once(name):
     one = networks.network(name)
     variables = export.shapes(one.model, one.record)

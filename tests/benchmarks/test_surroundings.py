@@ -329,7 +329,8 @@ def test_the_commands_of_a_docstring_have_flags_that_exist(script, command, monk
 def test_every_script_tells_how_to_run_it():
     told = {script.name for script, _ in COMMANDS}
     scripts = {"throughput.py", "loop.py", "noise.py", "scaling.py", "startup.py", "estimators.py"}
-    assert told == scripts | {"realtime.py", "compare.py", "dncnn_set.py", "bm3d_speed.py"}
+    scripts |= {"realtime.py", "accelerator.py"}
+    assert told == scripts | {"compare.py", "dncnn_set.py", "bm3d_speed.py"}
 
 
 @pytest.mark.parametrize(
