@@ -9,6 +9,7 @@ os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 # A test compiles for longer than it computes. CI runs the slow ones fully optimized.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,10 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Tracing makes millions of small objects; to look through them as often as Python does by default
+# takes a tenth of the session.
+gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
