@@ -110,6 +110,7 @@ def test_damaged_entries_are_compiled_anew_without_a_word_and_mended(filled, tmp
     assert train(XDG_CACHE_HOME=str(cache))[1] == misses
 
 
+@pytest.mark.matrix
 def test_damage_that_happens_while_the_process_runs_is_silent_too(filled, tmp_path):
     cache = copied(filled, tmp_path)
     spoil = f"""
@@ -121,6 +122,7 @@ for path in Path({str(cache)!r}).rglob("*-cache"):
     assert digest == filled[1][3]
 
 
+@pytest.mark.matrix
 def test_two_processes_at_once(filled, tmp_path):
     command = [sys.executable, "-c", TRAIN]
     together = [

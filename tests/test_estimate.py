@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from families import first
 from skimage import data, restoration
 
 from zoo import estimate, noise
@@ -81,7 +82,7 @@ def test_exact_zeros_do_not_count():
 
 
 @pytest.mark.parametrize("shape", [GRAY, COLOR])
-@pytest.mark.parametrize("sigma", [0.002, 0.1, 2.0])
+@pytest.mark.parametrize("sigma", first(1, [0.1, 0.002, 2.0]))
 def test_white_noise_on_a_constant(shape, sigma):
     x = noisy(np.full(shape, 0.5), b=sigma**2)
     assert sigma_wavelet(x) == pytest.approx(sigma, rel=0.03)
@@ -97,7 +98,9 @@ def test_choosing_smooth_places_does_not_bias_white_noise():
 
 
 @pytest.mark.parametrize("shape", [GRAY, (240, 320, 3)])
-@pytest.mark.parametrize(("a", "b"), [(0.01, 0.0004), (0.002, 0.0001), (0.05, 0.0), (0.0, 0.01)])
+@pytest.mark.parametrize(
+    ("a", "b"), first(1, [(0.01, 0.0004), (0.002, 0.0001), (0.05, 0.0), (0.0, 0.01)])
+)
 def test_the_line_on_a_ramp(shape, a, b):
     found = poisson_gaussian(noisy(ramp(shape), a, b))
     signals = np.linspace(0.1, 0.9, 9)
@@ -161,7 +164,7 @@ def pictures():
     return x.reshape(2, 2, *COLOR)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", first(1, ALL))
 def test_batches_and_vmap(name):
     x = pictures()
     found = mapped(name)(x)
@@ -237,7 +240,10 @@ def test_sigma_on_photographs(bsd68, sigma, wavelet, smooth):
 
 @pytest.mark.parametrize(
     ("a", "b", "bound"),
-    [pytest.param(0.002, 0.0001, 0.6, marks=pytest.mark.matrix), (0.01, 0.0004, 0.6)],
+    [
+        pytest.param(0.002, 0.0001, 0.6, marks=pytest.mark.matrix),
+        pytest.param(0.01, 0.0004, 0.6, marks=pytest.mark.matrix),
+    ],
 )
 def test_poisson_gaussian_on_photographs(bsd68, a, b, bound):
     signals = np.linspace(0.05, 0.95, 19)

@@ -149,6 +149,7 @@ def test_a_recording_keeps_rate_channels_and_coding(tmp_path, models):
     assert (told.subtype, told.format) == ("PCM_24", "FLAC")
 
 
+@pytest.mark.matrix
 def test_strength_nought_leaves_a_recording(tmp_path, models, samples):
     path = samples.noisy_recordings["Voice and hum"]
     found = recordings.denoise(path, tmp_path, models, steps(), model=AUTO, strength=0.0)

@@ -23,6 +23,8 @@ from harness import flags
 
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.tools
+
 BENCHMARKS = Path(accelerator.__file__).parent
 # What the parts do here, by the name of their module; none needs JAX.
 FAKE = """

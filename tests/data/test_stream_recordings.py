@@ -109,6 +109,7 @@ def test_the_hosts_parts_make_the_whole_batch(folder, hosts):
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.matrix
 def test_processes_change_nothing(folder):
     alone, shared = take(batches(folder)), take(batches(folder, workers=1))
     for one, other in zip(everything(alone), everything(shared), strict=True):

@@ -186,6 +186,7 @@ def test_a_set_of_another_rate_is_refused():
         )
 
 
+@pytest.mark.matrix
 def test_processes_say_what_one_says_here():
     pytest.importorskip("pystoi")
     clean = RNG.normal(0, 0.1, (RATE, 1)).astype(np.float32)

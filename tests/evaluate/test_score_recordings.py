@@ -81,6 +81,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.matrix
 def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path, monkeypatch):
     # Pictures are no figures, and take longest.
     monkeypatch.setattr(running, "_GALLERY_ROWS", 1)

@@ -151,6 +151,7 @@ def test_streams(tmp_path):
     np.testing.assert_allclose(found, expected[:, : found.shape[1]], atol=1e-5)
 
 
+@pytest.mark.matrix
 def test_whole_recordings_of_one_length(tmp_path):
     model, variables = made("spectral-gate")
     with pytest.raises(ZooError, match="give their length in samples"):

@@ -96,6 +96,7 @@ def test_it_does_not_see_ahead():
     assert np.abs(a - b)[:, 9 * HOP :].max() > 0
 
 
+@pytest.mark.matrix
 def test_any_length():
     model, variables = built()
     for length in (1, 255, 257):

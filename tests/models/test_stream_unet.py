@@ -224,6 +224,7 @@ def test_training_and_inference_convolve_alike():
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
 
 
+@pytest.mark.matrix
 def test_silence_stays_silence_and_gradients_are_finite():
     model = StreamUNet(**SMALL)
     x = np.zeros(SHAPE, np.float32)

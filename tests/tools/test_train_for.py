@@ -31,6 +31,8 @@ from zoo.train.loop import Best
 from zoo.train.state import create_state
 from zoo.train.workdir import opened
 
+pytestmark = pytest.mark.tools
+
 ROOT = Path(__file__).parents[2]
 TINY = (
     "--override=model.name=upsample_cnn-base",

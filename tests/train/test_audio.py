@@ -166,6 +166,7 @@ def test_one_device_and_several_under_jit_and_pmap_agree(model):
             np.testing.assert_allclose(theirs, ours, atol=2e-5)
 
 
+@pytest.mark.matrix
 def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs):
     run = subprocess.run(
         [

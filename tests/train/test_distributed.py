@@ -227,6 +227,7 @@ distributed.finish()
 """
 
 
+@pytest.mark.matrix
 def test_collectives_wait_for_a_process_that_comes_late(tmp_path):
     # The devices' own would for 30 s at most.
     def command(process, port):
@@ -307,6 +308,7 @@ def test_a_coordinator_that_is_not_there_is_not_waited_for_long():
         distributed.join(f"127.0.0.1:{free_port()}", 2, 1, timeout=0)
 
 
+@pytest.mark.matrix
 def test_processes_that_do_not_all_come_are_told_in_one_line():
     done = run_program(
         "from zoo.train import distributed",

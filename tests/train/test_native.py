@@ -22,6 +22,7 @@ def test_what_native_code_writes_comes_through_and_a_lost_process_in_our_words()
     assert not done.stdout
 
 
+@pytest.mark.matrix
 def test_an_error_from_which_the_service_recovers_holds_nothing_back_for_long():
     error = "E1121 14:41:01.6 45 coordination_service_agent.cc:288] a stumble"
     done = run_program(

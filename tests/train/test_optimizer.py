@@ -157,7 +157,7 @@ def test_muon_turns_matrices_and_leaves_the_rest_to_adam():
 
     def update(name, **options):
         optimizer = make_optimizer(name, optax.constant_schedule(PEAK), **options)
-        return optimizer.update(gradient, optimizer.init(params), params)[0]
+        return jax.jit(optimizer.update)(gradient, optimizer.init(params), params)[0]
 
     found = update("muon")
     close(found["bias"], update("adam", nesterov=True)["bias"])

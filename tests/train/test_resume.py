@@ -141,6 +141,7 @@ def test_a_run_goes_on_under_pmap_and_with_other_levels_to_score(tmp_path):
         np.testing.assert_allclose(value, weights(workdir)[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.matrix
 def test_a_finished_run_says_so_and_evaluates(whole):
     before = weights(whole)
     output = finish(whole)
@@ -171,6 +172,7 @@ def test_a_run_begins_with_trained_weights(whole, tmp_path):
     assert "has finished its 2 steps" in finish(tmp_path / "fine", start, *still)
 
 
+@pytest.mark.matrix
 def test_another_config_in_the_same_workdir_is_refused(whole):
     process = start_run(whole, "--config.noise.level=50")
     output, _ = process.communicate(timeout=300)

@@ -29,7 +29,7 @@ def test_names_are_the_files():
 
 def scored():
     """Of weights of one family the quickest, and the others in the matrix."""
-    others = {"stream-b", "unet-color", "unet-real"}
+    others = {"stream-t", "stream-b", "unet-color", "unet-real"}
     return [pytest.param(n, marks=[pytest.mark.matrix] * (n in others)) for n in NAMES]
 
 

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from families import first
 from stubs import HOP, Difference, Gain, Whole, noise
 from variables import random_variables
 
@@ -39,9 +40,7 @@ def heard(stream, x, seed=0, most=2000):
     return np.concatenate(found)
 
 
-@pytest.mark.parametrize(
-    "samples", [1, *(pytest.param(n, marks=pytest.mark.matrix) for n in (255, 256)), 257, 20011]
-)
+@pytest.mark.parametrize("samples", first(2, [257, 20011, 1, 255, 256]))
 def test_chunks_are_the_whole_recording(samples):
     variables, x = variables_of(SMALL), noise(samples, 2)
     expected = np.asarray(jax.jit(SMALL.apply)(variables, x[None]))[0]
