@@ -11,10 +11,15 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 
 import gc
 import shutil
+import sys
 from pathlib import Path
 
 import jax
 import pytest
+
+# The processes that tests start would each compile the package's sources.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -13,9 +13,8 @@ def marked(value, family, *more):
 
 def first(count, values):
     """Parameters of a test, of which those behind the first few are of the matrix."""
+    values = [one if isinstance(one, tuple) else (one,) for one in values]
     return [
-        pytest.param(
-            *(one if isinstance(one, tuple) else (one,)), marks=[pytest.mark.matrix] * (i >= count)
-        )
+        pytest.param(*one, marks=[pytest.mark.matrix] * (i >= count))
         for i, one in enumerate(values)
     ]

@@ -98,6 +98,7 @@ def copied(filled, tmp_path):
     return cache
 
 
+@pytest.mark.matrix
 def test_damaged_entries_are_compiled_anew_without_a_word_and_mended(filled, tmp_path):
     cache = copied(filled, tmp_path)
     for i, path in enumerate(entries(cache)):

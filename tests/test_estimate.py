@@ -222,7 +222,7 @@ def bsd68(zoo_data):
 @pytest.mark.parametrize(
     ("sigma", "wavelet", "smooth"),
     [
-        (5, 2.4, 0.4),
+        pytest.param(5, 2.4, 0.4, marks=pytest.mark.matrix),
         pytest.param(15, 1.5, 0.4, marks=pytest.mark.matrix),
         pytest.param(25, 0.9, 0.5, marks=pytest.mark.matrix),
         (50, 0.7, 0.7),
@@ -241,10 +241,11 @@ def test_sigma_on_photographs(bsd68, sigma, wavelet, smooth):
 @pytest.mark.parametrize(
     ("a", "b", "bound"),
     [
-        pytest.param(0.002, 0.0001, 0.6, marks=pytest.mark.matrix),
-        pytest.param(0.01, 0.0004, 0.6, marks=pytest.mark.matrix),
+        (0.002, 0.0001, 0.6),
+        (0.01, 0.0004, 0.6),
     ],
 )
+@pytest.mark.matrix
 def test_poisson_gaussian_on_photographs(bsd68, a, b, bound):
     signals = np.linspace(0.05, 0.95, 19)
     errors = []
@@ -256,7 +257,7 @@ def test_poisson_gaussian_on_photographs(bsd68, a, b, bound):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", first(1, [np.nan, np.inf]))
 def test_pictures_that_are_not_finite_have_no_level(name, value):
     x = pictures()
     x[1, 0, 5, 5, 1] = value

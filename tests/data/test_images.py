@@ -330,6 +330,7 @@ def test_resize_antialiases():
 # ------------------------------------------------------------------------------- real data
 
 
+@pytest.mark.matrix
 def test_bsd68_is_the_luma_of_cbsd68(zoo_data):
     """BSD68 is CBSD68 through MATLAB's rgb2gray (BT.601); the names differ, so any may match."""
     colour = [images.read(path) for path in sorted((zoo_data / "cbsd68").iterdir())]

@@ -259,6 +259,7 @@ def test_idx_errors(tmp_path):
 # ------------------------------------------------------------------------------- real data
 
 
+@pytest.mark.matrix
 def test_bsds500_without_its_leak(zoo_data):
     """Of val exactly the 32 that are not in CBSD68 remain: by name, and by pixels."""
     loaded = sources.load(

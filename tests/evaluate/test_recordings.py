@@ -207,6 +207,7 @@ def test_mean_si_sdr_is_that_of_the_summary(two_levels):
     assert found == pytest.approx(np.mean(first), abs=1e-4)
 
 
+@pytest.mark.matrix
 def test_paired_recordings_bring_their_own_noise(tmp_path):
     noisy = [Picture(v.name, v.target, np.roll(v.target, 1, axis=0) // 2) for v in VOICES]
     told = []

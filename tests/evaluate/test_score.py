@@ -216,6 +216,7 @@ def test_tables_of_no_scores_yet_know_whose_noise_it_is(folder, tmp_path):
     assert not kept[0].paired
 
 
+@pytest.mark.matrix
 def test_a_level_that_nobody_knows_is_not_told(zoo, tmp_path):
     (tmp_path / "real").mkdir()
     cat = data.chelsea()[:40, :48]
@@ -278,6 +279,7 @@ def test_pairs_bring_their_own_noise(zoo, model_file, tmp_path):
         assert (code, errors) == (2, told)
 
 
+@pytest.mark.matrix
 def test_the_noise_level_may_be_estimated():
     # Of one size: each would have its own estimator to compile.
     cat = data.chelsea()

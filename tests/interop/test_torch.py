@@ -102,6 +102,7 @@ def test_an_error_names_the_file(tmp_path):
         load_torch("dncnn-gray", path, depth=4, width=4)
 
 
+@pytest.mark.matrix
 def test_constants_may_be_absent_but_not_others(zoo_data):
     """GTCRN's filters are constants of ours; a file of another sample rate has others."""
     given = dict(read_state(zoo_data / "weights" / "gtcrn_dns3.tar"))

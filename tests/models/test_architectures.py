@@ -177,7 +177,7 @@ def test_wrong_fields_raise_one_line(build):
     "options",
     [
         {"norm": "batch"},
-        {"norm": "group", "dtype": jnp.bfloat16},
+        pytest.param({"norm": "group", "dtype": jnp.bfloat16}, marks=pytest.mark.matrix),
         *(pytest.param(options, marks=pytest.mark.matrix) for options in MORE_OPTIONS),
     ],
     ids=str,
@@ -218,6 +218,7 @@ def test_unet_batch_norm_keeps_running_statistics():
     np.testing.assert_allclose(after, expected, atol=TOLERANCE)
 
 
+@pytest.mark.matrix
 def test_unet_starts_near_its_input():
     x = pictures(2, 16, 16, 3)
     quick = {"xla_backend_optimization_level": 0}

@@ -372,6 +372,7 @@ def test_overrides_reach_the_module_and_the_record():
     assert hash(model) == hash(create_model("unet-tiny", widths=(8, 8), norm="group"))
 
 
+@pytest.mark.matrix
 def test_import_is_light():
     """Models alone must be usable where nothing reads files, trains or draws."""
     heavy = ["tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections"]

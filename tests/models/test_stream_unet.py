@@ -262,6 +262,7 @@ def test_vmap_and_bfloat16_signals():
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.matrix
 def test_reflect_padding_is_that_of_the_transform():
     """With a mask of 1 only the transform is left, and the last bin, which is dropped."""
     model = StreamUNet(**SMALL, padding="reflect")

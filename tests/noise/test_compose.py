@@ -349,6 +349,7 @@ def test_modalities():
         assert str(caught.value).startswith(message)
 
 
+@pytest.mark.matrix
 def test_import_is_light():
     heavy = ["tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections"]
     heavy += ["soundfile", "soxr", "scipy.signal"]

@@ -1,5 +1,6 @@
 """What native code writes, overheard: passed on, held back or put in our words."""
 
+import pytest
 from spawned import run_program
 
 

@@ -53,6 +53,7 @@ def test_other_models_are_refused(options):
         start_from(fresh(module), module, (model(), trained()), "mine")
 
 
+@pytest.mark.matrix
 def test_models_whose_parameters_would_fit_are_told_apart_too():
     mean, peak = model(down="mean"), model(down="max")
     with pytest.raises(ZooError, match=r"its options say: down \('mean', now 'max'\)"):

@@ -100,6 +100,7 @@ def test_a_name_that_is_none(name, told):
         zoo.load(name)
 
 
+@pytest.mark.matrix
 def test_a_name_is_enough_for_a_recording():
     model, variables = zoo.load("stream-t")
     x = np.random.default_rng(0).normal(0, 0.1, (4096, 1)).astype(np.float32)

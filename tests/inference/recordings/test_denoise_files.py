@@ -60,6 +60,7 @@ def stream_t(tmp_path_factory):
 @pytest.mark.parametrize(
     "samples", [*(pytest.param(n, marks=pytest.mark.matrix) for n in (1, 255, 256, 257)), 40009]
 )
+@pytest.mark.matrix
 def test_a_file_is_the_model_applied_to_the_whole(tmp_path, stream_t, samples):
     path, model, variables = stream_t
     x = noise(samples, 2)
