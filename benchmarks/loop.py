@@ -18,7 +18,6 @@ two. Where steps are quick, take more of them to a turn (`--steps`). Validation 
 `share` is bare over whole: 1 would be a loop that costs nothing.
 """
 
-import ast
 import contextlib
 import importlib
 import io
@@ -136,18 +135,13 @@ class Turns:
 
 def config_of(arguments, *, stream: bool):
     """The config the flags name, with a checkpoint every turn, and its own steps between two."""
+    from zoo.train.config import override  # noqa: PLC0415 - see NEEDS
+
     file = Path(arguments.config)
     if not file.is_file():
         raise ZooError(f"there is no config file {str(file)!r}; try --config=configs/unet.py")
     config = runpy.run_path(str(file))["get_config"]()
-    for override in arguments.override:
-        key, _, value = override.partition("=")
-        with contextlib.suppress(ValueError, SyntaxError):
-            value = ast.literal_eval(value)
-        try:
-            config.update_from_flattened_dict({key: value})
-        except (KeyError, TypeError, ValueError) as error:
-            raise ZooError(f"--override={override}: {str(error).splitlines()[0]}") from None
+    override(config, arguments.override)
     every = config.checkpoint.every
     config.data.stream = stream
     config.checkpoint.every = arguments.steps

@@ -2,7 +2,6 @@
 
 import pytest
 
-# README's test line runs these; CI runs the others too.
 REPRESENTATIVE = {"unet", "nafnet", "swinir", "stream_unet"}
 
 

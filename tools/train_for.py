@@ -18,7 +18,6 @@ this call has time for, at the speed of the one before.
 """
 
 import argparse
-import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -52,7 +51,7 @@ from zoo.data import sources
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train.checkpoint import Checkpoints
-from zoo.train.config import default_config, to_plain
+from zoo.train.config import default_config, override, to_plain
 from zoo.train.interrupt import Interrupted
 from zoo.train.loop import Best, train
 from zoo.train.provenance import make_record
@@ -116,23 +115,8 @@ def read_config(text: str, overrides: list[str]) -> ConfigDict:
     if not Path(file).is_file():
         raise ZooError(f"there is no config file {file!r}; try configs/unet.py")
     get = runpy.run_path(file)["get_config"]
-    return overridden(get(folder) if folder else get(), overrides)
-
-
-def overridden(config: ConfigDict, overrides: list[str]) -> ConfigDict:
-    """A config with some keys set.
-
-    Raises:
-      ZooError: there is no such key, or it takes no such value.
-    """
-    for override in overrides:
-        key, _, value = override.partition("=")
-        with contextlib.suppress(ValueError, SyntaxError):
-            value = ast.literal_eval(value)
-        try:
-            config.update_from_flattened_dict({key: value})
-        except (KeyError, TypeError, ValueError) as error:
-            raise ZooError(f"--override={override}: {str(error).splitlines()[0]}") from None
+    config = get(folder) if folder else get()
+    override(config, overrides)
     return config
 
 
@@ -255,7 +239,7 @@ class Run:
         config = default_config()
         with config.unlocked():
             config.update(ConfigDict(plain))
-        config = overridden(config, self.arguments.override)
+        override(config, self.arguments.override)
         home = to_plain(config)
         if config.data.name not in packing.EMBEDDED:
             sources.KINDS[packing.KIND] = packing.splits

@@ -29,6 +29,7 @@ from accelerated.children import BENCHMARKS
 from accelerated.plan import PEERS, Task, cell
 from accelerated.speak import Speaker, failure, main
 from zoo.errors import ZooError
+from zoo.models.registry import small_options
 
 STEPS = {"train": work.train_step, "infer": work.infer_step}
 DTYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
@@ -300,7 +301,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
     """A row for each task of a job.
 
     Args:
-      spec: of `accelerated.plan.Job` the model, options, dtype and tasks; `torch`: a Python, or
+      spec: of `accelerated.plan.Job` the model, `small`, dtype and tasks; `torch`: a Python, or
         None and why there is none in `without`; `compile`: whether to try torch.compile; `check`:
         whether to hold the outputs against each other; `compile_until`: by `time.time`; `block`:
         seconds of a turn; `peaks`: matmul TFLOP/s by dtype.
@@ -308,7 +309,8 @@ def measure(spec: dict, speaker: Speaker) -> None:
     """
     tasks = [Task._make(task) for task in spec["tasks"]]
     cells = {task: cell(spec["model"], spec["dtype"], task) for task in tasks}
-    one = networks.network(PEERS[spec["model"]], **spec["options"])
+    options = small_options(spec["model"]) if spec["small"] else {}
+    one = networks.network(PEERS[spec["model"]], **options)
     pool = ThreadPoolExecutor(1 + 2 * len(tasks))
     theirs = Theirs(one, spec, pool) if spec["torch"] else None
     programs = {task: pool.submit(ours, one, spec["dtype"], task) for task in tasks}

@@ -25,17 +25,6 @@ PEERS = {name: name for name in MODELS} | {"dncnn-color": "dncnn"}
 """What `benchmarks/peers/networks.py` calls them."""
 HEAVY = ("swinir-color", "scunet-color", "restormer-color")
 """Those that hold most at once, measured with a quarter of the batch."""
-NARROW = {
-    "unet": {"widths": (4, 8), "blocks": 1},
-    "dncnn": {"depth": 4, "width": 8},
-    "ffdnet": {"depth": 4, "width": 8},
-    "nafnet": {"width": 4, "encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
-    "drunet": {"widths": (4, 8), "blocks": 2},
-    "swinir": {"width": 12, "depths": (2, 2), "heads": 3, "window": 4},
-    "scunet": {"width": 8, "blocks": (2, 2, 1), "head_width": 4, "window": 4},
-    "restormer": {"width": 8, "blocks": (1, 1), "heads": (1, 2), "refinement": 1},
-}
-"""Fields of a toy of each family."""
 TOY_MODELS = ("dncnn-color", "unet-small")
 
 # A side and a batch, for each of two sizes.
@@ -60,14 +49,14 @@ class Job(NamedTuple):
 
     Attributes:
       model: as registered.
-      options: its fields that differ, for a toy.
+      small: whether it has the sizes of tests, for a toy.
       dtype: `"f32"` or `"bf16"`.
       tasks: what is measured of it.
       wave: its number in `WAVES`.
     """
 
     model: str
-    options: dict
+    small: bool
     dtype: str
     tasks: tuple[Task, ...]
     wave: int
@@ -94,8 +83,7 @@ def jobs(models: tuple[str, ...], *, toy: bool = False) -> list[Job]:
                 Task(name, side if batch >= shrink else side // 2, max(batch // shrink, 1))
                 for name, (side, batch) in sizes[size].items()
             ]
-            options = NARROW[model.partition("-")[0]] if toy else {}
-            found.append(Job(model, options, dtype, tuple(tasks), wave))
+            found.append(Job(model, toy, dtype, tuple(tasks), wave))
     return found
 
 

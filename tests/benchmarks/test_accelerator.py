@@ -22,6 +22,7 @@ from accelerated.summary import page
 from harness import flags
 
 from zoo.errors import ZooError
+from zoo.models.registry import small_options
 
 pytestmark = pytest.mark.tools
 
@@ -171,7 +172,7 @@ def test_every_cell_is_planned_once_and_the_first_tell_most():
 
 @pytest.mark.parametrize("name", plan.MODELS)
 def test_a_toy_is_narrow_on_both_sides(name):
-    narrow = plan.NARROW[name.partition("-")[0]]
+    narrow = small_options(name)
     toy = networks.network(plan.PEERS[name], **narrow)
     assert toy.parameters < 25_000
     # What is narrow on our side alone would not be the same network.

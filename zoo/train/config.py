@@ -1,5 +1,7 @@
 """Every key a config may hold, with its default; the experiments in `configs/` start from here."""
 
+import ast
+import contextlib
 import re
 from collections.abc import Iterable
 
@@ -197,6 +199,26 @@ def check(config: ConfigDict) -> None:
     for level in flat["eval.levels"]:
         if not isinstance(level, int | float):
             raise ZooError(f"eval.levels holds {level!r}; make it numbers in noise.unit")
+
+
+def override(config: ConfigDict, assignments: Iterable[str]) -> None:
+    """Sets keys of a config, as command lines of scripts give them.
+
+    Args:
+      config: is changed.
+      assignments: `KEY=VALUE` each; a value is Python's where it is one, else the text itself.
+
+    Raises:
+      ZooError: there is no such key, or it takes no such value.
+    """
+    for assignment in assignments:
+        key, _, value = assignment.partition("=")
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(value)
+        try:
+            config.update_from_flattened_dict({key: value})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ZooError(f"--override={assignment}: {str(error).splitlines()[0]}") from None
 
 
 def check_keys(keys: Iterable[str]) -> None:
