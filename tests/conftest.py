@@ -61,3 +61,8 @@ def browser():
         browser = driver.chromium.launch(executable_path=path, args=flags)
         yield browser
         browser.close()
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first: at the end of the order one worker would wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_resume.py")
