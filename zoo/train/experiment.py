@@ -119,7 +119,7 @@ def build(config: ConfigDict) -> Experiment:
         if not len(found[split]):
             remedy = "mend the files" if found[split].skipped else "change data.fractions"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
-    _check_modality(config, found["train"], kind)
+    _check_modality(config, found["train"], models.describe(model))
     _check_published(config, kind)
     if (found["train"][0].input is None) != bool(config.noise.name):
         raise ZooError(
@@ -290,7 +290,11 @@ def _mixing(
 def _model_options(config: ConfigDict) -> dict[str, Any]:
     """The fields of the module that the config sets."""
     options = config.model.options.to_dict()
-    for field, key in (("channels", "data.channels"), ("dtype", "model.dtype")):
+    for field, key in (
+        ("channels", "data.channels"),
+        ("dtype", "model.dtype"),
+        ("sample_rate", "data.sample_rate"),
+    ):
         if field in options:
             raise ZooError(f"model.options.{field} is set by {key}; set that instead")
     # Those that treat each channel alike have no such field.
@@ -301,6 +305,8 @@ def _model_options(config: ConfigDict) -> dict[str, Any]:
         )
     if "channels" in fields:
         options["channels"] = config.data.channels
+    if "sample_rate" in fields:
+        options["sample_rate"] = config.data.sample_rate
     return options
 
 
@@ -321,15 +327,15 @@ def _check_readable(experiment: Experiment) -> None:
                 raise ZooError(f"the noise {noise.name} is silent; leave it out")
 
 
-def _check_modality(config: ConfigDict, source: sources.Source, kind: str) -> None:
+def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Record) -> None:
     """Refuses recordings for a model of pictures, and the other way round."""
+    kind, rate = facts.modality, facts.sample_rate
     made_for = MODALITIES[kind].examples
     if source.modality != kind:
         raise ZooError(
             f"model {config.model.name!r} is for {made_for}, which data {config.data.name!r} has "
             "none of; choose another of the two"
         )
-    rate = models.record(config.model.name).sample_rate
     if kind == "audio" and rate not in (0, source.sample_rate):
         raise ZooError(f"model {config.model.name!r} is for {rate} Hz; set data.sample_rate={rate}")
     crop = tuple(config.data.crop)
