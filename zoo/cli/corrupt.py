@@ -92,12 +92,14 @@ class Noises:
         draw = self._program(job.kind, facts.sample_rate)
         y, level = draw(key, recordings.read(job.source), mixed)
         settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
-        with recordings.writing(job.target, **settings) as put:
+        with recordings.writing(job.target, **settings, source=job.source) as put:
             clipped = put(np.asarray(y))
         tell(1, 1)
         told = self._told(job.kind, [float(level)])
         if clipped:
             told += f", {clipped} values clipped"
+        if notes := (*recordings.remarks(job.source), *put.lost):
+            told += f" ({'; '.join(notes)})"
         return Done(told, facts.frames / facts.sample_rate)
 
     def _program(self, kind: str, rate: int = _USUAL_RATE) -> Callable:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo.cli import kinds
+from zoo.data import recordings
 from zoo.errors import ZooError
 
 # What can be read and not written, and what it becomes.
-_BECOME = {".gif": ".png", **dict.fromkeys((".aif", ".aiff", ".aifc", ".au", ".caf"), ".wav")}
+_BECOME = {".gif": ".png", **dict.fromkeys(recordings.READ_ONLY, ".wav")}
 
 
 class Input(NamedTuple):
@@ -119,7 +120,7 @@ def _told(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
     if kind is None and named:
         problem = f"{path} is no picture and no recording; convert it, or leave it out"
         if not path.stat().st_size:
-            problem = f"{path} is empty; fetch it again or remove it"
+            problem = f"{path} is empty; fetch it again, or leave it out"
     return Input(path, place, beside, kind, problem)
 
 

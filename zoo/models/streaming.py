@@ -41,8 +41,8 @@ def frame_size(model: Any, multiple: int = 2) -> int:
     rate, least = model.sample_rate, 1000
     if not isinstance(rate, int) or rate < least:
         raise ZooError(
-            f"{type(model).__name__}: sample_rate={rate!r} is not a whole number of Hz from {least} "
-            "on; take 8000 or 16000"
+            f"{type(model).__name__}: sample_rate={rate!r} is not a whole number of Hz from "
+            f"{least} on; take 8000 or 16000"
         )
     return round(0.032 * rate / multiple) * multiple
 
