@@ -125,10 +125,13 @@ class Noises:
             raise ZooError(f"{given.op} mixes a recording in; name it by --noise FILE")
         if given.noise:
             options[takes[0]] = mixed
-        if "sample_rate" in known:
-            options.setdefault("sample_rate", rate)
         return noise.make_sampler(
-            given.op, given.level, unit=self._unit(op), options=options, modality=modality
+            given.op,
+            given.level,
+            unit=self._unit(op),
+            options=options,
+            modality=modality,
+            sample_rate=rate,
         )
 
     def _unit(self, op: Callable) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from zoo.cli.arguments import add_places
 
 _DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
-below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp) and recordings (wav, aiff, flac,
-ogg, opus, mp3; m4a and films as wav) are told apart by their content. An output has the size, depth,
-channels, alpha and metadata of its input, or its sample rate, channels, length, coding and tags, and
-appears whole or not at all."""
+below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp) and recordings (wav, aiff,
+flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are told apart by their content. An
+output has the size, depth, channels, alpha and metadata of its input, or its sample rate, channels,
+length, coding and tags, and appears whole or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg

@@ -18,7 +18,7 @@ from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate import recordings
 from zoo.evaluate.baselines import BASELINES
 from zoo.interop.torch import load_torch
-from zoo.noise import make_sampler
+from zoo.noise import make_sampler, sequence
 from zoo.noise.compose import registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
@@ -40,6 +40,7 @@ class Experiment:
       sampler: the training noise; None for paired data.
       levels: the noise of each level to score at, by its label; of recordings the SNR in dB.
       validation: the same of the validation: training's, or the middle of its range.
+      line: what noisy recordings and their targets both come through; None for nothing.
     """
 
     config: ConfigDict
@@ -51,6 +52,7 @@ class Experiment:
     sampler: step.Sampler | None
     levels: Mapping[str, step.Sampler | float | None]
     validation: Mapping[str, step.Sampler | float | None]
+    line: step.Sampler | None = None
 
     @property
     def heading(self) -> str:
@@ -97,6 +99,7 @@ def build(config: ConfigDict) -> Experiment:
     kind = models.record(config.model.name, **options).modality
     _check_noise(config, kind)
     sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
+    line = _after(config, "line", kind)
     loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
     baselines = BASELINES if kind == "image" else recordings.BASELINES
@@ -126,7 +129,7 @@ def build(config: ConfigDict) -> Experiment:
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
     modality = MODALITIES[kind]
-    return Experiment(config, found, modality, model, options, loss, sampler, levels, middle)
+    return Experiment(config, found, modality, model, options, loss, sampler, levels, middle, line)
 
 
 def make_feed(experiment: Experiment) -> Feed:
@@ -222,6 +225,8 @@ def step_builder(
     batch = jax.ShapeDtypeStruct((1, *feed.size), jnp.float32)
     jax.eval_shape(augmentation, jax.random.key(0), picture)
     jax.eval_shape(experiment.loss, batch, batch, batch)
+    if experiment.line:
+        jax.eval_shape(experiment.line, jax.random.key(0), picture)
     if experiment.sampler:
         noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
         jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
@@ -229,6 +234,7 @@ def step_builder(
         size=feed.size,
         augment=augmentation,
         sampler=experiment.sampler,
+        line=experiment.line,
     )
 
     def make_step(axis_name: str | None) -> step.Step:
@@ -278,13 +284,30 @@ def _mixing(
     noise = config.noise
     if not noise.name:
         return None, {"real": None}, {"real": None}
-    options = noise.options.to_dict()
     sampler = make_sampler(
-        noise.name, noise.level, unit=noise.unit, options=options, modality="audio"
+        noise.name,
+        noise.level,
+        unit=noise.unit,
+        options=noise.options.to_dict(),
+        modality="audio",
+        sample_rate=config.data.sample_rate,
     )
+    if coding := _after(config, "coding", "audio"):
+        sampler = sequence(sampler, coding)
     levels = tuple(config.eval.levels) or (0, 5, 10)
     middle = sorted(levels)[len(levels) // 2]
     return sampler, {f"{snr:g}": snr for snr in levels}, {f"{middle:g}": middle}
+
+
+def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
+    """The sampler that `noise.coding` or `noise.line` describes."""
+    told = config.noise[key].to_dict()
+    if not told:
+        return None
+    if kind != "audio" or not config.noise.name:
+        raise ZooError(f"noise.{key} is of recordings that noise is mixed with; leave it empty")
+    with in_one_line(f"noise.{key} is {told}, which makes no noise"):
+        return make_sampler(**told, modality=kind, sample_rate=config.data.sample_rate)
 
 
 def _model_options(config: ConfigDict) -> dict[str, Any]:

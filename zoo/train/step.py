@@ -34,7 +34,11 @@ class Example(NamedTuple):
 
 
 def make_prepare(
-    *, size: tuple[int, ...], augment: Augment, sampler: Sampler | None
+    *,
+    size: tuple[int, ...],
+    augment: Augment,
+    sampler: Sampler | None,
+    line: Sampler | None = None,
 ) -> Callable[[Batch, jax.Array], Example]:
     """Builds the function that turns a batch into examples: crop, augment, corrupt.
 
@@ -43,6 +47,7 @@ def make_prepare(
       augment: from `zoo.data.augment`.
       sampler: noise, `(key, x, noise=None) -> (noisy, level)`; None for paired data, which brings
         its own. It is given an excerpt of the batch's noise recordings where there are some.
+      line: what the noisy recording comes through and the target as well, by the same key.
 
     Returns:
       `prepare(batch, key)`. Each example draws from `fold_in(key, slot)` alone, so what it sees
@@ -53,7 +58,8 @@ def make_prepare(
     whole = jnp.ones((1,) * len(size))
 
     def one(key: jax.Array, bank: Bank | None, noises: Bank | None, own: Batch) -> Example:
-        key_crop, key_augment, key_noise = jax.random.split(jax.random.fold_in(key, own.slot), 3)
+        key_own = jax.random.fold_in(key, own.slot)
+        key_crop, key_augment, key_noise, key_line = jax.random.split(key_own, 4)
         pixels, noise = own.pixels, own.noise_pixels
         if pixels is None:
             pixels = crop(key_crop, bank, own.picture, stacked)
@@ -67,8 +73,10 @@ def make_prepare(
             noisy, level = sampler(key_noise, x)
         else:
             # Few noises become many, as the clean recordings do.
-            key_own, key_noise = jax.random.split(key_noise)
-            noisy, level = sampler(key_noise, x, augment(key_own, _to_float(noise)))
+            key_other, key_noise = jax.random.split(key_noise)
+            noisy, level = sampler(key_noise, x, augment(key_other, _to_float(noise)))
+        if line is not None:
+            x, noisy = line(key_line, x)[0], line(key_line, noisy)[0]
         return Example(noisy, x, whole, level)
 
     def prepare(batch: Batch, key: jax.Array) -> Example:
