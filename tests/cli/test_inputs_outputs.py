@@ -209,9 +209,29 @@ def test_one_file_has_one_output(tmp_path, monkeypatch):
 
 def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"a.gif": picture("GIF"), "b.aiff": sound("AIFF")})
-    made = outputs.jobs(inputs.gather(["a.gif", "b.aiff"], word="denoised"), None)
-    assert [job.target.name for job in made] == ["a.denoised.png", "b.denoised.wav"]
+    put(tmp_path, {"a.gif": picture("GIF"), "b.aiff": sound("AIFF"), "c.m4a": sound()})
+    made = outputs.jobs(inputs.gather(["a.gif", "b.aiff", "c.m4a"], word="denoised"), None)
+    names = ["a.denoised.png", "b.denoised.aiff", "c.denoised.wav"]
+    assert [job.target.name for job in made] == names
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"\0\0\0\x1cftypM4A \0\0\2\0", kinds.RECORDING),
+        (b"\0\0\0\x14ftypqt  \0\0\2\0", kinds.RECORDING),
+        (b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81\1", kinds.RECORDING),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", kinds.RECORDING),
+        (b"RIFF|F\0\0AVI LIST", kinds.RECORDING),
+        (b"\xff\xf1\x50\x80\x26\x3f\xfc\xdc", kinds.RECORDING),
+        # UTF-16, and a picture in the same container as films.
+        (b"\xff\xfea\0b\0c\0", None),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", None),
+    ],
+)
+def test_sound_of_other_containers_is_told_by_its_first_bytes(tmp_path, head, expected):
+    (tmp_path / "x").write_bytes(head + bytes(20))
+    assert kinds.kind(tmp_path / "x") == expected
 
 
 def test_clashes_are_refused_before_anything_is_done(tmp_path, monkeypatch):

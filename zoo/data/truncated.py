@@ -70,12 +70,18 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
     if kind is None:
         return
     at, size = kind.first, file.seek(0, os.SEEK_END)
-    head = kind.name + kind.length
+    head, whole = kind.name + kind.length, None
     while at + head <= size:
         file.seek(at)
         name = file.read(kind.name)[:4]
         length = int.from_bytes(file.read(kind.length), kind.order)
         length -= head if kind.inclusive else 0
+        if name == b"ds64":
+            # RF64: here is the whole file's length, and then that of the samples.
+            file.seek(at + head + 8)
+            whole = int.from_bytes(file.read(8), "little")
+        if name == kind.data and whole is not None:
+            length = whole
         yield Chunk(name, at + head, length)
         # A chunk that claims less than its head would be read for ever.
         at += head + max(length, 0)
@@ -102,17 +108,10 @@ def is_truncated(path: str | os.PathLike) -> bool:
 
 
 def _chunked(file: BinaryIO, size: int, kind: _Kind) -> bool:
-    limit = _UNKNOWN if kind.length == 4 else _UNKNOWN_64
-    told = None
     for chunk in chunks(file):
-        if chunk.name == b"ds64":
-            # The riff's length, and then that of the samples.
-            file.seek(chunk.start + 8)
-            told = int.from_bytes(file.read(8), "little")
         if chunk.name == kind.data:
-            length = chunk.length if told is None else told
-            known = 0 < length < (_UNKNOWN_64 if told is not None else limit)
-            return known and chunk.start + length > size
+            unknown = chunk.length in range(_UNKNOWN, 2**32) or not 0 < chunk.length < _UNKNOWN_64
+            return not unknown and chunk.start + chunk.length > size
     return False
 
 

@@ -110,6 +110,9 @@ def finish(beside: Beside, part: Path, form: str, *, words: bool) -> tuple[str, 
 
     Returns:
       What it could not be given, in words.
+
+    Raises:
+      OSError: there is no room for it.
     """
     lost = [] if words else ["tags"]
     family = _FAMILIES.get(form, "")
@@ -117,8 +120,7 @@ def finish(beside: Beside, part: Path, form: str, *, words: bool) -> tuple[str, 
         if family in (_RIFF, _AIFF):
             return tuple(lost)
         with contextlib.suppress(ImportError):
-            _copy_tags(beside.path, part, family)
-            return ()
+            return _copied(beside.path, part, family)
         return tuple(lost + [_HELP] * bool(beside.more))
     return (*lost, *beside.more)
 
@@ -185,6 +187,23 @@ def _opened(path: str | os.PathLike):
         return id3.ID3FileType(path)
     except mutagen.MutagenError:
         return None
+
+
+def _copied(source: Path, target: Path, family: str) -> tuple[str, ...]:
+    """Copies the tags of a file to one of its family; returns what could not be copied.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    import mutagen  # noqa: PLC0415
+
+    try:
+        _copy_tags(source, target, family)
+    except mutagen.MutagenError as error:
+        if error.args and isinstance(error.args[0], OSError):
+            raise error.args[0] from None
+        return ("tags",)
+    return ()
 
 
 def _copy_tags(source: Path, target: Path, family: str) -> None:

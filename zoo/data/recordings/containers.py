@@ -82,7 +82,7 @@ def _open(path: str | os.PathLike) -> Iterator[tuple]:
         import av  # noqa: PLC0415 - an extra, and only these files need it
     except ImportError:
         raise ZooError(
-            f"{path} is not wav, flac, ogg or mp3; to read m4a, aac, wma and the sound of films, "
+            f"{path} is not wav, flac, ogg or mp3; for m4a, aac, wma and the sound of films "
             "pip install 'denoising-zoo[media]'"
         ) from None
     # Otherwise it prints what is odd about a file on top of our one line.
@@ -107,7 +107,8 @@ def _intact(path: str | os.PathLike, *, opening: bool = False) -> Iterator[None]
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         if opening and isinstance(error, av.error.InvalidDataError):
             raise ZooError(
-                f"{path} is no audio file that can be read, or is truncated; convert it to wav"
+                f"{path} is not wav, flac, ogg or mp3, nor else readable, or lacks its end; "
+                "convert it to wav, or leave it out"
             ) from None
         told = getattr(error, "strerror", None) or "it cannot be decoded"
         raise ZooError(f"{path} is truncated or broken ({told}); fetch it again") from None

@@ -189,15 +189,21 @@ def _opened(path: str | os.PathLike):
         yield file
 
 
+@contextlib.contextmanager
 def _decoder(path: str | os.PathLike):
     """The file in the hands of libsndfile, or of PyAV where that cannot read it."""
     import soundfile  # noqa: PLC0415 - only recordings need it
 
-    try:
-        return soundfile.SoundFile(_mended(path) or os.fspath(path))
-    # TypeError: by a suffix such as .raw soundfile takes it for samples without a header.
-    except (soundfile.LibsndfileError, TypeError):
-        return Contained(path)
+    with contextlib.ExitStack() as stack:
+        mended = _mended(path)
+        if mended is not None:
+            stack.enter_context(mended)
+        try:
+            file = soundfile.SoundFile(mended or os.fspath(path))
+        # TypeError: by a suffix such as .raw soundfile takes it for samples without a header.
+        except (soundfile.LibsndfileError, TypeError):
+            file = Contained(path)
+        yield stack.enter_context(file)
 
 
 class _Mended(io.FileIO):

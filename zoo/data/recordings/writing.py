@@ -23,6 +23,7 @@ _PLAIN = frozenset({"ULAW", "ALAW", "FLOAT", "DOUBLE"}) | _LOSSY
 # for each channel. libsndfile takes a share of the way from the most to the least.
 _MP3_RATES = ((32000, 32, 320), (16000, 8, 160), (0, 8, 64))
 _OPUS_RATES = (6, 256)
+_MP3_FRAME = 250
 # Where the first chunk begins that may be any; that of RF64 has its lengths before it.
 _FIRST_CHUNK = {"RF64": 48}
 # Beyond it a wav file cannot note its length; room is left for its header.
@@ -93,10 +94,10 @@ def writing(
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
-        told = "can be read and not written" if suffix in READ_ONLY else "names no format"
-        raise ZooError(
-            f"{path}: {suffix or 'no ending'} {told}; end it in {', '.join(sorted(FORMATS))}"
-        )
+        told = f"cannot tell a format from {path}"
+        if suffix in READ_ONLY:
+            told = f"{path}: {suffix} is read and not written"
+        raise ZooError(f"{told}; end it in {', '.join(sorted(FORMATS))}")
     form, usual = FORMATS[suffix]
     if like is not None:
         form, usual = _alike(like, suffix)
@@ -122,7 +123,10 @@ def writing(
                 sink.finish(form)
             if sink.refused:
                 raise ZooError(_unwritable(path, sink.refused))
-            lost = beside.finish(others, part, form, words=words)
+            try:
+                lost = beside.finish(others, part, form, words=words)
+            except OSError as error:
+                raise ZooError(_unwritable(path, error)) from None
             if source is not None and like is not None and like.subtype != subtype:
                 recoded = Path(source).suffix.lower() == suffix
                 lost += (f"coded as {subtype}, for {like.subtype} is not written",) * recoded
@@ -209,7 +213,9 @@ def _level(like: Info, source: Path, form: str, subtype: str) -> dict[str, objec
         mode = {}
     else:
         least, most = next(r[1:] for r in _MP3_RATES if like.sample_rate >= r[0])
-        mode = {"bitrate_mode": "CONSTANT"}
+        # Of shorter frames none has room for the encoder's note on how long the recording is.
+        frame = (144 if like.sample_rate >= 32000 else 72) * kilobits * 1000 / like.sample_rate
+        mode = {"bitrate_mode": "CONSTANT" if frame >= _MP3_FRAME else "AVERAGE"}
     # At the least itself libsndfile refuses.
     return {"compression_level": min(max((most - kilobits) / (most - least), 0.0), 0.99), **mode}
 

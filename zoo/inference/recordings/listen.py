@@ -31,7 +31,8 @@ def band_edge(blocks: Iterable[np.ndarray], sample_rate: int) -> float | None:
       sample_rate: of them, Hz.
 
     Returns:
-      The frequency in Hz, to 250 Hz; None where the sound goes on to 7 kHz or nothing can be told.
+      The frequency in Hz, to 250 Hz; None where the sound goes on above 6.5 kHz or nothing can be
+      told.
     """
     powers = _powers(blocks, sample_rate)
     half = sample_rate / 2
@@ -74,6 +75,5 @@ def _fall(levels: np.ndarray) -> float | None:
         above = levels[min(int(np.ceil(at * _BEYOND)), last - 2) : last].max()
         if below - above > best:
             best = below - above
-            # Half way down, in dB.
-            edge = _BAND * (1 + int(np.flatnonzero(levels > (below + above) / 2)[-1]))
-    return edge
+            edge = _BAND * (1 + int(np.flatnonzero(levels > below - _FALL)[-1]))
+    return edge if best > _FALL and edge <= _HIGHEST * _BAND else None
