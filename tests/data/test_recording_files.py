@@ -358,7 +358,7 @@ def test_a_film_that_is_cut_is_refused(tmp_path):
     contained(path, noise(5 * RATE), RATE, "ipod", "aac")
     path.write_bytes(path.read_bytes()[:20000])
     refused("lacks its end|truncated", recordings.info, path)
-    refused(r"a\.m4a is read and not written", recordings.write, tmp_path / "a.m4a", noise(), RATE)
+    refused(r"\.m4a is read and not written", recordings.write, tmp_path / "a.m4a", noise(), RATE)
 
 
 def test_without_pyav_it_is_named(tmp_path, monkeypatch):

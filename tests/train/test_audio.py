@@ -65,26 +65,16 @@ def batch():
 
 
 def test_target_and_noisy_come_through_the_same_line():
-    """The noise is what it was, through the line as well; half of the examples are left alone."""
+    """Where the line takes the upper half of the band, it takes it of both, else of neither."""
     sampler = noise.make_sampler("add_at_snr", (0, 10), options={"active": False}, modality="audio")
     ops = ({"name": "gain", "level": 0}, {"name": "low_pass", "level": (1000, 3000)})
     line = noise.make_sampler("choice", options={"ops": ops}, modality="audio", sample_rate=16000)
-    settings = {"size": (T, 1), "augment": make_augment(), "sampler": sampler}
-    before, after = (
-        jax.jit(make_prepare(**settings, line=one))(batch(), jax.random.key(3))
-        for one in (None, line)
-    )
-    through = 0
-    for i in range(BATCH):
-        if np.allclose(before.target[i], after.target[i], atol=1e-6):
-            np.testing.assert_allclose(before.input[i], after.input[i], atol=1e-6)
-            continue
-        through += 1
-        # One gain for each frequency of both, which takes the upper half of the band away.
-        gains = [np.fft.rfft(np.asarray(x[i, :, 0])) for x in (after.target, after.input)]
-        for spectrum in gains:
-            assert np.abs(spectrum[160:]).max() < 0.05 * np.abs(spectrum[:16]).max()
-    assert 1 <= through < BATCH
+    through = make_prepare(size=(T, 1), augment=make_augment(), sampler=sampler, line=line)
+    example = jax.jit(through)(batch(), jax.random.key(3))
+    spectra = np.abs(np.fft.rfft(np.asarray(example[:2])[..., 0]))
+    limited = spectra[..., T // 4 :].mean(-1) < 0.2 * spectra[..., : T // 32].mean(-1)
+    np.testing.assert_array_equal(limited[0], limited[1])
+    assert 0 < limited[0].sum() < BATCH
 
 
 def test_8_khz_can_be_trained():
@@ -251,7 +241,6 @@ def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs)
         (["--config.data.crop=(64, 64)"], ["data.crop", "samples"]),
         (["--config.model.name=gtcrn", "--config.data.sample_rate=8000"], ["gtcrn", "16000"]),
         (["--config.noise.line.name=low_pas"], ["low_pas", "low_pass"]),
-        (["--config.noise.name=", "--config.data.name=recording_pairs"], ["path"]),
         (["--config.loss=ssim"], ["ssim", "recordings"]),
         (["--config.noise.name=gaussian"], ["gaussian"]),
         (["--config.eval.baselines=('nlm',)"], ["nlm", "wiener"]),

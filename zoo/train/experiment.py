@@ -18,7 +18,7 @@ from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate import recordings
 from zoo.evaluate.baselines import BASELINES
 from zoo.interop.torch import load_torch
-from zoo.noise import make_sampler, sequence
+from zoo.noise import make_sampler
 from zoo.noise.compose import registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
@@ -40,6 +40,7 @@ class Experiment:
       sampler: the training noise; None for paired data.
       levels: the noise of each level to score at, by its label; of recordings the SNR in dB.
       validation: the same of the validation: training's, or the middle of its range.
+      coding: what noisy recordings are coded by; None for nothing.
       line: what noisy recordings and their targets both come through; None for nothing.
     """
 
@@ -52,6 +53,7 @@ class Experiment:
     sampler: step.Sampler | None
     levels: Mapping[str, step.Sampler | float | None]
     validation: Mapping[str, step.Sampler | float | None]
+    coding: step.Sampler | None = None
     line: step.Sampler | None = None
 
     @property
@@ -99,7 +101,7 @@ def build(config: ConfigDict) -> Experiment:
     kind = models.record(config.model.name, **options).modality
     _check_noise(config, kind)
     sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
-    line = _after(config, "line", kind)
+    coding, line = (_after(config, key, kind) for key in ("coding", "line"))
     loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
     baselines = BASELINES if kind == "image" else recordings.BASELINES
@@ -129,7 +131,9 @@ def build(config: ConfigDict) -> Experiment:
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
     modality = MODALITIES[kind]
-    return Experiment(config, found, modality, model, options, loss, sampler, levels, middle, line)
+    return Experiment(
+        config, found, modality, model, options, loss, sampler, levels, middle, coding, line
+    )
 
 
 def make_feed(experiment: Experiment) -> Feed:
@@ -225,8 +229,8 @@ def step_builder(
     batch = jax.ShapeDtypeStruct((1, *feed.size), jnp.float32)
     jax.eval_shape(augmentation, jax.random.key(0), picture)
     jax.eval_shape(experiment.loss, batch, batch, batch)
-    if experiment.line:
-        jax.eval_shape(experiment.line, jax.random.key(0), picture)
+    for after in filter(None, (experiment.coding, experiment.line)):
+        jax.eval_shape(after, jax.random.key(0), picture)
     if experiment.sampler:
         noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
         jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
@@ -234,6 +238,7 @@ def step_builder(
         size=feed.size,
         augment=augmentation,
         sampler=experiment.sampler,
+        coding=experiment.coding,
         line=experiment.line,
     )
 
@@ -292,8 +297,6 @@ def _mixing(
         modality="audio",
         sample_rate=config.data.sample_rate,
     )
-    if coding := _after(config, "coding", "audio"):
-        sampler = sequence(sampler, coding)
     levels = tuple(config.eval.levels) or (0, 5, 10)
     middle = sorted(levels)[len(levels) // 2]
     return sampler, {f"{snr:g}": snr for snr in levels}, {f"{middle:g}": middle}
@@ -304,8 +307,8 @@ def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
     told = config.noise[key].to_dict()
     if not told:
         return None
-    if kind != "audio" or not config.noise.name:
-        raise ZooError(f"noise.{key} is of recordings that noise is mixed with; leave it empty")
+    if kind != "audio":
+        raise ZooError(f"noise.{key} is of recordings; leave it empty")
     with in_one_line(f"noise.{key} is {told}, which makes no noise"):
         return make_sampler(**told, modality=kind, sample_rate=config.data.sample_rate)
 

@@ -91,7 +91,9 @@ def _open(path: str | os.PathLike) -> Iterator[tuple]:
         container = stack.enter_context(av.open(os.fspath(path)))
         tracks = container.streams.audio
         if not tracks:
-            raise ZooError(f"{path} holds no sound; name a file with an audio track")
+            raise ZooError(
+                f"{path} is not wav, flac, ogg or mp3, and holds no other sound; leave it out"
+            )
         if not tracks[0].codec_context.sample_rate:
             raise ZooError(f"{path} holds sound that cannot be decoded; convert it to wav")
         yield container, tracks[0]

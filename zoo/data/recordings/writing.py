@@ -24,8 +24,6 @@ _PLAIN = frozenset({"ULAW", "ALAW", "FLOAT", "DOUBLE"}) | _LOSSY
 _MP3_RATES = ((32000, 32, 320), (16000, 8, 160), (0, 8, 64))
 _OPUS_RATES = (6, 256)
 _MP3_FRAME = 250
-# Where the first chunk begins that may be any; that of RF64 has its lengths before it.
-_FIRST_CHUNK = {"RF64": 48}
 # Beyond it a wav file cannot note its length; room is left for its header.
 _WAV_LIMIT = 2**32 - 2**16
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -113,7 +111,7 @@ def writing(
     try:
         with files.beside(path) as part:
             with part.open("wb", buffering=0) as raw:
-                sink = _Sink(raw, beside.chunks_for(others, form), _FIRST_CHUNK.get(form, 12))
+                sink = _Sink(raw, beside.chunks_for(others, form))
                 with soundfile.SoundFile(
                     sink, "w", sample_rate, channels, subtype, format=form, **level
                 ) as file:
@@ -228,13 +226,14 @@ class _Sink:
     """A file that libsndfile writes to; it keeps the error that libsndfile, at a close, hides.
 
     Chunks of another file have their place before the samples: from there on all is put further
-    back, which libsndfile does not see.
+    back, which libsndfile does not see. Those of RF64 come last.
     """
 
-    def __init__(self, file: BinaryIO, chunks: bytes = b"", first: int = 0):
+    def __init__(self, file: BinaryIO, chunks: bytes = b""):
         self.refused: OSError | None = None
         self.chunks = chunks
-        self._file, self._first, self._at = file, first, 0
+        # Of aiff behind the head of the file, of wav behind what says how samples are coded.
+        self._file, self._first, self._at = file, 12, 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Goes to a place, as libsndfile counts."""
@@ -252,6 +251,14 @@ class _Sink:
     def write(self, data: bytes) -> int:
         """Writes, or keeps why it could not."""
         left = memoryview(data)
+        if self._at == 0:
+            head = bytes(left[:128])
+            fmt = head.find(b"fmt ")
+            if fmt >= 0:
+                self._first = fmt + 8 + int.from_bytes(left[fmt + 4 : fmt + 8], "little")
+            if head[:4] == b"RF64":
+                # There libsndfile loses its way behind a chunk of an odd length.
+                self._first = 2**63
         try:
             while left:
                 behind = self._at >= self._first
@@ -268,7 +275,8 @@ class _Sink:
         if not self.chunks or self.refused:
             return
         try:
-            self._file.seek(self._first)
+            end = self._file.seek(0, os.SEEK_END)
+            self._file.seek(min(self._first, end + end % 2))
             self._file.write(self.chunks)
             place, width = (20, 8) if form == "RF64" else (4, 4)
             order = "big" if form == "AIFF" else "little"
