@@ -112,8 +112,8 @@ def default_config() -> ConfigDict:
     )  # a number, or (low, high) drawn per example; None for the last two
     config.noise.unit = "1/255"  # or "1"
     config.noise.options = ConfigDict()
-    # Of recordings, each a name, level and options as above or empty: what the mixture is coded by,
-    # and then what it comes through, such as a telephone line, which the target does as well.
+    # Of recordings, each a name, level and options as above, or empty: what the noisy one is coded
+    # by, and then what it comes through, such as a telephone line, which the target does as well.
     config.noise.coding = ConfigDict()
     config.noise.line = ConfigDict()
 

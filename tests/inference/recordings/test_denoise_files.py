@@ -10,6 +10,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 from stubs import Gain, Learned, Whole, noise, sine
 from variables import random_variables
@@ -18,7 +19,7 @@ from zoo import weights
 from zoo.audio import denoise, denoise_file
 from zoo.data import recordings, samples, voices
 from zoo.errors import ZooError
-from zoo.inference.recordings import choice
+from zoo.inference.recordings import choice, listen
 from zoo.models import create_model
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -314,6 +315,53 @@ def test_what_ends_below_speech_gets_the_wiener_filter_and_a_line(tmp_path, usua
         assert denoise_file(tmp_path / "c.wav", tmp_path / "d.wav").notes == ()
         difference = recordings.read(tmp_path / "d.wav") - 0.5 * recordings.read(tmp_path / "c.wav")
         assert np.abs(difference)[999:-999].max() < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize("snr", [-5, 0, 5, 10, 15])
+def test_telephone_speech_stays_as_intelligible_as_it_was(tmp_path, zoo_data, rate, snr):
+    """STOI of the held test set behind a telephone line, in the mean, by the default path."""
+    stoi = pytest.importorskip("pystoi").stoi
+    band = scipy.signal.butter(6, (300, 3400), "bandpass", fs=16000, output="sos")
+    noises = sorted((zoo_data / "noise" / "test").iterdir())
+    gains = []
+    for i, path in enumerate(sorted((zoo_data / "speech" / "test").iterdir())[::4]):
+        clean = recordings.read(path, sample_rate=16000, channels=1)
+        noise = recordings.read(noises[i % len(noises)], sample_rate=16000, channels=1)
+        noise = np.resize(noise, clean.shape)
+        active = clean[np.abs(clean) > 0.01 * np.abs(clean).max()]
+        scale = np.sqrt(np.mean(active**2) / np.mean(noise**2)) * 10 ** (-snr / 20)
+        clean, noisy = (
+            samples.resample(scipy.signal.sosfilt(band, x, axis=0).astype(np.float32), 16000, rate)
+            for x in (clean, clean + scale * noise)
+        )
+        recordings.write(tmp_path / "a.wav", 0.3 * noisy / np.abs(noisy).max(), rate)
+        report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", overwrite=True)
+        assert "gentle wiener filter" in report.notes[0]
+        before, after = (recordings.read(tmp_path / f"{name}.wav") for name in "ab")
+        gains.append(stoi(clean[:, 0], after[:, 0], rate) - stoi(clean[:, 0], before[:, 0], rate))
+    assert np.mean(gains) > 0
+
+
+@pytest.mark.slow
+def test_where_sound_ends_is_heard_in_speech(zoo_data):
+    """Of full and of limited recordings, clean and in noise."""
+    noises = sorted((zoo_data / "noise" / "test").iterdir())
+    wrong = limited = 0
+    files = sorted((zoo_data / "speech" / "test").iterdir())[::4]
+    for i, path in enumerate(files):
+        clean = recordings.read(path, channels=1)
+        noise = np.resize(recordings.read(noises[i % len(noises)], channels=1), clean.shape)
+        noisy = clean + noise * (clean.std() / noise.std())
+        wrong += sum(listen.band_edge([x], 16000) is not None for x in (clean, noisy))
+        for cutoff in (3400, 4500, 6000):
+            sos = scipy.signal.butter(8, cutoff, fs=16000, output="sos")
+            for x in (clean, noisy):
+                heard = np.float32(np.round(scipy.signal.sosfilt(sos, x, axis=0) * 32768) / 32768)
+                limited += listen.band_edge([heard], 16000) is not None
+    assert wrong <= 0.05 * 2 * len(files)
+    assert limited >= 0.95 * 6 * len(files)
 
 
 def test_a_network_of_speech_that_takes_all_is_warned_of(tmp_path):
