@@ -171,8 +171,7 @@ def _by_mutagen(path: str | os.PathLike) -> tuple[str, ...]:
 
 def _opened(path: str | os.PathLike):
     """A file in mutagen's hands, by its content; None where that makes nothing of it."""
-    import mutagen  # noqa: PLC0415 - an extra
-    from mutagen import flac, id3, oggflac, oggopus, oggvorbis  # noqa: PLC0415
+    from mutagen import flac, id3, oggflac, oggopus, oggvorbis  # noqa: PLC0415 - an extra
 
     with open(path, "rb") as file:
         head = file.read(64)
@@ -185,7 +184,7 @@ def _opened(path: str | os.PathLike):
                     return kind(path)
             return oggvorbis.OggVorbis(path)
         return id3.ID3FileType(path)
-    except mutagen.MutagenError:
+    except Exception:  # broken tags say nothing about the samples
         return None
 
 

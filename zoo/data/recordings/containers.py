@@ -94,7 +94,8 @@ def _open(path: str | os.PathLike) -> Iterator[tuple]:
             raise ZooError(
                 f"{path} is not wav, flac, ogg or mp3, and holds no other sound; leave it out"
             )
-        if not tracks[0].codec_context.sample_rate:
+        codec = tracks[0].codec_context
+        if codec is None or not codec.sample_rate or not codec.channels:
             raise ZooError(f"{path} holds sound that cannot be decoded; convert it to wav")
         yield container, tracks[0]
 
