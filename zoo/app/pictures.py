@@ -23,8 +23,6 @@ _LOSSLESS = 2**19
 # Pixels converted at a time.
 _BAND = 2**22
 
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}
-
 
 class Views(NamedTuple):
     """Files a browser can show.
@@ -90,7 +88,7 @@ def describe(picture: np.ndarray, pages: int = 1) -> str:
     kind = "grey" if channels <= 2 else "colour"
     alpha = " with alpha" if channels in (2, 4) else ""
     more = f", {pages} pages" if pages > 1 else ""
-    return f"{width} x {height}, {kind}{alpha}, {_DEPTHS[picture.dtype.name]}{more}"
+    return f"{width} x {height}, {kind}{alpha}, {pixels.depth(picture.dtype)}{more}"
 
 
 def denoise(

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from zoo.cli import text
-from zoo.data import recordings
+from zoo.data import pixels, recordings
 from zoo.data.pages import Kept, exif, read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures.level import estimate_level
@@ -18,7 +18,6 @@ from zoo.weights import read_record
 Rows = list[tuple[str, str]]
 
 _CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float, 32 bits"}
 # Tags of EXIF and TIFF.
 _MAKE, _MODEL = 271, 272
 _TURNS = {
@@ -57,7 +56,7 @@ def of_picture(path: str) -> Rows:
     rows = [
         ("picture", ", ".join([pages.form, *_coding(page.kept)])),
         ("size", f"{width} x {height}, {width * height / 1e6:.2f} megapixels"),
-        ("depth", _DEPTHS[str(page.picture.dtype)]),
+        ("depth", pixels.depth(page.picture.dtype)),
         ("channels", _CHANNELS[channels]),
         ("pages", str(len(pages))),
         ("orientation", _orientation(path)),

@@ -19,6 +19,8 @@ _READ_ONLY = {
     ".avif": "avif is read and not written",
 }
 
+MOVED = "its maker's note is kept, but has moved: places that it may hold are off"
+
 INCH = 0.0254
 """Metres."""
 

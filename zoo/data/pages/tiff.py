@@ -12,7 +12,7 @@ import tifffile
 
 from zoo.data import decoding, images, tiffs
 from zoo.data.pages import exif
-from zoo.data.pages.facts import INCH, WORDS, Density, Kept, Page, Tiff
+from zoo.data.pages.facts import INCH, MOVED, WORDS, Density, Kept, Page, Tiff
 
 _XMP, _ICC = 700, 34675
 # Name of the document, of the page, host, IPTC, Photoshop, places on earth, and GDAL's.
@@ -97,6 +97,8 @@ def _kept(
     others = sorted(set(tags) - _CARRIED - _LAYOUT - exif.SUBS)
     if others:
         lost.append(f"its TIFF tags {', '.join(map(str, others))} are not kept")
+    if exif.has_makers_note(tags):
+        lost.append(MOVED)
     lost += _converted(page, picture)
     held = tiffs.compression_of(page)
     compression = _COMPRESSIONS.get(held, "zlib")
