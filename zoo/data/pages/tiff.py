@@ -23,7 +23,7 @@ _CARRIED = WORDS | _MORE | _GDAL
 _LAYOUT = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
     | {282, 283, 284, 292, 293, 296, 297, 317, 320, 322, 323, 324, 325, 338, 339, 340, 341}
-    | {347, 529, 530, 531, 532, _XMP, _ICC}
+    | {347, 529, 530, 531, 532, 50674, _XMP, _ICC}
 )
 # Those that give back what they got, and that can be written.
 _COMPRESSIONS = {
