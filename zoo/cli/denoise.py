@@ -67,7 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "SI-SDR, before and after",
     )
     add("--device", choices=("cpu", "gpu", "tpu"), help="what to compute on (the fastest there is)")
-    add("--overwrite", action="store_true", help="replace files that are there")
     add = parser.add_argument_group("pictures").add_argument
     add(
         "--sigma",
@@ -106,12 +105,16 @@ def run(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output).expanduser() if arguments.output else None
     found = inputs.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
-    jobs = outputs.jobs(found, arguments.output, extra=extra)
+    jobs = outputs.jobs(found, arguments.output, extra=extra, form=arguments.format)
     _refuse_others(arguments, {job.kind for job in jobs} - {None}, kinds.PICTURE)
     device.use(arguments.device)
     compilation.enable()
     return batch.each(
-        jobs, Denoisers(arguments), overwrite=arguments.overwrite, skipped=found.skipped
+        jobs,
+        Denoisers(arguments),
+        overwrite=arguments.overwrite,
+        skip_existing=arguments.skip_existing,
+        skipped=found.skipped,
     )
 
 

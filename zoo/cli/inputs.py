@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from zoo.cli import kinds
+from zoo.cli import kinds, streams
+from zoo.data import images
 from zoo.errors import ZooError
 
 # What can be read and not written, and what it becomes.
-_BECOME = {".gif": ".png", **dict.fromkeys((".aif", ".aiff", ".aifc", ".au", ".caf"), ".wav")}
+_BECOME = {
+    **dict.fromkeys((".gif", ".heic", ".heif", ".hif", ".avif"), ".png"),
+    ".mpo": ".jpg",
+    **dict.fromkeys((".aif", ".aiff", ".aifc", ".au", ".caf"), ".wav"),
+}
 
 
 class Input(NamedTuple):
@@ -37,7 +42,7 @@ class Found(NamedTuple):
     Attributes:
       inputs: in the order they were named, those of a folder by name.
       skipped: files of folders and patterns that are no pictures and no recordings.
-      single: whether one file was named, and nothing else.
+      single: whether one file was named, or standard input, and nothing else.
     """
 
     inputs: list[Input]
@@ -53,20 +58,19 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
     must be one.
 
     Args:
-      texts: what the user wrote: files, folders, and patterns with `*`, `?`, `[...]` and `**`.
+      texts: what the user wrote: files, folders, and patterns with `*`, `?`, `[...]` and `**`; "-"
+        is standard input.
       word: what tells outputs from inputs where both lie side by side: `a.word.png`.
       output: a folder below one of these that is not searched, for outputs lie there.
 
     Raises:
       ZooError: there is no such file or folder at all, and nothing else to work on; or a name is
-        empty, or means standard input.
+        empty; or standard input holds nothing to work on.
     """
     inputs, skipped, seen = [], [], set()
     for text in texts:
         if not text:
             raise ZooError("the name of an input is empty; name a file, a folder or a pattern")
-        if text == "-":
-            raise ZooError("standard input is not read; save it as a file, and name that")
         for one in _found(text, word, len(texts) > 1, output):
             if one.kind is None and not one.problem:
                 skipped.append(one.path)
@@ -76,12 +80,13 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
     if not inputs:
         told = f" among {len(skipped)} files" if skipped else ""
         raise ZooError(f"no picture and no recording in {', '.join(texts)}{told}; mend the path")
-    single = len(texts) == 1 and inputs[0].path == Path(texts[0]).expanduser()
+    alone = inputs[0].path
+    single = len(texts) == 1 and (texts[0] == "-" or alone == Path(texts[0]).expanduser())
     return Found(inputs, skipped, single)
 
 
 def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator[Input]:
-    path = Path(text).expanduser()
+    path = streams.take() if text == "-" else Path(text).expanduser()
     if path.is_dir():
         # "." and ".." have no name of their own.
         root = path if path.name not in ("", "..") else path.resolve()
@@ -110,17 +115,21 @@ def _told(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
     except OSError as error:
         problem = f"cannot read {path}: {error.strerror}; mend the path"
         return Input(path, place, beside, problem=problem)
-    place, beside = (
-        one.with_suffix(_BECOME.get(one.suffix.lower(), one.suffix)) for one in (place, beside)
-    )
-    problem = ""
     if kind == kinds.WEIGHTS:
         kind = None
-    if kind is None and named:
-        problem = f"{path} is no picture and no recording; convert it, or leave it out"
-        if not path.stat().st_size:
-            problem = f"{path} is empty; fetch it again or remove it"
+    place, beside = (_writable(one, path, kind) for one in (place, beside))
+    problem = f"{path} is {kinds.other(path)}" if kind is None and named else ""
     return Input(path, place, beside, kind, problem)
+
+
+def _writable(place: Path, path: Path, kind: str | None) -> Path:
+    """The place with an ending that can be written: its own where that can, else by the content."""
+    suffix = place.suffix.lower()
+    if suffix in _BECOME:
+        return place.with_suffix(_BECOME[suffix])
+    if kind == kinds.PICTURE and suffix not in images.FORMS:
+        return place.with_name(place.name + kinds.ending(path))
+    return place
 
 
 def _walk(root: Path, output: Path | None) -> list[Path]:
