@@ -1,10 +1,9 @@
 """What a file is: a picture, a recording or weights, by its first bytes."""
 
-import errno
 import os
-import stat
 from pathlib import Path
 
+from zoo import files
 from zoo.data import images, recordings
 
 PICTURE, RECORDING, WEIGHTS = "picture", "recording", "weights"
@@ -45,17 +44,15 @@ def kind(path: str | os.PathLike) -> str | None:
       `PICTURE`, `RECORDING`, `WEIGHTS`, or None for anything else.
 
     Raises:
-      OSError: it cannot be read.
+      ZooError: it cannot be read.
     """
-    mode = os.stat(path).st_mode
-    # A pipe would be waited for, for ever where nobody writes.
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.EINVAL, "it is a pipe or a device, no file")
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         head = file.read(16)
-    found = _by_content(head)
-    if found:
-        return found
+    return _by_content(head) or by_suffix(path)
+
+
+def by_suffix(path: str | os.PathLike) -> str | None:
+    """Tells a file by its suffix alone, as `kind` does."""
     suffix = Path(path).suffix.lower()
     if suffix in images.SUFFIXES or suffix == ".gif":
         return PICTURE

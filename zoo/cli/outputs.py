@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo import files
 from zoo.cli.inputs import Found
 from zoo.data import images, recordings
 from zoo.errors import ZooError
@@ -79,7 +80,7 @@ def _below(found: Found, output: str) -> list[Path]:
     if output in ("", "-"):
         what = "empty" if not output else "standard output, which is not written to"
         raise ZooError(f"the output's name is {what}; name a file or a folder")
-    path = Path(output).expanduser()
+    path = files.expanded(output)
     folder = path.is_dir() or output.endswith(("/", os.sep))
     if found.single and path.suffix and not folder:
         return [path]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import GifImagePlugin
 
+from zoo import files
 from zoo.data import decoding, images
 from zoo.data.pages import exif, jpeg, png, tiff, webp
 from zoo.data.pages.facts import Density, Kept, Page
@@ -64,16 +65,14 @@ def read_pages(path: str | os.PathLike) -> Pages:
         such as floats outside [0, 1] or CMYK TIFF.
     """
     name = str(path)
-    try:
-        with open(path, "rb") as file:
-            data = file.read(16)
-            if data and not data.startswith(b"GIF8") and decoding.form(data, name) == "tiff":
-                count = tiff.count(name, name)
-                return Pages("tiff", name, count, lambda: tiff.read(name, name))
-            data += file.read()
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
-    form = "gif" if data.startswith(b"GIF8") else decoding.form(data, name) if data else "none"
+    with files.opened(path) as file:
+        data = file.read(16)
+        gif = data.startswith(b"GIF8")
+        form = "gif" if gif else decoding.form(data, name) if data else "none"
+        if form == "tiff":
+            count = tiff.count(name, name)
+            return Pages("tiff", name, count, lambda: tiff.read(name, name))
+        data += files.rest(file, path)
     # What refuses an animation comes first: it costs no decoding.
     kept, lost = _beside(data, form, name)
     picture = _gif(data, name) if form == "gif" else images.decode(data, name)
