@@ -171,14 +171,47 @@ def test_pipes_are_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"in/a.png": picture()})
     os.mkfifo("in/pipe.png")
+    os.mkfifo("in/other")
     os.symlink("nowhere", "in/z.png")
-    found = inputs.gather(["in", "in/pipe.png"], word="w").inputs
-    assert [one.path.name for one in found] == ["a.png", "z.png", "pipe.png"]
-    assert [one.problem for one in found] == [
-        "",
-        "cannot read in/z.png: No such file or directory; mend the path",
-        "cannot read in/pipe.png: it is a pipe or a device, no file; mend the path",
-    ]
+    for names in (["in"], ["in/**/*"]):
+        found = inputs.gather(names, word="w")
+        assert [one.path.name for one in found.inputs] == ["a.png", "pipe.png", "z.png"]
+        assert [one.problem for one in found.inputs] == [
+            "",
+            "cannot read in/pipe.png: it is a pipe or a device, no file; save what it gives as a "
+            "file",
+            "cannot read in/z.png: No such file or directory; mend the path",
+        ]
+        assert [path.name for path in found.skipped] == ["other"]
+
+
+def test_folders_in_circles_are_searched_once(tmp_path, monkeypatch):
+    """Five folders with links to each other: 5! ways, and endless ones."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {f"in/{a}/{a}.png": picture() for a in "abcde"})
+    for a in "abcde":
+        for b in "abcde":
+            os.symlink(tmp_path / "in" / b, f"in/{a}/to-{b}")
+    for names in (["in"], ["in/**/*.png"], ["in/**"]):
+        found = inputs.gather(names, word="w")
+        assert [one.path.as_posix() for one in found.inputs] == [f"in/{a}/{a}.png" for a in "abcde"]
+
+
+@pytest.mark.parametrize("names", [["in"], ["in/**/*.png"]])
+def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path, monkeypatch, names):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"in/a.png": picture(), "in/shut/b.png": picture()})
+    scan = os.scandir
+
+    def closed(path):
+        if os.fspath(path).endswith("shut"):  # permissions do not stop root
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    first, second = inputs.gather(names, word="w").inputs
+    assert (first.path.name, first.problem) == ("a.png", "")
+    assert second.problem.startswith("cannot read the folder in/shut: Permission denied; ")
 
 
 def test_nothing_to_do_is_a_mistake(tmp_path):

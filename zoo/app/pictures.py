@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.app import limits
 from zoo.app.models import Models
-from zoo.data import pixels
+from zoo.data import images, pixels
 from zoo.data.pages import read_pages
 from zoo.inference.pictures import Denoised, Denoiser
 from zoo.inference.pictures.files import denoise_file
@@ -117,7 +117,7 @@ def denoise(
     """
     start = time.perf_counter()
     watched = _Watched(models, model, strength)
-    suffix = ".png" if path.suffix.lower() == ".gif" else path.suffix
+    suffix = path.suffix if path.suffix.lower() in images.FORMS else ".png"
     target = room / f"{path.stem}.denoised{suffix}"
     sigma = None if level is None else level / 255
     report = denoise_file(path, target, watched, level=sigma, progress=tell)

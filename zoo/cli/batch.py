@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-import jax
-
 from zoo import files
 from zoo.cli import kinds, outputs, streams, text
 from zoo.cli.outputs import Job
 from zoo.cli.progress import shown
-from zoo.errors import ZooError
+from zoo.errors import OUT_OF_MEMORY, ZooError, in_words
 
 # Names of failed files that the summary repeats, and of endings of skipped ones.
 _LISTED = 10
@@ -115,22 +113,17 @@ def _one(job: Job, do: Callable, tell: Callable[[int, int], None], overwrite: bo
         if job.stream:
             streams.put(job.target, job.stream)
         return done
-    except BrokenPipeError:
+    except (ZooError, BrokenPipeError):
         raise
-    except MemoryError:
-        raise ZooError(_no_memory(job)) from None
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+    except Exception as error:
+        told = in_words(error)
+        if told is None:
             raise
-        raise ZooError(_no_memory(job)) from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ZooError(f"cannot make {job.target} of {job.source}: {reason}") from None
-
-
-def _no_memory(job: Job) -> str:
-    remedy = "give smaller tiles by --tile" if job.kind == kinds.PICTURE else "cut it into pieces"
-    return f"{job.source} does not fit into memory; {remedy}"
+        if told.startswith(OUT_OF_MEMORY):
+            picture = job.kind == kinds.PICTURE
+            remedy = "give smaller tiles by --tile" if picture else "cut it into pieces"
+            raise ZooError(f"{job.source} does not fit into memory; {remedy}") from None
+        raise ZooError(f"cannot make {job.target} of {job.source}: {told}") from None
 
 
 def _fail(tally: _Tally, job: Job, problem: str) -> None:

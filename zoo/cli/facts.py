@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageCms
 
+from zoo import files
 from zoo.cli import text
 from zoo.data import pixels, recordings
 from zoo.data.pages import Kept, exif, read_pages
@@ -140,7 +141,7 @@ def _orientation(path: str) -> str:
         with warnings.catch_warnings():
             # Of large pictures, by a limit that is not ours; only the header is read.
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with files.opened(path) as file, Image.open(file) as image:
                 turned = image.getexif().get(exif.ORIENTATION, 1)
     except Exception:  # broken metadata says nothing of the pixels
         return ""

@@ -1,11 +1,13 @@
 """What files a user means by files, folders and patterns."""
 
+import fnmatch
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo import files
 from zoo.cli import kinds, streams
 from zoo.data import images
 from zoo.errors import ZooError
@@ -81,40 +83,55 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
         told = f" among {len(skipped)} files" if skipped else ""
         raise ZooError(f"no picture and no recording in {', '.join(texts)}{told}; mend the path")
     alone = inputs[0].path
-    single = len(texts) == 1 and (texts[0] == "-" or alone == Path(texts[0]).expanduser())
+    single = len(texts) == 1 and (texts[0] == "-" or alone == files.expanded(texts[0]))
     return Found(inputs, skipped, single)
 
 
 def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator[Input]:
-    path = streams.take() if text == "-" else Path(text).expanduser()
+    path = streams.take() if text == "-" else files.expanded(text)
     if path.is_dir():
         # "." and ".." have no name of their own.
         root = path if path.name not in ("", "..") else path.resolve()
         beside = root.parent / f"{root.name}.{word}"
-        for below in _walk(path, output):
+        closed: list[Input] = []
+        found = files.walk(
+            path,
+            without=[output] if output else (),
+            unreadable=lambda folder, why: closed.append(_closed(folder, why)),
+        )
+        for below in found:
             place = Path(root.name, below) if several else below
             yield _told(path / below, place, beside / below, named=False)
+        yield from closed
     # Before it is taken for a pattern: a file may be called a[1].png.
     elif os.path.lexists(path) or not glob.has_magic(str(path)):
         yield _told(path, Path(path.name), _beside(path, word), named=True)
     else:
         fixed = _fixed(path)
-        matches = sorted(glob.glob(str(path), recursive=True))
-        if not matches:
+        closed = []
+        matches = _matches(path, fixed, lambda folder, why: closed.append(_closed(folder, why)))
+        if not matches and not closed:
             problem = f"no file matches {text}; mend the pattern"
             yield Input(path, Path(path.name), path, problem=problem)
-        for match in map(Path, matches):
-            if match.is_file():
+        for match in matches:
+            if not match.is_dir():
                 place = match.relative_to(fixed)
                 yield _told(match, place, _beside(match, word), named=False)
+        yield from closed
+
+
+def _closed(folder: Path, why: str) -> Input:
+    problem = f"cannot read the folder {folder}: {why}; mend its permissions, or leave it out"
+    return Input(folder, Path(folder.name), folder, problem=problem)
 
 
 def _told(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
     try:
         kind = kinds.kind(path)
-    except OSError as error:
-        problem = f"cannot read {path}: {error.strerror}; mend the path"
-        return Input(path, place, beside, problem=problem)
+    except ZooError as error:
+        # A pipe or a socket among pictures is just another file, unless it is called like one.
+        other = not named and path.exists() and not path.is_file() and not kinds.by_suffix(path)
+        return Input(path, place, beside, problem="" if other else str(error))
     if kind == kinds.WEIGHTS:
         kind = None
     place, beside = (_writable(one, path, kind) for one in (place, beside))
@@ -132,28 +149,21 @@ def _writable(place: Path, path: Path, kind: str | None) -> Path:
     return place
 
 
-def _walk(root: Path, output: Path | None) -> list[Path]:
-    """The files below a folder, relative to it, sorted; hidden ones and the outputs are left out.
+def _matches(pattern: Path, fixed: Path, unreadable: Callable[[Path, str], None]) -> list[Path]:
+    """What a pattern matches, sorted; `**` is any number of folders, into none of them twice."""
+    if "**" not in pattern.parts:
+        return sorted(map(Path, glob.glob(str(pattern))))
+    parts = pattern.relative_to(fixed).parts
+    below = files.walk(fixed, unreadable=unreadable)
+    return [fixed / path for path in below if _fits(path.parts, parts)]
 
-    Links to folders are followed, but into no folder twice: they may lead in circles.
-    """
-    found = []
-    seen = {os.path.realpath(root)}
-    if output is not None:
-        seen.add(os.path.realpath(output))
-    for parent, folders, names in os.walk(root, followlinks=True):
-        kept = []
-        for name in sorted(folders):
-            real = os.path.realpath(Path(parent, name))
-            if not name.startswith(".") and real not in seen:
-                seen.add(real)
-                kept.append(name)
-        folders[:] = kept
-        visible = (Path(parent, name) for name in names if not name.startswith("."))
-        # No pipes and sockets; but links to nothing, of which their reader tells.
-        files = (path for path in visible if path.is_file() or not path.exists())
-        found += [path.relative_to(root) for path in files]
-    return sorted(found)
+
+def _fits(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_fits(path[start:], pattern[1:]) for start in range(len(path) + 1))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _fits(path[1:], pattern[1:])
 
 
 def _fixed(pattern: Path) -> Path:

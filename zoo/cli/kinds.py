@@ -1,10 +1,9 @@
 """What a file is: a picture, a recording or weights, by its first bytes."""
 
-import errno
 import os
-import stat
 from pathlib import Path
 
+from zoo import files
 from zoo.data import decoding, images, recordings, tiffs
 
 PICTURE, RECORDING, WEIGHTS = "picture", "recording", "weights"
@@ -41,19 +40,18 @@ def kind(path: str | os.PathLike) -> str | None:
       `PICTURE`, `RECORDING`, `WEIGHTS`, or None for anything else.
 
     Raises:
-      OSError: it cannot be read.
+      ZooError: it cannot be read.
     """
-    mode = os.stat(path).st_mode
-    # A pipe would be waited for, for ever where nobody writes.
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.EINVAL, "it is a pipe or a device, no file")
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         head = file.read(decoding.HEAD)
     found = _by_content(head)
     if found == PICTURE and _is_raw(path):
         return None
-    if found:
-        return found
+    return found or by_suffix(path)
+
+
+def by_suffix(path: str | os.PathLike) -> str | None:
+    """Tells a file by its suffix alone, as `kind` does."""
     suffix = Path(path).suffix.lower()
     if suffix in images.SUFFIXES:
         return PICTURE
@@ -66,9 +64,9 @@ def other(path: str | os.PathLike) -> str:
     """What a file is that is none of these, and what helps, as the end of a sentence.
 
     Raises:
-      OSError: it cannot be read.
+      ZooError: it cannot be read.
     """
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         head = file.read(decoding.HEAD)
     if not head:
         return "empty; fetch it again"
@@ -80,9 +78,9 @@ def ending(path: str | os.PathLike) -> str:
     """The ending that a picture of this file's format is written with; .png where it is only read.
 
     Raises:
-      OSError: it cannot be read.
+      ZooError: it cannot be read.
     """
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         return _ENDINGS.get(decoding.sniffed(file.read(decoding.HEAD)), ".png")
 
 

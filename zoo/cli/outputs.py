@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo import files
 from zoo.cli import kinds, streams
 from zoo.cli.inputs import Found
 from zoo.data import images, recordings
@@ -119,7 +120,7 @@ def check_place(job: Job, overwrite: bool) -> None:
 def _below(found: Found, output: str, ending: str) -> list[Path]:
     if not output:
         raise ZooError("the output's name is empty; name a file or a folder")
-    path = Path(output).expanduser()
+    path = files.expanded(output)
     folder = path.is_dir() or output.endswith(("/", os.sep))
     if found.single and path.suffix and not folder:
         if ending and path.suffix.lower() != ending:

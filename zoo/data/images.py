@@ -57,12 +57,12 @@ def read(path: str | os.PathLike) -> np.ndarray:
       ZooError: the file is missing, empty, truncated, garbled, of another format, has more than
         `PIXEL_LIMIT` pixels or several pages, or holds values a picture cannot have.
     """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
-    return decode(data, str(path))
+    name = str(path)
+    with files.opened(path) as file:
+        head = file.read(decoding.HEAD)
+        if head:
+            decoding.form(head, name)
+        return decode(head + files.rest(file, path), name)
 
 
 def decode(data: bytes, name: str, *, as_is: bool = False) -> np.ndarray:

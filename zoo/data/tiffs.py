@@ -75,7 +75,7 @@ def opened(file: BinaryIO, name: str) -> Iterator[tuple[tifffile.TiffFile, list[
       Exception: it is broken; see `zoo.data.decoding.intact`.
     """
     _check_directories(file, name)
-    with tifffile.TiffFile(file) as tiff:
+    with tifffile.TiffFile(file, name=os.path.basename(name)) as tiff:
         yield tiff, _leaves(tiff, name)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from PIL import GifImagePlugin
 
+from zoo import files
 from zoo.data import decoding, images
 from zoo.data.pages import exif, heif, jpeg, png, tiff, webp
 from zoo.data.pages.facts import Density, Kept, Page
@@ -64,16 +65,13 @@ def read_pages(path: str | os.PathLike) -> Pages:
         as complex numbers or five channels.
     """
     name = str(path)
-    try:
-        with open(path, "rb") as file:
-            data = file.read(decoding.HEAD)
-            form = decoding.form(data, name) if data else "none"
-            if form == "tiff":
-                count = tiff.count(name, name)
-                return Pages("tiff", name, count, lambda: tiff.read(name, name))
-            data += file.read()
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
+    with files.opened(path) as file:
+        data = file.read(decoding.HEAD)
+        form = decoding.form(data, name) if data else "none"
+        if form == "tiff":
+            count = tiff.count(name, name)
+            return Pages("tiff", name, count, lambda: tiff.read(name, name))
+        data += files.rest(file, path)
     # What refuses an animation comes first: it costs no decoding.
     kept, lost = _beside(data, form, name)
     pages = (Page(images.decode(data, name, as_is=True), kept, tuple(lost)),)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import tifffile
 
+from zoo import files
 from zoo.data import decoding, images, tiffs
 from zoo.data.pages import exif
 from zoo.data.pages.facts import INCH, MOVED, WORDS, Density, Kept, Page, Tiff
@@ -77,7 +78,11 @@ def read(path: str, name: str) -> Iterator[Page]:
 
 @contextlib.contextmanager
 def _opened(path: str, name: str) -> Iterator[tuple[tifffile.TiffFile, list[tiffs.Leaf]]]:
-    with decoding.intact("tiff", name), open(path, "rb") as file, tiffs.opened(file, name) as both:
+    with (
+        decoding.intact("tiff", name),
+        files.opened(path) as file,
+        tiffs.opened(file, name) as both,
+    ):
         yield both
 
 
