@@ -28,9 +28,7 @@ def build(parts: "Parts") -> None:
     first = next(iter(NOISES["image"].values()))
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            file = controls.drop(
-                "Clean picture or recording", sorted({*PICTURES, *RECORDINGS})
-            )
+            file = controls.drop("Clean picture or recording", sorted({*PICTURES, *RECORDINGS}))
             gallery = controls.gallery(parts.samples.clean_pictures)
             with gr.Row(equal_height=True):
                 buttons = {
