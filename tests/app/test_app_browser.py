@@ -62,10 +62,13 @@ def opened(server, browser):
     """Opens the page; in the end it must have asked nobody else, and complained of nothing."""
     asked, said, pages = [], [], []
 
+    def tell(one):
+        return f"{one.text} ({one.location['url']})"
+
     def see(width=1280, **options):
         page = browser.new_page(viewport={"width": width, "height": 900}, **options)
         page.set_default_timeout(PATIENCE)
-        page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
+        page.on("console", lambda one: said.append(tell(one)) if one.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(server[0])
