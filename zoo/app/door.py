@@ -49,8 +49,8 @@ _EVENT = ("session_hash", "fn_index", "event_id", "trigger_id")
 # Bytes of what an event says, and characters of a word in it.
 _MOST_SAID = 2**16
 _MOST_WORD = 1000
-# Seconds until the next piece of a body.
-_PATIENCE = 60
+# Seconds until the next piece of a body, and until the last one of an upload.
+_PATIENCE, _LONG = 60, 1800
 # Bytes that a form is longer than the file in it.
 _FORM = 2**12
 # Nothing is fetched from elsewhere, whatever a library thinks of.
@@ -110,6 +110,7 @@ class Door:
     def __init__(self, inner: Callable, store: Store, samples: Path, host: str = "127.0.0.1"):
         self._inner, self._store, self._samples = inner, store, samples
         self._names = {*_LOOPBACK, host.lower()}
+        self._shown = shown(host)
         if not is_loopback(host):
             self._names.add(socket.gethostname().lower())
 
@@ -170,13 +171,17 @@ class Door:
         asked = headers.get("host", [])
         here = _HOST.fullmatch(asked[0].lower()) if len(asked) == 1 else None
         if here is None or not self._is_here(here, own, port):
-            raise _Refused(421, f"the page is at http://127.0.0.1:{port}; open it there")
+            said = (
+                f"the page is at http://{self._shown}:{port}; open it there, or name it by --host"
+            )
+            raise _Refused(421, said)
         origins = headers.get("origin", [])
         if any(origin.lower() != f"http://{asked[0].lower()}" for origin in origins):
             raise _Refused(403, "the page takes requests from itself only")
         # A link to the page from elsewhere is followed; nothing else comes from there.
         elsewhere = {*headers.get("sec-fetch-site", [])} - {"same-origin", "none"}
-        if elsewhere and not _opens(scope):
+        followed = _opens(scope) and headers.get("sec-fetch-dest") == ["document"]
+        if elsewhere and not followed:
             raise _Refused(403, "the page takes requests from itself only")
 
     def _is_here(self, host: re.Match, own: str, port: int | None) -> bool:
@@ -236,7 +241,7 @@ class Door:
                 if event is not None:
                     # Of a sample that was chosen; nothing else of it is looked at.
                     kept["event_data"] = {"index": int(event.get("index") or 0), "value": None}
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        except (ValueError, TypeError, ArithmeticError, AttributeError, KeyError, RecursionError):
             raise _Refused(400, "that is no event of this page") from None
         whole = {"type": "http.request", "body": json.dumps(kept).encode(), "more_body": False}
         first = iter([whole])
@@ -260,13 +265,18 @@ class Door:
             with self._store.coming(visit, max(int(length) - _FORM, 0)):
                 # What is on its way lies in a file without a name, which goes with this process.
                 request = Request(scope, lambda: _next(receive))
-                async with request.form(max_files=1, max_fields=1) as form:
+                async with (
+                    asyncio.timeout(_LONG),
+                    request.form(max_files=1, max_fields=1) as form,
+                ):
                     (file,) = form.values()
                     place = visit.bring(file.filename or "")
                     await asyncio.to_thread(_copy, file.file, place)
                     visit.brought(place)
         except ZooError as error:
             raise _Refused(413, str(error)) from None
+        except TimeoutError:
+            raise _Refused(408, "the upload takes too long") from None
         except (MultiPartException, HTTPException, ClientDisconnect, ValueError, AttributeError):
             raise _Refused(400, "that is no upload of one file") from None
         except OSError as error:
@@ -295,6 +305,14 @@ class Door:
 def _opens(scope: Scope) -> bool:
     """Whether the page itself is asked for."""
     return scope["method"] == "GET" and re.fullmatch(r"/(?:[\w-]+/)?", scope["path"]) is not None
+
+
+def shown(host: str) -> str:
+    """A host as it stands in an address; that of all addresses is nowhere to go."""
+    address = _address(host)
+    if address is not None and address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return f"[{host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:

@@ -125,7 +125,7 @@ def _serve(bound: socket.socket, named: str, root: Path, weights, browser: bool)
     made, parts = application(root, weights, host=named)
     import uvicorn  # noqa: PLC0415, comes with Gradio
 
-    from zoo.app import limits  # noqa: PLC0415
+    from zoo.app import door, limits  # noqa: PLC0415
 
     config = uvicorn.Config(
         made,
@@ -140,7 +140,7 @@ def _serve(bound: socket.socket, named: str, root: Path, weights, browser: bool)
     _end_as_by_ctrl_c()
     _warn(bound, named)
     host, port = bound.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = f"http://{door.shown(host)}:{port}"
     print(f"The page is at {address} (Ctrl-C ends it)", flush=True)
     if browser:
         webbrowser.open(address)
