@@ -259,7 +259,7 @@ class Door:
         from starlette.requests import ClientDisconnect, Request  # noqa: PLC0415
 
         length = "".join(_headers(scope).get("content-length", []))
-        if not (length.isascii() and length.isdecimal() and len(length) < 16):
+        if not (length.isascii() and length.isdecimal() and len(length) < 20):
             raise _Refused(411, "an upload must tell its length")
         try:
             with self._store.coming(visit, max(int(length) - _FORM, 0)):
