@@ -4,7 +4,6 @@ A case follows from its number alone. To look at one again, with its file kept i
 `ZOO_FUZZ=NUMBER python -m pytest tests/hostile/test_fuzz.py`.
 """
 
-import ast
 import functools
 import io
 import json
@@ -133,8 +132,8 @@ def _configured(path):
     config = default_config()
     for key, value in told.items():
         try:
-            value = tuple(value) if isinstance(value, list) else value
-            config.update_from_flattened_dict({key: ast.literal_eval(repr(value))})
+            given = tuple(value) if isinstance(value, list) else value
+            config.update_from_flattened_dict({key: given})
         except (KeyError, TypeError, ValueError, AttributeError):
             continue  # ml_collections refuses it, and `main.py` says so
     check(config)
