@@ -22,7 +22,12 @@ _MODALITIES = {kinds.PICTURE: "image", kinds.RECORDING: "audio"}
 # Samples, of each channel, that are subtracted at a time.
 _BLOCK = 2**18
 # Remedies as the functions name them, and as the command does.
-_FLAGS = {"level=..., in signal units": "--sigma", "tile=": "--tile ", "overlap=": "--overlap "}
+_FLAGS = {
+    "level=..., in signal units": "--sigma",
+    "range=": "--range ",
+    "tile=": "--tile ",
+    "overlap=": "--overlap ",
+}
 
 Tell = Callable[[int, int], None]
 
@@ -82,6 +87,7 @@ class Denoisers:
             overlap=given.overlap,
             ensemble=given.ensemble,
             dtype=given.dtype,
+            trained=one.trained if one else None,
         )
 
     @functools.cached_property
@@ -98,6 +104,8 @@ class Denoisers:
                 job.target,
                 self._of_pictures,
                 level=None if sigma is None else sigma / 255,
+                range="page" if self._arguments.range_per_page else self._arguments.range,
+                linear=True if self._arguments.linear else None,
                 overwrite=self._arguments.overwrite,
                 save_noise=job.extra,
                 progress=tell,
@@ -178,8 +186,12 @@ def _told(report: Report) -> tuple[str, float]:
         told += f", {report.pages} pages"
     if report.level is not None:
         told += f", sigma {report.level:.1f}"
+    if (report.scale.low, report.scale.high) != (0, report.scale.white):
+        told += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
+    if report.scale.curve:
+        told += ", linear"
     if report.deviation is not None:
         told += f", tiles differ by {255 * report.deviation:.2g}/255"
-    if report.lost:
-        told += f" ({'; '.join(report.lost)})"
+    if said := (*report.lost, *report.notes):
+        told += f" ({'; '.join(said)})"
     return told, height * width * report.pages

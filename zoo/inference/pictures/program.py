@@ -10,6 +10,8 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "tiles"
+# Noise reaches about so far beyond black and white.
+_SEEN = (-1.0, 2.0)
 
 
 def devices() -> list[jax.Device] | None:
@@ -45,7 +47,7 @@ def run(
     Args:
       variables: of the model.
       tiles: (N, H, W, C), uint8, uint16 or float32.
-      level: of the noise in signal units, or None.
+      level: of the noise in what the model sees, or None.
       strength: of x + strength (y - x).
       model: the module, of C channels, of 1 or of 3.
       dtype: what the result is rounded and clipped to, or float32.
@@ -68,9 +70,11 @@ def _run(variables, tiles, level, strength, *, model, dtype):
     x = tiles.astype(jnp.float32)
     if jnp.issubdtype(tiles.dtype, jnp.integer):
         x = x / np.float32(jnp.iinfo(tiles.dtype).max)
-    y = _fitted(model, variables, x, level)
+    # Stars and hot pixels far beyond white keep what no picture of the training had.
+    seen = jnp.clip(x, *_SEEN)
+    y = _fitted(model, variables, seen, level)
     finite = jnp.isfinite(y).all((1, 2, 3))
-    y = x + strength * (y - x)
+    y = x + strength * (y - seen)
     if jnp.issubdtype(dtype, jnp.integer):
         y = jnp.round(jnp.clip(y, 0, 1) * np.float32(jnp.iinfo(dtype).max))
     return y.astype(dtype), finite
