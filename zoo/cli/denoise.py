@@ -77,8 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sigma",
         type=_sigma,
         metavar="SIGMA",
-        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto); 255 "
-        "is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if more",
+        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto); "
+        "255 is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if "
+        "that is more",
     )
     ranges = parser.add_mutually_exclusive_group()
     ranges.add_argument(

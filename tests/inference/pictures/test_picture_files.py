@@ -12,27 +12,22 @@ from small import build
 
 from zoo.data import images
 from zoo.errors import ZooError
-from zoo.inference.pictures import Denoiser
+from zoo.inference.pictures import Denoised, Denoiser
+from zoo.inference.pictures.scale import told
 from zoo.inference.pictures.files import denoise_file, removed
 
 SHAPE = (24, 36)
-
-
-class Denoised(NamedTuple):
-    image: np.ndarray
-    level: float | None
-    deviation: float | None
-    tiles: int
 
 
 class Halver:
     """Halves colours and leaves alpha; notes what it was told."""
 
     def __init__(self, takes_level=True):
-        self.levels = []
+        self.levels, self.scales = [], []
         self._takes_level = takes_level
 
-    def __call__(self, image, level=None, progress=None):
+    def __call__(self, image, level=None, progress=None, scale=None):
+        self.scales.append(scale)
         self.levels.append(level)
         out = image.copy()
         colours = image.shape[-1] - (image.shape[-1] in (2, 4))
@@ -42,7 +37,8 @@ class Halver:
             if progress:
                 progress(done, 2)
         level = level or 10 * len(self.levels) / 255
-        return Denoised(out, level if self._takes_level else None, 0.01 * len(self.levels), 2)
+        level = level if self._takes_level else None
+        return Denoised(out, level, 0.01 * len(self.levels), 2, scale)
 
 
 def random(channels, dtype=np.uint8, shape=SHAPE, seed=0):
@@ -83,7 +79,7 @@ def test_pixels_alpha_and_noise(tmp_path, suffix, channels, dtype):
     src, dst, noise = (tmp_path / name for name in names)
     images.write(src, picture)
     report = denoise_file(src, dst, Halver(), save_noise=noise)
-    assert report == (1, SHAPE, pytest.approx(10), 0.01, ())
+    assert report[:5] == (1, SHAPE, pytest.approx(10), 0.01, ())
     np.testing.assert_array_equal(images.read(dst), halved(picture))
     taken = images.read(noise)
     assert taken.dtype == dtype
@@ -186,10 +182,10 @@ def test_an_error_half_way_leaves_nothing(tmp_path, error):
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
     halver = Halver()
 
-    def second(image, level, progress):
+    def second(image, level, progress, scale):
         if halver.levels:
             raise error
-        return halver(image, level, progress)
+        return halver(image, level, progress, scale)
 
     with pytest.raises(type(error)):
         denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", second, save_noise=tmp_path / "n.tif")

@@ -112,7 +112,7 @@ class Denoiser:
           image: as `zoo.denoise` takes it.
           level: of its noise; None estimates it where the model takes one.
           progress: called with the number of tiles that are done and that of all.
-          scale: which values the model sees as black and as white; None chooses it from the picture.
+          scale: which values the model sees as black and as white; None chooses it.
 
         Raises:
           ZooError: as `zoo.denoise`.

@@ -17,10 +17,10 @@ _VALUES = 8
 def is_drawn(picture: np.ndarray) -> bool:
     """Whether most of what is to be seen in a picture has no noise at all.
 
-    All of it is where it has very few values. Else a part of it counts as drawn where some 3x3 pixels are equal, next to others that are not, or
-    where
-    all lie in a plane. The pixels are looked for where squares of JPEG meet, which may be of
-    one value each. Parts of black or of white alone do not count: that is what overexposure makes.
+    All of it is drawn where it has very few values. Else a part of it counts as drawn where some
+    3x3 pixels are equal, next to others that are not, or where all lie in a plane. The pixels are
+    looked for where squares of JPEG meet, which may be of one value each. Parts of black or of
+    white alone do not count: that is what overexposure makes.
 
     Args:
       picture: (H, W, C), without alpha; only of 8 bits it is told.
