@@ -167,7 +167,7 @@ def test_a_level_that_no_model_hears_is_said(zoo):
 
 
 def test_noise_that_cannot_be_written_leaves_the_recording(zoo, tmp_path, monkeypatch):
-    def full(source, target, place):
+    def full(source, target, place, overwrite):
         raise ZooError(f"cannot write {place} whole: No space left on device; make room")
 
     monkeypatch.setattr(work, "_write_difference", full)

@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.app import limits
 from zoo.app.models import Models
-from zoo.data import pixels
+from zoo.data import images, pixels
 from zoo.data.pages import read_pages
 from zoo.inference.pictures import Denoised, Denoiser, check
 from zoo.inference.pictures import scale as scales
@@ -24,8 +24,6 @@ _DETAIL = (414, 620)
 _LOSSLESS = 2**19
 # Pixels converted at a time.
 _BAND = 2**22
-
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}
 
 
 class Views(NamedTuple):
@@ -92,7 +90,7 @@ def describe(picture: np.ndarray, pages: int = 1) -> str:
     kind = "grey" if channels <= 2 else "colour"
     alpha = " with alpha" if channels in (2, 4) else ""
     more = f", {pages} pages" if pages > 1 else ""
-    return f"{width} x {height}, {kind}{alpha}, {_DEPTHS[picture.dtype.name]}{more}"
+    return f"{width} x {height}, {kind}{alpha}, {pixels.depth(picture.dtype)}{more}"
 
 
 def denoise(
@@ -121,7 +119,7 @@ def denoise(
     """
     start = time.perf_counter()
     watched = _Watched(models, model, strength)
-    suffix = ".png" if path.suffix.lower() == ".gif" else path.suffix
+    suffix = path.suffix if path.suffix.lower() in images.FORMS else ".png"
     target = room / f"{path.stem}.denoised{suffix}"
     sigma = None if level is None else level / 255
     report = denoise_file(path, target, watched, level=sigma, progress=tell)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flax import linen as nn
 
-from zoo import weights
+from zoo import files, weights
 from zoo.errors import ZooError, unknown
 from zoo.interop.torch import load_torch
 from zoo.models import count_parameters, create_model, describe, list_models
@@ -77,7 +77,7 @@ def of_recordings() -> str:
 
 
 def _from_file(name: str | None, file: str) -> tuple[nn.Module, Mapping]:
-    path = Path(file).expanduser()
+    path = files.expanded(file)
     if not path.is_file():
         if file in weights.list_weights():
             raise ZooError(f"{file} comes with the zoo and needs no file; write --model {file}")

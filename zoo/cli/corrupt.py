@@ -92,7 +92,7 @@ class Noises:
         draw = self._program(job.kind, facts.sample_rate)
         y, level = draw(key, recordings.read(job.source), mixed)
         settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
-        with recordings.writing(job.target, **settings) as put:
+        with recordings.writing(job.target, **settings, overwrite=self._arguments.overwrite) as put:
             clipped = put(np.asarray(y))
         tell(1, 1)
         told = self._told(job.kind, [float(level)])

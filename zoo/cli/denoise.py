@@ -2,7 +2,6 @@
 
 import argparse
 import math
-from pathlib import Path
 
 from zoo.cli.arguments import add_places
 
@@ -71,7 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "SI-SDR, before and after",
     )
     add("--device", choices=("cpu", "gpu", "tpu"), help="what to compute on (the fastest there is)")
-    add("--overwrite", action="store_true", help="replace files that are there")
     add = parser.add_argument_group("pictures").add_argument
     add(
         "--sigma",
@@ -123,19 +121,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
     # Here, so that `--help` and mistakes in the options are answered at once.
-    from zoo import compilation  # noqa: PLC0415
+    from zoo import compilation, files  # noqa: PLC0415
     from zoo.cli import batch, device, inputs, kinds, outputs  # noqa: PLC0415
     from zoo.cli.work import Denoisers  # noqa: PLC0415
 
-    output = Path(arguments.output).expanduser() if arguments.output else None
+    output = files.expanded(arguments.output) if arguments.output else None
     found = inputs.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
-    jobs = outputs.jobs(found, arguments.output, extra=extra)
+    jobs = outputs.jobs(found, arguments.output, extra=extra, form=arguments.format)
     _refuse_others(arguments, {job.kind for job in jobs} - {None}, kinds.PICTURE)
     device.use(arguments.device)
     compilation.enable()
     return batch.each(
-        jobs, Denoisers(arguments), overwrite=arguments.overwrite, skipped=found.skipped
+        jobs,
+        Denoisers(arguments),
+        overwrite=arguments.overwrite,
+        skip_existing=arguments.skip_existing,
+        skipped=found.skipped,
     )
 
 

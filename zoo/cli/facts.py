@@ -8,8 +8,9 @@ import warnings
 import numpy as np
 from PIL import Image, ImageCms
 
+from zoo import files
 from zoo.cli import text
-from zoo.data import recordings
+from zoo.data import pixels, recordings
 from zoo.data.pages import Kept, exif, notes, read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures.level import estimate_level
@@ -18,7 +19,6 @@ from zoo.weights import read_record
 Rows = list[tuple[str, str]]
 
 _CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float, 32 bits"}
 _TURNS = {
     2: "mirrored",
     3: "turned by 180 degrees",
@@ -55,7 +55,7 @@ def of_picture(path: str) -> Rows:
     rows = [
         ("picture", ", ".join([pages.form, *_coding(page.kept)])),
         ("size", f"{width} x {height}, {width * height / 1e6:.2f} megapixels"),
-        ("depth", _DEPTHS[str(page.picture.dtype)]),
+        ("depth", pixels.depth(page.picture.dtype)),
         ("channels", _CHANNELS[channels]),
         ("pages", str(len(pages))),
         ("orientation", _orientation(path)),
@@ -139,7 +139,7 @@ def _orientation(path: str) -> str:
         with warnings.catch_warnings():
             # Of large pictures, by a limit that is not ours; only the header is read.
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with files.opened(path) as file, Image.open(file) as image:
                 turned = image.getexif().get(exif.ORIENTATION, 1)
     except Exception:  # broken metadata says nothing of the pixels
         return ""

@@ -24,19 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints a block of lines for each file; returns 1 if one cannot be told, else 0."""
     from zoo.cli import text  # noqa: PLC0415
-    from zoo.errors import ZooError  # noqa: PLC0415
+    from zoo.errors import in_words  # noqa: PLC0415
 
     code, first = 0, True
     for name in arguments.files:
         try:
             rows = _facts(os.path.expanduser(name))
-        except ZooError as error:
-            print(f"error: {text.line(str(error))}", file=sys.stderr)
+        except Exception as error:
+            told = in_words(error)
+            if told is None:
+                raise
+            print(f"error: {text.line(told)}", file=sys.stderr)
             code = 1
             continue
         print("" if first else "\n", end="")
-        shown = [(key, text.line(value)) for key, value in (("file", name), *rows)]
-        print(text.table(shown), flush=True)
+        print(text.table([("file", name), *rows]), flush=True)
         first = False
     return code
 
@@ -47,10 +49,7 @@ def _facts(path: str) -> list[tuple[str, str]]:
 
     if os.path.isdir(path):
         raise ZooError(f"{path} is a folder; name files in it")
-    try:
-        kind = kinds.kind(path)
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
+    kind = kinds.kind(path)
     if kind == kinds.PICTURE:
         return facts.of_picture(path)
     if kind == kinds.RECORDING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import audio
+from zoo import audio, files
 from zoo.cli import chosen, compare, kinds
 from zoo.cli.batch import Done
 from zoo.cli.outputs import Job
@@ -45,7 +45,7 @@ class Denoisers:
     def __init__(self, arguments: argparse.Namespace):
         self._arguments = arguments
         reference = arguments.reference
-        if reference is not None and not Path(reference).expanduser().exists():
+        if reference is not None and not files.expanded(reference).exists():
             raise ZooError(f"there is no reference {reference}; mend the path")
         self._chosen = chosen.choose(arguments.model, arguments.weights)
         # Before the first file, so that a mistake is told once and not for each.
@@ -132,7 +132,8 @@ class Denoisers:
         problem = ""
         if job.extra:
             try:
-                _write_difference(job.source, job.target, job.extra)
+                overwrite = self._arguments.overwrite
+                _write_difference(job.source, job.target, job.extra, overwrite)
             except ZooError as error:
                 # The recording itself is there, and is no failure of its own.
                 problem = str(error)
@@ -151,11 +152,11 @@ def _in_flags(error: ZooError) -> str:
     return told
 
 
-def _write_difference(source: Path, target: Path, place: Path) -> None:
+def _write_difference(source: Path, target: Path, place: Path, overwrite: bool) -> None:
     """Writes what was taken from a recording, block by block."""
     facts = recordings.info(source)
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
-    with recordings.writing(place, **settings) as put:
+    with recordings.writing(place, **settings, overwrite=overwrite) as put:
         pieces = (recordings.blocks(path, _BLOCK) for path in (source, target))
         for noisy, denoised in zip(*pieces, strict=True):
             put(noisy - denoised)
