@@ -2,8 +2,6 @@
 
 import math
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -40,7 +38,7 @@ def check_level(level: ArrayLike) -> float:
 
 
 def estimate_level(picture: np.ndarray) -> float:
-    """Estimates the level from the picture, but for some at its edges, or crops of a large one.
+    """Estimates the level from the picture, or from crops of a large one.
 
     Of the crops' estimates the median counts, of those above 0: a clipped sky has none.
 
@@ -60,20 +58,13 @@ def estimate_level(picture: np.ndarray) -> float:
             "give level=..., in signal units"
         )
     if height * width <= _WHOLE:
-        # A program for each size would take longer than all the rest.
-        return float(_estimate(_to_float(picture[_inner(height), _inner(width)])))
+        return _estimate(_to_float(picture))
     found = [
-        float(_estimate(_to_float(picture[rows, columns])))
+        _estimate(_to_float(picture[rows, columns]))
         for rows in _spread(height, width)
         for columns in _spread(width, height)
     ]
     return float(np.median([one for one in found if one > 0] or [0.0]))
-
-
-def _inner(length: int) -> slice:
-    """The middle of an axis, of a length that many pictures have."""
-    spare = length % (64 if length >= 512 else 16)
-    return slice(spare // 2, length - (spare - spare // 2))
 
 
 def _spread(length: int, other: int) -> list[slice]:
@@ -90,15 +81,15 @@ def _to_float(crop: np.ndarray) -> np.ndarray:
     return crop.astype(np.float32)
 
 
-@jax.jit
-def _estimate(x: jax.Array) -> jax.Array:
+def _estimate(x: np.ndarray) -> float:
     """The level of independent noise in each channel that the picture, or its luma, tells of.
 
     JPEG, video and demosaicing smooth colour, so that channels judged one by one look cleaner than
     a network trained on independent noise must be told: what is left is noise of the luma.
     """
-    found = estimate_sigma_smooth(x)
+    # By NumPy: a program for each size of pictures would take longer to compile than a network.
+    found = float(estimate_sigma_smooth(x))
     if x.shape[-1] == _LUMA.size:
-        luma = estimate_sigma_smooth(x @ _LUMA[:, None]) / np.linalg.norm(_LUMA)
-        found = jnp.maximum(found, luma)
-    return jnp.asarray(found)
+        luma = estimate_sigma_smooth((x @ _LUMA)[..., None]) / np.linalg.norm(_LUMA)
+        found = max(found, float(luma))
+    return found
