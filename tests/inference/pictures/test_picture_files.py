@@ -1,7 +1,6 @@
 """Picture files denoised: the right pixels, everything else kept, whole or not at all."""
 
 import os
-from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -13,8 +12,8 @@ from small import build
 from zoo.data import images
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoised, Denoiser
-from zoo.inference.pictures.scale import told
 from zoo.inference.pictures.files import denoise_file, removed
+from zoo.inference.pictures.scale import told
 
 SHAPE = (24, 36)
 
@@ -192,22 +191,31 @@ def test_an_error_half_way_leaves_nothing(tmp_path, error):
     only(tmp_path, "a.tif")
 
 
-def test_floats_are_clipped(tmp_path):
-    images.write(tmp_path / "a.tif", random(1, np.float32))
-    wild = lambda image, *_: Denoised(image * 4 - 1, None, None, 1)  # noqa: E731
-    report = denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", wild)
-    expected = np.clip(random(1, np.float32) * 4 - 1, 0, 1)
-    np.testing.assert_array_equal(images.read(tmp_path / "b.tif"), expected)
+def test_floats_of_tiff_keep_what_is_beyond_0_and_1(tmp_path):
+    picture = random(1, np.float32)
+    picture[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", 400 * picture - 100)
+
+    def identity(image, level, progress, scale):
+        return Denoised(image.copy(), None, None, 1, scale)
+
+    report = denoise_file(
+        tmp_path / "a.tif", tmp_path / "b.tif", identity, save_noise=tmp_path / "n.tif"
+    )
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), 400 * picture[..., 0] - 100)
+    assert np.nanmax(np.abs(tifffile.imread(tmp_path / "n.tif"))) == 0
     assert report.level is report.deviation is None
+    assert (report.scale.low, report.scale.high) == (-128, 384)
 
 
 def test_removed_takes_the_place_of_the_picture():
     picture = random(3)
     kept = picture.copy()
-    out = removed(picture, halved(picture))
+    scale = told((0, 255), picture.dtype)
+    out = removed(picture, halved(picture), scale)
     assert out is picture
     kept.flags.writeable = False
-    np.testing.assert_array_equal(removed(kept, halved(kept)), out)
+    np.testing.assert_array_equal(removed(kept, halved(kept), scale), out)
 
 
 def test_with_a_denoiser_of_the_zoo(tmp_path):
@@ -219,4 +227,4 @@ def test_with_a_denoiser_of_the_zoo(tmp_path):
     report = denoise_file(tmp_path / "a.png", tmp_path / "b.png", denoiser, level=0.1)
     denoised = denoiser(picture, 0.1)
     np.testing.assert_array_equal(images.read(tmp_path / "b.png"), denoised.image)
-    assert report == (1, (40, 33), pytest.approx(25.5), denoised.deviation, ())
+    assert report[:4] == (1, (40, 33), pytest.approx(25.5), denoised.deviation)

@@ -1,4 +1,4 @@
-"""Parts of a picture by which its noise is judged, of few sizes and in flat memory."""
+"""Parts of a picture by which its noise is judged, in flat memory."""
 
 import numpy as np
 
@@ -10,11 +10,10 @@ _SIDE = 256
 
 
 def of(picture: np.ndarray) -> list[np.ndarray]:
-    """A picture (H, W, C) but for some at its edges, or crops of a large one."""
+    """A picture (H, W, C), or crops of a large one."""
     height, width, _ = picture.shape
     if height * width <= _WHOLE:
-        # A program for each size would take longer than all the rest.
-        return [picture[_inner(height), _inner(width)]]
+        return [picture]
     return [
         picture[rows, columns]
         for rows in _spread(height, width)
@@ -31,8 +30,11 @@ def finite(crop: np.ndarray) -> np.ndarray:
 
 
 def tall(picture: np.ndarray) -> np.ndarray:
-    """The crops one below the other, float64."""
-    return finite(np.concatenate(of(picture)).astype(np.float64))
+    """The crops one below the other, but for some at the edges, float64."""
+    every = np.concatenate(of(picture))
+    # A program for each size would take longer than all the rest.
+    every = every[tuple(_inner(length) for length in every.shape[:2])]
+    return finite(every.astype(np.float64))
 
 
 def _inner(length: int) -> slice:

@@ -1,11 +1,8 @@
 """How noisy a picture is, as told or estimated in flat memory, and what a model does about it."""
 
 import math
-from functools import partial
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -124,7 +121,7 @@ def estimate_level(picture: np.ndarray, scale: Scale | None = None, *, luma: boo
         )
     parts = crops.of(picture)
     seen = [_seen(crop, scale) for crop in parts]
-    found = [float(_estimate(crop, luma=luma)) for crop in seen]
+    found = [_estimate(crop, luma=luma) for crop in seen]
     level = float(np.median([one for one in found if one > 0] or [0.0]))
     if level < _LOUD:
         return level
@@ -144,18 +141,18 @@ def _to_float(crop: np.ndarray) -> np.ndarray:
     return crop.astype(np.float32)
 
 
-@partial(jax.jit, static_argnames="luma")
-def _estimate(x: jax.Array, *, luma: bool) -> jax.Array:
+def _estimate(x: np.ndarray, *, luma: bool) -> float:
     """The level of independent noise in each channel that the picture, or its luma, tells of.
 
     JPEG, video and demosaicing smooth colour, so that channels judged one by one look cleaner than
     a network trained on independent noise must be told: what is left is noise of the luma.
     """
-    found = estimate_sigma_smooth(x)
+    # By NumPy: a program for each size of pictures would take longer to compile than a network.
+    found = float(estimate_sigma_smooth(x))
     if luma and x.shape[-1] == _LUMA.size:
-        bright = estimate_sigma_smooth(x @ _LUMA[:, None]) / np.linalg.norm(_LUMA)
-        found = jnp.maximum(found, bright)
-    return jnp.asarray(found)
+        bright = estimate_sigma_smooth((x @ _LUMA)[..., None]) / np.linalg.norm(_LUMA)
+        found = max(found, float(bright))
+    return found
 
 
 def _irregular(crops: list[np.ndarray], level: float) -> float:
