@@ -1,15 +1,17 @@
 """Picture files denoised: the right pixels, everything else kept, whole or not at all."""
 
 import os
+import struct
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 from small import build
 
 from zoo.data import images
+from zoo.data.pages import Kept, notes
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoised, Denoiser
 from zoo.inference.pictures.files import denoise_file, removed
@@ -202,10 +204,64 @@ def test_floats_of_tiff_keep_what_is_beyond_0_and_1(tmp_path):
     report = denoise_file(
         tmp_path / "a.tif", tmp_path / "b.tif", identity, save_noise=tmp_path / "n.tif"
     )
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), 400 * picture[..., 0] - 100)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), 400 * picture - 100)
     assert np.nanmax(np.abs(tifffile.imread(tmp_path / "n.tif"))) == 0
     assert report.level is report.deviation is None
     assert (report.scale.low, report.scale.high) == (-128, 384)
+
+
+def test_pages_share_one_range_unless_told(tmp_path):
+    stack = np.stack([random(1, np.uint16)[..., 0] >> shift for shift in (9, 4, 12)])
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    highs = {}
+    for limits in (None, "page", (10, 500)):
+        halver = Halver()
+        report = denoise_file(
+            tmp_path / "a.tif", tmp_path / "b.tif", halver, range=limits, overwrite=True
+        )
+        highs[limits] = [round(scale.high) for scale in halver.scales]
+        assert report.scale == halver.scales[0]
+    assert highs[None] == [4096] * 3
+    assert highs["page"] == [128, 4096, 16]
+    assert highs[10, 500] == [500] * 3
+
+
+def icc(curve):
+    """As much of a profile as tells its curve."""
+    head = bytes(16) + b"GRAY" + bytes(108) + struct.pack(">I", 1)
+    return head + b"kTRC" + struct.pack(">II", 144, len(curve)) + curve
+
+
+@pytest.mark.parametrize(
+    ("beside", "linear"),
+    [
+        ({"icc": icc(b"curv" + bytes(8))}, True),
+        ({"icc": icc(b"curv" + struct.pack(">IIH", 0, 1, 256))}, True),
+        ({"icc": icc(b"curv" + struct.pack(">IIH", 0, 1, 563))}, False),
+        ({"icc": icc(b"para" + struct.pack(">IHHi", 0, 0, 0, 65536))}, True),
+        ({"icc": icc(b"curv" + struct.pack(">II3H", 0, 3, 0, 32768, 65535))}, True),
+        ({"icc": icc(b"curv" + struct.pack(">II3H", 0, 3, 0, 9999, 65535))}, False),
+        ({"icc": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}, False),
+        ({"icc": b"nothing"}, False),
+        ({"chunks": ((b"gAMA", struct.pack(">I", 100000)),)}, True),
+        ({"chunks": ((b"gAMA", struct.pack(">I", 45455)),)}, False),
+        ({"chunks": ((b"cICP", bytes((1, 8, 0, 1))),)}, True),
+        ({}, False),
+    ],
+)
+def test_a_file_tells_that_it_is_linear(beside, linear):
+    assert notes.is_linear(Kept(**beside)) == linear
+
+
+def test_where_noise_hides_from_the_estimate_the_remedy_is_told(tmp_path):
+    clean = np.repeat(np.repeat(random(3, shape=(6, 6)), 16, 0), 16, 1)
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    for name, options in {"a.jpg": {}, "camera.png": {"exif": exif}, "other.png": {}}.items():
+        Image.fromarray(clean).save(tmp_path / name, **options)
+        denoiser = lambda image, *given: Denoised(image, 0.001, None, 1, given[-1])  # noqa: E731
+        report = denoise_file(tmp_path / name, tmp_path / f"out.{name}", denoiser)
+        assert (name != "other.png") == any("--model unet-real" in note for note in report.notes)
 
 
 def test_removed_takes_the_place_of_the_picture():
