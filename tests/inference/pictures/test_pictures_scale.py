@@ -36,6 +36,16 @@ class Seen(nn.Module):
         return jnp.where((x > 2) | (x < -1), jnp.nan, x)
 
 
+class Columns(nn.Module):
+    """The mean of each column."""
+
+    channels: int = 1
+    locality: str = "global"
+
+    def __call__(self, x, level=None, *, train=False):
+        return jnp.broadcast_to(x.mean(1, keepdims=True), x.shape)
+
+
 def noisy(height=96, width=112, sigma=0.05):
     return small.picture(height, width, 1, np.float64)[..., 0] + sigma * RNG(1).normal(
         size=(height, width)
@@ -44,7 +54,7 @@ def noisy(height=96, width=112, sigma=0.05):
 
 @pytest.fixture(scope="module")
 def bent():
-    x = noisy().astype(np.float32)
+    x = np.clip(noisy(), 0, 1).astype(np.float32)
     return x, denoise(x, Bent())
 
 
@@ -74,6 +84,7 @@ def test_what_fills_its_type_is_left_as_it_is():
         assert find([x])[x.dtype].plain(x.dtype)
 
 
+@pytest.mark.matrix
 def test_the_networks_leave_no_grid_on_dark_pictures():
     """Of flat pictures each of the four phases of 2x2 pixels has the mean that was there."""
     denoiser = Denoiser("unet-gray")
@@ -90,7 +101,7 @@ def test_the_networks_leave_no_grid_on_dark_pictures():
 
 
 def test_negative_values_and_a_told_range():
-    x = (300 * noisy() - 150).astype(np.int16)
+    x = (300 * np.add.outer(np.linspace(-0.5, 0, 40), np.linspace(0, 1, 48))).astype(np.int16)
     scale = Denoiser(small.Half(1))(x).scale
     assert scale.low <= x.min()
     assert scale.high >= x.max()
@@ -178,7 +189,7 @@ def test_noise_on_a_printed_raster_is_told_from_it():
 
 
 def test_levels_beyond_the_training_are_said_and_no_model_hears_them():
-    x = noisy(sigma=0.2).astype(np.float32)
+    x = np.clip(noisy(sigma=0.2), 0, 1).astype(np.float32)
     model = small.Half(1, takes_level=True)
     found = Denoiser(model, trained=0.1)(x, 0.4)
     assert found.level == 0.4
@@ -193,10 +204,11 @@ def test_the_root_makes_noise_even_and_its_way_back_keeps_the_mean():
     for mean in (5, 40, 900):
         counts = 3 * RNG(0).poisson(mean / 3, 200_000) + RNG(1).normal(0, 20**0.5, 200_000)
         roots = curve(counts)
-        assert roots.std() == pytest.approx(1, abs=0.06)
+        assert roots.std() == pytest.approx(1, abs=0.08)
         assert curve.back(np.float64(roots.mean())) == pytest.approx(mean, rel=0.02)
 
 
+@pytest.mark.matrix
 def test_a_linear_picture_has_its_noise_made_even():
     light = np.repeat(np.linspace(100, 8000, 256)[None], 256, 0)
     x = np.rint(4 * RNG(0).poisson(light / 4)).astype(np.uint16)
@@ -204,8 +216,9 @@ def test_a_linear_picture_has_its_noise_made_even():
     assert scale.curve.gain == pytest.approx(4, rel=0.15)
     seen = (scale.enter(x) - scale.enter(light)).std(0)
     assert seen[:64].mean() == pytest.approx(seen[-64:].mean(), rel=0.1)
-    mean = denoise(x, small.Middle(), linear=True, level=0.05).mean()
-    assert mean == pytest.approx(x.mean(), rel=0.05)
+    found = denoise(x, Columns(), linear=True)
+    np.testing.assert_allclose(found.mean(0), x.mean(0), rtol=0.03)
+    assert found.mean() == pytest.approx(x.mean(), rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,13 @@ def is_drawn(picture: np.ndarray) -> bool:
         return True
     drawn, counted = 0, 0
     for top in _places(height):
-        for left in _places(width):
-            part = picture[top : top + _SIDE, left : left + _SIDE]
-            if part.min() == part.max() and part.flat[0] in (0, 255):
-                continue
-            counted += 1
-            drawn += _is_drawn(part)
+        band = picture[top : top + _SIDE]
+        parts = np.stack([band[:, left : left + _SIDE] for left in _places(width)])
+        flat = parts.reshape(len(parts), -1)
+        least, most = flat.min(-1), flat.max(-1)
+        parts = parts[(least < most) | ((least > 0) & (least < 255))]
+        counted += len(parts)
+        drawn += int(_are_drawn(parts).sum())
     return counted > 0 and drawn > _MOST * counted
 
 
@@ -56,19 +57,19 @@ def _places(length: int) -> np.ndarray:
     return np.minimum(starts + _SQUARE // 2, length - _SIDE)
 
 
-def _is_drawn(part: np.ndarray) -> bool:
-    part = part.astype(np.int16)
-    equal = np.ones((_SIDE - 2, _SIDE - 2), bool)
+def _are_drawn(parts: np.ndarray) -> np.ndarray:
+    """Of each of the parts (n, side, side, C)."""
+    parts = parts.astype(np.int16)
+    inner = slice(1, -1)
+    equal = np.ones((len(parts), _SIDE - 2, _SIDE - 2), bool)
     for down in range(3):
         for right in range(3):
-            moved = part[down : down + _SIDE - 2, right : right + _SIDE - 2]
-            equal &= (moved == part[1:-1, 1:-1]).all(-1)
+            moved = parts[:, down : down + _SIDE - 2, right : right + _SIDE - 2]
+            equal &= (moved == parts[:, inner, inner]).all(-1)
     # Rows and columns beside those where squares meet.
-    middle = equal[_MEETING], equal[:, _MEETING]
-    if np.mean([one.mean() for one in middle]) >= _FLAT:
-        return True
-    bend = [np.abs(np.diff(part, 2, axis=axis)).max() for axis in (0, 1)]
-    return max(bend) <= _STEP
+    flat = (equal[:, _MEETING].mean((1, 2)) + equal[:, :, _MEETING].mean((1, 2))) / 2
+    bends = [np.abs(np.diff(parts, 2, axis=axis)).max((1, 2, 3)) for axis in (1, 2)]
+    return (flat >= _FLAT) | (np.maximum(*bends) <= _STEP)
 
 
 _MEETING = slice(_SQUARE // 2 - 2, _SQUARE // 2)

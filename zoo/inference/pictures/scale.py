@@ -25,7 +25,9 @@ _TAIL = 3.0
 # So far beyond a power of two still counts as that power: 256 fits into 255.
 _SLACK = 1.02
 # The level beyond which a picture is not spread further.
-_LOUD = 50 / 255
+_LOUD = 56 / 255
+# Floats up to it are of white 1, and noise.
+_NOISY_WHITE = 1.5
 # Of the brightest value: values below minus it are more than noise around black.
 _SIGNED = 0.05
 # A picture far from black, of a noise so faint, that fills no more than a part of its range.
@@ -57,7 +59,7 @@ class Scale(NamedTuple):
       low: the value that the model sees as 0.
       high: the one that it sees as 1.
       white: the value that levels are a share of: the largest of 8 and 16 bits; of others 1, or
-        `high` where that is more.
+        the width of the range where values are beyond 1.
       closed: the most that the model may give of integers, which is 1 where no value is beyond
         `low` and `high`, or somewhat more; 0 where it may give anything.
       curve: what makes the noise of a linear picture alike in dark and bright, or None.
@@ -211,7 +213,8 @@ def _choose(every: Sequence[Spread], dtype: np.dtype, *, signed: bool) -> Scale:
     faint = dtype != np.uint8 and 0 < noise < _FAINT * high
     if signed and faint and most - least < _PART * high:
         return told(_around(below, max(inner, below + noise / _LOUD)), dtype)
-    return told((0.0, high), dtype)
+    scale = told((0.0, high), dtype)
+    return scale._replace(white=white) if inner <= _NOISY_WHITE * white else scale
 
 
 def told(limits: tuple[float, float], dtype: np.dtype) -> Scale:
@@ -251,7 +254,8 @@ def _noise(picture: np.ndarray) -> float:
         for left in _starts(picture.shape[1]):
             crop = picture[top : top + _SIDE, left : left + _SIDE].astype(np.float64)
             crop = crop[: len(crop) // 2 * 2, : crop.shape[1] // 2 * 2]
-            detail = crop[::2, ::2] - crop[1::2, ::2] - crop[::2, 1::2] + crop[1::2, 1::2]
+            with np.errstate(invalid="ignore"):
+                detail = crop[::2, ::2] - crop[1::2, ::2] - crop[::2, 1::2] + crop[1::2, 1::2]
             found.append(np.abs(detail[np.isfinite(detail)]) / 2)
     every = np.concatenate(found)
     return float(np.median(every)) / 0.6744897501960817 if every.size else 0.0
