@@ -127,7 +127,7 @@ def sniffed(data: bytes) -> str | None:
         brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
         known = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
         return known[0] if known else "heic" if brands[0] in _ANY_BRAND else None
-    if foreign(data) == tiffs.DEVELOP:
+    if foreign(data):
         return None
     for kind, magics in _MAGIC.items():
         if data.startswith(magics):

@@ -1,7 +1,7 @@
 """TIFF files to arrays: which pages there are, and what is in them.
 
-tifffile reads them, and imagecodecs' libtiff what it does not. Both take what is missing for black
-or leave it out, so what a page needs is looked for here first.
+tifffile reads them, and imagecodecs' libtiff the YCbCr that it does not. Both take what is missing
+for black or leave it out, so what a page needs is looked for here first.
 
 References:
   Adobe, "TIFF, Revision 6.0", 1992; Adobe, "Digital Negative Specification 1.6", 2021.
@@ -97,9 +97,11 @@ def decode(leaf: Leaf, name: str, limit: int) -> np.ndarray:
     """
     page = leaf.page
     _check_size(page, name, limit)
-    if _is_for_libtiff(page):
-        return _by_libtiff(page, name)
+    if page.compression != _NONE and page.compression not in tifffile.TIFF.DECOMPRESSORS:
+        raise _not_read(page, name)
     _check_segments(page)
+    if _is_for_libtiff(page):
+        return _by_libtiff(page)
     array = page.asarray() if leaf.at is None else _slice(page, leaf.at)
     if page.axes == "SYX":
         array = np.moveaxis(array, 0, -1)
@@ -295,32 +297,38 @@ def _check_segments(page: tifffile.TiffPage) -> None:
 
 
 def _is_for_libtiff(page: tifffile.TiffPage) -> bool:
-    photometric, compression = photometric_of(page), page.compression
-    if photometric == _YCBCR and (compression not in _CONVERTED or page.planarconfig == 2):
-        return True
-    return compression != _NONE and compression not in tifffile.TIFF.DECOMPRESSORS
+    """Of YCbCr tifffile converts only JPEG's."""
+    if photometric_of(page) != _YCBCR:
+        return False
+    return page.compression not in _CONVERTED or page.planarconfig == 2
 
 
-def _by_libtiff(page: tifffile.TiffPage, name: str) -> np.ndarray:
-    """Gray or RGB, and alpha; of 8 bits, which is all that libtiff converts to."""
-    bits = page.bitspersample
-    deep = not isinstance(bits, int) or bits > 8
-    colors = photometric_of(page)
-    if deep or colors in _COLORS:
-        raise _not_read(page, name)
+def _by_libtiff(page: tifffile.TiffPage) -> np.ndarray:
+    """RGB; of 8 bits, which is all that libtiff converts to."""
     file = page.parent.filehandle
+    if page.compression in _NOTICED:
+        _check_ycbcr(page)
     file.seek(0)
-    try:
-        # The file's own number of the page: thumbnails count.
-        picture = imagecodecs.tiff_decode(file.read(), index=page.index, asrgb=True)
-    except Exception as error:
-        if "not configured" in str(error) or "not support" in str(error):
-            raise _not_read(page, name) from None
-        raise
-    channels = {1: 1, 2: 1}.get(page.samplesperpixel, 3)
-    if channels == 1 and colors != _PALETTE:
-        return picture[..., 0]
-    return picture if page.samplesperpixel == 4 else picture[..., :3]
+    # The file's own number of the page: thumbnails count.
+    picture = imagecodecs.tiff_decode(file.read(), index=page.index, asrgb=True)
+    return picture[..., :3]
+
+
+def _check_ycbcr(page: tifffile.TiffPage) -> None:
+    """Whether all bytes are there: libtiff takes what is missing for zeros."""
+    h, v = page.subsampling or (2, 2)
+    h, v = (h, v) if page.planarconfig == 1 else (1, 1)
+    width, rows = page.imagewidth, page.rowsperstrip
+    if page.is_tiled:
+        width, rows = page.tilewidth, page.tilelength
+    file, decompress = page.parent.filehandle, tifffile.TIFF.DECOMPRESSORS[page.compression]
+    for i, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=False)):
+        left = rows if page.is_tiled else min(rows, page.imagelength - i * rows)
+        samples = h * v + 2 if page.planarconfig == 1 else 1
+        file.seek(offset)
+        data = file.read(count)
+        if len(data) < count or len(decompress(data)) < -(-width // h) * -(-left // v) * samples:
+            raise ValueError("a part of it stops half way")
 
 
 def _not_read(page: tifffile.TiffPage, name: str) -> ZooError:
