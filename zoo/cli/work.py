@@ -16,6 +16,7 @@ from zoo.data.pages import read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser
 from zoo.inference.pictures.files import Report, denoise_file
+from zoo.inference.pictures.scale import check_range
 from zoo.inference.ready import ready
 
 _MODALITIES = {kinds.PICTURE: "image", kinds.RECORDING: "audio"}
@@ -47,6 +48,10 @@ class Denoisers:
         reference = arguments.reference
         if reference is not None and not files.expanded(reference).exists():
             raise ZooError(f"there is no reference {reference}; mend the path")
+        try:
+            self._range = check_range(arguments.range) if arguments.range else None
+        except ZooError as error:
+            raise ZooError(_in_flags(error)) from None
         self._chosen = chosen.choose(arguments.model, arguments.weights)
         # Before the first file, so that a mistake is told once and not for each.
         if self._chosen and self._chosen.modality == "image":
@@ -104,7 +109,7 @@ class Denoisers:
                 job.target,
                 self._of_pictures,
                 level=None if sigma is None else sigma / 255,
-                range="page" if self._arguments.range_per_page else self._arguments.range,
+                range="page" if self._arguments.range_per_page else self._range,
                 linear=True if self._arguments.linear else None,
                 overwrite=self._arguments.overwrite,
                 save_noise=job.extra,

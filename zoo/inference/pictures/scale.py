@@ -129,14 +129,15 @@ def check_range(given: Sequence[float]) -> tuple[float, float]:
     Raises:
       ZooError: it is no two numbers, the lower first.
     """
+    given = tuple(given) if isinstance(given, list) else given
     try:
         low, high = (float(value) for value in given)
     except (TypeError, ValueError):
         low, high = math.nan, math.nan
     if not (low < high and math.isfinite(high - low)):
         raise ZooError(
-            f"range={given!r} is not the values of black and of white, the lower first; write "
-            "(0, 4095), or None to choose it from the picture"
+            f"range={given!r} is not the values of black and of white, the lower first; give two "
+            "such as 0 and 4095, or leave it out"
         )
     return low, high
 
