@@ -93,7 +93,7 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
     assert skipped == "skipped 1 other file: 1 .txt"
     broken, empty, sound, failed = errors.splitlines()
     assert broken.startswith("error: in/broken.png is a truncated or broken png file")
-    assert empty == "error: in/empty.png is empty; fetch it again or remove it"
+    assert empty == "error: in/empty.png is empty; fetch it again"
     assert sound == (
         "error: in/sound.wav is a recording, and unet-tiny.safetensors denoises pictures; leave it "
         "out, or choose another model"

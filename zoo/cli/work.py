@@ -191,7 +191,9 @@ def _told(report: Report) -> tuple[str, float]:
     if report.pages > 1:
         told += f", {report.pages} pages"
     if report.level is not None:
-        told += f", sigma {report.level:.1f}"
+        told += (
+            f", sigma {report.level:.1f}" if report.level >= 1 else f", sigma {report.level:.2g}"
+        )
     if (report.scale.low, report.scale.high) != (0, report.scale.white):
         told += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
     if report.scale.curve:

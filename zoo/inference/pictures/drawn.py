@@ -26,10 +26,10 @@ def is_drawn(picture: np.ndarray) -> bool:
       picture: (H, W, C), without alpha; only of 8 bits it is told.
     """
     height, width, _ = picture.shape
-    if picture.dtype != np.uint8 or min(height, width) < _SIDE:
+    if min(height, width) < _SIDE:
         return False
-    if few_values(picture):
-        return True
+    if picture.dtype != np.uint8 or _few_values(picture):
+        return picture.dtype == np.uint8
     drawn, counted = 0, 0
     for top in _places(height):
         band = picture[top : top + _SIDE]
@@ -42,7 +42,7 @@ def is_drawn(picture: np.ndarray) -> bool:
     return counted > 0 and drawn > _MOST * counted
 
 
-def few_values(picture: np.ndarray) -> bool:
+def _few_values(picture: np.ndarray) -> bool:
     """Whether a picture has no more values than noise of any level leaves."""
     # The first rows tell of most pictures.
     return all(

@@ -23,6 +23,10 @@ _SILENT, _HEARD = 0.25 / 255, 1 / 255
 _LOUD = 3 / 255
 # Side of the parts that are looked at for one, and the median of its powers over their mean.
 _BLOCK, _REGULAR = 64, 1 / 4
+# Percent of the frequencies that no pattern fills.
+_QUIET = 5
+# What they have of the median's power at least where it is noise.
+_FOLDED = 0.4
 
 
 class Heard(NamedTuple):
@@ -119,13 +123,12 @@ def estimate_level(picture: np.ndarray, scale: Scale | None = None, *, luma: boo
             f"a picture of {height}x{width} pixels is too small to estimate its noise from; "
             "give level=..., in signal units"
         )
-    parts = crops.of(picture)
-    seen = [_seen(crop, scale) for crop in parts]
+    if drawn.is_drawn(picture):
+        return 0.0
+    seen = [_seen(crop, scale) for crop in crops.of(picture)]
     found = [_estimate(crop, luma=luma) for crop in seen]
     level = float(np.median([one for one in found if one > 0] or [0.0]))
-    if level < _LOUD:
-        return level
-    return 0.0 if all(map(drawn.few_values, parts)) else min(level, _irregular(seen, level))
+    return level if level < _LOUD else min(level, _irregular(seen, level))
 
 
 def _seen(crop: np.ndarray, scale: Scale | None) -> np.ndarray:
@@ -164,7 +167,7 @@ def _irregular(crops: list[np.ndarray], level: float) -> float:
 
     Returns:
       The level itself, unless most parts of the crops that have so much are regular; then that of
-      the median frequency.
+      the quietest frequencies.
     """
     side = min(_BLOCK, *crops[0].shape[:2])
     window = np.hanning(side + 2)[1:-1]
@@ -179,7 +182,9 @@ def _irregular(crops: list[np.ndarray], level: float) -> float:
         powers.append(power[:, places][:, :, places].reshape(len(blocks), -1))
     power = np.concatenate(powers)
     mean, middle = power.mean(-1), np.median(power, -1) / math.log(2)
-    active = mean >= level**2 / 4
+    active = mean >= level**2 / 64
     if not active.any() or np.median(middle[active] / mean[active]) > _REGULAR:
         return level
-    return float(np.sqrt(np.median(middle[active])))
+    # Where the pattern has nothing the noise is by itself; but patterns fold, and reach anywhere.
+    quiet, usual = np.percentile(power[active].mean(0), (_QUIET, 50))
+    return float(np.sqrt(quiet)) if quiet >= _FOLDED * usual else 0.0
