@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from zoo import files
 from zoo.cli import kinds, streams
-from zoo.data import images
+from zoo.data import images, recordings
 from zoo.errors import ZooError
 
 # What can be read and not written, and what it becomes.
@@ -144,7 +144,8 @@ def _writable(place: Path, path: Path, kind: str | None) -> Path:
     suffix = place.suffix.lower()
     if suffix in _BECOME:
         return place.with_suffix(_BECOME[suffix])
-    if kind == kinds.PICTURE and suffix not in images.FORMS:
+    known = {kinds.PICTURE: images.FORMS, kinds.RECORDING: recordings.SUFFIXES}
+    if suffix not in known.get(kind, (suffix,)):
         return place.with_name(place.name + kinds.ending(path))
     return place
 

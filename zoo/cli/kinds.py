@@ -8,8 +8,9 @@ from zoo.data import decoding, images, recordings, tiffs
 
 PICTURE, RECORDING, WEIGHTS = "picture", "recording", "weights"
 
-# The ending of each format that can be written.
+# The endings of formats that can be written; of recordings by their first bytes.
 _ENDINGS = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"}
+_OF_RECORDINGS = {b"fLaC": ".flac", b"OggS": ".ogg"}
 # What libsndfile reads, whether or not the zoo can write it.
 _RECORDINGS = (
     b"fLaC",
@@ -75,13 +76,20 @@ def other(path: str | os.PathLike) -> str:
 
 
 def ending(path: str | os.PathLike) -> str:
-    """The ending that a picture of this file's format is written with; .png where it is only read.
+    """The ending that a picture or a recording of this file's format is written with.
+
+    Of what is only read, .png or .wav.
 
     Raises:
       ZooError: it cannot be read.
     """
     with files.opened(path) as file:
-        return _ENDINGS.get(decoding.sniffed(file.read(decoding.HEAD)), ".png")
+        head = file.read(decoding.HEAD)
+    if _by_content(head) == PICTURE:
+        return _ENDINGS.get(decoding.sniffed(head), ".png")
+    if _is_tagged(head) or _is_mpeg_frame(head):
+        return ".mp3"
+    return _OF_RECORDINGS.get(head[:4], ".wav")
 
 
 def _is_raw(path: str | os.PathLike) -> bool:

@@ -158,6 +158,8 @@ def intact(kind: str, name: str) -> Iterator[None]:
         yield
     except ZooError:
         raise
+    except MemoryError:
+        raise ZooError(f"{name} does not fit into memory; cut it into tiles") from None
     except Exception as error:
         reason = textwrap.shorten(str(error), 100) or type(error).__name__
         if isinstance(error, (ImportError, NotImplementedError)):

@@ -23,6 +23,8 @@ import tifffile
 from zoo.errors import ZooError
 
 _MOST_PAGES = 2**20
+# For each pixel that a picture may have, so that those may be of 16 bits with color and alpha.
+_MOST_BYTES = 8
 _MOST_TAGS = 4096
 # By byte order and version: the formats of the first place, of how many tags, of a tag and a link.
 _CLASSIC, _BIG = (4, "I", "H", 12), (8, "Q", "Q", 20)
@@ -271,6 +273,9 @@ def _check_size(page: tifffile.TiffPage, name: str, limit: int) -> None:
             f"{name} has samples of {bits} bits and format {form}, which are not read; save it "
             "with 8 or 16 bits, or as floats"
         )
+    size = width * height * samples * page.dtype.itemsize
+    if size > _MOST_BYTES * limit:
+        raise ZooError(f"{name} has {size / 1e9:.1f} GB of pixels; cut it into tiles")
     if page.dtype.kind == "u" and isinstance(page.bitspersample, int):
         bits = page.bitspersample
         if bits > 16 and bits not in (32, 64):

@@ -19,6 +19,8 @@ _XMP, _ICC = 700, 34675
 _BYTES, _UNDEFINED = 1, 7
 _PREDICTED = frozenset({"lzw", "zlib", "zstd"})
 _QUALITY = 95
+# Pixels of a side of JPEG.
+_MOST_JPEG = 65535
 # Beyond it, of pixels not compressed, a file becomes a BigTIFF: its places have 32 bits.
 _CLASSIC = 2**32 - 2**25
 
@@ -162,7 +164,8 @@ def _compression(picture: np.ndarray, kept: Kept) -> dict:
     if name == "none":
         return {}
     if name == "jpeg":
-        if picture.dtype == np.uint8 and picture.shape[-1] in (1, 3):
+        fits = max(picture.shape[:2]) <= _MOST_JPEG
+        if picture.dtype == np.uint8 and picture.shape[-1] in (1, 3) and fits:
             return {"compression": "jpeg", "compressionargs": {"level": _QUALITY}}
         name = "zlib"
     predictor = kept.tiff is None or kept.tiff.predictor
