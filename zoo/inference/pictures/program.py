@@ -12,9 +12,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from zoo.models.canvas import cleared, on_canvas
 
 AXIS = "tiles"
-# Programs that are kept, those used last: some ten megabytes each. A model that knows canvases has
-# fewer; one that does not, one for each size.
-_KEPT = 48
+
+KEPT = 48
+"""Programs that are kept, those used last: some ten megabytes each. A model that knows canvases has
+fewer; one that does not, one for each size."""
 
 
 def devices() -> list[jax.Device] | None:
@@ -65,7 +66,7 @@ def run(
     return made(variables, tiles, filled, level, strength)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def compiled(
     model: nn.Module,
     shape: tuple[int, ...],
