@@ -198,10 +198,8 @@ class Denoiser:
         *size, channels = source.shape
         facts, stride = part.facts, part.stride
         if facts.size or self._tile == 0:
-            return tiles.one(size, stride)
+            return tiles.one(size, stride, canvas=facts.canvas)
         side = self._tile
-        if side is None and memory.fits(size, part.model, channels):
-            return tiles.one(size, stride)
         # Of a local model that does not tell its reach nothing is known.
         reach = facts.reach if facts.locality == "local" else 0
         halo = self._overlap
@@ -209,8 +207,13 @@ class Denoiser:
             halo = reach or min(_OVERLAP, _OVERLAP if side is None else side // 4)
         exact = 0 < reach <= halo
         if side is None:
+            # Where tiles make no difference they are no larger than programs are few.
+            alone = not (exact and facts.canvas)
+            if alone and memory.fits(size, part.model, channels):
+                return tiles.one(size, stride, canvas=facts.canvas)
             side = memory.side(part.model, channels, halo, stride)
-        return tiles.grid(size, side, halo, stride, exact=exact, chosen=self._tile is not None)
+        kinds = {"chosen": self._tile is not None, "canvas": facts.canvas}
+        return tiles.grid(size, side, halo, stride, exact=exact, **kinds)
 
     def _outputs(
         self,
@@ -241,13 +244,17 @@ class Denoiser:
                 if plain:
                     grid.cut(source, tile, place, part.facts.margin)
                     continue
-                values = np.empty(place.shape, source.dtype)
+                values = np.zeros(place.shape, source.dtype)
                 grid.cut(source, tile, values, part.facts.margin)
-                place[...] = scale.enter(values)
+                # What is canvas stays zero.
+                height, width = grid.filled
+                place[:height, :width] = scale.enter(values[:height, :width])
             if self._ensemble:
-                yield batch, self._mean_of_eight(part, cut, level, strength, mesh)
+                mine = self._mean_of_eight(part, cut, grid.filled, level, strength, mesh)
+                yield batch, mine
                 continue
-            waiting.append((batch, self._start(part, cut, level, strength, dtype, mesh)))
+            started = self._start(part, cut, grid.filled, level, strength, dtype, mesh)
+            waiting.append((batch, started))
             # An accelerator works on one batch while the host cuts the next.
             if len(waiting) > (jax.default_backend() != "cpu"):
                 before, started = waiting.pop(0)
@@ -259,6 +266,7 @@ class Denoiser:
         self,
         part: _Part,
         cut: np.ndarray,
+        filled: tuple[int, int],
         level: float | None,
         strength: float,
         dtype: np.dtype,
@@ -271,8 +279,9 @@ class Denoiser:
             variables, cut = self._spread[id(part.variables)], program.share(cut, mesh)
         level = None if level is None else np.float32(level)
         strength = np.float32(strength)
+        filled = np.int32(filled) if part.facts.canvas else None
         return program.run(
-            variables, cut, level, strength, model=part.model, dtype=dtype, mesh=mesh
+            variables, cut, filled, level, strength, model=part.model, dtype=dtype, mesh=mesh
         )
 
     def _fetch(self, part: _Part, started: tuple[jax.Array, jax.Array]) -> np.ndarray:
@@ -288,18 +297,26 @@ class Denoiser:
         self,
         part: _Part,
         cut: np.ndarray,
+        filled: tuple[int, int],
         level: float | None,
         strength: float,
         mesh: Mesh | None,
     ) -> np.ndarray:
-        """The mean over the flips and turns of each tile; turned ones have its sides swapped."""
+        """The mean over the flips and turns of each tile; turned ones have its sides swapped.
+
+        What is canvas stays below and to the right, and zero.
+        """
         total = np.zeros(cut.shape, np.float32)
+        height, width = filled
+        inside = cut[:, :height, :width]
         for turned, down, right in itertools.product((False, True), (1, -1), (1, -1)):
-            view = cut.swapaxes(1, 2) if turned else cut
-            view = np.ascontiguousarray(view[:, ::down, ::right])
-            started = self._start(part, view, level, strength, np.dtype(np.float32), mesh)
-            found = self._fetch(part, started)[:, ::down, ::right]
-            total += found.swapaxes(1, 2) if turned else found
+            view = np.zeros_like(cut.swapaxes(1, 2) if turned else cut, order="C")
+            mine = (width, height) if turned else filled
+            place = (slice(None), slice(mine[0]), slice(mine[1]))
+            view[place] = (inside.swapaxes(1, 2) if turned else inside)[:, ::down, ::right]
+            started = self._start(part, view, mine, level, strength, np.dtype(np.float32), mesh)
+            found = self._fetch(part, started)[place][:, ::down, ::right]
+            total[:, :height, :width] += found.swapaxes(1, 2) if turned else found
         return total / 8
 
     def _mesh(self, grid: tiles.Grid) -> Mesh | None:
