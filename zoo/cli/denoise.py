@@ -6,9 +6,10 @@ import math
 from zoo.cli.arguments import add_places
 
 _DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
-below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings (wav,
-flac, ogg, mp3) are told apart by their content. An output has the size, depth, channels, alpha and metadata of
-its input, or its sample rate, channels, length and coding, and appears whole or not at all."""
+below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
+(wav, flac, ogg, mp3) are told apart by their content. An output has the size, depth, channels,
+alpha and metadata of its input, or its sample rate, channels, length and coding, and appears whole
+or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from zoo.data.pages import Page, Pages
     from zoo.inference.pictures.denoiser import Denoised, Denoiser
 
-# Of noise fainter than this, in what the model sees, hardly any is taken.
-_FAINT = 0.5 / 255
+# Of noise fainter than this, in what the model sees, not all is taken.
+_FAINT = 1 / 255
 # Values of a band: what is computed for one is of 32 bits.
 _BAND = 2**22
 
