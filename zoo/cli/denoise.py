@@ -20,6 +20,7 @@ _EXAMPLES = """examples:
   zoo denoise photo.png --sigma 25 --reference original.png
   zoo denoise photo.jpg --model dncnn-color-blind --weights dncnn_color_blind.pth
   zoo denoise photo.jpg --weights runs/unet/weights.safetensors --ensemble
+  zoo denoise stack.tif --range 100 4095       what is black and what white
   zoo denoise song.flac --model wiener --save-noise
 
 The noise of a picture is estimated from it unless --sigma says how much there is. An input is never
@@ -28,7 +29,10 @@ file failed (the others are done), 2 for a mistake in the command, 130 after Ctr
 finished by then stays."""
 
 # Only of pictures; the defaults are None or False, by which it is told who was asked.
-_OF_PICTURES = ("sigma", "tile", "overlap", "ensemble", "dtype")
+_OF_PICTURES = (
+    *("sigma", "range", "range_per_page", "linear"),
+    *("tile", "overlap", "ensemble", "dtype"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +77,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sigma",
         type=_sigma,
         metavar="SIGMA",
-        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto)",
+        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto); "
+        "255 is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if "
+        "that is more",
+    )
+    ranges = parser.add_mutually_exclusive_group()
+    ranges.add_argument(
+        "--range",
+        nargs=2,
+        type=_finite,
+        metavar=("LOW", "HIGH"),
+        help="the values that the model is to see as black and as white (chosen from the values of "
+        "all pages, and told unless it is all that the type holds)",
+    )
+    ranges.add_argument(
+        "--range-per-page", action="store_true", help="choose the range of each page by itself"
+    )
+    add(
+        "--linear",
+        action="store_true",
+        help="values are in proportion to light, as those of raw converters, telescopes and "
+        "microscopes (only where the file says so)",
     )
     add(
         "--tile",
@@ -125,7 +149,9 @@ def _refuse_others(arguments: argparse.Namespace, kinds: set[str], picture: str)
 
     given = [name for name in _OF_PICTURES if getattr(arguments, name) not in (None, False)]
     if kinds and picture not in kinds and given:
-        raise ZooError(f"--{given[0]} is an option of pictures, and no input is one; drop it")
+        raise ZooError(
+            f"--{given[0].replace('_', '-')} is an option of pictures, and no input is one; drop it"
+        )
 
 
 def _share(text: str) -> float:
@@ -139,12 +165,16 @@ def _sigma(text: str) -> float | None:
     return _number(text, 1e-6, 255, "auto, or a number above 0 and up to 255")
 
 
+def _finite(text: str) -> float:
+    return _number(text, -math.inf, math.inf, "a number")
+
+
 def _number(text: str, low: float, high: float, told: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not low <= number <= high:
+    if not low <= number <= high or math.isinf(number):
         raise argparse.ArgumentTypeError(f"{text!r} is not {told}")
     return number
 
