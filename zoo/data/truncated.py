@@ -14,6 +14,8 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
+from zoo import files
+
 # What a writer that cannot go back notes for the length it does not know, and what is more.
 _UNKNOWN = 0x7FFFF000
 _UNKNOWN_64 = 2**62
@@ -95,8 +97,8 @@ def is_truncated(path: str | os.PathLike) -> bool:
       path: a file that can be read: wav and its kin, aiff, caf, au, ogg or mp3; of another format
         nothing is known.
     """
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(4)
         if start in _KINDS:
             return _chunked(file, size, _KINDS[start])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo import files
 from zoo.data import truncated
 
 # What libsndfile calls the tags of most formats.
@@ -127,7 +128,7 @@ def finish(beside: Beside, part: Path, form: str, *, words: bool) -> tuple[str, 
 
 def _chunks(path: str | os.PathLike) -> tuple[bytes, tuple[str, ...]]:
     found, more, size = [], [], os.path.getsize(path)
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         order = "big" if file.read(4) == b"FORM" else "little"
         for name, start, length in truncated.chunks(file):
             if name in _OWN or not length or start + length > min(size, start + _MOST_BYTES):
@@ -173,7 +174,7 @@ def _opened(path: str | os.PathLike):
     """A file in mutagen's hands, by its content; None where that makes nothing of it."""
     from mutagen import flac, id3, oggflac, oggopus, oggvorbis  # noqa: PLC0415 - an extra
 
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         head = file.read(64)
     try:
         if head[:4] == b"fLaC":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from zoo import files
 from zoo.data import samples
 from zoo.data.recordings import beside
 from zoo.data.recordings.containers import Contained
@@ -50,7 +51,7 @@ def remarks(path: str | os.PathLike) -> tuple[str, ...]:
 
 def sound_bytes(path: str | os.PathLike) -> int:
     """The bytes of a file without the tags at its beginning."""
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         return os.path.getsize(path) - id3_length(file)
 
 
@@ -166,15 +167,10 @@ def blocks(
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike):
     """The file, or why it is no audio file that can be read."""
-    try:
-        with open(path, "rb") as file:
-            empty = not file.read(1)
-        cut = not empty and is_truncated(path)
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
-    if empty:
-        raise ZooError(f"{path} is empty; fetch it again, or leave it out")
-    if cut:
+    with files.opened(path) as file:
+        if not file.read(1):
+            raise ZooError(f"{path} is empty; fetch it again, or leave it out")
+    if is_truncated(path):
         raise ZooError(f"{path} is truncated; fetch it again, or leave it out")
     with _decoder(path) as file:
         if not file.frames:
@@ -226,7 +222,7 @@ class _Mended(io.FileIO):
 
 def _mended(path: str | os.PathLike) -> _Mended | None:
     """A wav file that a recorder left behind when it crashed, its length still 0, else None."""
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
         if file.read(4) != b"RIFF":
             return None
         found = {chunk.name: chunk for chunk in chunks(file) if chunk.name.isascii()}

@@ -66,6 +66,7 @@ def writing(
     subtype: str | None = None,
     like: Info | None = None,
     source: str | os.PathLike | None = None,
+    overwrite: bool = True,
 ) -> Iterator["Put"]:
     """Write a recording of any length piece by piece; the file appears at the end, whole.
 
@@ -79,6 +80,7 @@ def writing(
         of its length that would pass 4 GiB becomes RF64.
       source: that file, whose tags, cover, chapters, timecode and bit rate go along as far as the
         format holds them.
+      overwrite: whether a file that stands there, at the beginning or at the end, is replaced.
 
     Yields:
       A function that appends a piece `(T, C)` and returns how many of its values were clipped; when
@@ -109,7 +111,7 @@ def writing(
         level = _level(like, Path(source), form, subtype)
     sink = None
     try:
-        with files.beside(path) as part:
+        with files.beside(files.free(path, overwrite), overwrite=overwrite) as part:
             with part.open("wb", buffering=0) as raw:
                 sink = _Sink(raw, beside.chunks_for(others, form))
                 with soundfile.SoundFile(

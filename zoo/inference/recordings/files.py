@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from flax import linen as nn
 
+from zoo import files
 from zoo.data import recordings
-from zoo.errors import ZooError
 from zoo.inference.ready import ready
 from zoo.inference.recordings import choice
 from zoo.inference.recordings.arrays import BLOCK
@@ -91,7 +90,7 @@ def denoise_file(
         variables do not fit, or `strength` is out of range. Nothing is left behind then.
     """
     facts = recordings.info(src)
-    _check_place(Path(dst), overwrite)
+    files.free(dst, overwrite)
     check_rate(facts.sample_rate, f"{src} has")
     label, reason = model, ""
     if model is None:
@@ -102,7 +101,7 @@ def denoise_file(
     size = min(BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     written = clipped = 0
     before, after = (_Loudness(facts.sample_rate) for _ in range(2))
-    with recordings.writing(dst, **settings, like=facts, source=src) as put:
+    with recordings.writing(dst, **settings, like=facts, source=src, overwrite=overwrite) as put:
 
         def take(y: np.ndarray) -> tuple[int, int]:
             after.push(y)
@@ -155,10 +154,3 @@ def _warning(before: np.ndarray, after: np.ndarray, label: object) -> str:
         f"{taken:.0f} dB were taken where it is loudest, and {name} little but speech: for music, "
         "animals or machines take model='wiener', or strength=0.75"
     )
-
-
-def _check_place(dst: Path, overwrite: bool) -> None:
-    if dst.is_dir():
-        raise ZooError(f"{dst} is a folder; name a file in it")
-    if os.path.lexists(dst) and not overwrite:
-        raise ZooError(f"{dst} is there already; set overwrite=True, or choose another name")
