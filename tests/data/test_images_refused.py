@@ -95,6 +95,14 @@ def test_pixel_limit(tmp_path, suffix, monkeypatch):
     refused(tmp_path / f"whole.{suffix}", "has 80 x 64 pixels, more than 5119; cut it")
 
 
+def test_a_bmp_that_claims_more_than_it_has(tmp_path):
+    """Before there is room made for it."""
+    data = bytearray(encoded(tmp_path, "bmp"))
+    data[18:26] = struct.pack("<ii", 2**14, 2**15)
+    (tmp_path / "a.bmp").write_bytes(data)
+    refused(tmp_path / "a.bmp", "broken bmp file .it ends in the middle")
+
+
 def test_bomb_is_refused_unread_and_large_picture_is_no_warning(tmp_path):
     header = struct.pack(">IIBBBBB", 10**6, 10**6, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header

@@ -252,6 +252,6 @@ def test_a_lone_page_marked_as_a_thumbnail_is_the_picture(tmp_path):
 def test_jpeg_in_tiff_that_is_too_wide_for_jpeg(tmp_path):
     """As a whole; its tiles were not."""
     wide = np.zeros((16, 65552, 1), np.uint8)
-    tifffile.imwrite(tmp_path / "a.tif", wide[..., 0], compression="jpeg", tile=(16, 16))
+    tifffile.imwrite(tmp_path / "a.tif", wide[..., 0], compression="jpeg", tile=(16, 3856))
     target, _ = again(tmp_path / "a.tif")
     np.testing.assert_array_equal(one(target).picture, wide)

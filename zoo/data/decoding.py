@@ -310,6 +310,10 @@ def _decode_pillow(
 ) -> tuple[np.ndarray, int]:
     with opener(io.BytesIO(data)) as image:
         _check_pixels(*image.size, name, limit)
+        for coding, _, offset, *more in image.tile:
+            # Pillow makes room for all of the picture before it looks for its end.
+            if coding == "raw" and offset + more[0][1] * image.height > len(data):
+                raise ValueError("it ends in the middle")
         gray = image.mode in ("1", "L", "LA")
         alpha = image.mode in ("LA", "RGBA") or "transparency" in image.info
         mode = ("L" if gray else "RGB") + "A" * alpha

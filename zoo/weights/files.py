@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -253,4 +252,4 @@ def _is_table(value: Any, depth: int) -> bool:
 
 def _is_figure(value: Any) -> bool:
     """Whether it is a number that a float holds; JSON knows larger ones."""
-    return isinstance(value, int | float) and (math.isnan(value) or abs(value) < _HUGE)
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < _HUGE)
