@@ -86,6 +86,8 @@ class Run:
             else:
                 self.part(part, until)
             count = sum(row["part"] == part for row in self.kept.rows)
+            if part == "machine" and any(row.get("backend") == "cpu" for row in self.kept.rows):
+                print("no accelerator was found: JAX runs on the CPU", file=sys.stderr)
             print(f"{part}: {count} rows in {time.monotonic() - begun:.0f} s", flush=True)
             self.write()
 

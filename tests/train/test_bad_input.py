@@ -108,6 +108,10 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
         ("--config.data.on_error=skp", "did you mean 'skip'?"),
         ("--config.eval.baselines=nml", "did you mean 'nlm'?"),
         ("--config.seed=-1", "seed is -1"),
+        (f"--config.seed={2**63}", f"seed is {2**63}"),
+        ("--config.train.batch_size=100000000", "train.batch_size is 100000000"),
+        ("--config.train.batch_size=800000", "lower train.batch_size or data.crop"),
+        ("--config.model.options.blocks=10000000", "make it a whole number from 0 to 512"),
         ("--config.train.steps=-5", "train.steps is -5"),
         ("--config.train.epochs=-1.0", "train.epochs is -1.0"),
         ("--config.train.start=unet-gry", "unknown weights 'unet-gry'"),
@@ -164,6 +168,17 @@ def test_no_config(refused):
             "line 4: TypeError: Could not override field 'crop'",
         ),
         ("x = 1", "must define get_config()"),
+        ("def get_config():\n    return get_config()", "line 2: RecursionError: "),
+        ("import sys\nsys.exit(3)", "line 2: SystemExit: 3"),
+        (
+            "\ndef get_config(a, b):\n    pass",
+            "line 2, must define get_config() and return a config",
+        ),
+        (
+            "from zoo.train.config import default_config\ndef get_config():\n"
+            "    config = default_config()\n    del config.model\n    return config",
+            "the config lacks model.",
+        ),
         ("def get_config():\n    return 3", "must define get_config() and return a config"),
     ],
 )
@@ -171,7 +186,7 @@ def test_a_mistaken_config_file(refused, tmp_path, text, named):
     file = tmp_path / "mine.py"
     file.write_text(text)
     line = refused(f"--config={file}", "--config.train.steps=3" if "64" in text else "--mode=train")
-    assert f"{file}" in line
+    assert f"{file}" in line or "lacks" in line
     assert named in line
 
 

@@ -3,7 +3,7 @@
 import ast
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ml_collections import ConfigDict, FieldReference
 
@@ -34,21 +34,21 @@ _OPEN = re.compile(r"loss|eval\.published|.+\.(schedule_)?options")
 
 # The least value, and what the value must stay below, None for no such bound.
 _BOUNDS = {
-    "seed": (0, None),
-    "data.workers": (0, None),
+    "seed": (0, 2**63),
+    "data.workers": (0, 1025),
     "data.crops_per_picture": (1, None),
     "data.augment.rotate": (0, None),
     "data.augment.shift": (0, 1),
     "data.augment.gain": (0, None),
     "data.augment.speed": (0, 1),
     "data.augment.tone": (0, None),
-    "data.sample_rate": (1, None),
+    "data.sample_rate": (1, 2**20),
     "optimizer.warmup": (0, 1),
     "optimizer.clip_norm": (0, None),
     "optimizer.accumulate": (1, None),
-    "train.batch_size": (1, None),
+    "train.batch_size": (1, 2**20),
     "train.epochs": (0, None),
-    "train.steps": (0, None),
+    "train.steps": (0, 2**31),
     "train.ema_decay": (0, 1),
     "log.every": (1, None),
     "checkpoint.every": (1, None),
@@ -179,6 +179,7 @@ def check(config: ConfigDict) -> None:
     """
     flat = _flatten(config)
     check_keys(flat)
+    _check_complete(flat)
     for key, (least, below) in _BOUNDS.items():
         if not (flat[key] >= least and (below is None or flat[key] < below)):
             upper = "or more" if below is None else f"or more, and below {below}"
@@ -199,6 +200,14 @@ def check(config: ConfigDict) -> None:
     for level in flat["eval.levels"]:
         if not isinstance(level, int | float):
             raise ZooError(f"eval.levels holds {level!r}; make it numbers in noise.unit")
+
+
+def _check_complete(keys: Collection[str]) -> None:
+    """Refuses a config that a file has taken keys from."""
+    below = {parent for key in keys for parent in _parents(key)}
+    for key in _flatten(default_config()):
+        if key not in keys and key not in below:
+            raise ZooError(f"the config lacks {key}; begin with zoo.train.config.default_config()")
 
 
 def override(config: ConfigDict, assignments: Iterable[str]) -> None:

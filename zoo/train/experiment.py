@@ -25,6 +25,9 @@ from zoo.train import step
 from zoo.train.config import check
 from zoo.train.modality import MODALITIES, Modality
 
+# Of a batch; 8 GiB, and a network needs many times as much.
+_MOST_VALUES = 2**31
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -176,6 +179,7 @@ def make_feed(experiment: Experiment) -> Feed:
             noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
         areas = [p.shape[0] * p.shape[1] for p in pictures]
         batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
+    _check_batch(batch_size, (*size, config.data.channels))
     _check_readable(experiment)
     steps = config.train.steps or math.ceil(
         config.train.epochs * batches.order.epoch_size / batch_size
@@ -302,6 +306,14 @@ def _model_options(config: ConfigDict) -> dict[str, Any]:
     if "channels" in fields:
         options["channels"] = config.data.channels
     return options
+
+
+def _check_batch(batch_size: int, size: tuple[int, ...]) -> None:
+    if batch_size * math.prod(size) > _MOST_VALUES:
+        raise ZooError(
+            f"a batch of {batch_size} examples of {'x'.join(map(str, size))} has more than "
+            f"{_MOST_VALUES:,} values; lower train.batch_size or data.crop"
+        )
 
 
 def _check_readable(experiment: Experiment) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zoo.data import images
 from zoo.errors import ZooError
+from zoo.files import expanded, walk
 
 
 def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
@@ -21,7 +22,7 @@ def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
     """
     if not str(path):
         raise ZooError(f"no path to {what}; set {option} to it")
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.is_dir():
         reason = "is not a folder" if folder.exists() else "does not exist"
         raise ZooError(f"{what} {folder} {reason}; set {option} to it")
@@ -38,13 +39,11 @@ def below(folder: Path, suffixes: Collection[str] = images.SUFFIXES) -> tuple[li
     Returns:
       The files looked for, told by their suffix, and the other files: both relative to `folder`,
       with forward slashes, sorted by code point, so alike on every system.
+
+    Raises:
+      ZooError: the folder cannot be read, or one below it.
     """
     found, others = [], []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith("."):
-                path = Path(parent, name)
-                kind = found if path.suffix.lower() in suffixes else others
-                kind.append(path.relative_to(folder).as_posix())
+    for path in walk(folder):
+        (found if path.suffix.lower() in suffixes else others).append(path.as_posix())
     return sorted(found), sorted(others)

@@ -12,6 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from zoo.models.canvas import cleared, on_canvas
 
 AXIS = "tiles"
+# Noise reaches about so far beyond black and white.
+_SEEN = (-1.0, 2.0)
 
 KEPT = 48
 """Programs that are kept, those used last: some ten megabytes each. A model that knows canvases has
@@ -53,7 +55,7 @@ def run(
       tiles: (N, H, W, C), uint8, uint16 or float32.
       filled: (2,) int32, height and width of what of the tiles is not canvas; None for a model
         that knows no canvases.
-      level: of the noise in signal units, or None.
+      level: of the noise in what the model sees, or None.
       strength: of x + strength (y - x).
       model: the module, of C channels, of 1 or of 3.
       dtype: what the result is rounded and clipped to, or float32.
@@ -99,9 +101,11 @@ def _denoised(variables, tiles, level, strength, model, dtype):
     x = tiles.astype(jnp.float32)
     if jnp.issubdtype(tiles.dtype, jnp.integer):
         x = x / np.float32(jnp.iinfo(tiles.dtype).max)
-    y = _fitted(model, variables, x, level)
+    # Stars and hot pixels far beyond white keep what no picture of the training had.
+    seen = jnp.clip(x, *_SEEN)
+    y = _fitted(model, variables, seen, level)
     finite = jnp.isfinite(cleared(y)).all((1, 2, 3))
-    y = x + strength * (y - x)
+    y = x + strength * (y - seen)
     if jnp.issubdtype(dtype, jnp.integer):
         y = jnp.round(jnp.clip(y, 0, 1) * np.float32(jnp.iinfo(dtype).max))
     return y.astype(dtype), finite
