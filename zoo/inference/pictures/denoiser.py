@@ -207,7 +207,7 @@ class Denoiser:
             halo = reach or min(_OVERLAP, _OVERLAP if side is None else side // 4)
         exact = 0 < reach <= halo
         if side is None:
-            # Where tiles make no difference they are no larger than programs are few.
+            # Where tiles make no difference there is no need of canvases as large as the picture.
             alone = not (exact and facts.canvas)
             if alone and memory.fits(size, part.model, channels):
                 return tiles.one(size, stride, canvas=facts.canvas)
