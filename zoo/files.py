@@ -123,8 +123,10 @@ def rest(file: BinaryIO, path: str | os.PathLike, *, limit: int = LIMIT) -> byte
     """
     try:
         # The size first: of a file of many gigabytes not even a part is read.
-        _check_size(path, os.fstat(file.fileno()).st_size - file.tell(), limit)
-        data = file.read(limit + 1)
+        size = os.fstat(file.fileno()).st_size - file.tell()
+        _check_size(path, size, limit)
+        # As many bytes as are asked for are reserved, so no more than there are.
+        data = file.read(max(size, 0) + 2**16)
     except OSError as error:
         raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
     _check_size(path, len(data), limit)
