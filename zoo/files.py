@@ -123,10 +123,12 @@ def rest(file: BinaryIO, path: str | os.PathLike, *, limit: int = LIMIT) -> byte
     """
     try:
         # The size first: of a file of many gigabytes not even a part is read.
-        size = os.fstat(file.fileno()).st_size - file.tell()
-        _check_size(path, size, limit)
-        # As many bytes as are asked for are reserved, so no more than there are.
-        data = file.read(max(size, 0) + 2**16)
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        _check_size(path, left, limit)
+        # Not the limit at once, for so much memory would be asked for.
+        data = file.read(max(left, 0))
+        while len(data) <= limit and (more := file.read(2**20)):
+            data += more
     except OSError as error:
         raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
     _check_size(path, len(data), limit)

@@ -6,7 +6,7 @@ from zoo.app import controls, limits, pictures, recordings, trial, views
 from zoo.app.models import AUTO
 from zoo.app.tab_picture import pair
 from zoo.app.trial import NOISES, Outcome
-from zoo.data.pages import SUFFIXES as PICTURES
+from zoo.data.images import SUFFIXES as PICTURES
 from zoo.data.recordings import SUFFIXES as RECORDINGS
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def build(parts: "Parts") -> None:
     first = next(iter(NOISES["image"].values()))
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            file = controls.drop(
-                "Clean picture or recording", sorted({*PICTURES, *RECORDINGS, ".gif"})
-            )
+            file = controls.drop("Clean picture or recording", sorted({*PICTURES, *RECORDINGS}))
             gallery = controls.gallery(parts.samples.clean_pictures)
             with gr.Row(equal_height=True):
                 buttons = {
@@ -49,11 +47,11 @@ def build(parts: "Parts") -> None:
             scores = gr.HTML("")
             facts = gr.HTML("")
 
-    def see(visit, place) -> dict:
+    def see(place, room) -> dict:
         form = trial.modality(place)
         limits.check_trial(place, form)
         if form == "image":
-            found = pictures.look(place, visit.room(_TAB))
+            found = pictures.look(place, room)
             shown = views.picture(found.views.whole, found.told)
         else:
             shown = views.players([("Clean", place)]) + views.say(recordings.look(place))
@@ -78,16 +76,16 @@ def build(parts: "Parts") -> None:
         every = NOISES["image"] | NOISES["audio"]
         return gr.update(**_range(every[label]))
 
-    def work(visit, tell, kind, level, label, strength) -> Outcome:
+    def work(source, room, tell, kind, level, label, strength) -> Outcome:
         return trial.run(
-            visit.file(_TAB),
-            visit.room(_TAB),
+            source,
+            room,
             models,
             tell,
             kind=kind,
             level=level,
             model=label,
-            strength=strength / 100,
+            strength=limits.number(strength, 0, 100, "the strength") / 100,
         )
 
     def show(found: Outcome) -> dict:
@@ -109,7 +107,7 @@ def build(parts: "Parts") -> None:
 
     shown = [seen, slider, which, scores, facts]
     samples = controls.wire_files(
-        store, _TAB, file, go[-1], [*shown, noise, level, model], see, blank
+        store, parts.looks, _TAB, file, go[-1], [*shown, noise, level, model], see, blank
     )
     samples(gallery.select, parts.samples.clean_pictures)
     for button, path in buttons.items():

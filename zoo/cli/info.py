@@ -17,7 +17,9 @@ _EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    parser.add_argument("files", nargs="+", metavar="FILE", help="pictures, recordings, weights")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="pictures, recordings, weights; - for stdin"
+    )
     parser.set_defaults(run=run)
 
 
@@ -44,9 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _facts(path: str) -> list[tuple[str, str]]:
-    from zoo.cli import facts, kinds  # noqa: PLC0415
+    from zoo.cli import facts, kinds, streams  # noqa: PLC0415
     from zoo.errors import ZooError  # noqa: PLC0415
 
+    if path == "-":
+        path = streams.take()
     if os.path.isdir(path):
         raise ZooError(f"{path} is a folder; name files in it")
     kind = kinds.kind(path)
@@ -56,4 +60,4 @@ def _facts(path: str) -> list[tuple[str, str]]:
         return facts.of_recording(path)
     if kind == kinds.WEIGHTS:
         return facts.of_weights(path)
-    raise ZooError(f"{path} is no picture, no recording and no weight file")
+    raise ZooError(f"{path} is {kinds.other(path)}")

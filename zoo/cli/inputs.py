@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo import files
-from zoo.cli import kinds
+from zoo.cli import kinds, streams
+from zoo.data import images, recordings
 from zoo.errors import ZooError
 
 # What can be read and not written, and what it becomes.
-_BECOME = {".gif": ".png", **dict.fromkeys((".aif", ".aiff", ".aifc", ".au", ".caf"), ".wav")}
+_BECOME = {
+    **dict.fromkeys((".gif", ".heic", ".heif", ".hif", ".avif"), ".png"),
+    ".mpo": ".jpg",
+    **dict.fromkeys((".aif", ".aiff", ".aifc", ".au", ".caf"), ".wav"),
+}
 
 
 class Input(NamedTuple):
@@ -39,7 +44,7 @@ class Found(NamedTuple):
     Attributes:
       inputs: in the order they were named, those of a folder by name.
       skipped: files of folders and patterns that are no pictures and no recordings.
-      single: whether one file was named, and nothing else.
+      single: whether one file was named, or standard input, and nothing else.
     """
 
     inputs: list[Input]
@@ -55,20 +60,19 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
     must be one.
 
     Args:
-      texts: what the user wrote: files, folders, and patterns with `*`, `?`, `[...]` and `**`.
+      texts: what the user wrote: files, folders, and patterns with `*`, `?`, `[...]` and `**`; "-"
+        is standard input.
       word: what tells outputs from inputs where both lie side by side: `a.word.png`.
       output: a folder below one of these that is not searched, for outputs lie there.
 
     Raises:
       ZooError: there is no such file or folder at all, and nothing else to work on; or a name is
-        empty, or means standard input.
+        empty; or standard input holds nothing to work on.
     """
     inputs, skipped, seen = [], [], set()
     for text in texts:
         if not text:
             raise ZooError("the name of an input is empty; name a file, a folder or a pattern")
-        if text == "-":
-            raise ZooError("standard input is not read; save it as a file, and name that")
         for one in _found(text, word, len(texts) > 1, output):
             if one.kind is None and not one.problem:
                 skipped.append(one.path)
@@ -78,12 +82,13 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
     if not inputs:
         told = f" among {len(skipped)} files" if skipped else ""
         raise ZooError(f"no picture and no recording in {', '.join(texts)}{told}; mend the path")
-    single = len(texts) == 1 and inputs[0].path == files.expanded(texts[0])
+    alone = inputs[0].path
+    single = len(texts) == 1 and (texts[0] == "-" or alone == files.expanded(texts[0]))
     return Found(inputs, skipped, single)
 
 
 def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator[Input]:
-    path = files.expanded(text)
+    path = streams.take() if text == "-" else files.expanded(text)
     if path.is_dir():
         # "." and ".." have no name of their own.
         root = path if path.name not in ("", "..") else path.resolve()
@@ -127,17 +132,22 @@ def _told(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
         # A pipe or a socket among pictures is just another file, unless it is called like one.
         other = not named and path.exists() and not path.is_file() and not kinds.by_suffix(path)
         return Input(path, place, beside, problem="" if other else str(error))
-    place, beside = (
-        one.with_suffix(_BECOME.get(one.suffix.lower(), one.suffix)) for one in (place, beside)
-    )
-    problem = ""
     if kind == kinds.WEIGHTS:
         kind = None
-    if kind is None and named:
-        problem = f"{path} is no picture and no recording; convert it, or leave it out"
-        if not path.stat().st_size:
-            problem = f"{path} is empty; fetch it again or remove it"
+    place, beside = (_writable(one, path, kind) for one in (place, beside))
+    problem = f"{path} is {kinds.other(path)}" if kind is None and named else ""
     return Input(path, place, beside, kind, problem)
+
+
+def _writable(place: Path, path: Path, kind: str | None) -> Path:
+    """The place with an ending that can be written: its own where that can, else by the content."""
+    suffix = place.suffix.lower()
+    if suffix in _BECOME:
+        return place.with_suffix(_BECOME[suffix])
+    known = {kinds.PICTURE: images.FORMS, kinds.RECORDING: recordings.SUFFIXES}
+    if suffix not in known.get(kind, (suffix,)):
+        return place.with_name(place.name + kinds.ending(path))
+    return place
 
 
 def _matches(pattern: Path, fixed: Path, unreadable: Callable[[Path, str], None]) -> list[Path]:

@@ -52,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another option of the noise; may be repeated",
     )
     add("--noise", metavar="FILE", help="the recording that is mixed in, or a room's response")
-    add("--overwrite", action="store_true", help="replace files that are there")
     parser.set_defaults(run=run)
 
 
@@ -65,10 +64,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     output = files.expanded(arguments.output) if arguments.output else None
     found = inputs.gather(arguments.inputs, word="noisy", output=output)
-    jobs = outputs.jobs(found, arguments.output)
+    jobs = outputs.jobs(found, arguments.output, form=arguments.format)
     noises = Noises(arguments, {job.kind for job in jobs} - {None})
     compilation.enable()
-    return batch.each(jobs, noises, overwrite=arguments.overwrite, skipped=found.skipped)
+    return batch.each(
+        jobs,
+        noises,
+        overwrite=arguments.overwrite,
+        skip_existing=arguments.skip_existing,
+        skipped=found.skipped,
+    )
 
 
 def _seed(text: str) -> int:

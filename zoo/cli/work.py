@@ -16,13 +16,19 @@ from zoo.data.pages import read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser
 from zoo.inference.pictures.files import Report, denoise_file
+from zoo.inference.pictures.scale import check_range
 from zoo.inference.ready import ready
 
 _MODALITIES = {kinds.PICTURE: "image", kinds.RECORDING: "audio"}
 # Samples, of each channel, that are subtracted at a time.
 _BLOCK = 2**18
 # Remedies as the functions name them, and as the command does.
-_FLAGS = {"level=..., in signal units": "--sigma", "tile=": "--tile ", "overlap=": "--overlap "}
+_FLAGS = {
+    "level=..., in signal units": "--sigma",
+    "range=": "--range ",
+    "tile=": "--tile ",
+    "overlap=": "--overlap ",
+}
 
 Tell = Callable[[int, int], None]
 
@@ -42,6 +48,10 @@ class Denoisers:
         reference = arguments.reference
         if reference is not None and not files.expanded(reference).exists():
             raise ZooError(f"there is no reference {reference}; mend the path")
+        try:
+            self._range = check_range(arguments.range) if arguments.range else None
+        except ZooError as error:
+            raise ZooError(_in_flags(error)) from None
         self._chosen = chosen.choose(arguments.model, arguments.weights)
         # Before the first file, so that a mistake is told once and not for each.
         if self._chosen and self._chosen.modality == "image":
@@ -82,6 +92,7 @@ class Denoisers:
             overlap=given.overlap,
             ensemble=given.ensemble,
             dtype=given.dtype,
+            trained=one.trained if one else None,
         )
 
     @functools.cached_property
@@ -98,6 +109,8 @@ class Denoisers:
                 job.target,
                 self._of_pictures,
                 level=None if sigma is None else sigma / 255,
+                range="page" if self._arguments.range_per_page else self._range,
+                linear=True if self._arguments.linear else None,
                 overwrite=self._arguments.overwrite,
                 save_noise=job.extra,
                 progress=tell,
@@ -178,9 +191,15 @@ def _told(report: Report) -> tuple[str, float]:
     if report.pages > 1:
         told += f", {report.pages} pages"
     if report.level is not None:
-        told += f", sigma {report.level:.1f}"
+        told += (
+            f", sigma {report.level:.1f}" if report.level >= 1 else f", sigma {report.level:.2g}"
+        )
+    if (report.scale.low, report.scale.high) != (0, report.scale.white):
+        told += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
+    if report.scale.curve:
+        told += ", linear"
     if report.deviation is not None:
         told += f", tiles differ by {255 * report.deviation:.2g}/255"
-    if report.lost:
-        told += f" ({'; '.join(report.lost)})"
+    if said := (*report.lost, *report.notes):
+        told += f" ({'; '.join(said)})"
     return told, height * width * report.pages

@@ -38,6 +38,7 @@ class DRUNet(nn.Module):
     param_dtype: layers.Dtype = jnp.float32
 
     takes_level = True
+    canvas = True
 
     @property
     def stride(self) -> int:

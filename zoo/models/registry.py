@@ -35,6 +35,7 @@ class Record:
       stride: it pads H and W by itself to multiples of this, below and to the right; a picture
         moved by as many pixels comes out moved, away from its edges.
       margin: what it pads with, a mode of `jax.numpy.pad`.
+      canvas: whether a picture on a larger canvas has the same result; see `zoo.models.canvas`.
       sample_rate: of the recordings it is made for, in Hz; 0 for pictures.
       hop: samples a streaming step takes, or a multiple of it; 0 where it does not stream.
       latency: samples the streamed output lags behind the input, beyond the hop itself.
@@ -52,6 +53,7 @@ class Record:
     reach: int = 0
     stride: int = 1
     margin: Literal["edge", "reflect", "constant"] = "edge"
+    canvas: bool = False
     sample_rate: int = 0
     hop: int = 0
     latency: int = 0

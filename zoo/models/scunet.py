@@ -43,6 +43,7 @@ class SCUNet(nn.Module):
 
     # What a pixel sees depends on where it lies in its windows.
     locality = "windowed"
+    canvas = True
 
     def __post_init__(self):
         if len(self.blocks) % 2 == 0:

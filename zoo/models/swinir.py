@@ -47,6 +47,7 @@ class SwinIR(nn.Module):
     # What a pixel sees depends on where it lies in its windows.
     locality = "windowed"
     margin = "reflect"
+    canvas = True
 
     def __post_init__(self):
         if self.width % self.heads:

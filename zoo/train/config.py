@@ -221,7 +221,9 @@ def override(config: ConfigDict, assignments: Iterable[str]) -> None:
       ZooError: there is no such key, or it takes no such value.
     """
     for assignment in assignments:
-        key, _, value = assignment.partition("=")
+        key, given, value = assignment.partition("=")
+        if not given:
+            raise ZooError(f"--override={assignment} gives no value; write {key}=VALUE")
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(value)
         try:

@@ -125,6 +125,25 @@ def read_model(path: str | os.PathLike) -> tuple[nn.Module, Record]:
         return create_model(name, **options), record(name, **options)
 
 
+def trained_level(record: Mapping[str, Any]) -> float | None:
+    """The highest level of noise that weights were trained on, as a share of white.
+
+    Args:
+      record: as `read_record` gives it.
+
+    Returns:
+      The standard deviation; None where they learned from pairs or from other noise.
+    """
+    noise = record.get("noise") or {}
+    level, unit = noise.get("level"), {"1/255": 255, "1": 1}.get(noise.get("unit"))
+    levels = level if isinstance(level, list) and level else [level]
+    if noise.get("name") != "gaussian" or unit is None:
+        return None
+    if not all(isinstance(one, int | float) for one in levels):
+        return None
+    return max(levels) / unit if max(levels) > 0 else None
+
+
 def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     """A model with its weights.
 

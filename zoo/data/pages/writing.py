@@ -73,7 +73,7 @@ def writing(
             nonlocal done, writer
             if done == count:
                 raise ValueError(f"{path} was to have {count} pages")
-            picture = images.check(page.picture, str(path))
+            picture = images.check(page.picture, str(path), as_is=True)
             kept, lost = fitting(page._replace(picture=picture), path, count)
             page = Page(fit(picture, path), kept)
             with _room(path):
