@@ -126,7 +126,7 @@ def rest(file: BinaryIO, path: str | os.PathLike, *, limit: int = LIMIT) -> byte
         left = os.fstat(file.fileno()).st_size - file.tell()
         _check_size(path, left, limit)
         # Not the limit at once, for so much memory would be asked for.
-        data = file.read(left)
+        data = file.read(max(left, 0))
         while len(data) <= limit and (more := file.read(2**20)):
             data += more
     except OSError as error:

@@ -36,7 +36,7 @@ KEPT = Path("fuzz-failures")
 
 @functools.cache
 def seeds():
-    """Name of a kind to `(suffix, good bytes)`; all small, so that a mutation meets what matters."""
+    """Name of a kind to good bytes; all small, so that a mutation meets what matters."""
     rng = np.random.default_rng(0)
     color = Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8))
     found = {}

@@ -80,7 +80,7 @@ class _Tensor(NamedTuple):
 def _header(path: Path) -> _Header:
     import safetensors  # noqa: PLC0415, only weight files need it
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ZooError(f"there is no weight file {path}; a training writes weights.safetensors")
     if path.suffix.lower() in _PUBLISHED:
         raise ZooError(
