@@ -3,6 +3,7 @@
 python main.py --config=configs/unet.py
 python main.py --config=configs/unet.py --config.noise.level=50 --workdir=runs/unet50
 python main.py --config=configs/unet.py --mode=eval
+python main.py --config=configs/unet.py --resume-with=optimizer.learning_rate=1e-4
 python main.py --config=configs/unet.py --coordinator=10.0.0.1:1234 --processes=2 --process=0
 """
 
@@ -16,6 +17,7 @@ import re
 import shlex
 import sys
 import traceback
+from operator import attrgetter
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -38,6 +40,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; runs/<config> by default.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "train ends with eval.")
+_RESUME_WITH = flags.DEFINE_multi_string(
+    "resume-with",
+    [],
+    "KEY=VALUE of the config, changed in a run that goes on, which remembers it; may be repeated.",
+)
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, one run on many.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many processes the run has, one a host.")
 _PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, from 0.")
@@ -45,6 +52,8 @@ _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Find these three from Slurm, Open MPI, Kubernetes or a TPU slice."
 )
 _NO_CONFIG = "no config; try --config=configs/unet.py"
+# Keys of several values, of which one may be written bare.
+_LISTS = ("eval.levels", "eval.baselines")
 
 
 def main(_) -> None:
@@ -60,7 +69,10 @@ def main(_) -> None:
         distributed.join(*processes)
     workdir = Path(_WORKDIR.value or _default_workdir())
     if _MODE.value == "train":
-        train(config, workdir, command=shlex.join(["python", *sys.argv]))
+        command = shlex.join(["python", *sys.argv])
+        train(config, workdir, command=command, resume_with=_RESUME_WITH.value)
+    elif _RESUME_WITH.value:
+        raise ZooError("--resume-with is for --mode=train; leave it out")
     if distributed.is_first():
         result = evaluate_run(config, workdir)
         print(result.table())
@@ -81,6 +93,9 @@ def _read_flags(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if file:
             _CONFIG.value.to_dict()  # it keeps its errors until somebody looks
+            _check_overrides(argv, overrides)
+    except ZooError:
+        raise
     except Exception as error:
         # Whatever a config file may raise; absl hands some of it on as text.
         text = "".join(traceback.format_exception(error))
@@ -95,6 +110,20 @@ def _read_flags(argv: list[str]) -> list[str]:
     return rest
 
 
+def _check_overrides(argv: list[str], keys: list[str]) -> None:
+    """Refuses a key that another one leaves without effect; tells how a bare value is taken."""
+    steps = _CONFIG.value.train.steps
+    if "train.epochs" in keys and "train.steps" not in keys and steps:
+        raise ZooError(
+            f"train.epochs does nothing where train.steps is {steps}, as in this config; add "
+            "--config.train.steps=0"
+        )
+    for key, value in re.findall(r"^--?config\.([^=]+)=(.*)$", "\n".join(argv), re.MULTILINE):
+        if key in _LISTS and not value.strip().startswith(("(", "[")):
+            taken = attrgetter(key)(_CONFIG.value)
+            print(f"{key}={value} is taken as {tuple(taken)!r}", file=sys.stderr)
+
+
 def _config_file(argv: list[str]) -> str | None:
     """The file of `--config=FILE:STRING` or `--config FILE`."""
     for arg, following in itertools.pairwise([*argv, ""]):
@@ -102,6 +131,14 @@ def _config_file(argv: list[str]) -> str | None:
         if match:
             return (following if match[1] is None else match[1]).partition(":")[0]
     return None
+
+
+def _with_flag_files(arguments: list[str]) -> list[str]:
+    """The arguments, with those that --flagfile=FILE names in its place."""
+    try:
+        return flags.FLAGS.read_flags_from_files(arguments, force_gnu=False)
+    except (flags.Error, OSError) as error:
+        raise ZooError(f"--flagfile cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def _default_workdir() -> Path:
@@ -112,6 +149,8 @@ def _default_workdir() -> Path:
 def run() -> None:
     """`main`, with the user's mistakes told in one line."""
     try:
+        # ml_collections looks for the config's flags in sys.argv, and there alone.
+        sys.argv[1:] = _with_flag_files(sys.argv[1:])
         app.run(main, flags_parser=_read_flags)
     except Interrupted as stop:
         distributed.leave(stop.exit_code, str(stop), together=True)

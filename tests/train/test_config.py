@@ -159,7 +159,8 @@ def test_values_from_the_command_line(command, monkeypatch):
         "--config.data.augment.flip=False",
         "--config.data.stream",
     )
-    assert (code, errors) == (2, "error: seen\n")
+    assert code == 2
+    assert errors == "eval.baselines=nlm is taken as ('nlm',)\nerror: seen\n"
     assert seen["noise"]["level"] == [0, 55]
     assert seen["loss"] == {"l1": 0.16, "ms_ssim": 0.84}
     assert seen["data"]["crop"] == [32, 48]
@@ -177,7 +178,7 @@ def test_values_from_the_command_line(command, monkeypatch):
 def test_a_string_after_the_file_is_the_folder(command, monkeypatch):
     seen = {}
 
-    def train(config, workdir, *, command):
+    def train(config, workdir, **_):
         seen.update(path=config.data.path, workdir=str(workdir))
         raise ZooError("seen")
 

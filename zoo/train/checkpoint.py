@@ -51,7 +51,7 @@ class Checkpoints:
             for unfinished in directory.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
             self._set_aside_damaged()
-            found = max(self._steps(), default=None)
+            found = max(_steps(directory), default=None)
         step = int(from_first(np.array(-1 if found is None else found)))
         self.latest: int | None = None if step < 0 else step
         self._check_shared(self._directory)
@@ -69,7 +69,7 @@ class Checkpoints:
             self.latest = step
             if is_first():
                 manifest = json.dumps(_checksums(self._directory / str(step)))
-                files.write(self._manifest(step), manifest.encode(), durable=True)
+                files.write(_manifest(self._directory, step), manifest.encode(), durable=True)
         except Exception as error:  # orbax and tensorstore raise what they like
             if means_lost(error):
                 raise
@@ -97,9 +97,9 @@ class Checkpoints:
         return ocp.load_checkpointables(path, {"state": like})["state"]
 
     def _drop_old(self) -> None:
-        for old in sorted(self._steps())[: -self._keep]:
+        for old in sorted(_steps(self._directory))[: -self._keep]:
             # The manifest first: a checkpoint half removed must not count.
-            self._manifest(old).unlink(missing_ok=True)
+            _manifest(self._directory, old).unlink(missing_ok=True)
             shutil.rmtree(self._directory / str(old), ignore_errors=True)
 
     def _check_shared(self, folder: Path) -> None:
@@ -108,38 +108,66 @@ class Checkpoints:
                 f"not every process sees {folder}; put --workdir on a folder that all hosts share"
             )
 
-    def _steps(self) -> list[int]:
-        return [int(p.name) for p in self._directory.iterdir() if p.is_dir() and p.name.isdigit()]
-
-    def _manifest(self, step: int) -> Path:
-        return self._directory / f"{step}.json"
-
     def _set_aside_damaged(self) -> None:
         # The newest good one is what a run needs; older ones are looked at when it is their turn.
-        for step in sorted(self._steps(), reverse=True):
-            problem = self._problem(step)
+        for step in sorted(_steps(self._directory), reverse=True):
+            problem = _problem(self._directory, step)
             if problem is None:
                 return
             aside = self._directory / "damaged" / str(step)
             shutil.rmtree(aside, ignore_errors=True)
             aside.parent.mkdir(exist_ok=True)
             os.replace(self._directory / str(step), aside)
-            if self._manifest(step).exists():
-                os.replace(self._manifest(step), aside.with_suffix(".json"))
+            manifest = _manifest(self._directory, step)
+            if manifest.exists():
+                os.replace(manifest, aside.with_suffix(".json"))
             self._warn(f"checkpoint {step} is damaged ({problem}); moved to {aside}")
 
-    def _problem(self, step: int) -> str | None:
-        try:
-            expected = json.loads(self._manifest(step).read_text())
-        except FileNotFoundError:
-            return "it was not finished"
-        except ValueError:
-            return "its manifest cannot be read"
-        found = _checksums(self._directory / str(step))
-        for name in sorted(expected.keys() | found.keys()):
-            if expected.get(name) != found.get(name):
-                return f"{name} is not what was written"
-        return None
+
+def newest(directory: Path) -> int | None:
+    """The step of the newest good checkpoint of a folder, in which a run may be at work."""
+    steps = sorted(_steps(directory), reverse=True) if directory.is_dir() else ()
+    return next((step for step in steps if _problem(directory, step) is None), None)
+
+
+def read_saved(directory: Path) -> tuple[int, Any]:
+    """The newest good checkpoint of a folder, without knowing what was saved there.
+
+    The folder stays as it is, for a run may be at work in it.
+
+    Returns:
+      Its step, and the tree that was saved, containers of other kinds as dictionaries and lists.
+
+    Raises:
+      ZooError: there is none.
+    """
+    step = newest(directory)
+    if step is None:
+        raise ZooError(f"{directory} has no whole checkpoint yet; wait for the run's first one")
+    return step, ocp.load_checkpointables((directory / str(step)).absolute())["state"]
+
+
+def _steps(directory: Path) -> list[int]:
+    return [int(p.name) for p in directory.iterdir() if p.is_dir() and p.name.isdigit()]
+
+
+def _manifest(directory: Path, step: int) -> Path:
+    return directory / f"{step}.json"
+
+
+def _problem(directory: Path, step: int) -> str | None:
+    try:
+        expected = json.loads(_manifest(directory, step).read_text())
+        found = _checksums(directory / str(step))
+        names = sorted(expected.keys() | found.keys())
+    except FileNotFoundError:
+        return "it was not finished"
+    # Not JSON, or of another shape.
+    except (ValueError, RecursionError, AttributeError):
+        return "its manifest cannot be read"
+    return next(
+        (f"{n} is not what was written" for n in names if expected.get(n) != found.get(n)), None
+    )
 
 
 def _checksums(folder: Path) -> dict[str, str]:

@@ -91,7 +91,7 @@ def build(config: ConfigDict) -> Experiment:
     """
     check(config)
     data = config.data
-    options = _model_options(config)
+    options = model_options(config)
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
     _check_model(config, options)
     kind = models.record(config.model.name, **options).modality
@@ -287,8 +287,12 @@ def _mixing(
     return sampler, {f"{snr:g}": snr for snr in levels}, {f"{middle:g}": middle}
 
 
-def _model_options(config: ConfigDict) -> dict[str, Any]:
-    """The fields of the module that the config sets."""
+def model_options(config: ConfigDict) -> dict[str, Any]:
+    """The fields of the module that the config sets.
+
+    Raises:
+      ZooError: no such model or field, or one that another key sets.
+    """
     options = config.model.options.to_dict()
     for field, key in (("channels", "data.channels"), ("dtype", "model.dtype")):
         if field in options:

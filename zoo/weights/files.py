@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from zoo import files
 from zoo.errors import ZooError, in_one_line
-from zoo.models import Record, create_model, misfits, record, variable_shapes
+from zoo.models import Record, create_model, list_models, misfits, record, variable_shapes
 from zoo.weights.names import find
 
 _KEY = "zoo"
@@ -53,8 +53,6 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
       ZooError: there is no such file, or it is not one of this zoo's.
     """
-    import safetensors  # noqa: PLC0415, only weight files need it
-
     path = find(path)
     if not path.is_file():
         raise ZooError(f"there is no weight file {path}; a training writes weights.safetensors")
@@ -63,11 +61,7 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
             f"{path} has no record of this zoo; load published weights by "
             "zoo.interop.torch.load_torch(name, file)"
         )
-    try:
-        with safetensors.safe_open(path, framework="flax") as file:
-            metadata = file.metadata() or {}
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ZooError(f"{path} is no whole safetensors file ({error}); copy it again") from None
+    metadata = _metadata(path)
     try:
         record = json.loads(metadata.get(_KEY, ""))
     except ValueError:
@@ -75,6 +69,26 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
     if not _is_record(record):
         raise ZooError(f"{path} holds no record of this zoo; save it with zoo.weights.save")
     return record
+
+
+def is_published(path: str | os.PathLike) -> bool:
+    """Whether a file holds weights as their authors published them, without a record of this zoo.
+
+    Raises:
+      ZooError: it is no whole safetensors file, where its name says so.
+    """
+    path = find(path)
+    return path.is_file() and (path.suffix.lower() in _PUBLISHED or _KEY not in _metadata(path))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    import safetensors  # noqa: PLC0415, only weight files need it
+
+    try:
+        with safetensors.safe_open(path, framework="flax") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ZooError(f"{path} is no whole safetensors file ({error}); copy it again") from None
 
 
 def read_model(path: str | os.PathLike) -> tuple[nn.Module, Record]:
@@ -88,6 +102,11 @@ def read_model(path: str | os.PathLike) -> tuple[nn.Module, Record]:
     """
     found = read_record(path)
     name, options = found["model"], found["options"]
+    if name not in list_models():
+        raise ZooError(
+            f"{path} is of the model {name!r}, which does not come with the zoo; in Python import "
+            "the file that registers it, then zoo.load and zoo.denoise take these weights"
+        )
     with _naming(path, name):
         return create_model(name, **options), record(name, **options)
 
