@@ -25,6 +25,7 @@ from ml_collections import config_flags
 
 from zoo import compilation, memory
 from zoo.errors import ZooError
+from zoo.models import create_model, list_models
 from zoo.train import distributed
 from zoo.train.config import check_keys
 from zoo.train.interrupt import Interrupted
@@ -118,6 +119,11 @@ def _check_overrides(argv: list[str], keys: list[str]) -> None:
             f"train.epochs does nothing where train.steps is {steps}, as in this config; add "
             "--config.train.steps=0"
         )
+    # The rate of a config is that of its own model.
+    if "model.name" in keys and "optimizer.learning_rate" not in keys:
+        name = _CONFIG.value.model.name
+        if name in list_models() and hasattr(create_model(name), "learning_rate"):
+            _CONFIG.value.optimizer.learning_rate = None
     for key, value in re.findall(r"^--?config\.([^=]+)=(.*)$", "\n".join(argv), re.MULTILINE):
         if key in _LISTS and not value.strip().startswith(("(", "[")):
             taken = attrgetter(key)(_CONFIG.value)

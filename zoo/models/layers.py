@@ -1,5 +1,6 @@
 """Layers that several architectures share, NHWC, written so that XLA runs them as matmuls."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -162,6 +163,31 @@ def level_map(level: jax.Array | float | None, x: jax.Array, model: str) -> jax.
             f"{model} got levels of shape {level.shape} for a batch of {x.shape[0]}; give it a "
             f"number, or ({x.shape[0]},)"
         ) from None
+
+
+def passing(channels: int, scale: float) -> Callable[..., jax.Array]:
+    """An initializer of 3x3 kernels by which the first channels pass on as they are.
+
+    With it the first and the last convolution of a network that gives the picture itself, not a
+    correction of it, begin as the noisy input, the best guess then known.
+
+    Args:
+      channels: how many pass; fewer where a kernel has fewer.
+      scale: of all other weights, as `variance_scaling` has it.
+    """
+    others = nn.initializers.variance_scaling(scale, "fan_in", "truncated_normal")
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
+        kept = np.arange(min(channels, *shape[-2:]))
+        identity = np.zeros(shape)
+        identity[1, 1, kept, kept] = 1
+        # Nothing else goes where they come from or to.
+        free = np.ones(shape)
+        free[..., kept if shape[-2] < shape[-1] else slice(0)] = 0
+        kernel = others(key, shape, dtype)
+        return kernel * jnp.asarray(free, dtype) + jnp.asarray(identity, dtype)
+
+    return init
 
 
 def head(y: jax.Array, kind: str, dtype: Dtype) -> jax.Array:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from ml_collections import ConfigDict, FieldReference
+from ml_collections.config_dict import placeholder
 
 from zoo.data.images import PIXEL_LIMIT
 from zoo.errors import ZooError, unknown
@@ -144,7 +145,7 @@ def default_config() -> ConfigDict:
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # adam, adamw, muon, sgd
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = placeholder(float)  # None: the model's own, or 1e-3
     config.optimizer.schedule = "cosine"  # constant, cosine, step
     config.optimizer.warmup = 0.0  # share of the run over which the rate rises from 0
     config.optimizer.clip_norm = 0.0  # 0 for never
@@ -227,7 +228,7 @@ def _check_numbers(flat: dict) -> None:
         if not (_is_number(flat[key]) and flat[key] >= 0):
             raise ZooError(f"{key} is {flat[key]}; make it a number of 0 or more")
     rate = flat["optimizer.learning_rate"]
-    if not (_is_number(rate) and rate > 0):
+    if rate is not None and not (_is_number(rate) and rate > 0):
         raise ZooError(f"optimizer.learning_rate is {rate}; make it greater than 0")
 
 

@@ -25,6 +25,11 @@ from zoo.train import step
 from zoo.train.config import check
 from zoo.train.modality import MODALITIES, Modality
 
+# Of a model that states none: what Adam is usually given.
+_RATE = 1e-3
+# A batch of more values takes more memory than any machine here has, once a network is on it.
+_BATCH_LIMIT = 2**30
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -90,7 +95,7 @@ def build(config: ConfigDict) -> Experiment:
       ZooError: an unknown key or name, a value that cannot be, or data that are not there.
     """
     check(config)
-    data = config.data
+    config, data = _settled(config), config.data
     options = model_options(config)
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
     _check_model(config, options)
@@ -115,9 +120,13 @@ def build(config: ConfigDict) -> Experiment:
         on_error=data.on_error,
         **data.options.to_dict(),
     )
+    if data.on_error == "raise":
+        found = {split: _advised(source) for split, source in found.items()}
     for split in ("train", "test"):
         if not len(found[split]):
             remedy = "mend the files" if found[split].skipped else "change data.fractions"
+            if data.tile:
+                remedy += ", or make data.tile smaller"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
     _check_modality(config, found["train"], kind)
     _check_published(config, kind)
@@ -139,6 +148,7 @@ def make_feed(experiment: Experiment) -> Feed:
     crop = tuple(config.data.crop) or None
     shared = {"host": jax.process_index(), "hosts": jax.process_count()}
     batch_size = config.train.batch_size
+    _check_batch(batch_size, crop)
     needs_noise = getattr(experiment.sampler, "needs_noise", False)
     if needs_noise and source.noise is None:
         raise ZooError(
@@ -164,7 +174,11 @@ def make_feed(experiment: Experiment) -> Feed:
             pictures.append(stack(picture))
             if not source.sample_rate:
                 _check_fits(picture.name, pictures, crop)
-            values += pictures[-1].size
+                values += pictures[-1].size
+            else:
+                # A recording shorter than the crop is made as long.
+                length = max(pictures[-1].shape[1], *(crop or (0,)))
+                values += length * pictures[-1].shape[2]
             # Here, because memory would run out before the last of too many pictures.
             check_room(values, recordings=bool(source.sample_rate))
         if source.sample_rate:
@@ -176,12 +190,20 @@ def make_feed(experiment: Experiment) -> Feed:
             noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
         areas = [p.shape[0] * p.shape[1] for p in pictures]
         batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
+    _check_batch(batch_size, size)
     _check_readable(experiment)
     steps = config.train.steps or math.ceil(
         config.train.epochs * batches.order.epoch_size / batch_size
     )
     if steps < 1:
         raise ZooError("the run has no steps; set train.epochs or train.steps above 0")
+    if config.optimizer.accumulate > steps:
+        raise ZooError(
+            f"optimizer.accumulate={config.optimizer.accumulate} is more than the {steps} steps of "
+            "the run, which would never update; make it smaller, or the run longer"
+        )
+    if steps >= 2**31:
+        raise ZooError(f"train.epochs={config.train.epochs} makes {steps:,} steps; make it smaller")
     return Feed(batches, bank, noise, (*size, config.data.channels), steps)
 
 
@@ -189,7 +211,7 @@ def make_optimizer(
     config: ConfigDict, steps: int
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The optimizer of a run of so many steps, and its learning rate by update."""
-    settings = config.optimizer
+    settings = _settled(config).optimizer
     schedule = optimizers.make_schedule(
         settings.schedule,
         peak=settings.learning_rate,
@@ -246,6 +268,22 @@ def step_builder(
         )
 
     return make_step
+
+
+def _settled(config: ConfigDict) -> ConfigDict:
+    """The config with the learning rate of its model, where it does not set one."""
+    if config.optimizer.learning_rate is not None:
+        return config
+    config = config.copy_and_resolve_references()
+    model = models.create_model(config.model.name)
+    config.optimizer.learning_rate = getattr(model, "learning_rate", _RATE)
+    return config
+
+
+def _advised(source: sources.Source) -> sources.Source:
+    noise = source.noise and _advised(source.noise)
+    advice = "; or have data.on_error=skip leave such out"
+    return dataclasses.replace(source, noise=noise, advice=advice)
 
 
 def _noise(
@@ -371,6 +409,17 @@ def _dtype(name: str) -> jnp.dtype:
     if name not in ("float32", "bfloat16"):
         raise unknown("model.dtype", name, ("float32", "bfloat16"))
     return jnp.dtype(name)
+
+
+def _check_batch(batch_size: int, size: tuple[int, ...] | None) -> None:
+    """Refuses a batch that no memory holds, before it is asked for."""
+    values = batch_size * math.prod(size or (1,))
+    if values > _BATCH_LIMIT:
+        told = "x".join(map(str, size or (1,)))
+        raise ZooError(
+            f"train.batch_size={batch_size} of crops of {told} is {values:,} values a channel, "
+            f"more than the {_BATCH_LIMIT:,} that a step takes; make one of them smaller"
+        )
 
 
 def _check_fits(name: str, pictures: list, crop: tuple[int, int] | None) -> None:

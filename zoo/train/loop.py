@@ -3,7 +3,6 @@
 import json
 import sys
 import zlib
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from zoo.data.sources import Source
+from zoo.data.sources.files import kinds
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train import workdir as workdirs
@@ -61,6 +61,7 @@ def train(
     """
     config, changed = _resumed(config, path, resume_with)
     experiment = experiments.build(config)
+    config = experiment.config
     _check_same_config(config)
     # A run that goes on needs no weights to begin with.
     start = None if workdirs.has_saved(path) else load_start(config, experiment.model_options)
@@ -239,10 +240,9 @@ def _left_out(found: dict[str, Source]) -> list[str]:
     ):
         # Splits by fractions share a folder, and so the list.
         names = sorted({name for source in all_of for name in source.ignored})
-        kinds = Counter(Path(name).suffix.lower() or "without an ending" for name in names)
         if names:
-            told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-            lines.append(f"{what}: left out {len(names)} other files ({told}), as {names[0]}")
+            told = f"{len(names)} other files ({kinds(names)}), as {names[0]}"
+            lines.append(f"{what}: left out {told}")
     return lines
 
 

@@ -66,6 +66,7 @@ def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result | recordings
     record = weights.read_record(workdir / WEIGHTS)
     model, variables = weights.load(workdir / WEIGHTS)
     experiment = experiments.build(config)
+    config = experiment.config
     for difference in differing(config, record["config"]):
         print(f"note: scoring with another {difference} than the training", file=sys.stderr)
     apply, variables = _apply(model), jax.device_put(variables)
