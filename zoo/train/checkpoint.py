@@ -9,11 +9,17 @@ share. The state is the same in all of them, so the first one writes it, looks a
 and what the folder holds does not depend on how many there were.
 """
 
+import contextlib
 import hashlib
+import io
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +29,9 @@ from orbax.checkpoint import v1 as ocp
 from zoo import files
 from zoo.errors import ZooError
 from zoo.train.distributed import agree, from_first, is_first, means_lost, meet, text_from_first
+
+# Seconds in which the threads of a save that failed find that they have failed, too.
+_GRACE = 1.0
 
 
 class Checkpoints:
@@ -48,8 +57,7 @@ class Checkpoints:
         found = None
         if is_first():
             directory.mkdir(parents=True, exist_ok=True)
-            for unfinished in directory.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            _drop_unfinished(directory)
             self._set_aside_damaged()
             found = max(_steps(directory), default=None)
         step = int(from_first(np.array(-1 if found is None else found)))
@@ -65,7 +73,8 @@ class Checkpoints:
         if self.latest is not None and step <= self.latest:
             return
         try:
-            ocp.save_checkpointables(self._directory / str(step), {"state": tree})
+            with _quietly():
+                ocp.save_checkpointables(self._directory / str(step), {"state": tree})
             self.latest = step
             if is_first():
                 manifest = json.dumps(_checksums(self._directory / str(step)))
@@ -73,6 +82,9 @@ class Checkpoints:
         except Exception as error:  # orbax and tensorstore raise what they like
             if means_lost(error):
                 raise
+            if is_first():
+                # What the disk has no room for need not fill it.
+                _drop_unfinished(self._directory)
             reason = "no space left" if "space" in str(error).lower() else type(error).__name__
             raise ZooError(
                 f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
@@ -122,6 +134,30 @@ class Checkpoints:
             if manifest.exists():
                 os.replace(manifest, aside.with_suffix(".json"))
             self._warn(f"checkpoint {step} is damaged ({problem}); moved to {aside}")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps what fails from being told by every thread of orbax, beside the one error it raises."""
+    logger = logging.getLogger("absl")
+    level, told = logger.level, io.StringIO()
+    logger.setLevel(logging.CRITICAL)
+    try:
+        # Tensorstore's threads print by themselves.
+        with contextlib.redirect_stderr(told):
+            try:
+                yield
+            except Exception:
+                time.sleep(_GRACE)
+                raise
+        sys.stderr.write(told.getvalue())
+    finally:
+        logger.setLevel(level)
+
+
+def _drop_unfinished(directory: Path) -> None:
+    for unfinished in directory.glob("*.orbax-checkpoint-tmp*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def newest(directory: Path) -> int | None:
