@@ -190,7 +190,7 @@ def test_pairs_errors(tmp_path):
     refused("does not match the stem of s0_0_noisy.png", "pairs", **options, scene="x")
     refused("no regular expression", "pairs", **options, scene="(")
     refused("must differ", "pairs", **options | {"noisy": "*_clean.png"})
-    refused("as many stars", "pairs", **options | {"noisy": "*_*.png"})
+    refused("as many or fewer", "pairs", **options | {"clean": "*_*_clean.png"})
     refused("no pictures named", "pairs", **options | {"noisy": "*.a", "clean": "*.b"})
     images.write(tmp_path / "s0_0_clean.png", picture(0, (8, 8, 3)))
     loaded = sources.load("pairs", fractions=(1, 0, 0), **options)

@@ -214,6 +214,18 @@ def test_a_run_that_has_saved_binds_the_next_one(refused, command, tmp_path):
     assert (tmp_path / "run" / "config.json").read_text() == before
 
 
+@pytest.mark.parametrize(
+    "text", [b"{", b"\xff\xfe", b"[]", b"3", b"[" * 100_000, b'{"resumed_with": 3}']
+)
+def test_a_damaged_config_in_the_workdir(refused, tmp_path, text):
+    (tmp_path / "run" / "checkpoints" / "100").mkdir(parents=True)
+    settings = tmp_path / "run" / "config.json"
+    settings.write_bytes(text)
+    line = refused(CONFIG, f"--workdir={tmp_path / 'run'}", "--config.train.batch_size=8")
+    assert f"{settings} is damaged" in line
+    assert settings.read_bytes() == text
+
+
 def test_a_workdir_that_cannot_be_written(refused, tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")
@@ -267,6 +279,55 @@ def test_a_truncated_picture(refused, folder):
     truncate(folder / "train" / "3.png")
     line = refused(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
     assert "train/3.png is a truncated or broken png file" in line
+
+
+def test_a_truncated_picture_names_the_way_to_leave_it_out(refused, folder):
+    truncate(folder / "train" / "3.png")
+    line = refused(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
+    assert "data.on_error=skip" in line
+
+
+def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
+    for name in ("a.HEIC", "b.heic", "notes.txt"):
+        (folder / "train" / name).write_bytes(b"x")
+    told = []
+    monkeypatch.setattr(loop, "_say", told.append)
+
+    def begun(*_):
+        raise Compiled
+
+    monkeypatch.setattr(loop.Checkpoints, "restore", begun)
+    monkeypatch.setattr(loop, "create_state", numpy_state)
+    monkeypatch.setattr(loop, "Report", begun)
+    with pytest.raises(Compiled):
+        command(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
+    assert "data: left out 3 other files (2 .heic, 1 .txt), as train/a.HEIC" in told
+
+
+def test_a_batch_that_no_memory_holds(refused, folder):
+    flags = (f"{CONFIG}:{folder}", "--config.model.name=unet-tiny", WITHOUT_VALIDATION)
+    line = refused(*flags, "--config.train.batch_size=1000000")
+    assert "train.batch_size=1000000 of crops of 64x64 is 4,096,000,000 values" in line
+    assert "train.batch_size is 100000000" in refused(*flags, "--config.train.batch_size=100000000")
+
+
+def test_more_steps_an_update_than_the_run_has(refused, folder):
+    line = refused(
+        f"{CONFIG}:{folder}",
+        *SMALL,
+        CROP,
+        WITHOUT_VALIDATION,
+        "--config.train.steps=4",
+        "--config.optimizer.accumulate=1000",
+    )
+    assert "optimizer.accumulate=1000 is more than the 4 steps of the run" in line
+
+
+def test_flags_in_a_file(refused, tmp_path):
+    file = tmp_path / "flags"
+    file.write_text(f"# mine\n{CONFIG}\n--config.noise.levle=3\n")
+    assert "did you mean 'noise.level'?" in refused(f"--flagfile={file}")
+    assert "did you mean 'noise.level'?" in refused("--flagfile", str(file))
 
 
 def test_nan_in_a_float_picture(refused, folder):

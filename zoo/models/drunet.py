@@ -80,8 +80,8 @@ class DRUNet(nn.Module):
         deepest = len(self.widths) - 1
         y = layers.pad_to_multiple(x, self.stride)
         y = jnp.concatenate([y, layers.level_map(level, y, "DRUNet")], axis=-1)
-        passing = partial(layers.passing, self.channels)
-        y = conv(self.widths[0], kernel_init=passing(1.0), name="head")(y)
+        passing = layers.passing(self.channels)
+        y = conv(self.widths[0], kernel_init=passing, name="head")(y)
 
         skips = []
         for depth in range(deepest):
@@ -99,7 +99,7 @@ class DRUNet(nn.Module):
             for i in range(self.blocks):
                 y = block(name=f"decoder{depth}_{i}")(y)
 
-        y = conv(self.channels, kernel_init=passing(1e-4), name="tail")(y + skips[0])
+        y = conv(self.channels, kernel_init=passing, name="tail")(y + skips[0])
         return y[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
 
 

@@ -43,6 +43,8 @@ class SCUNet(nn.Module):
 
     # What a pixel sees depends on where it lies in its windows.
     locality = "windowed"
+    # Its authors take 1e-4; many times that, and a loss of this depth runs away.
+    learning_rate = 5e-4
 
     def __post_init__(self):
         if len(self.blocks) % 2 == 0:
@@ -81,8 +83,8 @@ class SCUNet(nn.Module):
         conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
         deepest = len(self.blocks) // 2
         y = layers.pad_to_multiple(x, self.stride)
-        passing = partial(layers.passing, self.channels)
-        y = conv(self.width, kernel_init=passing(1.0), name="head")(y)
+        passing = layers.passing(self.channels)
+        y = conv(self.width, kernel_init=passing, name="head")(y)
 
         skips = []
         for depth in range(deepest):
@@ -102,7 +104,7 @@ class SCUNet(nn.Module):
             )
             y = up(y + skips.pop())
             y = self._stage(y, self.blocks[-1 - depth], f"decoder{depth}_")
-        y = conv(self.channels, kernel_init=passing(1e-4), name="tail")(y + skips.pop())
+        y = conv(self.channels, kernel_init=passing, name="tail")(y + skips.pop())
         return y[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
 
     def _stage(self, x: jax.Array, blocks: int, name: str) -> jax.Array:

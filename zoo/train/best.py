@@ -80,7 +80,7 @@ def weights_of(path: str | Path, output: str | Path | None = None) -> Path:
     Raises:
       ZooError: it is no run's workdir, or has no whole checkpoint.
     """
-    workdir = Path(path)
+    workdir = Path(path).expanduser()
     told = workdirs.read_config(workdir)
     step, (state, best) = read_saved(workdir / workdirs.CHECKPOINTS)
     config = default_config()

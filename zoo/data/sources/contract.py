@@ -5,7 +5,6 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +52,7 @@ class Listing(NamedTuple):
     ignored: Sequence[str] = ()
     length: Callable[[Any, "Form"], int] | None = None
     noise: "Listing | None" = None
-    unpaired: Mapping[str, str] = MappingProxyType({})
+    unpaired: Mapping[str, str] = {}
 
 
 class Form(NamedTuple):
