@@ -80,7 +80,7 @@ def test_all_damaged_is_a_fresh_start(folder):
 
 
 def test_a_full_disk_is_told_once_and_leaves_room(folder, monkeypatch, capfd):
-    """What orbax and tensorstore do on one: they log, and their threads print, some of them late."""
+    """What orbax and tensorstore do on one: they log, and threads print, some of them late."""
 
     def save(path, _):
         path.with_name(f"{path.name}.orbax-checkpoint-tmp-1").mkdir()
@@ -92,7 +92,7 @@ def test_a_full_disk_is_told_once_and_leaves_room(folder, monkeypatch, capfd):
 
     checkpoints = Checkpoints(folder, keep=3)
     monkeypatch.setattr(checkpoint.ocp, "save_checkpointables", save)
-    with pytest.raises(ZooError, match="checkpoint 50 cannot be written .*no space left"):
+    with pytest.raises(ZooError, match=r"checkpoint 50 cannot be written .*no space left"):
         checkpoints.save(50, tree(50))
     assert "Traceback" not in capfd.readouterr().err
     assert not list(folder.glob("*tmp*"))

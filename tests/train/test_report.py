@@ -8,6 +8,7 @@ import time
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from zoo.train import report as reports
 from zoo.train.modality import MODALITIES
 from zoo.train.report import Report, Unwritten, draw_curves
 
@@ -39,6 +40,11 @@ def test_curves_of_any_loss_are_drawn(tmp_path, loss):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    monkeypatch.setattr(reports, "draw_curves", lambda *_: None)
+
+
 def report(workdir, step=0):
     return Report(workdir, step, 100, 4, lambda step: 0.1, MODALITIES["image"])
 
@@ -62,6 +68,7 @@ def events(workdir):
     return found
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_clock_set_back_stops_nothing(tmp_path, monkeypatch):
     ahead = [0.0]
     now = time.time
@@ -81,7 +88,6 @@ def test_a_clock_set_back_stops_nothing(tmp_path, monkeypatch):
     assert [event.step for event in told] == list(range(1, 40))
     tags = [value.tag for value in told[-1].summary.value]
     assert tags == ["loss", "psnr", "grad_norm", "learning_rate", "seconds"]
-    assert (tmp_path / "curves.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -95,6 +101,7 @@ def test_a_clock_set_back_stops_nothing(tmp_path, monkeypatch):
     ],
     ids=["not text", "deep", "half a row", "words", "zeros"],
 )
+@pytest.mark.usefixtures("undrawn")
 def test_a_damaged_log_is_kept_aside_and_what_is_whole_goes_on(tmp_path, capsys, damage):
     rows = [{"step": step, "loss": 0.5, "psnr": 20.0} for step in range(1, 7)]
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
@@ -102,12 +109,14 @@ def test_a_damaged_log_is_kept_aside_and_what_is_whole_goes_on(tmp_path, capsys,
     (tmp_path / "metrics.jsonl").write_bytes(data)
     with report(tmp_path, step=5) as written:
         log(written, [6])
-    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").open()]
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
     assert steps == ([1, 2, 3, 4, 5, 6] if damage.endswith(b"\n") else [1, 2, 4, 5, 6])
     assert (tmp_path / "metrics.jsonl.damaged-5").read_bytes() == data
     assert "1 lines of" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_half_written_last_line_is_no_damage(tmp_path, capsys):
     (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1, "loss": 0.5, "psnr": 20.0}\n{"ste')
     with report(tmp_path, step=1) as written:
