@@ -103,6 +103,7 @@ def test_wrong_arguments(tmp_path):
     refused("sum to 1", "folder", path=path, fractions=(1.5, -0.5, 0))
     refused("unknown option of folder 'trian'; did you mean 'train'", "folder", trian="x")
     refused("unknown option of photos 'train'", "photos", train="x")
+    refused("data.options.noisy is 5; give a value of the kind str", "pairs", path=path, noisy=5)
     refused("needs the option 'clean'", "pairs", path=path, noisy="*.png")
     refused("needs the option 'name'", "tfds", path=path)
 

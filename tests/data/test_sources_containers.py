@@ -116,6 +116,9 @@ def test_a_damaged_file(tmp_path, name, data, told):
         read("folder", path=str(tmp_path), **WHOLE)
     assert "\n" not in str(caught.value)
     assert str(tmp_path / name) in str(caught.value)
+    fill(tmp_path, ["whole.png"])
+    source = sources.load("folder", path=str(tmp_path), on_error="skip", **WHOLE)["train"]
+    assert (list(source.names), list(source.skipped)) == (["whole.png"], [name])
 
 
 def test_a_zip_that_lies_about_what_it_holds_is_bounded(tmp_path, monkeypatch):

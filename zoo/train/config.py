@@ -212,6 +212,11 @@ def check(config: ConfigDict) -> None:
             f"name is {flat['name']!r}, and is no path but what a run is called; "
             "the folder of a run is chosen by --workdir"
         )
+    level = flat["noise.level"]
+    if isinstance(level, bool | dict | ConfigDict):
+        raise ZooError(
+            f"noise.level is {str(level).strip()}; make it a number or a range (low, high)"
+        )
     _check_numbers(flat)
     _check_tuples(flat)
 

@@ -102,7 +102,8 @@ def build(config: ConfigDict) -> Experiment:
     kind = models.record(config.model.name, **options).modality
     _check_noise(config, kind)
     sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
-    loss = losses.make_loss(config.loss, modality=kind)
+    with in_one_line(f"loss {config.loss!r} cannot be made"):
+        loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
     baselines = BASELINES if kind == "image" else recordings.BASELINES
     for name in config.eval.baselines:
@@ -246,7 +247,9 @@ def step_builder(
     jax.eval_shape(experiment.loss, batch, batch, batch)
     if experiment.sampler:
         noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
-        jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
+        told = f"noise {config.noise.name!r} cannot be made with noise.options "
+        with in_one_line(f"{told}{config.noise.options.to_dict()}"):
+            jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
     prepare = step.make_prepare(
         size=feed.size,
         augment=augmentation,

@@ -92,6 +92,8 @@ def read(file: str, name: str) -> np.ndarray:
         picture = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
         if number:
             picture = picture[int(number)]
+        else:
+            _count(picture.shape, full)
     if picture.ndim == 2:
         picture = picture[..., None]
     if picture.dtype == np.bool_:

@@ -73,7 +73,12 @@ def below(folder: Path, suffixes: Collection[str] = images.SUFFIXES) -> tuple[li
             path = Path(parent, name)
             known, suffix = path.relative_to(folder).as_posix(), path.suffix.lower()
             if suffix in opening:
-                for kind, inside in zip((found, others), containers.names(path), strict=True):
+                try:
+                    held = containers.names(path)
+                except ZooError:
+                    # Whoever reads it is told, or leaves it out.
+                    held = [""], []
+                for kind, inside in zip((found, others), held, strict=True):
                     kind += [f"{known}/{one}" if one else known for one in inside]
             else:
                 (found if suffix in suffixes else others).append(known)
