@@ -126,9 +126,11 @@ NUMBERS = {
 }
 OTHERS = {
     "name": ("a/b", "..", "a\nb", "a\\b"),
-    "data.size": ((0, 8), (8,), (True, 8), ("a", 8), (10**6, 10**6)),
+    "eval.published": (None,),
+    "noise.level": (True,),
+    "data.size": (None, (0, 8), (8,), (True, 8), ("a", 8), (10**6, 10**6)),
     "data.tile": ((0, 8), (8,), (1.5, 8), (10**6, 10**6)),
-    "data.crop": ((0, 8), (8, 8, 8), (None,), (10**6, 10**6)),
+    "data.crop": (None, (0, 8), (8, 8, 8), (None,), (10**6, 10**6)),
     "data.fractions": (("a", 0, 0), (float("nan"), 0, 1)),
     "eval.levels": (("a",), (float("nan"),), (float("inf"),), (True,)),
     "eval.baselines": ((5,), (None,)),

@@ -37,8 +37,8 @@ def check_recording(x: jax.Array, model: str) -> None:
       model: who asks, for the error.
 
     Raises:
-      ZooError: `x` is no batch of recordings, holds integers, is empty, or has samples where channels
-        belong.
+      ZooError: `x` is no batch of recordings, holds integers, is empty, or has samples where
+        channels belong.
     """
     if x.ndim != 3:
         raise ZooError(f"{model} takes (B, T, C), got shape {x.shape}; add the axes it lacks")

@@ -212,6 +212,8 @@ def check(config: ConfigDict) -> None:
             f"name is {flat['name']!r}, and is no path but what a run is called; "
             "the folder of a run is chosen by --workdir"
         )
+    if flat.get("eval.published", {}) is None:
+        raise ZooError("eval.published is None; make it {} or {MODEL: FILE}")
     level = flat["noise.level"]
     if isinstance(level, bool | dict | ConfigDict):
         raise ZooError(
@@ -238,6 +240,9 @@ def _check_numbers(flat: dict) -> None:
 
 
 def _check_tuples(flat: dict) -> None:
+    for key in (*_SIZES, "data.crop", "data.fractions", "eval.levels", "eval.baselines"):
+        if not isinstance(flat[key], tuple | list):
+            raise ZooError(f"{key} is {flat[key]}; make it several values, such as (8, 8), or ()")
     for key in _SIZES:
         size = tuple(flat[key])
         if size and not (len(size) == 2 and _is_size(size)):

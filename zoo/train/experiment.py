@@ -213,13 +213,15 @@ def make_optimizer(
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The optimizer of a run of so many steps, and its learning rate by update."""
     settings = _settled(config).optimizer
-    schedule = optimizers.make_schedule(
-        settings.schedule,
-        peak=settings.learning_rate,
-        steps=math.ceil(steps / settings.accumulate),
-        warmup=settings.warmup,
-        **settings.schedule_options.to_dict(),
-    )
+    options = settings.schedule_options.to_dict()
+    with in_one_line(f"optimizer.schedule cannot be made with schedule_options {options}"):
+        schedule = optimizers.make_schedule(
+            settings.schedule,
+            peak=settings.learning_rate,
+            steps=math.ceil(steps / settings.accumulate),
+            warmup=settings.warmup,
+            **options,
+        )
     transform = optimizers.make_optimizer(
         settings.name,
         schedule,
