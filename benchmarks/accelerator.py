@@ -36,7 +36,7 @@ from harness import flags
 from zoo import files
 from zoo.errors import ZooError, unknown
 
-LATE = "no time left"
+LATE, STOPPED = "no time left", "the run was stopped"
 NO_TORCH = "this Python has no torch; install it, or name a Python that has it by --torch-python"
 
 
@@ -61,8 +61,7 @@ class Run:
         self._children: list[Child] = []
 
     def facts(self) -> None:
-        """The first row, which needs no other process."""
-        self.kept.plan("machine", ["host"])
+        """The first row, which needs no other process; not planned, for the part has its own."""
         row = {
             "python": platform.python_version(),
             "cpus": os.cpu_count(),
@@ -87,6 +86,8 @@ class Run:
             else:
                 self.part(part, until)
             count = sum(row["part"] == part for row in self.kept.rows)
+            if part == "machine" and any(row.get("backend") == "cpu" for row in self.kept.rows):
+                print("no accelerator was found: JAX runs on the CPU", file=sys.stderr)
             print(f"{part}: {count} rows in {time.monotonic() - begun:.0f} s", flush=True)
             self.write()
 
@@ -180,15 +181,18 @@ class Run:
         text = page(self.kept, self.arguments.budget, time.monotonic() - plan.BEGUN)
         files.write(self.arguments.out / SUMMARY, text.encode())
 
-    def end(self) -> None:
+    def end(self, why: str) -> None:
         """Ends all processes, and gives every part that has not run its reason."""
         for child in self._children:
             child.end()
         for part in self.parts:
-            self.kept.close(part, LATE)
+            self.kept.close(part, why)
         self.write()
         self.kept.end()
 
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a run early; the last when a terminal or a connection is closed."""
 
 MODULES = {"networks": "networks_beside", "noise": "noise_ops", "loop": "loops"}
 """The modules of the parts whose names would hide those that they use."""
@@ -218,6 +222,10 @@ def parse():
     for name in arguments.part:
         if name not in plan.PARTS:
             raise unknown("part", name, plan.PARTS)
+    python = arguments.torch_python
+    if python and "networks" in arguments.part and not shutil.which(python):
+        # Found out by the networks it would cost all of their time.
+        raise ZooError(f"--torch-python: {python} cannot be started; name a Python that has torch")
     if not arguments.budget:
         raise ZooError("--budget is 0; give the seconds that all may take")
     files.make_folder(arguments.out)
@@ -225,23 +233,30 @@ def parse():
 
 
 def stop(signum: int, _) -> None:
-    """SIGTERM, which ends the run as Ctrl-C does: with its processes ended and its page written."""
+    """SIGTERM or Ctrl-C, after which the processes are ended and the page is written."""
+    for one in SIGNALS:
+        # A second one would lose the page.
+        signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """Measures all, or as much as there is time for."""
     arguments = parse()
-    signal.signal(signal.SIGTERM, stop)
+    for one in SIGNALS:
+        # Of nohup's.
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, stop)
     folder = Path(tempfile.mkdtemp(prefix="accelerator-"))
-    run = None
+    run, why = None, STOPPED
     try:
         run = Run(arguments, folder)
         run.facts()
         run.everything()
+        why = LATE
     finally:
         if run:
-            run.end()
+            run.end(why)
         shutil.rmtree(folder, ignore_errors=True)
     left = len(run.kept.left)
     spent = time.monotonic() - plan.BEGUN

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from families import first
 from scipy import signal
 
 from zoo import spectral
@@ -36,7 +37,9 @@ def test_windows():
 
 
 @pytest.mark.parametrize(("size", "hop", "length"), FRAMES)
-@pytest.mark.parametrize(("padding", "mode"), [("reflect", "reflect"), ("zero", "constant")])
+@pytest.mark.parametrize(
+    ("padding", "mode"), first(1, [("reflect", "reflect"), ("zero", "constant")])
+)
 def test_frames_by_the_definition(size, hop, length, padding, mode):
     x, window = noise(2501), spectral.hann(length)
     got = jax.jit(lambda x: spectral.stft(x, size=size, hop=hop, window=window, padding=padding))(x)
@@ -66,7 +69,7 @@ def test_perfect_reconstruction(size, hop, length):
     np.testing.assert_allclose(back, x, atol=1e-5)
 
 
-@pytest.mark.parametrize("window", [spectral.hann(512), spectral.sqrt_hann(512)])
+@pytest.mark.parametrize("window", first(1, [spectral.hann(512), spectral.sqrt_hann(512)]))
 @pytest.mark.parametrize("length", [1, 200, 256, 511, 1279])
 def test_any_length_comes_back_once_padded(length, window):
     x = noise(2, length)

@@ -13,6 +13,8 @@ from zoo.errors import ZooError
 PROGRESS = "progress.json"
 PIECE = 15 * 2**20
 """The largest file, bytes; 16 MiB are allowed."""
+# Of `progress.json`, to go on.
+_NEEDED = {"step", "state", "sha256", "data", "calls"}
 MOST_FILES, MOST_BYTES = 8, 62 * 2**20
 
 
@@ -113,6 +115,9 @@ def read_progress(folder: Path) -> dict | None:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text())
-    except ValueError:
-        raise ZooError(f"{path} cannot be read; bring it again, or begin anew") from None
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not found.keys() >= _NEEDED:
+        raise ZooError(f"{path} cannot be read; bring it again, or begin anew")
+    return found

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from zoo import files
 from zoo.data import images
 from zoo.data.sources import SPLITS, Source
 from zoo.data.sources.contract import Listing, Picture
@@ -82,17 +83,18 @@ def pack(config: ConfigDict, sources: dict[str, Source], path: Path, limit: int)
         facts = {"splits": listed, "share": share}
         (root / "pack.json").write_text(json.dumps(facts))
         (root / "config.json").write_text(json.dumps(to_plain(config)))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(root.rglob("*")):
-                if file.is_file():
-                    archive.write(file, file.relative_to(root))
-    size = path.stat().st_size
-    if size > limit:
-        path.unlink()
-        raise ZooError(
-            f"the images do not fit into {limit / 2**20:.0f} MiB; name fewer, or set data.size"
-        )
+        files.make_folder(path.parent)
+        with files.beside(path) as part:
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+                for file in sorted(root.rglob("*")):
+                    if file.is_file():
+                        archive.write(file, file.relative_to(root))
+            size = part.stat().st_size
+            if size > limit:
+                raise ZooError(
+                    f"the images do not fit into {limit / 2**20:.0f} MiB; "
+                    "name fewer, or set data.size"
+                )
     return Packed(size, {split: len(listed[split]) for split in SPLITS}, share)
 
 
@@ -147,12 +149,12 @@ def _bytes(folder: Path) -> int:
 def _whole(source: Source, index: int, folder: Path) -> dict:
     """Copies an image's files where they are what the source gives; else writes it anew."""
     item = source.listing.items[index]
-    files = [item] if isinstance(item, str) else [getattr(item, n, "") for n in ("clean", "noisy")]
-    plain = source.size is None and all(f and Path(f).is_file() for f in files)
+    found = [item] if isinstance(item, str) else [getattr(item, n, "") for n in ("clean", "noisy")]
+    plain = source.size is None and all(f and Path(f).is_file() for f in found)
     if not plain:
         return _write(source[index], index, folder)
     named = {}
-    for role, file in zip(("target", "input"), files, strict=False):
+    for role, file in zip(("target", "input"), found, strict=False):
         named[role] = f"{index:06d}.{role}{Path(file).suffix.lower()}"
         shutil.copyfile(file, folder / named[role])
     return {"name": source.names[index], **named}
@@ -216,6 +218,6 @@ def _listed(folder: Path, entries: list[dict]) -> Iterator[list]:
     ]
 
 
-def _read(files: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    target, *noisy = map(images.read, files)
+def _read(paths: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray | None]:
+    target, *noisy = map(images.read, paths)
     return target, noisy[0] if noisy else None

@@ -115,7 +115,9 @@ def read_config(text: str, overrides: list[str]) -> ConfigDict:
     file, _, folder = text.partition(":")
     if not Path(file).is_file():
         raise ZooError(f"there is no config file {file!r}; try configs/unet.py")
-    get = runpy.run_path(file)["get_config"]
+    get = runpy.run_path(file).get("get_config") if file.endswith(".py") else None
+    if get is None:
+        raise ZooError(f"{file} is no config, which has get_config; try configs/unet.py")
     config = get(folder) if folder else get()
     override(config, overrides)
     return config
@@ -330,9 +332,11 @@ class Run:
         record["config"] = home
         path = workdir / WEIGHTS
         weights.save(path, best.variables, record)
-        for old in self.out.glob(f"{WEIGHTS}*"):
-            old.unlink()
         progress["weights"] = carry.cut(WEIGHTS, path.read_bytes(), self.out)
+        # Last, for the time may be over in between.
+        for old in self.out.glob(f"{WEIGHTS}*"):
+            if old.name not in progress["weights"]:
+                old.unlink()
 
     def _publish_now_and_then(
         self, workdir: Path, progress: dict, stopper: threading.Event
@@ -358,7 +362,11 @@ class Run:
 
     def _overrun(self, folder: Path) -> None:
         """Ends the call where it was to have ended; what has been published stays."""
-        print("error: the time is over; what was saved before is kept", file=sys.stderr)
+        told = "; give more --minutes"
+        with contextlib.suppress(ZooError):
+            if found := carry.read_progress(self.out):
+                told = f"; {self.out} holds what was saved by step {found['step']}"
+        print(f"error: the time is over{told}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(3)
 

@@ -8,10 +8,23 @@ pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo import estimate, interop, losses, metrics, models, noise, weights
+    from zoo import (
+        audio,
+        data,
+        estimate,
+        evaluate,
+        interop,
+        losses,
+        metrics,
+        models,
+        noise,
+        train,
+        weights,
+    )
     from zoo.errors import ZooError
     from zoo.inference.pictures import denoise
     from zoo.models import create_model, list_models
@@ -20,9 +33,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ZooError",
+    "audio",
     "create_model",
+    "data",
     "denoise",
     "estimate",
+    "evaluate",
     "interop",
     "list_models",
     "list_weights",
@@ -31,6 +47,7 @@ __all__ = [
     "metrics",
     "models",
     "noise",
+    "train",
     "weights",
 ]
 
@@ -48,7 +65,7 @@ def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used (PEP 562), so that `import zoo` costs nothing."""
     if name in _DEFINED_IN:
         value = getattr(importlib.import_module(_DEFINED_IN[name]), name)
-    elif name in __all__:
+    elif not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}"):
         value = importlib.import_module(f"{__name__}.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

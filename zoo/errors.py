@@ -21,7 +21,7 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> ZooError:
       choices: every name that would have done.
     """
     choices = sorted(choices)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
     return ZooError(f"unknown {kind} {name!r}; {hint}")
 

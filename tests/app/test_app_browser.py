@@ -1,15 +1,9 @@
 """The page in a real browser: it needs Gradio, Playwright and the system's Chromium."""
 
-import importlib.util
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import app_models
 import numpy as np
 import pytest
 import soundfile
@@ -22,50 +16,18 @@ PATIENCE = 240_000
 GOOD = np.random.default_rng(0).integers(0, 65536, (120, 160), np.uint16)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A server of its own; its address and the folder that all its files are below."""
-    if importlib.util.find_spec("gradio") is None:
-        pytest.skip("there is no Gradio here; pip install '.[app]'")
-    folder = tmp_path_factory.mktemp("server")
-    weights = [str(app_models.save(folder, channels)) for channels in (3, 1)]
-    (folder / "tmp").mkdir()
-    # Who starts the tests in a shell's background has them ignore Ctrl-C, and so the server too.
-    listening = "signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"import signal, sys; {listening}; from zoo.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "app", "--no-browser", "--port", "0"]
-    place = {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
-    with open(folder / "said", "w") as said:
-        process = subprocess.Popen(
-            [*command, "--weights", *weights],
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            env=os.environ | place,
-        )
-    try:
-        end = time.monotonic() + PATIENCE / 1000
-        while not (found := re.search(r"http://\S+", (folder / "said").read_text())):
-            assert process.poll() is None, (folder / "said").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.2)
-        yield found.group(), folder
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-    assert "Traceback" not in (folder / "said").read_text()
-    assert not list((folder / "tmp").glob("zoo-app-*"))
-
-
 @pytest.fixture
 def opened(server, browser):
     """Opens the page; in the end it must have asked nobody else, and complained of nothing."""
     asked, said, pages = [], [], []
 
+    def tell(one):
+        return f"{one.text} ({one.location['url']})"
+
     def see(width=1280, **options):
         page = browser.new_page(viewport={"width": width, "height": 900}, **options)
         page.set_default_timeout(PATIENCE)
-        page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
+        page.on("console", lambda one: said.append(tell(one)) if one.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(server[0])

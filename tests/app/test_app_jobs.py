@@ -1,11 +1,12 @@
 """The queue: order, progress, stopping; and the visitors' files."""
 
-import os
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
+from zoo.app import limits
 from zoo.app.jobs import Jobs, Stopped
 from zoo.app.store import Store
 from zoo.errors import ZooError
@@ -103,11 +104,18 @@ def store(tmp_path):
     return Store(tmp_path / "root")
 
 
-def upload(store, name="photo.png", content=b"x"):
-    folder = store.root / "0123"
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_bytes(content)
-    return folder / name
+def visit(store, session="a"):
+    made = store.of(store.open())
+    assert store.join(made, session)
+    assert store.visit(session) is made
+    return made
+
+
+def upload(visit, name="photo.png", content=b"x"):
+    place = visit.bring(name)
+    place.write_bytes(content)
+    visit.brought(place)
+    return place
 
 
 def left(store):
@@ -115,10 +123,10 @@ def left(store):
 
 
 def test_a_file_is_taken_and_goes_with_the_visitor(store):
-    visit = store.visit("a")
-    place = visit.take("picture", upload(store))
+    one = visit(store)
+    place = one.take("picture", upload(one))
     assert (place.name, place.read_bytes()) == ("photo.png", b"x")
-    assert visit.file("picture") == place
+    assert one.file("picture") == place
     store.sweep(upload=-1)
     assert left(store) == [place]
     store.leave("a")
@@ -127,23 +135,26 @@ def test_a_file_is_taken_and_goes_with_the_visitor(store):
         store.visit("a").file("picture")
 
 
-def test_an_upload_goes_with_the_last_who_brought_it_and_samples_stay(store):
-    path, sample = upload(store), store.root / "samples" / "cat.png"
+def test_an_upload_that_no_tab_takes_goes_and_samples_stay(store):
+    one, sample = visit(store), store.root / "samples" / "cat.png"
     sample.parent.mkdir()
     sample.write_bytes(b"x")
-    for name in "ab":
-        store.visit(name).take("picture", path)
-        store.visit(name).take("trial", sample)
+    upload(one)
+    one.try_sample("picture", sample)
+    store.sweep(upload=-1)
+    assert left(store) == [sample]
+    one.drop("picture")
     store.leave("a")
-    assert path.exists()
-    store.leave("b")
     assert left(store) == [sample]
 
 
 def test_visitors_and_tabs_do_not_meet(store):
-    path = upload(store)
-    first, second = store.visit("a"), store.visit("b")
-    mine = [first.take("picture", path), first.take("trial", path), second.take("picture", path)]
+    first, second = visit(store), visit(store, "b")
+    mine = [
+        first.take("picture", upload(first)),
+        first.take("trial", upload(first)),
+        second.take("picture", upload(second)),
+    ]
     assert len({*mine}) == 3
     first.drop("picture")
     assert [place.exists() for place in mine] == [False, True, True]
@@ -151,12 +162,108 @@ def test_visitors_and_tabs_do_not_meet(store):
     assert [place.exists() for place in mine] == [False, False, True]
 
 
+def test_a_visit_takes_nothing_but_what_it_brought(store, tmp_path):
+    first, second = visit(store), visit(store, "b")
+    (tmp_path / "secret.png").write_bytes(b"x")
+    theirs = upload(second)
+    for path in (tmp_path / "secret.png", "/dev/zero", theirs, f"{theirs.parent}/../x", "\0", ""):
+        assert not first.has(str(path))
+        with pytest.raises(ZooError, match="drop it again"):
+            first.take("picture", path)
+    assert not store.join(first, "b")
+    assert not store.join(second, "a")
+    # Once only: what a tab has taken, it may remove.
+    second.take("picture", theirs)
+    with pytest.raises(ZooError, match="drop it again"):
+        second.take("trial", theirs)
+
+
+@pytest.mark.parametrize(
+    ("limit", "size", "match"),
+    [
+        ("MOST_BYTES", 101, "larger than"),
+        ("VISIT_BYTES", 90, "reload"),
+        ("SERVER_BYTES", 80, "no room for more"),
+    ],
+)
+def test_bytes_on_the_disk_and_on_their_way_are_bounded(store, monkeypatch, limit, size, match):
+    first, second = visit(store), visit(store, "b")
+    upload(first, content=b"x" * 10)
+    upload(second, content=b"x" * 10)
+    monkeypatch.setattr(limits, limit, 100)
+    with store.coming(first, 5), pytest.raises(ZooError, match=match), store.coming(first, size):
+        pass
+    with store.coming(first, 5), store.coming(first, 60):
+        pass
+
+
+def test_a_disk_is_never_filled(store, monkeypatch):
+    monkeypatch.setattr(limits, "FREE_BYTES", 2**80)
+    with pytest.raises(ZooError, match="no room"), store.coming(visit(store), 1):
+        pass
+
+
+def test_visits_are_bounded_and_only_those_with_nothing_make_room(store, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_VISITS", 2)
+    first, second = store.open(), store.open()
+    upload(store.of(first))
+    third = store.open()
+    assert (store.of(second), store.of(first) is None) == (None, False)
+    upload(store.of(third))
+    with pytest.raises(ZooError, match="too many visitors"):
+        store.open()
+
+
+def test_of_results_the_last_stays_and_of_a_failure_nothing(store):
+    one = visit(store)
+    for content in (b"first", b"second"):
+        with one.room("picture") as room:
+            (room / "x").write_bytes(content)
+    with suppress(KeyError), one.room("picture") as room:
+        (room / "y").write_bytes(b"half")
+        raise KeyError
+    assert [path.read_bytes() for path in left(store)] == [b"second"]
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("photo.png", "photo.png"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\temp\\a.png", "a.png"),
+        ("\x1b]0;own\x07\u202egnp.png", "]0;owngnp.png"),
+        ("a\nb\0c.png", "abc.png"),
+        (".ssh", "ssh"),
+        ("..", "file"),
+        ("", "file"),
+        ("Ünïcode — 写真.png", "Ünïcode — 写真.png"),
+    ],
+)
+def test_a_name_is_a_name_only(name, plain):
+    assert limits.plain(name) == plain
+    assert len(limits.plain("写" * 300 + ".png").encode()) <= 136
+
+
+def test_who_would_wait_too_long_is_told():
+    jobs, slow = Jobs(most=2), Slow()
+    running = jobs.submit(slow)
+    slow.let()
+    until(lambda: running.share)
+    waiting = [jobs.submit(slow) for _ in range(2)]
+    with pytest.raises(ZooError, match="too many others"):
+        jobs.submit(slow)
+    waiting[0].stop()
+    assert not jobs.submit(slow).done
+    slow.let(20)
+    jobs.close(5)
+
+
 def test_another_file_takes_the_place_of_the_last_and_stops_its_job(store):
-    visit = store.visit("a")
-    place = visit.take("picture", upload(store))
+    one = visit(store)
+    place = one.take("picture", upload(one))
     jobs, slow = Jobs(), Slow()
-    visit.jobs["picture"] = job = jobs.submit(slow)
-    visit.take("picture", upload(store, "other.png"))
+    one.jobs["picture"] = job = jobs.submit(slow)
+    one.take("picture", upload(one, "other.png"))
     slow.let()
     until(lambda: job.done)
     assert isinstance(job.error, Stopped)
@@ -165,9 +272,9 @@ def test_another_file_takes_the_place_of_the_last_and_stops_its_job(store):
 
 
 def test_idle_visitors_are_swept_but_not_those_at_work(store):
-    idle, busy = store.visit("idle"), store.visit("busy")
-    for visit in (idle, busy):
-        visit.take("picture", upload(store))
+    idle, busy = visit(store, "idle"), visit(store, "busy")
+    for one in (idle, busy):
+        one.take("picture", upload(one))
     jobs, slow = Jobs(), Slow()
     busy.jobs["picture"] = job = jobs.submit(slow)
     store.sweep(idle=-1)
@@ -181,13 +288,8 @@ def test_idle_visitors_are_swept_but_not_those_at_work(store):
 
 
 def test_an_upload_that_is_gone_is_one_line(store):
+    one = visit(store)
+    place = upload(one)
+    place.unlink()
     with pytest.raises(ZooError, match="drop it again"):
-        store.visit("a").take("picture", store.root / "gone.png")
-
-
-def test_where_links_cannot_be_made_files_are_copied(store, monkeypatch):
-    def refuse(*_):
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(os, "link", refuse)
-    assert store.visit("a").take("picture", upload(store)).read_bytes() == b"x"
+        one.take("picture", place)

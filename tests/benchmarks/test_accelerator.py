@@ -72,7 +72,7 @@ def run(monkeypatch, tmp_path):
         return children.Child(module, spec, log, environment, command=command)
 
     monkeypatch.setattr(accelerator, "Child", start)
-    handlers = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {one: signal.getsignal(one) for one in accelerator.SIGNALS}
 
     def call(*arguments):
         monkeypatch.setattr(plan, "BEGUN", time.monotonic())
@@ -126,14 +126,34 @@ def test_a_missing_torch_is_said_in_one_line(run, monkeypatch, capsys, tmp_path)
     assert "no torch" in (tmp_path / SUMMARY).read_text()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", accelerator.SIGNALS)
 def test_a_signal_ends_it_with_its_page_written(run, tmp_path, signum):
+    # A job in the background of a shell ignores some.
+    signal.signal(signum, signal.SIG_DFL)
     threading.Timer(0.8, os.kill, (os.getpid(), signum)).start()
     code, rows = run("--budget=60", "--part=noise")
     assert code == 130
     pid = next(row["value"] for row in rows if row["cell"] == "pid")
     assert not alive(pid)
-    assert "- noise: slow: no time left" in (tmp_path / SUMMARY).read_text()
+    assert "- noise: slow: the run was stopped" in (tmp_path / SUMMARY).read_text()
+
+
+def test_a_second_signal_does_not_lose_the_page(run, monkeypatch, tmp_path):
+    end = accelerator.Run.end
+
+    def again(self, why):
+        os.kill(os.getpid(), signal.SIGTERM)
+        end(self, why)
+
+    monkeypatch.setattr(accelerator.Run, "end", again)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    assert run("--budget=60", "--part=loop")[0] == 130
+    assert "- loop: all of it: the run was stopped" in (tmp_path / SUMMARY).read_text()
+
+
+def test_the_part_machine_is_listed_where_it_is_lost(run, tmp_path):
+    assert run("--budget=30", "--part=machine")[0] == 0
+    assert "- machine: all of it: its process ended" in (tmp_path / SUMMARY).read_text()
 
 
 @pytest.mark.parametrize(
@@ -142,6 +162,7 @@ def test_a_signal_ends_it_with_its_page_written(run, tmp_path, signum):
         ("--model=unet-smal", "did you mean 'unet-small'"),
         ("--part=nois", "did you mean 'noise'"),
         ("--budget=0", "--budget is 0"),
+        ("--torch-python=/no/python", "/no/python cannot be started"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(run, capsys, flag, told):

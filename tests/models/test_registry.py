@@ -100,7 +100,7 @@ def test_the_registered_number_of_parameters_is_that_of_the_network(name):
     assert count_parameters(name) == GOLDEN[name]["parameters"]
 
 
-@every_variant
+@pytest.mark.parametrize("name", of_matrix(list_models()))
 def test_small_options_make_small_models_that_see_as_far(name):
     narrow, facts = record(name, **small_options(name, shallow=False)), record(name)
     for field in ("channels", "takes_level", "locality", "reach", "hop", "latency"):

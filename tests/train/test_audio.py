@@ -134,9 +134,10 @@ class Filter(nn.Module):
         return x + nn.Conv(1, (9,))(x)
 
 
+@pytest.mark.matrix  # test_step.py has the same of images.
 @pytest.mark.parametrize(
     "model",
-    [Filter(), pytest.param("stream-t", marks=pytest.mark.matrix)],
+    [Filter(), "stream-t"],
     ids=["filter", "stream"],
 )
 def test_one_device_and_several_under_jit_and_pmap_agree(model):

@@ -117,7 +117,7 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
         ("--resume-with=seed=3", "seed cannot change in a run that goes on"),
         ("--resume-with=train.steps=3", "set it by --config.train.steps=VALUE"),
         ("--resume-with=train.lr=3", "did you mean 'optimizer.learning_rate'?"),
-        ("--resume-with=train.batch_size", "sets nothing; write --resume-with=KEY=VALUE"),
+        ("--resume-with=train.batch_size", "gives no value; write train.batch_size=VALUE"),
         ("--resume-with=train.batch_size=4", "has saved nothing yet"),
         ("--flagfile=none", "--flagfile cannot be read"),
         ("--config.train.start=unet-gry", "unknown weights 'unet-gry'"),

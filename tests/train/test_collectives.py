@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import optax
 import pytest
-from families import first
 
 from zoo import losses, models, noise
 from zoo.data.augment import make_augment
@@ -93,7 +92,8 @@ def test_devices_exchange_sums_of_gradients_and_little_more(kind, name):
     assert 0 <= more <= 4 * statistics + 16, (more, statistics)
 
 
-@pytest.mark.parametrize("kind", first(1, ["jit", "pmap"]))
+@pytest.mark.matrix
+@pytest.mark.parametrize("kind", ["jit", "pmap"])
 def test_a_step_that_gathers_would_be_noticed(kind):
     def change(step):
         def gathering(state, batch, key):

@@ -1,11 +1,11 @@
 """What the tabs have in common: controls, and how they are wired."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.app import limits, runs, views
-from zoo.app.jobs import Jobs
+from zoo.app.jobs import Jobs, Stopped
 from zoo.app.models import AUTO
 from zoo.app.store import Store, Visit
 
@@ -98,22 +98,25 @@ def wire_go(
 
 def wire_files(
     store: Store,
+    looks: Jobs,
     tab: str,
     file,
     line,
     outputs: Sequence,
-    see: Callable[[Visit, Path], dict],
+    see: Callable[[Path, Path], dict],
     blank: Callable[[], dict],
 ) -> Callable[..., None]:
     """Has a tab take files.
 
     Args:
       store: of the visitors.
+      looks: the queue of those who wait for a first look at their file.
       tab: whose.
       file: where files are dropped.
       line: for what is wrong with one.
       outputs: the components that `see` and `blank` change.
-      see: changes to the page for a file that was taken; raises `ZooError` for a bad one.
+      see: called as `see(file, room)` for a file that was taken, where `room` is a folder for what
+        is shown of it: changes to the page; raises `ZooError` for a bad file.
       blank: changes to the page where there is none.
 
     Returns:
@@ -122,24 +125,42 @@ def wire_files(
     """
     import gradio as gr  # noqa: PLC0415
 
-    def take(path: str | Path, request: gr.Request) -> Iterator[dict]:
+    def look(visit: Visit, place: Path) -> dict:
+        with visit.room(tab) as room:
+            return see(place, room)
+
+    async def take(
+        name: str, session: str, taken: Callable[[Visit], Path]
+    ) -> AsyncIterator[dict[Any, Any]]:
         # A large picture takes seconds to decode.
-        yield {line: views.moving(f"Reading {Path(path).name}")}
-        visit = store.visit(request.session_hash)
-        place = None
+        yield {line: views.moving(f"Reading {name}")}
+        visit = place = None
         try:
-            place = visit.take(tab, path)
-            yield {line: "", **see(visit, place)}
+            visit = store.visit(session)
+            place = taken(visit)
+            job = visit.jobs[tab] = looks.submit(lambda tell: look(visit, place))
+            async for _ in runs.watch(job):
+                pass
+            if job.error is not None:
+                raise job.error
+            yield {line: "", **job.result}
+        except Stopped:
+            # Another file came, or the visitor went on.
+            return
         # Whatever it is, the visitor gets a line.
         except Exception as error:
-            visit.drop(tab)
+            if visit is not None:
+                visit.drop(tab)
             said = limits.told(error, place)
             # The name is in the line; in its place it would look as if it were taken.
             yield blank() | {file: None, line: views.say(said, limits.kind(error))}
 
-    def dropped(path: str | None, request: gr.Request) -> Iterator[dict]:
-        if path:
-            yield from take(path, request)
+    async def dropped(told: dict | None, request: gr.Request) -> AsyncIterator[dict]:
+        if told:
+            path = told["path"]
+            steps = take(Path(path).name, request.session_hash, lambda visit: visit.take(tab, path))
+            async for step in steps:
+                yield step
         else:
             yield cleared(request)
 
@@ -148,23 +169,29 @@ def wire_files(
         return blank() | {line: ""}
 
     def sampled(paths: Sequence[Path] | Path):
+        async def try_sample(path: Path, session: str) -> AsyncIterator[dict]:
+            yield {file: None}
+            async for step in take(path.name, session, lambda visit: visit.try_sample(tab, path)):
+                yield step
+
         if isinstance(paths, Path):
 
-            def one(request: gr.Request) -> Iterator[dict]:
-                yield {file: None}
-                yield from take(paths, request)
+            async def one(request: gr.Request) -> AsyncIterator[dict]:
+                async for step in try_sample(paths, request.session_hash):
+                    yield step
 
             return one
 
-        def some(event: gr.SelectData, request: gr.Request) -> Iterator[dict]:
-            yield {file: None}
-            yield from take(paths[event.index], request)
+        async def some(event: gr.SelectData, request: gr.Request) -> AsyncIterator[dict]:
+            async for step in try_sample(paths[event.index % len(paths)], request.session_hash):
+                yield step
 
         return some
 
     everything = [file, line, *outputs]
     options = {"concurrency_limit": None, **_PRIVATE}
-    file.upload(dropped, file, everything, **options)
+    # As it comes: Gradio itself would look at the file, and leave an empty one behind each time.
+    file.upload(dropped, file, everything, preprocess=False, **options)
     file.clear(cleared, None, everything, **options)
 
     def samples(listener: Callable, paths: Sequence[Path] | Path) -> None:

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from zoo.errors import ZooError
+
 Tell = Callable[[int, int], None]
 
 
@@ -61,9 +63,14 @@ class Job:
 
 
 class Jobs:
-    """A queue and the one thread that works it off."""
+    """A queue and the one thread that works it off.
 
-    def __init__(self):
+    Args:
+      most: how many jobs may wait.
+    """
+
+    def __init__(self, most: int = 32):
+        self._most = most
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._changed = threading.Condition()
@@ -77,9 +84,14 @@ class Jobs:
         Args:
           work: called with a function `tell(done, whole)`, which it calls now and then, and which
             raises `Stopped` once the job is to end.
+
+        Raises:
+          ZooError: too many wait.
         """
         job = Job(self, work)
         with self._changed:
+            if len(self._waiting) >= self._most:
+                raise ZooError("too many others are waiting; try again in a minute")
             self._waiting.append(job)
             self._changed.notify()
         return job

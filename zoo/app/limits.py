@@ -1,18 +1,51 @@
 """What is too large for the page, and how errors read on it."""
 
+import os
+import re
 import traceback
-import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import tifffile
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, WebPImagePlugin
+
 from zoo.app.jobs import Stopped
-from zoo.data import recordings
+from zoo.data import decoding, recordings
 from zoo.errors import ZooError
 
 MOST_BYTES = 2**30
 """Of an upload."""
 
+VISIT_BYTES = 3 * 2**30
+"""Of all files of a visit: for each tab what was brought and what came of it."""
+
+SERVER_BYTES = 2**34
+"""Of all files of all visits."""
+
+FREE_BYTES = 2**30
+"""Left free on the disk, whatever is brought."""
+
+MOST_VISITS = 500
+"""At once; those with nothing in them make room for new ones."""
+
+MOST_EVENTS = 128
+"""Of Gradio's that wait."""
+
+MOST_CONNECTIONS = 256
+"""At once, of all visitors; a page has two or three."""
+
 MOST_PIXELS = 64_000_000
 """Of a picture, over all its pages."""
+
+MOST_PAGES = 1000
+"""Of a picture."""
+
+MOST_DECODED = 400_000_000
+"""Bytes of one page of a picture, decoded; the work on it takes some times as much."""
+
+MOST_SAMPLES = 2**30
+"""Of a recording, over all its channels; a compressed file of a few bytes may say any number."""
 
 TRIAL_PIXELS = 8_000_000
 """Of a picture that noise is added to: it is held as floats, several times."""
@@ -20,17 +53,58 @@ TRIAL_PIXELS = 8_000_000
 TRIAL_SECONDS = 600
 """Of a recording that noise is added to."""
 
+TRIAL_SAMPLES = TRIAL_SECONDS * 48000 * 2
+"""Of a recording that noise is added to, over all its channels."""
 
+# By class: `Image.open` warns of what is refused here anyway.
+_OPENERS = {
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
+_PAGE = "this page takes; use zoo denoise, which takes any size"
 _TRIAL = "a test with noise takes; take a part of it, or use zoo noise and zoo denoise"
+
+
+def plain(name: str) -> str:
+    """A file's name as the last part of a path, without what a terminal or a browser would obey."""
+    name = re.split(r"[/\\]", name)[-1]
+    stem, suffix = os.path.splitext("".join(one for one in name if one.isprintable()).strip(" ."))
+    # File systems hold names of 255 bytes, and the names of results are longer.
+    stem, suffix = (
+        part.encode()[:most].decode(errors="ignore") for part, most in ((stem, 120), (suffix, 16))
+    )
+    return stem + suffix or "file"
+
+
+def number(value: object, low: float, high: float, what: str) -> float:
+    """A number that a slider gives.
+
+    Raises:
+      ZooError: it is none between these, ends included.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ZooError(f"{what} is from {low:g} to {high:g}; move its slider")
+    return float(value)
 
 
 def check(path: Path) -> None:
     """Refuses a picture that is too large for the page.
 
     Raises:
-      ZooError: it has too many pixels.
+      ZooError: it has too many pixels, or takes too much memory.
     """
-    _check_pixels(path, MOST_PIXELS, "this page takes; use zoo denoise, which takes any size")
+    _check_pixels(path, MOST_PIXELS, _PAGE)
+
+
+def check_recording(path: Path) -> None:
+    """Refuses a recording that is too long for the page.
+
+    Raises:
+      ZooError: it is, or it is none.
+    """
+    _check_samples(path, MOST_SAMPLES, _PAGE)
 
 
 def check_trial(path: Path, form: str) -> None:
@@ -51,31 +125,66 @@ def check_trial(path: Path, form: str) -> None:
         raise ZooError(
             f"{path.name} is longer than the {TRIAL_SECONDS // 60} minutes that {_TRIAL}"
         )
+    _check_samples(path, TRIAL_SAMPLES, _TRIAL)
+
+
+def _check_samples(path: Path, most: int, remedy: str) -> None:
+    facts = recordings.info(path)
+    if facts.frames * facts.channels > most:
+        raise ZooError(
+            f"{path.name} has more than the {most // 10**6} million samples that {remedy}"
+        )
 
 
 def _check_pixels(path: Path, most: int, remedy: str) -> None:
     """Refuses a picture by what its header says, before anything is decoded.
 
     Raises:
-      ZooError: it has too many pixels.
+      ZooError: it has too many pixels, or takes too much memory.
     """
-    from PIL import Image  # noqa: PLC0415, only pictures need it
+    pixels = count = 0
+    for size, depth in _pages(path):
+        pixels, count = pixels + size, count + 1
+        if pixels > most:
+            raise ZooError(
+                f"{path.name} has more than the {most // 10**6} million pixels that {remedy}"
+            )
+        if count > MOST_PAGES:
+            raise ZooError(f"{path.name} has more than the {MOST_PAGES} pages that {_PAGE}")
+        if size * depth > MOST_DECODED:
+            raise ZooError(
+                f"{path.name} takes more than the {MOST_DECODED // 10**6} MB of memory that {_PAGE}"
+            )
 
-    size = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(path) as image:
-                size = image.size[0] * image.size[1] * getattr(image, "n_frames", 1)
-        except Image.DecompressionBombError:
-            size = most + 1
-        except Exception:
-            # Whoever reads the whole file can say better what is wrong with it.
-            return
-    if size > most:
-        raise ZooError(
-            f"{path.name} has more than the {most // 10**6} million pixels that {remedy}"
-        )
+
+def _pages(path: Path) -> Iterator[tuple[int, int]]:
+    """Pixels of each page of a picture file, and bytes that one of them takes decoded.
+
+    It ends where the file cannot be read: whoever reads the whole of it, by the same libraries,
+    says better what is wrong with it.
+    """
+    with suppress(Exception):
+        yield from _headers(path)
+
+
+def _headers(path: Path) -> Iterator[tuple[int, int]]:
+    with open(path, "rb") as file:
+        head = file.read(32)
+    kind = "gif" if head.startswith(b"GIF8") else decoding.form(head, path.name)
+    if kind == "png":
+        # Pillow does not tell the depth of colours. Their kind: 4 and 6 have alpha, 3 a palette.
+        width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
+        channels = {0: 2, 4: 2}.get(head[25], 4)
+        yield width * height, channels * (2 if head[24] == 16 else 1)
+    elif kind == "tiff":
+        with tifffile.TiffFile(path) as tiff:
+            for page in tiff.pages:
+                samples = max(int(page.samplesperpixel), 3 if page.photometric == 3 else 1)
+                depth = -(-int(page.bitspersample) // 8)
+                yield int(page.imagewidth) * int(page.imagelength), samples * depth
+    else:
+        with _OPENERS[kind](path) as image:
+            yield image.width * image.height, 4
 
 
 def told(error: BaseException, path: Path | None = None) -> str:

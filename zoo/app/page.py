@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from zoo.app import tab_picture, tab_recording, tab_trial
+from zoo.app import limits, tab_picture, tab_recording, tab_trial
 from zoo.app.jobs import Jobs
 from zoo.app.models import Models
 from zoo.app.samples import Samples
@@ -19,12 +19,14 @@ class Parts(NamedTuple):
     Attributes:
       store: of the visitors.
       jobs: the queue.
+      looks: another, of files to have a first look at, which does not wait for the first.
       models: what can be chosen.
       samples: what to try.
     """
 
     store: Store
     jobs: Jobs
+    looks: Jobs
     models: Models
     samples: Samples
 
@@ -45,5 +47,5 @@ def build(parts: Parts):
         with gr.Tab("Test with noise"):
             tab_trial.build(parts)
         blocks.unload(leave)
-    # The one queue is ours, so that who waits can see it and leave it.
-    return blocks.queue(default_concurrency_limit=None, api_open=False)
+    # The queues are ours, so that who waits can see them and leave them.
+    return blocks.queue(default_concurrency_limit=None, max_size=limits.MOST_EVENTS, api_open=False)

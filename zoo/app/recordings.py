@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo.app import limits
 from zoo.app.models import Models
 from zoo.data import recordings
 from zoo.inference.recordings import denoise_file
@@ -30,8 +31,9 @@ def look(path: Path) -> str:
     """Length, rate, channels and coding of a recording, in words.
 
     Raises:
-      ZooError: it is damaged or no recording.
+      ZooError: it is damaged, no recording, or too long.
     """
+    limits.check_recording(path)
     facts = recordings.info(path)
     channels = {1: "mono", 2: "stereo"}.get(facts.channels, f"{facts.channels} channels")
     coding = _SUBTYPES.get(facts.subtype)

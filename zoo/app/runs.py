@@ -42,23 +42,28 @@ def starter(
       jobs: the queue.
       tab: whose button it is.
       parts: the button, the one that stops, and the line.
-      work: called as `work(visit, tell, *values)`, in its turn.
+      work: called as `work(source, room, tell, *values)`, in its turn, with the tab's file and a
+        folder for what comes of it.
       show: changes to the page, by component, once there is a result.
     """
     import gradio as gr  # noqa: PLC0415, only the page needs it
 
     start, stop, line = parts
 
+    def go(visit, path, tell, values):
+        with visit.room(tab) as room:
+            return work(path, room, tell, *values)
+
     async def begin(request: gr.Request, *values):
-        visit = store.visit(request.session_hash)
         idle = {start: gr.update(visible=True), stop: gr.update(visible=False)}
         try:
+            visit = store.visit(request.session_hash)
             path = visit.file(tab)
+            visit.stop(tab)
+            job = visit.jobs[tab] = jobs.submit(lambda tell: go(visit, path, tell, values))
         except ZooError as error:
             yield {line: views.say(str(error), "error")}
             return
-        visit.stop(tab)
-        job = visit.jobs[tab] = jobs.submit(lambda tell: work(visit, tell, *values))
         yield {start: gr.update(visible=False), stop: gr.update(visible=True)}
         async for now in watch(job):
             yield {line: now}

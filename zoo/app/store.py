@@ -5,60 +5,87 @@ import secrets
 import shutil
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zoo.app import limits
 from zoo.app.jobs import Job
 from zoo.errors import ZooError
 
 # Seconds without a sign of the visitor.
 _IDLE = 3600
-# Seconds that an upload lies where Gradio put it. It is ours by then, under another name; but who
-# uploads the same file at the same moment has it there too.
+# Seconds that an upload waits for its tab to take it.
 _UPLOAD = 120
 _SWEEP = 20
-# Folders below the root that hold no uploads.
-_OURS = {"visits", "samples"}
 
 
 class Visit:
     """One visitor's folder and files, by the tab they are for.
 
+    A visit is one opening of the page. No path of a visitor's is ever opened: what the visitor
+    names is looked up among the files that the visit itself brought.
+
     Attributes:
       folder: theirs alone, of a name that nobody guesses.
+      session: what Gradio calls this visit, once it is known.
+      opened: whether the page was served to it.
       files: the file that was taken last, by tab.
       jobs: the last job, by tab.
       results: what came of it, by tab.
-      taken: where the files that were taken lay.
+      seen: when the visitor last gave a sign.
+      coming: bytes that are on their way here.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.session: str | None = None
+        self.opened = False
         self.files: dict[str, Path] = {}
         self.jobs: dict[str, Job] = {}
         self.results: dict[str, Any] = {}
-        self.taken: set[Path] = set()
         self.seen = time.monotonic()
+        self.coming = 0
+        self._brought: dict[Path, float] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to lose."""
+        return not (self.files or self._brought or self.coming)
+
+    def bring(self, name: str) -> Path:
+        """A place in the visit's folder for a file that comes; `brought` tells that it is whole."""
+        place = self.folder / "brought" / secrets.token_hex(8) / limits.plain(name)
+        place.parent.mkdir(parents=True)
+        return place
+
+    def brought(self, place: Path) -> None:
+        """Has a file that came wait for its tab."""
+        self._brought[place] = time.monotonic()
+
+    def has(self, path: str) -> bool:
+        """Whether a path is that of a file which this visit brought and no tab has taken."""
+        return Path(path) in self._brought
 
     def take(self, tab: str, path: str | os.PathLike) -> Path:
-        """Takes a file over, in place of the last of this tab.
+        """Takes a file over that this visit brought, in place of the last of this tab.
 
         Raises:
-          ZooError: it is gone.
+          ZooError: this visit brought none of that name, or it is gone.
         """
         self.drop(tab)
-        self.taken.add(Path(path))
-        place = self.room(tab) / Path(path).name
-        try:
-            try:
-                os.link(path, place)
-            except OSError:
-                shutil.copyfile(path, place)
-        except OSError as error:
-            raise ZooError(f"the file is not here ({error.strerror}); drop it again") from None
+        place = Path(path)
+        if self._brought.pop(place, None) is None or not place.is_file():
+            raise ZooError("the file is not here; drop it again")
         self.files[tab] = place
         return place
+
+    def try_sample(self, tab: str, path: Path) -> Path:
+        """Takes a sample, which stays where it is, in place of the last file of this tab."""
+        self.drop(tab)
+        self.files[tab] = path
+        return path
 
     def file(self, tab: str) -> Path:
         """The file that was taken last.
@@ -71,17 +98,29 @@ class Visit:
             raise ZooError("there is no file yet; drop one, or take a sample")
         return path
 
-    def room(self, tab: str) -> Path:
-        """A new folder for this tab."""
-        room = self.folder / tab / secrets.token_hex(8)
+    @contextmanager
+    def room(self, tab: str) -> Iterator[Path]:
+        """A new folder for this tab: if the work in it fails, it goes, else all before it."""
+        rooms = self.folder / tab
+        room = rooms / secrets.token_hex(8)
         room.mkdir(parents=True)
-        return room
+        try:
+            yield room
+        except BaseException:
+            shutil.rmtree(room, ignore_errors=True)
+            raise
+        for other in rooms.iterdir():
+            if other != room:
+                shutil.rmtree(other, ignore_errors=True)
 
     def drop(self, tab: str) -> None:
         """Stops a tab's job and removes its files."""
         self.stop(tab)
-        self.files.pop(tab, None)
         self.results.pop(tab, None)
+        file = self.files.pop(tab, None)
+        # A sample stays.
+        if file is not None and file.is_relative_to(self.folder):
+            shutil.rmtree(file.parent, ignore_errors=True)
         shutil.rmtree(self.folder / tab, ignore_errors=True)
 
     def stop(self, tab: str) -> None:
@@ -89,73 +128,148 @@ class Visit:
         if tab in self.jobs:
             self.jobs[tab].stop()
 
+    def clear(self) -> None:
+        """Stops all jobs and removes all files."""
+        for tab in list(self.jobs):
+            self.stop(tab)
+        self._brought.clear()
+        self.files.clear()
+        self.results.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def sweep(self, upload: float) -> None:
+        """Removes what no tab has taken for some seconds."""
+        for place, came in list(self._brought.items()):
+            if time.monotonic() - came > upload and self._brought.pop(place, None) is not None:
+                shutil.rmtree(place.parent, ignore_errors=True)
+
+    def size(self) -> int:
+        """Bytes on the disk, and those that are coming."""
+        held = 0
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                # Another thread may be sooner.
+                try:
+                    held += os.lstat(os.path.join(folder, name)).st_size
+                except OSError:
+                    continue
+        return held + self.coming
+
 
 class Store:
     """All visits, below one folder.
 
     Args:
-      root: an empty folder, where Gradio puts uploads too.
+      root: an empty folder.
     """
 
     def __init__(self, root: Path):
         self.root = root
         self._visits: dict[str, Visit] = {}
+        self._sessions: dict[str, Visit] = {}
         self._lock = threading.Lock()
         (root / "visits").mkdir(parents=True)
         threading.Thread(target=self._keep_sweeping, name="zoo-app-sweep", daemon=True).start()
 
-    def visit(self, session: str) -> Visit:
-        """That of a session; a new one has an empty folder."""
-        with self._lock:
-            if session not in self._visits:
-                folder = self.root / "visits" / secrets.token_hex(16)
-                folder.mkdir()
-                self._visits[session] = Visit(folder)
-            self._visits[session].seen = time.monotonic()
-            return self._visits[session]
+    def open(self) -> str:
+        """Begins a visit.
 
-    def leave(self, session: str) -> None:
-        """Stops what a session has going on, and removes all of it."""
+        Returns:
+          Its token, which stands in the addresses of its page: who has it is the visitor.
+
+        Raises:
+          ZooError: there are too many.
+        """
         with self._lock:
-            visit = self._visits.pop(session, None)
-            # The same file, brought by two, lies there once.
-            shared = {path for other in self._visits.values() for path in other.taken}
+            if len(self._visits) >= limits.MOST_VISITS:
+                idle = [token for token, visit in self._visits.items() if visit.empty]
+                if not idle:
+                    raise ZooError("too many visitors are here; try again later")
+                gone = self._visits.pop(min(idle, key=lambda one: self._visits[one].seen))
+                self._sessions.pop(gone.session or "", None)
+                gone.clear()
+            token = secrets.token_urlsafe(24)
+            self._visits[token] = Visit(self.root / "visits" / secrets.token_hex(16))
+            return token
+
+    def of(self, token: str) -> Visit | None:
+        """The visit of a token, if there is one; a sign of the visitor."""
+        with self._lock:
+            visit = self._visits.get(token)
+            if visit is not None:
+                visit.seen = time.monotonic()
+            return visit
+
+    def join(self, visit: Visit, session: str) -> bool:
+        """Ties what Gradio calls a visit to it, for good; whether it is this visit's own."""
+        with self._lock:
+            if visit.session is None and session not in self._sessions:
+                visit.session, self._sessions[session] = session, visit
+            return visit.session == session
+
+    def visit(self, session: str | None) -> Visit:
+        """That of a session.
+
+        Raises:
+          ZooError: there is none.
+        """
+        with self._lock:
+            if session not in self._sessions:
+                raise ZooError("this visit has ended; open the page again")
+            self._sessions[session].seen = time.monotonic()
+            return self._sessions[session]
+
+    def leave(self, session: str | None) -> None:
+        """Stops what a session has going on, and removes all its files; it may come back."""
+        with self._lock:
+            visit = self._sessions.get(session)
         if visit is not None:
-            for tab in list(visit.jobs):
-                visit.stop(tab)
-            shutil.rmtree(visit.folder, ignore_errors=True)
-            for path in filter(self._is_upload, visit.taken - shared):
-                with suppress(OSError):
-                    path.unlink()
+            visit.clear()
+
+    @contextmanager
+    def coming(self, visit: Visit, size: int) -> Iterator[None]:
+        """Keeps room for a file that is on its way.
+
+        Args:
+          visit: whose it is.
+          size: in bytes.
+
+        Raises:
+          ZooError: the file, the visit, or all visits would be too large.
+        """
+        with self._lock:
+            if size > limits.MOST_BYTES:
+                raise ZooError(
+                    f"files larger than {limits.MOST_BYTES >> 20} MB are not taken here; use "
+                    "zoo denoise, which takes any size"
+                )
+            if visit.size() + size > limits.VISIT_BYTES:
+                raise ZooError("this visit has brought too much; drop what is done, or reload")
+            every = sum(one.size() for one in self._visits.values())
+            free = shutil.disk_usage(self.root).free
+            if every + size > limits.SERVER_BYTES or free - size < limits.FREE_BYTES:
+                raise ZooError("there is no room for more files; try again later")
+            visit.coming += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                visit.coming -= size
 
     def sweep(self, idle: float = _IDLE, upload: float = _UPLOAD) -> None:
-        """Removes what was left: visits without a sign for some time, and taken uploads.
+        """Removes what was left: files of visits without a sign for some time, untaken uploads.
 
         Args:
           idle: seconds without a sign of the visitor; who has a job at work stays.
           upload: seconds since an upload came.
         """
         with self._lock:
-            gone = [
-                session
-                for session, visit in self._visits.items()
-                if time.monotonic() - visit.seen > idle
-                and all(job.done for job in visit.jobs.values())
-            ]
-        for session in gone:
-            self.leave(session)
-        for folder in [path for path in self.root.iterdir() if path.name not in _OURS]:
-            for path in [folder, *folder.rglob("*")] if folder.is_dir() else [folder]:
-                # Another process, or Gradio itself, may be sooner.
-                try:
-                    if path.is_file() and time.time() - path.stat().st_ctime > upload:
-                        path.unlink()
-                except OSError:
-                    continue
-
-    def _is_upload(self, path: Path) -> bool:
-        inside = path.is_relative_to(self.root)
-        return inside and path.relative_to(self.root).parts[0] not in _OURS
+            visits = list(self._visits.values())
+        for visit in visits:
+            visit.sweep(upload)
+            working = visit.coming or not all(job.done for job in visit.jobs.values())
+            if time.monotonic() - visit.seen > idle and not working:
+                visit.clear()
 
     def _keep_sweeping(self) -> None:
         while self.root.is_dir():

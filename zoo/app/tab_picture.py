@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from zoo.app import controls, pictures, views
+from zoo.app import controls, limits, pictures, views
 from zoo.app.pictures import Outcome, Views
 from zoo.data.pages import SUFFIXES
 
@@ -44,8 +44,8 @@ def build(parts: "Parts") -> None:
             level: gr.update(visible=takes and not estimated),
         }
 
-    def see(visit, place) -> dict:
-        found = pictures.look(place, visit.room(_TAB))
+    def see(place, room) -> dict:
+        found = pictures.look(place, room)
         shown = views.picture(found.views.whole, found.told)
         return blank() | {seen: gr.update(value=shown, visible=True)}
 
@@ -57,15 +57,16 @@ def build(parts: "Parts") -> None:
             facts: "",
         }
 
-    def work(visit, tell, label, estimated, level, strength) -> Outcome:
+    def work(source, room, tell, label, estimated, level, strength) -> Outcome:
+        told = not estimated and models.takes_level(label)
         return pictures.denoise(
-            visit.file(_TAB),
-            visit.room(_TAB),
+            source,
+            room,
             models,
             tell,
             model=label,
-            level=None if estimated or not models.takes_level(label) else level,
-            strength=strength / 100,
+            level=limits.number(level, 1, 100, "the noise") if told else None,
+            strength=limits.number(strength, 0, 100, "the strength") / 100,
         )
 
     def show(outcome: Outcome) -> dict:
@@ -87,7 +88,7 @@ def build(parts: "Parts") -> None:
         return pair(outcome.before, outcome.after, detail=which == _DETAIL)
 
     outputs = [seen, slider, part, facts]
-    samples = controls.wire_files(store, _TAB, file, go[-1], outputs, see, blank)
+    samples = controls.wire_files(store, parts.looks, _TAB, file, go[-1], outputs, see, blank)
     samples(gallery.select, parts.samples.noisy_pictures)
     for control in (model, estimate):
         control.change(levels, [model, estimate], [estimate, level], **controls.QUIET)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from zoo.app import controls, recordings, views
+from zoo.app import controls, limits, recordings, views
 from zoo.data.recordings import SUFFIXES
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ def build(parts: "Parts") -> None:
             heard = gr.HTML(_BLANK)
             facts = gr.HTML("")
 
-    def see(visit, place) -> dict:
+    def see(place, room) -> dict:
         told = recordings.look(place)
         return {heard: views.players([("Before", place)]) + views.say(told), facts: ""}
 
     def blank() -> dict:
         return {heard: _BLANK, facts: ""}
 
-    def work(visit, tell, label, strength) -> tuple:
-        source = visit.file(_TAB)
+    def work(source, room, tell, label, strength) -> tuple:
+        strength = limits.number(strength, 0, 100, "the strength") / 100
         return source, recordings.denoise(
-            source, visit.room(_TAB), models, tell, model=label, strength=strength / 100
+            source, room, models, tell, model=label, strength=strength
         )
 
     def show(found: tuple) -> dict:
@@ -51,7 +51,7 @@ def build(parts: "Parts") -> None:
         return {heard: views.players([("Before", source), ("After", outcome.path)]), facts: told}
 
     outputs = [heard, facts]
-    samples = controls.wire_files(store, _TAB, file, go[-1], outputs, see, blank)
+    samples = controls.wire_files(store, parts.looks, _TAB, file, go[-1], outputs, see, blank)
     for button, path in buttons.items():
         samples(button.click, path)
     inputs = [model, strength]

@@ -49,11 +49,11 @@ def build(parts: "Parts") -> None:
             scores = gr.HTML("")
             facts = gr.HTML("")
 
-    def see(visit, place) -> dict:
+    def see(place, room) -> dict:
         form = trial.modality(place)
         limits.check_trial(place, form)
         if form == "image":
-            found = pictures.look(place, visit.room(_TAB))
+            found = pictures.look(place, room)
             shown = views.picture(found.views.whole, found.told)
         else:
             shown = views.players([("Clean", place)]) + views.say(recordings.look(place))
@@ -78,16 +78,16 @@ def build(parts: "Parts") -> None:
         every = NOISES["image"] | NOISES["audio"]
         return gr.update(**_range(every[label]))
 
-    def work(visit, tell, kind, level, label, strength) -> Outcome:
+    def work(source, room, tell, kind, level, label, strength) -> Outcome:
         return trial.run(
-            visit.file(_TAB),
-            visit.room(_TAB),
+            source,
+            room,
             models,
             tell,
             kind=kind,
             level=level,
             model=label,
-            strength=strength / 100,
+            strength=limits.number(strength, 0, 100, "the strength") / 100,
         )
 
     def show(found: Outcome) -> dict:
@@ -109,7 +109,7 @@ def build(parts: "Parts") -> None:
 
     shown = [seen, slider, which, scores, facts]
     samples = controls.wire_files(
-        store, _TAB, file, go[-1], [*shown, noise, level, model], see, blank
+        store, parts.looks, _TAB, file, go[-1], [*shown, noise, level, model], see, blank
     )
     samples(gallery.select, parts.samples.clean_pictures)
     for button, path in buttons.items():

@@ -129,6 +129,7 @@ def run(
         raise ZooError(f"{kind} is no noise for this file; choose from {', '.join(NOISES[form])}")
     make = _picture if form == "image" else _recording
     added = NOISES[form][kind]
+    level = limits.number(level, added.low, added.high, "the level of the noise")
     key = jax.random.key(seed)
     return make(path, room, models, tell, key, added, level / added.unit, model, strength)
 

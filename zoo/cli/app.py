@@ -4,7 +4,8 @@ import argparse
 
 _DESCRIPTION = """Serve a page on which pictures and recordings are denoised, compared and
 downloaded. It is reached from this machine only, unless --host says otherwise, and asks nothing of
-any other. What is brought to it is removed when the visitor leaves."""
+any other. What is brought to it is removed when the visitor leaves. It has no password: with
+another --host, anyone who reaches that address can use it; see SECURITY.md."""
 
 _EXAMPLES = """examples:
   zoo app
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    add("--host", default="127.0.0.1", help="the name or address to listen on (127.0.0.1)")
     add("--port", type=_port, default=7860, help="0 takes a free one (7860)")
     add(
         "--weights",

@@ -298,9 +298,9 @@ def override(
     """
     keys = []
     for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise ZooError(f"{flag}={assignment} sets nothing; write {flag}=KEY=VALUE")
+        key, given, value = assignment.partition("=")
+        if not given:
+            raise ZooError(f"{flag}={assignment} gives no value; write {key}=VALUE")
         check_keys([key])
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(value)

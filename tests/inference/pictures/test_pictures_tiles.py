@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import small
+from families import first
 
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser, denoiser, tiles
@@ -18,7 +19,9 @@ def whole(model, variables, x, level=0.1):
 
 @pytest.mark.parametrize("chosen", [True, False])
 @pytest.mark.parametrize("length", [1, 7, 63, 64, 65, 129, 1000, 4001])
-@pytest.mark.parametrize(("side", "halo", "stride"), [(64, 9, 8), (40, 0, 1), (96, 24, 32)])
+@pytest.mark.parametrize(
+    ("side", "halo", "stride"), first(1, [(64, 9, 8), (40, 0, 1), (96, 24, 32)])
+)
 def test_tiles_lie_on_the_stride_and_keep_each_pixel_once(length, side, halo, stride, chosen):
     grid = tiles.grid((length, length), side, halo, stride, exact=True, chosen=chosen)
     axis = grid.rows
@@ -72,7 +75,7 @@ def test_tiled_equals_whole(name):
     np.testing.assert_allclose(found.image, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (49, 48), (150, 5)])
+@pytest.mark.parametrize("size", first(2, [((1, 1),), ((150, 5),), ((2, 3),), ((49, 48),)]))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tiled_equals_whole_at_any_size(size, channels):
     model, variables = small.build("unet-tiny", channels, takes_level=True, blocks=0)

@@ -40,7 +40,7 @@ def heard(stream, x, seed=0, most=2000):
     return np.concatenate(found)
 
 
-@pytest.mark.parametrize("samples", first(2, [257, 20011, 1, 255, 256]))
+@pytest.mark.parametrize("samples", first(1, [257, 20011, 1, 255, 256]))
 def test_chunks_are_the_whole_recording(samples):
     variables, x = variables_of(SMALL), noise(samples, 2)
     expected = np.asarray(jax.jit(SMALL.apply)(variables, x[None]))[0]
