@@ -32,6 +32,15 @@ from zoo.train.interrupt import Interrupted
 from zoo.train.loop import train
 from zoo.train.scoring import evaluate_run
 
+# What --flagfile=FILE names, in its place: the flag of the config looks into sys.argv by itself.
+# What is wrong with it is told where all mistakes are.
+_UNREADABLE = ""
+try:
+    sys.argv[1:] = flags.FLAGS.read_flags_from_files(sys.argv[1:], force_gnu=False)
+except (flags.Error, OSError, ValueError) as error:
+    _UNREADABLE = str(error).splitlines()[0]
+    sys.argv[1:] = []
+
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
@@ -139,14 +148,6 @@ def _config_file(argv: list[str]) -> str | None:
     return None
 
 
-def _with_flag_files(arguments: list[str]) -> list[str]:
-    """The arguments, with those that --flagfile=FILE names in its place."""
-    try:
-        return flags.FLAGS.read_flags_from_files(arguments, force_gnu=False)
-    except (flags.Error, OSError) as error:
-        raise ZooError(f"--flagfile cannot be read: {str(error).splitlines()[0]}") from None
-
-
 def _default_workdir() -> Path:
     file, _, data = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     return Path("runs") / "-".join([Path(file).stem, *([Path(data).name] if data else [])])
@@ -155,8 +156,8 @@ def _default_workdir() -> Path:
 def run() -> None:
     """`main`, with the user's mistakes told in one line."""
     try:
-        # ml_collections looks for the config's flags in sys.argv, and there alone.
-        sys.argv[1:] = _with_flag_files(sys.argv[1:])
+        if _UNREADABLE:
+            raise ZooError(f"--flagfile cannot be read: {_UNREADABLE}")
         app.run(main, flags_parser=_read_flags)
     except Interrupted as stop:
         distributed.leave(stop.exit_code, str(stop), together=True)
