@@ -7,6 +7,7 @@ import optax
 import pytest
 from families import first
 
+from zoo.errors import ZooError
 from zoo.losses import make_loss
 from zoo.models import count_parameters, create_model, init_variables, list_models, record
 from zoo.models.registry import small_options
@@ -98,3 +99,17 @@ def test_the_rate_of_a_model_is_taken_unless_another_is_set():
     assert config.optimizer.learning_rate is None
     config.optimizer.learning_rate = 2e-3
     assert build(config).config.optimizer.learning_rate == 2e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "x"),
+    [
+        ("unet-tiny", np.zeros((1, 8, 8, 3), np.uint8)),
+        ("stream-t", np.zeros((1, 512, 1), np.int16)),
+    ],
+)
+def test_integers_are_refused_in_one_line(name, x):
+    model = create_model(name)
+    with pytest.raises(ZooError, match=f"got {x.dtype}; scale them to ") as caught:
+        model.init(jax.random.key(0), x)
+    assert "\n" not in str(caught.value)
