@@ -8,6 +8,17 @@ python main.py --config=configs/unet.py --coordinator=10.0.0.1:1234 --processes=
 """
 
 import signal
+import sys
+
+from zoo import compilation
+from zoo.errors import ZooError
+
+# XLA would end the process at a flag that it does not know, with pages.
+try:
+    compilation.check_flags()
+except ZooError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 # The imports below take seconds, in which Ctrl-C should just end it; training listens for itself.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -15,7 +26,6 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 import itertools
 import re
 import shlex
-import sys
 import traceback
 from operator import attrgetter
 from pathlib import Path
@@ -23,8 +33,8 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from zoo import compilation, memory
-from zoo.errors import ZooError
+from zoo import files, memory
+from zoo.errors import ZooError, in_words, line
 from zoo.models import create_model, list_models
 from zoo.train import distributed
 from zoo.train.config import check_keys
@@ -61,6 +71,7 @@ _PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, fro
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Find these three from Slurm, Open MPI, Kubernetes or a TPU slice."
 )
+_MOST_BYTES = 2**20  # of a config file
 _NO_CONFIG = "no config; try --config=configs/unet.py"
 # Keys of several values, of which one may be written bare.
 _LISTS = ("eval.levels", "eval.baselines")
@@ -96,8 +107,10 @@ def _read_flags(argv: list[str]) -> list[str]:
     overrides = [m[1] for arg in argv if (m := re.match(r"--?(?:no)?config\.([^=]+)", arg))]
     if overrides and not file:
         raise ZooError(_NO_CONFIG)
-    if file is not None and not Path(file).is_file():
-        raise ZooError(f"there is no config file {file!r}; try --config=configs/unet.py")
+    if file is not None:
+        if not Path(file).is_file():
+            raise ZooError(f"there is no config file {file!r}; try --config=configs/unet.py")
+        files.regular(file, limit=_MOST_BYTES)
     check_keys(overrides)
     try:
         rest = flags.FLAGS(argv)
@@ -106,15 +119,22 @@ def _read_flags(argv: list[str]) -> list[str]:
             _check_overrides(argv, overrides)
     except ZooError:
         raise
-    except Exception as error:
+    # SystemExit and the like too; Ctrl-C ends the process before.
+    except BaseException as error:
         # Whatever a config file may raise; absl hands some of it on as text.
         text = "".join(traceback.format_exception(error))
         lines = re.findall(f'File "{re.escape(str(file))}", line ([0-9]+)', text)
         if lines:
-            raise ZooError(f"{file}, line {lines[-1]}: {text.strip().splitlines()[-1]}") from None
-        if isinstance(error, flags.Error):
+            told = text.strip().splitlines()[-1][:300]
+            raise ZooError(f"{file}, line {lines[-1]}: {told}") from None
+        if not isinstance(error, Exception):  # of --help
+            raise
+        if isinstance(error, flags.Error) and "get_config()" not in str(error):
             raise ZooError(str(error)) from None
-        raise ZooError(f"{file} must define get_config() and return a config: {error}") from None
+        defined = _line_of_get_config(file)
+        told = " ".join(str(error).split()) or type(error).__name__
+        where = f"{file}, line {defined}," if defined else str(file)
+        raise ZooError(f"{where} must define get_config() and return a config: {told}") from None
     if len(rest) > 1:
         raise ZooError(f"unexpected argument {rest[1]!r}; flags are written --name=value")
     return rest
@@ -137,6 +157,13 @@ def _check_overrides(argv: list[str], keys: list[str]) -> None:
         if key in _LISTS and not value.strip().startswith(("(", "[")):
             taken = attrgetter(key)(_CONFIG.value)
             print(f"{key}={value} is taken as {tuple(taken)!r}", file=sys.stderr)
+
+
+def _line_of_get_config(file: str | None) -> int | None:
+    """Where a config file defines what is called."""
+    text = Path(file).read_bytes() if file else b""
+    found = re.search(rb"^def get_config\b", text, re.MULTILINE)
+    return found and text[: found.start()].count(b"\n") + 1
 
 
 def _config_file(argv: list[str]) -> str | None:
@@ -162,8 +189,11 @@ def run() -> None:
     except Interrupted as stop:
         distributed.leave(stop.exit_code, str(stop), together=True)
     except ZooError as error:
-        distributed.leave(2, f"error: {error}", together=True)
+        distributed.leave(2, f"error: {line(str(error))}", together=True)
     except (Exception, KeyboardInterrupt) as error:
+        told = None if distributed.means_lost(error) else in_words(error)
+        if told is not None:
+            distributed.leave(2, f"error: {line(told)}", together=True)
         distributed.fail(error)
         raise
 

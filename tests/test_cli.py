@@ -286,3 +286,61 @@ def test_a_folder_that_is_no_run_has_no_weights_to_write(zoo, tmp_path):
     code, _, errors = zoo("weights", "--from-run", str(tmp_path))
     assert (code, errors.count("\n")) == (2, 1)
     assert "name the workdir of a run" in errors
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            PermissionError(13, "Permission denied", "a\x1b"),
+            r"cannot use a\x1b: Permission denied; ",
+        ),
+        (FileNotFoundError(2, "No such file or directory"), "the working folder is gone; "),
+        (RecursionError("maximum"), "what was read is nested too deeply; "),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "what was read is no text "),
+        (MemoryError(), "out of memory; "),
+        (RuntimeError("Unable to initialize backend 'x': no"), "JAX cannot start: Unable to"),
+        (ValueError("invalid truth value 'x' for environment 'JAX_ENABLE_X64'"), "JAX cannot"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, told):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(models, "record", refuse)
+    code, output, errors = zoo("models", "unet-tiny")
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"error: {told}")
+    assert errors.count("\n") == 1
+
+
+def test_a_mistake_in_the_program_is_none_of_the_users(zoo, monkeypatch):
+    monkeypatch.setattr(models, "record", lambda name: {}[name])
+    with pytest.raises(KeyError):
+        zoo("models", "unet-tiny")
+
+
+def test_flags_that_xla_does_not_know_are_one_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo.cli", "models", "unet-tiny"],
+        capture_output=True,
+        env=os.environ | {"XLA_FLAGS": "--xla_nonsense=1"},
+        text=True,
+        check=False,
+    )
+    told = "error: Unknown flag in XLA_FLAGS: --xla_nonsense=1; mend or unset XLA_FLAGS\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.replace("flags", "flag") == told
+
+
+def test_a_terminal_obeys_no_record_and_no_argument(zoo, capsys, file):
+    evil = "\x1b]0;owned\x07\x9b2J\u202egnp.exe"
+    weights.save(
+        file, {"params": {"a": np.zeros(3, np.float32)}}, RECORD | {"commit": evil, "summary": evil}
+    )
+    _, output, _ = zoo("weights", str(file))
+    with pytest.raises(SystemExit):
+        zoo("models", "--" + evil)
+    for told in (output, capsys.readouterr().err):
+        assert not set(evil[:1] + "\x07\x9b\u202e") & set(told)
+        assert r"\x1b]0;owned" in told

@@ -47,3 +47,135 @@ def test_a_full_disk_wants_room(tmp_path, monkeypatch):
     with pytest.raises(ZooError, match=r"cannot write .*a: No space left .*; make room on its"):
         files.write(tmp_path / "a", b"x")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """What is no regular file, or too large to be read, and what an error says of it."""
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("circle", tmp_path / "circle")
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(60 * 10**9)
+    return {
+        tmp_path / "pipe": "is a pipe or a device",
+        "/dev/zero": "is a pipe or a device",
+        tmp_path: "Is a directory",
+        tmp_path / "none": "No such file",
+        tmp_path / "circle": "Too many levels of symbolic links",
+        tmp_path / "sparse": "has 60,000,000,000 bytes",
+        tmp_path / ("x" * 300): "File name too long",
+        "a\0b": r"'a\\x00b'",
+        "\ud800": r"'\\ud800'",
+    }
+
+
+def test_only_regular_files_are_read(odd):
+    """Nothing waits for a pipe, and nothing fills the memory."""
+    for path, told in odd.items():
+        with pytest.raises(ZooError, match=told) as caught:
+            files.read(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reader", ["images.read", "pages", "recordings.read", "read_state", "weights.load", "kinds"]
+)
+def test_every_reader_goes_through_the_door(odd, reader):
+    from zoo import weights
+    from zoo.cli import kinds
+    from zoo.data import images, recordings
+    from zoo.data.pages import read_pages
+    from zoo.interop.readers import read_state
+
+    read = {
+        "images.read": images.read,
+        "pages": read_pages,
+        "recordings.read": recordings.read,
+        "read_state": read_state,
+        "weights.load": weights.load,
+        "kinds": kinds.kind,
+    }[reader]
+    for path, told in odd.items():
+        if (reader, told[:3]) == ("kinds", "has"):  # it reads no more than the head
+            continue
+        with pytest.raises(ZooError) as caught:
+            read(path)
+        assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_appears_during_the_work_is_kept(tmp_path, monkeypatch, links):
+    def none(*_):
+        raise OSError(95, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", none)
+    with (
+        pytest.raises(ZooError, match="a has appeared meanwhile, and is kept"),
+        files.beside(tmp_path / "a", overwrite=False) as part,
+    ):
+        part.write_bytes(b"mine")
+        (tmp_path / "a").write_bytes(b"theirs")
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+    files.write(tmp_path / "b", b"new", overwrite=False)
+    assert (tmp_path / "b").read_bytes() == b"new"
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_of_two_at_once_one_fails(tmp_path):
+    with (
+        pytest.raises(ZooError, match="has appeared meanwhile"),
+        files.beside(tmp_path / "a", overwrite=False) as late,
+    ):
+        late.write_bytes(b"late")
+        with files.beside(tmp_path / "a", overwrite=False) as early:
+            early.write_bytes(b"early")
+    assert (tmp_path / "a").read_bytes() == b"early"
+
+
+def test_pipes_and_devices_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ZooError, match="is a pipe or a device"):
+        files.write(tmp_path / "pipe", b"x")
+    os.symlink("circle", tmp_path / "circle")
+    with pytest.raises(ZooError, match="circle of links"):
+        files.free(tmp_path / "circle", overwrite=True)
+    for path in ("a\0b", "", tmp_path / "\ud800"):
+        with pytest.raises(ZooError, match="is no name of a file"):
+            files.write(path, b"x")
+
+
+def test_what_killed_makers_left_is_removed(tmp_path):
+    """And nothing else: not what another process is at work on, nor a file of the user's."""
+    code = f"""
+import os, signal
+from zoo import files
+with files.beside({str(tmp_path / "dead.png")!r}) as part:
+    part.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    (left,) = os.listdir(tmp_path)
+    assert left.startswith(".dead.png.")
+    for name in (".mine.part", "a.0a1b2c3d.part", ".b.0a1b2c3d.part.txt"):
+        (tmp_path / name).write_bytes(b"mine")
+    kept = sorted(set(os.listdir(tmp_path)) - {left})
+    with files.beside(tmp_path / "alive") as part:
+        # As another process would come, which has not looked here yet.
+        files._tidied.clear()
+        files.write(tmp_path / "next", b"x")
+        assert part.exists()
+        assert sorted(os.listdir(tmp_path)) == sorted([*kept, "next", part.name])
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", os.fspath(path))
+
+    monkeypatch.setattr(os, "scandir", closed)  # permissions do not stop root
+    with pytest.raises(ZooError, match="cannot read the folder .*: Permission denied"):
+        files.walk(tmp_path)
+
+
+def test_a_home_that_nobody_has():
+    assert str(files.expanded("~nobody-here/a")) == "~nobody-here/a"

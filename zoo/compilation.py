@@ -1,20 +1,51 @@
-"""Compiled programs, kept from one process to the next."""
+"""Compiled programs, kept from one process to the next, and what the compiler is told."""
 
 import hashlib
 import os
 import platform
+import re
+import sys
 import warnings
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
-import jax
+from zoo.errors import ZooError
 
 LIMIT = 2**30
 """Bytes of compiled programs above which those unused for longest go."""
 
 _KEPT_FREE = 0.25
 _UNREADABLE = "Error (reading|writing) persistent compilation cache entry"
+
+
+def check_flags() -> None:
+    """Tries the flags in `XLA_FLAGS`, of which XLA ends the process where it does not know one.
+
+    For commands, before JAX is imported; afterwards it does nothing.
+
+    Raises:
+      ZooError: XLA does not know one of them.
+    """
+    if "XLA_FLAGS" not in os.environ or "jax" in sys.modules or not hasattr(os, "fork"):
+        return
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            os.dup2(writer, 2)
+            from jaxlib import xla_client  # noqa: PLC0415 - only the child imports it
+
+            # XLA looks at them when it is first asked for its own.
+            _ = xla_client.CompileOptions().executable_build_options.debug_options
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        told = pipe.read().decode(errors="replace")
+    if os.waitpid(child, 0)[1]:
+        first = re.search(r"^[EF]\d.*?\] (.*)", told, re.MULTILINE)
+        reason = first[1][:200] if first else "XLA does not start"
+        raise ZooError(f"{reason}; mend or unset XLA_FLAGS")
 
 
 def enable() -> Path | None:
@@ -28,6 +59,8 @@ def enable() -> Path | None:
       The folder, below `XDG_CACHE_HOME` or `~/.cache`; None where JAX has been told otherwise or
       there can be no such folder, as in a home that cannot be written: then all is compiled anew.
     """
+    import jax  # noqa: PLC0415 - `check_flags` comes before it
+
     if not jax.config.jax_enable_compilation_cache:
         return None
     if jax.config.jax_compilation_cache_dir is not None:

@@ -1,8 +1,21 @@
-"""The one error a user's mistake raises, and the search for the name that was meant."""
+"""The one error a user's mistake raises, and what else is told in one line."""
 
 import difflib
+import os
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+OUT_OF_MEMORY = "out of memory"
+"""How `in_words` begins where there is not enough."""
+
+# Control characters, halves of pairs (bytes of a name that are no text), ends of lines.
+_UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# What turns the direction of the text that follows, and so hides how a name ends.
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+# What JAX says of a variable of the environment, such as JAX_PLATFORMS or JAX_ENABLE_X64.
+_OF_JAX = re.compile("Unable to initialize backend|Unknown backend|environment 'JAX|for JAX flag")
 
 
 class ZooError(ValueError):
@@ -40,3 +53,53 @@ def in_one_line(what: str) -> Iterator[None]:
     except (TypeError, ValueError, ArithmeticError, IndexError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ZooError(f"{what}: {reason}") from None
+
+
+def line(told: str) -> str:
+    """One line, whatever names stand in it: a newline in one is written as in Python, `\\n`.
+
+    Nothing in it is an order to a terminal.
+    """
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in _UNSEEN or unicodedata.bidirectional(letter) in _TURNS
+        else letter
+        for letter in told
+    )
+
+
+def in_words(error: BaseException) -> str | None:
+    """One line for what the machine, and not a mistake in a program, keeps a command from.
+
+    The commands print it instead of a traceback: a refused file or stream, memory or the stack
+    used up, bytes that are no text, a platform that JAX does not find.
+
+    Args:
+      error: what was raised.
+
+    Returns:
+      The line, or None for an error that only its traceback explains.
+    """
+    told = " ".join(str(error).split())
+    if isinstance(error, ZooError):
+        return str(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in told:
+        return f"{OUT_OF_MEMORY}; take a smaller model, or smaller pictures"
+    if isinstance(error, RecursionError | UnicodeError):
+        what = "nested too deeply" if isinstance(error, RecursionError) else f"no text ({told})"
+        return f"what was read is {what}; mend or leave out the file"
+    if isinstance(error, OSError):
+        return _refused(error)
+    if isinstance(error, RuntimeError | ValueError) and _OF_JAX.search(told):
+        return f"JAX cannot start: {told[:300]}; mend or unset that variable of the environment"
+    return None
+
+
+def _refused(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        return f"cannot use {os.fsdecode(error.filename)}: {reason}; mend the path"
+    if isinstance(error, FileNotFoundError):
+        # Only who asks for the working folder gets this without a name.
+        return "the working folder is gone; go to one that is there"
+    return f"the system refuses: {reason}; mend that, and try again"

@@ -4,6 +4,7 @@ import app_models
 import numpy as np
 import pytest
 import soundfile
+import tifffile
 from PIL import Image
 from skimage import metrics as reference
 
@@ -86,6 +87,17 @@ def test_the_noise_is_estimated_unless_told(tmp_path, models, samples):
     settings = {"model": AUTO, "level": None, "strength": 0.0}
     facts = dict(pictures.denoise(path, tmp_path, models, steps(), **settings).facts)
     assert 20 < float(facts["Noise, estimated"].split()[0]) < 30
+
+
+def test_a_dark_picture_is_shown_as_the_model_sees_it(tmp_path, models):
+    dark = np.random.default_rng(0).normal(200, 5, (40, 60)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "dark.tif", dark)
+    settings = {"model": AUTO, "level": None, "strength": 0.0}
+    found = pictures.denoise(tmp_path / "dark.tif", tmp_path, models, steps(), **settings)
+    assert ("Range", "0 to 255.996") in found.facts
+    for shown in (found.before, found.after, pictures.look(tmp_path / "dark.tif", tmp_path).views):
+        with Image.open(shown.whole) as image:
+            assert np.mean(np.asarray(image)) == pytest.approx(200, abs=2)
 
 
 def test_a_large_picture_is_shown_small_and_in_part(tmp_path):

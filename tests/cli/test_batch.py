@@ -100,6 +100,65 @@ def test_what_is_there_stays_and_fails(run, tmp_path):
     assert (tmp_path / "a.png").read_bytes() == b"old"
 
 
+@pytest.fixture
+def half_done(tmp_path):
+    """Three jobs: one done, one done before its input changed, one to do."""
+    made = [
+        job._replace(source=tmp_path / "in" / job.source)
+        for job in jobs(tmp_path / "out", "a.png", "b.png", "c.png")
+    ]
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+    for job, age in zip(made, (1, -1, None), strict=True):
+        job.source.write_bytes(b"x")
+        if age is not None:
+            job.target.write_bytes(b"done")
+            since = job.source.stat().st_mtime + age
+            os.utime(job.target, (since, since))
+    return made
+
+
+def test_what_an_interrupted_run_did_is_left(run, half_done):
+    """With a count; what is older than its input is no result of it."""
+    a, b, c = half_done
+    code, output, errors = run(half_done, write)
+    assert code == 1
+    assert [job.target.read_bytes() for job in (a, b, c)] == [b"done", b"done", b"x"]
+    assert "left 1 output" in output
+    assert errors.splitlines()[0].startswith(f"error: {b.target} is there already")
+    assert len(errors.splitlines()) == 2
+    # Nothing at all to do is told in one line.
+    code, output, errors = run([a, c], write)
+    assert (code, errors) == (
+        1,
+        "error: nothing was made; give --overwrite, or --skip-existing\n",
+    )
+    assert "left 2 outputs" in output
+
+
+def test_skip_existing_leaves_all_that_is_there(run, half_done):
+    code, output, errors = run(half_done, write, skip_existing=True)
+    assert (code, errors) == (0, "")
+    assert "left 2 outputs" in output
+    assert half_done[2].target.read_bytes() == b"x"
+    code, output, errors = run(half_done[:1], write, skip_existing=True)
+    assert (code, errors) == (0, "")
+    assert output.startswith("left 1 output")
+
+
+def test_what_goes_to_a_stream_is_alone_there(run, tmp_path):
+    (job,) = jobs(tmp_path, "a.png")
+    sink = tmp_path / "sink"
+    os.mkfifo(sink)
+    reader = os.open(sink, os.O_RDONLY | os.O_NONBLOCK)
+    code, output, errors = run([job._replace(stream=str(sink))], write)
+    assert (code, output) == (0, "")
+    assert errors.startswith(f"a.png -> {tmp_path}/a.png: said")
+    assert os.read(reader, 9) == b"x"
+    os.close(reader)
+    assert os.listdir(tmp_path) == ["sink"]
+
+
 def test_a_file_where_a_folder_is_needed_is_one_line(run, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     code, _, errors = run(jobs(tmp_path / "file", "a.png"), write)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 import soundfile
+import tifffile
 from PIL import Image
 from variables import random_variables
 
@@ -28,7 +29,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("files")
     rng = np.random.default_rng(0)
     (root / "in" / "deep").mkdir(parents=True)
-    colour = rng.integers(90, 160, (60, 72, 3)).astype(np.uint8)
+    colour = rng.integers(90, 240, (60, 72, 3)).astype(np.uint8)
     Image.fromarray(colour).save(root / "in" / "colour.png")
     Image.fromarray(colour[..., 0]).save(root / "in" / "deep" / "grey.tif")
     Image.fromarray(colour).save(root / "clean.png")
@@ -92,16 +93,17 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
     assert skipped == "skipped 1 other file: 1 .txt"
     broken, empty, sound, failed = errors.splitlines()
     assert broken.startswith("error: in/broken.png is a truncated or broken png file")
-    assert empty == "error: in/empty.png is empty; fetch it again or remove it"
+    assert empty == "error: in/empty.png is empty; fetch it again"
     assert sound == (
         "error: in/sound.wav is a recording, and unet-tiny.safetensors denoises pictures; leave it "
         "out, or choose another model"
     )
     assert failed == "failed: 3 of 5: in/broken.png, in/empty.png, in/sound.wav"
     # All that was finished stays the second time, and is told.
-    code, _, errors = zoo("in", "-o", "out", "--weights", "unet-tiny.safetensors")
+    code, output, errors = zoo("in", "-o", "out", "--weights", "unet-tiny.safetensors")
     assert code == 1
-    assert errors.count("is there already") == 2
+    assert "left 2 outputs that were there" in output
+    assert errors.count("is there already") == 0
 
 
 def test_a_recording_goes_through_zoo_audio(zoo):
@@ -125,15 +127,29 @@ def test_recordings_need_no_model_named(zoo):
 
 
 def test_the_level_is_told_or_estimated(zoo, monkeypatch):
-    from zoo.inference.pictures import denoiser
+    from zoo.inference.pictures import level
 
-    monkeypatch.setattr(denoiser, "estimate_level", lambda picture: 0.1)
+    monkeypatch.setattr(level, "estimate_level", lambda picture, scale, luma: 0.1)
     model = ("--weights", "ffdnet-color.safetensors")
     told = zoo("in/colour.png", "-o", "a.png", *model, "--sigma", "30")[1]
     assert ", sigma 30.0, " in told
     told = zoo("in/colour.png", "-o", "b.png", *model, "--sigma", "auto")[1]
     assert ", sigma 25.5, " in told
     assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
+
+
+def test_the_range_is_told_where_it_is_not_all_of_the_type(zoo):
+    dark = np.random.default_rng(0).integers(200, 250, (60, 72), np.uint16)
+    tifffile.imwrite("dark.tif", dark)
+    model = ("--weights", "unet-tiny.safetensors")
+    assert ": 72 x 60, range 0 to 255.996, " in zoo("dark.tif", "-o", "a.tif", *model)[1]
+    told = zoo("dark.tif", "-o", "b.tif", *model, "--range", "0", "4095")[1]
+    assert ": 72 x 60, range 0 to 4095, " in told
+    code, _, errors = zoo("dark.tif", "-o", "d.tif", *model, "--range", "9", "9")
+    assert code == 2
+    assert errors.startswith("error: --range (9.0, 9.0) is not the values of black and of white")
+    code, _, errors = zoo("in/sound.wav", "--range-per-page")
+    assert errors.startswith("error: --range-per-page is an option of pictures")
 
 
 def test_references_are_compared(zoo):
@@ -167,7 +183,7 @@ def test_a_level_that_no_model_hears_is_said(zoo):
 
 
 def test_noise_that_cannot_be_written_leaves_the_recording(zoo, tmp_path, monkeypatch):
-    def full(source, target, place):
+    def full(source, target, place, overwrite):
         raise ZooError(f"cannot write {place} whole: No space left on device; make room")
 
     monkeypatch.setattr(work, "_write_difference", full)

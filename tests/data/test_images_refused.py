@@ -40,7 +40,9 @@ def test_empty_garbage_missing_folder(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     refused(tmp_path / "a.png", "is empty; fetch it again")
     (tmp_path / "b.png").write_bytes(b"<html>not found</html>")
-    refused(tmp_path / "b.png", "is not png, jpeg, bmp, tiff or webp")
+    refused(tmp_path / "b.png", "is a web page, perhaps in place of a picture")
+    (tmp_path / "b.png").write_bytes(b"a tale")
+    refused(tmp_path / "b.png", "is not png, jpeg, bmp, gif, tiff, webp, avif or heic; convert")
     refused(tmp_path / "c.png", "No such file")
     refused(tmp_path, "Is a directory")
 
@@ -59,7 +61,7 @@ def test_tiff_that_is_no_picture(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", np.zeros(SHAPE, np.int16))
     refused(tmp_path / "b.tif", "holds int16")
     tifffile.imwrite(tmp_path / "c.tif", random(4), photometric="separated")
-    refused(tmp_path / "c.tif", "SEPARATED tiff")
+    refused(tmp_path / "c.tif", "TIFF of CMYK; convert it to RGB")
 
 
 def test_tiff_without_data(tmp_path):
@@ -91,6 +93,14 @@ def test_pixel_limit(tmp_path, suffix, monkeypatch):
     encoded(tmp_path, suffix)
     monkeypatch.setattr(images, "PIXEL_LIMIT", 64 * 80 - 1)
     refused(tmp_path / f"whole.{suffix}", "has 80 x 64 pixels, more than 5119; cut it")
+
+
+def test_a_bmp_that_claims_more_than_it_has(tmp_path):
+    """Before there is room made for it."""
+    data = bytearray(encoded(tmp_path, "bmp"))
+    data[18:26] = struct.pack("<ii", 2**14, 2**15)
+    (tmp_path / "a.bmp").write_bytes(data)
+    refused(tmp_path / "a.bmp", "broken bmp file .it ends in the middle")
 
 
 def test_bomb_is_refused_unread_and_large_picture_is_no_warning(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tracemalloc
 import zlib
 
 import imagecodecs
@@ -79,10 +80,10 @@ def test_other_modes_become_these(tmp_path, suffix, mode, becomes):
         return None
     image.save(path)
     if (mode, suffix) == ("CMYK", "tif"):
-        return refused("SEPARATED tiff", lambda: list(read_pages(path)))
+        return refused("TIFF of CMYK; convert", lambda: list(read_pages(path)))
     page = one(path)
     with Image.open(path) as reread:
-        expected = np.asarray(reread.convert("RGB" if suffix == "gif" else becomes))
+        expected = np.asarray(reread.convert(becomes))
     np.testing.assert_array_equal(squeezed(page.picture), expected)
     assert any("CMYK" in line for line in page.lost) == (mode == "CMYK")
     if suffix == "gif":
@@ -252,3 +253,60 @@ def test_what_cannot_be(tmp_path):
     refused("16383", write_pages, tmp_path / "a.webp", [Page(np.zeros((1, 16384, 3), np.uint8))])
     refused("is a folder", write_pages, tmp_path, [page])
     assert not os.listdir(tmp_path)
+
+
+# ------------------------------------------------------------------------------- odd and too much
+
+
+def with_chunks(path, *chunks):
+    data = imagecodecs.png_encode(random(3))
+    made = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    path.write_bytes(data[:33] + made + data[33:])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "field"),
+    [
+        (b"iCCP", b"name\0\0", "icc"),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0", "xmp"),
+        (b"zTXt", b"Comment\0\0", None),
+        (b"iTXt", b"Comment\0\1\0\0\0", None),
+    ],
+)
+def test_what_inflates_beyond_measure(tmp_path, kind, head, field):
+    """Many times over, as a hostile file has it; what is not inflated goes on as it is."""
+    body = head + zlib.compress(bytes(2**24 + 1), 9)
+    path = with_chunks(tmp_path / "a.png", *[(kind, body)] * 5)
+    tracemalloc.start()
+    page = one(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26
+    if field is None:
+        assert page.kept.chunks == ((kind, body),) * 5
+    else:
+        assert getattr(page.kept, field) is None
+        assert len(page.lost) == 1
+        assert "of more than 16 MB, is not kept" in page.lost[0]
+
+
+def test_what_is_not_kept_is_said(tmp_path):
+    """Of every format, whatever kind of note it is."""
+    page = one(with_chunks(tmp_path / "a.png", (b"caBX", b"signed"), (b"tIME", bytes(7))))
+    assert page.lost == ("its PNG chunk caBX is not kept",)
+    pil().save(tmp_path / "a.jpg", icc_profile=ICC)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "b.jpg").write_bytes(data[:2] + b"\xff\xeb\0\x08JUMBF\0" + data[2:])
+    assert one(tmp_path / "a.jpg").lost == ()
+    assert one(tmp_path / "b.jpg").lost == ("its JPEG segment APP11 is not kept",)
+    pil().save(tmp_path / "a.webp", lossless=True, xmp=XMP)
+    data = (tmp_path / "a.webp").read_bytes()
+    # The name of the chunk as some writers have it, and one that nobody knows.
+    (tmp_path / "b.webp").write_bytes(data.replace(b"XMP ", b"XMP\0") + b"abcd\2\0\0\0xy")
+    page = one(tmp_path / "b.webp")
+    assert page.kept.xmp == UPRIGHT_XMP
+    assert page.lost == ("its WebP chunk abcd is not kept",)

@@ -100,7 +100,8 @@ def test_a_phones_exif(tmp_path, suffix, order):
     blob = phone(order)
     Image.fromarray(smooth()).save(tmp_path / "a.jpg", quality=95, exif=b"Exif\0\0" + blob)
     target, lost = again(tmp_path / "a.jpg", f".{suffix}")
-    assert lost == ("the small preview in its EXIF is not kept",)
+    moved = "its maker's note is kept, but has moved: places that it may hold are off"
+    assert lost == ("the small preview in its EXIF is not kept", moved)[: 1 + (suffix == "tif")]
     with Image.open(target) as image:
         assert image.size == (32, 48)
         tags = image.getexif()

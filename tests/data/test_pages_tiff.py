@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 import tifffile
-from page_files import ICC, SHAPE, again, one, random, refused, smooth, squeezed
+from page_files import ICC, again, one, random, refused, smooth, squeezed
 from PIL import Image
 
 from zoo.data.pages import Page, read_pages, write_pages, writing
@@ -168,13 +168,20 @@ def test_thumbnails_are_no_pages(tmp_path):
     assert next(iter(pages)).lost == ("its reduced pages (thumbnails, pyramids) are not kept",)
 
 
-def test_floats_must_be_pictures(tmp_path):
-    for value, match in [(1.5, "scale floats to 0 to 1"), (np.nan, "NaN or infinity")]:
-        array = np.full(SHAPE, 0.5, np.float32)
-        pages = np.stack([array, array])
-        pages[1, 3, 4] = value
-        tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
-        refused(f"page 2 of .*{match}", lambda: list(read_pages(tmp_path / "a.tif")))
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "u4", "f2", "f8"])
+def test_numbers_of_any_range_stay(tmp_path, dtype):
+    """NaN, infinity and what is below 0 too, in the file's own type; other formats refuse them."""
+    values = np.array([[-9, 0, 99], [7, np.nan, np.inf]] if dtype[0] == "f" else [[0, 7, 99]])
+    values = (values - (50 if dtype[0] == "i" else 0)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
+    target, lost = again(tmp_path / "a.tif")
+    assert lost == ()
+    read = tifffile.imread(target)
+    assert read.dtype == dtype
+    np.testing.assert_array_equal(read, values)
+    told = "floats from nan" if dtype[0] == "f" else f"{8 * read.itemsize} bits"
+    for suffix in (".png", ".jpg"):
+        refused(f"cannot hold {told}.*; end it in .tif", again, tmp_path / "a.tif", suffix)
 
 
 def test_a_broken_page_of_many(tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import struct
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -313,3 +314,17 @@ def test_mnist(zoo_data):
     assert first.sum() == 27525
     some = np.stack([loaded["train"][n].target for n in range(0, 54000, 27)])
     assert some.mean() / 255 == pytest.approx(0.1307, abs=0.003)
+
+
+def test_an_idx_file_unpacks_to_no_more_than_it_says(tmp_path):
+    """32 MB of zeros behind a head of 60 pixels; and a head that claims 2**96."""
+    fill_idx(tmp_path, packed=False)
+    head = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (3, 4, 5))
+    file = tmp_path / "train-images-idx3-ubyte"
+    file.write_bytes(gzip.compress(head + bytes(2**25), 1))
+    tracemalloc.start()
+    refused("truncated or too long", "idx", path=str(tmp_path))
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+    file.write_bytes(gzip.compress(head[:4] + b"\xff" * 12))
+    refused("more than 1073741824; split it", "idx", path=str(tmp_path))

@@ -9,7 +9,7 @@ import pytest
 from families import marked
 from variables import random_variables
 
-from zoo.models import create_model, list_models, record
+from zoo.models import canvas, create_model, list_models, record
 from zoo.models.registry import small_options
 
 # What an option may be, beside those of the registered variants, which keep their depth.
@@ -95,28 +95,71 @@ def jitted(model):
     return jax.jit(model.apply)
 
 
-@pytest.mark.parametrize(
+of_any_size = pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=[pytest.mark.matrix] * (name not in PAD_DIFFERENTLY))
         for name in list_models()
-        if record(name).modality == "image"
+        if record(name).modality == "image" and not record(name).size
     ],
 )
-def test_padding_before_the_model_is_its_own(name):
-    """A picture padded by what the record says comes out as the model pads it itself."""
-    facts = record(name)
-    if facts.size:
-        pytest.skip("it takes one size")
-    options = {"channels": 1, **small_options(name)}
+
+
+def padded(name, **options):
+    """The model, narrow and shallow, its variables, a picture, and what it pads that to."""
+    options = {"channels": 1, **small_options(name), **options}
     model, facts = create_model(name, **options), record(name, **options)
     side = facts.stride + 1
     x = np.random.default_rng(0).random((1, side, side + 1, 1), np.float32)
     margins = ((0, 0), (0, -side % facts.stride), (0, -(side + 1) % facts.stride), (0, 0))
-    padded = np.pad(x, margins, mode=facts.margin)
     variables = random_variables(model, x, np.float32([0.1]))
+    return model, variables, x, np.pad(x, margins, mode=facts.margin)
+
+
+@of_any_size
+def test_padding_before_the_model_is_its_own(name):
+    """A picture padded by what the record says comes out as the model pads it itself."""
+    model, variables, x, whole = padded(name)
     # Narrow and shallow variants of a family are often one model.
     apply = jitted(model)
     expected = apply(variables, x, 0.1)
-    found = apply(variables, padded, 0.1)[:, :side, : side + 1]
+    found = apply(variables, whole, 0.1)[:, : x.shape[1], : x.shape[2]]
     np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+@functools.cache
+def jitted_on_canvas(model):
+    def apply(variables, x, level, size):
+        with canvas.on_canvas(size, x.shape[1:3]):
+            return model.apply(variables, x, level)
+
+    return jax.jit(apply)
+
+
+@of_any_size
+def test_on_a_canvas_a_picture_has_the_result_it_has_alone(name):
+    check_on_canvas(name)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    "options",
+    [{"norm": "group"}, {"up": "nearest", "down": "max", "skip": "concat"}, {"stem": 3}],
+)
+def test_on_a_canvas_every_option_of_the_unet_has_it_too(options):
+    check_on_canvas("unet-tiny", **options)
+
+
+def check_on_canvas(name, **options):
+    """Two sizes by one program; what lies beyond the picture is not black, but is not seen."""
+    model, variables, _, whole = padded(name, **options)
+    assert model.canvas
+    stride = record(name, **options).stride
+    h, w = whole.shape[1:3]
+    apply = jitted_on_canvas(model)
+    for shape in ((h, w), (h, w - stride)):
+        laid = np.full((1, h + 2 * stride, w + stride, 1), 0.7, np.float32)
+        laid[:, : shape[0], : shape[1]] = whole[:, : shape[0], : shape[1]]
+        found = apply(variables, laid, 0.1, np.int32(shape))[:, : shape[0], : shape[1]]
+        expected = jitted(model)(variables, whole[:, : shape[0], : shape[1]], 0.1)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -380,3 +380,29 @@ def test_import_is_light():
     code = f"import sys, zoo.models; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"widths": (-1,)},
+        {"widths": None},
+        {"widths": ()},
+        {"widths": (4, 2.5)},
+        {"blocks": 10_000_000},
+        {"blocks": True},
+        {"norm": "layer"},
+        {"channels": 0},
+        {"takes_level": 1},
+    ],
+)
+def test_an_option_of_another_kind_or_size(options):
+    with pytest.raises(ZooError, match="'unet-small' cannot be built: .* make it") as caught:
+        models.create_model("unet-small", **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["unet-small"]])
+def test_no_name_of_a_model(name):
+    with pytest.raises(ZooError, match="unknown model"):
+        models.create_model(name)

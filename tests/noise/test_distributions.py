@@ -277,3 +277,39 @@ def test_keras_habit():
     np.testing.assert_allclose(
         noise.gaussian(KEY, x, sigma=0.4, clip=(0, 1)), np.clip(x + 0.4 * normal, 0, 1), atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("apply", "value"),
+    [
+        (lambda level, x: noise.gamma(KEY, x, looks=level), 1e-38),
+        (lambda level, x: noise.poisson(KEY, x, peak=level), 1e-38),
+        (lambda level, x: noise.poisson(KEY, x * 1e9, peak=level), 1e30),
+        (lambda level, x: noise.rician(KEY, x, sigma=level), 1e25),
+        (lambda level, x: noise.rician(KEY, x * 1e-25, sigma=level), 1e-25),
+    ],
+)
+def test_levels_at_the_edge_of_float32(apply, value):
+    x = np.full(500, 0.5, np.float32)
+    level = np.float32(value)
+    for noisy in (apply(value, x), jax.jit(apply)(level, x)):
+        assert np.isfinite(noisy).all()
+
+
+def test_rician_of_any_size_has_its_mean_square():
+    for scale in (1e-25, 1e25):
+        x = np.full(20_000, 2 * scale, np.float32)
+        found = np.asarray(noise.rician(KEY, x, sigma=scale), np.float64) / scale
+        assert np.square(found).mean() == pytest.approx(4 + 2, rel=0.02)
+
+
+def test_a_kernel_may_be_traced():
+    x = np.zeros((6, 5, 1), np.float32)
+
+    def apply(kernel):
+        return noise.correlated_gaussian(KEY, x, sigma=0.1, kernel=kernel)
+
+    kernel = ((1.0, 2.0), (0.0, 1.0))
+    expected = apply(kernel)
+    for given in (kernel, np.asarray(kernel, np.float32), np.asarray(kernel, int)):
+        np.testing.assert_allclose(jax.jit(apply)(given), expected, atol=1e-6)

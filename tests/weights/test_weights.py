@@ -189,3 +189,74 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 def test_the_record_knows_its_overrides():
     assert record("unet-tiny", channels=1).channels == 1
+
+
+def small():
+    model = create_model("mlp_autoencoder-mnist", widths=(2,), size=(3, 3))
+    shapes = traverse_util.flatten_dict(
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 3, 3, 1))), sep="/"
+    )
+    flat = {name: np.ones(one.shape, np.float32) for name, one in shapes.items()}
+    record = {"model": "mlp_autoencoder-mnist", "options": {"widths": [2], "size": [3, 3]}}
+    return traverse_util.unflatten_dict(flat, sep="/"), record
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "w.safetensors"
+    weights.save(path, *small())
+    assert weights.load(path)
+    data = path.read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    for at in np.random.default_rng(0).integers(begin, len(data), 40):
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << (at % 8)
+        path.write_bytes(flipped)
+        refused(weights.load, path, "is damaged: .*checksum differs.*; copy it again")
+
+
+def test_a_file_from_before_the_checksum_is_loaded(tmp_path):
+    path = tmp_path / "w.safetensors"
+    variables, record = small()
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    safetensors.numpy.save_file(flat, path, metadata={"zoo": json.dumps(record)})
+    assert weights.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda x: x.astype(np.int32), "holds int32 for "),
+        (lambda x: x * np.float32("nan"), "values that are not finite in "),
+    ],
+)
+def test_values_that_are_no_weights(tmp_path, change, told):
+    path = tmp_path / "w.safetensors"
+    variables, record = small()
+    weights.save(path, jax.tree.map(change, variables), record)
+    refused(weights.load, path, told)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"model": ' + "[" * 100_000])
+def test_a_record_nested_too_deeply(tmp_path, text):
+    path = tmp_path / "w.safetensors"
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": text})
+    refused(weights.load, path, "holds no record")
+
+
+def test_a_record_of_ten_million_layers(tmp_path):
+    path = tmp_path / "w.safetensors"
+    for options in (
+        {"blocks": 10_000_000},
+        {"widths": [4] * 10_000_000},
+        {"widths": [10**9, 4]},
+        {"widths": [65536] * 8, "blocks": 512},
+    ):
+        record = json.dumps({"model": "unet-tiny", "options": options})
+        safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": record})
+        refused(weights.load, path, "cannot be built")
+
+
+@pytest.mark.parametrize("name", [None, 3, 2.5, b"unet-gray"])
+def test_no_name(name):
+    with pytest.raises(ZooError, match="weights are a name of"):
+        weights.load(name)

@@ -28,11 +28,13 @@ class Choice(NamedTuple):
       label: what it is called on the page.
       source: a name or the path of a weight file.
       facts: what it takes and gives.
+      trained: the highest level of noise its weights were trained on, or None.
     """
 
     label: str
     source: str
     facts: Record
+    trained: float | None = None
 
 
 class Models:
@@ -106,7 +108,8 @@ class Models:
 
 
 def _from_weights(label: str, source: str) -> Choice:
-    return Choice(label, source, weights.read_model(source)[1])
+    facts = weights.read_model(source)[1]
+    return Choice(label, source, facts, weights.trained_level(weights.read_record(source)))
 
 
 def _label(path: str | os.PathLike, files: Sequence[str | os.PathLike]) -> str:

@@ -9,10 +9,12 @@ import numpy as np
 
 from zoo.app import limits
 from zoo.app.models import Models
-from zoo.data import pixels
+from zoo.data import images, pixels
 from zoo.data.pages import read_pages
-from zoo.inference.pictures import Denoised, Denoiser
+from zoo.inference.pictures import Denoised, Denoiser, check
+from zoo.inference.pictures import scale as scales
 from zoo.inference.pictures.files import denoise_file
+from zoo.inference.pictures.scale import Scale
 
 # Pixels: the longer side of what is shown of a whole picture, and the part of a larger one that is
 # shown as it is; as wide as its place on a wide page, so that no browser makes it smaller.
@@ -22,8 +24,6 @@ _DETAIL = (414, 620)
 _LOSSLESS = 2**19
 # Pixels converted at a time.
 _BAND = 2**22
-
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}
 
 
 class Views(NamedTuple):
@@ -81,7 +81,7 @@ def look(path: Path, room: Path) -> Look:
     limits.check(path)
     pages = read_pages(path)
     picture = next(iter(pages)).picture
-    return Look(view(picture, room, "before"), describe(picture, len(pages)))
+    return Look(view(picture, room, "before", _scale(picture)), describe(picture, len(pages)))
 
 
 def describe(picture: np.ndarray, pages: int = 1) -> str:
@@ -90,7 +90,7 @@ def describe(picture: np.ndarray, pages: int = 1) -> str:
     kind = "grey" if channels <= 2 else "colour"
     alpha = " with alpha" if channels in (2, 4) else ""
     more = f", {pages} pages" if pages > 1 else ""
-    return f"{width} x {height}, {kind}{alpha}, {_DEPTHS[picture.dtype.name]}{more}"
+    return f"{width} x {height}, {kind}{alpha}, {pixels.depth(picture.dtype)}{more}"
 
 
 def denoise(
@@ -119,7 +119,7 @@ def denoise(
     """
     start = time.perf_counter()
     watched = _Watched(models, model, strength)
-    suffix = ".png" if path.suffix.lower() == ".gif" else path.suffix
+    suffix = path.suffix if path.suffix.lower() in images.FORMS else ".png"
     target = room / f"{path.stem}.denoised{suffix}"
     sigma = None if level is None else level / 255
     report = denoise_file(path, target, watched, level=sigma, progress=tell)
@@ -132,14 +132,21 @@ def denoise(
     facts.append(("Size", f"{width} x {height}"))
     facts.append(("Took", f"{time.perf_counter() - start:.1f} s"))
     before, after = watched.first
-    views = view(before, room, "before"), view(after, room, "after")
-    return Outcome(target, *views, tuple(facts), report.lost)
+    if (report.scale.low, report.scale.high) != (0, report.scale.white):
+        facts.append(("Range", f"{report.scale.low:.6g} to {report.scale.high:.6g}"))
+    views = (
+        view(before, room, "before", report.scale),
+        view(after, room, "after", report.scale),
+    )
+    return Outcome(target, *views, tuple(facts), (*report.lost, *report.notes))
 
 
-def view(picture: np.ndarray, room: Path, name: str) -> Views:
-    """Writes what is shown of a picture (H, W, C), without its alpha."""
+def view(picture: np.ndarray, room: Path, name: str, scale: Scale | None = None) -> Views:
+    """Writes what is shown of a picture (H, W, C), without its alpha, as a model sees it."""
     channels = picture.shape[-1] - (picture.shape[-1] in (2, 4))
     picture = picture[..., :channels]
+    if scale and picture.dtype != np.uint8 and not scale.plain(picture.dtype):
+        picture = _seen(picture, scale)
     whole = _show(picture, room / name)
     if max(picture.shape[:2]) <= _SIDE:
         return Views(whole, None)
@@ -150,11 +157,26 @@ def view(picture: np.ndarray, room: Path, name: str) -> Views:
     return Views(whole, _show(picture[crop], room / f"{name}-detail"))
 
 
+def _scale(picture: np.ndarray) -> Scale:
+    picture = check.colors(picture)
+    return scales.find([picture])[picture.dtype]
+
+
+def _seen(picture: np.ndarray, scale: Scale) -> np.ndarray:
+    """What a model sees, in bands; black for what is not finite."""
+    out = np.empty(picture.shape, np.float32)
+    rows = max(_BAND // picture[0].size, 1)
+    for top in range(0, len(picture), rows):
+        out[top : top + rows] = np.nan_to_num(scale.enter(picture[top : top + rows]), posinf=1)
+    return out
+
+
 def denoiser(models: Models, label: str, channels: int, strength: float) -> tuple[str, Denoiser]:
     """The denoiser for pictures of some channels, and its model's label."""
     choice = models.choose(label, "image", channels)
     module, variables = models.ready(choice)
-    return choice.label, Denoiser(module, variables=variables, strength=strength)
+    made = Denoiser(module, variables=variables, strength=strength, trained=choice.trained)
+    return choice.label, made
 
 
 class _Watched:
@@ -168,11 +190,13 @@ class _Watched:
         self.label = ""
         self.first: tuple[np.ndarray, np.ndarray] | None = None
 
-    def __call__(self, image: np.ndarray, level: float | None, progress: Callable) -> Denoised:
+    def __call__(
+        self, image: np.ndarray, level: float | None, progress: Callable, scale: Scale
+    ) -> Denoised:
         """Denoises a page; see `Denoiser`."""
         channels = image.shape[-1] - (image.shape[-1] in (2, 4))
         label, one = denoiser(self._models, self._choice, channels, self._strength)
-        done = one(image, level, progress)
+        done = one(image, level, progress, scale)
         if self.first is None:
             self.label, self.first = label, (image, done.image)
         return done

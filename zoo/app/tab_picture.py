@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from zoo.app import controls, limits, pictures, views
 from zoo.app.pictures import Outcome, Views
-from zoo.data.pages import SUFFIXES
+from zoo.data.images import SUFFIXES
 
 if TYPE_CHECKING:
     from zoo.app.page import Parts
@@ -21,7 +21,7 @@ def build(parts: "Parts") -> None:
     store, models = parts.store, parts.models
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            file = controls.drop("Picture", sorted({*SUFFIXES, ".gif"}))
+            file = controls.drop("Picture", sorted(SUFFIXES))
             gallery = controls.gallery(parts.samples.noisy_pictures)
             model = controls.model(models.labels("image"))
             takes = models.takes_level(model.value)

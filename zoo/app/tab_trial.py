@@ -6,7 +6,7 @@ from zoo.app import controls, limits, pictures, recordings, trial, views
 from zoo.app.models import AUTO
 from zoo.app.tab_picture import pair
 from zoo.app.trial import NOISES, Outcome
-from zoo.data.pages import SUFFIXES as PICTURES
+from zoo.data.images import SUFFIXES as PICTURES
 from zoo.data.recordings import SUFFIXES as RECORDINGS
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def build(parts: "Parts") -> None:
     first = next(iter(NOISES["image"].values()))
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            file = controls.drop(
-                "Clean picture or recording", sorted({*PICTURES, *RECORDINGS, ".gif"})
-            )
+            file = controls.drop("Clean picture or recording", sorted({*PICTURES, *RECORDINGS}))
             gallery = controls.gallery(parts.samples.clean_pictures)
             with gr.Row(equal_height=True):
                 buttons = {

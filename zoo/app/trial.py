@@ -86,7 +86,7 @@ def modality(path: Path) -> str:
       ZooError: neither.
     """
     suffix = path.suffix.lower()
-    if suffix in images.SUFFIXES or suffix == ".gif":
+    if suffix in images.SUFFIXES:
         return "image"
     if suffix in recordings.SUFFIXES:
         return "audio"

@@ -1,14 +1,15 @@
 """The `zoo` command: parse, call, print."""
 
 import argparse
-import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+from zoo import files
 from zoo.cli import text
-from zoo.errors import ZooError
+from zoo.errors import in_words
 
 # Each is a module of this package, imported when it is the one that was asked for: a list of the
 # commands must not wait for the networks.
@@ -39,40 +40,37 @@ _EXAMPLES = """examples:
   zoo export unet-gray --format=stablehlo
   zoo app
 """
-# What a disk without room answers.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code, 2 for a mistake of the user's."""
     _prepare_streams()
     argv = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parser(argv).parse_args(argv)
     try:
+        if "XLA_FLAGS" in os.environ:
+            from zoo import compilation  # noqa: PLC0415 - seconds that most need not wait for
+
+            compilation.check_flags()
+        arguments = _parser(argv).parse_args(argv)
         code = arguments.run(arguments) or 0
         sys.stdout.flush()
-    except ZooError as error:
-        print(f"error: {text.line(str(error))}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; the rest is not done.
         _silence()
         return 141  # of a shell, after SIGPIPE
-    except OSError as error:
-        # What a file refuses names it; only the stream that is printed to has no name.
-        if error.filename is not None or error.errno not in _FULL:
-            raise
-        _silence()
-        print(f"error: cannot print: {error.strerror}; make room on its disk", file=sys.stderr)
-        return 2
-    except RuntimeError as error:  # jax.errors.JaxRuntimeError, where jax is there at all
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        print("error: out of memory; take a smaller model, or smaller pictures", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        told = in_words(error)
+        if told is None:
+            raise
+        # What a file refuses names it; only the stream that is printed to has no name.
+        if isinstance(error, OSError) and error.filename is None and error.errno in files.FULL:
+            _silence()
+            told = f"cannot print: {error.strerror}; make room on its disk"
+        print(f"error: {text.line(told)}", file=sys.stderr)
+        return 2
     return code
 
 
@@ -91,9 +89,16 @@ def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its complaints repeat what was typed; a terminal must not obey that."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(text.line(message))
+
+
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of all commands, with the arguments of those that are named."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="zoo",
         description="A model zoo for denoising, on files and names.",
         epilog=_EXAMPLES,

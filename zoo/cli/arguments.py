@@ -10,10 +10,18 @@ def add_places(parser: argparse.ArgumentParser, word: str) -> None:
       parser: of the command.
       word: what is written into the names of files beside their inputs.
     """
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    parser.add_argument(
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns; - for stdin")
+    add(
         *("-o", "--output"),
         metavar="OUTPUT",
-        help="a file for one input, else a folder, which is made (beside the input, as "
-        f"NAME.{word}.SUFFIX; of a folder, FOLDER.{word}/)",
+        help="a file for one input, or - for stdout; else a folder, which is made (beside the "
+        f"input, as NAME.{word}.SUFFIX; of a folder, FOLDER.{word}/; of stdin, stdout)",
+    )
+    add("--format", metavar="ENDING", help="of the outputs, such as png or wav (their inputs')")
+    add("--overwrite", action="store_true", help="replace files that are there")
+    add(
+        "--skip-existing",
+        action="store_true",
+        help="leave outputs that are there, of any age (of many inputs those no older than them)",
     )

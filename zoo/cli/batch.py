@@ -5,15 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import jax
+from typing import NamedTuple, TextIO
 
 from zoo import files
-from zoo.cli import kinds, outputs, text
+from zoo.cli import kinds, outputs, streams, text
 from zoo.cli.outputs import Job
 from zoo.cli.progress import shown
-from zoo.errors import ZooError
+from zoo.errors import OUT_OF_MEMORY, ZooError, in_words
 
 # Names of failed files that the summary repeats, and of endings of skipped ones.
 _LISTED = 10
@@ -39,6 +37,7 @@ class _Tally:
     def __init__(self):
         self.count, self.amount, self.seconds = Counter(), Counter(), Counter()
         self.failed: list[str] = []
+        self.there = 0
 
     def add(self, kind: str, amount: float, seconds: float) -> None:
         self.count[kind] += 1
@@ -51,24 +50,35 @@ def each(
     do: Callable[[Job, Callable[[int, int], None]], Done],
     *,
     overwrite: bool,
+    skip_existing: bool = False,
     skipped: Sequence[Path] = (),
 ) -> int:
     """Does one job after the other, says so, and sums up.
+
+    Of several jobs those are left out whose outputs are there and no older than their inputs, as
+    after an interrupted run; they are counted.
 
     Args:
       jobs: what is to be made.
       do: makes one; is given the job and a function for its progress, and raises `ZooError`.
       overwrite: whether files may be replaced.
+      skip_existing: whether every output that is there is left, however old, and is no mistake.
       skipped: files that are no inputs, for the summary.
 
     Returns:
-      The exit code: 0, 1 if anything failed, 130 after Ctrl-C.
+      The exit code: 0, 1 if anything failed or all was there, 130 after Ctrl-C.
     """
     tally, began = _Tally(), time.monotonic()
     finished = 0
+    # What goes to standard output must be alone there.
+    out = sys.stderr if any(job.stream for job in jobs) else sys.stdout
+    leave = not overwrite and (skip_existing or len(jobs) > 1)
     try:
         for number, job in enumerate(jobs, 1):
             start = time.monotonic()
+            if leave and outputs.is_done(job, any_age=skip_existing):
+                tally.there += 1
+                continue
             try:
                 with shown(number, len(jobs), str(job.source)) as tell:
                     done = _one(job, do, tell, overwrite)
@@ -79,13 +89,16 @@ def each(
             finished += 1
             tally.add(job.kind, done.amount, took)
             told = f"{job.source} -> {job.target}: {done.text}, {took:.1f} s"
-            print(text.line(told), flush=True)
+            print(text.line(streams.told(told)), file=out, flush=True)
             if done.problem:
                 _fail(tally, job, done.problem)
     except KeyboardInterrupt:
         print(f"stopped; {finished} of {len(jobs)} files are written and stay", file=sys.stderr)
         return 130
-    _sum_up(tally, len(jobs), time.monotonic() - began, skipped)
+    _sum_up(tally, len(jobs), time.monotonic() - began, skipped, out)
+    if tally.there == len(jobs) and not skip_existing:
+        print("error: nothing was made; give --overwrite, or --skip-existing", file=sys.stderr)
+        return 1
     return 1 if tally.failed else 0
 
 
@@ -96,31 +109,38 @@ def _one(job: Job, do: Callable, tell: Callable[[int, int], None], overwrite: bo
     try:
         outputs.check_place(job, overwrite)
         files.make_folder(job.target.parent)
-        return do(job, tell)
-    except MemoryError:
-        raise ZooError(_no_memory(job)) from None
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        done = do(job, tell)
+        if job.stream:
+            streams.put(job.target, job.stream)
+        return done
+    except (ZooError, BrokenPipeError):
+        raise
+    except Exception as error:
+        told = in_words(error)
+        if told is None:
             raise
-        raise ZooError(_no_memory(job)) from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ZooError(f"cannot make {job.target} of {job.source}: {reason}") from None
-
-
-def _no_memory(job: Job) -> str:
-    remedy = "give smaller tiles by --tile" if job.kind == kinds.PICTURE else "cut it into pieces"
-    return f"{job.source} does not fit into memory; {remedy}"
+        if told.startswith(OUT_OF_MEMORY):
+            picture = job.kind == kinds.PICTURE
+            remedy = "give smaller tiles by --tile" if picture else "cut it into pieces"
+            raise ZooError(f"{job.source} does not fit into memory; {remedy}") from None
+        raise ZooError(f"cannot make {job.target} of {job.source}: {told}") from None
 
 
 def _fail(tally: _Tally, job: Job, problem: str) -> None:
-    tally.failed.append(str(job.source))
+    tally.failed.append(streams.told(str(job.source)))
     # What was printed before comes before it in a file of both.
     sys.stdout.flush()
-    print(f"error: {text.line(problem)}", file=sys.stderr, flush=True)
+    print(f"error: {text.line(streams.told(problem))}", file=sys.stderr, flush=True)
 
 
-def _sum_up(tally: _Tally, count: int, seconds: float, skipped: Sequence[Path]) -> None:
+def _sum_up(
+    tally: _Tally, count: int, seconds: float, skipped: Sequence[Path], out: TextIO
+) -> None:
+    if tally.there:
+        print(
+            f"left {_plural(tally.there, 'output')} that were there (--overwrite makes them anew)",
+            file=out,
+        )
     if count == 1 and not skipped:
         return
     parts = []
@@ -132,11 +152,11 @@ def _sum_up(tally: _Tally, count: int, seconds: float, skipped: Sequence[Path]) 
         rate = tally.amount[kinds.RECORDING] / max(tally.seconds[kinds.RECORDING], 1e-9)
         parts.append(f"{_plural(recordings, 'recording')}, {rate:.3g} times real time")
     parts = parts or ["nothing written"]
-    print(f"{'; '.join(parts)}; {seconds:.1f} s in all")
+    print(f"{'; '.join(parts)}; {seconds:.1f} s in all", file=out)
     if skipped:
         ends = Counter(path.suffix.lower() or path.name for path in skipped)
         told = ", ".join(f"{number} {end}" for end, number in ends.most_common(_LISTED))
-        print(text.line(f"skipped {_plural(len(skipped), 'other file')}: {told}"))
+        print(text.line(f"skipped {_plural(len(skipped), 'other file')}: {told}"), file=out)
     if tally.failed:
         more = f" and {len(tally.failed) - _LISTED} more" if len(tally.failed) > _LISTED else ""
         told = ", ".join(tally.failed[:_LISTED]) + more

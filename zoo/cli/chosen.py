@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flax import linen as nn
 
-from zoo import weights
+from zoo import files, weights
 from zoo.errors import ZooError, unknown
 from zoo.interop.torch import load_torch
 from zoo.models import count_parameters, create_model, describe, list_models
@@ -27,12 +27,14 @@ class Chosen(NamedTuple):
       model: the module.
       variables: its own; empty for a model without parameters.
       modality: `"image"` or `"audio"`.
+      trained: the highest level of noise its weights were trained on, as a share of white, or None.
     """
 
     label: str
     model: nn.Module
     variables: Mapping
     modality: str
+    trained: float | None = None
 
 
 def choose(name: str | None, file: str | None) -> Chosen | None:
@@ -63,7 +65,9 @@ def choose(name: str | None, file: str | None) -> Chosen | None:
         raise ZooError(f"{name} is a file; give it by --weights")
     else:
         raise unknown("model", name, {*weights.list_weights(), *list_models()})
-    return Chosen(name or file, module, variables, describe(module).modality)
+    known = _record(Path(file).expanduser().absolute() if file else name)
+    trained = weights.trained_level(known) if known else None
+    return Chosen(name or file, module, variables, describe(module).modality, trained)
 
 
 def of_recordings() -> str:
@@ -73,7 +77,7 @@ def of_recordings() -> str:
 
 
 def _from_file(name: str | None, file: str) -> tuple[nn.Module, Mapping]:
-    path = Path(file).expanduser()
+    path = files.expanded(file)
     if not path.is_file():
         if file in weights.list_weights():
             raise ZooError(f"{file} comes with the zoo and needs no file; write --model {file}")
@@ -86,7 +90,7 @@ def _from_file(name: str | None, file: str) -> tuple[nn.Module, Mapping]:
         if name in weights.list_weights():
             raise ZooError(f"{name} brings its own weights; leave out --weights or --model")
         raise unknown("model", name, list_models())
-    record = _record(path)
+    record = _record(path.absolute())
     if record is None:
         return create_model(name), load_torch(name, path)
     if record["model"] != name:
@@ -94,9 +98,9 @@ def _from_file(name: str | None, file: str) -> tuple[nn.Module, Mapping]:
     return weights.load(str(path.absolute()))
 
 
-def _record(path: Path) -> dict | None:
-    """The record of a file of this zoo; published ones may be safetensors as well."""
+def _record(source: Path | str) -> dict | None:
+    """The record of a file of this zoo, or of a name; published ones may be safetensors as well."""
     try:
-        return weights.read_record(path.absolute())
+        return weights.read_record(source)
     except ZooError:
         return None

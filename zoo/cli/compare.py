@@ -6,7 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import metrics
+from zoo import files, metrics
 from zoo.cli import kinds
 from zoo.cli.outputs import Job
 from zoo.data import images, pixels, recordings
@@ -31,7 +31,7 @@ def find(reference: str | None, job: Job) -> Path | None:
     """
     if reference is None:
         return None
-    path = Path(reference).expanduser()
+    path = files.expanded(reference)
     if not path.is_dir():
         return path
     for place in (job.place, Path(job.place.name)):

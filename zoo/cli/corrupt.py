@@ -12,7 +12,7 @@ from zoo import noise
 from zoo.cli import kinds
 from zoo.cli.batch import Done
 from zoo.cli.outputs import Job
-from zoo.data import pixels, recordings
+from zoo.data import images, pixels, recordings
 from zoo.data.pages import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
 
@@ -74,7 +74,9 @@ class Noises:
             for index, page in enumerate(pages):
                 # What cannot be written is said before the work.
                 fitting(page, job.target, len(pages))
-                noisy, level = _noisy(page.picture, draw, jax.random.fold_in(key, index))
+                # Levels of noise are shares of white, which other types do not tell.
+                picture = images.check(page.picture, str(job.source))
+                noisy, level = _noisy(picture, draw, jax.random.fold_in(key, index))
                 lost |= dict.fromkeys((*page.lost, *put(page._replace(picture=noisy))))
                 levels.append(level)
                 count += noisy.shape[0] * noisy.shape[1]
@@ -92,7 +94,7 @@ class Noises:
         draw = self._program(job.kind, facts.sample_rate)
         y, level = draw(key, recordings.read(job.source), mixed)
         settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
-        with recordings.writing(job.target, **settings) as put:
+        with recordings.writing(job.target, **settings, overwrite=self._arguments.overwrite) as put:
             clipped = put(np.asarray(y))
         tell(1, 1)
         told = self._told(job.kind, [float(level)])

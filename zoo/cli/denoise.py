@@ -2,23 +2,25 @@
 
 import argparse
 import math
-from pathlib import Path
 
 from zoo.cli.arguments import add_places
 
 _DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
-below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp) and recordings (wav, flac, ogg,
-mp3) are told apart by their content. An output has the size, depth, channels, alpha and metadata of
-its input, or its sample rate, channels, length and coding, and appears whole or not at all."""
+below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
+(wav, flac, ogg, mp3) are told apart by their content. An output has the size, depth, channels,
+alpha and metadata of its input, or its sample rate, channels, length and coding, and appears whole
+or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg
   zoo denoise photo.jpg -o clean.png
+  zoo denoise - --format png < a.jpg > b.png   stdin and stdout
   zoo denoise scans/ -o clean/                 the same folders below clean/
   zoo denoise 'scans/**/*.tif' talk.wav -o clean/ --strength 0.8
   zoo denoise photo.png --sigma 25 --reference original.png
   zoo denoise photo.jpg --model dncnn-color-blind --weights dncnn_color_blind.pth
   zoo denoise photo.jpg --weights runs/unet/weights.safetensors --ensemble
+  zoo denoise stack.tif --range 100 4095       what is black and what white
   zoo denoise song.flac --model wiener --save-noise
 
 The noise of a picture is estimated from it unless --sigma says how much there is. An input is never
@@ -27,7 +29,10 @@ file failed (the others are done), 2 for a mistake in the command, 130 after Ctr
 finished by then stays."""
 
 # Only of pictures; the defaults are None or False, by which it is told who was asked.
-_OF_PICTURES = ("sigma", "tile", "overlap", "ensemble", "dtype")
+_OF_PICTURES = (
+    *("sigma", "range", "range_per_page", "linear"),
+    *("tile", "overlap", "ensemble", "dtype"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,13 +72,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "SI-SDR, before and after",
     )
     add("--device", choices=("cpu", "gpu", "tpu"), help="what to compute on (the fastest there is)")
-    add("--overwrite", action="store_true", help="replace files that are there")
     add = parser.add_argument_group("pictures").add_argument
     add(
         "--sigma",
         type=_sigma,
         metavar="SIGMA",
-        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto)",
+        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto); "
+        "255 is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if "
+        "that is more",
+    )
+    ranges = parser.add_mutually_exclusive_group()
+    ranges.add_argument(
+        "--range",
+        nargs=2,
+        type=_finite,
+        metavar=("LOW", "HIGH"),
+        help="the values that the model is to see as black and as white (chosen from the values of "
+        "all pages, and told unless it is all that the type holds)",
+    )
+    ranges.add_argument(
+        "--range-per-page", action="store_true", help="choose the range of each page by itself"
+    )
+    add(
+        "--linear",
+        action="store_true",
+        help="values are in proportion to light, as those of raw converters, telescopes and "
+        "microscopes (only where the file says so)",
     )
     add(
         "--tile",
@@ -99,19 +123,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
     # Here, so that `--help` and mistakes in the options are answered at once.
-    from zoo import compilation  # noqa: PLC0415
+    from zoo import compilation, files  # noqa: PLC0415
     from zoo.cli import batch, device, inputs, kinds, outputs  # noqa: PLC0415
     from zoo.cli.work import Denoisers  # noqa: PLC0415
 
-    output = Path(arguments.output).expanduser() if arguments.output else None
+    output = files.expanded(arguments.output) if arguments.output else None
     found = inputs.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
-    jobs = outputs.jobs(found, arguments.output, extra=extra)
+    jobs = outputs.jobs(found, arguments.output, extra=extra, form=arguments.format)
     _refuse_others(arguments, {job.kind for job in jobs} - {None}, kinds.PICTURE)
     device.use(arguments.device)
     compilation.enable()
     return batch.each(
-        jobs, Denoisers(arguments), overwrite=arguments.overwrite, skipped=found.skipped
+        jobs,
+        Denoisers(arguments),
+        overwrite=arguments.overwrite,
+        skip_existing=arguments.skip_existing,
+        skipped=found.skipped,
     )
 
 
@@ -121,7 +149,9 @@ def _refuse_others(arguments: argparse.Namespace, kinds: set[str], picture: str)
 
     given = [name for name in _OF_PICTURES if getattr(arguments, name) not in (None, False)]
     if kinds and picture not in kinds and given:
-        raise ZooError(f"--{given[0]} is an option of pictures, and no input is one; drop it")
+        raise ZooError(
+            f"--{given[0].replace('_', '-')} is an option of pictures, and no input is one; drop it"
+        )
 
 
 def _share(text: str) -> float:
@@ -135,12 +165,16 @@ def _sigma(text: str) -> float | None:
     return _number(text, 1e-6, 255, "auto, or a number above 0 and up to 255")
 
 
+def _finite(text: str) -> float:
+    return _number(text, -math.inf, math.inf, "a number")
+
+
 def _number(text: str, low: float, high: float, told: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not low <= number <= high:
+    if not low <= number <= high or math.isinf(number):
         raise argparse.ArgumentTypeError(f"{text!r} is not {told}")
     return number
 

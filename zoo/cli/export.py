@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from zoo import weights
+from zoo.cli import text
 from zoo.cli.chosen import choose
 from zoo.data.images import PIXEL_LIMIT
 from zoo.errors import ZooError
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     name, file = arguments.name, arguments.weights
     write, suffix = _FORMATS[arguments.format]
     path = Path(arguments.output or f"{Path(name).stem if _is_path(name) else name}{suffix}")
-    if path.exists() and not arguments.overwrite:
+    if os.path.lexists(path) and not arguments.overwrite:
         raise ZooError(f"{path} is there already; name another file by -o, or add --overwrite")
     chosen = choose(None, name) if _is_path(name) and file is None else choose(name, file)
     model, variables = ready(chosen.model, chosen.variables, modality=chosen.modality)
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     shape = ", ".join(map(str, record["inputs"][0]["shape"]))
     apart = record["checked"]["largest_difference"]
     print(
-        f"{path}: {path.stat().st_size / 1e6:.1f} MB, takes ({shape}), "
+        f"{text.line(str(path))}: {path.stat().st_size / 1e6:.1f} MB, takes ({shape}), "
         f"within {apart:.1g} of the model"
     )
 

@@ -8,9 +8,10 @@ import warnings
 import numpy as np
 from PIL import Image, ImageCms
 
+from zoo import files
 from zoo.cli import text
-from zoo.data import recordings
-from zoo.data.pages import Kept, exif, read_pages
+from zoo.data import pixels, recordings
+from zoo.data.pages import Kept, exif, notes, read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures.level import estimate_level
 from zoo.weights import read_record
@@ -18,9 +19,6 @@ from zoo.weights import read_record
 Rows = list[tuple[str, str]]
 
 _CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "float, 32 bits"}
-# Tags of EXIF and TIFF.
-_MAKE, _MODEL = 271, 272
 _TURNS = {
     2: "mirrored",
     3: "turned by 180 degrees",
@@ -57,11 +55,11 @@ def of_picture(path: str) -> Rows:
     rows = [
         ("picture", ", ".join([pages.form, *_coding(page.kept)])),
         ("size", f"{width} x {height}, {width * height / 1e6:.2f} megapixels"),
-        ("depth", _DEPTHS[str(page.picture.dtype)]),
+        ("depth", pixels.depth(page.picture.dtype)),
         ("channels", _CHANNELS[channels]),
         ("pages", str(len(pages))),
         ("orientation", _orientation(path)),
-        ("camera", _camera(page.kept)),
+        ("camera", notes.camera(page.kept)),
         ("profile", _profile(page.kept.icc)),
         ("beside", ", ".join(name for name in ("exif", "xmp") if getattr(page.kept, name))),
         ("noise", sigma),
@@ -141,30 +139,11 @@ def _orientation(path: str) -> str:
         with warnings.catch_warnings():
             # Of large pictures, by a limit that is not ours; only the header is read.
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with files.opened(path) as file, Image.open(file) as image:
                 turned = image.getexif().get(exif.ORIENTATION, 1)
     except Exception:  # broken metadata says nothing of the pixels
         return ""
     return _TURNS.get(turned, "")
-
-
-def _camera(kept: Kept) -> str:
-    """Maker and model, from EXIF or from the tags of a TIFF file."""
-    tags = {number: data for number, _, _, data in kept.tiff.tags} if kept.tiff else {}
-    if kept.exif:
-        try:
-            tags |= {number: value.data for number, value in exif.parse(kept.exif)[1].items()}
-        except ValueError:
-            return ""
-    words = [
-        bytes(tags[number]).split(b"\0")[0].decode("latin-1").strip()
-        for number in (_MAKE, _MODEL)
-        if number in tags
-    ]
-    # Many models begin with their maker.
-    if len(words) == 2 and words[1].startswith(words[0]):
-        words = words[1:]
-    return " ".join(words)
 
 
 def _profile(icc: bytes | None) -> str:

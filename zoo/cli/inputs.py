@@ -1,16 +1,23 @@
 """What files a user means by files, folders and patterns."""
 
+import fnmatch
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from zoo.cli import kinds
+from zoo import files
+from zoo.cli import kinds, streams
+from zoo.data import images, recordings
 from zoo.errors import ZooError
 
 # What can be read and not written, and what it becomes.
-_BECOME = {".gif": ".png", **dict.fromkeys((".aif", ".aiff", ".aifc", ".au", ".caf"), ".wav")}
+_BECOME = {
+    **dict.fromkeys((".gif", ".heic", ".heif", ".hif", ".avif"), ".png"),
+    ".mpo": ".jpg",
+    **dict.fromkeys((".aif", ".aiff", ".aifc", ".au", ".caf"), ".wav"),
+}
 
 
 class Input(NamedTuple):
@@ -37,7 +44,7 @@ class Found(NamedTuple):
     Attributes:
       inputs: in the order they were named, those of a folder by name.
       skipped: files of folders and patterns that are no pictures and no recordings.
-      single: whether one file was named, and nothing else.
+      single: whether one file was named, or standard input, and nothing else.
     """
 
     inputs: list[Input]
@@ -53,20 +60,19 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
     must be one.
 
     Args:
-      texts: what the user wrote: files, folders, and patterns with `*`, `?`, `[...]` and `**`.
+      texts: what the user wrote: files, folders, and patterns with `*`, `?`, `[...]` and `**`; "-"
+        is standard input.
       word: what tells outputs from inputs where both lie side by side: `a.word.png`.
       output: a folder below one of these that is not searched, for outputs lie there.
 
     Raises:
       ZooError: there is no such file or folder at all, and nothing else to work on; or a name is
-        empty, or means standard input.
+        empty; or standard input holds nothing to work on.
     """
     inputs, skipped, seen = [], [], set()
     for text in texts:
         if not text:
             raise ZooError("the name of an input is empty; name a file, a folder or a pattern")
-        if text == "-":
-            raise ZooError("standard input is not read; save it as a file, and name that")
         for one in _found(text, word, len(texts) > 1, output):
             if one.kind is None and not one.problem:
                 skipped.append(one.path)
@@ -76,75 +82,89 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
     if not inputs:
         told = f" among {len(skipped)} files" if skipped else ""
         raise ZooError(f"no picture and no recording in {', '.join(texts)}{told}; mend the path")
-    single = len(texts) == 1 and inputs[0].path == Path(texts[0]).expanduser()
+    alone = inputs[0].path
+    single = len(texts) == 1 and (texts[0] == "-" or alone == files.expanded(texts[0]))
     return Found(inputs, skipped, single)
 
 
 def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator[Input]:
-    path = Path(text).expanduser()
+    path = streams.take() if text == "-" else files.expanded(text)
     if path.is_dir():
         # "." and ".." have no name of their own.
         root = path if path.name not in ("", "..") else path.resolve()
         beside = root.parent / f"{root.name}.{word}"
-        for below in _walk(path, output):
+        closed: list[Input] = []
+        found = files.walk(
+            path,
+            without=[output] if output else (),
+            unreadable=lambda folder, why: closed.append(_closed(folder, why)),
+        )
+        for below in found:
             place = Path(root.name, below) if several else below
             yield _told(path / below, place, beside / below, named=False)
+        yield from closed
     # Before it is taken for a pattern: a file may be called a[1].png.
     elif os.path.lexists(path) or not glob.has_magic(str(path)):
         yield _told(path, Path(path.name), _beside(path, word), named=True)
     else:
         fixed = _fixed(path)
-        matches = sorted(glob.glob(str(path), recursive=True))
-        if not matches:
+        closed = []
+        matches = _matches(path, fixed, lambda folder, why: closed.append(_closed(folder, why)))
+        if not matches and not closed:
             problem = f"no file matches {text}; mend the pattern"
             yield Input(path, Path(path.name), path, problem=problem)
-        for match in map(Path, matches):
-            if match.is_file():
+        for match in matches:
+            if not match.is_dir():
                 place = match.relative_to(fixed)
                 yield _told(match, place, _beside(match, word), named=False)
+        yield from closed
+
+
+def _closed(folder: Path, why: str) -> Input:
+    problem = f"cannot read the folder {folder}: {why}; mend its permissions, or leave it out"
+    return Input(folder, Path(folder.name), folder, problem=problem)
 
 
 def _told(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
     try:
         kind = kinds.kind(path)
-    except OSError as error:
-        problem = f"cannot read {path}: {error.strerror}; mend the path"
-        return Input(path, place, beside, problem=problem)
-    place, beside = (
-        one.with_suffix(_BECOME.get(one.suffix.lower(), one.suffix)) for one in (place, beside)
-    )
-    problem = ""
+    except ZooError as error:
+        # A pipe or a socket among pictures is just another file, unless it is called like one.
+        other = not named and path.exists() and not path.is_file() and not kinds.by_suffix(path)
+        return Input(path, place, beside, problem="" if other else str(error))
     if kind == kinds.WEIGHTS:
         kind = None
-    if kind is None and named:
-        problem = f"{path} is no picture and no recording; convert it, or leave it out"
-        if not path.stat().st_size:
-            problem = f"{path} is empty; fetch it again or remove it"
+    place, beside = (_writable(one, path, kind) for one in (place, beside))
+    problem = f"{path} is {kinds.other(path)}" if kind is None and named else ""
     return Input(path, place, beside, kind, problem)
 
 
-def _walk(root: Path, output: Path | None) -> list[Path]:
-    """The files below a folder, relative to it, sorted; hidden ones and the outputs are left out.
+def _writable(place: Path, path: Path, kind: str | None) -> Path:
+    """The place with an ending that can be written: its own where that can, else by the content."""
+    suffix = place.suffix.lower()
+    if suffix in _BECOME:
+        return place.with_suffix(_BECOME[suffix])
+    known = {kinds.PICTURE: images.FORMS, kinds.RECORDING: recordings.SUFFIXES}
+    if suffix not in known.get(kind, (suffix,)):
+        return place.with_name(place.name + kinds.ending(path))
+    return place
 
-    Links to folders are followed, but into no folder twice: they may lead in circles.
-    """
-    found = []
-    seen = {os.path.realpath(root)}
-    if output is not None:
-        seen.add(os.path.realpath(output))
-    for parent, folders, names in os.walk(root, followlinks=True):
-        kept = []
-        for name in sorted(folders):
-            real = os.path.realpath(Path(parent, name))
-            if not name.startswith(".") and real not in seen:
-                seen.add(real)
-                kept.append(name)
-        folders[:] = kept
-        visible = (Path(parent, name) for name in names if not name.startswith("."))
-        # No pipes and sockets; but links to nothing, of which their reader tells.
-        files = (path for path in visible if path.is_file() or not path.exists())
-        found += [path.relative_to(root) for path in files]
-    return sorted(found)
+
+def _matches(pattern: Path, fixed: Path, unreadable: Callable[[Path, str], None]) -> list[Path]:
+    """What a pattern matches, sorted; `**` is any number of folders, into none of them twice."""
+    if "**" not in pattern.parts:
+        return sorted(map(Path, glob.glob(str(pattern))))
+    parts = pattern.relative_to(fixed).parts
+    below = files.walk(fixed, unreadable=unreadable)
+    return [fixed / path for path in below if _fits(path.parts, parts)]
+
+
+def _fits(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_fits(path[start:], pattern[1:]) for start in range(len(path) + 1))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _fits(path[1:], pattern[1:])
 
 
 def _fixed(pattern: Path) -> Path:

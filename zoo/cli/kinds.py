@@ -1,19 +1,16 @@
 """What a file is: a picture, a recording or weights, by its first bytes."""
 
-import errno
 import os
-import stat
 from pathlib import Path
 
-from zoo.data import images, recordings
+from zoo import files
+from zoo.data import decoding, images, recordings, tiffs
 
 PICTURE, RECORDING, WEIGHTS = "picture", "recording", "weights"
 
-# TIFF: little and big endian, classic and BigTIFF.
-_PICTURES = (
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),
-    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-)
+# The endings of formats that can be written; of recordings by their first bytes.
+_ENDINGS = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"}
+_OF_RECORDINGS = {b"fLaC": ".flac", b"OggS": ".ogg"}
 # What libsndfile reads, whether or not the zoo can write it.
 _RECORDINGS = (
     b"fLaC",
@@ -27,7 +24,6 @@ _RECORDINGS = (
 # Files that hold others, by the word at their ninth byte.
 _HELD = {
     (b"RIFF", b"WAVE"): RECORDING,
-    (b"RIFF", b"WEBP"): PICTURE,
     (b"FORM", b"AIFF"): RECORDING,
     (b"FORM", b"AIFC"): RECORDING,
 }
@@ -45,27 +41,65 @@ def kind(path: str | os.PathLike) -> str | None:
       `PICTURE`, `RECORDING`, `WEIGHTS`, or None for anything else.
 
     Raises:
-      OSError: it cannot be read.
+      ZooError: it cannot be read.
     """
-    mode = os.stat(path).st_mode
-    # A pipe would be waited for, for ever where nobody writes.
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.EINVAL, "it is a pipe or a device, no file")
-    with open(path, "rb") as file:
-        head = file.read(16)
+    with files.opened(path) as file:
+        head = file.read(decoding.HEAD)
     found = _by_content(head)
-    if found:
-        return found
+    if found == PICTURE and _is_raw(path):
+        return None
+    return found or by_suffix(path)
+
+
+def by_suffix(path: str | os.PathLike) -> str | None:
+    """Tells a file by its suffix alone, as `kind` does."""
     suffix = Path(path).suffix.lower()
-    if suffix in images.SUFFIXES or suffix == ".gif":
+    if suffix in images.SUFFIXES:
         return PICTURE
     if suffix in recordings.SUFFIXES:
         return RECORDING
     return WEIGHTS if suffix == ".safetensors" else None
 
 
+def other(path: str | os.PathLike) -> str:
+    """What a file is that is none of these, and what helps, as the end of a sentence.
+
+    Raises:
+      ZooError: it cannot be read.
+    """
+    with files.opened(path) as file:
+        head = file.read(decoding.HEAD)
+    if not head:
+        return "empty; fetch it again"
+    told = tiffs.DEVELOP if _is_raw(path) else decoding.foreign(head)
+    return told or "no picture and no recording; convert it, or leave it out"
+
+
+def ending(path: str | os.PathLike) -> str:
+    """The ending that a picture or a recording of this file's format is written with.
+
+    Of what is only read, .png or .wav.
+
+    Raises:
+      ZooError: it cannot be read.
+    """
+    with files.opened(path) as file:
+        head = file.read(decoding.HEAD)
+    if _by_content(head) == PICTURE:
+        return _ENDINGS.get(decoding.sniffed(head), ".png")
+    if _is_tagged(head) or _is_mpeg_frame(head):
+        return ".mp3"
+    return _OF_RECORDINGS.get(head[:4], ".wav")
+
+
+def _is_raw(path: str | os.PathLike) -> bool:
+    """Whether it is named as cameras' raw files are, which begin as TIFF files do."""
+    return Path(path).suffix.lower() in decoding.RAW_SUFFIXES
+
+
 def _by_content(head: bytes) -> str | None:
-    if head.startswith(_PICTURES) or _is_bmp(head):
+    form = decoding.sniffed(head)
+    if form and (form != "bmp" or _is_bmp(head)):
         return PICTURE
     if head.startswith(_RECORDINGS) or _is_tagged(head) or _is_mpeg_frame(head):
         return RECORDING

@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-from pathlib import Path
 
 from zoo.cli.arguments import add_places
 
@@ -53,23 +52,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another option of the noise; may be repeated",
     )
     add("--noise", metavar="FILE", help="the recording that is mixed in, or a room's response")
-    add("--overwrite", action="store_true", help="replace files that are there")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the copies, prints a line a file and a summary; returns the exit code."""
     # Here, so that `--help` and mistakes in the options are answered at once.
-    from zoo import compilation  # noqa: PLC0415
+    from zoo import compilation, files  # noqa: PLC0415
     from zoo.cli import batch, inputs, outputs  # noqa: PLC0415
     from zoo.cli.corrupt import Noises  # noqa: PLC0415
 
-    output = Path(arguments.output).expanduser() if arguments.output else None
+    output = files.expanded(arguments.output) if arguments.output else None
     found = inputs.gather(arguments.inputs, word="noisy", output=output)
-    jobs = outputs.jobs(found, arguments.output)
+    jobs = outputs.jobs(found, arguments.output, form=arguments.format)
     noises = Noises(arguments, {job.kind for job in jobs} - {None})
     compilation.enable()
-    return batch.each(jobs, noises, overwrite=arguments.overwrite, skipped=found.skipped)
+    return batch.each(
+        jobs,
+        noises,
+        overwrite=arguments.overwrite,
+        skip_existing=arguments.skip_existing,
+        skipped=found.skipped,
+    )
 
 
 def _seed(text: str) -> int:

@@ -1,13 +1,15 @@
 """Where outputs go, and what must not happen to what is there."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo import files
+from zoo.cli import kinds, streams
 from zoo.cli.inputs import Found
 from zoo.data import images, recordings
-from zoo.errors import ZooError
+from zoo.errors import ZooError, unknown
 
 _SUFFIXES = images.SUFFIXES | recordings.SUFFIXES
 
@@ -22,6 +24,7 @@ class Job(NamedTuple):
       kind: one of `zoo.cli.kinds`, or None where there is a problem.
       problem: why it cannot be done, in one line; empty where it can.
       place: the target below the output folder, by which its reference is found.
+      stream: where the target is copied to, standard output or a pipe; empty for none.
     """
 
     source: Path
@@ -30,30 +33,69 @@ class Job(NamedTuple):
     kind: str | None
     problem: str
     place: Path
+    stream: str = ""
 
 
-def jobs(found: Found, output: str | None, *, extra: str = "") -> list[Job]:
+def jobs(
+    found: Found, output: str | None, *, extra: str = "", form: str | None = None
+) -> list[Job]:
     """Gives every input its output.
+
+    Where two would write one file, the one that keeps its ending does, or else the first; of the
+    other, and of one that would write over an input, that is the problem.
 
     Args:
       found: the inputs.
-      output: what the user wrote: a file for one input, else a folder; None puts each output beside
-        its input, and those of a folder into a folder beside it.
+      output: what the user wrote: a file for one input, else a folder; "-" or a pipe for one input
+        too; None puts each output beside its input, and those of a folder into a folder beside it,
+        and that of standard input into standard output.
       extra: a word for a second file beside each output, `a.word.png`; empty for none.
+      form: the ending of all outputs of its kind, without the dot; None for the inputs'.
 
     Raises:
-      ZooError: two inputs would write one file, or one would be written over another; or the
-        output's name is empty, or means standard output.
+      ZooError: the output's name is empty, it cannot hold what there is, or nothing can be written
+        with such an ending.
     """
-    targets = [one.beside for one in found.inputs]
-    if output is not None:
-        targets = _below(found, output)
+    ending = _ending(form)
+    if output is None and any(streams.is_taken(one.path) for one in found.inputs):
+        output = "-"
+    stream = ""
+    if output is None:
+        targets = [one.beside for one in found.inputs]
+    elif streams.is_one(output):
+        if not found.single or extra:
+            raise ZooError(f"{output} takes one output, and there are several; name a folder")
+        stream = output
+        suffix = _with_ending(found.inputs[0].place, found.inputs[0].kind, ending).suffix
+        targets = [streams.place(output, suffix)]
+    else:
+        targets = _below(found, output, ending)
     made = []
-    for one, target in zip(found.inputs, targets, strict=True):
+    for one, place in zip(found.inputs, targets, strict=True):
+        target = _with_ending(place, one.kind, ending)
         second = target.with_name(f"{target.stem}.{extra}{target.suffix}") if extra else None
-        made.append(Job(one.path, target, second, one.kind, one.problem, one.place))
-    _refuse_clashes([job for job in made if not job.problem])
-    return made
+        made.append(Job(one.path, target, second, one.kind, one.problem, one.place, stream))
+    return _without_clashes(made)
+
+
+def is_done(job: Job, *, any_age: bool) -> bool:
+    """Whether what a job makes is there already, as after a run that was interrupted.
+
+    Args:
+      job: the job.
+      any_age: whether outputs older than their input count.
+    """
+    if job.problem or job.stream or _same(job.target, job.source):
+        return False
+    try:
+        since = 0 if any_age else job.source.stat().st_mtime
+        return all(
+            path.is_file() and path.stat().st_mtime >= since
+            for path in (job.target, job.extra)
+            if path is not None
+        )
+    except OSError:
+        return False
 
 
 def check_place(job: Job, overwrite: bool) -> None:
@@ -75,38 +117,67 @@ def check_place(job: Job, overwrite: bool) -> None:
             raise ZooError(f"{path} {what}; name another output, or give --overwrite")
 
 
-def _below(found: Found, output: str) -> list[Path]:
-    if output in ("", "-"):
-        what = "empty" if not output else "standard output, which is not written to"
-        raise ZooError(f"the output's name is {what}; name a file or a folder")
-    path = Path(output).expanduser()
+def _below(found: Found, output: str, ending: str) -> list[Path]:
+    if not output:
+        raise ZooError("the output's name is empty; name a file or a folder")
+    path = files.expanded(output)
     folder = path.is_dir() or output.endswith(("/", os.sep))
     if found.single and path.suffix and not folder:
+        if ending and path.suffix.lower() != ending:
+            raise ZooError(f"{output} does not end in {ending}; drop one of -o and --format")
         return [path]
     if not folder and (path.exists() or path.suffix.lower() in _SUFFIXES):
         raise ZooError(f"{output} would be one file, and several outputs need a folder; name one")
     return [path / one.place for one in found.inputs]
 
 
-def _refuse_clashes(made: Sequence[Job]) -> None:
-    sources = {os.path.realpath(job.source): job.source for job in made}
+def _ending(form: str | None) -> str:
+    """What is asked for by `--format`, as an ending; empty for nothing."""
+    if form is None:
+        return ""
+    ending = "." + form.lower().removeprefix(".")
+    known = {*images.FORMS, *recordings.SUFFIXES}
+    if ending not in known:
+        raise unknown("format", form, {one[1:] for one in known})
+    return ending
+
+
+def _with_ending(path: Path, kind: str | None, ending: str) -> Path:
+    """The path with an ending, where that is one of its kind."""
+    own = images.FORMS if kind == kinds.PICTURE else recordings.SUFFIXES
+    return path.with_suffix(ending) if ending in own else path
+
+
+def _without_clashes(made: Sequence[Job]) -> list[Job]:
+    settled = list(made)
+    sources = {os.path.realpath(job.source): job.source for job in made if not job.problem}
     taken: dict[str, Path] = {}
-    for job in made:
-        own = _key(job.source)
-        for path in filter(None, (job.target, job.extra)):
-            key = _key(path)
-            if key in taken:
-                raise ZooError(
-                    f"{taken[key]} and {job.source} would both write {path}; take them one after "
-                    "the other, into folders of their own"
-                )
-            taken[key] = job.source
-            # A link is written through.
-            over = sources.get(os.path.realpath(path))
-            if over is not None and (key != own or path == job.extra):
-                raise ZooError(
-                    f"{job.source} would write over the input {over}; name another output"
-                )
+    for i in sorted(range(len(made)), key=lambda i: made[i].target.suffix != made[i].source.suffix):
+        job = made[i]
+        if job.problem:
+            continue
+        keys = [_key(path) for path in (job.target, job.extra) if path is not None]
+        if problem := _clash(job, taken, sources):
+            settled[i] = job._replace(kind=None, problem=problem)
+        else:
+            taken |= dict.fromkeys(keys, job.source)
+    return settled
+
+
+def _clash(job: Job, taken: Mapping[str, Path], sources: Mapping[str, Path]) -> str:
+    """Whose place a job would take, in one line; empty for nobody's."""
+    for path in filter(None, (job.target, job.extra)):
+        key = _key(path)
+        if key in taken:
+            return (
+                f"{taken[key]} and {job.source} would both write {path}; take {job.source} by "
+                "itself, into a folder of its own"
+            )
+        # A link is written through.
+        over = sources.get(os.path.realpath(path))
+        if over is not None and (key != _key(job.source) or path == job.extra):
+            return f"{job.source} would write over the input {over}; name another output"
+    return ""
 
 
 def _key(path: Path) -> str:

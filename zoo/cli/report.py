@@ -3,6 +3,7 @@
 import argparse
 
 from zoo import report
+from zoo.cli import text
 from zoo.report.numbers import size
 
 _DESCRIPTION = """Write one HTML page of a run: config, curves, tables, pictures and sound. It needs
@@ -23,5 +24,5 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the page and says where it is, and what is not in it."""
     written = report.write(arguments.workdir, arguments.output)
     for note in written.notes:
-        print(note)
-    print(f"{written.path}, {size(written.size)}")
+        print(text.line(note))
+    print(text.line(f"{written.path}, {size(written.size)}"))

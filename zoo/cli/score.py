@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import compilation, files, memory
+from zoo.cli import text
 from zoo.data import images
 from zoo.data import recordings as sound
 from zoo.data.sources.files import below
@@ -143,8 +144,8 @@ def run(arguments: argparse.Namespace) -> None:
     audio = _is_audio(arguments)
     _refuse_others(arguments, audio)
     with _folder(arguments.out):
-        print((_recordings if audio else _pictures)(arguments))
-    print(f"written to {arguments.out}")
+        print(text.lines((_recordings if audio else _pictures)(arguments)))
+    print(text.line(f"written to {arguments.out}"))
 
 
 @contextmanager
@@ -210,7 +211,7 @@ def _is_audio(arguments: argparse.Namespace) -> bool:
     if _given(arguments, _PICTURES) or {*(arguments.baselines or ())} & {*BASELINES}:
         return False
     counts = [
-        sum(len(below(Path(folder).expanduser(), suffixes)[0]) for folder in arguments.data)
+        sum(len(below(files.expanded(folder), suffixes)[0]) for folder in arguments.data)
         for suffixes in (sound.SUFFIXES, images.SUFFIXES)
     ]
     return counts[0] > counts[1]
@@ -234,4 +235,4 @@ def _given(arguments: argparse.Namespace, options: dict[str, str]) -> list[str]:
 
 def _progress(what: str, done: int, count: int) -> None:
     end = "\n" if done == count else ""
-    print(f"\r{what}: {done} of {count} ", end=end, file=sys.stderr, flush=True)
+    print(f"\r{text.line(what)}: {done} of {count} ", end=end, file=sys.stderr, flush=True)

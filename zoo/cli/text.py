@@ -1,28 +1,25 @@
 """Text for a terminal."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Control characters, halves of pairs (bytes of a name that are no text), ends of lines.
-_UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-
-
-def line(told: str) -> str:
-    """One line, whatever names stand in it: a newline in one is written as in Python, `\\n`."""
-    return "".join(
-        repr(letter)[1:-1] if unicodedata.category(letter) in _UNSEEN else letter for letter in told
-    )
+from zoo.errors import line
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Rows of cells in aligned columns, two spaces apart."""
+    """Rows of cells in aligned columns, two spaces apart; each is a `line`."""
+    rows = [tuple(map(line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def lines(told: str) -> str:
+    """Some lines, each a `line`."""
+    return "\n".join(map(line, told.split("\n")))
 
 
 def noise(record: Mapping[str, Any]) -> str:

@@ -79,9 +79,10 @@ def run(arguments: argparse.Namespace) -> None:
     print(text.table(rows))
     for file, record in records.items() if arguments.files else ():
         if card := _card(record):
-            print(f"\n{file}\n{card}")
+            print(f"\n{text.line(file)}\n{card}")
         for where, levels in _tested(record.get("scores") or {}):
-            print(f"\n{file} on {where}, in brackets the noisy input\n{_test(levels)}")
+            told = f"{file} on {where}, in brackets the noisy input"
+            print(f"\n{text.line(told)}\n{_test(levels)}")
 
 
 def _from_run(arguments: argparse.Namespace) -> str:

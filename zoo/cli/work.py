@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import audio
+from zoo import audio, files
 from zoo.cli import chosen, compare, kinds
 from zoo.cli.batch import Done
 from zoo.cli.outputs import Job
@@ -16,13 +16,19 @@ from zoo.data.pages import read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser
 from zoo.inference.pictures.files import Report, denoise_file
+from zoo.inference.pictures.scale import check_range
 from zoo.inference.ready import ready
 
 _MODALITIES = {kinds.PICTURE: "image", kinds.RECORDING: "audio"}
 # Samples, of each channel, that are subtracted at a time.
 _BLOCK = 2**18
 # Remedies as the functions name them, and as the command does.
-_FLAGS = {"level=..., in signal units": "--sigma", "tile=": "--tile ", "overlap=": "--overlap "}
+_FLAGS = {
+    "level=..., in signal units": "--sigma",
+    "range=": "--range ",
+    "tile=": "--tile ",
+    "overlap=": "--overlap ",
+}
 
 Tell = Callable[[int, int], None]
 
@@ -40,8 +46,12 @@ class Denoisers:
     def __init__(self, arguments: argparse.Namespace):
         self._arguments = arguments
         reference = arguments.reference
-        if reference is not None and not Path(reference).expanduser().exists():
+        if reference is not None and not files.expanded(reference).exists():
             raise ZooError(f"there is no reference {reference}; mend the path")
+        try:
+            self._range = check_range(arguments.range) if arguments.range else None
+        except ZooError as error:
+            raise ZooError(_in_flags(error)) from None
         self._chosen = chosen.choose(arguments.model, arguments.weights)
         # Before the first file, so that a mistake is told once and not for each.
         if self._chosen and self._chosen.modality == "image":
@@ -82,6 +92,7 @@ class Denoisers:
             overlap=given.overlap,
             ensemble=given.ensemble,
             dtype=given.dtype,
+            trained=one.trained if one else None,
         )
 
     @functools.cached_property
@@ -98,6 +109,8 @@ class Denoisers:
                 job.target,
                 self._of_pictures,
                 level=None if sigma is None else sigma / 255,
+                range="page" if self._arguments.range_per_page else self._range,
+                linear=True if self._arguments.linear else None,
                 overwrite=self._arguments.overwrite,
                 save_noise=job.extra,
                 progress=tell,
@@ -124,7 +137,8 @@ class Denoisers:
         problem = ""
         if job.extra:
             try:
-                _write_difference(job.source, job.target, job.extra)
+                overwrite = self._arguments.overwrite
+                _write_difference(job.source, job.target, job.extra, overwrite)
             except ZooError as error:
                 # The recording itself is there, and is no failure of its own.
                 problem = str(error)
@@ -143,11 +157,11 @@ def _in_flags(error: ZooError) -> str:
     return told
 
 
-def _write_difference(source: Path, target: Path, place: Path) -> None:
+def _write_difference(source: Path, target: Path, place: Path, overwrite: bool) -> None:
     """Writes what was taken from a recording, block by block."""
     facts = recordings.info(source)
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
-    with recordings.writing(place, **settings) as put:
+    with recordings.writing(place, **settings, overwrite=overwrite) as put:
         pieces = (recordings.blocks(path, _BLOCK) for path in (source, target))
         for noisy, denoised in zip(*pieces, strict=True):
             put(noisy - denoised)
@@ -177,9 +191,15 @@ def _told(report: Report) -> tuple[str, float]:
     if report.pages > 1:
         told += f", {report.pages} pages"
     if report.level is not None:
-        told += f", sigma {report.level:.1f}"
+        told += (
+            f", sigma {report.level:.1f}" if report.level >= 1 else f", sigma {report.level:.2g}"
+        )
+    if (report.scale.low, report.scale.high) != (0, report.scale.white):
+        told += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
+    if report.scale.curve:
+        told += ", linear"
     if report.deviation is not None:
         told += f", tiles differ by {255 * report.deviation:.2g}/255"
-    if report.lost:
-        told += f" ({'; '.join(report.lost)})"
+    if said := (*report.lost, *report.notes):
+        told += f" ({'; '.join(said)})"
     return told, height * width * report.pages

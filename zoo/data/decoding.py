@@ -3,10 +3,12 @@
 Which library reads what was settled by a round trip, which `tests/data/test_images.py` keeps:
 
 * PNG: imagecodecs. Pillow and scikit-image hand back 16-bit colour as 8-bit without a word.
-* TIFF: tifffile, which imagecodecs feeds with LZW, JPEG and fax strips. It alone keeps 16-bit
-  colour and float32.
-* JPEG, BMP, WebP: Pillow. All three are 8-bit here, Pillow notices a truncated JPEG, which libjpeg
+* TIFF: tifffile, which imagecodecs feeds with LZW, JPEG and fax strips; see `zoo.data.tiffs`. It
+  alone keeps 16-bit colour and floats.
+* JPEG, BMP, WebP, GIF: Pillow. All are 8-bit here, Pillow notices a truncated JPEG, which libjpeg
   pads with grey, and it knows EXIF and CMYK.
+* AVIF: imagecodecs, which keeps 10 and 12 bits; Pillow knows what lies beside the pixels.
+* HEIC: pillow-heif, an extra.
 """
 
 import io
@@ -17,9 +19,16 @@ from contextlib import contextmanager
 
 import imagecodecs
 import numpy as np
-import tifffile
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    WebPImagePlugin,
+)
 
+from zoo.data import tiffs
 from zoo.errors import ZooError
 
 _ORIENTATION_TAG = 0x0112
@@ -31,13 +40,23 @@ _BAND = 2**20
 for _library in ("tifffile", "imagecodecs"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
+HEAD = 348
+"""How many of a file's first bytes tell what it is."""
+
 # The first bytes of each format. TIFF: little and big endian, classic and BigTIFF.
 _MAGIC = {
     "png": (b"\x89PNG\r\n\x1a\n",),
     "jpeg": (b"\xff\xd8\xff",),
     "bmp": (b"BM",),
+    "gif": (b"GIF87a", b"GIF89a"),
     "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
+# Kinds of ISO media files, by their brands.
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "avif"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic"),
+}
+_ANY_BRAND = (b"mif1", b"msf1", b"miaf")
 
 # Opened by class, not by `Image.open`: that one warns of or refuses "decompression bombs" by a
 # process-wide limit; here the caller's limit decides, and nothing global is changed.
@@ -45,25 +64,83 @@ _PILLOW = {
     "jpeg": JpegImagePlugin.JpegImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
+    "gif": GifImagePlugin.GifImageFile,
 }
+
+_TO_TIFF = "convert it to TIFF or PNG, and take that"
+_DICOM = "export it as TIFF or PNG of 16 bits, with pydicom, DCMTK or ITK, and take that"
+_SCIENCE = "save its pictures as TIFF, with tifffile in Python or with ImageJ, and take that"
+# What people take for pictures, or that holds some, and what helps: first bytes, and where.
+_FOREIGN = (
+    (0, (b"II*\0\x10\0\0\0CR", b"IIRO", b"IIRS", b"MMOR", b"IIU\0"), tiffs.DEVELOP),
+    (0, (b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb", b"II\x1a\0\0\0HEAPCCDR"), tiffs.DEVELOP),
+    (4, (b"ftypcrx ",), tiffs.DEVELOP),
+    (128, (b"DICM",), f"a DICOM file, which is not read yet; {_DICOM}"),
+    (0, (b"8BPS",), f"a Photoshop file, which is not read; {_TO_TIFF}"),
+    (0, (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), f"JPEG 2000, which is not read; {_TO_TIFF}"),
+    (0, (b"\0\0\0\x0cJXL ", b"\xff\x0a"), f"JPEG XL, which is not read; {_TO_TIFF}"),
+    (0, (b"II\xbc\x01",), f"JPEG XR, which is not read; {_TO_TIFF}"),
+    (0, (b"v/1\x01", b"#?RADIANCE", b"#?RGBE"), f"an HDR file, which is not read; {_TO_TIFF}"),
+    (0, tuple(b"P%d%c" % (n, c) for n in range(1, 8) for c in b"\n\r \t#"),
+     f"a Netpbm file, which is not read; {_TO_TIFF}"),
+    (0, (b"qoif", b"\0\0\1\0", b"\x8aMNG"), f"of a format that is not read; {_TO_TIFF}"),
+    (0, (b"SIMPLE  =",), f"a FITS file, which is not read; {_SCIENCE}"),
+    (0, (b"\x93NUMPY",), f"a NumPy array, which is not read; {_SCIENCE}"),
+    (0, (b"\x89HDF\r\n\x1a\n", b"CDF\1"), f"an HDF5 or netCDF file, which is not read; {_SCIENCE}"),
+    (344, (b"n+1\0", b"ni1\0"), f"a NIfTI file, which is not read; {_SCIENCE}"),
+    (0, (b"%PDF",), f"a PDF document; take the pictures out of it, or {_TO_TIFF}"),
+    (0, (b"<svg",), f"an SVG drawing, which has no pixels; {_TO_TIFF}"),
+    (0, (b"<!DOCTYPE html", b"<!doctype html", b"<html"),
+     "a web page, perhaps in place of a picture that could not be fetched; fetch it again"),
+)  # fmt: skip
+_RAW = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2"
+RAW_SUFFIXES = frozenset(f".{end}" for end in (*_RAW.split(), "srf", "srw", "x3f"))
+"""The endings, in lower case, of cameras' raw files, most of which begin as TIFF files do."""
 
 
 def form(data: bytes, name: str) -> str:
-    """The format of a picture file: png, jpeg, bmp, tiff or webp.
+    """The format of a picture file: png, jpeg, bmp, gif, tiff, webp, avif or heic.
 
     Args:
-      data: its first bytes, at least 12.
+      data: its first bytes, at least 16; `HEAD` of them tell more of what is none.
       name: what to call the picture in an error.
 
     Raises:
       ZooError: it is none of them.
     """
+    found = sniffed(data)
+    if found is None:
+        told = foreign(data) or (
+            "not png, jpeg, bmp, gif, tiff, webp, avif or heic; convert it to one of them, or "
+            "leave it out"
+        )
+        raise ZooError(f"{name} is {told}")
+    return found
+
+
+def sniffed(data: bytes) -> str | None:
+    """The format of a picture file by its first bytes, as `form` names it, or None."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
+    if data[4:8] == b"ftyp":
+        end = max(min(int.from_bytes(data[:4], "big"), len(data)), 16)
+        brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
+        known = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
+        return known[0] if known else "heic" if brands[0] in _ANY_BRAND else None
+    if foreign(data):
+        return None
     for kind, magics in _MAGIC.items():
         if data.startswith(magics):
             return kind
-    raise ZooError(f"{name} is not png, jpeg, bmp, tiff or webp; convert or remove it")
+    return None
+
+
+def foreign(data: bytes) -> str:
+    """What a file is that is no picture here, and what helps, by its first bytes; or nothing."""
+    for at, magics, told in _FOREIGN:
+        if data[at:].startswith(magics):
+            return told
+    return ""
 
 
 @contextmanager
@@ -81,10 +158,18 @@ def intact(kind: str, name: str) -> Iterator[None]:
         yield
     except ZooError:
         raise
+    except MemoryError:
+        raise ZooError(f"{name} does not fit into memory; cut it into tiles") from None
     except Exception as error:
         reason = textwrap.shorten(str(error), 100) or type(error).__name__
+        if isinstance(error, (ImportError, NotImplementedError)):
+            # Of a codec that a library was built without; imagecodecs' error is an ImportError.
+            raise ZooError(
+                f"{name} is {kind} of a sort that is not read here ({reason}); {_TO_TIFF}"
+            ) from None
         raise ZooError(
-            f"{name} is a truncated or broken {kind} file ({reason}); fetch it again or remove it"
+            f"{name} is a truncated or broken {kind} file ({reason}); fetch it again, or save it "
+            "anew with the program it is from"
         ) from None
 
 
@@ -101,78 +186,50 @@ def decode(data: bytes, kind: str, name: str, limit: int) -> np.ndarray:
       The picture, upright, `(H, W)` or `(H, W, C)`, as yet unchecked.
 
     Raises:
-      ZooError: it has more pixels or several pages, or is a kind of TIFF no picture here is.
+      ZooError: it has more pixels or several pages, or is of a sort that is not read.
       Exception: the bytes are garbled; see `intact`.
     """
     if kind == "png":
         return _decode_png(data, name, limit)
     if kind == "tiff":
-        return _decode_tiff(data, name, limit)
-    return decode_by_pillow(data, name, _PILLOW[kind], limit)
-
-
-def whole_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """The pages of a TIFF file without those that are another's thumbnail."""
-    return [page for page in tiff.pages if not page.is_reduced]
-
-
-def decode_page(page: tifffile.TiffPage, name: str, limit: int) -> np.ndarray:
-    """Decode a page of a TIFF file.
-
-    Args:
-      page: of a file that is open.
-      name: what to call the picture in an error.
-      limit: the most pixels it may have.
-
-    Returns:
-      The picture, upright, `(H, W)` or `(H, W, C)` and as yet unchecked.
-
-    Raises:
-      ZooError: it has too many pixels, or a kind of colour or depth that no picture here has.
-    """
-    _check_pixels(page.imagewidth, page.imagelength, name, limit)
-    if not page.dataoffsets or not all(page.dataoffsets) or not all(page.databytecounts):
-        raise ValueError("no data")  # tifffile would make it black
-    array = page.asarray()
-    if page.axes == "SYX":
-        array = np.moveaxis(array, 0, -1)
-    photometric = page.photometric.name
-    if photometric == "PALETTE":
-        # The colour map is 16-bit by the standard and 8-bit by use: v * 257 or v * 256.
-        array = (np.moveaxis(page.colormap, 0, -1)[array] >> 8).astype(np.uint8)
-    elif photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR"):
-        raise ZooError(f"{name} is a {photometric} tiff; save it as grey or RGB")
-    elif array.dtype.kind in "bu" and page.bitspersample not in (8, 16):
-        if page.bitspersample > 8:
-            raise ZooError(f"{name} has {page.bitspersample} bits; save it with 8 or 16")
-        array = array.astype(np.uint8) * np.uint8(255 // (2**page.bitspersample - 1))
-    if photometric == "MINISWHITE" and array.dtype.kind == "u":
-        array = np.iinfo(array.dtype).max - array
-    tag = page.tags.get(_ORIENTATION_TAG)
-    return upright(array, int(tag.value) if tag else 1)
-
-
-def decode_by_pillow(
-    data: bytes, name: str, opener: type[ImageFile.ImageFile], limit: int, mode: str | None = None
-) -> np.ndarray:
-    """Decode a file that Pillow reads.
-
-    Args:
-      data: the file's bytes.
-      name: what to call the picture in an error.
-      opener: Pillow's class of the format.
-      limit: the most pixels it may have.
-      mode: the Pillow mode to convert to; None for the file's own, or the nearest one.
-
-    Returns:
-      The picture, upright, `(H, W)` or `(H, W, C)`, uint8.
-
-    Raises:
-      ZooError: it has too many pixels.
-    """
+        return upright(*tiffs.decode_alone(data, name, limit))
+    if kind == "avif":
+        return _decode_avif(data, name, limit)
+    if kind == "heic":
+        return _decode_heic(data, name, limit)
     # In a function of its own, after which Pillow's copy of the picture is gone.
-    array, orientation = _decode_pillow(data, name, opener, limit, mode)
-    return upright(array, orientation)
+    return upright(*_decode_pillow(data, name, _PILLOW[kind], limit))
+
+
+def opened_avif(data: bytes, name: str) -> ImageFile.ImageFile:
+    """An AVIF file as Pillow has it, with what lies beside the pixels.
+
+    Raises:
+      ZooError: Pillow was built without the library.
+    """
+    try:
+        from PIL import AvifImagePlugin  # noqa: PLC0415 - of Pillow 11.3
+
+        if AvifImagePlugin.SUPPORTED:
+            return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
+    except ImportError:
+        pass
+    raise ZooError(f"{name} is AVIF, which this Pillow does not read; pip install -U pillow")
+
+
+def opened_heic(data: bytes, name: str):
+    """A HEIC file as pillow-heif has it, in its own depth.
+
+    Raises:
+      ZooError: pillow-heif is not there.
+    """
+    try:
+        import pillow_heif  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ZooError(
+            f"{name} is HEIC, which needs pillow-heif; pip install 'denoising-zoo[heic]'"
+        ) from None
+    return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
@@ -219,14 +276,47 @@ def _png_orientation(data: bytes) -> int:
     return 1
 
 
+def _decode_avif(data: bytes, name: str, limit: int) -> np.ndarray:
+    with opened_avif(data, name) as image:
+        _check_pixels(*image.size, name, limit)
+        orientation = _orientation(image)
+    array = imagecodecs.avif_decode(data, index=0)
+    if array.dtype == np.uint16:
+        # It does not say whether they are of 10 or 12 bits; the header does.
+        array = tiffs.widened(array, 12 if _avif_is_12_bit(data) else 10)
+    return upright(array, orientation)
+
+
+def _avif_is_12_bit(data: bytes) -> bool:
+    """By the third byte of the AV1 configuration (AV1-ISOBMFF 2.3.3)."""
+    at = data.find(b"av1C")
+    return at >= 0 and data[at + 6 : at + 7] and bool(data[at + 6] & 0x20)
+
+
+def _decode_heic(data: bytes, name: str, limit: int) -> np.ndarray:
+    image = opened_heic(data, name)
+    _check_pixels(*image.size, name, limit)
+    array = np.asarray(image)
+    if array.dtype == np.uint16:
+        # They lie in the upper of 16 bits.
+        bits = image.info["bit_depth"]
+        array = tiffs.widened(array >> (16 - bits), bits)
+    # It has been turned as the file says, and its EXIF is not to be asked (ISO/IEC 23008-12).
+    return array
+
+
 def _decode_pillow(
-    data: bytes, name: str, opener: type[ImageFile.ImageFile], limit: int, mode: str | None
+    data: bytes, name: str, opener: type[ImageFile.ImageFile], limit: int
 ) -> tuple[np.ndarray, int]:
     with opener(io.BytesIO(data)) as image:
         _check_pixels(*image.size, name, limit)
-        if mode is None:
-            mode = "L" if image.mode == "1" else image.mode
-            mode = mode if mode in ("L", "LA", "RGB", "RGBA") else "RGB"
+        for coding, _, offset, *more in image.tile:
+            # Pillow makes room for all of the picture before it looks for its end.
+            if coding == "raw" and offset + more[0][1] * image.height > len(data):
+                raise ValueError("it ends in the middle")
+        gray = image.mode in ("1", "L", "LA")
+        alpha = image.mode in ("LA", "RGBA") or "transparency" in image.info
+        mode = ("L" if gray else "RGB") + "A" * alpha
         image.load()
         width, height = image.size
         array = np.empty((height, width, len(mode)), np.uint8)
@@ -244,11 +334,3 @@ def _orientation(image: Image.Image) -> int:
         return image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # broken metadata says nothing about the pixels
         return 1
-
-
-def _decode_tiff(data: bytes, name: str, limit: int) -> np.ndarray:
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        pages = whole_pages(tiff)
-        if len(pages) != 1:
-            raise ZooError(f"{name} has {len(pages)} pages; save each as a file of its own")
-        return decode_page(pages[0], name, limit)

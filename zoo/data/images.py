@@ -1,7 +1,8 @@
 """Picture files in and out.
 
 A picture is an array `(H, W, C)` with C in {1, 2, 3, 4}: grey, grey and alpha, colour, colour and
-alpha. Its dtype is the file's: uint8, uint16, or float32 within [0, 1].
+alpha. Its dtype is the file's: uint8, uint16, or float32 within [0, 1]; with `as_is` any integer or
+float of any range.
 
 Which library reads what: `zoo.data.decoding`.
 """
@@ -22,18 +23,29 @@ from zoo.errors import ZooError
 PIXEL_LIMIT = 2**30
 """The most pixels a picture may have: 1 gigapixel, 3 GiB of 8-bit colour once decoded."""
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+FORMS = {
+    ".png": "png",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "jpeg"),
+    **dict.fromkeys((".bmp", ".dib"), "bmp"),
+    **dict.fromkeys((".tif", ".tiff"), "tiff"),
+    ".webp": "webp",
+}
+"""The format that is written for an ending, in lower case."""
+
+SUFFIXES = frozenset(FORMS) | {".gif", ".mpo", ".heic", ".heif", ".hif", ".avif"}
 """The endings, in lower case, by which a folder's pictures are told from its other files."""
 
 _JPEG_QUALITY = 95
+_NUMBERS = frozenset(np.dtype(kind) for kind in (*np.typecodes["AllInteger"], *"efd"))
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
     """Read a picture file; its content, not its suffix, tells the format.
 
-    PNG, JPEG, BMP, TIFF and WebP; grey, colour, alpha, palette and 1-bit. A palette is looked up,
-    fewer than 8 bits are stretched to 8, CMYK JPEG becomes RGB, and the orientation that the file
-    notes is applied. Of an animation the first frame is read.
+    PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF and HEIC; grey, colour, alpha, palette and 1-bit. A
+    palette is looked up, fewer than 8 bits are stretched to 8 and fewer than 16 to 16, CMYK JPEG
+    becomes RGB, and the orientation that the file notes is applied. Of an animation the first frame
+    is read.
 
     Args:
       path: the file.
@@ -45,59 +57,61 @@ def read(path: str | os.PathLike) -> np.ndarray:
       ZooError: the file is missing, empty, truncated, garbled, of another format, has more than
         `PIXEL_LIMIT` pixels or several pages, or holds values a picture cannot have.
     """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
-    return decode(data, str(path))
+    name = str(path)
+    with files.opened(path) as file:
+        head = file.read(decoding.HEAD)
+        if head:
+            decoding.form(head, name)
+        return decode(head + files.rest(file, path), name)
 
 
-def decode(data: bytes, name: str) -> np.ndarray:
+def decode(data: bytes, name: str, *, as_is: bool = False) -> np.ndarray:
     """Decode the bytes of a picture file, as `read` does.
 
     Args:
       data: the file's bytes.
       name: what to call the picture in an error.
+      as_is: whether any integer or float, of any range, is a picture.
 
     Returns:
-      The picture `(H, W, C)`: uint8, uint16, or float32 within [0, 1].
+      The picture `(H, W, C)`: uint8, uint16, or float32 within [0, 1], or as the file has it.
 
     Raises:
       ZooError: as `read` raises.
     """
     if not data:
-        raise ZooError(f"{name} is empty; fetch it again or remove it")
+        raise ZooError(f"{name} is empty; fetch it again")
     kind = decoding.form(data, name)
     with decoding.intact(kind, name):
         picture = decoding.decode(data, kind, name, PIXEL_LIMIT)
     if picture.ndim == 2:
         picture = picture[..., None]
-    return check(picture, name)
+    return check(picture, name, as_is=as_is)
 
 
-def check(picture: np.ndarray, name: str) -> np.ndarray:
+def check(picture: np.ndarray, name: str, *, as_is: bool = False) -> np.ndarray:
     """Refuse an array that is no picture.
 
     Args:
       picture: what was read.
       name: what to call it in the error.
+      as_is: whether any integer or float, of any range, is a picture.
 
     Returns:
-      `picture` itself, or as float32 if it was float16 or float64.
+      `picture` itself, or as float32 if it was float16 or float64 and not `as_is`.
 
     Raises:
-      ZooError: not `(H, W, C)` with C from 1 to 4, no pixels, not uint8, uint16 or a float, or a
-        float that is not finite or outside [0, 1].
+      ZooError: not `(H, W, C)` with C from 1 to 4, no pixels, no integer and no float; unless
+        `as_is`, not uint8, uint16 or a float, or a float that is not finite or outside [0, 1].
     """
     if picture.ndim != 3 or not 1 <= picture.shape[-1] <= 4 or picture.size == 0:
         raise ZooError(f"{name} has shape {picture.shape}; a picture is (height, width, 1 to 4)")
-    if picture.dtype in (np.uint8, np.uint16):
+    if picture.dtype in (np.uint8, np.uint16) or (as_is and picture.dtype in _NUMBERS):
         return picture
     if picture.dtype not in (np.float16, np.float32, np.float64):
         raise ZooError(f"{name} holds {picture.dtype}; save it as uint8, uint16 or float32")
     if not np.isfinite(picture).all():
-        raise ZooError(f"{name} holds NaN or infinity; mend or remove it")
+        raise ZooError(f"{name} holds NaN or infinity; mend it")
     if picture.min() < 0 or picture.max() > 1:
         raise ZooError(
             f"{name} spans {picture.min():.4g} to {picture.max():.4g}; scale floats to 0 to 1"
@@ -117,7 +131,7 @@ def write(path: str | os.PathLike, picture: np.ndarray) -> None:
       picture: `(H, W, C)`, C in {1, 2, 3, 4}.
 
     Raises:
-      ZooError: the suffix is none of `SUFFIXES`, the format cannot hold the array, or the folder
+      ZooError: the suffix is none of `FORMS`, the format cannot hold the array, or the folder
         cannot be written to.
     """
     path = Path(path)
@@ -126,23 +140,22 @@ def write(path: str | os.PathLike, picture: np.ndarray) -> None:
 
 
 def _encode(picture: np.ndarray, path: Path) -> bytes:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ZooError(f"cannot tell a format from {path}; end it in {', '.join(sorted(SUFFIXES))}")
-    tiff = suffix in (".tif", ".tiff")
-    if picture.dtype == np.float32 and not tiff:
+    form = FORMS.get(path.suffix.lower())
+    if form is None:
+        raise ZooError(f"cannot tell a format from {path}; end it in {', '.join(sorted(FORMS))}")
+    if picture.dtype == np.float32 and form != "tiff":
         raise ZooError(f"{path} cannot hold float32; write tif, or convert to uint8 or uint16")
-    if picture.dtype == np.uint16 and not tiff and suffix != ".png":
+    if picture.dtype == np.uint16 and form not in ("tiff", "png"):
         raise ZooError(f"{path} cannot hold 16 bits; write png or tif, or convert to uint8")
     alpha = picture.shape[-1] in (2, 4)
-    if alpha and suffix in (".jpg", ".jpeg", ".bmp"):
+    if alpha and form in ("jpeg", "bmp"):
         raise ZooError(f"{path} cannot hold alpha; write png, tif or webp, or drop it")
 
     squeezed = picture[..., 0] if picture.shape[-1] == 1 else picture
-    if suffix == ".png":
+    if form == "png":
         return imagecodecs.png_encode(np.ascontiguousarray(squeezed))
     out = io.BytesIO()
-    if tiff:
+    if form == "tiff":
         tifffile.imwrite(
             out,
             squeezed,
@@ -154,9 +167,9 @@ def _encode(picture: np.ndarray, path: Path) -> bytes:
         )
         return out.getvalue()
     image = Image.fromarray(np.ascontiguousarray(squeezed))
-    if suffix == ".webp":
+    if form == "webp":
         image.save(out, "WEBP", lossless=True, exact=True)
-    elif suffix == ".bmp":
+    elif form == "bmp":
         image.save(out, "BMP")
     else:
         image.save(out, "JPEG", quality=_JPEG_QUALITY, subsampling=0)

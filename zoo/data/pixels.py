@@ -43,6 +43,14 @@ def to_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     return ((thousandths + 500) // 1000).astype(picture.dtype)
 
 
+def depth(dtype: np.dtype) -> str:
+    """The depth of a picture in words, such as "8 bits", "16 bits, signed", "floats of 32 bits"."""
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "f":
+        return f"floats of {bits} bits"
+    return f"{bits} bits, signed" if dtype.kind == "i" else f"{bits} bits"
+
+
 def to_uint8(picture: np.ndarray) -> np.ndarray:
     """To 8 bits, rounded to the nearest; a float outside [0, 1] is clipped, NaN refused.
 

@@ -11,6 +11,8 @@ References:
 import os
 from typing import BinaryIO
 
+from zoo import files
+
 # What a writer that cannot go back notes for the length it does not know.
 _UNKNOWN = 0x7FFFF000
 _OGG_HEADER = 27
@@ -25,8 +27,8 @@ def is_truncated(path: str | os.PathLike) -> bool:
     Args:
       path: a file that can be read; of another format nothing is known.
     """
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
+    with files.opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(4)
         if start == b"RIFF":
             return _riff(file, size)

@@ -96,7 +96,7 @@ def _data(
 ) -> dict[str, Source]:
     data: dict[str, Source] = {}
     for folder in folders:
-        name = Path(folder).expanduser().resolve().name or "root"
+        name = files.expanded(folder).resolve().name or "root"
         if name in data:
             raise ZooError(f"two folders are called {name}; name each once, or rename one")
         data[name] = _source(folder, pairs, pictures)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 
-from zoo import weights
+from zoo import files, weights
 from zoo.errors import ZooError
 from zoo.evaluate.measure import Apply
 from zoo.interop.torch import load_torch
@@ -95,7 +95,7 @@ def _parsed(text: str) -> tuple[str, str]:
     """The model's name and the path, one of them empty where it is not told."""
     name, equals, path = text.partition("=")
     # A folder may have a sign of equality in its name too.
-    if not equals or Path(text).expanduser().is_file():
+    if not equals or files.expanded(text).is_file():
         name, path = "", text
     if name:
         if name in weights.list_weights() and name not in list_models():
@@ -164,17 +164,17 @@ def _is_own(path: Path) -> bool:
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file: which weights these were."""
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _file(path: str, level: str) -> Path:
-    return Path(path.replace(_SIGMA, level)).expanduser()
+    return files.expanded(path.replace(_SIGMA, level))
 
 
 def _short(path: str | Path) -> str:
     """A run's folder says more than the name of its weights."""
-    path = Path(path).expanduser().absolute()
+    path = files.expanded(path).absolute()
     return (
         path.parent.name if path.name == "weights.safetensors" and path.parent.name else path.stem
     )

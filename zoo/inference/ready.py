@@ -54,6 +54,11 @@ def ready(
     if kind != modality:
         choices = ", ".join(_choices(modality))
         raise ZooError(f"{label} denoises {_KINDS[kind]}; choose from {choices}")
+    if not isinstance(variables, Mapping | None):
+        raise ZooError(
+            f"variables of {label} are a dictionary such as init returns, not "
+            f"{type(variables).__name__}; give that, or None"
+        )
     variables = {} if variables is None else dict(variables)
     _check(label, model, variables)
     if getattr(model, "norm", None) == "batch" and hasattr(model, "merge_batch_norm"):

@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
+from zoo.models.canvas import cleared
 from zoo.models.winograd import conv3x3
 
 
@@ -42,6 +43,7 @@ class Conv(nn.Module):
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        x = cleared(x) if max(self.kernel_size) > 1 else x
         if tuple(self.kernel_size) == (3, 3) and self.strides == 1:
             y = conv3x3(x, kernel)
         else:

@@ -44,6 +44,8 @@ class ConvAutoencoder(nn.Module):
     dtype: layers.Dtype = None
     param_dtype: layers.Dtype = jnp.float32
 
+    canvas = True
+
     def __post_init__(self):
         layers.check_choices(self, head=("sigmoid", "linear"))
         if len(self.strides) != len(self.widths) or not set(self.strides) <= {1, 2}:

@@ -42,6 +42,8 @@ class DnCNN(nn.Module):
     dtype: layers.Dtype = None
     param_dtype: layers.Dtype = jnp.float32
 
+    canvas = True
+
     def __post_init__(self):
         layers.check_choices(self, norm=("none", "batch"))
         if self.depth < 2:

@@ -40,6 +40,7 @@ class DRUNet(nn.Module):
     takes_level = True
     # At 1e-3 its loss jumps, at 3e-3 it runs away.
     learning_rate = 3e-4
+    canvas = True
 
     @property
     def stride(self) -> int:

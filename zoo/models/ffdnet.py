@@ -38,6 +38,7 @@ class FFDNet(nn.Module):
 
     takes_level = True
     stride = 2
+    canvas = True
 
     def __post_init__(self):
         if self.depth < 2:

@@ -10,6 +10,7 @@ from flax import linen as nn
 from jax import lax
 
 from zoo.errors import ZooError
+from zoo.models.canvas import cleared
 from zoo.models.conv import add_bias
 
 Dtype = Any
@@ -294,7 +295,7 @@ class DepthwiseConv(nn.Module):
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (c,), self.param_dtype)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = _depthwise(x, kernel)
+        y = _depthwise(cleared(x), kernel)
         return y if bias is None else add_bias(y, bias)
 
 
@@ -372,7 +373,7 @@ def _overlapping_up(x: jax.Array, kernel: jax.Array) -> jax.Array:
     A window over two input pixels gives the two output pixels between their centres, so H + 1
     windows over the zero-padded input give H pairs and half a pair too many at either end.
     """
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    x = jnp.pad(cleared(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
     kernel = kernel.reshape(*kernel.shape[:3], -1)
     y = lax.conv_general_dilated(
         x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")

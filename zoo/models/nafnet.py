@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.models import layers
+from zoo.models import canvas, layers
 from zoo.models.conv import Conv
 from zoo.models.registry import register
 
@@ -42,6 +42,7 @@ class NAFNet(nn.Module):
     # Channel attention weighs the channels by their means over the picture.
     locality = "global"
     margin = "constant"
+    canvas = True
 
     def __post_init__(self):
         if len(self.encoder) != len(self.decoder):
@@ -122,7 +123,7 @@ class _Block(nn.Module):
         y = dense(2 * c, name="expand0")(self._norm(x, "norm0"))
         y = _gate(layers.DepthwiseConv(**dtypes, name="depthwise")(y))
         # The statistics are taken in the parameters' precision, however low the computation's.
-        means = y.astype(self.param_dtype).mean((1, 2), keepdims=True)
+        means = canvas.mean(y.astype(self.param_dtype))
         y = y * dense(c, name="attention")(means)
         x = x + self._scale(dense(c, name="project0")(y), "beta")
 

@@ -1,9 +1,10 @@
 """The registry: public names to functions that build a module, and what each module expects."""
 
 import dataclasses
-import inspect
+import math
+import numbers
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ class Record:
       stride: it pads H and W by itself to multiples of this, below and to the right; a picture
         moved by as many pixels comes out moved, away from its edges.
       margin: what it pads with, a mode of `jax.numpy.pad`.
+      canvas: whether a picture on a larger canvas has the same result; see `zoo.models.canvas`.
       sample_rate: of the recordings it is made for, in Hz; 0 for pictures.
       hop: samples a streaming step takes, or a multiple of it; 0 where it does not stream.
       latency: samples the streamed output lags behind the input, beyond the hop itself.
@@ -51,6 +53,7 @@ class Record:
     reach: int = 0
     stride: int = 1
     margin: Literal["edge", "reflect", "constant"] = "edge"
+    canvas: bool = False
     sample_rate: int = 0
     hop: int = 0
     latency: int = 0
@@ -71,6 +74,17 @@ class Variant(NamedTuple):
     narrow: Mapping[str, Any]
     shallow: Mapping[str, Any]
 
+
+# Bounds of options, far beyond any network of worth: what a file asks for is built without a look
+# at the memory and the minutes that it takes.
+_MOST_LAYERS = 512
+_MOST = 2**16
+_LONGEST = 16
+_MOST_PARAMETERS = 2**31
+# Options that count layers; of a list all together.
+_LAYERS = frozenset(
+    {"blocks", "convs", "decoder", "depth", "depths", "encoder", "middle", "refinement"}
+)
 
 _VARIANTS: dict[str, Variant] = {}
 
@@ -119,7 +133,7 @@ def small_options(name: str, *, narrow: bool = True, shallow: bool = True) -> di
 
 
 def _variant(name: str) -> Variant:
-    if name not in _VARIANTS:
+    if not isinstance(name, str) or name not in _VARIANTS:
         raise unknown("model", name, _VARIANTS)
     return _VARIANTS[name]
 
@@ -137,20 +151,60 @@ def create_model(name: str, **overrides) -> nn.Module:
       **overrides: fields of the module to set otherwise, such as `channels=1`.
 
     Raises:
-      ZooError: no such name, or the module has no such field.
+      ZooError: no such name, or the module has no such field, or one of another kind, or the
+        network would be far larger than any.
     """
     build = _variant(name).build
-    fields = set(inspect.signature(type(build())).parameters)
-    fields -= {"parent", "name"}
+    usual = build()
+    fields = {field.name for field in dataclasses.fields(usual)} - {"parent", "name"}
     for key in overrides:
         if key not in fields:
             raise unknown(f"option of model {name}", key, fields)
     # Lists come from config files; a module has to be hashable.
     overrides = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
+    for key, value in overrides.items():
+        if wanted := _refusal(usual, key, value):
+            raise ZooError(f"model {name!r} cannot be built: {key} is {value!r:.100}; {wanted}")
     try:
         return build(**overrides)
     except TypeError as error:
         raise ZooError(f"model {name!r} cannot be built: {error}") from None
+
+
+def _refusal(model: nn.Module, key: str, value: Any) -> str:
+    """What a field would have to be, for a value that it cannot; else nothing.
+
+    Args:
+      model: of the variant, whose own value tells the kind.
+      key: the field.
+      value: what it is to be.
+    """
+    usual, hint = getattr(model, key), get_type_hints(type(model))[key]
+    least, most = (0, _MOST_LAYERS) if key in _LAYERS else (1, _MOST)
+    wanted = ""
+    if get_origin(hint) is Literal:
+        good, wanted = value in get_args(hint), f"one of {', '.join(map(repr, get_args(hint)))}"
+    elif isinstance(usual, bool):
+        good, wanted = isinstance(value, bool), "True or False"
+    elif isinstance(usual, int):
+        good = _is_whole(value) and least <= value <= most
+        wanted = f"a whole number from {least} to {most}"
+    elif isinstance(usual, float):
+        good = isinstance(value, numbers.Real) and math.isfinite(value) and abs(value) <= _MOST
+        wanted = f"a number up to {_MOST}"
+    elif isinstance(usual, tuple):
+        good = isinstance(value, tuple) and 0 < len(value) <= _LONGEST
+        good = good and all(_is_whole(one) and least <= one for one in value)
+        good = good and (sum if key in _LAYERS else max)(value) <= most
+        together = " in all" if key in _LAYERS else ""
+        wanted = f"1 to {_LONGEST} whole numbers from {least} to {most}{together}"
+    else:
+        good = True
+    return "" if good else f"make it {wanted}"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def record(name: str, **overrides) -> Record:
@@ -198,12 +252,22 @@ def variable_shapes(model: nn.Module, facts: Record) -> dict[str, jax.ShapeDtype
     Args:
       model: the module.
       facts: its record.
+
+    Raises:
+      ZooError: it has too many.
     """
     size = (4096,) if facts.modality == "audio" else facts.size or (64, 64)
     signal = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((1,), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)
-    return traverse_util.flatten_dict(variables, sep="/")
+    shapes = traverse_util.flatten_dict(variables, sep="/")
+    count = sum(math.prod(shape.shape) for shape in shapes.values())
+    if count > _MOST_PARAMETERS:
+        raise ZooError(
+            f"{facts.name} with such options would have {count:,} parameters, more than "
+            f"{_MOST_PARAMETERS:,}; make it smaller"
+        )
+    return shapes
 
 
 def misfits(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

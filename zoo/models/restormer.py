@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.models import layers
+from zoo.models import canvas, layers
 from zoo.models.conv import Conv
 from zoo.models.registry import register
 
@@ -54,6 +54,7 @@ class Restormer(nn.Module):
     # Its authors take 3e-4; attention takes much less than convolutions do.
     learning_rate = 5e-4
     margin = "reflect"
+    canvas = True
 
     def __post_init__(self):
         if len(self.heads) != len(self.blocks):
@@ -187,6 +188,7 @@ class _Attention(nn.Module):
         dtypes = layers.dtypes(self, x)
         y = nn.Dense(3 * c, use_bias=False, **dtypes, name="qkv")(x)
         y = layers.DepthwiseConv(use_bias=False, **dtypes, name="depthwise")(y)
+        y = canvas.cleared(y)
         q, k, v = jnp.split(y.reshape(n, h * w, 3 * self.heads, c // self.heads), 3, axis=2)
 
         # Cosines: it is cheaper to divide C x C sums than the signals. One length after the other,

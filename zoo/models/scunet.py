@@ -43,6 +43,7 @@ class SCUNet(nn.Module):
 
     # What a pixel sees depends on where it lies in its windows.
     locality = "windowed"
+    canvas = True
     # Its authors take 1e-4; many times that, and a loss of this depth runs away.
     learning_rate = 5e-4
 

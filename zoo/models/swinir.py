@@ -49,6 +49,7 @@ class SwinIR(nn.Module):
     # Its authors take 2e-4; attention takes much less than convolutions do.
     learning_rate = 5e-4
     margin = "reflect"
+    canvas = True
 
     def __post_init__(self):
         if self.width % self.heads:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from zoo.models import layers
+from zoo.models import canvas, layers
 from zoo.models.conv import Conv
 from zoo.models.registry import register
 
@@ -49,6 +49,8 @@ class UNet(nn.Module):
     axis_name: str | None = None
     dtype: layers.Dtype = None
     param_dtype: layers.Dtype = jnp.float32
+
+    canvas = True
 
     def __post_init__(self):
         layers.check_choices(
@@ -163,7 +165,10 @@ class UNet(nn.Module):
                 **dtypes,
                 name=name,
             )
-        return norm(x.astype(self.param_dtype)).astype(x.dtype)
+        # Group norm takes its statistics of the picture alone.
+        mask = canvas.inside(x) if self.norm == "group" else None
+        masked = {} if mask is None else {"mask": jnp.broadcast_to(mask, x.shape)}
+        return norm(x.astype(self.param_dtype), **masked).astype(x.dtype)
 
     def _down(self, x: jax.Array, width: int, name: str) -> jax.Array:
         dtypes = layers.dtypes(self, x)

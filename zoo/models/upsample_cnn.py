@@ -46,6 +46,7 @@ class UpsampleCNN(nn.Module):
     stride = 4
     # To the right and below; the strided convolutions look 6 ahead, the others 3.
     reach = 9
+    canvas = True
 
     def __post_init__(self):
         layers.check_choices(self, head=("sigmoid", "linear"))

@@ -13,7 +13,7 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from zoo.models import layers
+from zoo.models import canvas, layers
 
 # What the Swin Transformer starts its matrices and tables with.
 _START = nn.initializers.truncated_normal(0.02)
@@ -37,17 +37,22 @@ def merge(x: jax.Array, height: int, width: int) -> jax.Array:
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, height, width, c)
 
 
-def regions(height: int, width: int, window: int, shift: int) -> np.ndarray:
-    """Which pixels of a window were neighbours before the picture was rolled.
+def regions(x: jax.Array, window: int, shift: int) -> jax.Array:
+    """Which pixels of a window were neighbours before a signal (N, H, W, C) was rolled.
 
-    After a roll by `-shift` the last windows hold pixels from opposite borders of the picture.
+    After a roll by `-shift` the last windows hold pixels from opposite borders of the picture, and
+    those at its end some from beyond it, if it lies on a canvas.
 
     Returns:
       (windows, window * window), small integers: the same number within a window, the same side.
     """
-    rows, columns = np.arange(height) >= height - shift, np.arange(width) >= width - shift
-    sides = (2 * rows[:, None] + columns[None]).astype(np.uint8)
-    return np.asarray(partition(sides[None, ..., None], window)[0, ..., 0])
+    rows, columns = (
+        jnp.where(jnp.arange(length) >= length - shift, 2, 0)
+        + jnp.where(jnp.arange(length) + shift >= end, 1, 0)
+        for length, end in zip(x.shape[1:3], canvas.extent(x), strict=True)
+    )
+    sides = 4 * rows[:, None] + columns[None]
+    return partition(sides[None, ..., None], window)[0, ..., 0]
 
 
 def offsets(window: int) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +123,7 @@ class WindowAttention(nn.Module):
         )
         logits = logits + bias[None, None]
         if self.shift:
-            side_of = jnp.asarray(regions(h, w, self.window, self.shift))
+            side_of = regions(x, self.window, self.shift)
             visible = side_of[:, :, None] == side_of[:, None, :]
             logits = jnp.where(visible[None, :, None], logits, -jnp.inf)
         weights = nn.softmax(logits).astype(value.dtype)

@@ -92,12 +92,16 @@ def correlated_gaussian(key, x, *, sigma, kernel):
     References:
       Makinen, Azzari, Foi, "Collaborative filtering of correlated noise", IEEE TIP 2020.
     """
-    kernel = kernel if isinstance(kernel, jax.Array) else np.asarray(kernel, np.float32)
+    # Under jit a nested tuple holds traced numbers.
+    traced = any(isinstance(one, jax.core.Tracer) for one in jax.tree.leaves(kernel))
+    kernel = jnp.asarray(kernel, x.dtype) if traced else np.asarray(kernel, np.float32)
     if kernel.ndim != 2:
         raise ZooError(f"correlated_gaussian: kernel must have shape (kh, kw), got {kernel.shape}")
-    if not isinstance(kernel, jax.core.Tracer) and not np.any(kernel):
+    if not traced and not np.any(kernel):
         raise ZooError("correlated_gaussian: kernel holds only zeros; give it some energy")
     kernel = jnp.asarray(kernel, x.dtype)
+    # Scaled first: squares of large and of small numbers are no float32.
+    kernel = kernel / jnp.max(jnp.abs(kernel))
     kernel = kernel / jnp.sqrt(jnp.sum(kernel**2))
     *lead, height, width, channels = x.shape
     white = draw.normal(

@@ -38,6 +38,9 @@ import numpy as np
 from zoo.data.samples import MOST_CHANNELS
 from zoo.errors import ZooError
 
+# Of a level: what is drawn times it must still be a float32.
+_LARGEST = 1e30
+
 
 class Registry(dict[str, Callable]):
     """The noise ops of one kind of signal, by name.
@@ -91,12 +94,13 @@ class Range:
         """Raises a `ZooError` if a value of the concrete `level` lies outside, or is NaN."""
         values = np.asarray(level).astype(np.float64)
         good = (values > self.low) if self.above else (values >= self.low)
-        good &= np.isfinite(values) & (values <= self.high)
+        good &= np.isfinite(values) & (values <= self.high) & (np.abs(values) <= _LARGEST)
         if self.whole:
             good &= values == np.round(values)
         if not good.all():
             culprit = values[~good].flat[0]
-            raise ZooError(f"{op}: {name} must be {self}, got {culprit:g}")
+            far = f" and within {_LARGEST:g}" if abs(culprit) > _LARGEST else ""
+            raise ZooError(f"{op}: {name} must be {self}{far}, got {culprit:g}")
 
 
 ANY = Range()

@@ -1,6 +1,7 @@
 """Noise that multiplies the signal, so that bright parts suffer most."""
 
 import jax
+import jax.numpy as jnp
 
 from zoo.noise import draw
 from zoo.noise.contract import NOT_NEGATIVE, POSITIVE, op
@@ -43,4 +44,6 @@ def gamma(key, x, *, looks):
     References:
       Oliver, Quegan, "Understanding Synthetic Aperture Radar Images", 2004.
     """
-    return x * jax.random.gamma(key, looks, x.shape, x.dtype) / looks
+    # Smaller numbers count as 0, and 0 / 0 would be NaN.
+    looks = jnp.maximum(looks, jnp.finfo(x.dtype).tiny)
+    return x * (jax.random.gamma(key, looks, x.shape, x.dtype) / looks)

@@ -39,10 +39,13 @@ def poisson(key, x, *, peak, exact=False):
       Giles, "Algorithm 955: approximation of the inverse Poisson cumulative distribution
       function", ACM TOMS 2016.
     """
-    rate = peak * jnp.maximum(x, 0.0)
-    if exact:
-        return jax.random.poisson(key, rate).astype(x.dtype) / peak
-    return _poisson_counts(key, rate) / peak
+    # Smaller numbers count as 0, and 0 / 0 would be NaN.
+    peak = jnp.maximum(peak, jnp.finfo(x.dtype).tiny)
+    light = jnp.maximum(x, 0.0)
+    rate = peak * light
+    counts = jax.random.poisson(key, rate).astype(x.dtype) if exact else _poisson_counts(key, rate)
+    # More photons than float32 can count have no noise that it could show.
+    return jnp.where(jnp.isfinite(rate), counts / peak, light)
 
 
 def _poisson_counts(key: jax.Array, rate: jax.Array) -> jax.Array:
@@ -184,4 +187,8 @@ def rician(key, x, *, sigma):
     """
     # Fused with what follows, the inverse error function would not be vectorised on a CPU.
     real, imaginary = jax.lax.optimization_barrier(draw.normal(key, (2, *x.shape)))
-    return _root((x + sigma * real) ** 2 + (sigma * imaginary) ** 2)
+    real, imaginary = x + sigma * real, sigma * imaginary
+    # By a power of two, which rounds nothing: squares of larger or smaller numbers are no float32.
+    largest = jnp.maximum(jnp.abs(real), jnp.abs(imaginary))
+    scale = jnp.where(largest > 2.0**60, 2.0**-66, jnp.where(largest < 2.0**-60, 2.0**66, 1.0))
+    return _root((real * scale) ** 2 + (imaginary * scale) ** 2) / scale

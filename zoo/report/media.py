@@ -5,6 +5,9 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo import files
+from zoo.errors import ZooError
+
 _TYPES = {".png": "image/png", ".wav": "audio/wav"}
 _NARROW = 1840
 _QUALITY = 85
@@ -70,7 +73,7 @@ def picture(path: Path, *, small: bool) -> Picture | None:
     from PIL import Image  # noqa: PLC0415, only this needs it
 
     try:
-        data = path.read_bytes()
+        data = files.read(path)
         with Image.open(io.BytesIO(data)) as image:
             # A file cut short would be half a picture.
             image.load()
@@ -89,7 +92,7 @@ def picture(path: Path, *, small: bool) -> Picture | None:
 def sound(path: Path) -> str | None:
     """A wav as a data URI; None if it cannot be read."""
     try:
-        data = path.read_bytes()
-    except OSError:
+        data = files.read(path)
+    except ZooError:
         return None
     return uri(data, _TYPES[".wav"]) if data[:4] == b"RIFF" and data[8:12] == b"WAVE" else None

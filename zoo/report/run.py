@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo import weights
+from zoo import files, weights
 from zoo.errors import ZooError
 from zoo.evaluate.means import Means
 
@@ -107,14 +107,12 @@ def _damaged(path: Path) -> ZooError:
 
 def _text(path: Path) -> str | None:
     """What a file says, None if there is none."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
+    try:
+        return files.read(path).decode()
     except UnicodeDecodeError:
         raise _damaged(path) from None
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
 
 
 def _json(path: Path) -> dict[str, Any]:

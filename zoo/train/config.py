@@ -4,7 +4,7 @@ import ast
 import contextlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
@@ -207,6 +207,7 @@ def check(config: ConfigDict) -> None:
     """
     flat = _flatten(config)
     check_keys(flat)
+    _check_complete(flat)
     if not re.fullmatch(r"[^/\\\x00-\x1f]{0,200}", flat["name"]) or flat["name"] in (".", ".."):
         raise ZooError(
             f"name is {flat['name']!r}, and is no path but what a run is called; "
@@ -278,6 +279,14 @@ def _is_size(size: tuple) -> bool:
         all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in size)
         and math.prod(size) <= PIXEL_LIMIT
     )
+
+
+def _check_complete(keys: Collection[str]) -> None:
+    """Refuses a config that a file has taken keys from."""
+    below = {parent for key in keys for parent in _parents(key)}
+    for key in _flatten(default_config()):
+        if key not in keys and key not in below:
+            raise ZooError(f"the config lacks {key}; begin with zoo.train.config.default_config()")
 
 
 def override(

@@ -27,8 +27,8 @@ from zoo.train.modality import MODALITIES, Modality
 
 # Of a model that states none: what Adam is usually given.
 _RATE = 1e-3
-# A batch of more values takes more memory than any machine here has, once a network is on it.
-_BATCH_LIMIT = 2**30
+# Of a batch; 8 GiB, and a network needs many times as much.
+_MOST_VALUES = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +149,7 @@ def make_feed(experiment: Experiment) -> Feed:
     crop = tuple(config.data.crop) or None
     shared = {"host": jax.process_index(), "hosts": jax.process_count()}
     batch_size = config.train.batch_size
-    _check_batch(batch_size, crop)
+    _check_batch(batch_size, crop or ())
     needs_noise = getattr(experiment.sampler, "needs_noise", False)
     if needs_noise and source.noise is None:
         raise ZooError(
@@ -191,7 +191,7 @@ def make_feed(experiment: Experiment) -> Feed:
             noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
         areas = [p.shape[0] * p.shape[1] for p in pictures]
         batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
-    _check_batch(batch_size, size)
+    _check_batch(batch_size, (*size, config.data.channels))
     _check_readable(experiment)
     steps = config.train.steps or math.ceil(
         config.train.epochs * batches.order.epoch_size / batch_size
@@ -351,6 +351,14 @@ def model_options(config: ConfigDict) -> dict[str, Any]:
     return options
 
 
+def _check_batch(batch_size: int, size: tuple[int, ...]) -> None:
+    if batch_size * math.prod(size) > _MOST_VALUES:
+        raise ZooError(
+            f"a batch of {batch_size} examples of {'x'.join(map(str, size))} has more than "
+            f"{_MOST_VALUES:,} values; lower train.batch_size or data.crop"
+        )
+
+
 def _check_readable(experiment: Experiment) -> None:
     """Reads what will be scored once, for after hours of training it would be too late."""
     config = experiment.config
@@ -414,17 +422,6 @@ def _dtype(name: str) -> jnp.dtype:
     if name not in ("float32", "bfloat16"):
         raise unknown("model.dtype", name, ("float32", "bfloat16"))
     return jnp.dtype(name)
-
-
-def _check_batch(batch_size: int, size: tuple[int, ...] | None) -> None:
-    """Refuses a batch that no memory holds, before it is asked for."""
-    values = batch_size * math.prod(size or (1,))
-    if values > _BATCH_LIMIT:
-        told = "x".join(map(str, size or (1,)))
-        raise ZooError(
-            f"train.batch_size={batch_size} of crops of {told} is {values:,} values a channel, "
-            f"more than the {_BATCH_LIMIT:,} that a step takes; make one of them smaller"
-        )
 
 
 def _check_fits(name: str, pictures: list, crop: tuple[int, int] | None) -> None:

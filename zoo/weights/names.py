@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from zoo import files
 from zoo.errors import ZooError, unknown
 from zoo.models import list_models
 
@@ -24,11 +25,13 @@ def find(name: str | os.PathLike) -> Path:
     Raises:
       ZooError: no such weights.
     """
-    name = os.fspath(name)
+    if not isinstance(name, str | os.PathLike):
+        raise ZooError(f"weights are a name of zoo.list_weights() or a path, not {name!r:.100}")
+    name = os.fsdecode(name)
     if name in list_weights():
         return SHIPPED / f"{name}.safetensors"
     if Path(name).suffix or os.path.dirname(name) or os.path.exists(name):
-        return Path(name).expanduser()
+        return files.expanded(name)
     if name in list_models():
         raise ZooError(
             f"no weights of {name} come with the zoo, which has {', '.join(list_weights())}; "

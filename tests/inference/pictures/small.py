@@ -8,7 +8,7 @@ import numpy as np
 from flax import linen as nn
 from variables import random_variables
 
-from zoo.models import create_model, list_models, record
+from zoo.models import canvas, create_model, list_models, record
 from zoo.models.registry import small_options
 
 
@@ -64,8 +64,9 @@ class Middle(nn.Module):
     """Half way to the mean of the picture: global."""
 
     channels: int = 1
+    canvas: bool = False
 
     locality = "global"
 
     def __call__(self, x, level=None, *, train=False):
-        return (x + x.mean((1, 2, 3), keepdims=True)) / 2
+        return (x + canvas.mean(x)) / 2

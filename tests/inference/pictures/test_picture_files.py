@@ -1,38 +1,34 @@
 """Picture files denoised: the right pixels, everything else kept, whole or not at all."""
 
 import os
-from typing import NamedTuple
+import struct
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 from small import build
 
 from zoo.data import images
+from zoo.data.pages import Kept, notes
 from zoo.errors import ZooError
-from zoo.inference.pictures import Denoiser
+from zoo.inference.pictures import Denoised, Denoiser
 from zoo.inference.pictures.files import denoise_file, removed
+from zoo.inference.pictures.scale import told
 
 SHAPE = (24, 36)
-
-
-class Denoised(NamedTuple):
-    image: np.ndarray
-    level: float | None
-    deviation: float | None
-    tiles: int
 
 
 class Halver:
     """Halves colours and leaves alpha; notes what it was told."""
 
     def __init__(self, takes_level=True):
-        self.levels = []
+        self.levels, self.scales = [], []
         self._takes_level = takes_level
 
-    def __call__(self, image, level=None, progress=None):
+    def __call__(self, image, level=None, progress=None, scale=None):
+        self.scales.append(scale)
         self.levels.append(level)
         out = image.copy()
         colours = image.shape[-1] - (image.shape[-1] in (2, 4))
@@ -42,7 +38,8 @@ class Halver:
             if progress:
                 progress(done, 2)
         level = level or 10 * len(self.levels) / 255
-        return Denoised(out, level if self._takes_level else None, 0.01 * len(self.levels), 2)
+        level = level if self._takes_level else None
+        return Denoised(out, level, 0.01 * len(self.levels), 2, scale)
 
 
 def random(channels, dtype=np.uint8, shape=SHAPE, seed=0):
@@ -83,7 +80,7 @@ def test_pixels_alpha_and_noise(tmp_path, suffix, channels, dtype):
     src, dst, noise = (tmp_path / name for name in names)
     images.write(src, picture)
     report = denoise_file(src, dst, Halver(), save_noise=noise)
-    assert report == (1, SHAPE, pytest.approx(10), 0.01, ())
+    assert report[:5] == (1, SHAPE, pytest.approx(10), 0.01, ())
     np.testing.assert_array_equal(images.read(dst), halved(picture))
     taken = images.read(noise)
     assert taken.dtype == dtype
@@ -186,32 +183,95 @@ def test_an_error_half_way_leaves_nothing(tmp_path, error):
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
     halver = Halver()
 
-    def second(image, level, progress):
+    def second(image, level, progress, scale):
         if halver.levels:
             raise error
-        return halver(image, level, progress)
+        return halver(image, level, progress, scale)
 
     with pytest.raises(type(error)):
         denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", second, save_noise=tmp_path / "n.tif")
     only(tmp_path, "a.tif")
 
 
-def test_floats_are_clipped(tmp_path):
-    images.write(tmp_path / "a.tif", random(1, np.float32))
-    wild = lambda image, *_: Denoised(image * 4 - 1, None, None, 1)  # noqa: E731
-    report = denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", wild)
-    expected = np.clip(random(1, np.float32) * 4 - 1, 0, 1)
-    np.testing.assert_array_equal(images.read(tmp_path / "b.tif"), expected)
+def test_floats_of_tiff_keep_what_is_beyond_0_and_1(tmp_path):
+    picture = np.linspace(0, 1, 24 * 36, dtype=np.float32).reshape(*SHAPE, 1)
+    picture[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", 400 * picture - 100)
+
+    def identity(image, level, progress, scale):
+        return Denoised(image.copy(), None, None, 1, scale)
+
+    report = denoise_file(
+        tmp_path / "a.tif", tmp_path / "b.tif", identity, save_noise=tmp_path / "n.tif"
+    )
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), 400 * picture - 100)
+    assert np.nanmax(np.abs(tifffile.imread(tmp_path / "n.tif"))) == 0
     assert report.level is report.deviation is None
+    assert (report.scale.low, report.scale.high) == (-128, 384)
+
+
+def test_pages_share_one_range_unless_told(tmp_path):
+    stack = np.stack([random(1, np.uint16)[..., 0] >> shift for shift in (9, 4, 12)])
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    highs = {}
+    for limits in (None, "page", (10, 500)):
+        halver = Halver()
+        report = denoise_file(
+            tmp_path / "a.tif", tmp_path / "b.tif", halver, range=limits, overwrite=True
+        )
+        highs[limits] = [round(scale.high) for scale in halver.scales]
+        assert report.scale == halver.scales[0]
+    assert highs[None] == [4096] * 3
+    assert highs["page"] == [128, 4096, 16]
+    assert highs[10, 500] == [500] * 3
+
+
+def icc(curve):
+    """As much of a profile as tells its curve."""
+    head = bytes(16) + b"GRAY" + bytes(108) + struct.pack(">I", 1)
+    return head + b"kTRC" + struct.pack(">II", 144, len(curve)) + curve
+
+
+@pytest.mark.parametrize(
+    ("beside", "linear"),
+    [
+        ({"icc": icc(b"curv" + bytes(8))}, True),
+        ({"icc": icc(b"curv" + struct.pack(">IIH", 0, 1, 256))}, True),
+        ({"icc": icc(b"curv" + struct.pack(">IIH", 0, 1, 563))}, False),
+        ({"icc": icc(b"para" + struct.pack(">IHHi", 0, 0, 0, 65536))}, True),
+        ({"icc": icc(b"curv" + struct.pack(">II3H", 0, 3, 0, 32768, 65535))}, True),
+        ({"icc": icc(b"curv" + struct.pack(">II3H", 0, 3, 0, 9999, 65535))}, False),
+        ({"icc": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}, False),
+        ({"icc": b"nothing"}, False),
+        ({"chunks": ((b"gAMA", struct.pack(">I", 100000)),)}, True),
+        ({"chunks": ((b"gAMA", struct.pack(">I", 45455)),)}, False),
+        ({"chunks": ((b"cICP", bytes((1, 8, 0, 1))),)}, True),
+        ({}, False),
+    ],
+)
+def test_a_file_tells_that_it_is_linear(beside, linear):
+    assert notes.is_linear(Kept(**beside)) == linear
+
+
+def test_where_noise_hides_from_the_estimate_the_remedy_is_told(tmp_path):
+    clean = np.repeat(np.repeat(random(3, shape=(6, 6)), 16, 0), 16, 1)
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    for name, options in {"a.jpg": {}, "camera.png": {"exif": exif}, "other.png": {}}.items():
+        Image.fromarray(clean).save(tmp_path / name, **options)
+        denoiser = lambda image, *given: Denoised(image, 0.001, None, 1, given[-1])  # noqa: E731
+        report = denoise_file(tmp_path / name, tmp_path / f"out.{name}", denoiser)
+        assert (name != "other.png") == any("--model unet-real" in note for note in report.notes)
 
 
 def test_removed_takes_the_place_of_the_picture():
     picture = random(3)
     kept = picture.copy()
-    out = removed(picture, halved(picture))
+    scale = told((0, 255), picture.dtype)
+    out = removed(picture, halved(picture), scale)
     assert out is picture
     kept.flags.writeable = False
-    np.testing.assert_array_equal(removed(kept, halved(kept)), out)
+    np.testing.assert_array_equal(removed(kept, halved(kept), scale), out)
 
 
 def test_with_a_denoiser_of_the_zoo(tmp_path):
@@ -223,4 +283,4 @@ def test_with_a_denoiser_of_the_zoo(tmp_path):
     report = denoise_file(tmp_path / "a.png", tmp_path / "b.png", denoiser, level=0.1)
     denoised = denoiser(picture, 0.1)
     np.testing.assert_array_equal(images.read(tmp_path / "b.png"), denoised.image)
-    assert report == (1, (40, 33), pytest.approx(25.5), denoised.deviation, ())
+    assert report[:4] == (1, (40, 33), pytest.approx(25.5), denoised.deviation)

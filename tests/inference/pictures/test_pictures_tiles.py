@@ -1,12 +1,21 @@
 """Tiles: where they lie, and that they leave no trace."""
 
+import functools
+import gc
+import json
+import subprocess
+import sys
+import weakref
+
+import jax
 import numpy as np
 import pytest
 import small
 from families import first
 
 from zoo.errors import ZooError
-from zoo.inference.pictures import Denoiser, denoiser, tiles
+from zoo.inference.pictures import Denoiser, program, tiles
+from zoo.inference.pictures.level import estimate_level
 from zoo.models import record
 
 TOLERANCE = 1e-5
@@ -17,17 +26,21 @@ def whole(model, variables, x, level=0.1):
     return np.asarray(small.jitted(model)(variables, x[None], level)[0])
 
 
+@pytest.mark.parametrize("canvas", [True, False])
 @pytest.mark.parametrize("chosen", [True, False])
 @pytest.mark.parametrize("length", [1, 7, 63, 64, 65, 129, 1000, 4001])
 @pytest.mark.parametrize(
     ("side", "halo", "stride"), first(1, [(64, 9, 8), (40, 0, 1), (96, 24, 32)])
 )
-def test_tiles_lie_on_the_stride_and_keep_each_pixel_once(length, side, halo, stride, chosen):
-    grid = tiles.grid((length, length), side, halo, stride, exact=True, chosen=chosen)
-    axis = grid.rows
+def test_tiles_lie_on_the_stride_and_keep_each_pixel_once(
+    length, side, halo, stride, chosen, canvas
+):
+    kinds = {"exact": True, "chosen": chosen, "canvas": canvas}
+    axis = tiles.grid((length, length), side, halo, stride, **kinds).rows
     assert axis.tile <= side
     assert all(start % stride == 0 for start in axis.starts)
-    assert axis.starts[-1] + axis.tile == length + -length % stride
+    assert axis.starts[-1] + axis.filled == length + -length % stride
+    assert axis.filled == axis.tile or (canvas and len(axis.starts) == 1)
     assert list(axis.starts) == sorted(set(axis.starts))
     covered = np.zeros(length, int)
     for number, start in enumerate(axis.starts):
@@ -157,12 +170,111 @@ def test_a_smaller_overlap_than_the_reach_blends_and_a_pointwise_model_does_not_
 def test_pictures_of_like_sizes_share_one_program():
     model, variables = small.build("unet-tiny")
     denoise = Denoiser(model, variables=variables, tile=80)
-    counts = []
+    before = program.compiled.cache_info().currsize
     for size in [(200, 130), (161, 300), (90, 81), (77, 75), (80, 73)]:
         denoise(small.picture(*size))
-        counts.append(denoiser.program.run._cache_size())
-    # One for the tiles of all large pictures, one for all that are a whole tile.
-    assert counts[0] == counts[1] == counts[2] == counts[3] - 1 == counts[4] - 1
+    # One on all devices for the tiles of large pictures, one for all that are a single tile.
+    assert program.compiled.cache_info().currsize - before <= 2
+
+
+def sizes(count, least, most):
+    return np.random.default_rng(0).integers(least, most, (count, 2)).tolist()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Programs compiled while a test runs."""
+    compiled = []
+    make = program.compiled.__wrapped__
+
+    def counting(*key):
+        compiled.append(key)
+        return make(*key)
+
+    monkeypatch.setattr(program, "compiled", functools.lru_cache(program.KEPT)(counting))
+    return compiled
+
+
+def test_thirty_sizes_take_four_programs_and_give_what_each_gives_alone(counted):
+    """A global model, told apart from its padding by the mean of the picture itself."""
+    denoise = Denoiser(small.Middle(canvas=True))
+    for size in sizes(30, 20, 128):
+        x = small.picture(*size, dtype=np.float32)
+        np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
+    # Canvases of 64 and 128 pixels along each axis.
+    assert len(counted) == 4
+
+
+def test_a_model_that_knows_no_canvas_sees_its_picture_alone_and_few_programs_are_kept(counted):
+    denoise = Denoiser(small.Middle())
+    for size in sizes(5, 20, 128):
+        x = small.picture(*size, dtype=np.float32)
+        np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
+    assert len(counted) == 5
+    made = program.compiled.__wrapped__
+    kept = functools.lru_cache(2)(made)
+    first = weakref.ref(kept("key", (1, 8, 8, 1), np.dtype(np.uint8), True, np.uint8, None))
+    assert first() is not None
+    for height in range(2):
+        kept("key", (1, height, 8, 1), np.dtype(np.uint8), True, np.uint8, None)
+    gc.collect()
+    assert first() is None
+
+
+def test_a_thousand_sizes_have_few_tiles_that_cover_no_more_than_they_must():
+    for reach, stride in ((51, 8), (17, 1), (91, 16)):
+        kinds = {"exact": True, "chosen": False, "canvas": True}
+        shapes, computed, given = set(), 0, 0
+        for height, width in sizes(1000, 64, 3000):
+            grid = tiles.grid((height, width), 768, reach, stride, **kinds)
+            shapes.add(grid.shape)
+            computed += grid.count * grid.shape[0] * grid.shape[1]
+            given += height * width
+        assert len(shapes) <= 36
+        assert computed < 2 * given
+
+
+def test_estimating_levels_compiles_nothing():
+    compiled = []
+    name = "/jax/core/compile/backend_compile_duration"
+    listen = lambda event, *_, **__: compiled.append(event) if event == name else None  # noqa: E731
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        jax.jit(lambda x: x + 1)(np.zeros(3, np.float32))
+        assert compiled
+        compiled.clear()
+        for size in ((31, 40), (100, 90), (1100, 1000)):
+            assert estimate_level(small.picture(*size, 3)) == pytest.approx(0.1, rel=0.2)
+        assert not compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_a_thousand_sizes():
+    """Resident memory in a process of its own, of the shipped model."""
+    grown = json.loads(subprocess.check_output([sys.executable, "-c", _THOUSAND]))
+    # Forty programs, of some ten megabytes each, are all there after a few hundred sizes.
+    assert grown["programs"] <= 36
+    assert grown["last"] < 1.15 * grown["middle"]
+
+
+_THOUSAND = """
+import json, re
+from pathlib import Path
+import numpy as np
+from zoo.inference.pictures import Denoiser, program
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+denoise, rng, held = Denoiser("unet-gray"), np.random.default_rng(0), []
+for height, width in rng.integers(30, 400, (1000, 2)):
+    denoise(rng.integers(0, 256, (height, width), np.uint8))
+    held.append(resident())
+programs = program.compiled.cache_info().currsize
+print(json.dumps({"programs": programs, "middle": held[499], "last": held[-1]}))
+"""
 
 
 def test_progress_counts_tiles_up_to_all():

@@ -4,13 +4,12 @@
 `zoo.data.images` is for those who want pixels.
 """
 
-from zoo.data.pages.facts import SUFFIXES, Kept, Page
+from zoo.data.pages.facts import Kept, Page
 from zoo.data.pages.fitting import fitting
 from zoo.data.pages.reading import Pages, read_pages
 from zoo.data.pages.writing import write_pages, writing
 
 __all__ = [
-    "SUFFIXES",
     "Kept",
     "Page",
     "Pages",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 ORIENTATION = 0x0112
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+_MAKERS_NOTE = 0x927C
 QUARTERS = (5, 6, 7, 8)
 """Orientations by which height and width change places."""
 
@@ -26,7 +27,8 @@ SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 # What is said of each side of the picture, and so changes places when it is turned.
 _SIDES = ((0x0100, 0x0101), (0x011A, 0x011B), (0xA002, 0xA003))
 _MOST_ENTRIES = 4096
-_MOST_BYTES = 2**24
+# Of a value, and of all values of a directory: any number of them may lie in the same place.
+_MOST_BYTES, _MOST_IN_ALL = 2**24, 2**26
 
 # A tag: its type, how many values, and their bytes, or more tags.
 Tags = dict[int, "Value"]
@@ -62,7 +64,7 @@ def directory(
 
     Returns:
       Its tags, and where the place of the next directory is noted. Values that lie outside the
-      file, or are larger than 16 MiB, are left out.
+      file, or are larger than 16 MiB or than what is left of 64, are left out.
 
     Raises:
       ValueError: it lies outside the file, or holds more than 4096 tags.
@@ -73,6 +75,7 @@ def directory(
         raise ValueError("too many tags")
     body = _all(read(at + head, many * entry), many * entry)
     tags: Tags = {}
+    left = _MOST_IN_ALL
     for i in range(many):
         piece = body[i * entry : (i + 1) * entry]
         code, kind, count = struct.unpack_from(f"{order}HH{wide}", piece)
@@ -88,8 +91,9 @@ def directory(
                 tags[code] = Value(kind, count, below, here)
             continue
         size = count * SIZES[kind] if kind < len(SIZES) else 0
-        if not 0 < size <= _MOST_BYTES:
+        if not 0 < size <= min(_MOST_BYTES, left):
             continue
+        left -= size
         if size > inline:
             (place,) = struct.unpack(order + wide, field)
             value = read(place, size)
@@ -194,6 +198,11 @@ def upright(blob: bytes) -> tuple[bytes, bool, int]:
 def upright_xmp(xmp: bytes) -> bytes:
     """An XMP packet of a picture that is now as its orientation told; its length stays."""
     return re.sub(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)
+
+
+def has_makers_note(tags: Tags) -> bool:
+    """Whether there is a maker's note, which may hold places in the file that it was in."""
+    return EXIF in tags and _MAKERS_NOTE in tags[EXIF].data
 
 
 def _reader(blob: bytes) -> Callable[[int, int], bytes]:

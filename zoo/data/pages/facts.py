@@ -5,24 +5,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo.data.images import FORMS
 from zoo.errors import ZooError
-
-FORMS = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".bmp": "bmp",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".webp": "webp",
-}
-"""The format that an ending, in lower case, stands for."""
-
-SUFFIXES = frozenset(FORMS)
-"""The endings, in lower case, that can be written. Files ending in .gif can be read too."""
 
 WORDS = frozenset({270, 271, 272, 305, 306, 315, 33432})
 """Tags in words that TIFF and EXIF share: description, maker, program, date, artist, rights."""
+
+# What is read and not written, and why.
+_READ_ONLY = {
+    ".gif": "gif holds 256 colours, which bring noise back",
+    ".mpo": "mpo holds several pictures",
+    **dict.fromkeys((".heic", ".heif", ".hif"), "heic is read and not written"),
+    ".avif": "avif is read and not written",
+}
+
+MOVED = "its maker's note is kept, but has moved: places that it may hold are off"
 
 INCH = 0.0254
 """Metres."""
@@ -109,7 +106,7 @@ class Page(NamedTuple):
 
     Attributes:
       picture: `(H, W, C)`, upright, C from 1 to 4: grey, grey and alpha, colour, colour and alpha;
-        uint8, uint16, or float32 in [0, 1].
+        an integer or a float, of the file's own range.
       kept: what goes beside it.
       lost: short sentences on what was in the file and is in neither.
     """
@@ -126,8 +123,8 @@ def form_of(path: Path) -> str:
       ZooError: it stands for none that can be written.
     """
     suffix = path.suffix.lower()
-    if suffix == ".gif":
-        raise ZooError(f"{path}: gif holds 256 colours, which bring noise back; end it in .png")
+    if suffix in _READ_ONLY:
+        raise ZooError(f"{path}: {_READ_ONLY[suffix]}; end it in .png")
     if suffix not in FORMS:
         raise ZooError(f"cannot tell a format from {path}; end it in {', '.join(sorted(FORMS))}")
     return FORMS[suffix]

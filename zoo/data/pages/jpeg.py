@@ -18,6 +18,8 @@ _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC = b"ICC_PROFILE\0"
+# Where in the file other pictures lie, of which is told elsewhere; and how the colors are coded.
+_OF_LAYOUT = (b"MPF\0", b"FPXR\0", b"Adobe")
 _MOST = 65533
 # The standard's table for brightness, at libjpeg's quality 50, in rows.
 _LUMA = (
@@ -52,16 +54,17 @@ def read(data: bytes) -> tuple[Kept, list[str]]:
             unit, x, y = struct.unpack_from(">BHH", body, 7)
             if x and y and (unit or x != y):
                 kept["density"] = Density(x, y, {1: INCH, 2: 0.01}.get(unit))
-        elif marker == 0xE1 and body.startswith(_EXIF):
-            kept.setdefault("exif", body[len(_EXIF) :])
-        elif marker == 0xE1 and body.startswith(_XMP):
-            kept.setdefault("xmp", body[len(_XMP) :])
+        elif marker == 0xE1 and body.startswith((_EXIF, _XMP)):
+            field, mark = ("exif", _EXIF) if body.startswith(_EXIF) else ("xmp", _XMP)
+            kept.setdefault(field, body[len(mark) :])
         elif marker == 0xE1 and body.startswith(_MORE_XMP):
             lost.append("the part of its XMP beyond 64 KB is not kept")
         elif marker == 0xE2 and body.startswith(_ICC) and len(body) > 14:
             profile[body[12]] = body[14:]
         elif marker in (0xED, 0xFE):
             segments.append((marker, body))
+        elif 0xE1 <= marker <= 0xEF and not body.startswith(_OF_LAYOUT):
+            lost.append(f"its JPEG segment APP{marker - 0xE0} is not kept")
         elif marker == 0xDB and body[0] % 16 == 0:
             kept.setdefault("quality", _quality(body))
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):

@@ -20,7 +20,12 @@ _XMP = b"XML:com.adobe.xmp\0"
 _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 # What the colours are. Bits in use, background and histogram hold no longer after a change.
 _COLOURS = frozenset({b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI"})
-_MOST_BYTES = 2**26
+# What says how the pixels lie, or holds no longer: the last is where Apple's decoders begin.
+_UNSAID = frozenset(
+    (b"IHDR", b"PLTE", b"tRNS", b"IEND", b"bKGD", b"hIST", b"sBIT", b"sPLT", b"tIME", b"iDOT")
+)
+# Of what is compressed: real profiles and packets are far smaller, and a small file may hold more.
+_MOST_BYTES = 2**24
 
 
 def read(data: bytes, name: str) -> tuple[Kept, list[str]]:
@@ -45,16 +50,22 @@ def read(data: bytes, name: str) -> tuple[Kept, list[str]]:
             lost.append(f"a broken {kind.decode('ascii', 'replace')} chunk is not kept")
         elif kind == b"eXIf":
             kept["exif"] = body
-        elif kind == b"iCCP":
+        elif kind == b"iCCP" and "icc" not in kept:
             kept["icc"] = _inflated(body[body.index(b"\0") + 2 :])
         elif kind == b"pHYs":
             x, y, metres = struct.unpack(">IIB", body)
             kept["density"] = Density(x, y, 1.0 if metres else None)
         elif kind == b"iTXt" and body.startswith(_XMP):
-            kept["xmp"] = _international(body)
+            if "xmp" not in kept:
+                kept["xmp"] = _international(body)
         elif kind in _TEXT or kind in _COLOURS:
             chunks.append((kind, body))
-    return Kept(**kept, chunks=tuple(chunks)), lost
+        elif kind not in _UNSAID and kind != b"iCCP":
+            lost.append(f"its PNG chunk {kind.decode('ascii', 'replace')} is not kept")
+    for field, what in (("icc", "color profile"), ("xmp", "XMP")):
+        if kept.get(field, b"") is None:
+            lost.append(f"its {what}, of more than {_MOST_BYTES // 2**20} MB, is not kept")
+    return Kept(**kept, chunks=tuple(chunks)), list(dict.fromkeys(lost))
 
 
 def encode(picture: np.ndarray, kept: Kept) -> Iterator[bytes | memoryview]:
@@ -102,11 +113,13 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _inflated(data: bytes) -> bytes:
-    return zlib.decompressobj().decompress(data, _MOST_BYTES)
+def _inflated(data: bytes) -> bytes | None:
+    """What is compressed; None where that is too much."""
+    found = zlib.decompressobj().decompress(data, _MOST_BYTES + 1)
+    return found if len(found) <= _MOST_BYTES else None
 
 
-def _international(body: bytes) -> bytes:
+def _international(body: bytes) -> bytes | None:
     """The text of an iTXt chunk: keyword, two bytes on compression, language, keyword again."""
     rest = body[body.index(b"\0") + 1 :]
     squeezed, rest = rest[0], rest[2:]

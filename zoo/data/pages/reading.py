@@ -4,11 +4,11 @@ import io
 import os
 from collections.abc import Callable, Iterator
 
-import numpy as np
 from PIL import GifImagePlugin
 
+from zoo import files
 from zoo.data import decoding, images
-from zoo.data.pages import exif, jpeg, png, tiff, webp
+from zoo.data.pages import exif, heif, jpeg, png, tiff, webp
 from zoo.data.pages.facts import Density, Kept, Page
 from zoo.errors import ZooError
 
@@ -21,7 +21,7 @@ class Pages:
     file must stay.
 
     Attributes:
-      form: the format: png, jpeg, bmp, tiff, webp or gif.
+      form: the format, as `zoo.data.decoding.form` names it.
       name: what it is called in an error.
     """
 
@@ -47,10 +47,11 @@ class Pages:
 def read_pages(path: str | os.PathLike) -> Pages:
     """Reads a picture file with all that is in it; its content, not its suffix, tells the format.
 
-    PNG, JPEG, BMP, TIFF, WebP and GIF, in their own depth: uint8, uint16, or float32. A palette is
-    looked up, fewer than 8 bits are stretched to 8, CMYK JPEG becomes RGB, and the orientation
-    that the file notes is applied, and 1 from then on. EXIF, colour profile, XMP, resolution, the
-    text of PNG, and how a JPEG, WebP or TIFF file was coded are kept; what is not, a page says.
+    PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF and HEIC, in their own depth: any integer or float of any
+    range. A palette is looked up, fewer than 8 bits are stretched to 8 and fewer than 16 to 16,
+    CMYK JPEG becomes RGB, and the orientation that the file notes is applied, and 1 from then on.
+    EXIF, colour profile, XMP, resolution, the text of PNG, and how a JPEG, WebP or TIFF file was
+    coded are kept; what is not, a page says.
 
     Args:
       path: the file.
@@ -60,24 +61,20 @@ def read_pages(path: str | os.PathLike) -> Pages:
 
     Raises:
       ZooError: the file is missing, empty, truncated, garbled, of another format or animated, has
-        more pixels than `zoo.data.images.PIXEL_LIMIT`, or holds values that a picture cannot have,
-        such as floats outside [0, 1] or CMYK TIFF.
+        more pixels than `zoo.data.images.PIXEL_LIMIT`, or holds what a picture cannot have, such
+        as complex numbers or five channels.
     """
     name = str(path)
-    try:
-        with open(path, "rb") as file:
-            data = file.read(16)
-            if data and not data.startswith(b"GIF8") and decoding.form(data, name) == "tiff":
-                count = tiff.count(name, name)
-                return Pages("tiff", name, count, lambda: tiff.read(name, name))
-            data += file.read()
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
-    form = "gif" if data.startswith(b"GIF8") else decoding.form(data, name) if data else "none"
+    with files.opened(path) as file:
+        data = file.read(decoding.HEAD)
+        form = decoding.form(data, name) if data else "none"
+        if form == "tiff":
+            count = tiff.count(name, name)
+            return Pages("tiff", name, count, lambda: tiff.read(name, name))
+        data += files.rest(file, path)
     # What refuses an animation comes first: it costs no decoding.
     kept, lost = _beside(data, form, name)
-    picture = _gif(data, name) if form == "gif" else images.decode(data, name)
-    pages = (Page(picture, kept, tuple(lost)),)
+    pages = (Page(images.decode(data, name, as_is=True), kept, tuple(lost)),)
     return Pages(form, name, 1, lambda: iter(pages))
 
 
@@ -90,6 +87,10 @@ def _beside(data: bytes, form: str, name: str) -> tuple[Kept, list[str]]:
             kept, lost = jpeg.read(data)
         elif form == "webp":
             kept, lost = webp.read(data, name)
+        elif form in ("avif", "heic"):
+            kept, lost = heif.read(data, form, name)
+        elif form == "gif":
+            kept, lost = _gif(data, name), []
         elif form == "bmp":
             kept, lost = _bmp(data), []
         else:
@@ -125,12 +126,8 @@ def _bmp(data: bytes) -> Kept:
     return Kept(density=Density(x, y, 1.0)) if header >= 40 and x > 0 and y > 0 else Kept()
 
 
-def _gif(data: bytes, name: str) -> np.ndarray:
-    with decoding.intact("gif", name):
-        with GifImagePlugin.GifImageFile(io.BytesIO(data)) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise ZooError(f"{name} is animated; save its frames as files of their own")
-            mode = "RGBA" if "transparency" in image.info else "RGB"
-        opener = GifImagePlugin.GifImageFile
-        picture = decoding.decode_by_pillow(data, name, opener, images.PIXEL_LIMIT, mode)
-    return images.check(picture, name)
+def _gif(data: bytes, name: str) -> Kept:
+    with GifImagePlugin.GifImageFile(io.BytesIO(data)) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ZooError(f"{name} is animated; save its frames as files of their own")
+    return Kept()

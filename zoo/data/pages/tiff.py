@@ -4,14 +4,16 @@ References:
   Adobe, "TIFF, Revision 6.0", 1992; tifffile's documentation for BigTIFF.
 """
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
 import tifffile
 
-from zoo.data import decoding, images
+from zoo import files
+from zoo.data import decoding, images, tiffs
 from zoo.data.pages import exif
-from zoo.data.pages.facts import INCH, WORDS, Density, Kept, Page, Tiff
+from zoo.data.pages.facts import INCH, MOVED, WORDS, Density, Kept, Page, Tiff
 
 _XMP, _ICC = 700, 34675
 # Name of the document, of the page, host, IPTC, Photoshop, places on earth, and GDAL's.
@@ -22,7 +24,7 @@ _CARRIED = WORDS | _MORE | _GDAL
 _LAYOUT = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
     | {282, 283, 284, 292, 293, 296, 297, 317, 320, 322, 323, 324, 325, 338, 339, 340, 341}
-    | {347, 529, 530, 531, 532, _XMP, _ICC}
+    | {347, 529, 530, 531, 532, 50674, _XMP, _ICC}
 )
 # Those that give back what they got, and that can be written.
 _COMPRESSIONS = {
@@ -37,6 +39,7 @@ _COMPRESSIONS = {
 }
 _ALPHA = {0: "unspecified", 1: "assocalpha", 2: "unassalpha"}
 _UNITS = {2: INCH, 3: 0.01}
+_MINISWHITE, _YCBCR, _JPEG = 0, 6, 7
 
 
 def count(path: str, name: str) -> int:
@@ -45,11 +48,8 @@ def count(path: str, name: str) -> int:
     Raises:
       ZooError: it is broken, or has none.
     """
-    with decoding.intact("tiff", name), tifffile.TiffFile(path) as tiff:
-        pages = len(decoding.whole_pages(tiff))
-        if not pages:
-            raise ValueError("no pages")
-        return pages
+    with _opened(path, name) as (_, leaves):
+        return len(leaves)
 
 
 def read(path: str, name: str) -> Iterator[Page]:
@@ -62,20 +62,32 @@ def read(path: str, name: str) -> Iterator[Page]:
     Raises:
       ZooError: as `zoo.data.images.read`.
     """
-    with decoding.intact("tiff", name), tifffile.TiffFile(path) as tiff:
-        pages = decoding.whole_pages(tiff)
-        for i, page in enumerate(pages):
-            this = f"page {i + 1} of {name}" if len(pages) > 1 else name
-            array = decoding.decode_page(page, this, images.PIXEL_LIMIT)
-            picture = images.check(array[..., None] if array.ndim == 2 else array, this)
-            kept, lost = _kept(tiff, page, array.dtype)
-            if i == 0 and len(pages) < len(tiff.pages):
-                lost = [*lost, "its reduced pages (thumbnails, pyramids) are not kept"]
-            yield Page(picture, kept, tuple(lost))
+    with _opened(path, name) as (tiff, leaves):
+        for i, leaf in enumerate(leaves):
+            this = f"page {i + 1} of {name}" if len(leaves) > 1 else name
+            array = tiffs.decode(leaf, this, images.PIXEL_LIMIT)
+            array = decoding.upright(array, tiffs.orientation_of(leaf.page))
+            picture = array[..., None] if array.ndim == 2 else array
+            picture = images.check(picture, this, as_is=True)
+            kept, lost = _kept(tiff, leaf.page, picture)
+            if i and leaf.at is not None:
+                # They share a directory, whose words are those of the first.
+                kept, lost = kept._replace(exif=None, tiff=kept.tiff._replace(tags=())), []
+            yield Page(picture, kept, (*leaf.lost, *lost))
+
+
+@contextlib.contextmanager
+def _opened(path: str, name: str) -> Iterator[tuple[tifffile.TiffFile, list[tiffs.Leaf]]]:
+    with (
+        decoding.intact("tiff", name),
+        files.opened(path) as file,
+        tiffs.opened(file, name) as both,
+    ):
+        yield both
 
 
 def _kept(
-    tiff: tifffile.TiffFile, page: tifffile.TiffPage, dtype: np.dtype
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage, picture: np.ndarray
 ) -> tuple[Kept, list[str]]:
     order, file = tiff.byteorder, tiff.filehandle
 
@@ -90,14 +102,17 @@ def _kept(
     others = sorted(set(tags) - _CARRIED - _LAYOUT - exif.SUBS)
     if others:
         lost.append(f"its TIFF tags {', '.join(map(str, others))} are not kept")
-    held = page.compression.name.lower()
+    if exif.has_makers_note(tags):
+        lost.append(MOVED)
+    lost += _converted(page, picture)
+    held = tiffs.compression_of(page)
     compression = _COMPRESSIONS.get(held, "zlib")
     if held not in _COMPRESSIONS:
         lost.append(f"its compression {held} became zlib")
     layout = Tiff(
         order=order,
         big=tiff.is_bigtiff,
-        dtype=dtype.name,
+        dtype=picture.dtype.name,
         compression=compression,
         predictor=page.predictor not in (1, None),
         tile=(page.tilelength, page.tilewidth) if page.is_tiled else None,
@@ -111,6 +126,22 @@ def _kept(
         density=_density(page, quarter),
         tiff=layout,
     ), lost
+
+
+def _converted(page: tifffile.TiffPage, picture: np.ndarray) -> list[str]:
+    """What the pixels were before they became a picture, where that does not come back."""
+    lost = []
+    bits, photometric = page.bitspersample, tiffs.photometric_of(page)
+    if isinstance(bits, int) and 8 < bits < 16:
+        lost.append(f"its {bits} bits became 16")
+    if photometric == _YCBCR and page.compression != _JPEG:
+        lost.append("YCbCr became RGB")
+    if photometric == _MINISWHITE and picture.dtype.kind != "u":
+        lost.append("that zero is white is not kept")
+    unknown = page.extrasamples and int(page.extrasamples[0]) == 0
+    if unknown and picture.shape[-1] in (2, 4):
+        lost.append("its last channel, which is not said to be alpha, is left as it is")
+    return lost
 
 
 def _density(page: tifffile.TiffPage, quarter: bool) -> Density | None:

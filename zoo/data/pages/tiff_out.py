@@ -19,6 +19,8 @@ _XMP, _ICC = 700, 34675
 _BYTES, _UNDEFINED = 1, 7
 _PREDICTED = frozenset({"lzw", "zlib", "zstd"})
 _QUALITY = 95
+# Pixels of a side of JPEG.
+_MOST_JPEG = 65535
 # Beyond it, of pixels not compressed, a file becomes a BigTIFF: its places have 32 bits.
 _CLASSIC = 2**32 - 2**25
 
@@ -40,6 +42,7 @@ class Writer:
         self._big = size > _CLASSIC or (tiff is not None and tiff.big)
         self._file = file
         self._below: list[exif.Tags] = []
+        self._first: Kept | None = None
         self._writer = tifffile.TiffWriter(file, bigtiff=self._big, byteorder=self._order)
 
     def put(self, page: Page) -> None:
@@ -66,16 +69,31 @@ class Writer:
             metadata=None,
             software=False,
             extratags=extras,
+            contiguous=self._adjoins(kept, below),
             **_compression(picture, kept),
             **options,
         )
         self._below.append(below)
+        self._first = self._first or kept
 
     def finish(self) -> None:
         """Ends the file, which stays open."""
         self._writer.close()
         if any(self._below):
             self._fill(self._file)
+
+    def _adjoins(self, kept: Kept, below: exif.Tags) -> bool:
+        """Whether a page's pixels follow those of the page before, and all directories come after.
+
+        ImageJ takes the slices of a stack that is not compressed for such, wherever they are. It
+        is done where pages differ in their pixels alone.
+        """
+        first, tiff = self._first, kept.tiff
+        if first is None or tiff is None or tiff.compression != "none" or tiff.tile:
+            return False
+        if below or any(self._below) or tiff.tags not in ((), first.tiff and first.tiff.tags):
+            return False
+        return _layout(kept) == _layout(first)
 
     def _tags(self, kept: Kept) -> tuple[list, exif.Tags]:
         """Tags that tifffile writes, and the directories that it does not."""
@@ -87,7 +105,7 @@ class Writer:
         else:
             words = {code: found[code] for code in found if code in WORDS}
             tags = [(code, *value[:3]) for code, value in words.items()]
-        tags = [(code, kind, _many(kind, n, data), data, True) for code, kind, n, data in tags]
+        tags = [(code, kind, _many(kind, n, data), data, False) for code, kind, n, data in tags]
         if kept.xmp:
             tags.append((_XMP, _BYTES, len(kept.xmp), kept.xmp, True))
         if kept.icc:
@@ -131,6 +149,11 @@ def _entries(
     return found | {None: place + head + many * entry}
 
 
+def _layout(kept: Kept) -> Kept:
+    """What goes beside the pixels, apart from words."""
+    return kept._replace(exif=None, tiff=kept.tiff and kept.tiff._replace(tags=()))
+
+
 def _many(kind: int, count: int, data: bytes) -> int:
     """How many values: tifffile takes bytes by their number."""
     return len(data) if kind in (1, 2, 6, 7) else count
@@ -141,7 +164,8 @@ def _compression(picture: np.ndarray, kept: Kept) -> dict:
     if name == "none":
         return {}
     if name == "jpeg":
-        if picture.dtype == np.uint8 and picture.shape[-1] in (1, 3):
+        fits = max(picture.shape[:2]) <= _MOST_JPEG
+        if picture.dtype == np.uint8 and picture.shape[-1] in (1, 3) and fits:
             return {"compression": "jpeg", "compressionargs": {"level": _QUALITY}}
         name = "zlib"
     predictor = kept.tiff is None or kept.tiff.predictor

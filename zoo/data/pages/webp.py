@@ -16,6 +16,9 @@ from zoo.errors import ZooError
 
 _EXIF = b"Exif\0\0"
 _QUALITY = 95
+# Some writers end the name of the last with a zero.
+_FIELDS = {b"EXIF": "exif", b"ICCP": "icc", b"XMP ": "xmp", b"XMP\0": "xmp"}
+_PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM"})
 
 
 def read(data: bytes, name: str) -> tuple[Kept, list[str]]:
@@ -26,12 +29,12 @@ def read(data: bytes, name: str) -> tuple[Kept, list[str]]:
       name: what to call it in an error.
 
     Returns:
-      That, where EXIF and XMP are as they stand, and what is lost, which is nothing.
+      That, where EXIF and XMP are as they stand, and what is lost.
 
     Raises:
       ZooError: it is animated.
     """
-    kept = {}
+    kept, lost = {}, []
     at = 12
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
@@ -39,13 +42,14 @@ def read(data: bytes, name: str) -> tuple[Kept, list[str]]:
             raise ZooError(f"{name} is animated; save its frames as files of their own")
         if kind == b"VP8 ":
             kept["webp"] = "lossy"
-        field = {b"EXIF": "exif", b"ICCP": "icc", b"XMP ": "xmp"}.get(kind)
-        if field:
-            kept[field] = data[at + 8 : at + 8 + length]
+        if kind in _FIELDS:
+            kept[_FIELDS[kind]] = data[at + 8 : at + 8 + length]
+        elif kind not in _PIXELS:
+            lost.append(f"its WebP chunk {kind.decode('ascii', 'replace').strip()} is not kept")
         at += 8 + length + length % 2
     if kept.get("exif", b"").startswith(_EXIF):
         kept["exif"] = kept["exif"][len(_EXIF) :]
-    return Kept(**kept), []
+    return Kept(**kept), list(dict.fromkeys(lost))
 
 
 def encode(picture: np.ndarray, kept: Kept) -> Iterator[bytes | memoryview]:

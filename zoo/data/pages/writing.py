@@ -64,16 +64,16 @@ def writing(
     Raises:
       ZooError: as `write_pages`; then, as after any other error, nothing of the file is left.
     """
-    path = free(path, overwrite)
+    path = files.free(path, overwrite)
     form = form_of(path)
     done, writer = 0, None
-    with files.beside(path) as part, part.open("w+b") as file:
+    with files.beside(path, overwrite=overwrite) as part, part.open("w+b") as file:
 
         def put(page: Page) -> tuple[str, ...]:
             nonlocal done, writer
             if done == count:
                 raise ValueError(f"{path} was to have {count} pages")
-            picture = images.check(page.picture, str(path))
+            picture = images.check(page.picture, str(path), as_is=True)
             kept, lost = fitting(page._replace(picture=picture), path, count)
             page = Page(fit(picture, path), kept)
             with _room(path):
@@ -93,21 +93,6 @@ def writing(
             if writer:
                 writer.finish()
             file.flush()
-
-
-def free(path: str | os.PathLike, overwrite: bool) -> Path:
-    """Where to write: the file that a link leads to, else the path itself.
-
-    Raises:
-      ZooError: there is a folder, or a file that is not to be replaced.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise ZooError(f"{path} is a folder; name a file in it")
-    if os.path.lexists(path) and not overwrite:
-        raise ZooError(f"{path} is there already; set overwrite=True, or choose another name")
-    # A link stays a link.
-    return path.resolve() if path.is_symlink() else path
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from zoo import files
 from zoo.data import samples
 from zoo.data.recordings.facts import Info, check, reason
 from zoo.data.samples import MOST_CHANNELS
@@ -130,15 +131,10 @@ def _opened(path: str | os.PathLike):
     """The file, or why it is no audio file that can be read."""
     import soundfile  # noqa: PLC0415 - only recordings need it
 
-    try:
-        with open(path, "rb") as file:
-            empty = not file.read(1)
-        cut = not empty and is_truncated(path)
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
-    if empty:
-        raise ZooError(f"{path} is empty; fetch it again or remove it")
-    if cut:
+    with files.opened(path) as file:
+        if not file.read(1):
+            raise ZooError(f"{path} is empty; fetch it again or remove it")
+    if is_truncated(path):
         raise ZooError(f"{path} is truncated; fetch it again or remove it")
     try:
         file = soundfile.SoundFile(os.fspath(path))

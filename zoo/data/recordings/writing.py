@@ -66,6 +66,7 @@ def writing(
     *,
     subtype: str | None = None,
     like: Info | None = None,
+    overwrite: bool = True,
 ) -> Iterator[Callable[[np.ndarray], int]]:
     """Write a recording of any length piece by piece; the file appears at the end, whole.
 
@@ -77,6 +78,7 @@ def writing(
       like: of a file that this one is made from: its container is kept where the suffix is one of
         it, and its coding where the container can hold it, unless `subtype` says otherwise. A wav
         of its length that would pass 4 GiB becomes RF64.
+      overwrite: whether a file that stands there, at the beginning or at the end, is replaced.
 
     Yields:
       A function that appends a piece `(T, C)` and returns how many of its values were clipped.
@@ -99,7 +101,7 @@ def writing(
         raise ZooError(f"{path} cannot hold subtype {subtype!r}; choose from {choices}")
     sink = None
     try:
-        with files.beside(path) as part:
+        with files.beside(files.free(path, overwrite), overwrite=overwrite) as part:
             with (
                 part.open("wb", buffering=0) as raw,
                 soundfile.SoundFile(

@@ -10,6 +10,7 @@ import numpy as np
 from zoo.data import images
 from zoo.data.sources import containers
 from zoo.errors import ZooError
+from zoo.files import expanded, walk
 
 
 def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
@@ -25,7 +26,7 @@ def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
     """
     if not str(path):
         raise ZooError(f"no path to {what}; set {option} to it")
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not is_folder(folder):
         reason = "is not a folder" if folder.exists() else "does not exist"
         raise ZooError(f"{what} {folder} {reason}; set {option} to it")
@@ -54,6 +55,9 @@ def below(folder: Path, suffixes: Collection[str] = images.SUFFIXES) -> tuple[li
     Returns:
       The files looked for, told by their suffix, and the other files: both relative to `folder`,
       with forward slashes, sorted by code point, so alike on every system.
+
+    Raises:
+      ZooError: the folder cannot be read, or one below it.
     """
     found, others = [], []
     opening = containers.SUFFIXES if suffixes is images.SUFFIXES else ()
@@ -65,23 +69,18 @@ def below(folder: Path, suffixes: Collection[str] = images.SUFFIXES) -> tuple[li
             sorted(name[len(start) :] for name in names if name.startswith(start))
             for names in containers.names(within[0])
         )
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if name.startswith("."):
-                continue
-            path = Path(parent, name)
-            known, suffix = path.relative_to(folder).as_posix(), path.suffix.lower()
-            if suffix in opening:
-                try:
-                    held = containers.names(path)
-                except ZooError:
-                    # Whoever reads it is told, or leaves it out.
-                    held = [""], []
-                for kind, inside in zip((found, others), held, strict=True):
-                    kind += [f"{known}/{one}" if one else known for one in inside]
-            else:
-                (found if suffix in suffixes else others).append(known)
+    for path in walk(folder):
+        known, suffix = path.as_posix(), path.suffix.lower()
+        if suffix in opening:
+            try:
+                held = containers.names(folder / path)
+            except ZooError:
+                # Whoever reads it is told, or leaves it out.
+                held = [""], []
+            for kind, inside in zip((found, others), held, strict=True):
+                kind += [f"{known}/{one}" if one else known for one in inside]
+        else:
+            (found if suffix in suffixes else others).append(known)
     return sorted(found), sorted(others)
 
 

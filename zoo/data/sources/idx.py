@@ -9,17 +9,22 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from zoo.data.sources import files, split
+from zoo import files
+from zoo.data.sources import split
 from zoo.data.sources.contract import Listing
+from zoo.data.sources.files import existing
 from zoo.errors import ZooError
 
 _TRAIN = "train-images-idx3-ubyte"
 _TEST = "t10k-images-idx3-ubyte"
 _MAGIC = b"\0\0\x08\x03"  # two zeros, unsigned bytes, three dimensions
 _HEADER = 16
+# Bytes, unpacked: twice the largest of the kind, EMNIST by class.
+_LIMIT = 2**30
 
 
 def splits(
@@ -41,7 +46,7 @@ def splits(
     Raises:
       ZooError: a file is missing, truncated or not in the format.
     """
-    root = files.existing(path, "the folder of idx files")
+    root = existing(path, "the folder of idx files")
     train, test = _find(root, _TRAIN), _find(root, _TEST)
     count = len(_pixels(train))
     cut = split.last(count, fractions[1])
@@ -72,17 +77,31 @@ def _read(file: str, number: int):
 @functools.lru_cache(maxsize=4)
 def _pixels(file: str) -> np.ndarray:
     """All pictures `(N, H, W)` of a file, uint8, not writeable."""
-    try:
-        data = Path(file).read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ZooError(f"cannot read {file}: {error}; fetch it again") from None
-    if not data.startswith(_MAGIC):
-        raise ZooError(f"{file} is no idx file of pictures: it begins with {data[:4].hex()}")
-    shape = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, _HEADER, 4))
-    if len(data) < _HEADER or len(data) != _HEADER + math.prod(shape):
+    with files.opened(file) as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        try:
+            return _decoded(gzip.GzipFile(fileobj=raw) if packed else raw, file)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ZooError(f"cannot read {file}: {error}; fetch it again") from None
+
+
+def _decoded(stream: BinaryIO, file: str) -> np.ndarray:
+    """The pictures; no more is unpacked than the head of the file says, nor than `_LIMIT`."""
+    head = stream.read(_HEADER)
+    if not head.startswith(_MAGIC):
+        raise ZooError(f"{file} is no idx file of pictures: it begins with {head[:4].hex()}")
+    shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(4, _HEADER, 4))
+    if math.prod(shape) > _LIMIT:
+        raise ZooError(f"{file} says it has {shape} pixels, more than {_LIMIT}; split it")
+    pixels = np.empty(math.prod(shape), np.uint8)
+    room, filled = memoryview(pixels), 0
+    while count := stream.readinto(room[filled:]):
+        filled += count
+    if len(head) < _HEADER or filled < len(pixels) or stream.read(1):
         raise ZooError(
-            f"{file} is truncated or too long: {len(data)} bytes for {shape} pixels; fetch it again"
+            f"{file} is truncated or too long: {len(head) + filled} bytes or more for {shape} "
+            "pixels; fetch it again"
         )
-    return np.frombuffer(data, np.uint8, offset=_HEADER).reshape(shape)
+    pixels.flags.writeable = False
+    return pixels.reshape(shape)

@@ -38,7 +38,7 @@ def named(folders: Sequence[str], pairs: tuple[str, str] | None, rate: int) -> d
     """
     data: dict[str, Folder] = {}
     for folder in folders:
-        name = Path(folder).expanduser().resolve().name or "root"
+        name = files.expanded(folder).resolve().name or "root"
         # Those of one file name would write over each other.
         if files.slug(name) in map(files.slug, data):
             raise ZooError(f"two folders are called {name}; name each once, or rename one")
@@ -82,7 +82,7 @@ def _paired(folder: str, pairs: tuple[str, str], rate: int) -> Folder:
 
 
 def _existing(folder: str | Path, remedy: str) -> Path:
-    path = Path(folder).expanduser()
+    path = files.expanded(folder)
     if not path.is_dir():
         raise ZooError(f"there is no folder {path}; {remedy}")
     return path

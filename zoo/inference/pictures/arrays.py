@@ -7,6 +7,8 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
+from zoo.inference.pictures import check
+from zoo.inference.pictures import scale as scales
 from zoo.inference.pictures.denoiser import Denoiser
 
 
@@ -15,6 +17,8 @@ def denoise(
     model: str | os.PathLike | nn.Module | None = None,
     level: float | None = None,
     *,
+    range: tuple[float, float] | None = None,
+    linear: bool = False,
     variables: Mapping | None = None,
     strength: float = 1.0,
     tile: int | None = None,
@@ -29,14 +33,22 @@ def denoise(
     for many pictures make one `Denoiser`.
 
     Args:
-      image: (H, W) or (H, W, C), C from 1 to 4: grey, grey and alpha, colour, colour and alpha.
-        uint8, uint16, or a float in [0, 1]. Alpha is left as it is.
+      image: (H, W) or (H, W, C), C from 1 to 4: gray, gray and alpha, color, color and alpha;
+        integers or floats of any range. Alpha is left as it is, and so are values that are not
+        finite, which stand for a mask. Three channels that are equal are one gray picture.
       model: the name of weights that come with the zoo, a weight file's path, a registered model,
         or a module; None takes "unet-gray" or "unet-color". A grey model takes each channel of a
         colour picture by itself; a colour model gets a grey one three times, and its outputs are
         averaged.
-      level: standard deviation of the noise in signal units, such as 25 / 255, above 0 and at most
-        1; None estimates it from the picture. Models that take no level ignore it.
+      level: standard deviation of the noise as a share of white, such as 25 / 255, above 0 and at
+        most 1; None estimates it from the picture. White is the largest value of integers of 8 and
+        16 bits; of floats and wider integers 1, or the range's end where that is more. Of linear
+        pictures it is that after their noise was made even. Models that take no level ignore it.
+      range: the values that the model is to see as black and as white; None chooses them: what the
+        type or [0, 1] holds, halved as often as the picture leaves half of it empty, and an offset
+        for pictures with values below 0 or far from black.
+      linear: whether values are in proportion to light. Their noise, which grows with them, is
+        made even by a root before the model, and the mean is kept on the way back.
       variables: those of a registered model or a module; None with weights.
       strength: how much of the model's change is made, 0 (none) to 1 (all): x + strength (y - x).
       tile: side of the tiles in pixels, rounded up to what the model divides by; 0 takes the
@@ -53,7 +65,7 @@ def denoise(
       pass 0 and 1.
 
     Raises:
-      ZooError: `image` is no such picture or not finite, the model is unknown or takes other
+      ZooError: `image` is no such picture, the model is unknown or takes other
         pictures, its variables do not fit, an option is out of range, or the picture is too small
         to estimate a level from.
     """
@@ -66,4 +78,6 @@ def denoise(
         ensemble=ensemble,
         dtype=dtype,
     )
-    return denoiser(image, level, progress).image
+    source = check.colors(image)
+    scale = scales.find([source], range, linear=linear)[source.dtype]
+    return denoiser(image, level, progress, scale).image

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from zoo.inference.pictures.scale import Scale
 from zoo.inference.pictures.tiles import Grid, Tile
 
 
@@ -13,15 +14,16 @@ class Whole:
     Args:
       grid: of the tiles.
       target: the result (H, W, C); integers are rounded and clipped.
+      scale: between what the model gives and the values of the target.
     """
 
-    def __init__(self, grid: Grid, target: np.ndarray):
-        self._grid, self._target = grid, target
+    def __init__(self, grid: Grid, target: np.ndarray, scale: Scale):
+        self._grid, self._target, self._scale = grid, target, scale
 
     def add(self, tile: Tile, output: np.ndarray) -> None:
         """Takes the output of a tile, float32 or of the target's kind."""
         part = output[self._grid.part(tile)]
-        self._target[self._grid.place(tile)] = finished(part, self._target.dtype)
+        self._target[self._grid.place(tile)] = self._scale.leave(part, self._target.dtype)
 
     def finish(self) -> None:
         """Nothing is left to do, and nothing deviates."""
@@ -37,10 +39,11 @@ class Blend:
     Args:
       grid: of the tiles, which come row by row.
       target: the result (H, W, C); integers are rounded and clipped.
+      scale: between what the model gives and the values of the target.
     """
 
-    def __init__(self, grid: Grid, target: np.ndarray):
-        self._grid, self._target = grid, target
+    def __init__(self, grid: Grid, target: np.ndarray, scale: Scale):
+        self._grid, self._target, self._scale = grid, target, scale
         height, (_, width, channels) = grid.rows.tile, target.shape
         self._mean = np.zeros((height, width, channels), np.float32)
         self._weight = np.zeros((height, width, 1), np.float32)
@@ -72,17 +75,9 @@ class Blend:
     def _write(self, end: int) -> None:
         """Writes the rows before `end`, and makes room for as many."""
         count = end - self._first
-        self._target[self._first : end] = finished(self._mean[:count], self._target.dtype)
+        self._target[self._first : end] = self._scale.leave(self._mean[:count], self._target.dtype)
         for held in (self._mean, self._weight):
             left = len(held) - count
             held[:left] = held[count:].copy()
             held[left:] = 0
         self._first = end
-
-
-def finished(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Floats in the dtype of a picture, integers rounded and clipped; integers as they are."""
-    if values.dtype.kind == "u" or dtype.kind != "u":
-        return values
-    most = np.float32(np.iinfo(dtype).max)
-    return np.rint(np.clip(values, 0, 1) * most).astype(dtype)

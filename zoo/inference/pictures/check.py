@@ -9,41 +9,112 @@ from jax.typing import ArrayLike
 
 from zoo.errors import ZooError
 
-# Floats beyond it were not divided by what white is; noise does not carry them so far.
-_MOST = 10
+# Rows of a picture that are compared at a time.
+_ROWS = 256
 
 
 class Canvas(NamedTuple):
     """A picture without its alpha, and where the result goes.
 
     Attributes:
-      source: (H, W, C), C 1 or 3: uint8, uint16 or a float.
+      source: (H, W, C), C 1 or 3, integers or floats; three channels that are equal throughout are
+        one.
+      seen: the same, with the nearest values in the place of those that are not finite.
       result: of the shape and dtype of the picture that was given, its alpha filled in.
-      target: the rest of it, (H, W, C).
+      target: room for the denoised `seen`.
     """
 
     source: np.ndarray
+    seen: np.ndarray
     result: np.ndarray
     target: np.ndarray
+
+    def finish(self) -> np.ndarray:
+        """The result, made of the target: equal channels again, what was not finite as it was."""
+        if self.seen is not self.source:
+            np.copyto(self.target, self.source, where=~np.isfinite(self.source))
+        if not np.shares_memory(self.target, self.result):
+            self.result[..., :3] = self.target
+        return self.result
 
 
 def canvas(image: ArrayLike) -> Canvas:
     """Holds an array against what a picture is, and makes room for the result.
 
     Raises:
-      ZooError: it is no picture, or not finite.
+      ZooError: it is no picture, or no value of it is finite.
     """
-    if isinstance(image, jax.core.Tracer):
-        raise ZooError("a picture is denoised outside of jit; inside it, take model.apply")
-    array = np.asarray(image)
-    _check_shape(array)
-    _check_values(array)
+    array = _array(image)
     result = np.empty(array.shape, array.dtype)
     source, target = (a[..., None] if a.ndim == 2 else a for a in (array, result))
     if source.shape[-1] in (2, 4):
         target[..., -1] = source[..., -1]
-        source, target = source[..., :-1], target[..., :-1]
-    return Canvas(source, result, target)
+        target = target[..., :-1]
+    source = colors(array)
+    if source.shape[-1] < target.shape[-1]:
+        target = np.empty(source.shape, source.dtype)
+    return Canvas(source, _filled(source), result, target)
+
+
+def colors(image: ArrayLike) -> np.ndarray:
+    """The picture (H, W, C) without its alpha; gray that is stored as RGB is of one channel.
+
+    Raises:
+      ZooError: as `canvas`.
+    """
+    array = _array(image)
+    source = array[..., None] if array.ndim == 2 else array
+    if source.shape[-1] in (2, 4):
+        source = source[..., :-1]
+    return source[..., :1] if _is_gray(source) else source
+
+
+def _array(image: ArrayLike) -> np.ndarray:
+    if isinstance(image, jax.core.Tracer):
+        raise ZooError("a picture is denoised outside of jit; inside it, take model.apply")
+    if isinstance(image, np.ma.MaskedArray) and image.dtype.kind == "f":
+        image = image.filled(np.nan)
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ZooError(f"the picture is no array ({reason}); give one of numbers") from None
+    _check_shape(array)
+    _check_values(array)
+    return array
+
+
+def _is_gray(source: np.ndarray) -> bool:
+    """Whether three channels are equal; most pictures tell by their first rows."""
+    if source.shape[-1] != 3:
+        return False
+    floats = source.dtype.kind not in "iu"
+    for top in range(0, len(source), _ROWS):
+        first, *others = np.moveaxis(source[top : top + _ROWS], -1, 0)
+        if not all(np.array_equal(first, other, equal_nan=floats) for other in others):
+            return False
+    return True
+
+
+def _filled(source: np.ndarray) -> np.ndarray:
+    """The source itself where it is finite."""
+    # Without a temporary array of the picture's size; both are NaN where one value is.
+    if source.dtype.kind in "iu" or (
+        math.isfinite(float(source.min())) and math.isfinite(float(source.max()))
+    ):
+        return source
+    from scipy import ndimage  # noqa: PLC0415, only such pictures need it
+
+    filled = source.copy()
+    for channel in np.moveaxis(filled, -1, 0):
+        missing = ~np.isfinite(channel)
+        if missing.all():
+            raise ZooError("a channel of the picture holds no finite value; leave it out")
+        nearest = ndimage.distance_transform_edt(
+            missing, return_distances=False, return_indices=True
+        )
+        channel[missing] = channel[tuple(nearest)][missing]
+    return filled
 
 
 def _check_shape(array: np.ndarray) -> None:
@@ -62,21 +133,8 @@ def _check_shape(array: np.ndarray) -> None:
 
 
 def _check_values(array: np.ndarray) -> None:
-    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
-        return
-    if not jax.numpy.issubdtype(array.dtype, np.floating):
-        raise ZooError(
-            f"a picture is uint8, uint16 or a float in [0, 1], not {array.dtype}; convert it"
-        )
-    # Without a temporary array of the picture's size; both are NaN where one value is.
-    least, most = float(array.min()), float(array.max())
-    if not (math.isfinite(least) and math.isfinite(most)):
-        raise ZooError("the picture holds NaN or infinite values; mend what computed it")
-    if max(most, -least) > _MOST:
-        raise ZooError(
-            f"a picture of floats is in [0, 1], this one reaches {max(most, -least):g}; divide it "
-            "by what white is, such as 255"
-        )
+    if array.dtype.kind not in "iu" and not jax.numpy.issubdtype(array.dtype, np.floating):
+        raise ZooError(f"a picture is of integers or floats, not {array.dtype}; convert it")
 
 
 def whole_number(name: str, value: int | None, least: int) -> int | None:

@@ -12,10 +12,13 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from jax.typing import ArrayLike, DTypeLike
 
+from zoo import weights
 from zoo.errors import ZooError, unknown
 from zoo.inference.pictures import check, memory, program, tiles
+from zoo.inference.pictures import scale as scales
 from zoo.inference.pictures.blend import Blend, Whole
-from zoo.inference.pictures.level import check_level, estimate_level
+from zoo.inference.pictures.level import check_level, hear
+from zoo.inference.pictures.scale import Scale
 from zoo.inference.ready import ready
 from zoo.models import Record, describe
 
@@ -30,25 +33,31 @@ class Denoised(NamedTuple):
 
     Attributes:
       image: shape and dtype of the picture that was given.
-      level: what the model was told, in signal units; None where it takes no level.
+      level: the standard deviation of the noise, told or estimated, as a share of white; None where
+        the model takes no level.
       deviation: root mean square of what overlapping tiles disagree by, weighted as they are
         blended, in signal units: about what another tiling would change. None where tiles make
         no difference.
       tiles: how many there were.
+      scale: which values the model saw as black and as white.
+      notes: short sentences on what a user may not expect.
     """
 
     image: np.ndarray
     level: float | None
     deviation: float | None
     tiles: int
+    scale: Scale
+    notes: tuple[str, ...] = ()
 
 
 class _Part(NamedTuple):
-    """A model for pictures of some number of channels."""
+    """A model for pictures of some number of channels, and the level up to which it is trained."""
 
     model: nn.Module
     variables: dict
     facts: Record
+    trained: float | None
 
     @property
     def stride(self) -> int:
@@ -59,7 +68,8 @@ class _Part(NamedTuple):
 class Denoiser:
     """A model and how it is used; pictures of like sizes share its compiled programs.
 
-    The arguments are those of `zoo.denoise`, which see.
+    The arguments are those of `zoo.denoise`, which see, and `trained`, the highest level the
+    variables were trained on, in what the model sees; weights that are named tell it themselves.
 
     Raises:
       ZooError: the model is unknown or denoises no pictures, its variables do not fit, or an
@@ -76,6 +86,7 @@ class Denoiser:
         overlap: int | None = None,
         ensemble: bool = False,
         dtype: DTypeLike | None = None,
+        trained: float | None = None,
     ):
         if model is None and variables is not None:
             raise ZooError("variables are given without their model; name it too")
@@ -85,7 +96,7 @@ class Denoiser:
         self._overlap = check.whole_number("overlap", overlap, 0)
         self._ensemble = bool(ensemble)
         self._parts: dict[int, _Part] = {}
-        self._only = None if model is None else self._ready(model, variables)
+        self._only = None if model is None else self._ready(model, variables, trained)
         self._spread: dict[int, dict] = {}
 
     def __call__(
@@ -93,6 +104,7 @@ class Denoiser:
         image: ArrayLike,
         level: float | None = None,
         progress: Callable[[int, int], None] | None = None,
+        scale: Scale | None = None,
     ) -> Denoised:
         """Denoises a picture.
 
@@ -100,37 +112,48 @@ class Denoiser:
           image: as `zoo.denoise` takes it.
           level: of its noise; None estimates it where the model takes one.
           progress: called with the number of tiles that are done and that of all.
+          scale: which values the model sees as black and as white; None chooses it.
 
         Raises:
           ZooError: as `zoo.denoise`.
         """
         if level is not None:
             level = check_level(level)
-        source, result, target = check.canvas(image)
+        canvas = check.canvas(image)
+        source, target = canvas.seen, canvas.target
         part = self._part(source)
-        if not part.facts.takes_level:
-            level = None
-        elif level is None:
-            level = estimate_level(source)
-        if self._strength == 0:
+        scale = scale or scales.find([canvas.source])[source.dtype]
+        heard = hear(canvas.source, scale, level, part.facts, part.trained)
+        scale = scale._replace(dim=heard.dim)
+        strength = self._strength * heard.share
+        if strength == 0:
             target[...] = source
-            return Denoised(result, level, None, 0)
+            return Denoised(canvas.finish(), heard.told, None, 0, scale, heard.notes)
         grid = self._grid(source, part)
         whole = grid.exact
-        sink = Whole(grid, target) if whole else Blend(grid, target)
+        sink = Whole(grid, target, scale) if whole else Blend(grid, target, scale)
         kind = target.dtype.newbyteorder("=")
-        integer = kind.kind == "u"
-        rounded = np.dtype(kind if whole and integer and not self._ensemble else np.float32)
+        rounded = whole and scale.plain(kind) and kind.kind == "u" and not self._ensemble
         done = 0
-        for batch, outputs in self._outputs(source, part, grid, level, rounded):
+        for batch, outputs in self._outputs(
+            source, part, grid, scale, heard.level, strength, kind if rounded else np.float32
+        ):
             for tile, output in zip(batch, outputs, strict=False):
                 sink.add(tile, output)
             done += len(batch)
             if progress is not None:
                 progress(done, grid.count)
-        return Denoised(result, level, sink.finish(), grid.count)
+        deviation = sink.finish()
+        return Denoised(canvas.finish(), heard.told, deviation, grid.count, scale, heard.notes)
 
-    def _ready(self, model: str | os.PathLike | nn.Module, variables: Mapping | None) -> _Part:
+    def _ready(
+        self,
+        model: str | os.PathLike | nn.Module,
+        variables: Mapping | None,
+        trained: float | None = None,
+    ) -> _Part:
+        if variables is None and isinstance(model, str | os.PathLike):
+            trained = _trained(model)
         module, variables = ready(model, variables, modality="image")
         try:
             hash(module)
@@ -143,7 +166,7 @@ class Denoiser:
             if not hasattr(module, "dtype"):
                 raise ZooError(f"{type(module).__name__} has no dtype to choose; leave it None")
             module = module.clone(dtype=_DTYPES[self._dtype])
-        return _Part(module, variables, describe(module))
+        return _Part(module, variables, describe(module), trained)
 
     def _part(self, source: np.ndarray) -> _Part:
         """The model for a picture.
@@ -175,10 +198,8 @@ class Denoiser:
         *size, channels = source.shape
         facts, stride = part.facts, part.stride
         if facts.size or self._tile == 0:
-            return tiles.one(size, stride)
+            return tiles.one(size, stride, canvas=facts.canvas)
         side = self._tile
-        if side is None and memory.fits(size, part.model, channels):
-            return tiles.one(size, stride)
         # Of a local model that does not tell its reach nothing is known.
         reach = facts.reach if facts.locality == "local" else 0
         halo = self._overlap
@@ -186,15 +207,22 @@ class Denoiser:
             halo = reach or min(_OVERLAP, _OVERLAP if side is None else side // 4)
         exact = 0 < reach <= halo
         if side is None:
+            # Where tiles make no difference they are no larger than programs are few.
+            alone = not (exact and facts.canvas)
+            if alone and memory.fits(size, part.model, channels):
+                return tiles.one(size, stride, canvas=facts.canvas)
             side = memory.side(part.model, channels, halo, stride)
-        return tiles.grid(size, side, halo, stride, exact=exact, chosen=self._tile is not None)
+        kinds = {"chosen": self._tile is not None, "canvas": facts.canvas}
+        return tiles.grid(size, side, halo, stride, exact=exact, **kinds)
 
     def _outputs(
         self,
         source: np.ndarray,
         part: _Part,
         grid: tiles.Grid,
+        scale: Scale,
         level: float | None,
+        strength: float,
         dtype: np.dtype,
     ) -> Iterator[tuple[list[tiles.Tile], np.ndarray]]:
         """Tiles a batch at a time, and what comes of them: at least as many outputs."""
@@ -205,17 +233,28 @@ class Denoiser:
         if needed > 1:
             needed = min(needed, memory.batch(grid.shape, part.model, source.shape[-1]))
         count = needed * shared
-        kind = source.dtype.newbyteorder("=") if source.dtype.kind == "u" else np.float32
+        plain = scale.plain(source.dtype)
+        raw = plain and source.dtype.kind == "u"
+        kind = source.dtype.newbyteorder("=") if raw else np.float32
         waiting: list = []
         for batch in _batched(grid, count):
             # A new array each time: on a CPU the device may read from this very memory.
             cut = np.zeros((count, *grid.shape, source.shape[-1]), kind)
             for tile, place in zip(batch, cut, strict=False):
-                grid.cut(source, tile, place, part.facts.margin)
+                if plain:
+                    grid.cut(source, tile, place, part.facts.margin)
+                    continue
+                values = np.zeros(place.shape, source.dtype)
+                grid.cut(source, tile, values, part.facts.margin)
+                # What is canvas stays zero.
+                height, width = grid.filled
+                place[:height, :width] = scale.enter(values[:height, :width])
             if self._ensemble:
-                yield batch, self._mean_of_eight(part, cut, level, mesh)
+                mine = self._mean_of_eight(part, cut, grid.filled, level, strength, mesh)
+                yield batch, mine
                 continue
-            waiting.append((batch, self._start(part, cut, level, dtype, mesh)))
+            started = self._start(part, cut, grid.filled, level, strength, dtype, mesh)
+            waiting.append((batch, started))
             # An accelerator works on one batch while the host cuts the next.
             if len(waiting) > (jax.default_backend() != "cpu"):
                 before, started = waiting.pop(0)
@@ -227,7 +266,9 @@ class Denoiser:
         self,
         part: _Part,
         cut: np.ndarray,
+        filled: tuple[int, int],
         level: float | None,
+        strength: float,
         dtype: np.dtype,
         mesh: Mesh | None,
     ) -> tuple[jax.Array, jax.Array]:
@@ -237,9 +278,10 @@ class Denoiser:
                 self._spread[id(part.variables)] = program.replicate(part.variables, mesh)
             variables, cut = self._spread[id(part.variables)], program.share(cut, mesh)
         level = None if level is None else np.float32(level)
-        strength = np.float32(self._strength)
+        strength = np.float32(strength)
+        filled = np.int32(filled) if part.facts.canvas else None
         return program.run(
-            variables, cut, level, strength, model=part.model, dtype=dtype, mesh=mesh
+            variables, cut, filled, level, strength, model=part.model, dtype=dtype, mesh=mesh
         )
 
     def _fetch(self, part: _Part, started: tuple[jax.Array, jax.Array]) -> np.ndarray:
@@ -252,16 +294,29 @@ class Denoiser:
         return np.asarray(outputs)
 
     def _mean_of_eight(
-        self, part: _Part, cut: np.ndarray, level: float | None, mesh: Mesh | None
+        self,
+        part: _Part,
+        cut: np.ndarray,
+        filled: tuple[int, int],
+        level: float | None,
+        strength: float,
+        mesh: Mesh | None,
     ) -> np.ndarray:
-        """The mean over the flips and turns of each tile; turned ones have its sides swapped."""
+        """The mean over the flips and turns of each tile; turned ones have its sides swapped.
+
+        What is canvas stays below and to the right, and zero.
+        """
         total = np.zeros(cut.shape, np.float32)
+        height, width = filled
+        inside = cut[:, :height, :width]
         for turned, down, right in itertools.product((False, True), (1, -1), (1, -1)):
-            view = cut.swapaxes(1, 2) if turned else cut
-            view = np.ascontiguousarray(view[:, ::down, ::right])
-            started = self._start(part, view, level, np.dtype(np.float32), mesh)
-            found = self._fetch(part, started)[:, ::down, ::right]
-            total += found.swapaxes(1, 2) if turned else found
+            view = np.zeros_like(cut.swapaxes(1, 2) if turned else cut, order="C")
+            mine = (width, height) if turned else filled
+            place = (slice(None), slice(mine[0]), slice(mine[1]))
+            view[place] = (inside.swapaxes(1, 2) if turned else inside)[:, ::down, ::right]
+            started = self._start(part, view, mine, level, strength, np.dtype(np.float32), mesh)
+            found = self._fetch(part, started)[place][:, ::down, ::right]
+            total[:, :height, :width] += found.swapaxes(1, 2) if turned else found
         return total / 8
 
     def _mesh(self, grid: tiles.Grid) -> Mesh | None:
@@ -278,6 +333,14 @@ def _dtype(dtype: DTypeLike) -> str:
     if name not in _DTYPES:
         raise unknown("dtype", name, _DTYPES)
     return name
+
+
+def _trained(model: str | os.PathLike) -> float | None:
+    """What the record says; registered models have none."""
+    try:
+        return weights.trained_level(weights.read_record(model))
+    except ZooError:
+        return None
 
 
 def _batched(grid: tiles.Grid, count: int) -> Iterator[list[tiles.Tile]]:

@@ -2,16 +2,23 @@
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.inference.pictures import check
+from zoo.inference.pictures import scale as scales
+from zoo.inference.pictures.scale import Scale
 
 if TYPE_CHECKING:
-    from zoo.inference.pictures.denoiser import Denoiser
+    from zoo.data.pages import Page, Pages
+    from zoo.inference.pictures.denoiser import Denoised, Denoiser
 
+# Of noise fainter than this, in what the model sees, not all is taken.
+_FAINT = 1 / 255
 # Values of a band: what is computed for one is of 32 bits.
 _BAND = 2**22
 
@@ -27,6 +34,8 @@ class Report(NamedTuple):
       deviation: how much tiles changed the result, in signal units, the most of all pages, or None
         where it is not known.
       lost: what is in the input and not in the output, in short sentences.
+      scale: which values the model saw as black and as white, of the first page.
+      notes: short sentences on what a user may not expect.
     """
 
     pages: int
@@ -34,6 +43,8 @@ class Report(NamedTuple):
     level: float | None
     deviation: float | None
     lost: tuple[str, ...]
+    scale: Scale
+    notes: tuple[str, ...] = ()
 
 
 def denoise_file(
@@ -42,6 +53,8 @@ def denoise_file(
     denoiser: "Denoiser",
     *,
     level: float | None = None,
+    range: tuple[float, float] | Literal["page"] | None = None,
+    linear: bool | None = None,
     overwrite: bool = False,
     save_noise: str | os.PathLike | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -50,16 +63,20 @@ def denoise_file(
 
     Kept are size, depth (8 and 16 bits, floats), grey or colour, alpha, EXIF, colour profile, XMP,
     resolution, and how the file was coded, as far as the format of `dst` has a place for it (see
-    `zoo.data.pages`). The orientation is applied, and is 1 from then on. Floats are clipped to
-    [0, 1]. GIF, of one picture only, must become another format.
+    `zoo.data.pages`). The orientation is applied, and is 1 from then on. GIF, of one picture only,
+    must become another format.
 
     Args:
       src: the file to read.
       dst: the file to write; its suffix tells the format. It appears at the end, whole, or not at
         all; its folder exists.
       denoiser: a `zoo.inference.pictures.Denoiser`, or what is called alike.
-      level: standard deviation of the noise in signal units; None estimates it, page by page,
-        where the model takes one.
+      level: standard deviation of the noise as a share of white, see `zoo.denoise`; None estimates
+        it, page by page, where the model takes one.
+      range: the values that the model is to see as black and as white; None chooses them for all
+        pages, "page" for each.
+      linear: whether values are in proportion to light, see `zoo.denoise`; None goes by the color
+        profile and the other notes of the file.
       overwrite: whether a file that stands at `dst` or `save_noise` is replaced; `dst` may then be
         `src`.
       save_noise: a file for what was removed, input minus output plus 0.5, clipped to [0, 1], by
@@ -76,14 +93,13 @@ def denoise_file(
         picture. Nothing is left behind then, but for a `dst` finished before `save_noise` failed.
     """
     # Here, since its libraries are heavy.
-    from contextlib import ExitStack  # noqa: PLC0415
-
     from zoo.data import pages as picture_files  # noqa: PLC0415
 
     _check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
     pages = picture_files.read_pages(src)
-    levels, deviations, size, lost = [], [], None, {}
+    every = _Scales(pages, range, linear)
+    levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
     with ExitStack() as stack:
         puts = [
             stack.enter_context(picture_files.writing(place, len(pages), overwrite=overwrite))
@@ -93,11 +109,14 @@ def denoise_file(
             for place in places:
                 # What cannot be written is said before the work, not after it.
                 picture_files.fitting(page, place, len(pages))
-            done = denoiser(page.picture, level, _nth(progress, i, len(pages)))
-            image = _clipped(done.image)
+            scale = every.of(page)
+            done = denoiser(page.picture, level, _nth(progress, i, len(pages)), scale)
+            image = np.asarray(done.image)
+            said |= dict.fromkeys((*done.notes, *_hints(page, pages.form, done)))
+            first = first or scale
             lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(picture=image))))
             if save_noise is not None:
-                noise = page._replace(picture=removed(page.picture, image))
+                noise = page._replace(picture=removed(page.picture, image, scale))
                 puts[1](noise)
             size = size or image.shape[:2]
             levels += [] if done.level is None else [done.level]
@@ -108,38 +127,85 @@ def denoise_file(
         level=255 * float(np.mean(levels)) if levels else None,
         deviation=float(max(deviations)) if deviations else None,
         lost=tuple(lost),
+        scale=first,
+        notes=tuple(said),
     )
 
 
-def removed(picture: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """What was removed, around mid grey; it takes the place of the picture where it can.
+class _Scales:
+    """What a model is to see of the pages of a file: the same of all, unless told otherwise."""
+
+    def __init__(self, pages: "Pages", limits: tuple | str | None, linear: bool | None):
+        self._linear = linear
+        self._limits = None if limits == "page" else limits
+        self._of_all = None
+        if limits is None and len(pages) > 1:
+            # The first page tells for all whether they are linear.
+            light = self._is_linear(next(iter(pages)))
+            every = (check.colors(page.picture) for page in pages)
+            self._of_all = scales.find(every, linear=light)
+
+    def of(self, page: "Page") -> Scale:
+        """That of a page."""
+        picture = check.colors(page.picture)
+        if self._of_all is not None:
+            return self._of_all[picture.dtype]
+        found = scales.find([picture], self._limits, linear=self._is_linear(page))
+        return found[picture.dtype]
+
+    def _is_linear(self, page: "Page") -> bool:
+        from zoo.data.pages import notes  # noqa: PLC0415
+
+        return notes.is_linear(page.kept) if self._linear is None else self._linear
+
+
+def _hints(page: "Page", form: str, done: "Denoised") -> tuple[str, ...]:
+    """What to try where no noise is found in what a camera took."""
+    from zoo.data.pages import notes  # noqa: PLC0415
+
+    if done.level is None or done.level * done.scale.seen >= _FAINT:
+        return ()
+    if form == "jpeg" or notes.camera(page.kept):
+        return (
+            "hardly any noise found, but that of cameras and JPEG hides from the estimate: "
+            "try --model unet-real, or --sigma 10",
+        )
+    if page.picture.dtype != np.uint8 and not done.scale.curve:
+        return ("hardly any noise found; if values are in proportion to light, try --linear",)
+    return ()
+
+
+def removed(picture: np.ndarray, image: np.ndarray, scale: Scale) -> np.ndarray:
+    """What was removed; it takes the place of the picture where it can.
 
     Args:
-      picture: `(H, W, C)`, uint8, uint16 or a float; overwritten if it may be.
+      picture: `(H, W, C)`; overwritten if it may be.
       image: the clean estimate, of its shape and dtype.
+      scale: what the model saw of it.
 
     Returns:
-      picture - image + 0.5, clipped to [0, 1]; alpha is that of `picture`. For integers 0.5 is 128
-      or 32768.
+      picture - image, around mid gray: 128 or 32768 of 8 or 16 bits, 0.5 of floats in [0, 1], to
+      which it is clipped. Signed integers and floats of other ranges are around 0. Alpha is that of
+      `picture`.
     """
     out = picture if picture.flags.writeable else picture.copy()
-    colours = picture.shape[-1] - (picture.shape[-1] in (2, 4))
-    whole = picture.dtype.kind == "u"
-    middle, most = (
-        (2 ** (8 * picture.itemsize - 1), np.iinfo(picture.dtype).max) if whole else (0.5, 1)
-    )
-    wide = np.int32 if whole else picture.dtype
+    colors = picture.shape[-1] - (picture.shape[-1] in (2, 4))
+    kind = picture.dtype
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        wide, least, most = np.int64, limits.min, limits.max
+        middle = limits.max // 2 + 1 if kind.kind == "u" else 0
+    elif scale.low >= 0 and scale.high <= 1:
+        wide, middle, least, most = kind, 0.5, 0, 1
+    else:
+        wide, middle, least, most = kind, 0, -np.inf, np.inf
     rows = max(1, _BAND // (picture.shape[1] * picture.shape[2]))
     for top in range(0, len(picture), rows):
-        band = (slice(top, top + rows), slice(None), slice(0, colours))
-        difference = picture[band].astype(wide) - image[band].astype(wide)
-        out[band] = np.clip(difference + np.asarray(middle, wide), 0, most)
+        band = (slice(top, top + rows), slice(None), slice(0, colors))
+        with np.errstate(invalid="ignore"):
+            difference = picture[band].astype(wide) - image[band].astype(wide)
+        out[band] = np.clip(difference + np.asarray(middle, wide), least, most)
     return out
-
-
-def _clipped(image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image)
-    return np.clip(image, 0, 1) if image.dtype.kind == "f" else image
 
 
 def _nth(

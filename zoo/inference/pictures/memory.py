@@ -16,7 +16,7 @@ from zoo.models import Record, describe, variable_shapes
 _VALUES = 2**25
 _VALUES_OF_ACCELERATORS = 2**28
 # Sides of tiles in pixels: shorter ones are mostly halo, longer ones leave the caches.
-_SHORTEST, _LONGEST = 128, 1024
+_SHORTEST, _LONGEST = 128, 768
 # Pixels of a picture that is taken whole where the model is light.
 _WHOLE = 2**20
 # Tiles at once on each accelerator; on a CPU one tile keeps all cores busy.

@@ -4,19 +4,24 @@ A picture is thought padded once, below and to the right, to a multiple of the m
 with the model's own margin; tiles start at multiples of the stride. So the model adds nothing to a
 tile, its edges at those of the picture see what they see in the whole picture, and the pixels
 within the halo of its other edges do not count.
+
+Tiles have one of a few lengths along each axis, for each pair of them is a program to compile. Of a
+picture that is shorter, a model that knows canvases (`zoo.models.canvas`) sees a canvas of such a
+length; another sees the padded picture, and is compiled for its size.
 """
 
 import dataclasses
-import math
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from zoo.errors import ZooError
 
-# Tiles whose size nobody chose are rounded up to it, so that pictures share compiled programs.
-_QUANTUM = 64
+# The least of the lengths, and up to which they double; from there on there are two an octave, as a
+# pixel too many costs more there than a program.
+_SHORTEST, _COARSE = 64, 256
 
 
 class Axis(NamedTuple):
@@ -27,12 +32,14 @@ class Axis(NamedTuple):
       tile: length of every tile.
       starts: of the tiles, ascending, the last one ending where the padded picture ends.
       halo: pixels that do not count, or hardly, at inner ends.
+      filled: pixels of a tile that are of the padded picture; beyond them is canvas.
     """
 
     length: int
     tile: int
     starts: tuple[int, ...]
     halo: int
+    filled: int
 
     def kept(self, number: int) -> slice:
         """The pixels of the picture that tile `number` alone gives, half way to its neighbours."""
@@ -101,6 +108,11 @@ class Grid:
                 yield Tile(row, column)
 
     @property
+    def filled(self) -> tuple[int, int]:
+        """Height and width of what of a tile is the padded picture."""
+        return self.rows.filled, self.columns.filled
+
+    @property
     def count(self) -> int:
         """The number of tiles."""
         return len(self.rows.starts) * len(self.columns.starts)
@@ -131,24 +143,42 @@ class Grid:
         Args:
           picture: (H, W, C).
           tile: which.
-          into: (*shape, C).
+          into: (*shape, C), zeros.
           margin: what lies below and to the right of the picture, a mode of `numpy.pad`.
         """
         rows, columns = self.rows.seen(tile.row), self.columns.seen(tile.column)
-        inside = picture[rows, columns]
-        margins = [(0, whole - part) for whole, part in zip(into.shape, inside.shape, strict=True)]
+        inside, (height, width) = picture[rows, columns], self.filled
+        margins = [(0, height - inside.shape[0]), (0, width - inside.shape[1]), (0, 0)]
         # Tiles are two strides long at least, so a margin mirrors what lies inside.
-        into[...] = np.pad(inside, margins, mode=margin) if np.any(margins) else inside
+        inside = np.pad(inside, margins, mode=margin) if np.any(margins) else inside
+        into[:height, :width] = inside
 
 
-def one(size: tuple[int, int], stride: int) -> Grid:
-    """The whole picture as one tile."""
-    axes = [Axis(length, length + -length % stride, (0,), 0) for length in size]
+def one(size: tuple[int, int], stride: int, *, canvas: bool) -> Grid:
+    """The whole picture as one tile.
+
+    Args:
+      size: (H, W).
+      stride: of the padding.
+      canvas: whether the model knows canvases.
+    """
+    axes = []
+    for length in size:
+        padded = length + -length % stride
+        tile = next(n for n in _lengths(stride) if n >= padded) if canvas else padded
+        axes.append(Axis(length, tile, (0,), 0, padded))
     return Grid(*axes, exact=True)
 
 
 def grid(
-    size: tuple[int, int], side: int, halo: int, stride: int, *, exact: bool, chosen: bool
+    size: tuple[int, int],
+    side: int,
+    halo: int,
+    stride: int,
+    *,
+    exact: bool,
+    chosen: bool,
+    canvas: bool,
 ) -> Grid:
     """Lays tiles over a picture.
 
@@ -158,13 +188,15 @@ def grid(
       halo: see `Axis`.
       stride: of what the starts are multiples.
       exact: see `Grid`.
-      chosen: whether the user chose the side; else tiles are made smaller where as many do.
+      chosen: whether the user chose the side; else tiles are shorter where that takes fewer pixels.
+      canvas: whether the model knows canvases.
 
     Raises:
       ZooError: so small a tile would keep nothing.
     """
     least = max(2 * halo + stride, 2 * stride)
     asked, side = side, side + -side % stride
+    lengths = [*itertools.takewhile(lambda n: n < side, _lengths(stride)), side]
     axes = []
     for length in size:
         padded = length + -length % stride
@@ -173,24 +205,41 @@ def grid(
                 f"tile={asked} keeps nothing of a tile at an overlap of {halo}; "
                 f"take at least {least + -least % stride}, or 0 for the whole picture"
             )
-        axes.append(_axis(length, padded, side, halo, stride, chosen=chosen))
+        if padded <= side:
+            tile = next(n for n in lengths if n >= padded) if canvas else padded
+            shorter = [n for n in lengths if least <= n < tile] if canvas and not chosen else []
+        else:
+            tile, shorter = side, [] if chosen else [n for n in lengths if least <= n < side]
+        if not exact:
+            # The larger a tile, the more it is like the whole.
+            count = _count(padded, tile, halo, stride)
+            shorter = [n for n in shorter if _count(padded, n, halo, stride) == count]
+        axes.append(_axis(length, padded, [*shorter, tile], halo, stride))
     whole = all(len(axis.starts) == 1 for axis in axes)
     return Grid(*axes, exact=exact or whole)
 
 
-def _axis(length: int, padded: int, side: int, halo: int, stride: int, *, chosen: bool) -> Axis:
-    if padded <= side:
-        return Axis(length, padded, (0,), halo)
-    count = _count(padded, side, halo, stride)
-    if not chosen:
-        fitting = -(-(padded + (count - 1) * (2 * halo + stride)) // count)
-        side = min(side, fitting + -fitting % math.lcm(stride, _QUANTUM))
-        count = _count(padded, side, halo, stride)
-    spare = (padded - side) // stride
-    starts = tuple(number * spare // (count - 1) * stride for number in range(count))
-    return Axis(length, side, starts, halo)
+def _lengths(stride: int) -> Iterator[int]:
+    """The lengths that tiles may have, ascending, multiples of the stride."""
+    length = _SHORTEST
+    while True:
+        yield length + -length % stride
+        if length >= _COARSE:
+            yield length * 3 // 2 + -(length * 3 // 2) % stride
+        length *= 2
+
+
+def _axis(length: int, padded: int, lengths: Sequence[int], halo: int, stride: int) -> Axis:
+    """Tiles of that length that takes the fewest pixels, of the shortest such."""
+    tile = min(lengths, key=lambda tile: tile * _count(padded, tile, halo, stride))
+    count = _count(padded, tile, halo, stride)
+    spare = (padded - tile) // stride
+    starts = tuple(number * spare // max(count - 1, 1) * stride for number in range(count))
+    return Axis(length, tile, starts, halo, min(padded, tile))
 
 
 def _count(padded: int, side: int, halo: int, stride: int) -> int:
+    if padded <= side:
+        return 1
     step = (side - 2 * halo) // stride * stride
     return 1 + -(-(padded - side) // step)

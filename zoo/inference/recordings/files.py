@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from flax import linen as nn
 
+from zoo import files
 from zoo.data import recordings
-from zoo.errors import ZooError
 from zoo.inference.ready import ready
 from zoo.inference.recordings.arrays import BLOCK
 from zoo.inference.recordings.pipe import pipe
@@ -80,13 +79,13 @@ def denoise_file(
         variables do not fit, or `strength` is out of range. Nothing is left behind then.
     """
     facts = recordings.info(src)
-    _check_place(Path(dst), overwrite)
+    files.free(dst, overwrite)
     module, variables = ready(model, variables, modality="audio")
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate}
     through = pipe(module, variables, **settings, strength=strength)
     size = min(BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     read = written = clipped = 0
-    with recordings.writing(dst, **settings, like=facts) as put:
+    with recordings.writing(dst, **settings, like=facts, overwrite=overwrite) as put:
         for x in recordings.blocks(src, size):
             y = through.feed(x)
             clipped += put(y) if len(y) else 0
@@ -96,10 +95,3 @@ def denoise_file(
         y = through.finish()
         clipped += put(y) if len(y) else 0
     return Report(written + len(y), facts.channels, facts.sample_rate, clipped)
-
-
-def _check_place(dst: Path, overwrite: bool) -> None:
-    if dst.is_dir():
-        raise ZooError(f"{dst} is a folder; name a file in it")
-    if os.path.lexists(dst) and not overwrite:
-        raise ZooError(f"{dst} is there already; set overwrite=True, or choose another name")

@@ -77,7 +77,7 @@ def to_onnx(
     )
     entry = graph.metadata_props.add()
     entry.key, entry.value = "zoo", json.dumps(record, sort_keys=True)
-    files.write(path, graph.SerializeToString(), durable=True)
+    files.write(path, graph.SerializeToString(), durable=True, overwrite=overwrite)
     return record
 
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from zoo import files
 from zoo.errors import ZooError
 
 
@@ -16,11 +17,7 @@ def check_place(path: str | os.PathLike, overwrite: bool) -> Path:
     Raises:
       ZooError: it is there, is a folder, or its folder is missing or read-only.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ZooError(f"{path} is a folder; name a file in it")
-    if path.exists() and not overwrite:
-        raise ZooError(f"{path} is there already; name another file, or say overwrite")
+    path = files.free(path, overwrite)
     if not path.parent.is_dir():
         raise ZooError(f"there is no folder {path.parent}; make it, or mend the path")
     if not os.access(path.parent, os.W_OK):

@@ -96,7 +96,7 @@ def to_stablehlo(
         calling_convention=programs["program"].calling_convention_version,
         checked=compare(call, model, variables, signature, _TOLERANCE),
     )
-    files.write(path, _zipped(record, packed), durable=True)
+    files.write(path, _zipped(record, packed), durable=True, overwrite=overwrite)
     return record
 
 

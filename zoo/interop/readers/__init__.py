@@ -7,6 +7,7 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401, NumPy knows bfloat16 by name once it is imported
 import numpy as np
 
+from zoo import files
 from zoo.errors import ZooError
 from zoo.interop.readers import matlab, pytorch
 
@@ -34,13 +35,10 @@ def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
         tensors.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ZooError(f"there is no weight file {path}; check the path")
-    try:
-        with path.open("rb") as file:
-            head = file.read(1024)
-    except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend its permissions") from None
+    with files.opened(path, limit=files.LIMIT) as file:
+        head = file.read(1024)
     try:
         state = _reader(head)(path)
         _check_keys(state)

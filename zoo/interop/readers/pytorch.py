@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo import files
 from zoo.errors import ZooError
 from zoo.interop.readers import pickles
 from zoo.interop.readers.pickles import Storage, Tensor
@@ -61,7 +62,7 @@ def read_legacy(path: Path) -> dict[str, np.ndarray]:
       ZooError: as `read_state`, without the path.
       Exception: of any kind, where it is damaged.
     """
-    data = path.read_bytes()
+    data = files.read(path)
     stream = io.BytesIO(data)
     magic, _ = pickles.load(stream)
     if magic != _MAGIC:
