@@ -306,7 +306,7 @@ def test_a_truncated_picture_names_the_way_to_leave_it_out(refused, folder):
 
 
 def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
-    for name in ("a.HEIC", "b.heic", "notes.txt"):
+    for name in ("a.XCF", "b.xcf", "notes.txt"):
         (folder / "train" / name).write_bytes(b"x")
     told = []
     monkeypatch.setattr(loop, "_say", told.append)
@@ -319,7 +319,7 @@ def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
     monkeypatch.setattr(loop, "Report", begun)
     with pytest.raises(Compiled):
         command(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
-    assert "data: left out 3 other files (2 .heic, 1 .txt), as train/a.HEIC" in told
+    assert "data: left out 3 other files (2 .xcf, 1 .txt), as train/a.XCF" in told
 
 
 def test_a_batch_that_no_memory_holds(refused, folder):
