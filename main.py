@@ -3,6 +3,7 @@
 python main.py --config=configs/unet.py
 python main.py --config=configs/unet.py --config.noise.level=50 --workdir=runs/unet50
 python main.py --config=configs/unet.py --mode=eval
+python main.py --config=configs/unet.py --resume-with=optimizer.learning_rate=1e-4
 python main.py --config=configs/unet.py --coordinator=10.0.0.1:1234 --processes=2 --process=0
 """
 
@@ -26,6 +27,7 @@ import itertools
 import re
 import shlex
 import traceback
+from operator import attrgetter
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -33,11 +35,21 @@ from ml_collections import config_flags
 
 from zoo import files, memory
 from zoo.errors import ZooError, in_words, line
+from zoo.models import create_model, list_models
 from zoo.train import distributed
 from zoo.train.config import check_keys
 from zoo.train.interrupt import Interrupted
 from zoo.train.loop import train
 from zoo.train.scoring import evaluate_run
+
+# What --flagfile=FILE names, in its place: the flag of the config looks into sys.argv by itself.
+# What is wrong with it is told where all mistakes are.
+_UNREADABLE = ""
+try:
+    sys.argv[1:] = flags.FLAGS.read_flags_from_files(sys.argv[1:], force_gnu=False)
+except (flags.Error, OSError, ValueError) as error:
+    _UNREADABLE = str(error).splitlines()[0]
+    sys.argv[1:] = []
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -48,6 +60,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives; runs/<config> by default.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "train ends with eval.")
+_RESUME_WITH = flags.DEFINE_multi_string(
+    "resume-with",
+    [],
+    "KEY=VALUE of the config, changed in a run that goes on, which remembers it; may be repeated.",
+)
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, one run on many.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many processes the run has, one a host.")
 _PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is, from 0.")
@@ -56,6 +73,8 @@ _DISTRIBUTED = flags.DEFINE_bool(
 )
 _MOST_BYTES = 2**20  # of a config file
 _NO_CONFIG = "no config; try --config=configs/unet.py"
+# Keys of several values, of which one may be written bare.
+_LISTS = ("eval.levels", "eval.baselines")
 
 
 def main(_) -> None:
@@ -71,7 +90,10 @@ def main(_) -> None:
         distributed.join(*processes)
     workdir = Path(_WORKDIR.value or _default_workdir())
     if _MODE.value == "train":
-        train(config, workdir, command=shlex.join(["python", *sys.argv]))
+        command = shlex.join(["python", *sys.argv])
+        train(config, workdir, command=command, resume_with=_RESUME_WITH.value)
+    elif _RESUME_WITH.value:
+        raise ZooError("--resume-with is for --mode=train; leave it out")
     if distributed.is_first():
         result = evaluate_run(config, workdir)
         print(result.table())
@@ -94,6 +116,9 @@ def _read_flags(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if file:
             _CONFIG.value.to_dict()  # it keeps its errors until somebody looks
+            _check_overrides(argv, overrides)
+    except ZooError:
+        raise
     # SystemExit and the like too; Ctrl-C ends the process before.
     except BaseException as error:
         # Whatever a config file may raise; absl hands some of it on as text.
@@ -107,12 +132,31 @@ def _read_flags(argv: list[str]) -> list[str]:
         if isinstance(error, flags.Error) and "get_config()" not in str(error):
             raise ZooError(str(error)) from None
         defined = _line_of_get_config(file)
-        told = " ".join(str(error).split()) or type(error).__name__
+        told = str(error).strip().split("\n")[-1].strip() or type(error).__name__
         where = f"{file}, line {defined}," if defined else str(file)
         raise ZooError(f"{where} must define get_config() and return a config: {told}") from None
     if len(rest) > 1:
         raise ZooError(f"unexpected argument {rest[1]!r}; flags are written --name=value")
     return rest
+
+
+def _check_overrides(argv: list[str], keys: list[str]) -> None:
+    """Refuses a key that another one leaves without effect; tells how a bare value is taken."""
+    steps = _CONFIG.value.train.steps
+    if "train.epochs" in keys and "train.steps" not in keys and steps:
+        raise ZooError(
+            f"train.epochs does nothing where train.steps is {steps}, as in this config; add "
+            "--config.train.steps=0"
+        )
+    # The rate of a config is that of its own model.
+    if "model.name" in keys and "optimizer.learning_rate" not in keys:
+        name = _CONFIG.value.model.name
+        if name in list_models() and hasattr(create_model(name), "learning_rate"):
+            _CONFIG.value.optimizer.learning_rate = None
+    for key, value in re.findall(r"^--?config\.([^=]+)=(.*)$", "\n".join(argv), re.MULTILINE):
+        if key in _LISTS and not value.strip().startswith(("(", "[")):
+            taken = attrgetter(key)(_CONFIG.value)
+            print(f"{key}={value} is taken as {tuple(taken)!r}", file=sys.stderr)
 
 
 def _line_of_get_config(file: str | None) -> int | None:
@@ -139,6 +183,8 @@ def _default_workdir() -> Path:
 def run() -> None:
     """`main`, with the user's mistakes told in one line."""
     try:
+        if _UNREADABLE:
+            raise ZooError(f"--flagfile cannot be read: {_UNREADABLE}")
         app.run(main, flags_parser=_read_flags)
     except Interrupted as stop:
         distributed.leave(stop.exit_code, str(stop), together=True)

@@ -260,6 +260,34 @@ def test_nobody_need_listen(zoo, monkeypatch):
     sys.stderr.close()
 
 
+def test_weights_of_a_run_are_written_from_its_checkpoint(zoo, tmp_path, monkeypatch):
+    written = []
+
+    def weights_of(run, file):
+        written.append((run, str(file)))
+        weights.save(file, {"params": {"a": np.zeros(3, np.float32)}}, RECORD)
+        return file
+
+    monkeypatch.setattr("zoo.train.best.weights_of", weights_of)
+    (tmp_path / "run").mkdir()
+    code, output, errors = zoo("weights", "--from-run", str(tmp_path / "run"))
+    file = str(tmp_path / "run" / "weights.safetensors")
+    assert (code, errors) == (0, "")
+    assert file in output
+    code, _, errors = zoo("weights", "--from-run", str(tmp_path / "run"))
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"{file} is there already; name another file by -o, or add --overwrite" in errors
+    assert zoo("weights", "--from-run", str(tmp_path / "run"), "--overwrite")[0] == 0
+    assert written == [(str(tmp_path / "run"), file)] * 2
+    assert "are for --from-run" in zoo("weights", "-o", file)[2]
+
+
+def test_a_folder_that_is_no_run_has_no_weights_to_write(zoo, tmp_path):
+    code, _, errors = zoo("weights", "--from-run", str(tmp_path))
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "name the workdir of a run" in errors
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

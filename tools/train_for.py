@@ -50,10 +50,11 @@ from zoo import compilation, files, memory, models, weights
 from zoo.data import sources
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
+from zoo.train.best import Best
 from zoo.train.checkpoint import Checkpoints
 from zoo.train.config import default_config, override, to_plain
 from zoo.train.interrupt import Interrupted
-from zoo.train.loop import Best, train
+from zoo.train.loop import train
 from zoo.train.provenance import make_record
 from zoo.train.state import State
 from zoo.train.workdir import WEIGHTS
@@ -318,10 +319,11 @@ class Run:
         experiment = experiments.build(config)
         checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep)
         state, best = checkpoints.restore(like)
-        if not math.isfinite(best.score):
+        if not best.scored:
             best = Best(state.variables, np.array(np.nan, np.float32), state.step)
         record = make_record(
-            experiment,
+            experiment.config,
+            data={split: len(source) for split, source in experiment.sources.items()},
             step=int(best.step),
             score=float(best.score),
             seconds=round(sum(call["seconds"] for call in progress["calls"])),

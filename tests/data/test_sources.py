@@ -104,6 +104,7 @@ def test_wrong_arguments(tmp_path):
     refused("sum to 1", "folder", path=path, fractions=(1.5, -0.5, 0))
     refused("unknown option of folder 'trian'; did you mean 'train'", "folder", trian="x")
     refused("unknown option of photos 'train'", "photos", train="x")
+    refused("data.options.noisy is 5; give a value of the kind str", "pairs", path=path, noisy=5)
     refused("needs the option 'clean'", "pairs", path=path, noisy="*.png")
     refused("needs the option 'name'", "tfds", path=path)
 
@@ -191,7 +192,7 @@ def test_pairs_errors(tmp_path):
     refused("does not match the stem of s0_0_noisy.png", "pairs", **options, scene="x")
     refused("no regular expression", "pairs", **options, scene="(")
     refused("must differ", "pairs", **options | {"noisy": "*_clean.png"})
-    refused("as many stars", "pairs", **options | {"noisy": "*_*.png"})
+    refused("as many or fewer", "pairs", **options | {"clean": "*_*_clean.png"})
     refused("no pictures named", "pairs", **options | {"noisy": "*.a", "clean": "*.b"})
     images.write(tmp_path / "s0_0_clean.png", picture(0, (8, 8, 3)))
     loaded = sources.load("pairs", fractions=(1, 0, 0), **options)

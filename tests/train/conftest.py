@@ -34,7 +34,7 @@ def command(monkeypatch, capsys, tmp_path):
 
 
 def forget_flags():
-    ours = ("workdir", "mode", "coordinator", "processes", "process", "distributed")
+    ours = ("workdir", "mode", "resume-with", "coordinator", "processes", "process", "distributed")
     for name in list(flags.FLAGS):
         if name.startswith("config") or name in ours:
             delattr(flags.FLAGS, name)

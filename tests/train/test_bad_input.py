@@ -100,20 +100,30 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
         ("--config.loss={'l1': 1, 'ssm': 1}", "did you mean 'ssim'?"),
         ("--config.loss={'l1': -1}", "not -1"),
         ("--config.optimizer.schedule=cosin", "did you mean 'cosine'?"),
+        ("--config.optimizer.schedule_options.x=1", "unexpected keyword argument 'x'"),
+        ("--config.optimizer.schedule_options.end=a", "schedule_options {'end': 'a'}"),
+        ("--config.loss=(1,)", "loss (1,) cannot be made"),
         ("--config.optimizer.name=adm", "did you mean 'adam'?"),
         ("--config.optimizer.options.weight=1", "'weight'"),
         ("--config.parallel=pmaps", "did you mean 'pmap'?"),
         ("--config.data.name=foldr", "did you mean 'folder'?"),
         ("--config.data.options.noisy=a", "unknown option of photos 'noisy'"),
         ("--config.data.on_error=skp", "did you mean 'skip'?"),
-        ("--config.eval.baselines=nml", "did you mean 'nlm'?"),
+        ("--config.eval.baselines=('nml',)", "did you mean 'nlm'?"),
         ("--config.seed=-1", "seed is -1"),
         (f"--config.seed={2**63}", f"seed is {2**63}"),
         ("--config.train.batch_size=100000000", "train.batch_size is 100000000"),
         ("--config.train.batch_size=800000", "lower train.batch_size or data.crop"),
         ("--config.model.options.blocks=10000000", "make it a whole number from 0 to 512"),
         ("--config.train.steps=-5", "train.steps is -5"),
-        ("--config.train.epochs=-1.0", "train.epochs is -1.0"),
+        ("--config.train.epochs=5", "train.epochs does nothing where train.steps is 7000"),
+        ("--config.train.lr=1", "did you mean 'optimizer.learning_rate'?"),
+        ("--resume-with=seed=3", "seed cannot change in a run that goes on"),
+        ("--resume-with=train.steps=3", "set it by --config.train.steps=VALUE"),
+        ("--resume-with=train.lr=3", "did you mean 'optimizer.learning_rate'?"),
+        ("--resume-with=train.batch_size", "gives no value; write train.batch_size=VALUE"),
+        ("--resume-with=train.batch_size=4", "has saved nothing yet"),
+        ("--flagfile=none", "--flagfile cannot be read"),
         ("--config.train.start=unet-gry", "unknown weights 'unet-gry'"),
         ("--config.train.start=none.safetensors", "there is no weight file none.safetensors"),
         ("--config.train.batch_size=0", "train.batch_size is 0"),
@@ -222,6 +232,18 @@ def test_a_run_that_has_saved_binds_the_next_one(refused, command, tmp_path):
     assert (tmp_path / "run" / "config.json").read_text() == before
 
 
+@pytest.mark.parametrize(
+    "text", [b"{", b"\xff\xfe", b"[]", b"3", b"[" * 100_000, b'{"resumed_with": 3}']
+)
+def test_a_damaged_config_in_the_workdir(refused, tmp_path, text):
+    (tmp_path / "run" / "checkpoints" / "100").mkdir(parents=True)
+    settings = tmp_path / "run" / "config.json"
+    settings.write_bytes(text)
+    line = refused(CONFIG, f"--workdir={tmp_path / 'run'}", "--config.train.batch_size=8")
+    assert f"{settings} is damaged" in line
+    assert settings.read_bytes() == text
+
+
 def test_a_workdir_that_cannot_be_written(refused, tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")
@@ -275,6 +297,55 @@ def test_a_truncated_picture(refused, folder):
     truncate(folder / "train" / "3.png")
     line = refused(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
     assert "train/3.png is a truncated or broken png file" in line
+
+
+def test_a_truncated_picture_names_the_way_to_leave_it_out(refused, folder):
+    truncate(folder / "train" / "3.png")
+    line = refused(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
+    assert "data.on_error=skip" in line
+
+
+def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
+    for name in ("a.XCF", "b.xcf", "notes.txt"):
+        (folder / "train" / name).write_bytes(b"x")
+    told = []
+    monkeypatch.setattr(loop, "_say", told.append)
+
+    def begun(*_):
+        raise Compiled
+
+    monkeypatch.setattr(loop.Checkpoints, "restore", begun)
+    monkeypatch.setattr(loop, "create_state", numpy_state)
+    monkeypatch.setattr(loop, "Report", begun)
+    with pytest.raises(Compiled):
+        command(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
+    assert "data: left out 3 other files (2 .xcf, 1 .txt), as train/a.XCF" in told
+
+
+def test_a_batch_that_no_memory_holds(refused, folder):
+    flags = (f"{CONFIG}:{folder}", "--config.model.name=unet-tiny", WITHOUT_VALIDATION)
+    line = refused(*flags, "--config.train.batch_size=1000000")
+    assert "a batch of 1000000 examples of 64x64 has more than" in line
+    assert "train.batch_size is 100000000" in refused(*flags, "--config.train.batch_size=100000000")
+
+
+def test_more_steps_an_update_than_the_run_has(refused, folder):
+    line = refused(
+        f"{CONFIG}:{folder}",
+        *SMALL,
+        CROP,
+        WITHOUT_VALIDATION,
+        "--config.train.steps=4",
+        "--config.optimizer.accumulate=1000",
+    )
+    assert "optimizer.accumulate=1000 is more than the 4 steps of the run" in line
+
+
+def test_flags_in_a_file(refused, tmp_path):
+    file = tmp_path / "flags"
+    file.write_text(f"# mine\n{CONFIG}\n--config.noise.levle=3\n")
+    assert "did you mean 'noise.level'?" in refused(f"--flagfile={file}")
+    assert "did you mean 'noise.level'?" in refused("--flagfile", str(file))
 
 
 def test_nan_in_a_float_picture(refused, folder):

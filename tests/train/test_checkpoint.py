@@ -1,9 +1,15 @@
 """Damaged checkpoints are noticed, set aside and replaced by the one before."""
 
+import logging
+import sys
+import threading
+
 import numpy as np
 import pytest
 
-from zoo.train.checkpoint import Checkpoints
+from zoo.errors import ZooError
+from zoo.train import checkpoint
+from zoo.train.checkpoint import Checkpoints, newest, read_saved
 
 
 def tree(step):
@@ -71,3 +77,39 @@ def test_all_damaged_is_a_fresh_start(folder):
         flip_one_bit(largest(folder, step))
     checkpoints = Checkpoints(folder, keep=3, warn=lambda line: None)
     assert checkpoints.latest is None
+
+
+def test_a_full_disk_is_told_once_and_leaves_room(folder, monkeypatch, capfd):
+    """What orbax and tensorstore do on one: they log, and threads print, some of them late."""
+
+    def save(path, _):
+        path.with_name(f"{path.name}.orbax-checkpoint-tmp-1").mkdir()
+        late = threading.Timer(0.2, lambda: print("Traceback: loop is closed", file=sys.stderr))
+        late.start()
+        print("Traceback: at once", file=sys.stderr)
+        logging.getLogger("absl").error("Traceback: logged")
+        raise ValueError("RESOURCE_EXHAUSTED: No space left on device")
+
+    checkpoints = Checkpoints(folder, keep=3)
+    monkeypatch.setattr(checkpoint.ocp, "save_checkpointables", save)
+    with pytest.raises(ZooError, match=r"checkpoint 50 cannot be written .*no space left"):
+        checkpoints.save(50, tree(50))
+    assert "Traceback" not in capfd.readouterr().err
+    assert not list(folder.glob("*tmp*"))
+    assert Checkpoints(folder, keep=3).latest == 40
+
+
+def test_what_was_saved_is_read_without_knowing_what_and_without_a_trace(folder):
+    flip_one_bit(largest(folder, 40))
+    (folder / "50.orbax-checkpoint-tmp-1").mkdir()
+    before = sorted(folder.rglob("*"))
+    step, found = read_saved(folder)
+    assert step == newest(folder) == 30
+    np.testing.assert_array_equal(found["a"], tree(30)["a"])
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("text", ["[1]", "nonsense", "[" * 100_000, "\xff"])
+def test_a_manifest_that_is_none_does_not_count(folder, text):
+    (folder / "40.json").write_text(text, encoding="latin-1")
+    assert newest(folder) == 30

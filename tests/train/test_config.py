@@ -8,7 +8,14 @@ from ml_collections import ConfigDict
 
 from zoo.errors import ZooError
 from zoo.train import loop
-from zoo.train.config import check, check_keys, check_same, default_config, to_plain
+from zoo.train.config import (
+    check,
+    check_changeable,
+    check_keys,
+    check_same,
+    default_config,
+    to_plain,
+)
 
 
 def changed(**values):
@@ -92,6 +99,87 @@ def test_the_bounds_of_a_value(key, good, bad):
             check(changed(**{name: value}))
 
 
+NUMBERS = {
+    "seed": (-1, 2**32, 2**64),
+    "data.workers": (-1, 10**6),
+    "data.crops_per_picture": (0, 2**40),
+    "data.augment.rotate": (-1.0, 1e30),
+    "data.augment.gain": (-1.0, 1e30),
+    "data.augment.tone": (-1.0, 1e30),
+    "data.augment.shift": (-0.1, 1.0),
+    "data.augment.speed": (-0.1, 1.0),
+    "data.sample_rate": (0, 10**9),
+    "optimizer.learning_rate": (0.0, -1.0),
+    "optimizer.warmup": (-0.1, 1.0),
+    "optimizer.clip_norm": (-1.0,),
+    "optimizer.accumulate": (0, 2**40),
+    "train.batch_size": (0, 10**8),
+    "train.epochs": (-1.0,),
+    "train.steps": (-1, 2**31),
+    "train.ema_decay": (-0.1, 1.0),
+    "log.every": (0, 2**40),
+    "checkpoint.every": (0, 2**40),
+    "checkpoint.keep": (0, 2**40),
+    "validation.every": (0, 2**40),
+    "validation.limit": (-1, 2**40),
+    "eval.limit": (-1, 2**40),
+}
+OTHERS = {
+    "name": ("a/b", "..", "a\nb", "a\\b"),
+    "eval.published": (None,),
+    "noise.level": (True,),
+    "data.size": (None, (0, 8), (8,), (True, 8), ("a", 8), (10**6, 10**6)),
+    "data.tile": ((0, 8), (8,), (1.5, 8), (10**6, 10**6)),
+    "data.crop": (None, (0, 8), (8, 8, 8), (None,), (10**6, 10**6)),
+    "data.fractions": (("a", 0, 0), (float("nan"), 0, 1)),
+    "eval.levels": (("a",), (float("nan"),), (float("inf"),), (True,)),
+    "eval.baselines": ((5,), (None,)),
+}
+
+
+def test_every_number_has_bounds():
+    flat = to_plain(default_config())
+    numbers = set()
+
+    def walk(tree, prefix):
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                walk(value, f"{prefix}{key}.")
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                numbers.add(f"{prefix}{key}")
+
+    walk(flat, "")
+    # The noise and the data look after these.
+    assert numbers - {"noise.level", "data.channels"} == NUMBERS.keys() - {
+        "optimizer.learning_rate"
+    }
+
+
+@pytest.mark.parametrize(("key", "bad"), [*NUMBERS.items(), *OTHERS.items()])
+def test_values_that_cannot_be_are_refused(key, bad):
+    if isinstance(bad[0], float):
+        bad += (float("nan"), float("inf"), -float("inf"))
+    for value in bad:
+        with pytest.raises(ZooError, match=f"^{key} (is|holds) ") as caught:
+            check(changed(**{key.replace(".", "__"): value}))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("train.lr", "optimizer.learning_rate"),
+        ("train.learning_rate", "optimizer.learning_rate"),
+        ("noise.sigma", "noise.level"),
+        ("data.batch_size", "train.batch_size"),
+        ("train.weight_decay", "optimizer.options.weight_decay"),
+    ],
+)
+def test_a_name_of_other_tools_finds_its_key(key, nearest):
+    with pytest.raises(ZooError, match=f"unknown config key '{key}'; did you mean '{nearest}'"):
+        check_keys([key])
+
+
 def test_the_same_config_goes_on_after_a_walk_through_json():
     config = changed(noise__level=(0, 55), loss={"l1": 1, "ssim": 2}, model__options__widths=(8,))
     earlier = json.loads(json.dumps(to_plain(config)))
@@ -131,6 +219,22 @@ def test_what_changes_a_step_is_named(key, value, told):
     assert "choose another --workdir" in str(caught.value)
 
 
+def test_what_may_change_on_the_way():
+    check_changeable(
+        ["optimizer.learning_rate", "train.batch_size", "optimizer.schedule_options.end"]
+    )
+    for key in ("seed", "noise.level", "optimizer.name", "train.start", "model.name"):
+        with pytest.raises(ZooError, match=f"^{key} cannot change"):
+            check_changeable([key])
+    with pytest.raises(ZooError, match=r"set it by --config\.train\.steps"):
+        check_changeable(["train.steps"])
+    config = changed(optimizer__learning_rate=3e-3, seed=4)
+    earlier = to_plain(default_config()) | {"seed": 4}
+    with pytest.raises(ZooError, match=r"--resume-with optimizer\.learning_rate=VALUE"):
+        check_same(config, earlier)
+    check_same(config, earlier, changed=["optimizer.learning_rate"])
+
+
 def test_all_differing_keys_are_named():
     config = changed(seed=1, noise__level=3, train__steps=9)
     with pytest.raises(ZooError, match=r"noise\.level .*seed ") as caught:
@@ -159,7 +263,8 @@ def test_values_from_the_command_line(command, monkeypatch):
         "--config.data.augment.flip=False",
         "--config.data.stream",
     )
-    assert (code, errors) == (2, "error: seen\n")
+    assert code == 2
+    assert errors == "eval.baselines=nlm is taken as ('nlm',)\nerror: seen\n"
     assert seen["noise"]["level"] == [0, 55]
     assert seen["loss"] == {"l1": 0.16, "ms_ssim": 0.84}
     assert seen["data"]["crop"] == [32, 48]
@@ -177,7 +282,7 @@ def test_values_from_the_command_line(command, monkeypatch):
 def test_a_string_after_the_file_is_the_folder(command, monkeypatch):
     seen = {}
 
-    def train(config, workdir, *, command):
+    def train(config, workdir, **_):
         seen.update(path=config.data.path, workdir=str(workdir))
         raise ZooError("seen")
 

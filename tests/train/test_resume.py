@@ -14,6 +14,8 @@ import safetensors.flax
 from user_process import user_environment
 
 from zoo.data import images, pixels
+from zoo.train.best import weights_of
+from zoo.weights import read_record
 
 ROOT = Path(__file__).parents[2]
 STEPS = 300
@@ -87,7 +89,11 @@ def logged(workdir):
 
 
 def weights(workdir):
-    return safetensors.flax.load_file(workdir / "weights.safetensors")
+    return flat(workdir / "weights.safetensors")
+
+
+def flat(file):
+    return safetensors.flax.load_file(file)
 
 
 def assert_same(a, b):
@@ -111,6 +117,11 @@ def test_killed_twice_and_terminated_once_it_ends_the_same(whole, tmp_path):
     code, output = stop_at(workdir, 170, signal.SIGTERM)
     assert code == 143, output
     assert "the same command goes on from there" in output
+    # What has scored best so far is there to use.
+    stopped = read_record(workdir / "weights.safetensors")
+    assert stopped["step"] == 100
+    assert stopped["scores"]["validation_psnr"] > 0
+    assert_same(weights(workdir), flat(weights_of(workdir, tmp_path / "best.safetensors")))
     output = finish(workdir)
     assert "going on from step" in output
 
@@ -139,6 +150,36 @@ def test_a_run_goes_on_under_pmap_and_with_other_levels_to_score(tmp_path):
     finish(straight, *longer)
     for name, value in weights(straight).items():
         np.testing.assert_allclose(value, weights(workdir)[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.matrix
+def test_a_stopped_run_is_scored_and_goes_on_with_another_rate_and_batch(tmp_path):
+    workdir = tmp_path / "run"
+    # Before the first validation: the newest average is what there is.
+    code, output = stop_at(workdir, 30, signal.SIGINT)
+    assert code == 130, output
+    assert read_record(workdir / "weights.safetensors")["scores"] == {}
+    shutil.copy(workdir / "weights.safetensors", tmp_path)
+    (workdir / "weights.safetensors").unlink()
+    assert "PSNR" in finish(workdir, "--mode=eval")
+    assert_same(weights(workdir), weights(tmp_path))
+
+    other = ("--config.train.batch_size=8", "--config.optimizer.learning_rate=1e-3")
+    process = start_run(workdir, *other)
+    assert "--resume-with optimizer.learning_rate=VALUE" in process.communicate()[0]
+    ways = ("--resume-with=train.batch_size=8", "--resume-with=optimizer.learning_rate=1e-3")
+    finish(workdir, *ways)
+    record = read_record(workdir / "weights.safetensors")
+    (told,) = record["resumed_with"]
+    assert told["changed"] == [
+        "optimizer.learning_rate (0.003, now 0.001)",
+        "train.batch_size (4, now 8)",
+    ]
+    assert 30 <= told["step"] < 60
+    assert record["config"]["train"]["batch_size"] == 8
+    assert logged(workdir) == STEPS
+    # Once changed, it is as any other run.
+    assert f"has finished its {STEPS} steps" in finish(workdir, *other)
 
 
 @pytest.mark.matrix

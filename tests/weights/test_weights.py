@@ -156,7 +156,7 @@ def test_a_missing_file_or_a_folder(tmp_path):
 
 def test_a_model_of_another_zoo(tmp_path):
     weights.save(tmp_path / "w", variables(), RECORD | {"model": "unet-tinny"})
-    with pytest.raises(ZooError, match="did you mean 'unet-tiny'"):
+    with pytest.raises(ZooError, match="'unet-tinny', which does not come with the zoo"):
         weights.load(tmp_path / "w")
 
 

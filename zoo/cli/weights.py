@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo import weights
 from zoo.cli import text
+from zoo.errors import ZooError
 
 # As a validation calls them in the record.
 _VALIDATION = {"validation_psnr": "PSNR", "validation_si_sdr": "SI-SDR"}
@@ -24,7 +25,8 @@ _CARD = {
 
 
 _DESCRIPTION = """Tell what weights hold: those that come with the zoo, or files. Of those that are
-named also their cards and their scores on test pictures or recordings."""
+named also their cards and their scores on test pictures or recordings. With --from-run, first
+write those of a run: the average that scored best in validation so far, or the newest one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,12 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="weights; if none are named, those of the zoo and all files under runs/",
     )
+    parser.add_argument(
+        "--from-run",
+        metavar="RUN",
+        help="write the weights of the newest checkpoint of a run, stopped or at work; RUN is its "
+        "folder, such as runs/unet",
+    )
+    parser.add_argument(
+        *("-o", "--output"), metavar="FILE", help="for --from-run (RUN/weights.safetensors)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     parser.add_argument("--json", action="store_true", help="print the whole records")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the tables, or the records."""
+    if arguments.from_run:
+        arguments.files = [*arguments.files, _from_run(arguments)]
+    elif arguments.output or arguments.overwrite:
+        raise ZooError("-o and --overwrite are for --from-run RUN; add it, or leave them out")
     trained = sorted(map(str, Path("runs").glob("*/weights.safetensors")))
     files = arguments.files or weights.list_weights() + trained
     records = {file: weights.read_record(file) for file in files}
@@ -67,6 +83,17 @@ def run(arguments: argparse.Namespace) -> None:
         for where, levels in _tested(record.get("scores") or {}):
             told = f"{file} on {where}, in brackets the noisy input"
             print(f"\n{text.line(told)}\n{_test(levels)}")
+
+
+def _from_run(arguments: argparse.Namespace) -> str:
+    """Writes the weights of a run's newest checkpoint; the file."""
+    # Here, because the other uses need not wait for it.
+    from zoo.train.best import weights_of  # noqa: PLC0415
+
+    file = Path(arguments.output or Path(arguments.from_run) / "weights.safetensors")
+    if file.exists() and not arguments.overwrite:
+        raise ZooError(f"{file} is there already; name another file by -o, or add --overwrite")
+    return str(weights_of(arguments.from_run, file))
 
 
 def _card(record: Mapping[str, Any]) -> str:

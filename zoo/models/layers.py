@@ -1,5 +1,6 @@
 """Layers that several architectures share, NHWC, written so that XLA runs them as matmuls."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -60,15 +61,26 @@ def check_input(x: jax.Array, channels: int, model: str) -> None:
       model: who asks, for the error.
 
     Raises:
-      ZooError: `x` is no batch of pictures, or has another C.
+      ZooError: `x` is no batch of pictures, holds integers, or has another C.
     """
     if x.ndim != 4:
         raise ZooError(f"{model} takes (N, H, W, C), got shape {x.shape}; add the axes it lacks")
+    check_float(x, model, "pictures", "[0, 1], such as uint8 / 255")
     if x.shape[-1] != channels:
         raise ZooError(
             f"{model} takes pictures of {channels} channels, got {x.shape[-1]}; "
             f"build it with channels={x.shape[-1]} or convert the pictures"
         )
+
+
+def check_float(x: jax.Array, model: str, what: str, scale: str) -> None:
+    """Refuses integers, which the layers would promote without scaling them.
+
+    Raises:
+      ZooError: `x` holds integers; names the `scale` of `what` the `model` takes.
+    """
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ZooError(f"{model} takes {what} of floats, got {x.dtype}; scale them to {scale}")
 
 
 def space_to_depth(x: jax.Array, factor: int, *, channel_major: bool = False) -> jax.Array:
@@ -163,6 +175,25 @@ def level_map(level: jax.Array | float | None, x: jax.Array, model: str) -> jax.
             f"{model} got levels of shape {level.shape} for a batch of {x.shape[0]}; give it a "
             f"number, or ({x.shape[0]},)"
         ) from None
+
+
+def passing(channels: int) -> Callable[..., jax.Array]:
+    """An initializer of 3x3 kernels whose first outputs are the inputs of the same number.
+
+    With it the first and the last convolution of a network that gives the picture itself, not a
+    correction of it, begin with the noisy input, the best guess then known.
+
+    Args:
+      channels: how many outputs; fewer where a kernel has fewer inputs or outputs.
+    """
+    others = nn.initializers.lecun_normal()
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
+        kept = np.arange(min(channels, *shape[-2:]))
+        kernel = others(key, shape, dtype).at[..., kept].set(0)
+        return kernel.at[1, 1, kept, kept].set(1)
+
+    return init
 
 
 def head(y: jax.Array, kind: str, dtype: Dtype) -> jax.Array:

@@ -44,6 +44,8 @@ class SCUNet(nn.Module):
     # What a pixel sees depends on where it lies in its windows.
     locality = "windowed"
     canvas = True
+    # Its authors take 1e-4; many times that, and a loss of this depth runs away.
+    learning_rate = 5e-4
 
     def __post_init__(self):
         if len(self.blocks) % 2 == 0:
@@ -82,7 +84,8 @@ class SCUNet(nn.Module):
         conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
         deepest = len(self.blocks) // 2
         y = layers.pad_to_multiple(x, self.stride)
-        y = conv(self.width, name="head")(y)
+        passing = layers.passing(self.channels)
+        y = conv(self.width, kernel_init=passing, name="head")(y)
 
         skips = []
         for depth in range(deepest):
@@ -92,11 +95,17 @@ class SCUNet(nn.Module):
         skips.append(y)
         y = self._stage(y, self.blocks[deepest], "body")
         for depth in reversed(range(deepest)):
-            y = layers.Up(y.shape[-1] // 2, use_bias=False, **dtypes, name=f"up{depth}")(
-                y + skips.pop()
+            # Little of the deeper levels at first, so that what passes comes out as it is.
+            up = layers.Up(
+                y.shape[-1] // 2,
+                gain=1.0 if depth else 1e-4,
+                use_bias=False,
+                **dtypes,
+                name=f"up{depth}",
             )
+            y = up(y + skips.pop())
             y = self._stage(y, self.blocks[-1 - depth], f"decoder{depth}_")
-        y = conv(self.channels, name="tail")(y + skips.pop())
+        y = conv(self.channels, kernel_init=passing, name="tail")(y + skips.pop())
         return y[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
 
     def _stage(self, x: jax.Array, blocks: int, name: str) -> jax.Array:

@@ -14,6 +14,7 @@ import numpy as np
 
 from zoo.data.samples import MOST_CHANNELS
 from zoo.errors import ZooError
+from zoo.models import layers
 
 
 class Frames(NamedTuple):
@@ -55,10 +56,12 @@ def check_recording(x: jax.Array, model: str) -> None:
       model: who asks, for the error.
 
     Raises:
-      ZooError: `x` is no batch of recordings, is empty, or has samples where channels belong.
+      ZooError: `x` is no batch of recordings, holds integers, is empty, or has samples where
+        channels belong.
     """
     if x.ndim != 3:
         raise ZooError(f"{model} takes (B, T, C), got shape {x.shape}; add the axes it lacks")
+    layers.check_float(x, model, "recordings", "[-1, 1], such as int16 / 32768")
     if x.shape[-1] > MOST_CHANNELS:
         raise ZooError(
             f"{model} takes (B, T, C) of at most {MOST_CHANNELS} channels, got {x.shape[-1]}; "

@@ -9,11 +9,17 @@ share. The state is the same in all of them, so the first one writes it, looks a
 and what the folder holds does not depend on how many there were.
 """
 
+import contextlib
 import hashlib
+import io
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +29,9 @@ from orbax.checkpoint import v1 as ocp
 from zoo import files
 from zoo.errors import ZooError
 from zoo.train.distributed import agree, from_first, is_first, means_lost, meet, text_from_first
+
+# Seconds in which the threads of a save that failed find that they have failed, too.
+_GRACE = 1.0
 
 
 class Checkpoints:
@@ -48,10 +57,9 @@ class Checkpoints:
         found = None
         if is_first():
             directory.mkdir(parents=True, exist_ok=True)
-            for unfinished in directory.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            _drop_unfinished(directory)
             self._set_aside_damaged()
-            found = max(self._steps(), default=None)
+            found = max(_steps(directory), default=None)
         step = int(from_first(np.array(-1 if found is None else found)))
         self.latest: int | None = None if step < 0 else step
         self._check_shared(self._directory)
@@ -65,14 +73,18 @@ class Checkpoints:
         if self.latest is not None and step <= self.latest:
             return
         try:
-            ocp.save_checkpointables(self._directory / str(step), {"state": tree})
+            with _quietly():
+                ocp.save_checkpointables(self._directory / str(step), {"state": tree})
             self.latest = step
             if is_first():
                 manifest = json.dumps(_checksums(self._directory / str(step)))
-                files.write(self._manifest(step), manifest.encode(), durable=True)
+                files.write(_manifest(self._directory, step), manifest.encode(), durable=True)
         except Exception as error:  # orbax and tensorstore raise what they like
             if means_lost(error):
                 raise
+            if is_first():
+                # What the disk has no room for need not fill it.
+                _drop_unfinished(self._directory)
             reason = "no space left" if "space" in str(error).lower() else type(error).__name__
             raise ZooError(
                 f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
@@ -97,9 +109,9 @@ class Checkpoints:
         return ocp.load_checkpointables(path, {"state": like})["state"]
 
     def _drop_old(self) -> None:
-        for old in sorted(self._steps())[: -self._keep]:
+        for old in sorted(_steps(self._directory))[: -self._keep]:
             # The manifest first: a checkpoint half removed must not count.
-            self._manifest(old).unlink(missing_ok=True)
+            _manifest(self._directory, old).unlink(missing_ok=True)
             shutil.rmtree(self._directory / str(old), ignore_errors=True)
 
     def _check_shared(self, folder: Path) -> None:
@@ -108,38 +120,90 @@ class Checkpoints:
                 f"not every process sees {folder}; put --workdir on a folder that all hosts share"
             )
 
-    def _steps(self) -> list[int]:
-        return [int(p.name) for p in self._directory.iterdir() if p.is_dir() and p.name.isdigit()]
-
-    def _manifest(self, step: int) -> Path:
-        return self._directory / f"{step}.json"
-
     def _set_aside_damaged(self) -> None:
         # The newest good one is what a run needs; older ones are looked at when it is their turn.
-        for step in sorted(self._steps(), reverse=True):
-            problem = self._problem(step)
+        for step in sorted(_steps(self._directory), reverse=True):
+            problem = _problem(self._directory, step)
             if problem is None:
                 return
             aside = self._directory / "damaged" / str(step)
             shutil.rmtree(aside, ignore_errors=True)
             aside.parent.mkdir(exist_ok=True)
             os.replace(self._directory / str(step), aside)
-            if self._manifest(step).exists():
-                os.replace(self._manifest(step), aside.with_suffix(".json"))
+            manifest = _manifest(self._directory, step)
+            if manifest.exists():
+                os.replace(manifest, aside.with_suffix(".json"))
             self._warn(f"checkpoint {step} is damaged ({problem}); moved to {aside}")
 
-    def _problem(self, step: int) -> str | None:
-        try:
-            expected = json.loads(self._manifest(step).read_text())
-        except FileNotFoundError:
-            return "it was not finished"
-        except ValueError:
-            return "its manifest cannot be read"
-        found = _checksums(self._directory / str(step))
-        for name in sorted(expected.keys() | found.keys()):
-            if expected.get(name) != found.get(name):
-                return f"{name} is not what was written"
-        return None
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps what fails from being told by every thread of orbax, beside the one error it raises."""
+    logger = logging.getLogger("absl")
+    level, told = logger.level, io.StringIO()
+    logger.setLevel(logging.CRITICAL)
+    try:
+        # Tensorstore's threads print by themselves.
+        with contextlib.redirect_stderr(told):
+            try:
+                yield
+            except Exception:
+                time.sleep(_GRACE)
+                raise
+        sys.stderr.write(told.getvalue())
+    finally:
+        logger.setLevel(level)
+
+
+def _drop_unfinished(directory: Path) -> None:
+    for unfinished in directory.glob("*.orbax-checkpoint-tmp*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def newest(directory: Path) -> int | None:
+    """The step of the newest good checkpoint of a folder, in which a run may be at work."""
+    steps = sorted(_steps(directory), reverse=True) if directory.is_dir() else ()
+    return next((step for step in steps if _problem(directory, step) is None), None)
+
+
+def read_saved(directory: Path) -> tuple[int, Any]:
+    """The newest good checkpoint of a folder, without knowing what was saved there.
+
+    The folder stays as it is, for a run may be at work in it.
+
+    Returns:
+      Its step, and the tree that was saved, containers of other kinds as dictionaries and lists.
+
+    Raises:
+      ZooError: there is none.
+    """
+    step = newest(directory)
+    if step is None:
+        raise ZooError(f"{directory} has no whole checkpoint yet; wait for the run's first one")
+    return step, ocp.load_checkpointables((directory / str(step)).absolute())["state"]
+
+
+def _steps(directory: Path) -> list[int]:
+    return [int(p.name) for p in directory.iterdir() if p.is_dir() and p.name.isdigit()]
+
+
+def _manifest(directory: Path, step: int) -> Path:
+    return directory / f"{step}.json"
+
+
+def _problem(directory: Path, step: int) -> str | None:
+    try:
+        expected = json.loads(_manifest(directory, step).read_text())
+        found = _checksums(directory / str(step))
+        names = sorted(expected.keys() | found.keys())
+    except FileNotFoundError:
+        return "it was not finished"
+    # Not JSON, or of another shape.
+    except (ValueError, RecursionError, AttributeError):
+        return "its manifest cannot be read"
+    return next(
+        (f"{n} is not what was written" for n in names if expected.get(n) != found.get(n)), None
+    )
 
 
 def _checksums(folder: Path) -> dict[str, str]:

@@ -2,11 +2,14 @@
 
 import ast
 import contextlib
+import math
 import re
 from collections.abc import Collection, Iterable
 
 from ml_collections import ConfigDict, FieldReference
+from ml_collections.config_dict import placeholder
 
+from zoo.data.images import PIXEL_LIMIT
 from zoo.errors import ZooError, unknown
 
 # What a run may change when it goes on in its workdir: how long and where it runs, what it tells
@@ -29,34 +32,59 @@ _FREE = (
     "eval.limit",
 )
 
+# What a run may also change when it goes on, where that is asked for: it changes the steps to come,
+# but neither what the state holds nor what the validation measures.
+_ON_THE_WAY = re.compile(
+    r"optimizer\.(learning_rate|warmup|schedule(_options(\..+)?)?)|train\.(batch_size|ema_decay)"
+)
+
 # Keys whose value may be a dictionary of the user's own.
 _OPEN = re.compile(r"loss|eval\.published|noise\.(line|coding)|.+\.(schedule_)?options")
 
-# The least value, and what the value must stay below, None for no such bound.
-_BOUNDS = {
-    "seed": (0, 2**63),
-    "data.workers": (0, 1025),
-    "data.crops_per_picture": (1, None),
-    "data.augment.rotate": (0, None),
-    "data.augment.shift": (0, 1),
-    "data.augment.gain": (0, None),
-    "data.augment.speed": (0, 1),
-    "data.augment.tone": (0, None),
-    "data.sample_rate": (1, 2**20),
-    "optimizer.warmup": (0, 1),
-    "optimizer.clip_norm": (0, None),
-    "optimizer.accumulate": (1, None),
-    "train.batch_size": (1, 2**20),
-    "train.epochs": (0, None),
-    "train.steps": (0, 2**31),
-    "train.ema_decay": (0, 1),
-    "log.every": (1, None),
-    "checkpoint.every": (1, None),
-    "checkpoint.keep": (1, None),
-    "validation.every": (1, None),
-    "validation.limit": (0, None),
-    "eval.limit": (0, None),
+# What other tools call some keys; what is spelled like the end of a key is found without this.
+_ALSO = {
+    "lr": "optimizer.learning_rate",
+    "clip": "optimizer.clip_norm",
+    "grad_clip": "optimizer.clip_norm",
+    "weight_decay": "optimizer.options.weight_decay",
+    "batch": "train.batch_size",
+    "bs": "train.batch_size",
+    "ema": "train.ema_decay",
+    "iterations": "train.steps",
+    "max_steps": "train.steps",
+    "num_epochs": "train.epochs",
+    "num_workers": "data.workers",
+    "patch_size": "data.crop",
+    "crop_size": "data.crop",
+    "sigma": "noise.level",
+    "pretrained": "train.start",
 }
+
+# Steps and places in a batch are int32 on the device.
+_MOST = 2**31 - 1
+
+# The least and the greatest value.
+_BOUNDS = {
+    "seed": (0, 2**32 - 1),  # of which a random key is made
+    "data.workers": (0, 256),
+    "data.crops_per_picture": (1, _MOST),
+    "data.augment.rotate": (0, 180),
+    "data.augment.gain": (0, 100),
+    "data.augment.tone": (0, 100),
+    "data.sample_rate": (1, 1_000_000),
+    "optimizer.accumulate": (1, _MOST),
+    "train.batch_size": (1, 2**20),
+    "train.steps": (0, _MOST),
+    "log.every": (1, _MOST),
+    "checkpoint.every": (1, _MOST),
+    "checkpoint.keep": (1, _MOST),
+    "validation.every": (1, _MOST),
+    "validation.limit": (0, _MOST),
+    "eval.limit": (0, _MOST),
+}
+# Numbers from 0 to below 1, and finite ones of 0 or more.
+_SHARES = ("data.augment.shift", "data.augment.speed", "optimizer.warmup", "train.ema_decay")
+_AMOUNTS = ("optimizer.clip_norm", "train.epochs")
 _SIZES = ("data.size", "data.tile")
 
 
@@ -121,7 +149,7 @@ def default_config() -> ConfigDict:
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # adam, adamw, muon, sgd
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = placeholder(float)  # None: the model's own, or 1e-3
     config.optimizer.schedule = "cosine"  # constant, cosine, step
     config.optimizer.warmup = 0.0  # share of the run over which the rate rises from 0
     config.optimizer.clip_norm = 0.0  # 0 for never
@@ -184,26 +212,77 @@ def check(config: ConfigDict) -> None:
     flat = _flatten(config)
     check_keys(flat)
     _check_complete(flat)
-    for key, (least, below) in _BOUNDS.items():
-        if not (flat[key] >= least and (below is None or flat[key] < below)):
-            upper = "or more" if below is None else f"or more, and below {below}"
+    if not re.fullmatch(r"[^/\\\x00-\x1f]{0,200}", flat["name"]) or flat["name"] in (".", ".."):
+        raise ZooError(
+            f"name is {flat['name']!r}, and is no path but what a run is called; "
+            "the folder of a run is chosen by --workdir"
+        )
+    if flat.get("eval.published", {}) is None:
+        raise ZooError("eval.published is None; make it {} or {MODEL: FILE}")
+    level = flat["noise.level"]
+    if isinstance(level, bool | dict | ConfigDict):
+        raise ZooError(
+            f"noise.level is {str(level).strip()}; make it a number or a range (low, high)"
+        )
+    _check_numbers(flat)
+    _check_tuples(flat)
+
+
+def _check_numbers(flat: dict) -> None:
+    for key, (least, most) in _BOUNDS.items():
+        if not (_is_number(flat[key]) and least <= flat[key] <= most):
+            upper = "or more" if most == _MOST else f"to {most}"
             raise ZooError(f"{key} is {flat[key]}; make it {least} {upper}")
+    for key in _SHARES:
+        if not (_is_number(flat[key]) and 0 <= flat[key] < 1):
+            raise ZooError(f"{key} is {flat[key]}; make it 0 or more, and below 1")
+    for key in _AMOUNTS:
+        if not (_is_number(flat[key]) and flat[key] >= 0):
+            raise ZooError(f"{key} is {flat[key]}; make it a number of 0 or more")
+    rate = flat["optimizer.learning_rate"]
+    if rate is not None and not (_is_number(rate) and rate > 0):
+        raise ZooError(f"optimizer.learning_rate is {rate}; make it greater than 0")
+
+
+def _check_tuples(flat: dict) -> None:
+    for key in (*_SIZES, "data.crop", "data.fractions", "eval.levels", "eval.baselines"):
+        if not isinstance(flat[key], tuple | list):
+            raise ZooError(f"{key} is {flat[key]}; make it several values, such as (8, 8), or ()")
     for key in _SIZES:
         size = tuple(flat[key])
-        if size and not (len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
-            raise ZooError(f"{key} is {size}; make it a height and a width in pixels, or ()")
+        if size and not (len(size) == 2 and _is_size(size)):
+            raise ZooError(
+                f"{key} is {size}; make it a height and a width in pixels, {PIXEL_LIMIT:,} pixels "
+                "at most, or ()"
+            )
     crop = tuple(flat["data.crop"])
-    if len(crop) > 2 or not all(isinstance(n, int) and n > 0 for n in crop):
+    if len(crop) > 2 or not _is_size(crop):
         raise ZooError(
             f"data.crop is {crop}; make it a height and a width in pixels, the samples of a "
-            "recording (T,), or ()"
+            f"recording (T,), or (), and {PIXEL_LIMIT:,} of them at most"
         )
-    if not flat["optimizer.learning_rate"] > 0:
-        rate = flat["optimizer.learning_rate"]
-        raise ZooError(f"optimizer.learning_rate is {rate}; make it greater than 0")
+    fractions = tuple(flat["data.fractions"])
+    if not all(map(_is_number, fractions)):
+        raise ZooError(f"data.fractions is {fractions}; give three shares that sum to 1")
     for level in flat["eval.levels"]:
-        if not isinstance(level, int | float):
+        if not _is_number(level):
             raise ZooError(f"eval.levels holds {level!r}; make it numbers in noise.unit")
+    for name in flat["eval.baselines"]:
+        if not isinstance(name, str):
+            raise ZooError(f"eval.baselines holds {name!r}; make it names, such as 'nlm'")
+
+
+def _is_number(value) -> bool:
+    """Whether it is a number that is finite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_size(size: tuple) -> bool:
+    """Whether it counts pixels, or samples, along each axis."""
+    return (
+        all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in size)
+        and math.prod(size) <= PIXEL_LIMIT
+    )
 
 
 def _check_complete(keys: Collection[str]) -> None:
@@ -214,26 +293,36 @@ def _check_complete(keys: Collection[str]) -> None:
             raise ZooError(f"the config lacks {key}; begin with zoo.train.config.default_config()")
 
 
-def override(config: ConfigDict, assignments: Iterable[str]) -> None:
-    """Sets keys of a config, as command lines of scripts give them.
+def override(
+    config: ConfigDict, assignments: Iterable[str], *, flag: str = "--override"
+) -> list[str]:
+    """Sets keys of a config, as command lines give them.
 
     Args:
       config: is changed.
       assignments: `KEY=VALUE` each; a value is Python's where it is one, else the text itself.
+      flag: how the user gives them, for an error.
+
+    Returns:
+      The keys.
 
     Raises:
       ZooError: there is no such key, or it takes no such value.
     """
+    keys = []
     for assignment in assignments:
         key, given, value = assignment.partition("=")
         if not given:
-            raise ZooError(f"--override={assignment} gives no value; write {key}=VALUE")
+            raise ZooError(f"{flag}={assignment} gives no value; write {key}=VALUE")
+        check_keys([key])
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(value)
         try:
             config.update_from_flattened_dict({key: value})
         except (KeyError, TypeError, ValueError) as error:
-            raise ZooError(f"--override={assignment}: {str(error).splitlines()[0]}") from None
+            raise ZooError(f"{flag}={assignment}: {str(error).splitlines()[0]}") from None
+        keys.append(key)
+    return keys
 
 
 def check_keys(keys: Iterable[str]) -> None:
@@ -250,25 +339,58 @@ def check_keys(keys: Iterable[str]) -> None:
     for key in keys:
         free = any(parent in known and _OPEN.fullmatch(parent) for parent in _parents(key))
         if not (key in known or key in groups or free):
-            raise unknown("config key", key, known)
+            near = _meant(key, known)
+            raise (
+                unknown("config key", key, known)
+                if near is None
+                else ZooError(f"unknown config key {key!r}; did you mean {near!r}?")
+            )
 
 
-def check_same(config: ConfigDict, earlier: dict) -> None:
+def _meant(key: str, known: Iterable[str]) -> str | None:
+    """The key that another tool's name or a name in the wrong group stands for, if there is one."""
+    last = key.rpartition(".")[2]
+    same = [one for one in known if one.rpartition(".")[2] == last]
+    return same[0] if len(same) == 1 else _ALSO.get(last)
+
+
+def check_same(config: ConfigDict, earlier: dict, changed: Iterable[str] = ()) -> None:
     """Refuses to go on in a workdir whose run computed something else.
 
     Args:
       config: what is asked for now.
       earlier: the workdir's config, as `to_plain` gave it.
+      changed: keys that shall differ from now on.
 
     Raises:
       ZooError: names the keys that differ.
     """
-    found = differing(config, earlier)
+    found = differing(config, earlier, free={*_FREE, *changed})
     if found:
+        ours = [one.partition(" ")[0] for one in found]
+        way = [f"--resume-with {key}=VALUE" for key in ours if _ON_THE_WAY.fullmatch(key)]
+        on = f", or change what may change on the way by {' '.join(way)}" if way else ""
         raise ZooError(
             f"the workdir belongs to another run: {', '.join(found)} differ; "
-            "choose another --workdir, or the earlier settings"
+            f"choose another --workdir, or the earlier settings{on}"
         )
+
+
+def check_changeable(keys: Iterable[str]) -> None:
+    """Refuses a key that a run cannot change on its way.
+
+    Raises:
+      ZooError: names the key and those that can be.
+    """
+    for key in keys:
+        if key in _FREE:
+            raise ZooError(f"{key} needs no --resume-with; set it by --config.{key}=VALUE")
+        if not _ON_THE_WAY.fullmatch(key):
+            raise ZooError(
+                f"{key} cannot change in a run that goes on, only the optimizer's learning_rate, "
+                "schedule, schedule_options and warmup, and batch_size and ema_decay of train can; "
+                "begin another run, with the weights of this one as train.start"
+            )
 
 
 def differing(config: ConfigDict, earlier: dict, free: Iterable[str] = _FREE) -> list[str]:

@@ -25,6 +25,8 @@ from zoo.train import step
 from zoo.train.config import check
 from zoo.train.modality import MODALITIES, Modality
 
+# Of a model that states none: what Adam is usually given.
+_RATE = 1e-3
 # Of a batch; 8 GiB, and a network needs many times as much.
 _MOST_VALUES = 2**31
 
@@ -97,15 +99,16 @@ def build(config: ConfigDict) -> Experiment:
       ZooError: an unknown key or name, a value that cannot be, or data that are not there.
     """
     check(config)
-    data = config.data
-    options = _model_options(config)
+    config, data = _settled(config), config.data
+    options = model_options(config)
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
     _check_model(config, options)
     kind = models.record(config.model.name, **options).modality
     _check_noise(config, kind)
     sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
     coding, line = (_after(config, key, kind) for key in ("coding", "line"))
-    loss = losses.make_loss(config.loss, modality=kind)
+    with in_one_line(f"loss {config.loss!r} cannot be made"):
+        loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
     baselines = BASELINES if kind == "image" else recordings.BASELINES
     for name in config.eval.baselines:
@@ -123,9 +126,13 @@ def build(config: ConfigDict) -> Experiment:
         on_error=data.on_error,
         **data.options.to_dict(),
     )
+    if data.on_error == "raise":
+        found = {split: _advised(source) for split, source in found.items()}
     for split in ("train", "test"):
         if not len(found[split]):
             remedy = "mend the files" if found[split].skipped else "change data.fractions"
+            if data.tile:
+                remedy += ", or make data.tile smaller"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
     _check_modality(config, found["train"], models.describe(model))
     _check_published(config, kind)
@@ -149,6 +156,7 @@ def make_feed(experiment: Experiment) -> Feed:
     crop = tuple(config.data.crop) or None
     shared = {"host": jax.process_index(), "hosts": jax.process_count()}
     batch_size = config.train.batch_size
+    _check_batch(batch_size, crop or ())
     needs_noise = getattr(experiment.sampler, "needs_noise", False)
     if needs_noise and source.noise is None:
         raise ZooError(
@@ -174,7 +182,11 @@ def make_feed(experiment: Experiment) -> Feed:
             pictures.append(stack(picture))
             if not source.sample_rate:
                 _check_fits(picture.name, pictures, crop)
-            values += pictures[-1].size
+                values += pictures[-1].size
+            else:
+                # A recording shorter than the crop is made as long.
+                length = max(pictures[-1].shape[1], *(crop or (0,)))
+                values += length * pictures[-1].shape[2]
             # Here, because memory would run out before the last of too many pictures.
             check_room(values, recordings=bool(source.sample_rate))
         if source.sample_rate:
@@ -193,6 +205,13 @@ def make_feed(experiment: Experiment) -> Feed:
     )
     if steps < 1:
         raise ZooError("the run has no steps; set train.epochs or train.steps above 0")
+    if config.optimizer.accumulate > steps:
+        raise ZooError(
+            f"optimizer.accumulate={config.optimizer.accumulate} is more than the {steps} steps of "
+            "the run, which would never update; make it smaller, or the run longer"
+        )
+    if steps >= 2**31:
+        raise ZooError(f"train.epochs={config.train.epochs} makes {steps:,} steps; make it smaller")
     return Feed(batches, bank, noise, (*size, config.data.channels), steps)
 
 
@@ -200,14 +219,16 @@ def make_optimizer(
     config: ConfigDict, steps: int
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The optimizer of a run of so many steps, and its learning rate by update."""
-    settings = config.optimizer
-    schedule = optimizers.make_schedule(
-        settings.schedule,
-        peak=settings.learning_rate,
-        steps=math.ceil(steps / settings.accumulate),
-        warmup=settings.warmup,
-        **settings.schedule_options.to_dict(),
-    )
+    settings = _settled(config).optimizer
+    options = settings.schedule_options.to_dict()
+    with in_one_line(f"optimizer.schedule cannot be made with schedule_options {options}"):
+        schedule = optimizers.make_schedule(
+            settings.schedule,
+            peak=settings.learning_rate,
+            steps=math.ceil(steps / settings.accumulate),
+            warmup=settings.warmup,
+            **options,
+        )
     transform = optimizers.make_optimizer(
         settings.name,
         schedule,
@@ -237,7 +258,9 @@ def step_builder(
         jax.eval_shape(after, jax.random.key(0), picture)
     if experiment.sampler:
         noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
-        jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
+        told = f"noise {config.noise.name!r} cannot be made with noise.options "
+        with in_one_line(f"{told}{config.noise.options.to_dict()}"):
+            jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
     prepare = step.make_prepare(
         size=feed.size,
         augment=augmentation,
@@ -261,6 +284,22 @@ def step_builder(
         )
 
     return make_step
+
+
+def _settled(config: ConfigDict) -> ConfigDict:
+    """The config with the learning rate of its model, where it does not set one."""
+    if config.optimizer.learning_rate is not None:
+        return config
+    config = config.copy_and_resolve_references()
+    model = models.create_model(config.model.name)
+    config.optimizer.learning_rate = getattr(model, "learning_rate", _RATE)
+    return config
+
+
+def _advised(source: sources.Source) -> sources.Source:
+    noise = source.noise and _advised(source.noise)
+    advice = "; or have data.on_error=skip leave such out"
+    return dataclasses.replace(source, noise=noise, advice=advice)
 
 
 def _noise(
@@ -317,8 +356,12 @@ def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
         return make_sampler(**told, modality=kind, sample_rate=config.data.sample_rate)
 
 
-def _model_options(config: ConfigDict) -> dict[str, Any]:
-    """The fields of the module that the config sets."""
+def model_options(config: ConfigDict) -> dict[str, Any]:
+    """The fields of the module that the config sets.
+
+    Raises:
+      ZooError: no such model or field, or one that another key sets.
+    """
     options = config.model.options.to_dict()
     for field, key in (
         ("channels", "data.channels"),

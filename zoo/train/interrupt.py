@@ -1,6 +1,7 @@
 """SIGTERM and Ctrl-C, turned into a question the training loop asks between two steps."""
 
 import signal
+import threading
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
@@ -19,6 +20,8 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
 class Listener:
     """While it is entered, remembers the first signal instead of dying of it.
 
+    Outside the main thread, where Python takes no signals, none comes.
+
     Attributes:
       signum: the signal that came, or None.
     """
@@ -27,7 +30,9 @@ class Listener:
         self.signum: int | None = None
 
     def __enter__(self) -> "Listener":
-        self._earlier = {s: signal.signal(s, self._keep) for s in (signal.SIGTERM, signal.SIGINT)}
+        main = threading.current_thread() is threading.main_thread()
+        signums = (signal.SIGTERM, signal.SIGINT) if main else ()
+        self._earlier = {s: signal.signal(s, self._keep) for s in signums}
         return self
 
     def __exit__(self, *_) -> None:

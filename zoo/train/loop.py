@@ -3,39 +3,47 @@
 import json
 import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from zoo import weights
+from zoo.data.sources import Source
+from zoo.data.sources.files import kinds
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train import workdir as workdirs
+from zoo.train.best import Best, write_weights
 from zoo.train.checkpoint import Checkpoints
-from zoo.train.config import differing, to_plain
+from zoo.train.config import check_changeable, differing, override, to_plain
 from zoo.train.distributed import agree, alone, is_first, text_from_first
 from zoo.train.experiment import Experiment
 from zoo.train.interrupt import Interrupted, Listener
 from zoo.train.parallel import check as check_devices
 from zoo.train.parallel import make_runner
-from zoo.train.provenance import make_record
 from zoo.train.report import Report, Unwritten
 from zoo.train.scoring import Validation
-from zoo.train.start import start_from
+from zoo.train.start import Start, load_start, start_from
 from zoo.train.state import State, create_state
 
 # Steps that the device is left to work on while a look is written down.
 _AHEAD = 8
 
 
-def train(config: ConfigDict, path: str | Path, *, command: str = "") -> None:
+def train(
+    config: ConfigDict,
+    path: str | Path,
+    *,
+    command: str = "",
+    resume_with: Iterable[str] = (),
+) -> None:
     """Trains what a config describes, or goes on with it where an earlier call stopped.
 
-    Ends with `weights.safetensors` in the workdir: the average of the parameters that scored best
-    on the validation pictures, or the last one where there are none.
+    With each checkpoint it leaves `weights.safetensors` in the workdir: the average of the
+    parameters that scored best on the validation pictures so far, or the newest one where none has
+    been scored.
 
     Where several processes have joined (`zoo.train.distributed`), all of them call this with the
     same config. Each reads its own part of every batch; the first one writes.
@@ -44,15 +52,20 @@ def train(config: ConfigDict, path: str | Path, *, command: str = "") -> None:
       config: see `zoo.train.config`.
       path: the workdir.
       command: what the user typed, for the record.
+      resume_with: keys of the config, `KEY=VALUE` each, that change in a run that goes on. What
+        they were until then is kept beside the config and in the record of the weights.
 
     Raises:
       ZooError: a mistake in the config, the data or the workdir, or a loss that is not finite.
       Interrupted: by SIGTERM or Ctrl-C, after saving.
     """
+    config, changed = _resumed(config, path, resume_with)
     experiment = experiments.build(config)
+    config = experiment.config
     _check_same_config(config)
-    _check_start(config.train.start, path)
-    with workdirs.opened(path, config) as workdir, Listener() as listener:
+    # A run that goes on needs no weights to begin with.
+    start = None if workdirs.has_saved(path) else load_start(config, experiment.model_options)
+    with workdirs.opened(path, config, changed) as workdir, Listener() as listener:
         # What the config describes.
         check_devices(config.parallel, config.train.batch_size)
         feed = experiments.make_feed(experiment)
@@ -68,8 +81,10 @@ def train(config: ConfigDict, path: str | Path, *, command: str = "") -> None:
         # A fresh state, or the one where an earlier call stopped.
         init_key, key = jax.random.split(jax.random.key(config.seed))
         state = create_state(experiment.model, optimizer, init_key, (1, *feed.size))
-        checkpoints = Checkpoints(workdir / "checkpoints", keep=config.checkpoint.keep, warn=_say)
-        state, best = _begun(state, experiment, checkpoints)
+        checkpoints = Checkpoints(
+            workdir / workdirs.CHECKPOINTS, keep=config.checkpoint.keep, warn=_say
+        )
+        state, best = _begun(state, experiment, checkpoints, start)
         first = int(state.step)
         _introduce(experiment, feed, state)
 
@@ -77,6 +92,7 @@ def train(config: ConfigDict, path: str | Path, *, command: str = "") -> None:
         batches = feed.batches.starting_at(first)
         bank, noise = (runner.place_bank(b) if b else None for b in (feed.bank, feed.noise))
         placed = runner.place(state)
+        written = None
         with (
             Report(
                 workdir,
@@ -118,53 +134,50 @@ def train(config: ConfigDict, path: str | Path, *, command: str = "") -> None:
                 report.write()
                 if save:
                     checkpoints.save(step, (state, best))
+                    if last or not best.scored or int(best.step) != written:
+                        write_weights(workdir, experiment, best, state, report.seconds, command)
+                        written = int(best.step)
                 if stop and not last:
                     raise Interrupted(stop, step)
 
-        # What the run leaves behind.
-        if not validation:
-            best = Best(state.variables, np.array(np.nan, np.float32), state.step)
-        _write_weights(workdir, experiment, best, seconds=round(report.seconds), command=command)
+        # What a run that had finished before leaves behind.
+        if first >= feed.steps:
+            write_weights(workdir, experiment, best, state, report.seconds, command)
         stop = agree(listener.signum or 0)
         if stop:
             raise Interrupted(stop, int(state.step))
 
 
-class Best(NamedTuple):
-    """The averaged variables that scored best on the validation pictures so far.
+def _resumed(
+    config: ConfigDict, path: str | Path, resume_with: Iterable[str]
+) -> tuple[ConfigDict, list[str]]:
+    """The config with what changes on the way, and the keys of that."""
+    config = config.copy_and_resolve_references()
+    changed = override(config, resume_with, flag="--resume-with")
+    check_changeable(changed)
+    if changed and not workdirs.has_saved(path):
+        raise ZooError(
+            f"--resume-with is for a run that goes on, and {path} has saved nothing yet; "
+            f"begin it with --config.{changed[0]}=VALUE"
+        )
+    if "train.batch_size" in changed and not config.train.steps:
+        raise ZooError(
+            "with another train.batch_size the steps of train.epochs would be others; set "
+            "--config.train.steps to how many the whole run shall have"
+        )
+    return config, changed
 
-    Attributes:
-      variables: ready for `apply`.
-      score: () float32, the validation's figure of merit, in dB.
-      step: () int32, when.
-    """
 
-    variables: Any
-    score: np.ndarray
-    step: np.ndarray
-
-
-def _check_start(start: str, path: str | Path) -> None:
-    """Refuses weights to begin with that are not there; a run that goes on needs none."""
-    if start and not workdirs.has_saved(path):
-        weights.read_record(start)
-
-
-def _begun(state: State, experiment: Experiment, checkpoints: Checkpoints) -> tuple[State, "Best"]:
+def _begun(
+    state: State, experiment: Experiment, checkpoints: Checkpoints, start: Start | None
+) -> tuple[State, "Best"]:
     """Where an earlier call stopped; else the fresh state, with the weights it is to begin with."""
-    start = experiment.config.train.start
     if start and checkpoints.latest is None:
-        state = start_from(state, experiment.model, weights.load(start), start)
+        state = start_from(state, experiment.model, start, experiment.config.train.start)
     state = jax.device_get(state)
     # The best average rides in the checkpoint, so that both always tell of the same step.
     best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
     return (state, best) if checkpoints.latest is None else checkpoints.restore((state, best))
-
-
-def _write_weights(workdir: Path, experiment: Experiment, best: Best, **told: Any) -> None:
-    if is_first():
-        record = make_record(experiment, step=int(best.step), score=float(best.score), **told)
-        weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
 
 
 def _check_same_config(config: ConfigDict) -> None:
@@ -205,6 +218,8 @@ def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> 
     for split, source in experiment.sources.items():
         for name, reason in source.skipped.items():
             _say(f"skipped {name} of {split}: {reason}")
+    for line in _left_out(experiment.sources):
+        _say(line)
     if config.data.natural and config.data.name in ("photos", "voices"):
         what = "photos" if config.data.name == "photos" else "voices, made by a formula"
         _say(f"these are the embedded {what}; for its natural data: {config.data.natural}")
@@ -214,6 +229,21 @@ def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> 
         _say(f"going on from step {first} of {feed.steps}")
     else:
         _say(f"{feed.steps} steps of {config.train.batch_size}; the first waits for the compiler")
+
+
+def _left_out(found: dict[str, Source]) -> list[str]:
+    """Which files of the folders are no part of the data, counted by their endings."""
+    lines = []
+    for what, all_of in (
+        ("data", found.values()),
+        ("noise", [source.noise for source in found.values() if source.noise]),
+    ):
+        # Splits by fractions share a folder, and so the list.
+        names = sorted({name for source in all_of for name in source.ignored})
+        if names:
+            told = f"{len(names)} other files ({kinds(names)}), as {names[0]}"
+            lines.append(f"{what}: left out {told}")
+    return lines
 
 
 def _say(text: str) -> None:

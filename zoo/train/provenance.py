@@ -3,47 +3,60 @@
 import dataclasses
 import math
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import flax
 import jax
+from ml_collections import ConfigDict
 
 import zoo
 from zoo import models
 from zoo.train.config import to_plain
-from zoo.train.experiment import Experiment
+from zoo.train.experiment import model_options
+from zoo.train.modality import MODALITIES
 
 
 def make_record(
-    experiment: Experiment, *, step: int, score: float, seconds: float, command: str
+    config: ConfigDict,
+    *,
+    data: Mapping[str, int] | None = None,
+    step: int,
+    score: float,
+    seconds: float = 0.0,
+    command: str = "",
+    changes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Builds the record of a finished run.
+    """Builds the record of a run's weights.
 
     Args:
-      experiment: what was trained.
+      config: what was trained.
+      data: how many pictures or recordings each split had, where that is known.
       step: when the weights were what they are.
       score: the validation's figure of merit, in dB; NaN where nothing was validated.
       seconds: how long it trained.
       command: what the user typed, as far as is known.
+      changes: of the config on the way, as `zoo.train.workdir.changes` gives them.
     """
-    config = experiment.config
-    contract = models.record(config.model.name, **experiment.model_options)
+    options = model_options(config)
+    contract = models.record(config.model.name, **options)
+    scored = f"validation_{MODALITIES[contract.modality].metric}"
     return {
         "model": config.model.name,
-        "options": experiment.model_options,
+        "options": options,
         "contract": dataclasses.asdict(contract),
         "config": to_plain(config),
-        "data": {split: len(source) for split, source in experiment.sources.items()},
+        "data": dict(data or {}),
         "noise": to_plain(config.noise),
         "commit": _commit(),
         "step": step,
         "seconds": seconds,
         "command": command,
-        "scores": {} if math.isnan(score) else {f"validation_{experiment.modality.metric}": score},
+        "scores": {scored: score} if math.isfinite(score) else {},
         "device": jax.devices()[0].device_kind,
         "versions": {"zoo": zoo.__version__, "jax": jax.__version__, "flax": flax.__version__},
-    }
+    } | ({"resumed_with": list(changes)} if changes else {})
 
 
 def _commit() -> str | None:

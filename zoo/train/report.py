@@ -5,14 +5,15 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Set
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 import tqdm
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
 from zoo import files
@@ -49,10 +50,18 @@ class Report:
         self._path = workdir / "metrics.jsonl"
         self._curves = workdir / "curves.png"
         # Of the stretches before this one, up to where it goes on.
-        self._before = _keep_up_to(self._path, step)
+        self._before = _keep_up_to(self._path, step, {"step", "loss", modality.metric})
         self._began = time.monotonic()
-        self._file = self._path.open("a")
-        self._events = SummaryWriter(str(workdir / "events"), purge_step=step + 1)
+        # Whatever fails, all of these are closed: what is not, Python complains of at its end.
+        self._open = ExitStack()
+        self._file = self._open.enter_context(self._path.open("a"))
+        files.make_folder(workdir / "events")
+        # Not `SummaryWriter`, whose thread dies, and leaves the run waiting, when the clock is set
+        # back. The step keeps apart what begins within one second.
+        self._events = EventsWriter(str(workdir / "events" / "events"), f".{step}")
+        self._open.callback(self._events.close)
+        begin = SessionLog(status=SessionLog.START)
+        self._events.write_event(Event(wall_time=time.time(), step=step + 1, session_log=begin))
         # Op by op it would take time in which the device may have no work.
         self._schedule = jax.jit(schedule)
         self._batch_size = batch_size
@@ -110,14 +119,16 @@ class Report:
         """Writes the rows looked at down to the disk, and says how things stand."""
         if self._rows:
             self.note(seconds=round(self.seconds, 1))
-        for row in self._rows:
-            self._file.write(json.dumps(row) + "\n")
-            # One event for all of a step's; `add_scalar` would write, and cost, one for each.
-            values = [Summary.Value(tag=k, simple_value=v) for k, v in row.items() if k != "step"]
-            self._events.file_writer.add_summary(Summary(value=values), row["step"])
         try:
+            for row in self._rows:
+                self._file.write(json.dumps(row) + "\n")
+                values = [Summary.Value(tag=k, simple_value=v) for k, v in row.items()][1:]
+                self._events.write_event(
+                    Event(wall_time=time.time(), step=row["step"], summary=Summary(value=values))
+                )
             self._file.flush()
             os.fsync(self._file.fileno())
+            self._events.flush()
         except OSError as error:
             raise ZooError(
                 f"{self._path} cannot be written ({error.strerror}); mend that, and the same "
@@ -139,10 +150,9 @@ class Report:
             self._finish()
 
     def _finish(self) -> None:
-        self.write()
+        with self._open:
+            self.write()
         self._bar.close()
-        self._file.close()
-        self._events.close()
         draw_curves(self._path, self._curves, self._modality)
 
     def _say(self, row: dict[str, float]) -> None:
@@ -248,22 +258,38 @@ def _smooth(values: list[float]) -> list[float]:
     return smooth
 
 
-def _keep_up_to(path: Path, step: int) -> float:
+def _keep_up_to(path: Path, step: int, needed: Set[str]) -> float:
     """Cuts a metrics file off after a step; a half-written last line goes too.
+
+    Of a damaged file the whole lines stay, and all of it under another name.
 
     Returns:
       The seconds that what is left took.
     """
-    kept, seconds = [], 0.0
+    kept, seconds, damaged = [], 0.0, 0
     if not path.exists():
         return seconds
-    for line in path.read_text().splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if row["step"] <= step:
-            kept.append(line + "\n")
+    data = path.read_bytes()
+    for line in data.splitlines(keepends=True):
+        row = _row(line, needed)
+        if row is None:
+            damaged += line.endswith(b"\n")
+        elif row["step"] <= step:
+            kept.append(line.rstrip() + b"\n")
             seconds = row.get("seconds", seconds)
-    files.write(path, "".join(kept).encode(), durable=True)
+    if damaged:
+        aside = path.with_name(f"{path.name}.damaged-{step}")
+        files.write(aside, data, durable=True)
+        print(f"{damaged} lines of {path} are damaged; as it was it is {aside}", file=sys.stderr)
+    files.write(path, b"".join(kept), durable=True)
     return seconds
+
+
+def _row(line: bytes, needed: Set[str]) -> dict[str, float] | None:
+    """A row of a metrics file; None if it is not one that `Report` wrote whole."""
+    try:
+        row = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    numbers = isinstance(row, dict) and all(isinstance(v, int | float) for v in row.values())
+    return row if numbers and needed <= row.keys() else None

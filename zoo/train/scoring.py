@@ -13,10 +13,11 @@ from zoo.evaluate import Result, evaluate, mean_psnr, recordings
 from zoo.interop.torch import load_torch
 from zoo.models import create_model
 from zoo.train import experiment as experiments
+from zoo.train.best import weights_of
 from zoo.train.config import differing
 from zoo.train.experiment import Experiment
 from zoo.train.report import counter
-from zoo.train.workdir import WEIGHTS
+from zoo.train.workdir import WEIGHTS, has_saved
 
 
 class Validation:
@@ -60,9 +61,12 @@ def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result | recordings
       ZooError: the run has no weights yet, or the test pictures cannot be read.
     """
     workdir = Path(workdir)
+    if not (workdir / WEIGHTS).is_file() and has_saved(workdir):
+        weights_of(workdir)
     record = weights.read_record(workdir / WEIGHTS)
     model, variables = weights.load(workdir / WEIGHTS)
     experiment = experiments.build(config)
+    config = experiment.config
     for difference in differing(config, record["config"]):
         print(f"note: scoring with another {difference} than the training", file=sys.stderr)
     apply, variables = _apply(model), jax.device_put(variables)

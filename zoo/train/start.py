@@ -8,24 +8,46 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
+from ml_collections import ConfigDict
 
+from zoo import weights
 from zoo.errors import ZooError
-from zoo.models import misfits
+from zoo.interop.torch import load_torch
+from zoo.models import create_model, misfits
 from zoo.train.state import State
+
+Start = tuple[nn.Module, Mapping[str, Any]]
 
 # Fields of a module that change nothing of what its weights mean.
 _FREE = frozenset({"parent", "name", "dtype", "param_dtype", "axis_name", "takes_level"})
 
 
-def start_from(
-    state: State, model: nn.Module, start: tuple[nn.Module, Mapping[str, Any]], name: str
-) -> State:
+def load_start(config: ConfigDict, options: Mapping[str, Any]) -> Start | None:
+    """The weights that a run begins with: a module and its variables; None without train.start.
+
+    Args:
+      config: of the run. `train.start` is a name of `zoo.list_weights()`, a weight file, or a file
+        of weights that the authors of `model.name` published.
+      options: the fields of the module that the config sets.
+
+    Raises:
+      ZooError: there are no such weights, or they are published ones of another model.
+    """
+    name, start = config.model.name, config.train.start
+    if not start:
+        return None
+    if not weights.is_published(start):
+        return weights.load(start)
+    return create_model(name, **options), load_torch(name, weights.find(start), **options)
+
+
+def start_from(state: State, model: nn.Module, start: Start, name: str) -> State:
     """A state before its first step with trained variables instead of random ones.
 
     Args:
       state: of `create_state`.
       model: what is going to be trained.
-      start: a model and its variables, as `zoo.weights.load` gives them: the same as `model`, or
+      start: a model and its variables, as `load_start` gives them: the same as `model`, or
         one that differs in taking a level where that takes none: it begins as if told 0.
       name: what to call them in an error.
 

@@ -15,7 +15,7 @@ from flax import traverse_util
 
 from zoo import files
 from zoo.errors import ZooError, in_one_line
-from zoo.models import Record, create_model, misfits, record, variable_shapes
+from zoo.models import Record, create_model, list_models, misfits, record, variable_shapes
 from zoo.weights.names import find
 
 _KEY, _SUM = "zoo", "zoo-sha256"
@@ -110,6 +110,18 @@ def _record(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     return record
 
 
+def is_published(path: str | os.PathLike) -> bool:
+    """Whether a file holds weights as their authors published them, without a record of this zoo.
+
+    Raises:
+      ZooError: it is no whole safetensors file, where its name says so.
+    """
+    path = find(path)
+    if not path.is_file():
+        return False
+    return path.suffix.lower() in _PUBLISHED or _KEY not in _header(path).metadata
+
+
 def read_model(path: str | os.PathLike) -> tuple[nn.Module, Record]:
     """The model that some weights are of, without them, and what it takes.
 
@@ -121,6 +133,11 @@ def read_model(path: str | os.PathLike) -> tuple[nn.Module, Record]:
     """
     found = read_record(path)
     name, options = found["model"], found["options"]
+    if name not in list_models():
+        raise ZooError(
+            f"{path} is of the model {name!r}, which does not come with the zoo; in Python import "
+            "the file that registers it, then zoo.load and zoo.denoise take these weights"
+        )
     with _naming(path, name):
         return create_model(name, **options), record(name, **options)
 

@@ -62,6 +62,9 @@ KINDS = {
     "recording_pairs": recording_pairs.splits,
 }
 
+# What an option may be, by how the kind declares it.
+_PLAIN = {str: (str,), int: (int,), float: (float, int)}
+
 
 def load(
     kind: str,
@@ -92,7 +95,7 @@ def load(
       seed: of that split. The same seed and names give the same split on any machine.
       on_error: what to do with an unreadable picture or recording: `"raise"` when it is read, or
         `"skip"`: read everything now, once, and leave out what cannot be read; `source.skipped`
-        tells.
+        tells, and of files without a partner as well.
       sample_rate: samples a second every recording is resampled to; of no meaning for pictures.
       **options: of the kind; see its `splits`.
 
@@ -111,6 +114,10 @@ def load(
         raise ZooError(f"fractions are {tuple(fractions)}; give three shares that sum to 1")
     _check_options(kind, options)
     listings = KINDS[kind](path, tuple(fractions), seed, **options)
+    if on_error == "raise":
+        for listing in listings.values():
+            for reason in listing.unpaired.values():
+                raise ZooError(f"{reason}; add it, or have data.on_error=skip leave such out")
     size = None if size is None else (int(size[0]), int(size[1]))
     if listings["train"].length is None:
         if channels not in (1, 3):
@@ -137,6 +144,11 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
     for option in options:
         if option not in own:
             raise unknown(f"option of {kind}", option, own or ["no option"])
+    for name, value in options.items():
+        wanted = _PLAIN.get(own[name].annotation)
+        if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
+            said = " or ".join(one.__name__ for one in wanted)
+            raise ZooError(f"data.options.{name} is {value!r}; give a value of the kind {said}")
     for name, parameter in own.items():
         if parameter.default is parameter.empty and not options.get(name):
             raise ZooError(f"kind of data {kind!r} needs the option {name!r}; set it")

@@ -2,8 +2,9 @@
 
 import dataclasses
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class Listing(NamedTuple):
       length: of recordings, takes `(item, form)` and returns how many samples `read` finds, without
         decoding them; None for pictures.
       noise: noise recordings to mix with these; None where there are none.
+      unpaired: files that lack their partner, which are in no split: name to reason.
     """
 
     names: Sequence[str]
@@ -50,6 +52,7 @@ class Listing(NamedTuple):
     ignored: Sequence[str] = ()
     length: Callable[[Any, "Form"], int] | None = None
     noise: "Listing | None" = None
+    unpaired: Mapping[str, str] = {}
 
 
 class Form(NamedTuple):
@@ -85,6 +88,7 @@ class Source(Sequence):
       skipped: the unreadable ones that `load(on_error="skip")` left out: name to reason.
       sample_rate: samples a second of every recording; 0 for pictures.
       noise: noise recordings of the same split to mix with these; None where there are none.
+      advice: what the error of one that cannot be read ends with.
     """
 
     listing: Listing
@@ -93,6 +97,7 @@ class Source(Sequence):
     skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sample_rate: int = 0
     noise: "Source | None" = None
+    advice: str = ""
 
     @property
     def modality(self) -> str:
@@ -127,7 +132,8 @@ class Source(Sequence):
             return self.excerpt(index)
         index = range(len(self))[operator.index(index)]
         name = self.listing.names[index]
-        target, noisy = self.listing.read(self.listing.items[index])
+        with self._advised():
+            target, noisy = self.listing.read(self.listing.items[index])
         return Picture(name, self._finish(target), None if noisy is None else self._finish(noisy))
 
     def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Picture:
@@ -144,7 +150,8 @@ class Source(Sequence):
         """
         index = range(len(self))[operator.index(index)]
         item = self.listing.items[index]
-        return Picture(self.names[index], *self.listing.read(item, self._form, start, frames))
+        with self._advised():
+            return Picture(self.names[index], *self.listing.read(item, self._form, start, frames))
 
     def lengths(self) -> list[int]:
         """The samples of each recording, read off the files without decoding them.
@@ -152,7 +159,7 @@ class Source(Sequence):
         Raises:
           ZooError: a file is no recording; the error names it.
         """
-        with ThreadPoolExecutor() as pool:
+        with self._advised(), ThreadPoolExecutor() as pool:
             return list(
                 pool.map(lambda item: self.listing.length(item, self._form), self.listing.items)
             )
@@ -162,6 +169,13 @@ class Source(Sequence):
             form = f"channels={self.channels}, sample_rate={self.sample_rate}"
             return f"Source({len(self)} recordings, {form})"
         return f"Source({len(self)} pictures, channels={self.channels}, size={self.size})"
+
+    @contextmanager
+    def _advised(self) -> Iterator[None]:
+        try:
+            yield
+        except ZooError as error:
+            raise ZooError(f"{error}{self.advice}") from None
 
     def _finish(self, picture: np.ndarray) -> np.ndarray:
         picture = pixels.to_channels(picture, self.channels)
@@ -177,6 +191,7 @@ class Source(Sequence):
         with ThreadPoolExecutor() as pool:
             problems = list(pool.map(self._problem, range(len(self))))
         skipped = {name: why for name, why in zip(self.names, problems, strict=True) if why}
+        skipped |= self.listing.unpaired
         kept = [index for index, why in enumerate(problems) if not why]
         listing = self.listing._replace(
             names=[self.listing.names[i] for i in kept],

@@ -59,7 +59,8 @@ def splits(
     test="../cbsd68", exclude="../cbsd68"`.
 
     Args:
-      path: the folder; all its sub-folders are searched, hidden files passed over.
+      path: the folder; all its sub-folders are searched, hidden files passed over. A zip file of
+        pictures, and a `.npy` or `.npz` file, is a folder of them.
       fractions: shares of train, validation and test.
       seed: of the split by fractions.
       train: sub-folders of `path` (or absolute folders) with the pictures to train on.
@@ -114,7 +115,9 @@ def listings(
     root = files.existing(path, f"the folder of {sort.what}", sort.option)
     named = {split_name: _tuple(named[split_name], split_name) for split_name in SPLITS}
     if not any(named.values()):
-        named = {s: tuple(n for n in usual if (root / n).is_dir()) for s, usual in _USUAL.items()}
+        named = {
+            s: tuple(n for n in usual if files.is_folder(root / n)) for s, usual in _USUAL.items()
+        }
     excluded = _Excluded(root, _tuple(exclude, "exclude"), sort)
 
     if not any(named.values()):
@@ -159,8 +162,9 @@ def _found(
         where = files.existing(root / folder, f"the folder of {sort.what}", sort.option)
         found, rest = files.below(where, sort.suffixes)
         if not found:
+            only = f" but {files.kinds(rest)}" if rest else ""
             raise ZooError(
-                f"{root / folder} has no {sort.what}; they end in "
+                f"{root / folder} has no {sort.what}{only}; they end in "
                 f"{', '.join(sorted(sort.suffixes))}"
             )
         prefix = Path(os.path.relpath(root / folder, root)).as_posix()
@@ -188,7 +192,7 @@ class _Excluded:
         self._stems = {
             one: {Path(name).stem for name in files.below(root / one, sort.suffixes)[0]}
             for one in exclude
-            if (root / one).is_dir()
+            if files.is_folder(root / one)
         }
         self._patterns = [one for one in exclude if one not in self._stems]
 
@@ -224,7 +228,7 @@ def _check_disjoint(listings: dict[str, Listing]) -> None:
 
 
 def _read(path: str):
-    return images.read(path), None
+    return files.read(path), None
 
 
 PICTURES = Files("pictures", images.SUFFIXES, _read)

@@ -1,6 +1,7 @@
 """Noisy recordings and their clean takes, in folders side by side."""
 
 import functools
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ def splits(
     test_noisy: str = "",
     speaker: str = "",
 ) -> dict[str, Listing]:
-    r"""List the pairs of equal names in a clean and a noisy folder.
+    r"""List the pairs of equal names, endings apart, in a clean and a noisy folder.
 
     Without an option the usual folders are looked for: those of VoiceBank+DEMAND
     (`clean_trainset_wav` or `clean_trainset_28spk_wav` and their noisy ones, `clean_testset_wav`
@@ -67,7 +68,7 @@ def splits(
       The listings, named by the noisy files, relative to `path`.
 
     Raises:
-      ZooError: a folder is missing or empty, or a file has no partner. On reading: the two
+      ZooError: a folder is missing or empty. On reading: the two
         recordings of a pair differ in length or rate.
     """
     root = files.existing(path, "the folder of pairs")
@@ -97,6 +98,7 @@ def splits(
             found[name] = whole._replace(
                 names=[whole.names[i] for i in chosen[name]],
                 items=[whole.items[i] for i in chosen[name]],
+                unpaired=whole.unpaired if name == "train" else {},
             )
     return found
 
@@ -120,15 +122,26 @@ def _listing(root: Path, clean: str, noisy: str) -> Listing:
             f"{root / clean} has no recordings; they end in "
             f"{', '.join(sorted(recordings.SUFFIXES))}"
         )
-    for name in sorted({*wanted[clean]} ^ {*wanted[noisy]}):
-        here, there = (clean, noisy) if name in wanted[clean] else (noisy, clean)
-        raise ZooError(f"{root / here / name} has no partner in {root / there}; add or remove")
+    # The two takes may be kept in other formats.
+    stems = {one: {os.path.splitext(name)[0]: name for name in wanted[one]} for one in wanted}
+    for one, names in wanted.items():
+        if len(stems[one]) < len(names):
+            twice = sorted({*names} - {*stems[one].values()})[0]
+            raise ZooError(f"{root / one / twice} is there in two formats; keep one of them")
+    both = sorted(stems[clean].keys() & stems[noisy].keys())
+    unpaired = {
+        f"{here}/{stems[here][stem]}": f"{root / here / stems[here][stem]} has no partner in "
+        f"{root / there}"
+        for here, there in ((clean, noisy), (noisy, clean))
+        for stem in sorted(stems[here].keys() - stems[there].keys())
+    }
     return Listing(
-        [f"{noisy}/{name}" for name in wanted[noisy]],
-        [_Pair(str(root / clean / name), str(root / noisy / name)) for name in wanted[noisy]],
+        [f"{noisy}/{stems[noisy][stem]}" for stem in both],
+        [_Pair(*(str(root / one / stems[one][stem]) for one in (clean, noisy))) for stem in both],
         _read,
         sorted(ignored),
         _length,
+        unpaired=unpaired,
     )
 
 
@@ -142,7 +155,9 @@ def _read(
     )
     # Headers of lossy files promise more than is in them, now and then.
     if len(clean) != len(noisy):
-        raise ZooError(f"{pair.noisy} and {pair.clean} differ in length; mend or remove the pair")
+        raise ZooError(
+            f"{pair.noisy} and {pair.clean} differ in length; mend the pair, or leave it out"
+        )
     return clean, noisy
 
 
@@ -153,7 +168,7 @@ def _check_alike(pair: _Pair) -> None:
     if (clean.frames, clean.sample_rate) != (noisy.frames, noisy.sample_rate):
         raise ZooError(
             f"{pair.noisy} has {noisy.frames} samples at {noisy.sample_rate} Hz but {pair.clean} "
-            f"{clean.frames} at {clean.sample_rate}; mend or remove the pair"
+            f"{clean.frames} at {clean.sample_rate}; mend the pair, or leave it out"
         )
 
 

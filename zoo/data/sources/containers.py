@@ -1,0 +1,210 @@
+"""Files that hold many pictures: zip files of images, and NumPy's arrays.
+
+To the rest of the sources they are folders: `photos.zip/train/1.png`, `stack.npy/17`, and of a
+`.npz` with several arrays `set.npz/noisy/17`. A file with one picture is just that: `1.npy`.
+"""
+
+import functools
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo.data import images
+from zoo.errors import ZooError
+
+SUFFIXES = frozenset({".npy", ".npz", ".zip"})
+"""Their endings, in lower case."""
+
+# The most bytes that a file in a zip, or an array, may take: those of the largest picture.
+_LIMIT = 4 * images.PIXEL_LIMIT
+_CHANNELS = 4
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError)
+
+
+class _Array(NamedTuple):
+    """The header of an array.
+
+    Attributes:
+      shape: its shape.
+      bytes: what it takes in memory.
+    """
+
+    shape: tuple[int, ...]
+    bytes: int
+
+
+def split(path: str | os.PathLike) -> tuple[str, str] | None:
+    """A path as that of a file which holds pictures and the name of one, or of a folder, in it.
+
+    Returns:
+      The two; None where no part of the path is such a file.
+    """
+    path = Path(path)
+    for parent in (path, *path.parents):
+        if parent.suffix.lower() in SUFFIXES and parent.is_file():
+            inside = path.relative_to(parent).as_posix()
+            return str(parent), "" if inside == "." else inside
+    return None
+
+
+def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
+    """The names of the pictures in a file, and of what else is in it, sorted.
+
+    A NumPy file of one picture has the one name `""`.
+
+    Raises:
+      ZooError: it is damaged, or no picture's values are in it.
+    """
+    file = str(file)
+    if Path(file).suffix.lower() == ".zip":
+        inside = [name for name in _zip(file).namelist() if not name.endswith("/")]
+        inside = [name for name in inside if not _is_hidden(name)]
+        known = [name for name in inside if Path(name).suffix.lower() in images.SUFFIXES]
+        return sorted(known), sorted({*inside} - {*known})
+    arrays = {key: _header(file, key) for key in _keys(file)}
+    found = []
+    for key, header in arrays.items():
+        prefix = "" if len(arrays) == 1 else key
+        count = _count(header.shape, f"{file}/{key}" if prefix else file)
+        last = [""] if count is None else [f"{n:05}" for n in range(count)]
+        found += ["/".join(filter(None, (prefix, one))) for one in last]
+    return found, []
+
+
+def read(file: str, name: str) -> np.ndarray:
+    """A picture of those that `names` names, as `zoo.data.images.read` gives it.
+
+    Raises:
+      ZooError: it is damaged, or no picture.
+    """
+    full = f"{file}/{name}" if name else file
+    with _whole(full):
+        if Path(file).suffix.lower() == ".zip":
+            return images.decode(_unzipped(_zip(file), file, name), full)
+        keys = _keys(file)
+        key, _, number = ("", "", name) if len(keys) == 1 else name.partition("/")
+        picture = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
+        if number:
+            picture = picture[int(number)]
+        else:
+            _count(picture.shape, full)
+    if picture.ndim == 2:
+        picture = picture[..., None]
+    if picture.dtype == np.bool_:
+        picture = picture * np.uint8(255)
+    return images.check(np.array(picture), full)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _count(shape: Sequence[int], name: str) -> int | None:
+    """How many pictures an array of a shape holds; None for one that is a picture itself."""
+    axes = len(shape)
+    last = axes in (3, 4) and shape[-1] <= _CHANNELS
+    if axes == 2 or (axes == 3 and last):
+        return None
+    # Three pictures of one channel, or one of three? Whoever knows may say so by a fourth axis.
+    if (axes == 3 and shape[0] > _CHANNELS) or (axes == 4 and last):
+        return shape[0]
+    raise ZooError(
+        f"{name} has the shape {tuple(shape)}; save a picture as (height, width, channels) and "
+        "several as (pictures, height, width, channels), with 1 to 4 channels"
+    )
+
+
+def _keys(file: str) -> list[str]:
+    """The names of the arrays in a file, of one without names `""`."""
+    if Path(file).suffix.lower() == ".npy":
+        return [""]
+    keys = [name.removesuffix(".npy") for name in _zip(file).namelist() if name.endswith(".npy")]
+    if not keys:
+        raise ZooError(f"{file} holds no arrays; write it with numpy.savez")
+    return keys
+
+
+def _header(file: str, key: str) -> _Array:
+    """What an array takes, read without its values.
+
+    Raises:
+      ZooError: it is damaged, larger than a picture can be, or holds Python objects.
+    """
+    name = f"{file}/{key}" if key else file
+    with _whole(name):
+        if key:
+            stored = _zip(file).getinfo(f"{key}.npy").file_size
+            stream = _zip(file).open(f"{key}.npy")
+        else:
+            stored, stream = os.path.getsize(file), open(file, "rb")  # noqa: SIM115 - below
+        with stream:
+            version = np.lib.format.read_magic(stream)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(stream)
+            wanted = stream.tell() + dtype.itemsize * int(np.prod(shape, dtype=object))
+    if dtype.hasobject:
+        raise ZooError(f"{name} holds Python objects, which are not read; save plain numbers")
+    if stored < wanted:
+        raise ZooError(f"{name} is truncated: {stored} of {wanted} bytes; fetch it again")
+    if key and wanted > _LIMIT:
+        raise ZooError(f"{name} takes {wanted:,} bytes, too many; save it as .npy, uncompressed")
+    return _Array(shape, wanted)
+
+
+# Where a file holds many pictures, they are read one after the other.
+@functools.lru_cache(maxsize=1)
+def _array(file: str, key: str, changed: int) -> np.ndarray:
+    del changed  # a file that was written anew is read anew
+    header = _header(file, key)
+    with _whole(f"{file}/{key}" if key else file):
+        if not key:
+            return np.load(file, mmap_mode="r" if header.bytes else None, allow_pickle=False)
+        with _zip(file).open(f"{key}.npy") as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _unzipped(opened: zipfile.ZipFile, file: str, name: str) -> bytes:
+    full = f"{file}/{name}"
+    with _whole(full):
+        info = opened.getinfo(name)
+        if info.flag_bits & 1:
+            raise ZooError(f"{full} is encrypted; unpack {file} with its password first")
+        if info.file_size > _LIMIT:
+            raise ZooError(f"{full} unpacks to {info.file_size:,} bytes, more than a picture has")
+        with opened.open(info) as stream:
+            # Whatever the zip says of it.
+            return stream.read(info.file_size)
+
+
+def _zip(file: str) -> zipfile.ZipFile:
+    # An open file is shared with the processes that this one forks, and so is its place in it.
+    return _opened(file, os.stat(file).st_mtime_ns, os.getpid())
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(file: str, changed: int, process: int) -> zipfile.ZipFile:
+    del changed, process
+    with _whole(file):
+        return zipfile.ZipFile(file)
+
+
+@contextmanager
+def _whole(name: str) -> Iterator[None]:
+    """Turns what the libraries raise of a damaged file into the one line."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except (*_BROKEN, OSError) as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ZooError(f"{name} is truncated or broken ({reason}); fetch it again") from None
