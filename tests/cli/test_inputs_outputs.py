@@ -319,14 +319,35 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
         "h.2024": ("WEBP", "h.denoised.2024.webp"),
     }
     put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
-    put(tmp_path, {"z.aiff": sound("AIFF")})
-    made = outputs.jobs(inputs.gather([*named, "z.aiff"], word="denoised"), None)
+    put(tmp_path, {"z.aiff": sound("AIFF"), "y.m4a": sound()})
+    made = outputs.jobs(inputs.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
     assert not [job.problem for job in made if job.problem]
     assert [job.target.name for job in made] == [out for _, out in named.values()] + [
-        "z.denoised.wav"
+        "z.denoised.aiff",
+        "y.denoised.wav",
     ]
     (job,) = outputs.jobs(inputs.gather(["f"], word="denoised"), "out")
     assert job.target == Path("out/f.jpg")
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"\0\0\0\x1cftypM4A \0\0\2\0", kinds.RECORDING),
+        (b"\0\0\0\x14ftypqt  \0\0\2\0", kinds.RECORDING),
+        (b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81\1", kinds.RECORDING),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", kinds.RECORDING),
+        (b"RIFF|F\0\0AVI LIST", kinds.RECORDING),
+        (b"\xff\xf1\x50\x80\x26\x3f\xfc\xdc", kinds.RECORDING),
+        # UTF-16, and a picture in the same container as films.
+        (b"\xff\xfea\0b\0c\0", None),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", kinds.PICTURE),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1", None),
+    ],
+)
+def test_sound_of_other_containers_is_told_by_its_first_bytes(tmp_path, head, expected):
+    (tmp_path / "x").write_bytes(head + bytes(20))
+    assert kinds.kind(tmp_path / "x") == expected
 
 
 def test_clashes_fail_alone(tmp_path, monkeypatch):

@@ -219,6 +219,20 @@ def test_a_truncated_file_is_refused(tmp_path, suffix, share, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("suffix", "form"),
+    [("aiff", "AIFF"), ("au", "AU"), ("caf", "CAF"), ("w64", "W64"), ("wav", "RF64")],
+)
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_other_containers_that_are_cut_are_refused(tmp_path, suffix, form, share):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, noise(4000, 2), RATE, "PCM_16", format=form)
+    data = path.read_bytes()
+    assert recordings.info(path).frames == 4000
+    path.write_bytes(data[: int(len(data) * share)])
+    refused(rf"a\.{suffix} is truncated", recordings.info, path)
+
+
 @pytest.mark.parametrize("suffix", ["flac", "ogg"])
 def test_a_file_damaged_in_its_middle_is_refused(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
@@ -237,6 +251,120 @@ def test_a_wav_file_whose_writer_did_not_know_its_length_is_read(tmp_path):
     data[at : at + 4] = data[4:8] = b"\xff" * 4
     (tmp_path / "a.wav").write_bytes(data)
     assert len(recordings.read(tmp_path / "a.wav")) == 4000
+
+
+@pytest.mark.parametrize("last", [1, 0])
+def test_what_a_crashed_recorder_left_is_read_and_said(tmp_path, last):
+    """Its lengths are 0 still; the samples may be silent, too."""
+    path, x = tmp_path / "a.wav", noise() * last
+    recordings.write(path, x, RATE)
+    whole = recordings.read(path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = data[4:8] = bytes(4)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(recordings.read(path), whole)
+    assert len(np.concatenate(list(recordings.blocks(path, 999)))) == 4000
+    assert recordings.remarks(path) == (
+        "its header tells no length; all 0.2 s that are there were read",
+    )
+    assert path.read_bytes() == bytes(data)
+
+
+def test_an_empty_recording_with_chunks_behind_it_is_empty(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros((0, 1)), RATE)
+    path.write_bytes(path.read_bytes() + b"LIST" + (4).to_bytes(4, "little") + b"INFO")
+    refused("holds no samples", recordings.info, path)
+
+
+def test_gsm_is_read_from_any_place(tmp_path):
+    """libsndfile cannot seek in it."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(8000), 8000, "GSM610")
+    with soundfile.SoundFile(path) as file:
+        whole = file.read(file.frames, dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(recordings.read(path), whole)
+    np.testing.assert_array_equal(
+        recordings.read(path, start=777, frames=3000), whole[777 : 777 + 3000]
+    )
+    np.testing.assert_array_equal(np.concatenate(list(recordings.blocks(path, 999))), whole)
+
+
+@pytest.mark.parametrize("suffix", ["w64", "aiff", "au", "caf", "oga", "opus"])
+def test_every_ending_that_is_written_is_read(tmp_path, suffix):
+    x = sine(440, 48000, 0.5)
+    recordings.write(tmp_path / f"a.{suffix}", x, 48000)
+    found = recordings.read(tmp_path / f"a.{suffix}")
+    assert found.shape == x.shape
+    assert np.abs(found - x)[2000:-2000].max() < 0.02
+
+
+# ------------------------------------------------------------------------------- by PyAV
+
+
+def contained(path, x, rate, form, codec):
+    """A recording (T, 1) in a container of PyAV's, beside a title."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", format=form) as container:
+        container.metadata["title"] = "Song"
+        track = container.add_stream(codec, rate=rate, layout="mono")
+        change = av.AudioResampler(
+            format=track.codec_context.format,
+            layout="mono",
+            rate=rate,
+            frame_size=track.codec_context.frame_size or None,
+        )
+        pcm = np.ascontiguousarray(samples.to_int16(x).reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        for piece in [*change.resample(frame), *change.resample(None)]:
+            for packet in track.encode(piece):
+                container.mux(packet)
+        for packet in track.encode(None):
+            container.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "codec", "limit"),
+    [
+        ("a.m4a", "ipod", "aac", 0.05),
+        ("a.mov", "mov", "pcm_s16le", 1e-4),
+        ("a.mkv", "matroska", "flac", 1e-4),
+        ("a.ogg", "ogg", "flac", 1e-4),
+    ],
+)
+def test_what_libsndfile_does_not_know_is_read_by_pyav(tmp_path, name, form, codec, limit):
+    x = sine(440, 44100, 0.5)
+    contained(tmp_path / name, x, 44100, form, codec)
+    facts = recordings.info(tmp_path / name)
+    assert facts[:3] == (44100, 1, len(x))
+    found = recordings.read(tmp_path / name)
+    assert np.abs(found - x)[2000:-2000].max() < limit
+    np.testing.assert_array_equal(
+        recordings.read(tmp_path / name, start=5000, frames=99), found[5000:5099]
+    )
+    np.testing.assert_array_equal(
+        np.concatenate(list(recordings.blocks(tmp_path / name, 999))), found
+    )
+
+
+def test_a_film_that_is_cut_is_refused(tmp_path):
+    path = tmp_path / "a.mkv"
+    contained(path, noise(5 * RATE), RATE, "matroska", "flac")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    refused("is truncated", recordings.info, path)
+    contained(path, noise(5 * RATE), RATE, "ipod", "aac")
+    path.write_bytes(path.read_bytes()[:20000])
+    refused("lacks its end|truncated", recordings.info, path)
+    refused(r"\.m4a is read and not written", recordings.write, tmp_path / "a.m4a", noise(), RATE)
+
+
+def test_without_pyav_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(99))
+    monkeypatch.setitem(sys.modules, "av", None)
+    refused(r"pip install 'denoising-zoo\[media\]'", recordings.info, tmp_path / "a.m4a")
 
 
 def test_a_flac_file_that_does_not_note_its_length_is_refused(tmp_path):

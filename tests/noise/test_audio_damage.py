@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from families import first
 from scipy import signal, stats
 
 from zoo.errors import ZooError
@@ -301,3 +302,82 @@ def test_one_sample_is_enough(name):
     noisy = run(audio.OPS[name], jnp.full((1, 1), 0.5), **{level: value}, **given.get(name, {}))
     assert noisy.shape == (1, 1)
     assert np.isfinite(noisy).all()
+
+
+# ------------------------------------------------------------------- telephones and codecs
+
+
+def response(op, **options):
+    """The magnitude by frequency of what the op does to an impulse in the middle of a second."""
+    impulse = np.zeros((1, RATE, 1), np.float32)
+    impulse[0, RATE // 2] = 1
+    found = np.asarray(run(op, impulse, **options))[0, :, 0]
+    np.testing.assert_allclose(found[1:], found[:0:-1], atol=1e-6)  # no delay
+    return np.abs(np.fft.rfft(found))
+
+
+@pytest.mark.parametrize(("cutoff", "order"), [(3400, 8), (5500, 4)])
+def test_low_pass_is_butterworths(cutoff, order):
+    w = np.fft.rfftfreq(RATE, 1 / RATE)
+    b, a = signal.butter(order, cutoff, analog=True)
+    expected = np.abs(signal.freqs(b, a, w)[1])
+    np.testing.assert_allclose(
+        response(audio.low_pass, cutoff=cutoff, order=order), expected, atol=2e-4
+    )
+
+
+def test_band_pass_is_low_pass_and_high_pass():
+    w = np.fft.rfftfreq(RATE, 1 / RATE)[1:]
+    upper = np.abs(signal.freqs(*signal.butter(8, 3400, analog=True), w)[1])
+    lower = np.abs(signal.freqs(*signal.butter(8, 300, "high", analog=True), w)[1])
+    found = response(audio.band_pass, high=3400)[1:]
+    np.testing.assert_allclose(found, upper * lower, atol=1e-3)
+
+
+def test_mu_law_is_the_formula_and_nearly_the_telephones(tmp_path):
+    import soundfile
+
+    x = WHITE[:1]
+    for bits in (4, 8):
+        steps = 2.0 ** (bits - 1)
+        code = np.sign(x) * np.log1p(255.0 * np.abs(x.astype(np.float64))) / np.log(256)
+        code = np.round(code * steps) / steps
+        expected = np.sign(code) * (256.0 ** np.abs(code) - 1) / 255
+        found = run(audio.mu_law, x, bits=bits)
+        # Where rounding decides between two steps, float32 may fall to the other side.
+        assert np.mean(np.abs(found - expected) < 1e-5) > 0.999
+    soundfile.write(tmp_path / "a.wav", x[0], RATE, "ULAW")
+    theirs = soundfile.read(tmp_path / "a.wav", dtype="float32")[0][None]
+
+    def snr(y):
+        return 10 * np.log10(np.mean(x**2) / np.mean((y - x) ** 2))
+
+    assert abs(snr(np.asarray(found)) - snr(theirs)) < 1.5
+    np.testing.assert_array_equal(run(audio.mu_law, np.zeros((5, 1)), bits=8), 0)
+
+
+@pytest.mark.parametrize("name", first(1, ["gsm", "opus", "mp3"]))
+def test_codecs_add_their_error_without_delay(name):
+    tone = np.stack([np.sin(np.arange(RATE) * f / 20) for f in (1, 2, 3)]).sum(0) / 6
+    swell = np.sin(np.arange(RATE) / 2500) ** 2
+    x = (tone * swell).astype(np.float32)[None, :, None]
+    y = np.asarray(run(audio.codec, x, amount=1, names=(name,)))
+    assert y.shape == x.shape
+    error = np.sum((y - x) ** 2) / np.sum(x**2)
+    assert 1e-7 < error < 0.05
+    likeness = np.correlate(y[0, :, 0], x[0, 200:-200, 0])
+    assert likeness.argmax() == 200
+    np.testing.assert_array_equal(run(audio.codec, x, amount=0, names=(name,)), x)
+
+
+def test_gsm_is_that_of_a_file(tmp_path):
+    import soundfile
+
+    x = 0.3 * signal.lfilter([1], [1, -0.9], RNG.standard_normal((8000, 1)), axis=0)
+    x = (x / np.abs(x).max()).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", x, 8000, "GSM610")
+    theirs = soundfile.read(tmp_path / "a.wav", frames=8000, dtype="float32", always_2d=True)[0]
+    y = run(audio.codec, x[None], amount=1, names=("gsm",), sample_rate=8000)
+    np.testing.assert_allclose(y[0], theirs, atol=1e-6)
+    with pytest.raises(ZooError, match="unknown codec 'amr'"):
+        audio.codec(KEY, x, amount=1, names=("amr",))

@@ -27,9 +27,11 @@ LEVELS = {
     "amount": (0.1, 0.4),
     "a": (0.01, 0.1),
     "bits": (3, 5),
+    "cutoff": (800.0, 3000.0),
     "db": (-1.0, -6.0),
     "factor": (0.1, 0.6),
     "half_width": (0.1, 0.2),
+    "high": (1000.0, 3000.0),
     "looks": (0.7, 5.0),
     "offset": (0.05, 0.2),
     "peak": (4.0, 90.0),
@@ -43,6 +45,7 @@ LEVELS = {
     "snr": (-5.0, 10.0),
     "strength": (0.1, 0.4),
     "threshold": (0.2, 0.6),
+    ("audio", "codec"): (1, 1),
     ("audio", "remix"): (1, 1),
 }
 RNG = np.random.default_rng(0)
@@ -59,11 +62,12 @@ NEEDED = {
 NOT_RANDOM = {
     *(("image", name) for name in ("quantize", "jpeg")),
     *(("audio", name) for name in ("quantize", "resample", "clipping", "gain", "dc_offset")),
+    *(("audio", name) for name in ("low_pass", "band_pass", "mu_law")),
 }
 # Ops whose level does not say how much the result differs.
-NO_ORDER = {("audio", "reverb"), ("audio", "remix")}
+NO_ORDER = {("audio", "reverb"), ("audio", "remix"), ("audio", "codec")}
 # More is better.
-MILD = ("bits", "factor", "looks", "peak", "quality", "snr", "threshold")
+MILD = ("bits", "cutoff", "factor", "high", "looks", "peak", "quality", "snr", "threshold")
 SIGNED = ("db", "offset", "snr")
 
 # jit fuses and so rounds otherwise than op by op.

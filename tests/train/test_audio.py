@@ -2,6 +2,7 @@
 
 import csv
 import json
+import runpy
 import subprocess
 import sys
 
@@ -19,9 +20,10 @@ import zoo
 from zoo import losses, noise, weights
 from zoo.data.augment import make_augment
 from zoo.data.batches import Batch, make_bank
-from zoo.models import create_model
-from zoo.models.registry import small_options
+from zoo.models import create_model, describe
+from zoo.models.registry import small_options, variable_shapes
 from zoo.train import parallel
+from zoo.train.experiment import build
 from zoo.train.modality import MODALITIES
 from zoo.train.state import create_state
 from zoo.train.step import make_prepare, make_step
@@ -60,6 +62,35 @@ def batch():
         bank=jax.tree.map(jnp.asarray, make_bank(signals(0, 3), T)),
         noise=jax.tree.map(jnp.asarray, make_bank(signals(1, 4), T, wrap=True)),
     )
+
+
+def test_target_and_noisy_come_through_the_same_line():
+    """Where the line takes the upper half of the band, it takes it of both, else of neither."""
+    sampler = noise.make_sampler("add_at_snr", (0, 10), options={"active": False}, modality="audio")
+    ops = ({"name": "gain", "level": 0}, {"name": "low_pass", "level": (1000, 3000)})
+    line = noise.make_sampler("choice", options={"ops": ops}, modality="audio", sample_rate=16000)
+    through = make_prepare(size=(T, 1), augment=make_augment(), sampler=sampler, line=line)
+    example = jax.jit(through)(batch(), jax.random.key(3))
+    spectra = np.abs(np.fft.rfft(np.asarray(example[:2])[..., 0]))
+    limited = spectra[..., T // 4 :].mean(-1) < 0.2 * spectra[..., : T // 32].mean(-1)
+    np.testing.assert_array_equal(limited[0], limited[1])
+    assert 0 < limited[0].sum() < BATCH
+
+
+def test_8_khz_can_be_trained():
+    """The model is built for it: frames of 32 ms, and the parameters of 16 kHz."""
+    config = runpy.run_path(f"{ROOT}/configs/audio_stream.py")["get_config"]()
+    config.data.sample_rate = 8000
+    config.data.options.train = config.data.options.validation = config.data.options.test = 2
+    experiment = build(config)
+    assert experiment.model_options["sample_rate"] == experiment.model.sample_rate == 8000
+    assert experiment.model.hop == 128
+    shapes = [
+        variable_shapes(model, describe(model))
+        for model in (experiment.model, create_model("stream-t"))
+    ]
+    assert shapes[0] == shapes[1]
+    assert experiment.line is not None
 
 
 def test_every_example_has_a_crop_of_its_recording_and_noise_at_its_level():
@@ -209,7 +240,8 @@ def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs)
         (["--config.data.name=photos", "--config.data.channels=3"], ["stream-t", "recordings"]),
         (["--config.model.name=unet-tiny"], ["unet-tiny", "pictures"]),
         (["--config.data.crop=(64, 64)"], ["data.crop", "samples"]),
-        (["--config.data.sample_rate=8000"], ["16000", "sample_rate"]),
+        (["--config.model.name=gtcrn", "--config.data.sample_rate=8000"], ["gtcrn", "16000"]),
+        (["--config.noise.line.name=low_pas"], ["low_pas", "low_pass"]),
         (["--config.loss=ssim"], ["ssim", "recordings"]),
         (["--config.noise.name=gaussian"], ["gaussian"]),
         (["--config.eval.baselines=('nlm',)"], ["nlm", "wiener"]),

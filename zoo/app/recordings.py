@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo import weights
 from zoo.app import limits
-from zoo.app.models import Models
+from zoo.app.models import AUTO, Models
 from zoo.data import recordings
 from zoo.inference.recordings import denoise_file
 
+# What notes name for programs, as one chooses it here.
+_WORDS = {"take model='wiener'": "choose wiener", "strength=0.75": "a strength of 75 %"}
 _SUBTYPES = {"PCM_16": "16 bits", "PCM_24": "24 bits", "PCM_32": "32 bits", "FLOAT": "floats"}
 
 
@@ -75,13 +78,19 @@ def denoise(
     """
     start = time.perf_counter()
     choice = models.choose(model, "audio")
-    module, variables = models.ready(choice)
-    target = room / f"{path.stem}.denoised{path.suffix}"
+    # Which of ours is best for it is seen when it is heard.
+    ours = model == AUTO and choice.source in weights.list_weights()
+    module, variables = (None, None) if ours else models.ready(choice)
+    suffix = ".wav" if path.suffix.lower() in recordings.READ_ONLY else path.suffix
+    target = room / f"{path.stem}.denoised{suffix}"
     report = denoise_file(path, target, module, variables, strength=strength, progress=tell)
     facts = (
         ("Model", choice.label),
         ("Length", clock(report.frames / report.sample_rate)),
         ("Took", f"{time.perf_counter() - start:.1f} s"),
     )
-    notes = (f"{report.clipped} values were clipped",) if report.clipped else ()
-    return Outcome(target, facts, notes)
+    notes = [f"{report.clipped} values were clipped"] if report.clipped else []
+    notes += report.notes
+    for name, words in _WORDS.items():
+        notes = [note.replace(name, words) for note in notes]
+    return Outcome(target, facts, tuple(notes))

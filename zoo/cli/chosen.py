@@ -12,8 +12,6 @@ from zoo.errors import ZooError, unknown
 from zoo.interop.torch import load_torch
 from zoo.models import count_parameters, create_model, describe, list_models
 
-# In the order of preference, of those that come with the zoo; the last needs no weights.
-_OF_RECORDINGS = ("stream-b", "stream-t", "wiener")
 _PUBLISHED = frozenset({".pth", ".pt", ".tar", ".mat"})
 WORDS = {"image": "pictures", "audio": "recordings"}
 """What a modality's signals are called."""
@@ -68,12 +66,6 @@ def choose(name: str | None, file: str | None) -> Chosen | None:
     known = _record(Path(file).expanduser().absolute() if file else name)
     trained = weights.trained_level(known) if known else None
     return Chosen(name or file, module, variables, describe(module).modality, trained)
-
-
-def of_recordings() -> str:
-    """The name of the model that recordings go through unless told."""
-    shipped = {*weights.list_weights(), _OF_RECORDINGS[-1]}
-    return next(name for name in _OF_RECORDINGS if name in shipped)
 
 
 def _from_file(name: str | None, file: str) -> tuple[nn.Module, Mapping]:

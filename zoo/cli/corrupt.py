@@ -94,12 +94,15 @@ class Noises:
         draw = self._program(job.kind, facts.sample_rate)
         y, level = draw(key, recordings.read(job.source), mixed)
         settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
-        with recordings.writing(job.target, **settings, overwrite=self._arguments.overwrite) as put:
+        settings |= {"source": job.source, "overwrite": self._arguments.overwrite}
+        with recordings.writing(job.target, **settings) as put:
             clipped = put(np.asarray(y))
         tell(1, 1)
         told = self._told(job.kind, [float(level)])
         if clipped:
             told += f", {clipped} values clipped"
+        if notes := (*recordings.remarks(job.source), *put.lost):
+            told += f" ({'; '.join(notes)})"
         return Done(told, facts.frames / facts.sample_rate)
 
     def _program(self, kind: str, rate: int = _USUAL_RATE) -> Callable:
@@ -125,10 +128,13 @@ class Noises:
             raise ZooError(f"{given.op} mixes a recording in; name it by --noise FILE")
         if given.noise:
             options[takes[0]] = mixed
-        if "sample_rate" in known:
-            options.setdefault("sample_rate", rate)
         return noise.make_sampler(
-            given.op, given.level, unit=self._unit(op), options=options, modality=modality
+            given.op,
+            given.level,
+            unit=self._unit(op),
+            options=options,
+            modality=modality,
+            sample_rate=rate,
         )
 
     def _unit(self, op: Callable) -> str:

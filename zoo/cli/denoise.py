@@ -7,9 +7,9 @@ from zoo.cli.arguments import add_places
 
 _DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
-(wav, flac, ogg, mp3) are told apart by their content. An output has the size, depth, channels,
-alpha and metadata of its input, or its sample rate, channels, length and coding, and appears whole
-or not at all."""
+(wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are told apart by their
+content. An output has the size, depth, channels, alpha and metadata of its input, or its sample
+rate, channels, length, coding and tags, and appears whole or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg
@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         help="weights that come with the zoo, or a model of `zoo models` without parameters "
-        "(unet-color or unet-gray; for recordings stream-b, else stream-t, else wiener)",
+        "(unet-color or unet-gray; for recordings stream-b, and wiener where their sound ends "
+        "below 7 kHz)",
     )
     add(
         "--weights",
@@ -58,6 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         metavar="SHARE",
         help="how much of the model's change is made, 0 to 1 (1)",
+    )
+    add(
+        "--limit",
+        type=_limit,
+        dest="strength",
+        default=argparse.SUPPRESS,
+        metavar="DB",
+        help="the same in dB: the most that is taken away of anything",
     )
     add(
         "--save-noise",
@@ -156,6 +165,11 @@ def _refuse_others(arguments: argparse.Namespace, kinds: set[str], picture: str)
 
 def _share(text: str) -> float:
     return _number(text, 0, 1, "a number from 0 to 1")
+
+
+def _limit(text: str) -> float:
+    """As a share: what is taken away wholly is then that much softer."""
+    return 1 - 10 ** (-_number(text, 0, 200, "a number of dB, 0 or more") / 20)
 
 
 def _sigma(text: str) -> float | None:

@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 _BECOME = {
     **dict.fromkeys((".gif", ".heic", ".heif", ".hif", ".avif"), ".png"),
     ".mpo": ".jpg",
-    **dict.fromkeys((".aif", ".aiff", ".aifc", ".au", ".caf"), ".wav"),
+    **dict.fromkeys(recordings.READ_ONLY, ".wav"),
 }
 
 

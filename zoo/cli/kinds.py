@@ -20,10 +20,18 @@ _RECORDINGS = (
     b".snd",
     b"caff",
     b"riff\x2e\x91\xcf\x11",
+    # What PyAV reads: Matroska and WebM, Windows Media, AMR.
+    b"\x1a\x45\xdf\xa3",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    b"#!AMR",
 )
+# Brands of MP4 and its kin that are of pictures (ISO/IEC 23008-12).
+_PICTURE_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+_PICTURE_BRANDS += (b"crx ",)
 # Files that hold others, by the word at their ninth byte.
 _HELD = {
     (b"RIFF", b"WAVE"): RECORDING,
+    (b"RIFF", b"AVI "): RECORDING,
     (b"FORM", b"AIFF"): RECORDING,
     (b"FORM", b"AIFC"): RECORDING,
 }
@@ -103,6 +111,8 @@ def _by_content(head: bytes) -> str | None:
         return PICTURE
     if head.startswith(_RECORDINGS) or _is_tagged(head) or _is_mpeg_frame(head):
         return RECORDING
+    if head[4:8] == b"ftyp" and head[8:12] not in _PICTURE_BRANDS:
+        return RECORDING
     # A length in 8 bytes, and then JSON.
     if head[8:9] == b"{" and head[5:8] == b"\0\0\0":
         return WEIGHTS
@@ -123,7 +133,7 @@ def _is_tagged(head: bytes) -> bool:
 
 
 def _is_mpeg_frame(head: bytes) -> bool:
-    """Whether an mp3 file begins here without a tag (ISO/IEC 11172-3, 2.4.1.3).
+    """Whether an mp3 or aac file begins here without a tag (ISO/IEC 11172-3, 2.4.1.3).
 
     Eleven bits of one; then neither the version, nor the layer, nor the rates may be a reserved
     one. So no mark of UTF-16 is taken for sound.
@@ -131,5 +141,8 @@ def _is_mpeg_frame(head: bytes) -> bool:
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    if layer == 0:
+        # AAC (ISO/IEC 13818-7, 6.2): version and layer as in no other, and a rate that exists.
+        return head[1] & 0xF6 == 0xF0 and head[2] >> 2 & 15 < 13
     bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
     return version != 1 and layer in (1, 2) and bit_rate != 15 and sample_rate != 3

@@ -28,6 +28,8 @@ _FLAGS = {
     "range=": "--range ",
     "tile=": "--tile ",
     "overlap=": "--overlap ",
+    "model='wiener'": "--model wiener",
+    "strength=0.75": "--limit 12",
 }
 
 Tell = Callable[[int, int], None]
@@ -97,9 +99,9 @@ class Denoisers:
 
     @functools.cached_property
     def _of_recordings(self) -> tuple:
-        if self._chosen:
-            return ready(self._chosen.model, self._chosen.variables, modality="audio")
-        return ready(chosen.of_recordings(), modality="audio")
+        if self._chosen is None:
+            return None, None
+        return ready(self._chosen.model, self._chosen.variables, modality="audio")
 
     def _picture(self, job: Job, tell: Tell) -> Done:
         sigma = self._arguments.sigma
@@ -146,10 +148,24 @@ class Denoisers:
         channels = "mono" if report.channels == 1 else f"{report.channels} channels"
         clipped = f", {report.clipped} values clipped" if report.clipped else ""
         told = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
+        notes = [
+            *([_resaved(job)] if job.source.suffix != job.target.suffix else []),
+            *report.notes,
+        ]
+        if notes := [_in_flags(note) for note in notes if note]:
+            told += f" ({'; '.join(notes)})"
         return Done(told, seconds, problem)
 
 
-def _in_flags(error: ZooError) -> str:
+def _resaved(job: Job) -> str:
+    """That a recording is saved as another kind because its own cannot be written."""
+    suffix = job.source.suffix.lower()
+    if suffix not in recordings.READ_ONLY:
+        return ""
+    return f"{suffix} can be read and not written, so it is {job.target.suffix}"
+
+
+def _in_flags(error: ZooError | str) -> str:
     """What a function says of its arguments, in the words of the command."""
     told = str(error)
     for argument, flag in _FLAGS.items():

@@ -15,7 +15,6 @@ from zoo.errors import ZooError
 from zoo.models import streaming
 from zoo.models.registry import register
 
-_RATE, _SIZE, _HOP = 16000, 1024, 256
 # What is so far below the loudest bin says nothing of the noise, in dB.
 _DEPTH = 80.0
 
@@ -29,6 +28,7 @@ class SpectralGate(nn.Module):
 
     Attributes:
       channels: C where none is told, as for the registry; recordings of any C are taken.
+      sample_rate: of the recordings, Hz; a frame has 64 ms, 1024 samples at 16 kHz.
       deviations: a bin opens this many standard deviations above the mean, both in dB.
       quietest: the share of frames, in (0, 1], of which mean and deviation are taken: the frames of
         the least power. 1 takes all, speech too.
@@ -38,6 +38,7 @@ class SpectralGate(nn.Module):
     """
 
     channels: int = 1
+    sample_rate: int = 16000
     deviations: float = 1.5
     quietest: float = 0.2
     reduction: float = 1.0
@@ -47,9 +48,9 @@ class SpectralGate(nn.Module):
     modality = "audio"
     range = (-1.0, 1.0)
     locality = "global"
-    sample_rate = _RATE
 
     def __post_init__(self):
+        streaming.frame_size(self)
         for field, least in (("quietest", 1e-3), ("reduction", 0.0)):
             value = getattr(self, field)
             if not least <= value <= 1:
@@ -66,7 +67,7 @@ class SpectralGate(nn.Module):
         """Denoises a batch.
 
         Args:
-          x: (B, T, C), any float dtype, made for [-1, 1] at 16 kHz.
+          x: (B, T, C), any float dtype, made for [-1, 1] at `sample_rate`.
           level: ignored.
           train: ignored.
 
@@ -77,13 +78,19 @@ class SpectralGate(nn.Module):
           ZooError: `x` is no batch of recordings.
         """
         streaming.check_recording(x, "SpectralGate")
-        signal = streaming.pad_to_hop(streaming.fold_channels(x), _HOP)
-        framing = {"size": _SIZE, "hop": _HOP}
+        size, hop = self._framing()
+        signal = streaming.pad_to_hop(streaming.fold_channels(x), hop)
+        framing = {"size": size, "hop": hop}
         spectrum = spectral.stft(signal, **framing, padding="zero")
         mask = self._smooth(self._open(spectrum))
         mask = 1 - self.reduction * (1 - mask)
         y = spectral.istft(spectrum * mask.astype(spectrum.dtype), **framing, length=x.shape[1])
         return streaming.unfold_channels(y, x.shape[-1]).astype(x.dtype)
+
+    def _framing(self) -> tuple[int, int]:
+        """Samples of a frame, and from one to the next."""
+        half = streaming.frame_size(self, 4)
+        return 2 * half, half // 2
 
     def _open(self, spectrum: jax.Array) -> jax.Array:
         """1 where a bin of (N, frames, bins) stands out, else 0."""
@@ -105,17 +112,18 @@ class SpectralGate(nn.Module):
 
     def _smooth(self, mask: jax.Array) -> jax.Array:
         """The mask averaged over its neighbourhood by a triangle each way, zero outside."""
+        size, hop = self._framing()
         for axis, reach in (
-            (1, self.smooth_ms / 1000 * _RATE / _HOP),
-            (2, self.smooth_hz * _SIZE / _RATE),
+            (1, self.smooth_ms / 1000 * self.sample_rate / hop),
+            (2, self.smooth_hz * size / self.sample_rate),
         ):
             triangle = _triangle(round(reach))
             side = len(triangle) // 2
             pads = [(side, side) if i == axis else (0, 0) for i in range(3)]
             padded = jnp.pad(mask, pads)
-            size = mask.shape[axis]
+            length = mask.shape[axis]
             mask = sum(
-                float(weight) * jax.lax.slice_in_dim(padded, i, i + size, axis=axis)
+                float(weight) * jax.lax.slice_in_dim(padded, i, i + length, axis=axis)
                 for i, weight in enumerate(triangle)
             )
         return mask

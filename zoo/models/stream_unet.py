@@ -23,9 +23,7 @@ from zoo.models.recurrent import GRU
 from zoo.models.registry import register
 from zoo.models.strided import strided_conv, strided_conv_transpose
 
-_SIZE, _HOP = 512, 256
 _STRIDE = 4
-_BINS = _SIZE // 2 // _STRIDE
 _EXPONENT = 0.3
 _HEADS = 4
 _EPSILON = 1e-5
@@ -44,11 +42,13 @@ class State(NamedTuple):
 
 
 class StreamUNet(nn.Module):
-    """Enhances 16 kHz speech frame by frame, with 16 ms of latency beyond the hop of 16 ms.
+    """Enhances speech frame by frame, with 16 ms of latency beyond the hop of 16 ms.
 
     Attributes:
       channels: C of the recordings it is trained on; it takes any, each channel by itself.
-      width: channels over the 64 frequency bins.
+      sample_rate: of the recordings, Hz. Frames have 32 ms at any, and the parameters the same
+        shapes.
+      width: channels over the frequency bins, of which a rate of 16 kHz has 64.
       convs: convolutions on the way down, and on the way up.
       inner: channels of the blocks.
       bands: frequency bands of the blocks.
@@ -63,6 +63,7 @@ class StreamUNet(nn.Module):
     """
 
     channels: int = 1
+    sample_rate: int = 16000
     width: int = 24
     convs: int = 2
     inner: int = 20
@@ -77,11 +78,10 @@ class StreamUNet(nn.Module):
     modality = "audio"
     range = (-1.0, 1.0)
     locality = "global"
-    sample_rate = 16000
-    hop = _HOP
-    latency = _HOP
+    hop = latency = property(lambda self: streaming.frame_size(self, 2 * _STRIDE) // 2)
 
     def __post_init__(self):
+        streaming.frame_size(self)
         layers.check_choices(self, padding=("zero", "reflect"), norm=("batch", "merged"))
         if self.inner % _HEADS:
             raise ZooError(f"StreamUNet: inner={self.inner!r} is no multiple of {_HEADS} heads")
@@ -93,7 +93,7 @@ class StreamUNet(nn.Module):
         """Denoises whole recordings.
 
         Args:
-          x: (B, T, C), any float dtype, made for [-1, 1] at 16 kHz.
+          x: (B, T, C), any float dtype, made for [-1, 1] at `sample_rate`.
           level: ignored.
           train: whether batch norm uses and updates the statistics of this batch.
 
@@ -106,11 +106,12 @@ class StreamUNet(nn.Module):
         streaming.check_recording(x, "StreamUNet")
         y = streaming.fold_channels(x.astype(jnp.float32))
         if self.padding == "zero":
-            y = streaming.pad_to_hop(y, _HOP)
-        spectrum = spectral.stft(y, size=_SIZE, hop=_HOP, padding=self.padding)
+            y = streaming.pad_to_hop(y, self.hop)
+        framing = {"size": 2 * self.hop, "hop": self.hop}
+        spectrum = spectral.stft(y, **framing, padding=self.padding)
         dtype = x.dtype if self.dtype is None else self.dtype
         spectrum, _ = self._enhance(spectrum, (None,) * self.blocks, dtype, train)
-        y = spectral.istft(spectrum, size=_SIZE, hop=_HOP, length=y.shape[-1])
+        y = spectral.istft(spectrum, **framing, length=y.shape[-1])
         return streaming.unfold_channels(y[:, : x.shape[1]], x.shape[-1]).astype(x.dtype)
 
     def init_state(self, batch: int, channels: int = 1) -> State:
@@ -123,7 +124,7 @@ class StreamUNet(nn.Module):
         n = batch * channels
         # An array of its own each, so that the state can be donated.
         memory = tuple(jnp.zeros((n, self.bands, self.inner)) for _ in range(self.blocks))
-        return State(streaming.init_frames(n, _HOP), memory)
+        return State(streaming.init_frames(n, self.hop), memory)
 
     def step(self, variables: Mapping, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
         """Denoises the next samples of a stream; pure, and made to be jitted.
@@ -155,18 +156,18 @@ class StreamUNet(nn.Module):
         return self.clone(norm="merged"), {"params": params}
 
     def _step(self, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
-        streaming.check_chunk(chunk, _HOP, "StreamUNet")
+        streaming.check_chunk(chunk, self.hop, "StreamUNet")
         dtype = chunk.dtype if self.dtype is None else self.dtype
         frames, memory, y = streaming.advance(
             state.frames,
             chunk,
-            spectral.hann(_SIZE),
+            spectral.hann(2 * self.hop),
             lambda spectrum: self._enhance(spectrum, state.memory, dtype, False),
         )
         return State(frames, memory), y
 
     def _enhance(self, spectrum, memory, dtype, train):
-        """Spectra (N, T, 257) to clean ones, and the memory after them."""
+        """Spectra (N, T, hop + 1) to clean ones, and the memory after them."""
         compressed = spectral.compress(spectrum[..., :-1], _EXPONENT)
         features = jnp.stack([compressed.real, compressed.imag], axis=-1).astype(dtype)
         mask, memory = self._mask(features, memory, train)
@@ -176,8 +177,9 @@ class StreamUNet(nn.Module):
 
     @nn.compact
     def _mask(self, x, memory, train):
-        """Features (N, T, 256, 2) and memory to the mask (N, T, 256, 2) and memory."""
+        """Features (N, T, hop, 2) and memory to the mask (N, T, hop, 2) and memory."""
         n, t, f, _ = x.shape
+        bins = f // _STRIDE
         dtypes = {"dtype": x.dtype, "param_dtype": self.param_dtype}
         conv = partial(
             _Conv,
@@ -195,13 +197,13 @@ class StreamUNet(nn.Module):
             y = silu(3, name=f"encoder{i}")(y)
             skips.append(y)
 
-        y = conv(self.inner, name="inward")(_spread(y, _triangles(_BINS, self.bands)))
+        y = conv(self.inner, name="inward")(_spread(y, _triangles(bins, self.bands)))
         carries = []
         for i in range(self.blocks):
             y, carry = self._over_time(y, memory[i], (n, t), conv, dtypes, f"time{i}")
             carries.append(carry)
             y = self._over_frequency(y, i == 0, conv, dtypes, f"frequency{i}")
-        y = conv(self.width, name="outward")(_spread(y, _hats(_BINS, self.bands)))
+        y = conv(self.width, name="outward")(_spread(y, _hats(bins, self.bands)))
 
         for i in reversed(range(self.convs)):
             y = silu(name=f"join{i + 1}")(y, skips[i + 1])

@@ -28,6 +28,25 @@ class Frames(NamedTuple):
     tail: jax.Array
 
 
+def frame_size(model: Any, multiple: int = 2) -> int:
+    """The samples of a frame of 32 ms at a model's sample rate, rounded to a multiple.
+
+    Args:
+      model: with a `sample_rate` in Hz.
+      multiple: what they are a multiple of.
+
+    Raises:
+      ZooError: the sample rate is not a whole number of Hz, or too low for a frame.
+    """
+    rate, least = model.sample_rate, 1000
+    if not isinstance(rate, int) or rate < least:
+        raise ZooError(
+            f"{type(model).__name__}: sample_rate={rate!r} is not a whole number of Hz from "
+            f"{least} on; take 8000 or 16000"
+        )
+    return round(0.032 * rate / multiple) * multiple
+
+
 def check_recording(x: jax.Array, model: str) -> None:
     """Holds a signal against (B, T, C).
 

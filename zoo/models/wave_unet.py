@@ -29,6 +29,7 @@ class WaveUNet(nn.Module):
 
     Attributes:
       channels: C of the recordings it is trained on; it takes any, each channel by itself.
+      sample_rate: of the recordings, Hz.
       width: channels of the first level; each deeper one has twice as many.
       depth: levels.
       dtype: the dtype of the computation; None follows the input. The memory is float32.
@@ -36,6 +37,7 @@ class WaveUNet(nn.Module):
     """
 
     channels: int = 1
+    sample_rate: int = 16000
     width: int = 48
     depth: int = 5
     dtype: layers.Dtype = None
@@ -45,7 +47,6 @@ class WaveUNet(nn.Module):
     range = (-1.0, 1.0)
     # The deviation it divides by is that of the whole recording.
     locality = "global"
-    sample_rate = 16000
 
     @nn.compact
     def __call__(
@@ -54,7 +55,7 @@ class WaveUNet(nn.Module):
         """Denoises whole recordings.
 
         Args:
-          x: (B, T, C), any float dtype, made for [-1, 1] at 16 kHz.
+          x: (B, T, C), any float dtype, made for [-1, 1] at `sample_rate`.
           level: ignored.
           train: ignored.
 

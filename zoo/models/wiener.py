@@ -19,7 +19,6 @@ from zoo.errors import ZooError
 from zoo.models import layers, streaming
 from zoo.models.registry import register
 
-_RATE, _SIZE, _HOP = 16000, 512, 256
 # Powers of bins below it are silence: rounding to 16 bits makes 200 times as much.
 _SILENCE = 1e-10
 # Of Gerkmann and Hendriks: the ratio in speech, the memory of the noise and of the probability
@@ -36,9 +35,9 @@ class Track(NamedTuple):
     """What is known of each bin of the N recordings after some frames.
 
     Attributes:
-      noise: (N, 257), power.
-      probability: (N, 257), of speech, smoothed.
-      speech: (N, 257), power of the last estimate.
+      noise: (N, bins), power.
+      probability: (N, bins), of speech, smoothed.
+      speech: (N, bins), power of the last estimate.
       count: (N,), frames so far.
     """
 
@@ -63,6 +62,7 @@ class Wiener(nn.Module):
 
     Attributes:
       channels: C where none is told, as for the registry; recordings of any C are taken.
+      sample_rate: of the recordings, Hz; a frame has 32 ms, 512 samples at 16 kHz.
       gain: `"log-mmse"`, which sounds better, or `"wiener"`, which leaves a smaller error.
       smoothing: how much the signal-to-noise ratio leans on the frame before, in [0, 1); near 1
         musical tones are fewer, and onsets duller.
@@ -70,6 +70,7 @@ class Wiener(nn.Module):
     """
 
     channels: int = 1
+    sample_rate: int = 16000
     gain: Literal["log-mmse", "wiener"] = "log-mmse"
     smoothing: float = 0.98
     attenuation: float = 20.0
@@ -77,11 +78,10 @@ class Wiener(nn.Module):
     modality = "audio"
     range = (-1.0, 1.0)
     locality = "global"
-    sample_rate = _RATE
-    hop = _HOP
-    latency = _HOP
+    hop = latency = property(lambda self: streaming.frame_size(self) // 2)
 
     def __post_init__(self):
+        streaming.frame_size(self)
         layers.check_choices(self, gain=("log-mmse", "wiener"))
         if not 0 <= self.smoothing < 1:
             raise ZooError(f"Wiener: smoothing={self.smoothing!r} is not in [0, 1); take 0.98")
@@ -95,7 +95,7 @@ class Wiener(nn.Module):
         """Denoises a batch.
 
         Args:
-          x: (B, T, C), any float dtype, made for [-1, 1] at 16 kHz.
+          x: (B, T, C), any float dtype, made for [-1, 1] at `sample_rate`.
           level: ignored.
           train: ignored.
 
@@ -106,47 +106,48 @@ class Wiener(nn.Module):
           ZooError: `x` is no batch of recordings.
         """
         streaming.check_recording(x, "Wiener")
-        signal = streaming.pad_to_hop(streaming.fold_channels(x), _HOP)
-        framing = {"size": _SIZE, "hop": _HOP, "window": spectral.sqrt_hann(_SIZE)}
+        signal = streaming.pad_to_hop(streaming.fold_channels(x), self.hop)
+        size = 2 * self.hop
+        framing = {"size": size, "hop": self.hop, "window": spectral.sqrt_hann(size)}
         spectrum = spectral.stft(signal, **framing, padding="zero")
-        gains, _ = self._gains(spectrum, _start(len(signal)))
+        gains, _ = self._gains(spectrum, _start(len(signal), self.hop))
         y = spectral.istft(spectrum * gains.astype(spectrum.dtype), **framing, length=x.shape[1])
         return streaming.unfold_channels(y, x.shape[-1]).astype(x.dtype)
 
     def init_state(self, batch: int, channels: int = 1) -> State:
         """The state before the first sample of `batch` recordings."""
         number = batch * channels
-        return State(streaming.init_frames(number, _HOP), _start(number))
+        return State(streaming.init_frames(number, self.hop), _start(number, self.hop))
 
     def step(self, variables: dict, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
         """Denoises the next samples of a stream; pure, and made for jit.
 
-        The outputs lag by 256 samples, and behind that they are those of the whole recording; 256
-        zeros at the end bring the last of them out.
+        The outputs lag by a hop, and behind that they are those of the whole recording; a hop of
+        zeros at the end brings the last of them out.
 
         Args:
           variables: none; taken for the contract.
           state: of `init_state` or of the last step.
-          chunk: (B, n * 256, C).
+          chunk: (B, n * hop, C).
 
         Returns:
           The next state, and the samples of the shape and dtype of `chunk`.
 
         Raises:
-          ZooError: the chunk is no multiple of 256 samples.
+          ZooError: the chunk is no multiple of the hop.
         """
-        streaming.check_chunk(chunk, _HOP, "Wiener")
+        streaming.check_chunk(chunk, self.hop, "Wiener")
 
         def change(spectrum):
             gains, track = self._gains(spectrum, state.track)
             return spectrum * gains.astype(spectrum.dtype), track
 
-        window = spectral.sqrt_hann(_SIZE)
+        window = spectral.sqrt_hann(2 * self.hop)
         frames, track, y = streaming.advance(state.frames, chunk, window, change)
         return State(frames, track), y
 
     def _gains(self, spectrum: jax.Array, track: Track) -> tuple[jax.Array, Track]:
-        """A gain for every bin (N, frames, 257), and the next track."""
+        """A gain for every bin (N, frames, bins), and the next track."""
         power = (jnp.square(spectrum.real) + jnp.square(spectrum.imag)).swapaxes(0, 1)
         track, gains = lax.scan(self._frame, track, power)
         return gains.swapaxes(0, 1), track
@@ -227,9 +228,9 @@ def _track_noise(track: Track, power: jax.Array) -> tuple[jax.Array, jax.Array]:
     return noise, jnp.where(first, 0, probability)
 
 
-def _start(number: int) -> Track:
+def _start(number: int, hop: int) -> Track:
     # An array of its own each, so that the state can be donated.
-    noise, probability, speech = (jnp.zeros((number, _SIZE // 2 + 1)) for _ in range(3))
+    noise, probability, speech = (jnp.zeros((number, hop + 1)) for _ in range(3))
     return Track(noise, probability, speech, jnp.zeros((number,)))
 
 

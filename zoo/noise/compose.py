@@ -182,6 +182,7 @@ def make_sampler(
     options: Any = None,
     modality: str = "image",
     signal_ndim: int | None = None,
+    sample_rate: int | None = None,
 ) -> Sampler:
     """A sampler from plain values, such as those of a config.
 
@@ -197,6 +198,7 @@ def make_sampler(
       options: a mapping of the other options of the op; anything `dict` takes.
       modality: `"image"` or `"audio"`: whose ops the names mean.
       signal_ndim: the number of axes of one example; by default 3 for pictures, 2 for recordings.
+      sample_rate: of recordings, in Hz, for the ops that need it and are not told by their options.
 
     Returns:
       A function `(key, x, noise=None) -> (noisy, level)`; the level it returns is in unit `"1"`.
@@ -210,11 +212,14 @@ def make_sampler(
         raise ZooError(f"noise {name!r}: unit must be '1' or '1/255', got {unit!r}")
     options = _mapping(options or {}, f"noise {name!r}: options")
     if name in ("sequence", "choice"):
-        return _make_composite(name, level, options, modality, signal_ndim)
+        given = {"modality": modality, "signal_ndim": signal_ndim, "sample_rate": sample_rate}
+        return _make_composite(name, level, options, given)
     if name not in ops:
         raise unknown("noise", name, [*ops, "sequence", "choice"])
     op = ops[name]
     low, high = _ends(op, level, unit)
+    if sample_rate is not None and "sample_rate" in inspect.signature(op).parameters:
+        options = {"sample_rate": sample_rate} | options
     # By name, these would be told twice.
     for given in ("op", "level", "signal_ndim"):
         if given in options:
@@ -237,9 +242,8 @@ def _combined(draw: Sampler, members: Sequence[Sampler], signal_ndim: int | None
     return draw
 
 
-def _make_composite(
-    name: str, level: Any, options: dict, modality: str, signal_ndim: int
-) -> Sampler:
+def _make_composite(name: str, level: Any, options: dict, given: dict[str, Any]) -> Sampler:
+    """Of members that are all made with what is given."""
     allowed = ("ops",) if name == "sequence" else ("ops", "weights")
     for option in options:
         if option not in allowed:
@@ -256,10 +260,10 @@ def _make_composite(
                 )
         if "name" not in arguments:
             raise ZooError(f"noise {name!r}: one of its ops has no name")
-        members.append(make_sampler(**arguments, modality=modality, signal_ndim=signal_ndim))
+        members.append(make_sampler(**arguments, **given))
     if name == "sequence":
         return sequence(*members)
-    return choice(*members, weights=options.get("weights"), signal_ndim=signal_ndim)
+    return choice(*members, weights=options.get("weights"), signal_ndim=given["signal_ndim"])
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _FREE = (
 )
 
 # Keys whose value may be a dictionary of the user's own.
-_OPEN = re.compile(r"loss|eval\.published|.+\.(schedule_)?options")
+_OPEN = re.compile(r"loss|eval\.published|noise\.(line|coding)|.+\.(schedule_)?options")
 
 # The least value, and what the value must stay below, None for no such bound.
 _BOUNDS = {
@@ -112,6 +112,10 @@ def default_config() -> ConfigDict:
     )  # a number, or (low, high) drawn per example; None for the last two
     config.noise.unit = "1/255"  # or "1"
     config.noise.options = ConfigDict()
+    # Of recordings, each a name, level and options as above, or empty: what the noisy one is coded
+    # by, and then what it comes through, such as a telephone line, which the target does as well.
+    config.noise.coding = ConfigDict()
+    config.noise.line = ConfigDict()
 
     config.loss = _literal("charbonnier")  # a name, or {name: weight, ...}
 

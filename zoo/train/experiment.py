@@ -43,6 +43,8 @@ class Experiment:
       sampler: the training noise; None for paired data.
       levels: the noise of each level to score at, by its label; of recordings the SNR in dB.
       validation: the same of the validation: training's, or the middle of its range.
+      coding: what noisy recordings are coded by; None for nothing.
+      line: what noisy recordings and their targets both come through; None for nothing.
     """
 
     config: ConfigDict
@@ -54,6 +56,8 @@ class Experiment:
     sampler: step.Sampler | None
     levels: Mapping[str, step.Sampler | float | None]
     validation: Mapping[str, step.Sampler | float | None]
+    coding: step.Sampler | None = None
+    line: step.Sampler | None = None
 
     @property
     def heading(self) -> str:
@@ -100,6 +104,7 @@ def build(config: ConfigDict) -> Experiment:
     kind = models.record(config.model.name, **options).modality
     _check_noise(config, kind)
     sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
+    coding, line = (_after(config, key, kind) for key in ("coding", "line"))
     loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
     baselines = BASELINES if kind == "image" else recordings.BASELINES
@@ -122,14 +127,16 @@ def build(config: ConfigDict) -> Experiment:
         if not len(found[split]):
             remedy = "mend the files" if found[split].skipped else "change data.fractions"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
-    _check_modality(config, found["train"], kind)
+    _check_modality(config, found["train"], models.describe(model))
     _check_published(config, kind)
     if (found["train"][0].input is None) != bool(config.noise.name):
         raise ZooError(
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
     modality = MODALITIES[kind]
-    return Experiment(config, found, modality, model, options, loss, sampler, levels, middle)
+    return Experiment(
+        config, found, modality, model, options, loss, sampler, levels, middle, coding, line
+    )
 
 
 def make_feed(experiment: Experiment) -> Feed:
@@ -226,6 +233,8 @@ def step_builder(
     batch = jax.ShapeDtypeStruct((1, *feed.size), jnp.float32)
     jax.eval_shape(augmentation, jax.random.key(0), picture)
     jax.eval_shape(experiment.loss, batch, batch, batch)
+    for after in filter(None, (experiment.coding, experiment.line)):
+        jax.eval_shape(after, jax.random.key(0), picture)
     if experiment.sampler:
         noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
         jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
@@ -233,6 +242,8 @@ def step_builder(
         size=feed.size,
         augment=augmentation,
         sampler=experiment.sampler,
+        coding=experiment.coding,
+        line=experiment.line,
     )
 
     def make_step(axis_name: str | None) -> step.Step:
@@ -282,19 +293,38 @@ def _mixing(
     noise = config.noise
     if not noise.name:
         return None, {"real": None}, {"real": None}
-    options = noise.options.to_dict()
     sampler = make_sampler(
-        noise.name, noise.level, unit=noise.unit, options=options, modality="audio"
+        noise.name,
+        noise.level,
+        unit=noise.unit,
+        options=noise.options.to_dict(),
+        modality="audio",
+        sample_rate=config.data.sample_rate,
     )
     levels = tuple(config.eval.levels) or (0, 5, 10)
     middle = sorted(levels)[len(levels) // 2]
     return sampler, {f"{snr:g}": snr for snr in levels}, {f"{middle:g}": middle}
 
 
+def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
+    """The sampler that `noise.coding` or `noise.line` describes."""
+    told = config.noise[key].to_dict()
+    if not told:
+        return None
+    if kind != "audio":
+        raise ZooError(f"noise.{key} is of recordings; leave it empty")
+    with in_one_line(f"noise.{key} is {told}, which makes no noise"):
+        return make_sampler(**told, modality=kind, sample_rate=config.data.sample_rate)
+
+
 def _model_options(config: ConfigDict) -> dict[str, Any]:
     """The fields of the module that the config sets."""
     options = config.model.options.to_dict()
-    for field, key in (("channels", "data.channels"), ("dtype", "model.dtype")):
+    for field, key in (
+        ("channels", "data.channels"),
+        ("dtype", "model.dtype"),
+        ("sample_rate", "data.sample_rate"),
+    ):
         if field in options:
             raise ZooError(f"model.options.{field} is set by {key}; set that instead")
     # Those that treat each channel alike have no such field.
@@ -305,6 +335,8 @@ def _model_options(config: ConfigDict) -> dict[str, Any]:
         )
     if "channels" in fields:
         options["channels"] = config.data.channels
+    if "sample_rate" in fields:
+        options["sample_rate"] = config.data.sample_rate
     return options
 
 
@@ -333,15 +365,15 @@ def _check_readable(experiment: Experiment) -> None:
                 raise ZooError(f"the noise {noise.name} is silent; leave it out")
 
 
-def _check_modality(config: ConfigDict, source: sources.Source, kind: str) -> None:
+def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Record) -> None:
     """Refuses recordings for a model of pictures, and the other way round."""
+    kind, rate = facts.modality, facts.sample_rate
     made_for = MODALITIES[kind].examples
     if source.modality != kind:
         raise ZooError(
             f"model {config.model.name!r} is for {made_for}, which data {config.data.name!r} has "
             "none of; choose another of the two"
         )
-    rate = models.record(config.model.name).sample_rate
     if kind == "audio" and rate not in (0, source.sample_rate):
         raise ZooError(f"model {config.model.name!r} is for {rate} Hz; set data.sample_rate={rate}")
     crop = tuple(config.data.crop)

@@ -34,7 +34,12 @@ class Example(NamedTuple):
 
 
 def make_prepare(
-    *, size: tuple[int, ...], augment: Augment, sampler: Sampler | None
+    *,
+    size: tuple[int, ...],
+    augment: Augment,
+    sampler: Sampler | None,
+    coding: Sampler | None = None,
+    line: Sampler | None = None,
 ) -> Callable[[Batch, jax.Array], Example]:
     """Builds the function that turns a batch into examples: crop, augment, corrupt.
 
@@ -43,6 +48,8 @@ def make_prepare(
       augment: from `zoo.data.augment`.
       sampler: noise, `(key, x, noise=None) -> (noisy, level)`; None for paired data, which brings
         its own. It is given an excerpt of the batch's noise recordings where there are some.
+      coding: what the noisy recording is coded by then; None for nothing.
+      line: what it comes through last and the target as well, by the same key; None for nothing.
 
     Returns:
       `prepare(batch, key)`. Each example draws from `fold_in(key, slot)` alone, so what it sees
@@ -53,13 +60,16 @@ def make_prepare(
     whole = jnp.ones((1,) * len(size))
 
     def one(key: jax.Array, bank: Bank | None, noises: Bank | None, own: Batch) -> Example:
-        key_crop, key_augment, key_noise = jax.random.split(jax.random.fold_in(key, own.slot), 3)
+        key_own = jax.random.fold_in(key, own.slot)
+        keys = jax.random.split(key_own, 5)
+        key_crop, key_augment, key_noise, key_coding, key_line = keys
         pixels, noise = own.pixels, own.noise_pixels
         if pixels is None:
             pixels = crop(key_crop, bank, own.picture, stacked)
         x = augment(key_augment, _to_float(pixels))
         if sampler is None:
-            return Example(x[..., c:], x[..., :c], whole, jnp.zeros(()))
+            x, noisy, level = x[..., :c], x[..., c:], jnp.zeros(())
+            return Example(*after(key_coding, key_line, noisy, x), whole, level)
         if noises is not None:
             key_excerpt, key_noise = jax.random.split(key_noise)
             noise = excerpt(key_excerpt, noises, size)
@@ -67,9 +77,16 @@ def make_prepare(
             noisy, level = sampler(key_noise, x)
         else:
             # Few noises become many, as the clean recordings do.
-            key_own, key_noise = jax.random.split(key_noise)
-            noisy, level = sampler(key_noise, x, augment(key_own, _to_float(noise)))
-        return Example(noisy, x, whole, level)
+            key_other, key_noise = jax.random.split(key_noise)
+            noisy, level = sampler(key_noise, x, augment(key_other, _to_float(noise)))
+        return Example(*after(key_coding, key_line, noisy, x), whole, level)
+
+    def after(key_coding, key_line, noisy, x):
+        if coding is not None:
+            noisy, _ = coding(key_coding, noisy)
+        if line is not None:
+            noisy, x = line(key_line, noisy)[0], line(key_line, x)[0]
+        return noisy, x
 
     def prepare(batch: Batch, key: jax.Array) -> Example:
         own = batch._replace(bank=None, noise=None)

@@ -14,7 +14,7 @@ import small
 from families import first
 
 from zoo.errors import ZooError
-from zoo.inference.pictures import Denoiser, program, tiles
+from zoo.inference.pictures import Denoiser, denoiser, program, tiles
 from zoo.inference.pictures.level import estimate_level
 from zoo.models import record
 
@@ -203,6 +203,18 @@ def test_thirty_sizes_take_four_programs_and_give_what_each_gives_alone(counted)
         np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
     # Canvases of 64 and 128 pixels along each axis.
     assert len(counted) == 4
+
+
+def test_a_size_that_comes_often_gets_a_program_of_its_own(counted, monkeypatch):
+    monkeypatch.setattr(denoiser, "_WORTH_A_PROGRAM", 2 * (128 * 128 - 100 * 70))
+    denoise = Denoiser(small.Middle(canvas=True))
+    x = small.picture(100, 70, dtype=np.float32)
+    for programs in (1, 1, 1, 2, 2):
+        np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
+        assert len(counted) == programs
+    # Another size has had no such waste.
+    denoise(small.picture(90, 80, dtype=np.float32))
+    assert len(counted) == 2
 
 
 def test_a_model_that_knows_no_canvas_sees_its_picture_alone_and_few_programs_are_kept(counted):

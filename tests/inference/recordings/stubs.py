@@ -28,6 +28,14 @@ class Gain(nn.Module):
         return both[:, -HOP:], self.gain * both[:, :-HOP]
 
 
+class Learned(Gain):
+    """Scales by a parameter, as a network would."""
+
+    @nn.compact
+    def __call__(self, x, level=None, *, train=False):
+        return self.param("gain", nn.initializers.constant(self.gain), ()) * x
+
+
 class Whole(Gain):
     """Scales, and does not stream."""
 

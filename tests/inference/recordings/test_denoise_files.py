@@ -1,5 +1,6 @@
 """Files: of any length and kind in, the same kind out, whole or not at all."""
 
+import base64
 import os
 import resource
 import signal
@@ -9,14 +10,17 @@ import sys
 import jax
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
-from stubs import Gain, Whole, noise, sine
+from families import first
+from stubs import Gain, Learned, Whole, noise, sine
 from variables import random_variables
 
 from zoo import weights
 from zoo.audio import denoise, denoise_file
-from zoo.data import recordings
+from zoo.data import recordings, samples, voices
 from zoo.errors import ZooError
+from zoo.inference.recordings import choice, listen
 from zoo.models import create_model
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -66,7 +70,7 @@ def test_a_file_is_the_model_applied_to_the_whole(tmp_path, stream_t, samples):
     x = noise(samples, 2)
     recordings.write(tmp_path / "a.wav", x, 16000, subtype="FLOAT")
     report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", path)
-    assert report == (samples, 2, 16000, 0)
+    assert report[:4] == (samples, 2, 16000, 0)
     expected = np.asarray(jax.jit(model.apply)(variables, x[None]))[0]
     np.testing.assert_allclose(recordings.read(tmp_path / "b.wav"), expected, atol=1e-4)
     if samples == 40009:
@@ -172,6 +176,220 @@ def test_progress(tmp_path):
     )
     total = 25 * 16000 + 1
     assert seen == [(160000, total), (320000, total), (total, total)]
+
+
+# ------------------------------------------------------------------- what is beside the samples
+
+
+def chunk(name, data):
+    return name + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2)
+
+
+@pytest.mark.parametrize(
+    ("form", "subtype"), [("WAV", "PCM_16"), ("WAVEX", "PCM_24"), ("RF64", "PCM_16")]
+)
+def test_the_timecode_and_markers_of_wav_are_kept(tmp_path, form, subtype):
+    src, dst = tmp_path / "a.wav", tmp_path / "b.wav"
+    soundfile.write(src, noise(1000), 48000, subtype, format=form)
+    # Tech 3285: 346 bytes of text, then the samples since midnight.
+    bext = chunk(
+        b"bext", b"take 2".ljust(338, b"\0") + (172800123).to_bytes(8, "little") + bytes(256)
+    )
+    more = bext + chunk(b"cue ", bytes(28)) + chunk(b"iXML", b"<x/>!")
+    data = src.read_bytes()
+    data = data + more
+    if form != "RF64":
+        data = data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:]
+    src.write_bytes(data)
+    report = denoise_file(src, dst, Gain())
+    assert report.notes == ()
+    found = dst.read_bytes()
+    assert more in found
+    # Before the samples, where recorders put it; and the lengths are those of the file.
+    assert (found.index(b"bext") < found.index(b"data")) == (form != "RF64")
+    size = found[20:28] if form == "RF64" else found[4:8]
+    assert int.from_bytes(size, "little") == len(found) - 8
+    assert recordings.info(dst) == recordings.info(src)
+    np.testing.assert_allclose(recordings.read(dst), recordings.read(src), atol=1e-4)
+    notes = denoise_file(src, tmp_path / "b.flac", Gain()).notes
+    assert "timecode (bext)" in notes
+    assert "markers" in notes
+
+
+def tagged_mp3(path, rate=48000):
+    id3 = pytest.importorskip("mutagen.id3")
+    with soundfile.SoundFile(
+        path,
+        "w",
+        rate,
+        1,
+        "MPEG_LAYER_III",
+        format="MP3",
+        compression_level=2 / 3,
+        bitrate_mode="CONSTANT",
+    ) as file:
+        file.write(noise(2 * rate))
+    tags = id3.ID3()
+    tags.add(id3.TIT2(text="Episode"))
+    tags.add(id3.APIC(mime="image/png", type=3, data=b"png" * 99))
+    tags.add(id3.CHAP(element_id="c0", start_time=0, end_time=900, sub_frames=[id3.TIT2(text="A")]))
+    tags.save(path, v2_version=3)
+    return tags
+
+
+def test_tags_cover_chapters_and_bit_rate_of_mp3_are_kept(tmp_path):
+    from mutagen import mp3
+
+    tags = tagged_mp3(tmp_path / "a.mp3")
+    assert denoise_file(tmp_path / "a.mp3", tmp_path / "b.mp3", Gain()).notes == ()
+    before, after = (mp3.MP3(tmp_path / f"{name}.mp3") for name in "ab")
+    assert after.tags.version[1] == 3
+    assert after["TIT2"] == "Episode"
+    assert after["APIC:"].data == tags["APIC:"].data
+    assert after["CHAP:c0"].end_time == 900
+    assert after.info.bitrate == before.info.bitrate == 128000
+    notes = denoise_file(tmp_path / "a.mp3", tmp_path / "b.flac", Gain()).notes
+    assert set(notes) == {"cover", "chapters"}
+    with soundfile.SoundFile(tmp_path / "b.flac") as file:
+        assert file.title == "Episode"
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "opus"])
+def test_tags_and_cover_of_flac_and_ogg_are_kept(tmp_path, suffix):
+    mutagen = pytest.importorskip("mutagen")
+    from mutagen import flac
+
+    recordings.write(tmp_path / f"a.{suffix}", noise(9000), 48000)
+    picture = flac.Picture()
+    picture.type, picture.mime, picture.data = 3, "image/png", b"png" * 99
+    source = mutagen.File(tmp_path / f"a.{suffix}")
+    if source.tags is None:
+        source.add_tags()
+    source["title"], source["mood"], source["CHAPTER001"] = "Song", ["a", "b"], "0:00"
+    if suffix == "flac":
+        source.add_picture(picture)
+    else:
+        source["metadata_block_picture"] = base64.b64encode(picture.write()).decode()
+    source.save()
+    for target in {suffix, "flac"}:
+        denoise_file(tmp_path / f"a.{suffix}", tmp_path / f"b.{target}", Gain())
+        found = mutagen.File(tmp_path / f"b.{target}")
+        assert (found["title"], found["mood"]) == (["Song"], ["a", "b"])
+        inline = found.tags.get("metadata_block_picture", [""])[0]
+        pictures = getattr(found, "pictures", ()) or [flac.Picture(base64.b64decode(inline))]
+        assert pictures[0].data == picture.data
+
+
+def test_without_mutagen_titles_are_kept_and_the_rest_is_said(tmp_path, monkeypatch):
+    tagged_mp3(tmp_path / "a.mp3")
+    monkeypatch.setitem(sys.modules, "mutagen", None)
+    notes = denoise_file(tmp_path / "a.mp3", tmp_path / "b.mp3", Gain()).notes
+    assert "covers and chapters, which need pip install 'denoising-zoo[media]'" in notes
+    with soundfile.SoundFile(tmp_path / "b.mp3") as file:
+        assert file.title == "Episode"
+
+
+# --------------------------------------------------------------------- which model, and warnings
+
+
+@pytest.fixture
+def usual(monkeypatch):
+    """A network that halves, instead of the one that comes with the zoo."""
+    monkeypatch.setattr(choice, "_usual", lambda: ("stream-b", Gain(0.5), {}, False))
+
+
+@pytest.mark.parametrize("rate", first(2, [8000, 44100, 11025, 16000]))
+def test_what_ends_below_speech_gets_the_wiener_filter_and_a_line(tmp_path, usual, rate):
+    x = voices.clean(0, 1, sample_rate=16000, length=48000)
+    x = x + voices.ambience(0, 0, sample_rate=16000, length=48000) * np.float32(0.05)
+    telephone = samples.resample(samples.resample(x, 16000, 8000), 8000, rate)
+    recordings.write(tmp_path / "a.wav", telephone, rate)
+    (note,) = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav").notes
+    assert "gentle wiener filter" in note
+    assert "kHz, where stream-b takes consonants for noise" in note
+    y = recordings.read(tmp_path / "b.wav")
+    filter = create_model("wiener", attenuation=6.0, smoothing=0.9)
+    expected = denoise(recordings.read(tmp_path / "a.wav"), filter, sample_rate=rate)
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+    if rate > 16000:
+        recordings.write(tmp_path / "c.wav", samples.resample(x, 16000, rate), rate)
+        assert denoise_file(tmp_path / "c.wav", tmp_path / "d.wav").notes == ()
+        difference = recordings.read(tmp_path / "d.wav") - 0.5 * recordings.read(tmp_path / "c.wav")
+        assert np.abs(difference)[999:-999].max() < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize("snr", [-5, 0, 5, 10, 15])
+def test_telephone_speech_stays_as_intelligible_as_it_was(tmp_path, zoo_data, rate, snr):
+    """STOI of the held test set behind a telephone line, in the mean, by the default path."""
+    stoi = pytest.importorskip("pystoi").stoi
+    band = scipy.signal.butter(6, (300, 3400), "bandpass", fs=16000, output="sos")
+    noises = sorted((zoo_data / "noise" / "test").iterdir())
+    gains = []
+    for i, path in enumerate(sorted((zoo_data / "speech" / "test").iterdir())[::4]):
+        clean = recordings.read(path, sample_rate=16000, channels=1)
+        noise = recordings.read(noises[i % len(noises)], sample_rate=16000, channels=1)
+        noise = np.resize(noise, clean.shape)
+        active = clean[np.abs(clean) > 0.01 * np.abs(clean).max()]
+        scale = np.sqrt(np.mean(active**2) / np.mean(noise**2)) * 10 ** (-snr / 20)
+        clean, noisy = (
+            samples.resample(scipy.signal.sosfilt(band, x, axis=0).astype(np.float32), 16000, rate)
+            for x in (clean, clean + scale * noise)
+        )
+        recordings.write(tmp_path / "a.wav", 0.3 * noisy / np.abs(noisy).max(), rate)
+        report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", overwrite=True)
+        assert "gentle wiener filter" in report.notes[0]
+        before, after = (recordings.read(tmp_path / f"{name}.wav") for name in "ab")
+        gains.append(stoi(clean[:, 0], after[:, 0], rate) - stoi(clean[:, 0], before[:, 0], rate))
+    assert np.mean(gains) > 0
+
+
+@pytest.mark.slow
+def test_where_sound_ends_is_heard_in_speech(zoo_data):
+    """Of full and of limited recordings, clean and in noise."""
+    noises = sorted((zoo_data / "noise" / "test").iterdir())
+    wrong = limited = 0
+    files = sorted((zoo_data / "speech" / "test").iterdir())[::4]
+    for i, path in enumerate(files):
+        clean = recordings.read(path, channels=1)
+        noise = np.resize(recordings.read(noises[i % len(noises)], channels=1), clean.shape)
+        noisy = clean + noise * (clean.std() / noise.std())
+        wrong += sum(listen.band_edge([x], 16000) is not None for x in (clean, noisy))
+        for cutoff in (3400, 4500, 5500):
+            sos = scipy.signal.butter(8, cutoff, fs=16000, output="sos")
+            for x in (clean, noisy):
+                heard = np.float32(np.round(scipy.signal.sosfilt(sos, x, axis=0) * 32768) / 32768)
+                limited += listen.band_edge([heard], 16000) is not None
+    assert wrong <= 0.05 * 2 * len(files)
+    assert limited >= 0.95 * 6 * len(files)
+
+
+def test_a_network_of_speech_that_takes_all_is_warned_of(tmp_path):
+    recordings.write(tmp_path / "a.wav", sine(440, 16000), 16000)
+    for gain, told in ((0.25, True), (0.5, False)):
+        model = Learned(gain)
+        variables = {"params": {"gain": np.float32(gain)}}
+        report = denoise_file(
+            tmp_path / "a.wav", tmp_path / "b.wav", model, variables, overwrite=True
+        )
+        assert (len(report.notes) == 1) == told
+        if told:
+            assert report.notes[0].startswith("12 dB were taken where it is loudest")
+    # The classical ones keep what is not steady, and a small strength keeps all.
+    assert denoise_file(tmp_path / "a.wav", tmp_path / "c.wav", Gain(0.25)).notes == ()
+
+
+def test_a_rate_that_cannot_be_is_named_with_its_file(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(900), 360)
+    refused(
+        r"a\.wav has 360 Hz, which is not from 1000 to 768000 Hz; resample it first",
+        tmp_path / "a.wav",
+        tmp_path / "b.wav",
+        "wiener",
+    )
+    with pytest.raises(ZooError, match=r"sample_rate is 16000\.5 Hz, which is not a whole number"):
+        denoise(noise(900), "wiener", sample_rate=16000.5)
 
 
 # ----------------------------------------------------------------------------- whole or not

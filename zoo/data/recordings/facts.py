@@ -8,7 +8,24 @@ from zoo.data import samples
 from zoo.data.samples import MOST_CHANNELS
 from zoo.errors import ZooError
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
+FORMATS = {
+    **{".wav": ("WAV", "PCM_16"), ".w64": ("W64", "PCM_16"), ".caf": ("CAF", "PCM_16")},
+    **dict.fromkeys((".aif", ".aiff", ".aifc"), ("AIFF", "PCM_16")),
+    **dict.fromkeys((".au", ".snd"), ("AU", "PCM_16")),
+    **{".flac": ("FLAC", "PCM_16"), ".mp3": ("MP3", "MPEG_LAYER_III")},
+    **dict.fromkeys((".ogg", ".oga"), ("OGG", "VORBIS")),
+    ".opus": ("OGG", "OPUS"),
+}
+"""The endings of files that are written, each with libsndfile's name of the format and the usual
+coding."""
+
+READ_ONLY = frozenset(
+    {".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".wma", ".wmv", ".asf", ".webm"}
+    | {".mkv", ".mka", ".avi", ".mp2", ".amr"}
+)
+"""The endings of files that are only read; what is made of them is wav."""
+
+SUFFIXES = frozenset({*FORMATS, *READ_ONLY})
 """The endings, in lower case, by which a folder's recordings are told from its other files."""
 
 LOUDEST = 32.0
@@ -63,7 +80,7 @@ def check(x: np.ndarray, name: str) -> np.ndarray:
     if x.dtype not in (np.float16, np.float32, np.float64):
         raise ZooError(f"{name} holds {x.dtype}; make it int16 or float32 in [-1, 1]")
     if not np.isfinite(x).all():
-        raise ZooError(f"{name} holds NaN or infinity; mend or remove it")
+        raise ZooError(f"{name} holds NaN or infinity; mend it, or leave it out")
     if max(x.max(), -x.min()) > LOUDEST:
         raise ZooError(f"{name} spans {x.min():.4g} to {x.max():.4g}; scale floats to -1 to 1")
     return x.astype(np.float32, copy=False)

@@ -1,6 +1,7 @@
 """Audio files in: whole, in pieces, or a piece of one."""
 
 import contextlib
+import io
 import os
 from collections.abc import Callable, Iterator
 
@@ -8,9 +9,11 @@ import numpy as np
 
 from zoo import files
 from zoo.data import samples
+from zoo.data.recordings import beside
+from zoo.data.recordings.containers import Contained
 from zoo.data.recordings.facts import Info, check, reason
 from zoo.data.samples import MOST_CHANNELS
-from zoo.data.truncated import is_truncated
+from zoo.data.truncated import chunks, id3_length, is_truncated
 from zoo.errors import ZooError
 
 # libsndfile's own way from these to int16 is exact.
@@ -19,6 +22,7 @@ _FITS_INT16 = ("PCM_16", "PCM_S8", "PCM_U8")
 _FRAME_LIMIT = 2**48
 # Samples of each channel: silence in flac takes 11 bytes for 65,535 of them, and nothing less.
 _MOST_PER_BYTE = 2**13
+_FORWARD = 2**18
 
 
 def info(path: str | os.PathLike) -> Info:
@@ -29,6 +33,38 @@ def info(path: str | os.PathLike) -> Info:
     """
     with _opened(path) as file:
         return _info(file)
+
+
+def remarks(path: str | os.PathLike) -> tuple[str, ...]:
+    """What was mended in a file to read it, or left out of it, in words.
+
+    Raises:
+      ZooError: as `info`.
+    """
+    with _opened(path) as file:
+        found = [f"{', '.join(left)} left out"] if (left := _left_out(file)) else []
+        if isinstance(file.name, _Mended):
+            seconds = file.frames / file.samplerate
+            found.append(
+                f"its header tells no length; all {seconds:.1f} s that are there were read"
+            )
+    return tuple(found)
+
+
+def sound_bytes(path: str | os.PathLike) -> int:
+    """The bytes of a file without the tags at its beginning."""
+    with files.opened(path) as file:
+        return os.path.getsize(path) - id3_length(file)
+
+
+def others(path: str | os.PathLike) -> beside.Beside:
+    """What lies in a file beside its samples.
+
+    Raises:
+      ZooError: as `info`.
+    """
+    with _opened(path) as file:
+        return beside.read(path, file)
 
 
 def read(
@@ -47,8 +83,8 @@ def read(
     places, and a piece may differ in those bits too.
 
     Args:
-      path: the file: wav of 8 to 32 bits or float, flac, ogg, mp3, or what else
-        libsndfile knows.
+      path: the file: wav of 8 to 32 bits or float, flac, ogg, mp3, or what else libsndfile
+        knows; with PyAV m4a, aac, wma, films and what else that knows.
       sample_rate: samples a second to resample to; None keeps the file's.
       channels: 1 averages the channels, 2 repeats one; None keeps the file's.
       start: the first sample, counted at `sample_rate`; 0 is the beginning.
@@ -66,7 +102,7 @@ def read(
         rate, wanted = file.samplerate, sample_rate or file.samplerate
         total = samples.resampled_length(file.frames, rate, wanted)
         if not total:
-            raise ZooError(f"{path} is shorter than one sample at {wanted} Hz; remove it")
+            raise ZooError(f"{path} is shorter than one sample at {wanted} Hz; leave it out")
         start = min(start, total)
         frames = total - start if frames is None else min(frames, total - start)
         plain = rate == wanted
@@ -74,6 +110,8 @@ def read(
         if not plain:
             first, count, skip = samples.reach(start, frames, rate, wanted)
         count = min(count, file.frames - first)
+        if not file.seekable():
+            _pass_over(file, first)
         direct = plain and dtype == np.int16 and file.subtype in _FITS_INT16
         x = _decode(file, path, first, count, "int16" if direct else "float32")
     if channels is not None:
@@ -113,7 +151,7 @@ def blocks(
         held, left = np.zeros((0, count), np.float32), total
         for first in range(0, file.frames, size):
             # What is damaged within an ogg file libsndfile passes over; then its place is ahead.
-            if first and file.tell() != first:
+            if first and file.seekable() and file.tell() != first:
                 raise ZooError(_damaged(path))
             x = _decode(file, path, first, min(size, file.frames - first), "float32")
             if channels is not None:
@@ -131,21 +169,14 @@ def blocks(
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike):
     """The file, or why it is no audio file that can be read."""
-    import soundfile  # noqa: PLC0415 - only recordings need it
-
     with files.opened(path) as file:
         if not file.read(1):
-            raise ZooError(f"{path} is empty; fetch it again or remove it")
+            raise ZooError(f"{path} is empty; fetch it again, or leave it out")
     if is_truncated(path):
-        raise ZooError(f"{path} is truncated; fetch it again or remove it")
-    try:
-        file = soundfile.SoundFile(os.fspath(path))
-    # TypeError: by a suffix such as .raw soundfile takes it for samples without a header.
-    except (soundfile.LibsndfileError, TypeError):
-        raise ZooError(f"{path} is not wav, flac, ogg or mp3; convert or remove it") from None
-    with file:
+        raise ZooError(f"{path} is truncated; fetch it again, or leave it out")
+    with _decoder(path) as file:
         if not file.frames:
-            raise ZooError(f"{path} holds no samples; fetch it again or remove it")
+            raise ZooError(f"{path} holds no samples; fetch it again, or leave it out")
         if file.frames > min(_FRAME_LIMIT, _MOST_PER_BYTE * os.path.getsize(path)):
             raise ZooError(f"{path} does not say how long it is; encode it again")
         if file.channels > MOST_CHANNELS:
@@ -154,6 +185,64 @@ def _opened(path: str | os.PathLike):
                 f"{MOST_CHANNELS}"
             )
         yield file
+
+
+@contextlib.contextmanager
+def _decoder(path: str | os.PathLike):
+    """The file in the hands of libsndfile, or of PyAV where that cannot read it."""
+    import soundfile  # noqa: PLC0415 - only recordings need it
+
+    with contextlib.ExitStack() as stack:
+        mended = _mended(path)
+        if mended is not None:
+            stack.enter_context(mended)
+        try:
+            file = soundfile.SoundFile(mended or os.fspath(path))
+        # TypeError: by a suffix such as .raw soundfile takes it for samples without a header.
+        except (soundfile.LibsndfileError, TypeError):
+            file = Contained(path)
+        yield stack.enter_context(file)
+
+
+class _Mended(io.FileIO):
+    """A file some of whose bytes are read as others; as it lies, it stays as it is."""
+
+    def __init__(self, path: str | os.PathLike, others: dict[int, bytes]):
+        super().__init__(path)
+        self._others = others
+
+    def readinto(self, buffer) -> int:
+        """Reads what fits into the buffer, as `io.FileIO` does."""
+        at, view = self.tell(), memoryview(buffer).cast("B")
+        count = super().readinto(view)
+        for place, data in self._others.items():
+            for index, byte in enumerate(data, place - at):
+                if 0 <= index < count:
+                    view[index] = byte
+        return count
+
+
+def _mended(path: str | os.PathLike) -> _Mended | None:
+    """A wav file that a recorder left behind when it crashed, its length still 0, else None."""
+    with files.opened(path) as file:
+        if file.read(4) != b"RIFF":
+            return None
+        found = {chunk.name: chunk for chunk in chunks(file) if chunk.name.isascii()}
+        data, size = found.get(b"data"), os.path.getsize(path)
+        if data is None or data.length or data.start >= size:
+            return None
+        # An empty recording may have other chunks behind it, which fill the file to its end.
+        after = [chunk for chunk in chunks(file) if chunk.start > data.start]
+        named = all(chunk.name.isascii() and chunk.name.decode().isprintable() for chunk in after)
+        if after and named and after[-1].start + after[-1].length <= size:
+            return None
+    lengths = {4: size - 8, data.start - 4: size - data.start}
+    return _Mended(path, {at: min(n, 2**32 - 1).to_bytes(4, "little") for at, n in lengths.items()})
+
+
+def _left_out(file) -> list[str]:
+    """What a file of PyAV's has beside the sound that is read, but covers and chapters."""
+    return [one for one in getattr(file, "beside", ()) if one not in ("cover", "chapters")]
 
 
 def _info(file) -> Info:
@@ -168,20 +257,27 @@ def _decode(file, path: str | os.PathLike, first: int, count: int, dtype: str) -
         return np.zeros((0, file.channels), dtype)
     try:
         # Only where it must move: libsndfile's place in an ogg file is inexact after a second seek.
-        if file.tell() != first:
+        if file.seekable() and file.tell() != first:
             file.seek(first)
         x = file.read(count, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ZooError(
-            f"{path} is truncated or broken ({reason(error)}); fetch it again or remove it"
+            f"{path} is truncated or broken ({reason(error)}); fetch it again, or leave it out"
         ) from None
     if len(x) < count:
         raise ZooError(_damaged(path))
     return check(x, str(path))
 
 
+def _pass_over(file, count: int) -> None:
+    """Decodes so many samples for nothing, of a file in which one cannot go to a place at once."""
+    while count > 0:
+        found = len(file.read(min(count, _FORWARD), dtype="float32", always_2d=True))
+        count = count - found if found else 0
+
+
 def _damaged(path: str | os.PathLike) -> str:
-    return f"{path} is truncated or damaged; fetch it again or remove it"
+    return f"{path} is truncated or damaged; fetch it again, or leave it out"
 
 
 def _changer(rate: int, sample_rate: int | None, channels: int) -> Callable:

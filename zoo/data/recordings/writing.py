@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,21 +10,20 @@ import numpy as np
 
 from zoo import files
 from zoo.data import samples
-from zoo.data.recordings.facts import SUFFIXES, Info, check, reason
+from zoo.data.recordings import beside, reading
+from zoo.data.recordings.facts import FORMATS, READ_ONLY, Info, check, reason
 from zoo.errors import ZooError
 
-# Each format's name in libsndfile and the subtype it gets unless told.
-_FORMATS = {
-    ".wav": ("WAV", "PCM_16"),
-    ".flac": ("FLAC", "PCM_16"),
-    ".ogg": ("OGG", "VORBIS"),
-    ".mp3": ("MP3", "MPEG_LAYER_III"),
-}
-# Containers that end alike, of which a copy keeps the one it finds.
-_KIN = {"WAVEX": ".wav", "RF64": ".wav"} | {form: end for end, (form, _) in _FORMATS.items()}
+# Containers that end as another does; a copy keeps the one it finds.
+_KIN = {"WAVEX": "WAV", "RF64": "WAV"}
 # Codings that give back as many samples as they get; others, such as ADPCM, fill up blocks.
 _LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_III"})
 _PLAIN = frozenset({"ULAW", "ALAW", "FLOAT", "DOUBLE"}) | _LOSSY
+# The least and the most kilobits a second: of mp3 by the sample rate from which they hold, of Opus
+# for each channel. libsndfile takes a share of the way from the most to the least.
+_MP3_RATES = ((32000, 32, 320), (16000, 8, 160), (0, 8, 64))
+_OPUS_RATES = (6, 256)
+_MP3_FRAME = 250
 # Beyond it a wav file cannot note its length; room is left for its header.
 _WAV_LIMIT = 2**32 - 2**16
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -50,7 +49,7 @@ def write(
         Vorbis in ogg and layer III in mp3.
 
     Raises:
-      ZooError: the suffix is none of `SUFFIXES`, the array is no recording, the format cannot hold
+      ZooError: the suffix is none of `FORMATS`, the array is no recording, the format cannot hold
         it, or the folder cannot be written to.
     """
     x = check(np.asarray(x), f"the recording for {path}")
@@ -66,8 +65,9 @@ def writing(
     *,
     subtype: str | None = None,
     like: Info | None = None,
+    source: str | os.PathLike | None = None,
     overwrite: bool = True,
-) -> Iterator[Callable[[np.ndarray], int]]:
+) -> Iterator["Put"]:
     """Write a recording of any length piece by piece; the file appears at the end, whole.
 
     Args:
@@ -78,10 +78,13 @@ def writing(
       like: of a file that this one is made from: its container is kept where the suffix is one of
         it, and its coding where the container can hold it, unless `subtype` says otherwise. A wav
         of its length that would pass 4 GiB becomes RF64.
+      source: that file, whose tags, cover, chapters, timecode and bit rate go along as far as the
+        format holds them.
       overwrite: whether a file that stands there, at the beginning or at the end, is replaced.
 
     Yields:
-      A function that appends a piece `(T, C)` and returns how many of its values were clipped.
+      A function that appends a piece `(T, C)` and returns how many of its values were clipped; when
+      the file is there its `lost` says what could not go along.
 
     Raises:
       ZooError: as `write`; then, as after any other error, no piece of the file is left behind.
@@ -90,41 +93,44 @@ def writing(
 
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ZooError(f"cannot tell a format from {path}; end it in {', '.join(sorted(SUFFIXES))}")
-    form, usual = _FORMATS[suffix]
+    if suffix not in FORMATS:
+        told = f"cannot tell a format from {path}"
+        if suffix in READ_ONLY:
+            told = f"{path}: {suffix} is read and not written"
+        raise ZooError(f"{told}; end it in {', '.join(sorted(FORMATS))}")
+    form, usual = FORMATS[suffix]
     if like is not None:
         form, usual = _alike(like, suffix)
     subtype = subtype or usual
     if not soundfile.check_format(form, subtype):
         choices = ", ".join(sorted(soundfile.available_subtypes(form)))
         raise ZooError(f"{path} cannot hold subtype {subtype!r}; choose from {choices}")
+    others = reading.others(source) if source is not None else beside.Beside(path)
+    level = {}
+    if like is not None and source is not None:
+        level = _level(like, Path(source), form, subtype)
     sink = None
     try:
         with files.beside(files.free(path, overwrite), overwrite=overwrite) as part:
-            with (
-                part.open("wb", buffering=0) as raw,
-                soundfile.SoundFile(
-                    sink := _Sink(raw), "w", sample_rate, channels, subtype, format=form
-                ) as file,
-            ):
-
-                def put(x: np.ndarray) -> int:
-                    x = check(np.asarray(x), f"the recording for {path}")
-                    if x.shape[1] != channels:
-                        raise ZooError(
-                            f"{path} holds {channels} channels, a piece {x.shape[1]}; mend it"
-                        )
-                    clipped = 0
-                    for at in range(0, len(x), _WRITE_BLOCK):
-                        piece, over = _coded(x[at : at + _WRITE_BLOCK], subtype)
-                        file.write(piece)
-                        clipped += over
-                    return clipped
-
-                yield put
+            with part.open("wb", buffering=0) as raw:
+                sink = _Sink(raw, beside.chunks_for(others, form))
+                with soundfile.SoundFile(
+                    sink, "w", sample_rate, channels, subtype, format=form, **level
+                ) as file:
+                    words = bool(sink.chunks) or beside.put_words(others, file)
+                    put = Put(path, file, channels, subtype)
+                    yield put
+                sink.finish(form)
             if sink.refused:
                 raise ZooError(_unwritable(path, sink.refused))
+            try:
+                lost = beside.finish(others, part, form, words=words)
+            except OSError as error:
+                raise ZooError(_unwritable(path, error)) from None
+            if source is not None and like is not None and like.subtype != subtype:
+                recoded = Path(source).suffix.lower() == suffix
+                lost += (f"coded as {subtype}, for {like.subtype} is not written",) * recoded
+            put.lost = lost
     # soundfile asserts that libsndfile wrote all.
     except (soundfile.LibsndfileError, AssertionError) as error:
         if sink is not None and sink.refused:
@@ -135,6 +141,33 @@ def writing(
             f"{path} cannot hold {channels} channels at {sample_rate} Hz as {subtype} "
             f"({reason(error)}); choose another suffix or subtype"
         ) from None
+
+
+class Put:
+    """Appends pieces to a file.
+
+    Attributes:
+      lost: when the file is there, what of another could not go along, in words.
+    """
+
+    def __init__(self, path: Path, file, channels: int, subtype: str):
+        self.lost: tuple[str, ...] = ()
+        self._path, self._file = path, file
+        self._channels, self._subtype = channels, subtype
+
+    def __call__(self, x: np.ndarray) -> int:
+        """Appends a piece `(T, C)`; returns how many of its values were clipped."""
+        x = check(np.asarray(x), f"the recording for {self._path}")
+        if x.shape[1] != self._channels:
+            raise ZooError(
+                f"{self._path} holds {self._channels} channels, a piece {x.shape[1]}; mend it"
+            )
+        clipped = 0
+        for at in range(0, len(x), _WRITE_BLOCK):
+            piece, over = _coded(x[at : at + _WRITE_BLOCK], self._subtype)
+            self._file.write(piece)
+            clipped += over
+        return clipped
 
 
 def _coded(x: np.ndarray, subtype: str) -> tuple[np.ndarray, int]:
@@ -157,8 +190,8 @@ def _alike(like: Info, suffix: str) -> tuple[str, str]:
     """The container and the coding of a copy with this suffix."""
     import soundfile  # noqa: PLC0415
 
-    form, usual = _FORMATS[suffix]
-    if _KIN.get(like.format) == suffix:
+    form, usual = FORMATS[suffix]
+    if _KIN.get(like.format) == form:
         form = like.format
     kept = like.subtype in _PLAIN or like.subtype in _BITS
     # To libsndfile a wav file may hold what mp3 files do; most players differ.
@@ -170,23 +203,87 @@ def _alike(like: Info, suffix: str) -> tuple[str, str]:
     return form, subtype
 
 
+def _level(like: Info, source: Path, form: str, subtype: str) -> dict[str, object]:
+    """What soundfile must be told for a bit rate as that of a file of the same coding."""
+    if like.subtype != subtype or subtype not in ("MPEG_LAYER_III", "OPUS"):
+        return {}
+    kilobits = reading.sound_bytes(source) * like.sample_rate / like.frames * 8 / 1000
+    if subtype == "OPUS":
+        least, most = (like.channels * one for one in _OPUS_RATES)
+        mode = {}
+    else:
+        least, most = next(r[1:] for r in _MP3_RATES if like.sample_rate >= r[0])
+        # Of shorter frames none has room for the encoder's note on how long the recording is.
+        frame = (144 if like.sample_rate >= 32000 else 72) * kilobits * 1000 / like.sample_rate
+        mode = {"bitrate_mode": "CONSTANT" if frame >= _MP3_FRAME else "AVERAGE"}
+    # At the least itself libsndfile refuses.
+    return {"compression_level": min(max((most - kilobits) / (most - least), 0.0), 0.99), **mode}
+
+
 def _unwritable(path: Path, error: OSError) -> str:
     return f"cannot write {path} whole: {error.strerror}; make room on its disk"
 
 
 class _Sink:
-    """A file that libsndfile writes to; it keeps the error that libsndfile, at a close, hides."""
+    """A file that libsndfile writes to; it keeps the error that libsndfile, at a close, hides.
 
-    def __init__(self, file: BinaryIO):
+    Chunks of another file have their place before the samples: from there on all is put further
+    back, which libsndfile does not see. Those of RF64 come last.
+    """
+
+    def __init__(self, file: BinaryIO, chunks: bytes = b""):
         self.refused: OSError | None = None
-        self.seek, self.tell = file.seek, file.tell
-        self._file = file
+        self.chunks = chunks
+        # Of aiff behind the head of the file, of wav behind what says how samples are coded.
+        self._file, self._first, self._at = file, 12, 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Goes to a place, as libsndfile counts."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence)
+        if start is None:
+            end = self._file.seek(0, os.SEEK_END)
+            start = end - len(self.chunks) if end > self._first else end
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        """The place, as libsndfile counts."""
+        return self._at
 
     def write(self, data: bytes) -> int:
+        """Writes, or keeps why it could not."""
         left = memoryview(data)
+        if self._at == 0:
+            head = bytes(left[:128])
+            fmt = head.find(b"fmt ")
+            if fmt >= 0:
+                self._first = fmt + 8 + int.from_bytes(left[fmt + 4 : fmt + 8], "little")
+            if head[:4] == b"RF64":
+                # There libsndfile loses its way behind a chunk of an odd length.
+                self._first = 2**63
         try:
             while left:
-                left = left[self._file.write(left) :]
+                behind = self._at >= self._first
+                piece = left if behind else left[: self._first - self._at]
+                self._file.seek(self._at + len(self.chunks) * behind)
+                count = self._file.write(piece)
+                left, self._at = left[count:], self._at + count
         except OSError as error:
             self.refused = error
         return len(data) - len(left)
+
+    def finish(self, form: str) -> None:
+        """Puts the chunks into their place, and their length into that of the whole."""
+        if not self.chunks or self.refused:
+            return
+        try:
+            end = self._file.seek(0, os.SEEK_END)
+            self._file.seek(min(self._first, end + end % 2))
+            self._file.write(self.chunks)
+            place, width = (20, 8) if form == "RF64" else (4, 4)
+            order = "big" if form == "AIFF" else "little"
+            size = self._file.seek(0, os.SEEK_END) - 8
+            self._file.seek(place)
+            self._file.write(size.to_bytes(width, order))
+        except OSError as error:
+            self.refused = error

@@ -89,7 +89,7 @@ def evaluate_recordings(
     count, noises = _check(recordings, levels, noise, limit, protocol)
     reader = Reader(recordings)
     wanted, notes = figures.available(metrics, protocol.sample_rate)
-    methods = _methods(models, baselines)
+    methods = _methods(models, baselines, protocol.sample_rate)
     pieces, silent = cut(reader, count, protocol)
     notes += silent
     for old in ("denoised", "listen"):
@@ -244,7 +244,7 @@ def _rate(recordings: Sequence[Picture]) -> int:
     return getattr(recordings, "sample_rate", 0)
 
 
-def _methods(models: Mapping[str, Apply], baselines: Sequence[str]) -> dict[str, Apply]:
+def _methods(models: Mapping[str, Apply], baselines: Sequence[str], rate: int) -> dict[str, Apply]:
     """The models, then the baselines."""
     methods = dict(models)
     for name in baselines:
@@ -252,15 +252,15 @@ def _methods(models: Mapping[str, Apply], baselines: Sequence[str]) -> dict[str,
             raise unknown("baseline", name, BASELINES)
         if name in methods:
             raise ZooError(f"two rows would be called {name}; name each method once")
-        methods[name] = _classical(name)
+        methods[name] = _classical(name, rate)
     for name in ("clean", "noisy"):
         if name in models:
             raise ZooError(f"a model cannot be called {name}, as the recordings are; rename it")
     return methods
 
 
-def _classical(name: str) -> Apply:
-    model = create_model(name)
+def _classical(name: str, rate: int) -> Apply:
+    model = create_model(name, sample_rate=rate)
     return jax.jit(lambda x, level: model.apply({}, x, level))
 
 

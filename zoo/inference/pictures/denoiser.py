@@ -1,6 +1,8 @@
 """A model that denoises pictures of any size, one after the other."""
 
+import collections
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
@@ -26,6 +28,8 @@ _DEFAULTS = {1: "unet-gray", 3: "unet-color"}
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 # The overlap of models without a reach, in pixels.
 _OVERLAP = 32
+# Pixels in whose time a program is compiled, about.
+_WORTH_A_PROGRAM = 2**21
 
 
 class Denoised(NamedTuple):
@@ -98,6 +102,8 @@ class Denoiser:
         self._parts: dict[int, _Part] = {}
         self._only = None if model is None else self._ready(model, variables, trained)
         self._spread: dict[int, dict] = {}
+        # By size of image: the pixels that were computed for canvases and overlaps alone.
+        self._spare: collections.Counter[tuple[int, ...]] = collections.Counter()
 
     def __call__(
         self,
@@ -207,13 +213,21 @@ class Denoiser:
             halo = reach or min(_OVERLAP, _OVERLAP if side is None else side // 4)
         exact = 0 < reach <= halo
         if side is None:
-            # Where tiles make no difference they are no larger than programs are few.
+            # Where tiles make no difference there is no need of canvases as large as the picture.
             alone = not (exact and facts.canvas)
-            if alone and memory.fits(size, part.model, channels):
-                return tiles.one(size, stride, canvas=facts.canvas)
-            side = memory.side(part.model, channels, halo, stride)
-        kinds = {"chosen": self._tile is not None, "canvas": facts.canvas}
-        return tiles.grid(size, side, halo, stride, exact=exact, **kinds)
+            fits = memory.fits(size, part.model, channels)
+            if fits and self._spare[tuple(size)] > _WORTH_A_PROGRAM:
+                return tiles.one(size, stride, canvas=False)
+            if alone and fits:
+                grid = tiles.one(size, stride, canvas=facts.canvas)
+            else:
+                side = memory.side(part.model, channels, halo, stride)
+                grid = tiles.grid(
+                    size, side, halo, stride, exact=exact, chosen=False, canvas=facts.canvas
+                )
+            self._spare[tuple(size)] += grid.count * math.prod(grid.shape) - math.prod(size)
+            return grid
+        return tiles.grid(size, side, halo, stride, exact=exact, chosen=True, canvas=facts.canvas)
 
     def _outputs(
         self,

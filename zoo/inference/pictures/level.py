@@ -18,7 +18,7 @@ _LUMA = np.float32([0.299, 0.587, 0.114])
 _LEAST = 16
 # Of noise fainter than the first nothing is taken, of the second all: the networks that come with
 # the zoo leave marks of 0.1/255 on a picture of none, two pixels apart.
-_SILENT, _HEARD = 0.25 / 255, 1 / 255
+_SILENT, _HEARD = 0.25 / 255, 1.25 / 255
 # From such a level on it is worth to look whether it is a regular pattern's.
 _LOUD = 3 / 255
 # Side of the parts that are looked at for one, and the median of its powers over their mean.

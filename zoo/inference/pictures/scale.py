@@ -31,7 +31,7 @@ _NOISY_WHITE = 1.5
 # Of the brightest value: values below minus it are more than noise around black.
 _SIGNED = 0.05
 # A picture far from black, of a noise so faint, that fills no more than a part of its range.
-_FAINT, _PART = 1 / 255, 1 / 4
+_FAINT, _PART = 2 / 255, 1 / 4
 # The offset is a multiple of the range's such part.
 _STEPS = 16
 

@@ -12,6 +12,7 @@ length; another sees the padded picture, and is compiled for its size.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ from zoo.errors import ZooError
 # The least of the lengths, and up to which they double; from there on there are two an octave, as a
 # pixel too many costs more there than a program.
 _SHORTEST, _COARSE = 64, 256
+# Pixels of a canvas for a whole picture: a larger one is compiled for its size, and takes no more
+# memory than it must.
+_MOST = 3 * 2**19
 
 
 class Axis(NamedTuple):
@@ -162,11 +166,14 @@ def one(size: tuple[int, int], stride: int, *, canvas: bool) -> Grid:
       stride: of the padding.
       canvas: whether the model knows canvases.
     """
-    axes = []
-    for length in size:
-        padded = length + -length % stride
-        tile = next(n for n in _lengths(stride) if n >= padded) if canvas else padded
-        axes.append(Axis(length, tile, (0,), 0, padded))
+    padded = [length + -length % stride for length in size]
+    laid = [next(n for n in _lengths(stride) if n >= length) for length in padded]
+    if not canvas or math.prod(laid) > _MOST:
+        laid = padded
+    axes = [
+        Axis(length, tile, (0,), 0, filled)
+        for length, tile, filled in zip(size, laid, padded, strict=True)
+    ]
     return Grid(*axes, exact=True)
 
 

@@ -63,14 +63,29 @@ def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> C
     """
     if not 0 <= strength <= 1:
         raise ZooError(f"strength={strength!r} is not in 0 to 1; 0 changes nothing, 1 is the model")
-    if not _RATES[0] <= sample_rate <= _RATES[1] or sample_rate != int(sample_rate):
-        raise ZooError(
-            f"sample_rate={sample_rate!r} is no whole number of Hz from 1000 to 768000; tell the "
-            "recording's own, or resample it first"
-        )
+    check_rate(sample_rate)
     if sample_rate == core.sample_rate:
         return Plain(core, channels, strength)
     return Banded(core, channels, int(sample_rate), strength)
+
+
+def check_rate(sample_rate: float, told: str = "sample_rate is") -> None:
+    """Refuses a rate that cannot be resampled.
+
+    Args:
+      sample_rate: in Hz.
+      told: whose it is, for the error.
+
+    Raises:
+      ZooError: it is not a whole number, or out of range.
+    """
+    low, high = _RATES
+    if not low <= sample_rate <= high:
+        raise ZooError(
+            f"{told} {sample_rate:g} Hz, which is not from {low} to {high} Hz; resample it first"
+        )
+    if sample_rate != int(sample_rate):
+        raise ZooError(f"{told} {sample_rate!r} Hz, which is not a whole number; resample it first")
 
 
 class Plain:

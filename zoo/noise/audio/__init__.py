@@ -7,10 +7,11 @@ decibels, measured as `zoo.noise.audio.snr` says. Levels in seconds or hertz nee
 """
 
 from zoo.noise.audio.added import add_at_snr, hum
-from zoo.noise.audio.coded import quantize, resample
+from zoo.noise.audio.codecs import codec
+from zoo.noise.audio.coded import mu_law, quantize, resample
 from zoo.noise.audio.colors import blue, brown, colored, pink, violet, white
 from zoo.noise.audio.damage import clicks, clipping, dropouts
-from zoo.noise.audio.filters import band_stop, random_filter
+from zoo.noise.audio.filters import band_pass, band_stop, low_pass, random_filter
 from zoo.noise.audio.law import OPS
 from zoo.noise.audio.level import dc_offset, gain
 from zoo.noise.audio.mixtures import remix
@@ -19,16 +20,20 @@ from zoo.noise.audio.rooms import reverb
 __all__ = [
     "OPS",
     "add_at_snr",
+    "band_pass",
     "band_stop",
     "blue",
     "brown",
     "clicks",
     "clipping",
+    "codec",
     "colored",
     "dc_offset",
     "dropouts",
     "gain",
     "hum",
+    "low_pass",
+    "mu_law",
     "pink",
     "quantize",
     "random_filter",

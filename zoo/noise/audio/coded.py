@@ -33,6 +33,35 @@ def quantize(key, x, *, bits):
     return jnp.round(x * steps) / steps
 
 
+@op(bits=Range(1, 16, whole=True))
+def mu_law(key, x, *, bits, mu=255.0):
+    """Rounds the logarithm of the amplitude, as telephones do: finely where it is soft.
+
+    With `c = sign(x) log(1 + mu |x|) / log(1 + mu)` rounded as by `quantize`, the result is
+    `sign(c) ((1 + mu)**|c| - 1) / mu`. 8 bits and 255 are the law of ITU-T G.711, whose tables
+    draw it by straight lines.
+
+    Args:
+      key: ignored.
+      x: recordings of any shape.
+      bits: level; bits a sample, a whole number from 1 to 16.
+      mu: how strongly loud samples are compressed, above 0.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The rounded signal, shape and dtype of `x`.
+
+    Raises:
+      ZooError: `mu` is not above 0.
+    """
+    del key
+    if not mu > 0:
+        raise ZooError(f"mu_law: mu must be above 0, got {mu!r}")
+    steps = jnp.round(jnp.exp2(bits - 1))
+    code = jnp.round(jnp.sign(x) * jnp.log1p(mu * jnp.abs(x)) / np.log1p(mu) * steps) / steps
+    return jnp.sign(code) * jnp.expm1(jnp.abs(code) * np.float32(np.log1p(mu))) / mu
+
+
 @op(axes="TC", factor=Range(0, 1, above=True))
 def resample(key, x, *, factor, method="linear"):
     """Goes down to `factor` times the sample rate and back, with what is lost on the way.

@@ -1,5 +1,7 @@
 """Recordings through filters that are drawn at random: microphones, rooms, telephones."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import numpy as np
 from zoo.noise.audio.fourier import fast_length
 from zoo.noise.audio.law import op
 from zoo.noise.audio.snr import samples
-from zoo.noise.contract import FRACTION, Range
+from zoo.noise.contract import FRACTION, POSITIVE, Range
 
 # The slowest of the filters, at the largest strength, has a pole at radius 0.986: what it rings on
 # after so many samples is below 1e-6.
@@ -49,6 +51,55 @@ def band_stop(key, x, *, share, sample_rate=16000):
     return jax.lax.slice_in_dim(kept, 0, time, axis=-2)
 
 
+@op(axes="TC", cutoff=POSITIVE)
+def low_pass(key, x, *, cutoff, order=8, sample_rate=16000):
+    """Takes away what lies above a frequency, as a codec, a telephone or a low sample rate does.
+
+    The magnitude is a Butterworth filter's, `1 / sqrt(1 + (f / cutoff)**(2 order))`; there is no
+    delay. Sounds of 8, 11.025, 12 and 22.05 kHz end at 4, 5.5, 6 and 11 kHz.
+
+    Args:
+      key: ignored.
+      x: recordings `(..., T, C)`.
+      cutoff: level; the frequency in Hz that loses 3 dB, above 0. Less is worse.
+      order: how steep it is: 6 dB an octave for each.
+      sample_rate: of `x` in Hz.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The signal, shape and dtype of `x`.
+    """
+    del key
+    return _filter(x, lambda hz: _butterworth(hz / cutoff, order), sample_rate, "low_pass")
+
+
+@op(axes="TC", high=POSITIVE, low=POSITIVE)
+def band_pass(key, x, *, high, low=300.0, order=8, sample_rate=16000):
+    """Leaves a band, such as that of telephones, 300 to 3400 Hz (ITU-T G.712).
+
+    It is `low_pass`, and the same the other way round below `low`.
+
+    Args:
+      key: ignored.
+      x: recordings `(..., T, C)`.
+      high: level; the upper frequency in Hz that loses 3 dB, above 0. Less is worse.
+      low: the lower one, a level too.
+      order: how steep it is: 6 dB an octave for each.
+      sample_rate: of `x` in Hz.
+      clip: `(low, high)` to clip the result to, or None.
+
+    Returns:
+      The signal, shape and dtype of `x`.
+    """
+    del key
+    return _filter(
+        x,
+        lambda hz: _butterworth(hz / high, order) * _butterworth(low / hz, order),
+        sample_rate,
+        "band_pass",
+    )
+
+
 @op(axes="TC", strength=Range(0, 0.49))
 def random_filter(key, x, *, strength):
     """Applies a random filter of second order, as differences between microphones.
@@ -80,3 +131,21 @@ def random_filter(key, x, *, strength):
     # Padding lets the ring die away before it comes round.
     filtered = jnp.fft.irfft(response * jnp.fft.rfft(x, size, axis=-2), size, axis=-2)
     return jax.lax.slice_in_dim(filtered, 0, time, axis=-2)
+
+
+def _butterworth(ratio: jax.Array, order: float) -> jax.Array:
+    return jax.lax.rsqrt(1 + ratio ** (2 * order))
+
+
+def _filter(
+    x: jax.Array, gain: Callable[[jax.Array], jax.Array], sample_rate: float, op: str
+) -> jax.Array:
+    """Signals (..., T, C) with a gain by the frequency in Hz, without delay."""
+    samples(0, sample_rate, op)
+    *lead, time, _ = x.shape
+    # It rings on before and behind.
+    size = fast_length(time + 2 * _RING)
+    hz = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1e-3).astype(np.float32)[:, None]
+    gains = gain(jnp.asarray(hz).reshape((1,) * len(lead) + hz.shape))
+    spectrum = jnp.fft.rfft(x, size, axis=-2) * gains.astype(np.complex64)
+    return jax.lax.slice_in_dim(jnp.fft.irfft(spectrum, size, axis=-2), 0, time, axis=-2)
