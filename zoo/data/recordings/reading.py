@@ -20,6 +20,8 @@ from zoo.errors import ZooError
 _FITS_INT16 = ("PCM_16", "PCM_S8", "PCM_U8")
 # libsndfile claims the largest integer for a flac file that was piped and notes no length.
 _FRAME_LIMIT = 2**48
+# Samples of each channel: silence in flac takes 11 bytes for 65,535 of them, and nothing less.
+_MOST_PER_BYTE = 2**13
 _FORWARD = 2**18
 
 
@@ -175,7 +177,7 @@ def _opened(path: str | os.PathLike):
     with _decoder(path) as file:
         if not file.frames:
             raise ZooError(f"{path} holds no samples; fetch it again, or leave it out")
-        if file.frames > _FRAME_LIMIT:
+        if file.frames > min(_FRAME_LIMIT, _MOST_PER_BYTE * os.path.getsize(path)):
             raise ZooError(f"{path} does not say how long it is; encode it again")
         if file.channels > MOST_CHANNELS:
             raise ZooError(
