@@ -132,8 +132,7 @@ def _read_flags(argv: list[str]) -> list[str]:
         if isinstance(error, flags.Error) and "get_config()" not in str(error):
             raise ZooError(str(error)) from None
         defined = _line_of_get_config(file)
-        told = str(error).strip().split("
-")[-1].strip()[:100] or type(error).__name__
+        told = str(error).strip().split("\n")[-1].strip()[:100] or type(error).__name__
         where = f"{file}, line {defined}," if defined else str(file)
         raise ZooError(f"{where} must define get_config() and return a config: {told}") from None
     if len(rest) > 1:

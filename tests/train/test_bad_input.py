@@ -244,6 +244,15 @@ def test_a_damaged_config_in_the_workdir(refused, tmp_path, text):
     assert settings.read_bytes() == text
 
 
+@pytest.mark.parametrize("name", [".lock", "config.json"])
+def test_a_pipe_in_the_workdir(refused, tmp_path, name):
+    """Where opening it would wait for ever."""
+    run = tmp_path / "run"
+    run.mkdir()
+    os.mkfifo(run / name)
+    assert f"{name}: it is a pipe" in refused(CONFIG, f"--workdir={run}")
+
+
 def test_a_workdir_that_cannot_be_written(refused, tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")

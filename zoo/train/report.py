@@ -269,7 +269,7 @@ def _keep_up_to(path: Path, step: int, needed: Set[str]) -> float:
     kept, seconds, damaged = [], 0.0, 0
     if not path.exists():
         return seconds
-    data = path.read_bytes()
+    data = files.read(path)
     for line in data.splitlines(keepends=True):
         row = _row(line, needed)
         if row is None:

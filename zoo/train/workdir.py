@@ -53,6 +53,10 @@ def opened(
                 f"{workdir} holds files that no run wrote ({strangers[0]}, ...); "
                 "choose an empty or a new --workdir"
             )
+        # A pipe in its place would wait for a reader for ever.
+        for place in (workdir / ".lock", settings):
+            if place.exists():
+                files.regular(place)
         lock = (workdir / ".lock").open("w")
     except OSError as error:
         raise ZooError(
