@@ -16,7 +16,7 @@ from zoo.models import create_model
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4
 # The quickest one of a family; the others, and those of larger families, are of the matrix.
-QUICK = {"dncnn-small", "ffdnet-small", "drunet-small", "nafnet-small", "swinir-small"}
+QUICK = {"dncnn-small", "drunet-small", "swinir-small"}
 
 
 def cases():

@@ -14,18 +14,20 @@ from zoo.models.registry import small_options
 
 # What an option may be, beside those of the registered variants, which keep their depth.
 OPTIONS = [
-    ("unet-tiny", {"widths": (4,), "stem": 1}),
+    pytest.param("unet-tiny", {"widths": (4,), "stem": 1}, marks=pytest.mark.matrix),
     ("unet-tiny", {"widths": (4,), "stem": 2, "blocks": 2}),
     ("unet-tiny", {"widths": (4, 4), "stem": 3, "down": "max", "up": "nearest"}),
     ("unet-tiny", {"widths": (4, 4, 4, 4), "stem": 1, "down": "mean", "skip": "concat"}),
-    ("unet-tiny", {"widths": (4, 4), "blocks": 0}),
+    pytest.param("unet-tiny", {"widths": (4, 4), "blocks": 0}, marks=pytest.mark.matrix),
     ("unet-tiny", {"widths": (4, 4), "norm": "batch", "takes_level": True}),
     ("dncnn-gray", {"width": 4, "depth": 2, "norm": "batch"}),
     ("ffdnet-gray", {"width": 4, "depth": 2}),
     ("drunet-gray", {"widths": (4,), "blocks": 1}),
     pytest.param("drunet-gray", {"widths": (4, 4), "blocks": 3}, marks=pytest.mark.matrix),
     ("conv_autoencoder-photo", {"widths": (4, 4), "strides": (1, 2)}),
-    ("conv_autoencoder-photo", {"widths": (4,), "strides": (1,)}),
+    pytest.param(
+        "conv_autoencoder-photo", {"widths": (4,), "strides": (1,)}, marks=pytest.mark.matrix
+    ),
     pytest.param(
         "conv_autoencoder-photo",
         {"widths": (4, 4, 4), "strides": (2, 2, 2)},

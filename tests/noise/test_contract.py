@@ -78,7 +78,7 @@ NAMES = [(modality, name) for modality in SIGNALS for name in sorted(registry(mo
 # Additive, of counts, through a curve, of blocks, of lines, of single pixels; by spectrum, from a
 # recording, convolved, in places, without randomness. The others are the matrix, which CI runs too.
 REPRESENTATIVE = {
-    *(("image", n) for n in ("gaussian", "poisson", "stripes", "mask_pixels")),
+    *(("image", n) for n in ("gaussian", "poisson", "mask_pixels")),
     *(("audio", n) for n in ("white", "add_at_snr", "clicks")),
 }
 
