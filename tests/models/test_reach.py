@@ -9,7 +9,7 @@ import pytest
 from families import marked
 from variables import random_variables
 
-from zoo.models import canvas, create_model, list_models, record
+from zoo.models import canvas, create_model, describe, list_models, record
 from zoo.models.registry import small_options
 
 # What an option may be, beside those of the registered variants, which keep their depth.
@@ -156,7 +156,7 @@ def check_on_canvas(name, **options):
     """Two sizes by one program; what lies beyond the picture is not black, but is not seen."""
     model, variables, _, whole = padded(name, **options)
     assert model.canvas
-    stride = record(name, **options).stride
+    stride = describe(model).stride
     h, w = whole.shape[1:3]
     apply = jitted_on_canvas(model)
     for shape in ((h, w), (h, w - stride)):
