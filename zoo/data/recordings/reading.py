@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo import files
 from zoo.data import samples
-from zoo.data.recordings import beside
+from zoo.data.recordings import beside, mpeg
 from zoo.data.recordings.containers import Contained
 from zoo.data.recordings.facts import Info, check, reason
 from zoo.data.samples import MOST_CHANNELS
@@ -201,6 +201,15 @@ def _decoder(path: str | os.PathLike):
         # TypeError: by a suffix such as .raw soundfile takes it for samples without a header.
         except (soundfile.LibsndfileError, TypeError):
             file = Contained(path)
+        else:
+            total = mpeg.count(path) if file.format == "MP3" else None
+            if total is not None and total != file.frames:
+                file.close()
+                # Behind its own guess libsndfile gives nothing.
+                if total > file.frames:
+                    raise ZooError(f"{path} does not say how long it is; encode it again")
+                kind = {"frames": property(lambda _: total)}
+                file = type("Counted", (soundfile.SoundFile,), kind)(os.fspath(path))
         yield stack.enter_context(file)
 
 

@@ -59,7 +59,7 @@ def _powers(blocks: Iterable[np.ndarray], sample_rate: int) -> np.ndarray:
     for block in blocks:
         x = np.concatenate([np.broadcast_to(held, (len(held), block.shape[1])), block])
         count = len(x) // size
-        frames = x[: count * size].reshape(count, size, -1) * window[None]
+        frames = x[: count * size].reshape(count, size, x.shape[1]) * window[None]
         power = np.square(np.abs(np.fft.rfft(frames, axis=1))).sum(2)
         found.append(np.add.reduceat(power, starts, axis=1).astype(np.float32))
         held = x[count * size :]
