@@ -127,6 +127,7 @@ def writing(
                 lost = beside.finish(others, part, form, words=words)
             except OSError as error:
                 raise ZooError(_unwritable(path, error)) from None
+            lost = (f"not kept: {', '.join(lost)}",) if lost else ()
             if source is not None and like is not None and like.subtype != subtype:
                 recoded = Path(source).suffix.lower() == suffix
                 lost += (f"coded as {subtype}, for {like.subtype} is not written",) * recoded
