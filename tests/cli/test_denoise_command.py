@@ -145,11 +145,28 @@ def test_the_range_is_told_where_it_is_not_all_of_the_type(zoo):
     assert ": 72 x 60, range 0 to 255.996, " in zoo("dark.tif", "-o", "a.tif", *model)[1]
     told = zoo("dark.tif", "-o", "b.tif", *model, "--range", "0", "4095")[1]
     assert ": 72 x 60, range 0 to 4095, " in told
+    tifffile.imwrite("float.tif", dark.astype(np.float32))
+    assert ", range 0 to 256, " in zoo("float.tif", "-o", "e.tif", *model)[1]
+    tifffile.imwrite("unit.tif", (dark / 256).astype(np.float32))
+    assert ", range " not in zoo("unit.tif", "-o", "f.tif", *model)[1]
     code, _, errors = zoo("dark.tif", "-o", "d.tif", *model, "--range", "9", "9")
     assert code == 2
     assert errors.startswith("error: --range (9.0, 9.0) is not the values of black and of white")
     code, _, errors = zoo("in/sound.wav", "--range-per-page")
     assert errors.startswith("error: --range-per-page is an option of pictures")
+
+
+def test_linear_values_below_black_are_refused(zoo):
+    below = np.random.default_rng(0).normal(-10, 1, (60, 72)).astype(np.float32)
+    tifffile.imwrite("below.tif", below)
+    arguments = ("below.tif", "-o", "a.tif", "--weights", "unet-tiny.safetensors", "--linear")
+    code, _, errors = zoo(*arguments)
+    assert code == 1
+    assert errors.startswith(
+        "error: below.tif: the picture is in linear light, and its values lie below black, 0; "
+        "give --range BLACK WHITE"
+    )
+    assert zoo(*arguments, "--range", "-20", "0")[0] == 0
 
 
 def test_references_are_compared(zoo):

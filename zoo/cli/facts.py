@@ -14,6 +14,7 @@ from zoo.data import pixels, recordings
 from zoo.data.pages import Kept, exif, notes, read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures.level import estimate_level
+from zoo.inference.pictures.scale import find
 from zoo.weights import read_record
 
 Rows = list[tuple[str, str]]
@@ -49,7 +50,9 @@ def of_picture(path: str) -> Rows:
     height, width, channels = page.picture.shape
     colours = page.picture[..., : channels - (channels in (2, 4))]
     try:
-        sigma = f"about {255 * estimate_level(colours):.1f}/255"
+        # As the denoiser sees it, or floats of any unit have millions of 1/255.
+        scale = find([colours])[colours.dtype]
+        sigma = f"about {255 * estimate_level(colours, scale) / scale.seen:.1f}/255"
     except ZooError:
         sigma = "too small a picture to tell"
     rows = [

@@ -25,6 +25,7 @@ _BLOCK = 2**18
 # Remedies as the functions name them, and as the command does.
 _FLAGS = {
     "level=..., in signal units": "--sigma",
+    "range=(black, white)": "--range BLACK WHITE",
     "range=": "--range ",
     "tile=": "--tile ",
     "overlap=": "--overlap ",
@@ -210,7 +211,7 @@ def _told(report: Report) -> tuple[str, float]:
         told += (
             f", sigma {report.level:.1f}" if report.level >= 1 else f", sigma {report.level:.2g}"
         )
-    if (report.scale.low, report.scale.high) != (0, report.scale.white):
+    if not report.scale.usual:
         told += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
     if report.scale.curve:
         told += ", linear"

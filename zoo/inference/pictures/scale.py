@@ -32,6 +32,8 @@ _NOISY_WHITE = 1.5
 _SIGNED = 0.05
 # A picture far from black, of a noise so faint, that fills no more than a part of its range.
 _FAINT, _PART = 2 / 255, 1 / 4
+# Of 8 and 16 bits, signed or not, and of all others.
+_WHITES = (255.0, 127.0, 65535.0, 32767.0, 1.0)
 # The offset is a multiple of the range's such part.
 _STEPS = 16
 
@@ -78,6 +80,12 @@ class Scale(NamedTuple):
         whole = dtype.kind == "u" and dtype.itemsize <= 2
         alike = self.low == 0 and self.high == (_white(dtype) if whole else 1)
         return alike and not self.curve and self.dim == 1
+
+    @property
+    def usual(self) -> bool:
+        """Whether the range is all of a type, which for floats and wide integers is 0 to 1."""
+        # The white of floats grows with their range, so that it alone tells nothing.
+        return self.low == 0 and self.high == self.white and self.white in _WHITES
 
     @property
     def seen(self) -> float:
@@ -177,7 +185,7 @@ def find(
       By the dtype of the pictures, of which there is one as a rule.
 
     Raises:
-      ZooError: the limits are no range.
+      ZooError: the limits are no range, or linear pictures hold no value above black.
     """
     if limits is not None:
         limits = check_range(limits)
@@ -190,6 +198,12 @@ def find(
     scales = {}
     for dtype, every in spreads.items():
         scale = told(limits, dtype) if limits else _choose(every, dtype, signed=not linear)
+        # Photons are not negative: no curve fits, and none of the noise would be removed.
+        if linear and max(one.most for one in every) < black:
+            raise ZooError(
+                f"the picture is in linear light, and its values lie below black, {black:g}; "
+                "give range=(black, white)"
+            )
         least, most = min(one.ends[0] for one in every), max(one.ends[1] for one in every)
         share = max((most - scale.low) / (scale.high - scale.low), 1.0)
         closed = share if least >= scale.low and share <= _SLACK else 0.0
