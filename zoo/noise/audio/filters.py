@@ -134,7 +134,8 @@ def random_filter(key, x, *, strength):
 
 
 def _butterworth(ratio: jax.Array, order: float) -> jax.Array:
-    return jax.lax.rsqrt(1 + ratio ** (2 * order))
+    # By logarithms, for a power of 16 may be infinite, which older versions of XLA turn into NaN.
+    return jnp.exp(-0.5 * jnp.logaddexp(0.0, 2 * order * jnp.log(ratio)))
 
 
 def _filter(
