@@ -255,3 +255,15 @@ def test_jpeg_in_tiff_that_is_too_wide_for_jpeg(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", wide[..., 0], compression="jpeg", tile=(16, 3856))
     target, _ = again(tmp_path / "a.tif")
     np.testing.assert_array_equal(one(target).picture, wide)
+
+
+def test_a_width_of_many_values_is_refused_at_once(tmp_path):
+    """Tifffile takes a tuple for a side, and a product with it would fill the memory."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((3, 9, 13), np.uint16), photometric="minisblack")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages[0].tags[WIDTH].offset
+    data[at + 4 : at + 12] = struct.pack("<II", 60, 8)
+    path.write_bytes(data)
+    refused("the size of a page is no number", read_pages, path)

@@ -187,6 +187,9 @@ def _leaves(tiff: tifffile.TiffFile, name: str) -> list[Leaf]:
             raise ZooError(f"{name} holds thumbnails and masks alone; take the file they are of")
         # A mark that means nothing: there is nothing that it is the thumbnail of.
         pages = everything
+    # Of a damaged tag tifffile takes all values, and a product with them fills the memory.
+    if not all(isinstance(side, int) for page in pages for side in page.shape):
+        raise ValueError("the size of a page is no number")
     lost = []
     if any(page.is_reduced for page in everything if page not in pages):
         lost.append("its reduced pages (thumbnails, pyramids) are not kept")
