@@ -139,6 +139,16 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path):
     limits.check(photo(tmp_path / "small.png"))
 
 
+def test_the_header_of_avif_tells_its_size_too(tmp_path, monkeypatch):
+    with Image.open(photo(tmp_path / "a.png")) as image:
+        image.save(tmp_path / "a.avif")
+        pixels = image.width * image.height
+    limits.check(tmp_path / "a.avif")
+    monkeypatch.setattr(limits, "MOST_PIXELS", pixels - 1)
+    with pytest.raises(ZooError, match="million pixels that this page takes"):
+        limits.check(tmp_path / "a.avif")
+
+
 def test_what_is_too_large_for_a_trial_is_refused_by_the_header(tmp_path):
     picture, recording = tmp_path / "photo.png", tmp_path / "talk.wav"
     Image.new("1", (4000, 2500)).save(picture)

@@ -131,7 +131,7 @@ def test_what_an_interrupted_run_did_is_left(run, half_done):
     code, output, errors = run([a, c], write)
     assert (code, errors) == (
         1,
-        "error: nothing was made; give --overwrite, or --skip-existing\n",
+        "error: all outputs are there; give --overwrite, or --skip-existing to leave them\n",
     )
     assert "left 2 outputs" in output
 

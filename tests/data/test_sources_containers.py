@@ -1,7 +1,9 @@
 """Zip files and NumPy's arrays as folders of pictures, and pairs of many for one."""
 
 import io
+import os
 import pickle
+import signal
 import struct
 import zipfile
 
@@ -11,6 +13,7 @@ from PIL import Image
 from source_files import fill, names_of, picture, refused
 
 from zoo.data import images, sources
+from zoo.data.sources import containers
 from zoo.errors import ZooError
 
 WHOLE = {"channels": 3, "fractions": (1, 0, 0)}
@@ -169,3 +172,27 @@ def test_a_missing_partner_is_skipped_when_asked_for(tmp_path):
     source = sources.load("pairs", on_error="skip", **options)["train"]
     assert list(source.names) == ["N/0.png"]
     assert sorted(source.skipped) == ["C/2.png", "N/1.png"]
+
+
+@pytest.fixture
+def soon():
+    """Ends a test that waits for what does not come."""
+
+    def late(*_):
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("suffix", sorted(containers.SUFFIXES))
+@pytest.mark.usefixtures("soon")
+def test_a_pipe_named_as_a_container_is_refused_and_not_waited_for(tmp_path, suffix):
+    images.write(tmp_path / "a.png", picture(0))
+    os.mkfifo(tmp_path / f"b{suffix}")
+    source = sources.load("folder", path=str(tmp_path), **WHOLE)["train"]
+    with pytest.raises(ZooError, match=rf"b\{suffix}: it is a pipe"):
+        list(source)

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import tifffile
-from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, WebPImagePlugin
 
+from zoo import files
 from zoo.app.jobs import Stopped
 from zoo.data import decoding, recordings
 from zoo.errors import ZooError
@@ -56,13 +56,6 @@ TRIAL_SECONDS = 600
 TRIAL_SAMPLES = TRIAL_SECONDS * 48000 * 2
 """Of a recording that noise is added to, over all its channels."""
 
-# By class: `Image.open` warns of what is refused here anyway.
-_OPENERS = {
-    "bmp": BmpImagePlugin.BmpImageFile,
-    "gif": GifImagePlugin.GifImageFile,
-    "jpeg": JpegImagePlugin.JpegImageFile,
-    "webp": WebPImagePlugin.WebPImageFile,
-}
 _PAGE = "this page takes; use zoo denoise, which takes any size"
 _TRIAL = "a test with noise takes; take a part of it, or use zoo noise and zoo denoise"
 
@@ -168,9 +161,9 @@ def _pages(path: Path) -> Iterator[tuple[int, int]]:
 
 
 def _headers(path: Path) -> Iterator[tuple[int, int]]:
-    with open(path, "rb") as file:
-        head = file.read(32)
-    kind = "gif" if head.startswith(b"GIF8") else decoding.form(head, path.name)
+    with files.opened(path) as file:
+        head = file.read(decoding.HEAD)
+    kind = decoding.form(head, path.name)
     if kind == "png":
         # Pillow does not tell the depth of colours. Their kind: 4 and 6 have alpha, 3 a palette.
         width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
@@ -182,9 +175,14 @@ def _headers(path: Path) -> Iterator[tuple[int, int]]:
                 samples = max(int(page.samplesperpixel), 3 if page.photometric == 3 else 1)
                 depth = -(-int(page.bitspersample) // 8)
                 yield int(page.imagewidth) * int(page.imagelength), samples * depth
-    else:
-        with _OPENERS[kind](path) as image:
+    elif kind in decoding.PILLOW:
+        with decoding.PILLOW[kind](path) as image:
             yield image.width * image.height, 4
+    else:
+        open_it = {"avif": decoding.opened_avif, "heic": decoding.opened_heic}[kind]
+        width, height = open_it(files.read(path), path.name).size
+        # Of 16 bits and with alpha, at most.
+        yield width * height, 8
 
 
 def told(error: BaseException, path: Path | None = None) -> str:

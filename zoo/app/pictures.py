@@ -132,7 +132,7 @@ def denoise(
     facts.append(("Size", f"{width} x {height}"))
     facts.append(("Took", f"{time.perf_counter() - start:.1f} s"))
     before, after = watched.first
-    if (report.scale.low, report.scale.high) != (0, report.scale.white):
+    if not report.scale.usual:
         facts.append(("Range", f"{report.scale.low:.6g} to {report.scale.high:.6g}"))
     views = (
         view(before, room, "before", report.scale),

@@ -97,7 +97,10 @@ def each(
         return 130
     _sum_up(tally, len(jobs), time.monotonic() - began, skipped, out)
     if tally.there == len(jobs) and not skip_existing:
-        print("error: nothing was made; give --overwrite, or --skip-existing", file=sys.stderr)
+        print(
+            "error: all outputs are there; give --overwrite, or --skip-existing to leave them",
+            file=sys.stderr,
+        )
         return 1
     return 1 if tally.failed else 0
 

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="weights that come with the zoo, or a model of `zoo models` without parameters "
         "(unet-color or unet-gray; for recordings stream-b, and wiener where their sound ends "
-        "below 7 kHz)",
+        "below 6.5 kHz)",
     )
     add(
         "--weights",

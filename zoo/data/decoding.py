@@ -60,12 +60,13 @@ _ANY_BRAND = (b"mif1", b"msf1", b"miaf")
 
 # Opened by class, not by `Image.open`: that one warns of or refuses "decompression bombs" by a
 # process-wide limit; here the caller's limit decides, and nothing global is changed.
-_PILLOW = {
+PILLOW = {
     "jpeg": JpegImagePlugin.JpegImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "gif": GifImagePlugin.GifImageFile,
 }
+"""Pillow's classes of the formats that it reads."""
 
 _TO_TIFF = "convert it to TIFF or PNG, and take that"
 _DICOM = "export it as TIFF or PNG of 16 bits, with pydicom, DCMTK or ITK, and take that"
@@ -198,7 +199,7 @@ def decode(data: bytes, kind: str, name: str, limit: int) -> np.ndarray:
     if kind == "heic":
         return _decode_heic(data, name, limit)
     # In a function of its own, after which Pillow's copy of the picture is gone.
-    return upright(*_decode_pillow(data, name, _PILLOW[kind], limit))
+    return upright(*_decode_pillow(data, name, PILLOW[kind], limit))
 
 
 def opened_avif(data: bytes, name: str) -> ImageFile.ImageFile:

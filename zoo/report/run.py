@@ -101,7 +101,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _damaged(path: Path) -> ZooError:
-    remedy = "remove it" if path.parent.name != "eval" else "evaluate again with --mode=eval"
+    remedy = "evaluate again with --mode=eval" if path.parent.name == "eval" else "mend it"
     return ZooError(f"{path} is damaged; {remedy}")
 
 

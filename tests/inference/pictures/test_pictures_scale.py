@@ -124,6 +124,19 @@ def test_what_is_not_finite_is_a_mask_that_is_given_back():
     assert found.level == pytest.approx(estimate_level(noisy()[..., None]), rel=0.1)
 
 
+def test_a_mask_of_integers_is_refused_and_not_dropped():
+    x = np.ma.masked_greater((255 * noisy()).astype(np.uint16), 100)
+    with pytest.raises(ZooError, match="the picture is masked, and uint16 has no value for that"):
+        denoise(x, small.Half(1))
+    # As floats its masked values come back as NaN; one that masks nothing is an array as any.
+    found = denoise(x.astype(np.float32), small.Half(1))
+    np.testing.assert_array_equal(np.isnan(found), x.mask)
+    unmasked = np.ma.array(np.asarray(x))
+    np.testing.assert_array_equal(denoise(unmasked, small.Half(1)), denoise(x.data, small.Half(1)))
+    with pytest.raises(ZooError, match="linear='no' is neither True nor False"):
+        denoise(x.data, small.Half(1), linear="no")
+
+
 def test_stars_beyond_white_are_kept_and_no_model_sees_them():
     x = (0.01 + 0.001 * RNG(0).normal(size=(64, 64))).astype(np.float32)
     x[20, 30], x[40, 8] = 0.9, 30

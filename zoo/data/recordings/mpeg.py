@@ -7,6 +7,7 @@ import mmap
 import os
 
 from zoo import files
+from zoo.data.truncated import id3_length
 
 # Kilobits a second, by the layer of MPEG 1, and of MPEG 2 and 2.5.
 _ONE = {
@@ -23,10 +24,7 @@ _HEADERS = (b"Xing", b"Info", b"VBRI")
 def count(path: str | os.PathLike) -> int | None:
     """The samples of an MPEG file; None if it tells them, is cut or has other bytes."""
     with files.opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = total = 0
-        while data[at : at + 3] == b"ID3" and at + 10 <= len(data):
-            sizes = data[at + 6 : at + 10]
-            at += 10 + sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(sizes))
+        at, total = id3_length(file), 0
         while at + 4 <= len(data):
             found = _frame(data[at : at + 4])
             if found is None:

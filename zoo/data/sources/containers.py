@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo import files
 from zoo.data import images
 from zoo.errors import ZooError
 
@@ -142,7 +143,7 @@ def _header(file: str, key: str) -> _Array:
             stored = _zip(file).getinfo(f"{key}.npy").file_size
             stream = _zip(file).open(f"{key}.npy")
         else:
-            stored, stream = os.path.getsize(file), open(file, "rb")  # noqa: SIM115 - below
+            stored, stream = os.path.getsize(file), files.opened(file)
         with stream:
             version = np.lib.format.read_magic(stream)
             read = (
@@ -195,7 +196,7 @@ def _zip(file: str) -> zipfile.ZipFile:
 def _opened(file: str, changed: int, process: int) -> zipfile.ZipFile:
     del changed, process
     with _whole(file):
-        return zipfile.ZipFile(file)
+        return zipfile.ZipFile(files.regular(file))
 
 
 @contextmanager

@@ -214,7 +214,7 @@ class _Excluded:
         for one in self._unused:
             raise ZooError(
                 f"exclude {one!r} leaves out no {self._sort.what[:-1]} of {self._root}: it is no "
-                "folder with their stems and no pattern of their names; mend or remove it"
+                "folder with their stems and no pattern of their names; mend it, or leave it out"
             )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
+from zoo.errors import ZooError
 from zoo.inference.pictures import check
 from zoo.inference.pictures import scale as scales
 from zoo.inference.pictures.denoiser import Denoiser
@@ -78,6 +79,8 @@ def denoise(
         ensemble=ensemble,
         dtype=dtype,
     )
+    if not isinstance(linear, bool | np.bool_):
+        raise ZooError(f"linear={linear!r} is neither True nor False")
     source = check.colors(image)
     scale = scales.find([source], range, linear=linear)[source.dtype]
     return denoiser(image, level, progress, scale).image

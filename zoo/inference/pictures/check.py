@@ -72,7 +72,12 @@ def colors(image: ArrayLike) -> np.ndarray:
 def _array(image: ArrayLike) -> np.ndarray:
     if isinstance(image, jax.core.Tracer):
         raise ZooError("a picture is denoised outside of jit; inside it, take model.apply")
-    if isinstance(image, np.ma.MaskedArray) and image.dtype.kind == "f":
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        if image.dtype.kind != "f":
+            raise ZooError(
+                f"the picture is masked, and {image.dtype} has no value for that; convert it to "
+                "floats, or give .filled(VALUE)"
+            )
         image = image.filled(np.nan)
     try:
         array = np.asarray(image)

@@ -74,7 +74,7 @@ def denoise_file(
       dst: the file to write. It appears at the end, whole, or not at all; its folder exists.
       model: the name of weights that come with the zoo, a weight file's path, a registered
         model, or a module. None takes stream-b, or a gentle wiener filter where the sound ends
-        below 7 kHz, as that of telephones does, on which stream-b was not trained.
+        below 6.5 kHz, as that of telephones does, on which stream-b was not trained.
       variables: those of a registered model or a module; None with weights or if it has none.
       strength: how much of the model's change is made, 0 (none) to 1 (all): x + strength (y - x).
       progress: is called with the samples read so far and all there are, after each block of

@@ -1,4 +1,4 @@
-"""Recordings through filters that are drawn at random: microphones, rooms, telephones."""
+"""Recordings through filters: microphones, telephones, low sample rates."""
 
 from collections.abc import Callable
 
