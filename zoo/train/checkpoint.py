@@ -9,9 +9,7 @@ share. The state is the same in all of them, so the first one writes it, looks a
 and what the folder holds does not depend on how many there were.
 """
 
-import contextlib
 import hashlib
-import io
 import json
 import logging
 import os
@@ -138,20 +136,27 @@ class Checkpoints:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps what fails from being told by every thread of orbax, beside the one error it raises."""
-    logger = logging.getLogger("absl")
-    level, told = logger.level, io.StringIO()
+    """Keeps what fails from being told by every thread of orbax, beside the one error it raises.
+
+    The standard error stays open to all others: a process that is lost meanwhile says so there.
+    """
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
+    level = logger.level
+
+    def told(error) -> None:
+        # By tensorstore's threads, which call back when all is over.
+        if "Event loop is closed" not in str(error.exc_value):
+            hook(error)
+
     logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = told
     try:
-        # Tensorstore's threads print by themselves.
-        with contextlib.redirect_stderr(told):
-            try:
-                yield
-            except Exception:
-                time.sleep(_GRACE)
-                raise
-        sys.stderr.write(told.getvalue())
+        yield
+    except Exception:
+        time.sleep(_GRACE)
+        raise
     finally:
+        sys.unraisablehook = hook
         logger.setLevel(level)
 
 

@@ -266,8 +266,8 @@ def test_estimating_levels_compiles_nothing():
 def test_memory_stays_flat_over_a_thousand_sizes():
     """Resident memory in a process of its own, of the shipped model."""
     grown = json.loads(subprocess.check_output([sys.executable, "-c", _THOUSAND]))
-    # Nine programs, of some ten megabytes each, are all there after a few dozen sizes.
-    assert grown["programs"] <= 9
+    # Nine shapes of tiles, one, two or four at once, are all there after a few hundred sizes.
+    assert grown["programs"] <= 27
     assert grown["last"] < 1.15 * grown["middle"]
 
 
