@@ -9,14 +9,13 @@ import jax
 import numpy as np
 
 from zoo import noise
-from zoo.cli import kinds
 from zoo.cli.batch import Done
 from zoo.cli.outputs import Job
-from zoo.data import images, pixels, recordings
-from zoo.data.pages import fitting, read_pages, writing
+from zoo.data import file_kinds, pixels, recordings
+from zoo.data.image_files import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
 
-_MODALITIES = {kinds.PICTURE: "image", kinds.RECORDING: "audio"}
+_MODALITIES = {file_kinds.IMAGE: "image", file_kinds.AUDIO: "audio"}
 # What ops call the recording that they are given beside the signal.
 _GIVEN = ("noise", "noisy", "response")
 # Where only the options are looked at, and pictures have none.
@@ -63,7 +62,7 @@ class Noises:
             )
         key = jax.random.key(self._arguments.seed)
         key = jax.random.fold_in(key, zlib.crc32(job.place.as_posix().encode()))
-        make = self._picture if job.kind == kinds.PICTURE else self._recording
+        make = self._picture if job.kind == file_kinds.IMAGE else self._recording
         return make(job, key, tell)
 
     def _picture(self, job: Job, key: jax.Array, tell: Tell) -> Done:
@@ -75,9 +74,9 @@ class Noises:
                 # What cannot be written is said before the work.
                 fitting(page, job.target, len(pages))
                 # Levels of noise are shares of white, which other types do not tell.
-                picture = images.check(page.picture, str(job.source))
+                picture = pixels.check(page.image, str(job.source))
                 noisy, level = _noisy(picture, draw, jax.random.fold_in(key, index))
-                lost |= dict.fromkeys((*page.lost, *put(page._replace(picture=noisy))))
+                lost |= dict.fromkeys((*page.lost, *put(page._replace(image=noisy))))
                 levels.append(level)
                 count += noisy.shape[0] * noisy.shape[1]
                 tell(index + 1, len(pages))
@@ -151,11 +150,11 @@ class Noises:
 
 def _noisy(picture: np.ndarray, draw: Callable, key: jax.Array) -> tuple[np.ndarray, float]:
     """A noisy picture of the dtype that was given, clipped to its range, and the level."""
-    colours = picture.shape[-1] - (picture.shape[-1] in (2, 4))
-    found, level = draw(key, pixels.to_float(picture[..., :colours]))
+    colors = pixels.without_alpha(picture)
+    found, level = draw(key, pixels.to_float(colors))
     noisy = np.asarray(found)
     if picture.dtype.kind == "f":
         noisy = np.clip(noisy, 0, 1)
     else:
         noisy = (pixels.to_uint8 if picture.dtype == np.uint8 else pixels.to_uint16)(noisy)
-    return np.concatenate([noisy, picture[..., colours:]], axis=-1), float(level)
+    return np.concatenate([noisy, picture[..., colors.shape[-1] :]], axis=-1), float(level)
