@@ -1,5 +1,6 @@
 """Line charts of training and of scores, as PNG files and as SVG for a web page."""
 
+import html
 import io
 import itertools
 import math
@@ -190,7 +191,8 @@ def svg(chart: Chart, *, width: int = 440, height: int = 250) -> str | None:
         lambda found: f"{found[1]}: {_VARIABLES.get(found[2], found[2])}",
         body,
     )
-    return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{body}'.strip()
+    label = html.escape(_in_words(chart))
+    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{body}'.strip()
 
 
 def short(value: float, _: object = None) -> str:
@@ -205,6 +207,16 @@ def short(value: float, _: object = None) -> str:
     else:
         text = f"{value:.6g}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _in_words(chart: Chart) -> str:
+    """A description of the lines for readers who cannot see them."""
+    ends = []
+    for line in chart.lines:
+        points = [point for point in line.points if _is_drawable(point, chart.log)]
+        if points and (line.name or len(chart.lines) == 1):
+            ends.append(f"{line.name} from {points[0][1]:.4g} to {points[-1][1]:.4g}".strip())
+    return f"{chart.up} against {chart.across}: {'; '.join(ends)}"
 
 
 def _draw(charts: Sequence[Chart], size: tuple[float, float], out, **options) -> None:
