@@ -1,7 +1,7 @@
 """How a camera turns light into a photograph, stage by stage, and the way back.
 
 Pure functions without randomness, of images `(..., H, W, 3)` or any shape where the stage works
-value by value. `zoo.noise.photograph` composes them; each can be used by itself.
+value by value. `zoo.noise.photographs` composes them; each can be used by itself.
 
 References:
   Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019, for the order of the
@@ -188,12 +188,14 @@ def smooth(x: jax.Array, luma: jax.Array | float, chroma: jax.Array | float) -> 
     Args:
       x: `(..., H, W, 3)`.
       luma: share of the copy smoothed by a binomial filter of 5x5 pixels; broadcast against `x`.
-      chroma: the same of the differences of color, whose filter has holes and spans 9x9.
+      chroma: the same of the differences of color, filtered three times, each time with the pixels
+        twice as far apart.
     """
     ycc = mix_channels(x, _TO_YCC)
     bright, color = ycc[..., :1], ycc[..., 1:]
     bright = bright + luma * (_binomial(bright, 1) - bright)
-    color = color + chroma * (_binomial(_binomial(color, 1), 2) - color)
+    coarse = _binomial(_binomial(_binomial(color, 1), 2), 4)
+    color = color + chroma * (coarse - color)
     return mix_channels(jnp.concatenate([bright, color], -1), _FROM_YCC)
 
 

@@ -85,102 +85,90 @@ def photograph(key, x, *, strength):
         raise ZooError(f"photograph: x of shape {x.shape} must have 1 or 3 channels")
     gray = x.shape[-1] == 1
     color = jnp.broadcast_to(x, (*x.shape[:-1], 3)) if gray else x
-    lead = x.shape[:-3]
-    which, scalars, white, lines, sensor = jax.random.split(key, 5)
-
-    def one_of_each(key: jax.Array, count: int) -> list[jax.Array]:
-        """Numbers in [0, 1), each of a shape that broadcasts against images."""
-        u = jax.random.uniform(key, (count, *lead))
-        return list(u[..., None, None, None])
-
-    kind = jnp.searchsorted(_EDGES, jax.random.uniform(which, lead), side="right")
+    which, scalars, white, camera = jax.random.split(key, 4)
+    kind = jnp.searchsorted(_EDGES, jax.random.uniform(which, x.shape[:-3]), side="right")
     kind = kind[..., None, None, None]
-    normal = draw.normal(white, color.shape)
-    developed = _developed(sensor, lines, color, normal[..., 0], strength)
-    level, ratio, halo, gate, quality, again, quality2, full, small = one_of_each(scalars, 9)
+    # Numbers in [0, 1), each of a shape that broadcasts against images.
+    u = iter(jax.random.uniform(scalars, (13, *x.shape[:-3]))[..., None, None, None])
 
-    sigma = jnp.where(kind == _SHARED, 0.12, 55 / 255) * level
+    normal = draw.normal(white, color.shape)
+    sigma = jnp.where(kind == _SHARED, 0.12, 55 / 255) * next(u)
     # The variance is sigma^2 in the middle, whichever part of it grows with brightness.
-    grows = jnp.where(kind == _POISSON, ratio, 0.0)
+    grows = jnp.where(kind == _POISSON, next(u), 0.0)
     variance = jnp.square(sigma) * (1 - grows + 2 * grows * jnp.clip(color, 0.0, 1.0))
-    shared = develop.smooth(normal, 1.0, 1.0)
-    # The energy of the binomial filter of 5x5, and of the one of color's.
-    blend = jnp.where(kind == _SHARED, 0.3 + 0.7 * halo, 0.0)
-    added = strength * jnp.sqrt(variance) * (normal + blend * (_SHARED_GAIN * shared - normal))
+    added = strength * jnp.sqrt(variance) * normal
+    developed = _developed(camera, color, normal[..., 0], strength)
     noise = jnp.where(kind == _CAMERA, developed, jnp.where(kind < _JPEG, added, 0.0))
+
+    # Cameras reduce the noise of color all but wholly, that of brightness by part.
+    filtered = (kind == _CAMERA) | (kind == _SHARED)
+    bright, colorful = 1 - 0.9 * next(u) ** 2, 1 - 0.5 * next(u) ** 4
+    noise = develop.smooth(
+        noise, jnp.where(filtered, bright, 0.0), jnp.where(filtered, colorful, 0.0)
+    )
+    energy = jnp.square(1 - bright) + bright * (2 * (1 - bright) * _CENTER + bright * _ENERGY)
+    noise = noise * jnp.where(kind == _SHARED, 1 / jnp.sqrt(energy), 1.0)
+    noise = develop.sharpen(noise, jnp.where(kind == _CAMERA, 0.6 * next(u) ** 2, 0.0))
+    factor = jnp.where(filtered & (next(u) < 0.4), 1 + next(u), 1.0)
+    noise = develop.enlarge(noise, factor[..., 0, 0, 0])
     if gray:
         noise = develop.luma(noise)
     noisy = jnp.where(kind == _NONE, x, jnp.round(jnp.clip(x + noise, 0.0, 1.0) * 255) / 255)
 
     # Cameras store with few losses, the web with more.
     lowest = jnp.where(kind == _CAMERA, 70.0, 20.0)
-    first = jnp.round(lowest + (98 - lowest) * quality)
-    stored = stored_as_jpeg(noisy, first[..., 0], halved=full < 0.6)
-    much = jnp.where(kind == _CAMERA, 0.7, jnp.where(kind == _JPEG, 1.0, 0.25))
-    compressed = (gate < much) & (kind != _NONE)
-    noisy = jnp.where(compressed, stored, noisy)
-    second = jnp.round(50 + 45 * quality2)
-    twice = stored_as_jpeg(noisy, second[..., 0], halved=small < 0.6)
-    return jnp.where(compressed & (again < 0.2), twice, noisy)
+    quality = jnp.round(lowest + (98 - lowest) * next(u))[..., 0]
+    often = jnp.where(kind == _CAMERA, 0.7, jnp.where(kind == _JPEG, 1.0, 0.25))
+    compressed = (next(u) < often) & (kind != _NONE)
+    once = stored_as_jpeg(noisy, quality, halved=next(u) < 0.6)
+    noisy = jnp.where(compressed, once, noisy)
+    twice = stored_as_jpeg(noisy, jnp.round(50 + 45 * next(u))[..., 0], halved=next(u) < 0.6)
+    return jnp.where(compressed & (next(u) < 0.2), twice, noisy)
 
 
-# A binomial filter of 5x5 leaves (70/256)^2 of the variance of independent values.
-_SHARED_GAIN = np.float32(256 / 70)
+# Of the 5x5 binomial filter: the weight of the center, and the sum of squares.
+_CENTER, _ENERGY = (6 / 16) ** 2, (70 / 256) ** 2
 
 
-def _developed(
-    key: jax.Array, lines: jax.Array, x: jax.Array, normal: jax.Array, strength: jax.Array
-) -> jax.Array:
-    """What a camera makes of its sensor's noise: the difference that it makes to `x`.
+def _developed(key: jax.Array, x: jax.Array, normal: jax.Array, strength: jax.Array) -> jax.Array:
+    """What a camera makes of its sensor's noise before it filters: the difference to `x`.
 
     Args:
-      key: random key of the camera.
-      lines: random key of the rows' noise.
+      key: random key.
       x: images `(..., H, W, 3)`.
       normal: normal numbers `(..., H, W)` for the pixels of the sensor.
       strength: factor of the noise, broadcast against `x`.
     """
     lead = x.shape[:-3]
-    keys = jax.random.split(key, 4)
-    sensors = jnp.asarray(_SENSORS)[jax.random.randint(keys[0], lead, 0, len(_SENSORS))]
+    which, scalars, bells, colors, lines = jax.random.split(key, 5)
+    sensors = jnp.asarray(_SENSORS)[jax.random.randint(which, lead, 0, len(_SENSORS))]
     low, high, *line = (sensors[..., i, None, None] for i in range(_SENSORS.shape[1]))
-    u = jax.random.uniform(keys[1], (11, *lead))[..., None, None]
-    bell = jax.random.normal(keys[2], (3, *lead))[..., None, None]
+    u = jax.random.uniform(scalars, (5, *lead))[..., None, None]
+    bell = jax.random.normal(bells, (3, *lead))[..., None, None]
     log_shot = jnp.log(low) + u[0] * (jnp.log(high) - jnp.log(low))
     read = jnp.exp(line[0] + line[1] * log_shot + line[2] * bell[0])
     row = jnp.exp(line[3] + line[4] * log_shot + line[5] * bell[1])
-
     matrix, inverse = develop.color_matrices(
-        jax.random.uniform(keys[3], (*lead, develop.CAMERAS), minval=1e-3)
+        jax.random.uniform(colors, (*lead, develop.CAMERAS), minval=1e-3)
     )
     exposure = 1 / jnp.maximum(0.8 + 0.1 * bell[2], 0.5)
-    ones = jnp.ones_like(exposure)
-    gains = exposure[..., None] * jnp.stack([1.9 + 0.5 * u[1], ones, 1.5 + 0.4 * u[2]], -1)
+    gains = [1.9 + 0.5 * u[1], jnp.ones_like(exposure), 1.5 + 0.4 * u[2]]
+    gains = exposure[..., None] * jnp.stack(gains, -1)
     toned = (u[3] < 0.7)[..., None]
 
-    light = develop.srgb_to_linear(jnp.clip(x, 0.0, 1.0))
-    light = jnp.where(toned, develop.srgb_to_linear(develop.untone(x)), light)
-    colors = develop.unbalance(develop.mix_channels(light, matrix), gains)
-
-    raw = develop.mosaic(colors)
-    strength = strength[..., 0]
-    noise = jnp.sqrt(jnp.exp(log_shot) * jnp.maximum(raw, 0.0) + jnp.square(read)) * normal
-    noise = noise + row * draw.normal(lines, (*raw.shape[:-1], 1))
+    encoded = jnp.where(toned, develop.untone(x), jnp.clip(x, 0.0, 1.0))
+    light = develop.mix_channels(develop.srgb_to_linear(encoded), matrix)
+    light = develop.unbalance(light, gains)
+    raw = develop.mosaic(light)
+    deviation = jnp.sqrt(jnp.exp(log_shot) * jnp.maximum(raw, 0.0) + jnp.square(read))
+    noise = deviation * normal + row * draw.normal(lines, (*raw.shape[:-1], 1))
     # Sensors saturate; below black they keep what they read.
-    noise = jnp.minimum(raw + strength * noise, jnp.maximum(raw, 1.0)) - raw
-    noisy = colors + develop.demosaic(noise, jnp.where(u[4, ..., 0, 0] < 0.3, 0.0, 1.0))
+    noise = jnp.minimum(raw + strength[..., 0] * noise, jnp.maximum(raw, 1.0)) - raw
+    noise = develop.demosaic(noise, jnp.where(u[4, ..., 0, 0] < 0.3, 0.0, 1.0))
 
-    def finish(colors: jax.Array) -> jax.Array:
-        light = jnp.clip(develop.mix_channels(colors * gains, inverse), 0.0, 1.0)
+    def finish(light: jax.Array) -> jax.Array:
+        light = jnp.clip(develop.mix_channels(light * gains, inverse), 0.0, 1.0)
         encoded = develop.linear_to_srgb(light)
         return jnp.where(toned, develop.tone(encoded), encoded)
 
-    difference = finish(noisy) - finish(colors)
-    # Squares favor little of each; some cameras do nothing.
-    luma, chroma, amount = (u[5:8, ..., None] ** 2) * np.float32([0.8, 1.0, 1.0]).reshape(
-        3, *[1] * x.ndim
-    )
-    difference = develop.smooth(difference, luma, jnp.sqrt(chroma))
-    difference = develop.sharpen(difference, amount)
-    factor = jnp.where(u[8] < 0.6, 1.0, 1.0 + u[9])[..., 0, 0]
-    return develop.enlarge(difference, factor)
+    return finish(light + noise) - finish(light)
