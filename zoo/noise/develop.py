@@ -96,7 +96,9 @@ def tone(x: jax.Array) -> jax.Array:
 
 def untone(x: jax.Array) -> jax.Array:
     """Undoes `tone`: `1/2 - sin(arcsin(1 - 2 x) / 3)`; values are clipped to [0, 1]."""
-    return 0.5 - jnp.sin(jnp.arcsin(1 - 2 * jnp.clip(x, 0.0, 1.0)) / 3)
+    # The slope of arcsin is infinite at 1.
+    limit = np.nextafter(np.float32(1), np.float32(0))
+    return 0.5 - jnp.sin(jnp.arcsin(jnp.clip(1 - 2 * x, -limit, limit)) / 3)
 
 
 def color_matrices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:

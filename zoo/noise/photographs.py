@@ -95,8 +95,8 @@ def photograph(key, x, *, strength):
     sigma = jnp.where(kind == _SHARED, 0.12, 55 / 255) * next(u)
     # The variance is sigma^2 in the middle, whichever part of it grows with brightness.
     grows = jnp.where(kind == _POISSON, next(u), 0.0)
-    variance = jnp.square(sigma) * (1 - grows + 2 * grows * jnp.clip(color, 0.0, 1.0))
-    added = strength * jnp.sqrt(variance) * normal
+    growth = jnp.sqrt(1 - grows + 2 * grows * jnp.clip(color, 0.0, 1.0))
+    added = strength * sigma * growth * normal
     developed = _developed(camera, color, normal[..., 0], strength)
     noise = jnp.where(kind == _CAMERA, developed, jnp.where(kind < _JPEG, added, 0.0))
 
