@@ -85,14 +85,24 @@ def jpeg(key, x, *, quality, subsampling="4:2:0"):
       jcparam.c.
     """
     del key
-    height, width, channels = x.shape[-3:]
-    if channels not in (1, 3):
+    if x.shape[-1] not in (1, 3):
         raise ZooError(f"jpeg: x of shape {x.shape} must have 1 or 3 channels")
     if subsampling not in ("4:2:0", "4:4:4"):
         raise ZooError(f"jpeg: subsampling must be '4:2:0' or '4:4:4', got {subsampling!r}")
 
-    # A plane has no channel axis, and the level one axis of length 1 too many.
-    quality = jnp.squeeze(quality, -1)
+    return stored_as_jpeg(x, jnp.squeeze(quality, -1), halved=subsampling == "4:2:0")
+
+
+def stored_as_jpeg(x: jax.Array, quality: jax.Array, *, halved: jax.Array | bool) -> jax.Array:
+    """What a JPEG file gives back, see `jpeg`.
+
+    Args:
+      x: images `(..., H, W, C)`, C 1 or 3.
+      quality: broadcast against planes `(..., H, W)`.
+      halved: whether color is stored at half size; an array, broadcast against `x`, chooses for
+        each image, at the price of both.
+    """
+    height, width, channels = x.shape[-3:]
     x = _pad(jnp.round(x * 255), 16)
     if channels == 1:
         luma = _code(x[..., 0] - 128, quality, _LUMA) + 128
@@ -100,14 +110,19 @@ def jpeg(key, x, *, quality, subsampling="4:2:0"):
 
     luma, *chroma = jnp.moveaxis(jnp.round(_mix(x, _TO_YCC)), -1, 0)
     luma = _code(luma - 128, quality, _LUMA) + 128
-    if subsampling == "4:4:4":
-        chroma = [_code(plane, quality, _CHROMA) for plane in chroma]
-    else:
+    both = not isinstance(halved, bool)
+    found = []
+    if both or not halved:
+        found.append([_code(plane, quality, _CHROMA) for plane in chroma])
+    if both or halved:
         half = (height + 1) // 2, (width + 1) // 2
-        chroma = [_code(_halve(plane), quality, _CHROMA) for plane in chroma]
-        chroma = [_double(_double(_crop(plane, *half), -2), -1) for plane in chroma]
-    planes = [_crop(plane, height, width) for plane in (luma, *chroma)]
-    return jnp.round(_mix(jnp.stack(planes, -1), _TO_RGB)) / 255
+        small = [_crop(_code(_halve(plane), quality, _CHROMA), *half) for plane in chroma]
+        found.append([_double(_double(plane, -2), -1) for plane in small])
+    restored = []
+    for chroma in found:
+        planes = [_crop(plane, height, width) for plane in (luma, *chroma)]
+        restored.append(jnp.round(_mix(jnp.stack(planes, -1), _TO_RGB)) / 255)
+    return jnp.where(halved, restored[1], restored[0]) if both else restored[0]
 
 
 def _code(plane: jax.Array, quality: jax.Array, table: npt.NDArray) -> jax.Array:
