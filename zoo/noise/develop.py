@@ -1,7 +1,7 @@
-"""How a camera turns light into a photograph, stage by stage, and the way back.
+"""The stages by which a camera turns light into a photograph, and their inverses.
 
-Pure functions without randomness, of images `(..., H, W, 3)` or any shape where the stage works
-value by value. `zoo.noise.photographs` composes them; each can be used by itself.
+Pure functions without randomness, of images `(..., H, W, 3)`, or of any shape where the stage is
+elementwise. `zoo.noise.photographs` composes them.
 
 References:
   Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019, for the order of the
@@ -31,14 +31,15 @@ _XYZ_TO_CAMERA = np.array(
 )
 CAMERAS = len(_XYZ_TO_CAMERA)
 
-# ITU-R BT.601, as in JPEG files; differences of color without an offset.
-_TO_YCC = np.array(
-    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
+# ITU-R BT.601 as in JFIF 1.02, chroma without its offset of 128.
+RGB_TO_YCC = np.array(
+    [[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]],
+    np.float32,
 )
-_FROM_YCC = np.linalg.inv(_TO_YCC.astype(np.float64)).astype(np.float32)
+YCC_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136286, -0.714136286], [1, 1.772, 0]], np.float32)
 
-# What a pixel takes from its 5x5 neighbors in eighths: green at red and blue; a color from its own
-# row, from its own column, and from the diagonal. Malvar, He, Cutler, figure 2.
+# Weights in eighths of the 5x5 neighbors: green at red and blue pixels; red or blue from the row,
+# from the column and from the diagonals. Malvar, He, Cutler, figure 2.
 _GRADIENT = np.array(
     [
         [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]],
@@ -77,38 +78,38 @@ _BILINEAR[3, [1, 1, 3, 3], [1, 3, 1, 3]] = 2
 
 
 def srgb_to_linear(x: jax.Array) -> jax.Array:
-    """Undoes the curve of sRGB (IEC 61966-2-1), continued by its own formula beyond [0, 1]."""
+    """Decodes sRGB to linear light (IEC 61966-2-1), by the same formula beyond [0, 1]."""
     curve = ((jnp.maximum(x, 0.04045) + 0.055) / 1.055) ** 2.4
     return jnp.where(x <= 0.04045, x / 12.92, curve)
 
 
 def linear_to_srgb(x: jax.Array) -> jax.Array:
-    """The curve of sRGB (IEC 61966-2-1), continued by its own formula beyond [0, 1]."""
+    """Encodes linear light as sRGB (IEC 61966-2-1), by the same formula beyond [0, 1]."""
     curve = 1.055 * jnp.maximum(x, 0.0031308) ** (1 / 2.4) - 0.055
     return jnp.where(x <= 0.0031308, x * 12.92, curve)
 
 
 def tone(x: jax.Array) -> jax.Array:
-    """The curve `3 x^2 - 2 x^3` that gives a photograph contrast; values are clipped to [0, 1]."""
+    """Raises contrast by the curve `3 x^2 - 2 x^3`; values are clipped to [0, 1]."""
     x = jnp.clip(x, 0.0, 1.0)
     return x * x * (3 - 2 * x)
 
 
 def untone(x: jax.Array) -> jax.Array:
-    """Undoes `tone`: `1/2 - sin(arcsin(1 - 2 x) / 3)`; values are clipped to [0, 1]."""
+    """Inverts `tone`: `1/2 - sin(arcsin(1 - 2 x) / 3)` of values clipped to [0, 1]."""
     # The slope of arcsin is infinite at 1.
     limit = np.nextafter(np.float32(1), np.float32(0))
     return 0.5 - jnp.sin(jnp.arcsin(jnp.clip(1 - 2 * x, -limit, limit)) / 3)
 
 
 def color_matrices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Linear sRGB to the colors of a camera, and back.
+    """Color matrices from linear sRGB to a blend of cameras, and their inverses.
 
     Args:
-      weights: `(..., CAMERAS)`, what share each of the known cameras has; 0 or more, not all 0.
+      weights: `(..., CAMERAS)`, the share of each known camera; 0 or more, not all 0.
 
     Returns:
-      Two arrays `(..., 3, 3)`, inverse to each other. White stays white: every row sums to 1.
+      Two arrays `(..., 3, 3)`, inverse to each other. Every row sums to 1, so white is kept.
     """
     weights = weights / jnp.sum(weights, -1, keepdims=True)
     matrix = _einsum("...k,kij->...ij", weights, (_XYZ_TO_CAMERA @ _RGB_TO_XYZ).astype(np.float32))
@@ -117,17 +118,17 @@ def color_matrices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def mix_channels(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Every pixel of `(..., H, W, 3)` multiplied by a matrix `(3, 3)` or one an image."""
+    """Multiplies every pixel `(..., H, W, C)` by a matrix `(D, C)`, or by one per image."""
     return _einsum("...hwc,...dc->...hwd", x, matrix)
 
 
 def luma(x: jax.Array) -> jax.Array:
-    """The brightness of images `(..., H, W, 3)`, `(..., H, W, 1)`; weights of ITU-R BT.601."""
-    return mix_channels(x, _TO_YCC[:1])
+    """Luma `(..., H, W, 1)` of RGB images by ITU-R BT.601."""
+    return mix_channels(x, RGB_TO_YCC[:1])
 
 
 def unbalance(x: jax.Array, gains: jax.Array) -> jax.Array:
-    """Divides by the gains of white balance, highlights less, for a sensor saturates at 1.
+    """Divides by white-balance gains, highlights by less because a sensor saturates at 1.
 
     Args:
       x: linear light `(..., H, W, 3)`.
@@ -139,25 +140,22 @@ def unbalance(x: jax.Array, gains: jax.Array) -> jax.Array:
 
 
 def mosaic(x: jax.Array) -> jax.Array:
-    """What a sensor behind red, green, green, blue filters sees of `(..., H, W, 3)`: `(..., H, W)`.
-
-    The pixel at the top left is red, the one at its right green.
-    """
+    """Samples RGB images as a Bayer sensor: `(..., H, W)`, RGGB with red at the top left."""
     own_row, own_column = _parity(x.shape[-3], x.shape[-2])
     red_or_blue = jnp.where(own_row, x[..., 0], x[..., 2])
     return jnp.where(own_row == own_column, red_or_blue, x[..., 1])
 
 
 def demosaic(raw: jax.Array, gradient: jax.Array | float = 1.0) -> jax.Array:
-    """Interpolates the colors that `mosaic` left out.
+    """Interpolates the colors missing from a Bayer mosaic.
 
     Args:
       raw: `(..., H, W)`, sides of 3 or more, red at the top left.
-      gradient: 0 is bilinear, 1 corrects by the gradients of the other colors; what lies between
-        is a blend. A number, or an array that broadcasts against `raw` without its last two axes.
+      gradient: 0 for bilinear, 1 for corrections by the gradients of the other colors, a blend in
+        between. A number, or an array that broadcasts against `raw` without its last two axes.
 
     Returns:
-      Images `(..., H, W, 3)`. Beyond the border the inside is mirrored.
+      Images `(..., H, W, 3)`; borders are reflected.
 
     References:
       Malvar, He, Cutler, "High-quality linear interpolation for demosaicing of Bayer-patterned
@@ -166,17 +164,17 @@ def demosaic(raw: jax.Array, gradient: jax.Array | float = 1.0) -> jax.Array:
     *lead, height, width = raw.shape
     padded = jnp.pad(raw, [(0, 0)] * len(lead) + [(2, 2)] * 2, mode="reflect")
     share = jnp.asarray(gradient, raw.dtype)[..., None, None]
-    found = []
+    planes = []
     for corrected, plain in zip(_GRADIENT, _BILINEAR, strict=True):
         total = jnp.zeros_like(raw)
         for i, j in np.argwhere((corrected != 0) | (plain != 0)):
             weight = (plain[i, j] + share * (corrected[i, j] - plain[i, j])) / 8
             total = total + weight * padded[..., i : i + height, j : j + width]
-        found.append(total)
-    green, row, column, diagonal = found
+        planes.append(total)
+    green, row, column, diagonal = planes
     own_row, own_column = _parity(height, width)
     reddish, bluish = own_row & own_column, ~own_row & ~own_column
-    # At a green pixel of a red row red stands beside it, and blue above and below.
+    # A green pixel in a red row has red at its sides, blue above and below.
     beside = jnp.where(own_row, row, column)
     above = jnp.where(own_row, column, row)
     red = jnp.where(reddish, raw, jnp.where(bluish, diagonal, beside))
@@ -185,39 +183,38 @@ def demosaic(raw: jax.Array, gradient: jax.Array | float = 1.0) -> jax.Array:
 
 
 def smooth(x: jax.Array, luma: jax.Array | float, chroma: jax.Array | float) -> jax.Array:
-    """Blends an image with a smoothed copy, brightness and color apart, as cameras denoise.
+    """Blends an image with a smoothed copy, luma and chroma apart, as cameras reduce noise.
 
     Args:
       x: `(..., H, W, 3)`.
-      luma: share of the copy smoothed by a binomial filter of 5x5 pixels; broadcast against `x`.
-      chroma: the same of the differences of color, filtered three times, each time with the pixels
-        twice as far apart.
+      luma: weight of luma smoothed by a 5x5 binomial filter, from 0 to 1; broadcast against `x`.
+      chroma: weight of chroma smoothed by that filter at dilations 1, 2 and 4.
     """
-    ycc = mix_channels(x, _TO_YCC)
+    ycc = mix_channels(x, RGB_TO_YCC)
     bright, color = ycc[..., :1], ycc[..., 1:]
     bright = bright + luma * (_binomial(bright, 1) - bright)
     coarse = _binomial(_binomial(_binomial(color, 1), 2), 4)
     color = color + chroma * (coarse - color)
-    return mix_channels(jnp.concatenate([bright, color], -1), _FROM_YCC)
+    return mix_channels(jnp.concatenate([bright, color], -1), YCC_TO_RGB)
 
 
 def sharpen(x: jax.Array, amount: jax.Array | float) -> jax.Array:
-    """Adds to an image `(..., H, W, C)` what a 5x5 binomial filter takes away, `amount` times."""
+    """Sharpens images `(..., H, W, C)` by an unsharp mask with a 5x5 binomial filter."""
     return x + amount * (x - _binomial(x, 1))
 
 
 def enlarge(x: jax.Array, factor: jax.Array) -> jax.Array:
-    """Magnifies the middle of an image by linear interpolation, its size kept.
+    """Magnifies the center of an image by bilinear interpolation and keeps its size.
 
     Args:
       x: `(..., H, W, C)`.
-      factor: 1 or more, one number an image: of the leading shape of `x`.
+      factor: 1 or more, of the leading shape of `x`.
     """
     for axis in (-3, -2):
         length = x.shape[axis]
         middle = (length - 1) / 2
         place = np.arange(length, dtype=np.float32).reshape(*[1] * factor.ndim, 1, length)
-        # Row i of the matrix holds the weights of the two samples around its place.
+        # Row i holds the weights of the two samples around position i.
         at = middle + (place.swapaxes(-1, -2) - middle) / factor[..., None, None]
         distance = jnp.abs(at - place)
         weights = jnp.maximum(1 - distance, 0.0)
@@ -231,7 +228,7 @@ def _parity(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _binomial(x: jax.Array, step: int) -> jax.Array:
-    """The filter [1, 4, 6, 4, 1] / 16 along both axes of `(..., H, W, C)`, `step` pixels apart."""
+    """The filter [1, 4, 6, 4, 1] / 16 along both axes of `(..., H, W, C)`, dilated by `step`."""
     for axis in (x.ndim - 3, x.ndim - 2):
         length = x.shape[axis]
         widths = [(0, 0)] * x.ndim

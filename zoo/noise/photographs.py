@@ -1,4 +1,4 @@
-"""The noise of photographs as files hold it: sensor, development, compression, all drawn."""
+"""Noise of photographs as stored in files: sensor, development and compression at random."""
 
 import jax
 import jax.numpy as jnp
@@ -9,22 +9,29 @@ from zoo.noise import develop, draw
 from zoo.noise.compression import stored_as_jpeg
 from zoo.noise.contract import NOT_NEGATIVE, op
 
-# How often each kind of image comes: developed by a camera; with Gaussian noise, with noise that
-# grows with brightness, with noise that neighbors share; compressed only; clean.
-KINDS = {"camera": 0.5, "gaussian": 0.14, "poisson": 0.08, "shared": 0.08, "jpeg": 0.1, "none": 0.1}
+# Probabilities: developed by a camera; Gaussian noise; noise that grows with brightness; spatially
+# correlated noise; compressed only; clean.
+KINDS = {
+    "camera": 0.5,
+    "gaussian": 0.14,
+    "poisson": 0.08,
+    "correlated": 0.08,
+    "jpeg": 0.1,
+    "none": 0.1,
+}
 _EDGES = np.cumsum(list(KINDS.values()))[:-1].astype(np.float32)
-_CAMERA, _GAUSSIAN, _POISSON, _SHARED, _JPEG, _NONE = range(len(KINDS))
+_CAMERA, _GAUSSIAN, _POISSON, _CORRELATED, _JPEG, _NONE = range(len(KINDS))
 
-# Of each sensor, in light whose white is 1: the range of the shot noise's variance at white, from
-# base to highest ISO, and intercept, slope and deviation of lines that give the logarithm of the
-# standard deviation of the read noise, and of that of its rows, from the logarithm of the shot
-# noise. First phones by Brooks et al., whose rows have none; then Canon 5D4, 700D, 70D, Nikon D850
-# and Sony A7S2 as calibrated by Wei et al., whose unit, 1/15583 of white (14 bits less the black
-# level), is converted below.
+# For each sensor, in linear light with white at 1: the range of the shot-noise variance at white,
+# from base to highest ISO, then intercept, slope and residual deviation of the line that predicts
+# the logarithm of the read noise's standard deviation from that of the shot noise, and of the line
+# for the row noise. The first is the phone model of Brooks et al., without row noise. The others
+# are Canon 5D4, 700D, 70D, Nikon D850 and Sony A7S2 as calibrated by Wei et al. in units of
+# 1/15583 of white (14 bits less the black level), converted below.
 _WHITE = 15583.0
 _PHONE = (1e-4, 1.2e-2, 0.60, 1.09, 0.13, -30.0, 0.0, 0.0)
 _CALIBRATED = [
-    # highest gain; read noise: slope, intercept, deviation; rows: slope, intercept, deviation
+    # highest gain; read noise: slope, intercept, deviation; row noise: the same
     (13.96, 0.6771, 1.5122, 0.2464, 0.4713, -0.8079, 0.2436),
     (28.65, 0.6525, 2.0799, 0.2578, 0.6221, -0.7756, 0.2485),
     (26.08, 0.5681, 1.9983, 0.2487, 0.7292, -0.9371, 0.2502),
@@ -53,21 +60,21 @@ _SENSORS = _in_units_of_white()
 
 @op(axes="HWC", strength=NOT_NEGATIVE)
 def photograph(key, x, *, strength):
-    """Adds the noise of photographs, of many cameras and by many ways, drawn for each image.
+    """Adds the noise of photographs from many cameras and files, random in kind and strength.
 
-    Half of the images are developed: tone curve, sRGB curve, color matrix and white balance are
-    undone, shot, read and row noise of a camera is added to the mosaic, and the noise goes through
-    demosaicking, white balance, color matrix, curves, the camera's own noise reduction and
-    sharpening, and enlargement by up to 2. The others have Gaussian noise (standard deviation up to
-    55/255), noise whose variance grows with brightness, noise that neighbors share, none but that
-    of compression, or none at all; see `KINDS`. Most are rounded to 8 bits and stored as JPEG once
-    or twice, with 4:2:0 or 4:4:4. What demosaicking itself does to the image is left out: the clean
-    image is the one that the camera would make of light without noise.
+    Half of the images are developed as by a camera: the tone curve, the sRGB curve, the color
+    matrix and the white balance are inverted; shot, read and row noise are added to the mosaic; the
+    noise passes through demosaicing, white balance, color matrix, curves, in-camera noise reduction
+    and sharpening, and magnification by up to 2. The other images have Gaussian noise (standard
+    deviation up to 55/255), noise whose variance grows with brightness, spatially correlated noise,
+    compression only, or no change; `KINDS` holds the probabilities. Most are rounded to 8 bits and
+    stored as JPEG once or twice, with 4:2:0 or 4:4:4. Errors that demosaicing makes without noise
+    are left out: the target is what the camera would make of noiseless light.
 
     Args:
       key: random key.
       x: images `(..., H, W, C)` encoded in sRGB, sides of 3 or more; C is 1 for gray or 3 for RGB.
-      strength: level; a factor of all standard deviations that are drawn. 1 is as cameras are.
+      strength: level; a factor on all standard deviations of noise. 1 is realistic.
       clip: `(low, high)` to clip the result to, or None.
 
     Returns:
@@ -88,26 +95,26 @@ def photograph(key, x, *, strength):
     which, scalars, white, camera = jax.random.split(key, 4)
     kind = jnp.searchsorted(_EDGES, jax.random.uniform(which, x.shape[:-3]), side="right")
     kind = kind[..., None, None, None]
-    # Numbers in [0, 1), each of a shape that broadcasts against images.
+    # Uniform numbers, each of a shape that broadcasts against images.
     u = iter(jax.random.uniform(scalars, (13, *x.shape[:-3]))[..., None, None, None])
 
     normal = draw.normal(white, color.shape)
-    sigma = jnp.where(kind == _SHARED, 0.12, 55 / 255) * next(u)
-    # The variance is sigma^2 in the middle, whichever part of it grows with brightness.
+    sigma = jnp.where(kind == _CORRELATED, 0.12, 55 / 255) * next(u)
+    # At mid-gray the variance is sigma^2, whichever share of it grows with brightness.
     grows = jnp.where(kind == _POISSON, next(u), 0.0)
     growth = jnp.sqrt(1 - grows + 2 * grows * jnp.clip(color, 0.0, 1.0))
     added = strength * sigma * growth * normal
     developed = _developed(camera, color, normal[..., 0], strength)
     noise = jnp.where(kind == _CAMERA, developed, jnp.where(kind < _JPEG, added, 0.0))
 
-    # Cameras reduce the noise of color all but wholly, that of brightness by part.
-    filtered = (kind == _CAMERA) | (kind == _SHARED)
+    # Cameras remove most noise of chroma and part of that of luma.
+    filtered = (kind == _CAMERA) | (kind == _CORRELATED)
     bright, colorful = 1 - 0.9 * next(u) ** 2, 1 - 0.5 * next(u) ** 4
     noise = develop.smooth(
         noise, jnp.where(filtered, bright, 0.0), jnp.where(filtered, colorful, 0.0)
     )
     energy = jnp.square(1 - bright) + bright * (2 * (1 - bright) * _CENTER + bright * _ENERGY)
-    noise = noise * jnp.where(kind == _SHARED, 1 / jnp.sqrt(energy), 1.0)
+    noise = noise * jnp.where(kind == _CORRELATED, 1 / jnp.sqrt(energy), 1.0)
     noise = develop.sharpen(noise, jnp.where(kind == _CAMERA, 0.6 * next(u) ** 2, 0.0))
     factor = jnp.where(filtered & (next(u) < 0.4), 1 + next(u), 1.0)
     noise = develop.enlarge(noise, factor[..., 0, 0, 0])
@@ -115,7 +122,7 @@ def photograph(key, x, *, strength):
         noise = develop.luma(noise)
     noisy = jnp.where(kind == _NONE, x, jnp.round(jnp.clip(x + noise, 0.0, 1.0) * 255) / 255)
 
-    # Cameras store with few losses, the web with more.
+    # Cameras compress little, the web more.
     lowest = jnp.where(kind == _CAMERA, 70.0, 20.0)
     quality = jnp.round(lowest + (98 - lowest) * next(u))[..., 0]
     often = jnp.where(kind == _CAMERA, 0.7, jnp.where(kind == _JPEG, 1.0, 0.25))
@@ -126,17 +133,17 @@ def photograph(key, x, *, strength):
     return jnp.where(compressed & (next(u) < 0.2), twice, noisy)
 
 
-# Of the 5x5 binomial filter: the weight of the center, and the sum of squares.
+# The 5x5 binomial filter's center weight and sum of squares.
 _CENTER, _ENERGY = (6 / 16) ** 2, (70 / 256) ** 2
 
 
 def _developed(key: jax.Array, x: jax.Array, normal: jax.Array, strength: jax.Array) -> jax.Array:
-    """What a camera makes of its sensor's noise before it filters: the difference to `x`.
+    """The noise of a sensor after development, before the camera filters it.
 
     Args:
       key: random key.
       x: images `(..., H, W, 3)`.
-      normal: normal numbers `(..., H, W)` for the pixels of the sensor.
+      normal: standard normal numbers `(..., H, W)`, one per sensor pixel.
       strength: factor of the noise, broadcast against `x`.
     """
     lead = x.shape[:-3]
@@ -162,7 +169,7 @@ def _developed(key: jax.Array, x: jax.Array, normal: jax.Array, strength: jax.Ar
     raw = develop.mosaic(light)
     deviation = jnp.sqrt(jnp.exp(log_shot) * jnp.maximum(raw, 0.0) + jnp.square(read))
     noise = deviation * normal + row * draw.normal(lines, (*raw.shape[:-1], 1))
-    # Sensors saturate; below black they keep what they read.
+    # Sensors saturate at white; raw values below black are kept.
     noise = jnp.minimum(raw + strength[..., 0] * noise, jnp.maximum(raw, 1.0)) - raw
     noise = develop.demosaic(noise, jnp.where(u[4, ..., 0, 0] < 0.3, 0.0, 1.0))
 
