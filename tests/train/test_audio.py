@@ -22,8 +22,7 @@ from zoo import losses, noise, weights
 from zoo.data.augment import make_augment
 from zoo.data.batches import Batch, make_bank
 from zoo.modality import AUDIO
-from zoo.models import create_model, describe
-from zoo.models.registry import small_options, variable_shapes
+from zoo.models import create_model, small_options, spec_of, variable_shapes
 from zoo.train import parallel
 from zoo.train.experiment import build
 from zoo.train.state import create_state
@@ -87,7 +86,7 @@ def test_8_khz_can_be_trained():
     assert experiment.model_options["sample_rate"] == experiment.model.sample_rate == 8000
     assert experiment.model.hop == 128
     shapes = [
-        variable_shapes(model, describe(model))
+        variable_shapes(model, spec_of(model))
         for model in (experiment.model, create_model("stream-t"))
     ]
     assert shapes[0] == shapes[1]

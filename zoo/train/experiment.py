@@ -102,7 +102,7 @@ def build(config: ConfigDict) -> Experiment:
     options = model_options(config)
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
     _check_model(config, options)
-    kind = models.record(config.model.name, **options).modality
+    kind = models.model_spec(config.model.name, **options).modality
     _check_noise(config, kind)
     sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
     coding, line = (_after(config, key, kind) for key in ("coding", "line"))
@@ -133,7 +133,7 @@ def build(config: ConfigDict) -> Experiment:
             if data.tile:
                 remedy += ", or make data.tile smaller"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
-    _check_modality(config, found["train"], models.describe(model))
+    _check_modality(config, found["train"], models.spec_of(model))
     _check_published(config, kind)
     if (found["train"][0].input is None) != bool(config.noise.name):
         raise ZooError(
@@ -407,7 +407,7 @@ def _check_readable(experiment: Experiment) -> None:
                 raise ZooError(f"the noise {noise.name} is silent; leave it out")
 
 
-def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Record) -> None:
+def _check_modality(config: ConfigDict, source: sources.Source, facts: models.ModelSpec) -> None:
     """Refuses recordings for a model of pictures, and the other way round."""
     kind, rate = facts.modality, facts.sample_rate
     made_for = get(kind).plural
@@ -438,7 +438,7 @@ def _check_noise(config: ConfigDict, kind: str) -> None:
 def _check_published(config: ConfigDict, kind: str) -> None:
     """Reads weights that will be scored beside once, lest they fail after hours of training."""
     for name, path in config.eval.published.items():
-        if models.record(name).modality != kind or kind != "audio":
+        if models.model_spec(name).modality != kind or kind != "audio":
             raise ZooError(f"eval.published: {name} is no model that is scored on these data")
         load_torch(name, path)
 

@@ -39,7 +39,7 @@ def make_record(
       changes: of the config on the way, as `zoo.train.workdir.changes` gives them.
     """
     options = model_options(config)
-    contract = models.record(config.model.name, **options)
+    contract = models.model_spec(config.model.name, **options)
     scored = f"validation_{modality.get(contract.modality).merit}"
     return {
         "model": config.model.name,
