@@ -15,7 +15,6 @@ from zoo.data import file_kinds, pixels, recordings
 from zoo.data.image_files import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
 
-_MODALITIES = {file_kinds.IMAGE: "image", file_kinds.AUDIO: "audio"}
 # What ops call the recording that they are given beside the signal.
 _GIVEN = ("noise", "noisy", "response")
 # Where only the options are looked at, and pictures have none.
@@ -41,7 +40,7 @@ class Noises:
     def __init__(self, arguments: argparse.Namespace, found: set[str]):
         self._arguments = arguments
         self._programs: dict[tuple, Callable] = {}
-        ops = {kind: noise.registry(_MODALITIES[kind]) for kind in _MODALITIES}
+        ops = {kind: noise.registry(kind) for kind in (file_kinds.IMAGE, file_kinds.AUDIO)}
         if not any(arguments.op in registry for registry in ops.values()):
             raise unknown("noise", arguments.op, {name for one in ops.values() for name in one})
         for kind in found:
@@ -55,10 +54,10 @@ class Noises:
         Raises:
           ZooError: the file cannot be read or written, or its kind has no such noise.
         """
-        if self._arguments.op not in noise.registry(_MODALITIES[job.kind]):
+        if self._arguments.op not in noise.registry(job.kind):
             raise ZooError(
-                f"{job.source} is a {job.kind}, of which there is no noise {self._arguments.op}; "
-                "leave it out, or choose another"
+                f"{job.source} is of the kind {job.kind}, for which there is no noise "
+                f"{self._arguments.op}; leave it out, or choose another"
             )
         key = jax.random.key(self._arguments.seed)
         key = jax.random.fold_in(key, zlib.crc32(job.place.as_posix().encode()))
@@ -115,7 +114,7 @@ class Noises:
     def _sampler(self, kind: str, rate: int, mixed: jax.Array | None) -> noise.Sampler:
         """The noise for a kind of file, at a sample rate, with a recording to mix in."""
         given = self._arguments
-        modality = _MODALITIES[kind]
+        modality = kind
         options = dict(given.options)
         op = noise.registry(modality)[given.op]
         known = inspect.signature(op).parameters
@@ -142,7 +141,7 @@ class Noises:
 
     def _told(self, kind: str, levels: list[float]) -> str:
         """The noise and its levels, each once, in the unit they were given in."""
-        op = noise.registry(_MODALITIES[kind])[self._arguments.op]
+        op = noise.registry(kind)[self._arguments.op]
         scale, end = (255, "/255") if self._unit(op) == "1/255" else (1, "")
         values = ", ".join(dict.fromkeys(f"{level * scale:.4g}{end}" for level in levels))
         return f"{self._arguments.op}, {next(iter(op.levels))} {values}"

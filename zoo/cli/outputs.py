@@ -21,7 +21,7 @@ class Job(NamedTuple):
       source: the file to read.
       target: the file to write.
       extra: a second file that is written with it, or None.
-      kind: one of `zoo.cli.kinds`, or None where there is a problem.
+      kind: of `zoo.data.file_kinds`, or None where there is a problem.
       problem: why it cannot be done, in one line; empty where it can.
       place: the target below the output folder, by which its reference is found.
       stream: where the target is copied to, standard output or a pipe; empty for none.

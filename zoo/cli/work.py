@@ -19,7 +19,6 @@ from zoo.inference.pictures.files import Report, denoise_file
 from zoo.inference.pictures.scale import check_range
 from zoo.inference.ready import ready
 
-_MODALITIES = {file_kinds.IMAGE: "image", file_kinds.AUDIO: "audio"}
 # Samples, of each channel, that are subtracted at a time.
 _BLOCK = 2**18
 # Remedies as the functions name them, and as the command does.
@@ -68,9 +67,9 @@ class Denoisers:
         Raises:
           ZooError: it cannot be read, denoised or written, or the model is for the other kind.
         """
-        if self._chosen and self._chosen.modality != _MODALITIES[job.kind]:
+        if self._chosen and self._chosen.modality != job.kind:
             raise ZooError(
-                f"{job.source} is a {job.kind}, and {self._chosen.label} denoises "
+                f"{job.source} is of the kind {job.kind}, and {self._chosen.label} denoises "
                 f"{chosen.WORDS[self._chosen.modality]}; leave it out, or choose another model"
             )
         reference = compare.find(self._arguments.reference, job)

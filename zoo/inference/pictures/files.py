@@ -95,22 +95,22 @@ def denoise_file(
         picture. Nothing is left behind then, but for a `dst` finished before `save_noise` failed.
     """
     # Here, since its libraries are heavy.
-    from zoo.data import pages as picture_files  # noqa: PLC0415
+    from zoo.data import image_files  # noqa: PLC0415
 
     _check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
-    pages = picture_files.read_pages(src)
+    pages = image_files.read_pages(src)
     every = _Scales(pages, range, linear)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
     with ExitStack() as stack:
         puts = [
-            stack.enter_context(picture_files.writing(place, len(pages), overwrite=overwrite))
+            stack.enter_context(image_files.writing(place, len(pages), overwrite=overwrite))
             for place in places
         ]
         for i, page in enumerate(pages):
             for place in places:
                 # What cannot be written is said before the work, not after it.
-                picture_files.fitting(page, place, len(pages))
+                image_files.fitting(page, place, len(pages))
             scale = every.of(page)
             done = denoiser(page.image, level, _nth(progress, i, len(pages)), scale)
             image = np.asarray(done.image)
