@@ -11,7 +11,7 @@ from zoo import audio, files
 from zoo.cli import chosen, compare
 from zoo.cli.batch import Done
 from zoo.cli.outputs import Job
-from zoo.data import file_kinds, recordings
+from zoo.data import audio_files, audio_writing, file_kinds
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser
@@ -160,7 +160,7 @@ class Denoisers:
 def _resaved(job: Job) -> str:
     """That a recording is saved as another kind because its own cannot be written."""
     suffix = job.source.suffix.lower()
-    if suffix not in recordings.READ_ONLY:
+    if suffix not in file_kinds.READ_ONLY_AUDIO:
         return ""
     return f"{suffix} can be read and not written, so it is {job.target.suffix}"
 
@@ -175,10 +175,10 @@ def _in_flags(error: ZooError | str) -> str:
 
 def _write_difference(source: Path, target: Path, place: Path, overwrite: bool) -> None:
     """Writes what was taken from a recording, block by block."""
-    facts = recordings.info(source)
+    facts = audio_files.info(source)
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
-    with recordings.writing(place, **settings, overwrite=overwrite) as put:
-        pieces = (recordings.blocks(path, _BLOCK) for path in (source, target))
+    with audio_writing.writing(place, **settings, overwrite=overwrite) as put:
+        pieces = (audio_files.blocks(path, _BLOCK) for path in (source, target))
         for noisy, denoised in zip(*pieces, strict=True):
             put(noisy - denoised)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from flax import linen as nn
 
-from zoo.data import samples
+from zoo.data import pcm
 from zoo.inference.ready import ready
 from zoo.inference.recordings.check import check_array
 from zoo.inference.recordings.pipe import pipe
@@ -50,4 +50,4 @@ def denoise(
     size = BLOCK * int(sample_rate)
     found = [through.feed(signal[at : at + size]) for at in range(0, len(signal), size)]
     y = np.concatenate([*found, through.finish()]).reshape(x.shape)
-    return samples.to_int16(y) if x.dtype == np.int16 else y.astype(x.dtype)
+    return pcm.to_int16(y) if x.dtype == np.int16 else y.astype(x.dtype)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zoo.data import recordings, samples
+from zoo.data import pcm
 from zoo.errors import ZooError
 
 # Of arrays: more are samples, put where channels belong.
@@ -27,7 +27,7 @@ def check_array(x: np.ndarray) -> np.ndarray:
             f"the recording has shape {x.shape}; a recording is (samples, channels), "
             "so transpose it"
         )
-    return samples.to_float(recordings.check(x, "the recording"))
+    return pcm.to_float(pcm.check(x, "the recording"))
 
 
 def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
@@ -48,4 +48,4 @@ def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
         )
     # A copy: sound cards hand out the same memory again and again.
     x = np.array(x)
-    return samples.to_float(recordings.check(x, "the chunk")) if len(x) else np.float32(x)
+    return pcm.to_float(pcm.check(x, "the chunk")) if len(x) else np.float32(x)

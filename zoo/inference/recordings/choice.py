@@ -8,7 +8,7 @@ from typing import NamedTuple
 from flax import linen as nn
 
 from zoo import weights
-from zoo.data import recordings
+from zoo.data import audio_files
 from zoo.inference.ready import ready
 from zoo.inference.recordings.listen import band_edge
 from zoo.models import create_model
@@ -46,9 +46,9 @@ def choose(path: str | os.PathLike) -> Choice:
     label, model, variables, any_band = _usual()
     if any_band:
         return Choice(label, model, variables)
-    facts = recordings.info(path)
+    facts = audio_files.info(path)
     size = max(_BLOCK // facts.channels, facts.sample_rate)
-    edge = band_edge(recordings.blocks(path, size), facts.sample_rate)
+    edge = band_edge(audio_files.blocks(path, size), facts.sample_rate)
     if edge is None:
         return Choice(label, model, variables)
     reason = (

@@ -8,7 +8,7 @@ import numpy as np
 from flax import linen as nn
 
 from zoo import files
-from zoo.data import recordings
+from zoo.data import audio_files, audio_writing
 from zoo.inference.ready import ready
 from zoo.inference.recordings import choice
 from zoo.inference.recordings.arrays import BLOCK
@@ -89,7 +89,7 @@ def denoise_file(
         container's name or cannot be written; the model is unknown or none of recordings, its
         variables do not fit, or `strength` is out of range. Nothing is left behind then.
     """
-    facts = recordings.info(src)
+    facts = audio_files.info(src)
     files.free(dst, overwrite)
     check_rate(facts.sample_rate, f"{src} has")
     label, reason = model, ""
@@ -101,21 +101,21 @@ def denoise_file(
     size = min(BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     written = clipped = 0
     before, after = (_Loudness(facts.sample_rate) for _ in range(2))
-    with recordings.writing(dst, **settings, like=facts, source=src, overwrite=overwrite) as put:
+    with audio_writing.writing(dst, **settings, like=facts, source=src, overwrite=overwrite) as put:
 
         def take(y: np.ndarray) -> tuple[int, int]:
             after.push(y)
             return len(y), put(y) if len(y) else 0
 
         read = 0
-        for x in recordings.blocks(src, size):
+        for x in audio_files.blocks(src, size):
             before.push(x)
             count, over = take(through.feed(x))
             read, written, clipped = read + len(x), written + count, clipped + over
             if progress is not None:
                 progress(read, facts.frames)
         count, over = take(through.finish())
-    notes = [*recordings.remarks(src), *put.lost, reason]
+    notes = [*audio_files.remarks(src), *put.lost, reason]
     if variables:
         notes.append(_warning(before.powers(), after.powers(), label))
     found = (written + count, facts.channels, facts.sample_rate, clipped + over)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from flax import linen as nn
 
-from zoo.data.samples import MOST_CHANNELS
+from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
 from zoo.inference.ready import ready
 from zoo.inference.recordings.check import check_chunk

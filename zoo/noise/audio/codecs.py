@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.data import samples
+from zoo.data import pcm
 from zoo.errors import ZooError, unknown
 from zoo.noise.audio.law import op
 from zoo.noise.contract import FRACTION
@@ -87,7 +87,7 @@ def _through(x: np.ndarray, name: str, level: float, sample_rate: int) -> np.nda
     form, subtype, rates = _CODECS[name]
     # The lowest of its rates that holds the band, else its highest.
     rate = next((one for one in rates if one >= sample_rate), rates[-1])
-    seen = samples.resample(x, sample_rate, rate)
+    seen = pcm.resample(x, sample_rate, rate)
     further = {} if name == "gsm" else {"compression_level": level}
     heard = []
     for channel in np.clip(seen, -1, 1).T:
@@ -98,5 +98,5 @@ def _through(x: np.ndarray, name: str, level: float, sample_rate: int) -> np.nda
         with soundfile.SoundFile(file) as coded:
             heard.append(coded.read(coded.frames, dtype="float32")[: len(seen)])
     y = np.stack([np.pad(one, (0, len(seen) - len(one))) for one in heard], axis=-1)
-    error = samples.resample(y - seen, rate, sample_rate)[: len(x)]
-    return x + samples.lengthen(error, len(x))
+    error = pcm.resample(y - seen, rate, sample_rate)[: len(x)]
+    return x + pcm.lengthen(error, len(x))
