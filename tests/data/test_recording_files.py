@@ -104,7 +104,7 @@ def test_channels(tmp_path):
     np.testing.assert_array_equal(both, np.concatenate([mono, mono], axis=1))
     loud = np.full((3, 2), 32767, np.int16)
     np.testing.assert_array_equal(pcm.to_channels(loud, 1), loud[:, :1])
-    refused("a recording of 3 channels", pcm.to_channels, noise(channels=3), 2)
+    refused("audio of 3 channels", pcm.to_channels, noise(channels=3), 2)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000])
@@ -266,7 +266,7 @@ def test_what_a_crashed_recorder_left_is_read_and_said(tmp_path, last):
     np.testing.assert_array_equal(audio_files.read(path), whole)
     assert len(np.concatenate(list(audio_files.blocks(path, 999)))) == 4000
     assert audio_files.remarks(path) == (
-        "its header tells no length; all 0.2 s that are there were read",
+        "its header states no length; all 0.2 s that are there were read",
     )
     assert path.read_bytes() == bytes(data)
 
@@ -376,7 +376,7 @@ def test_a_flac_file_that_does_not_note_its_length_is_refused(tmp_path):
     data[21] &= 0xF0
     data[22:26] = bytes(4)
     path.write_bytes(data)
-    refused("does not say how long it is", audio_files.read, path)
+    refused("does not state its length", audio_files.read, path)
 
 
 def test_arrays_that_are_no_recording(tmp_path):
@@ -415,6 +415,7 @@ def test_a_signal_that_ends_the_process_leaves_nothing(tmp_path, name):
     code = f"""
 import os, signal
 import numpy as np
+from zoo.data import audio_writing
 # Who started the tests may have them ignore it, as nohup does.
 signal.signal(signal.{name}, signal.SIG_DFL)
 with audio_writing.writing({str(tmp_path / "a.wav")!r}, 16000, 1) as put:

@@ -34,7 +34,7 @@ class Info(NamedTuple):
       channels: the number of channels.
       frames: samples of each channel.
       subtype: the coding of a sample, as named by libsndfile: `"PCM_16"`, `"FLOAT"`, `"VORBIS"`.
-      format: the container: `"WAV"`, `"WAVEX"`, `"RF64"`, `"FLAC"`, `"OGG"`, `"MP3"` and others.
+      format: the container: `"WAV"`, `"WAVEX"`, `"RF64"`, `"FLAC"`, `"OGG"`, `"MP3"`.
     """
 
     sample_rate: int
