@@ -16,8 +16,8 @@ import tifffile
 from PIL import Image
 from variables import random_variables
 
-from zoo import audio, cli, models, weights
-from zoo.cli import work
+from zoo import cli, denoise_file, models, weights
+from zoo.cli import denoise as command
 from zoo.errors import ZooError
 
 RATE = 16000
@@ -106,11 +106,11 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
     assert errors.count("is there already") == 0
 
 
-def test_a_recording_goes_through_zoo_audio(zoo):
+def test_a_recording_is_denoised_as_in_python(zoo):
     code, output, errors = zoo("in/sound.wav", "-o", "x.wav", "--model", "wiener", "--save-noise")
     assert (code, errors) == (0, "")
     assert output.startswith("in/sound.wav -> x.wav: 1.0 s, 16000 Hz, 2 channels, ")
-    audio.denoise_file("in/sound.wav", "y.wav", "wiener")
+    denoise_file("in/sound.wav", "y.wav", "wiener")
     noisy, clean, noise, expected = (
         soundfile.read(name, dtype="int32")[0]
         for name in ("in/sound.wav", "x.wav", "x.noise.wav", "y.wav")
@@ -127,7 +127,7 @@ def test_recordings_need_no_model_named(zoo):
 
 
 def test_the_level_is_told_or_estimated(zoo, monkeypatch):
-    from zoo.inference.pictures import level
+    from zoo.inference import noise_level as level
 
     monkeypatch.setattr(level, "estimate_level", lambda picture, scale, luma: 0.1)
     model = ("--weights", "ffdnet-color.safetensors")
@@ -203,7 +203,7 @@ def test_noise_that_cannot_be_written_leaves_the_recording(zoo, tmp_path, monkey
     def full(source, target, place, overwrite):
         raise ZooError(f"cannot write {place} whole: No space left on device; make room")
 
-    monkeypatch.setattr(work, "_write_difference", full)
+    monkeypatch.setattr(command, "write_difference", full)
     options = ("-o", "out/", "--save-noise", "--model", "wiener")
     code, output, errors = zoo("in/sound.wav", *options)
     assert code == 1
