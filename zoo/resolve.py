@@ -112,9 +112,7 @@ def resolve(
         raise ZooError(
             f"a model is a name, a module or a weight file's path, not {type(model).__name__}"
         )
-    if modality and found.modality != modality:
-        choices = ", ".join(_choices(modality))
-        raise ZooError(f"{found.label} denoises {NOUNS[found.modality]}; choose from {choices}")
+    _require(modality, found.specification, found.label)
     if model is found:
         return found
     module, variables = found.module, found.variables
@@ -134,7 +132,7 @@ def build(model: str | os.PathLike | Source) -> tuple[nn.Module, Record]:
     """
     source = model if isinstance(model, Source) else parse(os.fsdecode(model))
     if source.file and not _is_published(source):
-        return weights.read_model(existing(source.file).absolute())
+        return weights.read_model(existing(source.file))
     return create_model(source.name), record(source.name)
 
 
@@ -181,7 +179,8 @@ def load(source: Source) -> Resolved:
     name, file, label = source
     if not file:
         if not _is_bare(name):
-            choices = ", ".join(weights.list_weights())
+            modality = record(name).modality
+            choices = ", ".join(n for n in weights.list_weights() if _modality(n) == modality)
             raise ZooError(
                 f"no weights of {name} come with the zoo; name a file, {name}=FILE, or choose "
                 f"from {choices}"
@@ -189,7 +188,7 @@ def load(source: Source) -> Resolved:
         return Resolved(create_model(name), {}, record(name), label)
     if _is_published(source):
         return Resolved(create_model(name), load_torch(name, existing(file)), record(name), label)
-    path = existing(file).absolute()
+    path = existing(file)
     metadata = weights.read_record(path)
     module, variables = weights.load(path)
     return Resolved(module, variables, describe(module, metadata["model"]), label, metadata)
@@ -204,13 +203,14 @@ def existing(file: str | os.PathLike) -> Path:
     path = files.expanded(file)
     if not path.is_file():
         raise ZooError(f"there is no weight file {path}; check the path")
-    return path
+    # A bare name may be that of weights of the package too.
+    return path if path.suffix or len(path.parts) > 1 else path.absolute()
 
 
 def _is_published(source: Source) -> bool:
     """Whether a file holds published weights, which name no model; refuses those of another."""
     name, file, _ = source
-    path = existing(file).absolute()
+    path = existing(file)
     if weights.is_published(path):
         if not name:
             raise ZooError(
@@ -218,17 +218,26 @@ def _is_published(source: Source) -> bool:
             )
         return True
     if name and (other := weights.read_record(path)["model"]) != name:
-        raise ZooError(f"{file} holds a {other}, not a {name}; leave out {name}=")
+        raise ZooError(f"{file} holds a {other}, not a {name}; leave out the name {name}")
     return False
 
 
 def _from_text(text: str, variables: Mapping | None, modality: str | None) -> Resolved:
     if variables is None:
-        return load(parse(text, modality))
+        source = parse(text, modality)
+        if source.name:
+            _require(modality, record(source.name), source.name)
+        return load(source)
     if text in list_models():
         return _with_variables(create_model(text), variables, record(text), text)
     parse(text, modality)
     raise ZooError(f"{text} comes with its own variables; leave out those given beside it")
+
+
+def _require(modality: str | None, specification: Record, label: str) -> None:
+    if modality and specification.modality != modality:
+        choices = ", ".join(_choices(modality))
+        raise ZooError(f"{label} denoises {NOUNS[specification.modality]}; choose from {choices}")
 
 
 def _with_variables(
@@ -257,12 +266,12 @@ def _with_variables(
 def _choices(modality: str | None) -> list[str]:
     """Weights that come with the package, then every registered model."""
     shipped = weights.list_weights()
-    own = [name for name in shipped if modality in (None, _trained_modality(name))]
+    own = [name for name in shipped if modality in (None, _modality(name))]
     others = sorted(set(list_models()) - set(own))
     return own + [name for name in others if modality in (None, record(name).modality)]
 
 
-def _trained_modality(name: str) -> str:
+def _modality(name: str) -> str:
     return weights.read_record(name)["contract"]["modality"]
 
 

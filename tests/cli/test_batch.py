@@ -65,7 +65,7 @@ def test_a_failure_is_one_line_and_the_rest_is_done(run, tmp_path, error, told):
     assert told in first
     assert second == "failed: 1 of 3: b.png"
     *_, summary, skipped = output.splitlines()
-    assert summary.startswith("2 pictures, ")
+    assert summary.startswith("2 images, ")
     assert skipped == "skipped 3 other files: 2 .txt, 1 Makefile"
 
 

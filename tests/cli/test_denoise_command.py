@@ -89,13 +89,13 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
     assert code == 1
     assert files(tmp_path / "out") == ["colour.png", "deep/grey.tif"]
     *_, summary, skipped = output.splitlines()
-    assert summary.startswith("2 pictures, ")
+    assert summary.startswith("2 images, ")
     assert skipped == "skipped 1 other file: 1 .txt"
     broken, empty, sound, failed = errors.splitlines()
     assert broken.startswith("error: in/broken.png is a truncated or broken png file")
     assert empty == "error: in/empty.png is empty; fetch it again"
     assert sound == (
-        "error: in/sound.wav is a recording, and unet-tiny.safetensors denoises pictures; leave it "
+        "error: in/sound.wav is a recording, and unet-tiny.safetensors denoises images; leave it "
         "out, or choose another model"
     )
     assert failed == "failed: 3 of 5: in/broken.png, in/empty.png, in/sound.wav"
@@ -153,7 +153,7 @@ def test_the_range_is_told_where_it_is_not_all_of_the_type(zoo):
     assert code == 2
     assert errors.startswith("error: --range (9.0, 9.0) is not the values of black and of white")
     code, _, errors = zoo("in/sound.wav", "--range-per-page")
-    assert errors.startswith("error: --range-per-page is an option of pictures")
+    assert errors.startswith("error: --range-per-page is an option of images")
 
 
 def test_linear_values_below_black_are_refused(zoo):
@@ -217,7 +217,7 @@ def test_published_weights_need_their_models_name(zoo, tmp_path):
     assert zoo("in/colour.png", "--weights", "x.pth") == (
         2,
         "",
-        "error: x.pth does not say whose weights it holds; name the model by --model\n",
+        "error: x.pth has no record of this zoo, which would name its model; write NAME=x.pth\n",
     )
     code, _, errors = zoo("in/colour.png", "--weights", "x.pth", "--model", "dncnn-color")
     assert code == 2
@@ -229,20 +229,22 @@ def test_published_weights_need_their_models_name(zoo, tmp_path):
     ("options", "told"),
     [
         (("--model", "unet-tyni"), "unknown model 'unet-tyni'; did you mean 'unet-tiny'?"),
-        (("--model", "unet-tiny"), "no weights of unet-tiny come with the zoo; add --weights FILE"),
+        (
+            ("--model", "unet-tiny"),
+            "no weights of unet-tiny come with the zoo; name a file, unet-tiny=FILE, or",
+        ),
         (("--weights", "none.safetensors"), "there is no weight file none.safetensors"),
-        (("--weights", "unet-real"), "unet-real comes with the zoo and needs no file; write --mo"),
         (
             ("--model", "unet-real", "--weights", "unet-tiny.safetensors"),
-            "unet-real brings its own weights; leave out --weights or --model",
+            "unet-real comes with its weights; leave out unet-tiny.safetensors",
         ),
-        (("--model", "clean.png"), "clean.png is a file; give it by --weights"),
+        (("--model", "clean.png"), "clean.png is no whole safetensors file"),
         (
             ("--model", "unet-small", "--weights", "unet-tiny.safetensors"),
-            "unet-tiny.safetensors holds a unet-tiny, not a unet-small; leave out --model",
+            "unet-tiny.safetensors holds a unet-tiny, not a unet-small; leave out the name",
         ),
         (("--device", "tpu"), "JAX finds no tpu here, but cpu"),
-        (("--reference", "none.png"), "there is no reference none.png; mend the path"),
+        (("--reference", "none.png"), "there is no reference none.png; check the path"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
@@ -254,7 +256,7 @@ def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
 
 
 def test_options_of_pictures_are_not_for_recordings(zoo):
-    told = "error: --tile is an option of pictures, and no input is one; drop it\n"
+    told = "error: --tile is an option of images, and no input is one; drop it\n"
     assert zoo("in/sound.wav", "--tile", "64") == (2, "", told)
 
 

@@ -149,7 +149,7 @@ def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
     put(tmp_path, {"a.txt": b"x", "empty": b"", "b.png": picture()})
     found = paths.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
     assert [one.problem.partition(";")[0] for one in found.inputs] == [
-        "a.txt is no picture and no recording",
+        "a.txt is no image and no recording",
         "empty is empty",
         "cannot read none.png: No such file or directory",
         "no file matches *.jpg",
@@ -199,7 +199,7 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
     ("stream", "told"),
     [
         (Stream(), "standard input is empty"),
-        (Stream(b"hello"), "standard input is no picture and no recording"),
+        (Stream(b"hello"), "standard input is no image and no recording"),
         (Stream(terminal=True), "standard input is a terminal"),
         (None, "standard input is a terminal"),
     ],
@@ -283,7 +283,7 @@ def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path, monkeypatch, names)
 
 def test_nothing_to_do_is_a_mistake(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"x")
-    with pytest.raises(ZooError, match=r"no picture and no recording in .* among 1 files"):
+    with pytest.raises(ZooError, match=r"no image and no recording in .* among 1 files"):
         paths.gather([str(tmp_path)], word="denoised")
 
 
@@ -364,11 +364,11 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
         },
     )
 
-    def jobs(names, output=None, **more):
+    def planned(names, output=None, **more):
         return jobs.plan(paths.gather(names, word="denoised"), output, **more)
 
     def problems(*arguments, **more):
-        return [job.problem.partition(";")[0] for job in jobs(*arguments, **more)]
+        return [job.problem.partition(";")[0] for job in planned(*arguments, **more)]
 
     assert problems(["a/x.png", "b/x.png"], "out") == [
         "",
@@ -378,7 +378,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
     put(tmp_path, {"d/x.gif": picture("GIF"), "d/x.png": picture(), "d/y.png": picture()})
     assert problems(["d"], "out") == ["d/x.png and d/x.gif would both write out/x.png", "", ""]
     # Two folders keep their names.
-    assert [job.target.as_posix() for job in jobs(["a", "b"], "out")] == [
+    assert [job.target.as_posix() for job in planned(["a", "b"], "out")] == [
         "out/a/x.png",
         "out/b/x.png",
     ]
@@ -391,7 +391,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
         "",
     ]
     # The same file twice is one file.
-    assert len(jobs(["a/x.png", "a/../a/x.png"], "out")) == 1
+    assert len(planned(["a/x.png", "a/../a/x.png"], "out")) == 1
 
 
 def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):

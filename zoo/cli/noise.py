@@ -156,8 +156,8 @@ class _Noises:
         """
         if self._arguments.op not in noise.registry(MODALITIES[job.kind]):
             raise ZooError(
-                f"{job.source}: no noise {self._arguments.op} is for a file of this kind, "
-                f"{job.kind}; leave it out, or choose another"
+                f"{job.source} is {file_kinds.named(job.kind)}, of which there is no noise "
+                f"{self._arguments.op}; leave it out, or choose another"
             )
         key = jax.random.key(self._arguments.seed)
         key = jax.random.fold_in(key, zlib.crc32(job.place.as_posix().encode()))

@@ -17,6 +17,8 @@ from zoo.inference.denoise_audio import (
     write_difference,
 )
 from zoo.inference.denoise_images import ImageReport, check_places, denoise_image_file
+from zoo.inference.file_kinds import MODALITIES, named, other
+from zoo.inference.file_kinds import kind as file_kind
 from zoo.inference.image_denoiser import ImageDenoiser
 from zoo.resolve import NOUNS, Resolved, resolve
 
@@ -158,16 +160,13 @@ def denoise_file(
         is the other or `src`, or cannot be written; or as `zoo.denoise`. Nothing is left behind
         then, but for a `dst` finished before `save_noise` failed.
     """
-    # Here, since the libraries of files are heavy.
-    from zoo.inference import file_kinds  # noqa: PLC0415
-
-    kind = file_kinds.kind(src)
-    if kind not in file_kinds.MODALITIES:
-        raise ZooError(f"{src} is {file_kinds.other(src)}")
+    kind = file_kind(src)
+    if kind not in MODALITIES:
+        raise ZooError(f"{src} is {other(src)}")
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
     of_images = {"level": level, "range": range, "linear": linear}
     found = _resolved(model, variables)
-    modality = file_kinds.MODALITIES[kind]
+    modality = MODALITIES[kind]
     if found:
         check_modality(found, src, kind, modality)
     common = {"overwrite": overwrite, "progress": progress}
@@ -195,9 +194,8 @@ def check_modality(model: Resolved, path: str | os.PathLike, kind: str, modality
       ZooError: the model is of the other.
     """
     if model.modality != modality:
-        article = "an" if kind[0] in "aeiou" else "a"
         raise ZooError(
-            f"{path} is {article} {kind}, and {model.label} denoises {NOUNS[model.modality]}; "
+            f"{path} is {named(kind)}, and {model.label} denoises {NOUNS[model.modality]}; "
             "leave it out, or choose another model"
         )
 

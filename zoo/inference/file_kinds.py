@@ -39,6 +39,11 @@ _HELD = {
 }
 
 
+def named(kind: str) -> str:
+    """A kind with its article: `an image`."""
+    return f"an {kind}" if kind == IMAGE else f"a {kind}"
+
+
 def kind(path: str | os.PathLike) -> str | None:
     """The kind by the content, or by the suffix where that is inconclusive or empty.
 

@@ -375,7 +375,7 @@ def test_a_network_of_speech_that_takes_all_is_warned_of(tmp_path):
         model = Learned(gain)
         variables = {"params": {"gain": np.float32(gain)}}
         report = denoise_file(
-            tmp_path / "a.wav", tmp_path / "b.wav", model, variables, overwrite=True
+            tmp_path / "a.wav", tmp_path / "b.wav", model, variables=variables, overwrite=True
         )
         assert (len(report.notes) == 1) == told
         if told:

@@ -145,7 +145,7 @@ def test_a_wrong_chunk_is_refused_and_leaves_the_stream_as_it_was(chunk, match):
     ("options", "match"),
     [
         ({"model": "stream-q"}, "stream-"),
-        ({"model": "dncnn-gray"}, "pictures"),
+        ({"model": "dncnn-gray"}, "denoises images"),
         ({"model": "stream-s"}, "no weights of stream-s"),
         ({"model": "spectral-gate"}, "does not stream"),
         ({"model": Whole()}, "does not stream"),
