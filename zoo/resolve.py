@@ -22,20 +22,18 @@ from flax import traverse_util
 from zoo import files, weights
 from zoo.errors import ZooError, unknown
 from zoo.interop.torch import load_torch
+from zoo.modality import get
 from zoo.models import (
-    Record,
+    ModelSpec,
     count_parameters,
     create_model,
-    describe,
     list_models,
     merge_batch_norm,
-    misfits,
-    record,
+    model_spec,
+    shape_mismatches,
+    spec_of,
     variable_shapes,
 )
-
-NOUNS = {"image": "images", "audio": "recordings"}
-"""Signals of a modality, in the plural."""
 
 # Names of wrong variables that an error lists.
 _LISTED = 3
@@ -54,7 +52,7 @@ class Resolved(NamedTuple):
 
     module: nn.Module
     variables: Mapping
-    specification: Record
+    specification: ModelSpec
     label: str
     metadata: Mapping[str, Any] | None = None
 
@@ -107,7 +105,7 @@ def resolve(
         found = _from_text(os.fsdecode(model), variables, modality)
     elif isinstance(model, nn.Module):
         label = type(model).__name__
-        found = _with_variables(model, variables, describe(model), label)
+        found = _with_variables(model, variables, spec_of(model), label)
     else:
         raise ZooError(
             f"a model is a name, a module or a weight file's path, not {type(model).__name__}"
@@ -121,7 +119,7 @@ def resolve(
     return found._replace(module=module, variables=jax.device_put(variables))
 
 
-def build(model: str | os.PathLike | Source) -> tuple[nn.Module, Record]:
+def build(model: str | os.PathLike | Source) -> tuple[nn.Module, ModelSpec]:
     """The module and its specification without any weights; weight files give its options.
 
     Args:
@@ -133,7 +131,7 @@ def build(model: str | os.PathLike | Source) -> tuple[nn.Module, Record]:
     source = model if isinstance(model, Source) else parse(os.fsdecode(model))
     if source.file and not _is_published(source):
         return weights.read_model(existing(source.file))
-    return create_model(source.name), record(source.name)
+    return create_model(source.name), model_spec(source.name)
 
 
 def parse(text: str, modality: str | None = None) -> Source:
@@ -179,19 +177,20 @@ def load(source: Source) -> Resolved:
     name, file, label = source
     if not file:
         if not _is_bare(name):
-            modality = record(name).modality
+            modality = model_spec(name).modality
             choices = ", ".join(n for n in weights.list_weights() if _modality(n) == modality)
             raise ZooError(
                 f"no weights of {name} come with the zoo; name a file, {name}=FILE, or choose "
                 f"from {choices}"
             )
-        return Resolved(create_model(name), {}, record(name), label)
+        return Resolved(create_model(name), {}, model_spec(name), label)
     if _is_published(source):
-        return Resolved(create_model(name), load_torch(name, existing(file)), record(name), label)
+        variables = load_torch(name, existing(file))
+        return Resolved(create_model(name), variables, model_spec(name), label)
     path = existing(file)
     metadata = weights.read_record(path)
     module, variables = weights.load(path)
-    return Resolved(module, variables, describe(module, metadata["model"]), label, metadata)
+    return Resolved(module, variables, spec_of(module, metadata["model"]), label, metadata)
 
 
 def existing(file: str | os.PathLike) -> Path:
@@ -226,22 +225,24 @@ def _from_text(text: str, variables: Mapping | None, modality: str | None) -> Re
     if variables is None:
         source = parse(text, modality)
         if source.name:
-            _require(modality, record(source.name), source.name)
+            _require(modality, model_spec(source.name), source.name)
         return load(source)
     if text in list_models():
-        return _with_variables(create_model(text), variables, record(text), text)
+        return _with_variables(create_model(text), variables, model_spec(text), text)
     parse(text, modality)
     raise ZooError(f"{text} comes with its own variables; leave out those given beside it")
 
 
-def _require(modality: str | None, specification: Record, label: str) -> None:
+def _require(modality: str | None, specification: ModelSpec, label: str) -> None:
     if modality and specification.modality != modality:
         choices = ", ".join(_choices(modality))
-        raise ZooError(f"{label} denoises {NOUNS[specification.modality]}; choose from {choices}")
+        raise ZooError(
+            f"{label} denoises {get(specification.modality).plural}; choose from {choices}"
+        )
 
 
 def _with_variables(
-    module: nn.Module, variables: Mapping | None, specification: Record, label: str
+    module: nn.Module, variables: Mapping | None, specification: ModelSpec, label: str
 ) -> Resolved:
     """A module held against the variables that a caller gave for it."""
     if not isinstance(variables, Mapping | None):
@@ -254,7 +255,7 @@ def _with_variables(
     found = traverse_util.flatten_dict(variables, sep="/")
     if wanted and not found:
         raise ZooError(f"{label} has learned weights; give its variables, or a weight file's path")
-    if wrong := misfits(wanted, found):
+    if wrong := shape_mismatches(wanted, found):
         more = ", ..." if len(wrong) > _LISTED else ""
         raise ZooError(
             f"the variables are not those of {label}; missing, extra or misshapen: "
@@ -268,7 +269,7 @@ def _choices(modality: str | None) -> list[str]:
     shipped = weights.list_weights()
     own = [name for name in shipped if modality in (None, _modality(name))]
     others = sorted(set(list_models()) - set(own))
-    return own + [name for name in others if modality in (None, record(name).modality)]
+    return own + [name for name in others if modality in (None, model_spec(name).modality)]
 
 
 def _modality(name: str) -> str:

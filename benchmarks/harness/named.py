@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from flax import linen as nn
 
-from zoo.models import Record, variable_shapes
+from zoo.models import ModelSpec, variable_shapes
 from zoo.resolve import build
 
 
@@ -14,7 +14,7 @@ class Named(NamedTuple):
     """A module, its specification, and how many parameters it learns."""
 
     module: nn.Module
-    record: Record
+    record: ModelSpec
     parameters: int
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from zoo import weights
 from zoo.errors import ZooError
-from zoo.models import Record, record
-from zoo.resolve import NOUNS, Resolved, build, resolve
+from zoo.modality import get
+from zoo.models import ModelSpec, model_spec
+from zoo.resolve import Resolved, build, resolve
 
 AUTO = "Choose for me"
 """What stands for no choice."""
@@ -29,7 +30,7 @@ class Choice(NamedTuple):
 
     label: str
     source: str
-    facts: Record
+    facts: ModelSpec
 
 
 class Models:
@@ -45,7 +46,7 @@ class Models:
     def __init__(self, files: Sequence[str | os.PathLike] = ()):
         brought = [_from_weights(_label(path, files), os.path.abspath(path)) for path in files]
         shipped = [_from_weights(name, name) for name in weights.list_weights()]
-        plain = [Choice(name, name, record(name)) for name in _WITHOUT_WEIGHTS]
+        plain = [Choice(name, name, model_spec(name)) for name in _WITHOUT_WEIGHTS]
         order = [name for names in _FIRST.values() for name in names]
         shipped.sort(key=lambda one: order.index(one.label) if one.label in order else len(order))
         every = [*brought, *shipped, *plain]
@@ -78,12 +79,14 @@ class Models:
         """
         if label != AUTO:
             if label not in self.labels(modality):
-                raise ZooError(f"there is no model {label!r} for {NOUNS[modality]}; choose again")
+                raise ZooError(
+                    f"there is no model {label!r} for {get(modality).plural}; choose again"
+                )
             return self._choices[label]
         every = [self._choices[one] for one in self.labels(modality)]
         if not every:
             raise ZooError(
-                f"there are no weights for {NOUNS[modality]} here; start with "
+                f"there are no weights for {get(modality).plural} here; start with "
                 "zoo app --weights FILE"
             )
         fitting = [one for one in every if channels is None or one.facts.channels == channels]

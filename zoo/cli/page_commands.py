@@ -49,12 +49,11 @@ def add_app_arguments(parser: argparse.ArgumentParser) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     # Here, as in `_app`, so that `--help` and mistakes in the options are answered at once.
     from zoo import report  # noqa: PLC0415
-    from zoo.report.numbers import size  # noqa: PLC0415
 
     written = report.write(arguments.workdir, arguments.output)
     for note in written.notes:
         print(common.line(note))
-    print(common.line(f"{written.path}, {size(written.size)}"))
+    print(common.line(f"{written.path}, {written.size / 1e6:.2f} MB"))
 
 
 def _app(arguments: argparse.Namespace) -> None:

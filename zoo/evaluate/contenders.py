@@ -11,8 +11,9 @@ import jax
 from zoo import files
 from zoo.errors import ZooError
 from zoo.evaluate.measure import Apply
-from zoo.models import Record, record
-from zoo.resolve import NOUNS, Resolved, Source, build, existing, load, parse, resolve
+from zoo.modality import get
+from zoo.models import ModelSpec, model_spec
+from zoo.resolve import Resolved, Source, build, existing, load, parse, resolve
 
 _SIGMA = "{sigma}"
 
@@ -30,7 +31,7 @@ class Contender:
     """
 
     label: str
-    facts: Record
+    facts: ModelSpec
     levels: Sequence[str]
     file: Callable[[str], Path] | None
     load: Callable[[str], Apply]
@@ -81,10 +82,10 @@ def modality(texts: Sequence[str]) -> str | None:
         if not name and _SIGMA in path:
             kind = "image"
         else:
-            kind = record(name).modality if name else build(path)[1].modality
+            kind = model_spec(name).modality if name else build(path)[1].modality
         kinds.setdefault(kind, text)
     if len(kinds) > 1:
-        found = " and ".join(f"{text} denoises {NOUNS[kind]}" for kind, text in kinds.items())
+        found = " and ".join(f"{text} denoises {get(kind).plural}" for kind, text in kinds.items())
         raise ZooError(f"{found}; score them one after the other")
     return next(iter(kinds), None)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo import weights
-from zoo.models import create_model, describe
+from zoo.models import create_model, spec_of
 from zoo.resolve import Resolved, resolve
 
 # Frames of 32 ms, and bands of 250 Hz up to where a model of 16 kHz hears.
@@ -120,7 +120,7 @@ def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> Choice:
         f"{usual.label} takes consonants for noise"
     )
     filter = create_model("wiener", attenuation=6.0, smoothing=0.9)
-    return Choice(Resolved(filter, {}, describe(filter, "wiener"), "wiener"), reason)
+    return Choice(Resolved(filter, {}, spec_of(filter, "wiener"), "wiener"), reason)
 
 
 @functools.cache

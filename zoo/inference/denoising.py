@@ -20,7 +20,8 @@ from zoo.inference.denoise_images import ImageReport, check_places, denoise_imag
 from zoo.inference.file_kinds import MODALITIES, named, other
 from zoo.inference.file_kinds import kind as file_kind
 from zoo.inference.image_denoiser import ImageDenoiser
-from zoo.resolve import NOUNS, Resolved, resolve
+from zoo.modality import AUDIO, get
+from zoo.resolve import Resolved, resolve
 
 # An array so narrow and so long is rather audio than an image, whose noise could not be estimated.
 _NARROW, _LONG = 16, 1000
@@ -97,7 +98,7 @@ def denoise(
         settings = {"sample_rate": sample_rate, "strength": strength, "progress": progress}
         return denoise_audio(np.asarray(x), found, **settings)
     if found and found.modality == "audio":
-        raise ZooError(f"{found.label} denoises {NOUNS['audio']}; give sample_rate=, in Hz")
+        raise ZooError(f"{found.label} denoises {AUDIO.plural}; give sample_rate=, in Hz")
     if found is None and level is None:
         _refuse_ambiguous(np.shape(x))
     denoiser = ImageDenoiser(found, strength=strength, **options)
@@ -195,7 +196,7 @@ def check_modality(model: Resolved, path: str | os.PathLike, kind: str, modality
     """
     if model.modality != modality:
         raise ZooError(
-            f"{path} is {named(kind)}, and {model.label} denoises {NOUNS[model.modality]}; "
+            f"{path} is {named(kind)}, and {model.label} denoises {get(model.modality).plural}; "
             "leave it out, or choose another model"
         )
 

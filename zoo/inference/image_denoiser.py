@@ -19,7 +19,7 @@ from zoo.inference import image_canvas, tile_program, tiling, value_scale
 from zoo.inference.noise_level import check_level, model_level
 from zoo.inference.tiling import Blend, Whole
 from zoo.inference.value_scale import Scale
-from zoo.models import Record, describe
+from zoo.models import ModelSpec, spec_of
 from zoo.resolve import Resolved, resolve
 
 _DEFAULTS = {1: "unet-gray", 3: "unet-color"}
@@ -58,7 +58,7 @@ class _Part(NamedTuple):
 
     model: nn.Module
     variables: dict
-    specification: Record
+    specification: ModelSpec
     trained: float | None
 
     @property
@@ -182,7 +182,7 @@ class ImageDenoiser:
             if not hasattr(module, "dtype"):
                 raise ZooError(f"{type(module).__name__} has no dtype to choose; leave it None")
             module = module.clone(dtype=_DTYPES[self._dtype])
-        return _Part(module, model.variables, describe(module), model.trained_level)
+        return _Part(module, model.variables, spec_of(module), model.trained_level)
 
     def _part(self, source: np.ndarray) -> _Part:
         """The model for an image.

@@ -10,7 +10,7 @@ from zoo.errors import ZooError
 from zoo.estimate import estimate_sigma_smooth
 from zoo.inference.linear_light import crops, fill_missing
 from zoo.inference.value_scale import Scale
-from zoo.models import Record
+from zoo.models import ModelSpec
 
 # ITU-R BT.601.
 _LUMA = np.float32([0.299, 0.587, 0.114])
@@ -69,7 +69,7 @@ def model_level(
     picture: np.ndarray,
     scale: Scale,
     level: float | None,
-    specification: Record,
+    specification: ModelSpec,
     trained: float | None,
 ) -> ModelLevel:
     """The level to give a model for an image.

@@ -12,10 +12,9 @@ import jax
 from ml_collections import ConfigDict
 
 import zoo
-from zoo import models
+from zoo import modality, models
 from zoo.train.config import to_plain
 from zoo.train.experiment import model_options
-from zoo.train.modality import MODALITIES
 
 
 def make_record(
@@ -40,8 +39,8 @@ def make_record(
       changes: of the config on the way, as `zoo.train.workdir.changes` gives them.
     """
     options = model_options(config)
-    contract = models.record(config.model.name, **options)
-    scored = f"validation_{MODALITIES[contract.modality].metric}"
+    contract = models.model_spec(config.model.name, **options)
+    scored = f"validation_{modality.get(contract.modality).merit}"
     return {
         "model": config.model.name,
         "options": options,
