@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from handmade import storage, tensor
 
-from zoo.data import images
+from zoo.data import image_files
 from zoo.errors import ZooError
 from zoo.interop.readers import read_state
 from zoo.interop.torch import from_state, load_torch
@@ -150,7 +150,7 @@ def test_published_weights_denoise(zoo_data, name, file):
     """Set12 at sigma 25 is published as 30.44 dB for DnCNN and 30.43 dB for FFDNet."""
     model, variables = create_model(name), load_torch(name, zoo_data / "weights" / file)
     paths = sorted((zoo_data / "set12").iterdir())[:3]
-    scores = [psnr(model, variables, images.read(path), 25 / 255) for path in paths]
+    scores = [psnr(model, variables, image_files.read(path), 25 / 255) for path in paths]
     assert np.mean(scores) > 29.5
 
 
