@@ -324,7 +324,7 @@ def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, told):
     def refuse(*_):
         raise error
 
-    monkeypatch.setattr(models, "record", refuse)
+    monkeypatch.setattr(models, "model_spec", refuse)
     code, output, errors = zoo("models", "unet-tiny")
     assert (code, output) == (2, "")
     assert errors.startswith(f"error: {told}")
@@ -332,7 +332,7 @@ def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, told):
 
 
 def test_a_mistake_in_the_program_is_none_of_the_users(zoo, monkeypatch):
-    monkeypatch.setattr(models, "record", lambda name: {}[name])
+    monkeypatch.setattr(models, "model_spec", lambda name: {}[name])
     with pytest.raises(KeyError):
         zoo("models", "unet-tiny")
 

@@ -149,7 +149,7 @@ def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
     put(tmp_path, {"a.txt": b"x", "empty": b"", "b.png": picture()})
     found = paths.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
     assert [one.problem.partition(";")[0] for one in found.inputs] == [
-        "a.txt is no image and no recording",
+        "a.txt is neither an image nor audio",
         "empty is empty",
         "cannot read none.png: No such file or directory",
         "no file matches *.jpg",
@@ -199,7 +199,7 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
     ("stream", "told"),
     [
         (Stream(), "standard input is empty"),
-        (Stream(b"hello"), "standard input is no image and no recording"),
+        (Stream(b"hello"), "standard input is neither an image nor audio"),
         (Stream(terminal=True), "standard input is a terminal"),
         (None, "standard input is a terminal"),
     ],

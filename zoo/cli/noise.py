@@ -253,17 +253,14 @@ def _noisy(image: np.ndarray, draw: Callable, key: jax.Array) -> tuple[np.ndarra
     stand for a mask, and alpha stay.
     """
     colors = pixels.without_alpha(image)
-    scale = value_scale.find([colors])[colors.dtype]
-    black, white = min(scale.low, 0.0), scale.white
-    seen = (linear_light.fill_missing(colors).astype(np.float64) - black) / white
-    found, level = draw(key, seen.astype(np.float32))
-    values = black + white * np.asarray(found, np.float64)
-    if colors.dtype.kind in "iu":
-        limits = np.iinfo(colors.dtype)
-        # The largest of 64 bits is no float.
-        most = limits.max if colors.dtype.itemsize < 8 else np.nextafter(float(limits.max), 0)
-        values = np.clip(np.rint(values), limits.min, most)
-    elif seen.min() >= 0 and seen.max() <= 1 and black == 0 and white == 1:
-        values = np.clip(values, 0, 1)
-    values = np.where(np.isfinite(colors), values, colors).astype(image.dtype)
-    return np.concatenate([values, image[..., colors.shape[-1] :]], axis=-1), float(level)
+    usual = value_scale.find([colors])[colors.dtype]
+    black = min(usual.low, 0.0)
+    scale = value_scale.Scale(black, black + usual.white, usual.white)
+    seen = scale.enter(linear_light.fill_missing(colors))
+    found, level = draw(key, seen)
+    found = np.asarray(found)
+    if colors.dtype.kind == "f" and scale.usual and seen.min() >= 0 and seen.max() <= 1:
+        found = np.clip(found, 0, 1)
+    noisy = np.where(np.isfinite(colors), scale.leave(found, colors.dtype), colors)
+    noisy = noisy.astype(image.dtype)
+    return np.concatenate([noisy, image[..., colors.shape[-1] :]], axis=-1), float(level)
