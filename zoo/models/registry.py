@@ -13,6 +13,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo.errors import ZooError, unknown
+from zoo.modality import get
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,7 +257,7 @@ def variable_shapes(model: nn.Module, facts: ModelSpec) -> dict[str, jax.ShapeDt
     Raises:
       ZooError: it has too many.
     """
-    size = (4096,) if facts.modality == "audio" else facts.size or (64, 64)
+    size = facts.size or get(facts.modality).typical
     signal = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((1,), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)

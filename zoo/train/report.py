@@ -18,7 +18,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from zoo import charts, files
 from zoo.errors import ZooError
-from zoo.train.modality import Modality
+from zoo.metrics import main_metric
+from zoo.modality import Modality
 
 # Lines of a log file should not outrun its reader.
 _SECONDS_BETWEEN_LINES = 15.0
@@ -50,7 +51,7 @@ class Report:
         self._path = workdir / "metrics.jsonl"
         self._curves = workdir / "curves.png"
         # Of the stretches before this one, up to where it goes on.
-        self._before = _keep_up_to(self._path, step, {"step", "loss", modality.metric})
+        self._before = _keep_up_to(self._path, step, {"step", "loss", modality.merit})
         self._began = time.monotonic()
         # Whatever fails, all of these are closed: what is not, Python complains of at its end.
         self._open = ExitStack()
@@ -160,8 +161,9 @@ class Report:
         then, done = self._clock
         self._clock = (now, step)
         speed = (step - done) * self._batch_size / max(now - then, 1e-9)
-        merit, rate = row[self._modality.metric], self._modality.rate
-        text = f"loss {row['loss']:.3g}, {merit:.2f} dB, {speed:.0f} {rate}/s"
+        metric, plural = main_metric(self._modality), self._modality.plural
+        merit = f"{metric.text(row[metric.name])} {metric.unit}".strip()
+        text = f"loss {row['loss']:.3g}, {merit}, {speed:.0f} {plural}/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
         if self._bar.disable and (
@@ -210,7 +212,7 @@ def draw_curves(metrics: Path, path: Path, modality: Modality) -> None:
     """Draws loss and figure of merit, in training and validation, of a `metrics.jsonl`."""
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     if rows:
-        drawn = charts.training_charts(rows, modality.metric, modality.label)
+        drawn = charts.training_charts(rows, modality.merit, main_metric(modality).heading)
         charts.write_png(path, drawn, size=(11, 4), dpi=120)
 
 
