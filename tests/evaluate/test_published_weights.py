@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from zoo.data import images, sources
+from zoo.data import image_files, sources
 from zoo.evaluate import score as scoring
 from zoo.evaluate.contenders import contenders
 from zoo.evaluate.protocol import PUBLISHED
@@ -78,7 +78,7 @@ def psnr_by_numpy(zoo_data, data, model, sigma, count):
     """That of the first images of a set, with no function of the zoo but those that read files."""
     state = read_state(zoo_data / "weights" / model.split("=")[1])
     for path in sorted((zoo_data / data).iterdir())[:count]:
-        clean = images.read(path)[..., 0].astype(np.float32)
+        clean = image_files.read(path)[..., 0].astype(np.float32)
         noise = np.random.RandomState(0).normal(0, sigma / 255, clean.shape)
         noisy = (clean / 255 + noise).astype(np.float32)
         found = network(state, noisy, np.float32(sigma / 255))

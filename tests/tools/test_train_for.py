@@ -22,7 +22,7 @@ import packing
 import train_for
 
 from zoo import weights
-from zoo.data import images, pixels, sources
+from zoo.data import image_files, pixels, sources
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train.checkpoint import Checkpoints
@@ -52,9 +52,9 @@ def photos(folder, count=4, size=(48, 64), noisy=False):
         (folder / split).mkdir(parents=True)
         for i in range(count if split == "train" else 2):
             clean = pixels.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), size)
-            images.write(folder / split / f"{i}.png", clean)
+            image_files.write(folder / split / f"{i}.png", clean)
             if noisy:
-                images.write(folder / split / f"{i}_real.png", 255 - clean)
+                image_files.write(folder / split / f"{i}_real.png", 255 - clean)
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 import safetensors.flax
 from user_process import Forked, user_environment
 
-from zoo.data import images, pixels
+from zoo.data import image_files, pixels
 from zoo.train.best import weights_of
 from zoo.weights import read_record
 
@@ -42,7 +42,7 @@ def photos(tmp_path_factory, programs):
         (folder / split).mkdir()
         for i in range(count):
             coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-            images.write(folder / split / f"{i}.png", pixels.resize(coarse, (48, 64)))
+            image_files.write(folder / split / f"{i}.png", pixels.resize(coarse, (48, 64)))
     PLACES.update(photos=folder, programs=programs)
 
 
