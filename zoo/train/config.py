@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
-from zoo.data.images import PIXEL_LIMIT
+from zoo.data.pixels import PIXEL_LIMIT
 from zoo.errors import ZooError, unknown
 
 # What a run may change when it goes on in its workdir: how long and where it runs, what it tells
