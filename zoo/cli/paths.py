@@ -31,7 +31,7 @@ class Input(NamedTuple):
       path: the file.
       place: where its output belongs below an output folder.
       beside: where its output belongs if there is no such folder; the word is still to come.
-      kind: one of `kinds`, or None where it cannot be worked on.
+      kind: of `zoo.data.file_kinds`, or None where it cannot be worked on.
       problem: why not, in one line; empty where it can.
     """
 

@@ -147,7 +147,7 @@ def test_what_is_lost_is_said_and_other_formats(tmp_path):
 def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
     image_files.write(tmp_path / "a.png", random(4))
     denoiser = Halver()
-    refused("what is transparent", tmp_path / "a.png", tmp_path / "b.jpg", denoiser)
+    refused("cannot hold transparency", tmp_path / "a.png", tmp_path / "b.jpg", denoiser)
     refused("cannot tell a format", tmp_path / "a.png", tmp_path / "b.xyz", denoiser)
     refused("cannot write", tmp_path / "a.png", tmp_path / "none" / "b.png", denoiser)
     refused("is a folder", tmp_path / "a.png", tmp_path, denoiser)
