@@ -123,7 +123,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
     assert code == 1
     assert os.listdir("out") == ["a.png"]
     assert errors.startswith(
-        "error: a.wav is of the kind audio, for which there is no noise gaussian; leave it out"
+        "error: a.wav is a recording, of which there is no noise gaussian; leave it out"
     )
 
 
@@ -132,7 +132,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
     [
         (("--op", "gausian"), "unknown noise 'gausian'; did you mean 'gaussian'?"),
         (("--op", "gaussian", "--option", "x=1"), "unknown gaussian option 'x'"),
-        (("--op", "gaussian", "--option", "level=1"), "gaussian: 'level' is no option"),
+        (("--op", "gaussian", "--option", "level=1"), "gaussian: 'level' is not an option"),
         (("--op", "gaussian", "--level", "-1"), "gaussian: sigma must be at least 0"),
         (("--op", "gaussian", "--noise", "a.wav"), "gaussian mixes no recording in"),
         (("--op", "poisson", "--unit", "1/255"), "poisson: peak is not an intensity"),

@@ -82,7 +82,7 @@ def test_files_are_told_apart_by_their_content(tmp_path, monkeypatch):
         ("a.wav", HalfAudio(), {"linear": True}, "linear= is an option of images"),
         ("a.wav", HalfAudio(), {"save_noise": "a.wav"}, "a.wav is the input"),
         ("none.png", HalfImage(), {}, "none.png"),
-        (__file__, HalfImage(), {}, "is no"),
+        (__file__, HalfImage(), {}, "is neither an image nor audio"),
     ):
         with pytest.raises(ZooError, match=message):
             zoo.denoise_file(src, "c.wav", model, **options)
