@@ -38,7 +38,7 @@ from zoo.errors import ZooError, in_words, line
 from zoo.models import create_model, list_models
 from zoo.train import distributed
 from zoo.train.config import check_keys
-from zoo.train.interrupt import Interrupted
+from zoo.train.distributed import Interrupted
 from zoo.train.loop import train
 from zoo.train.scoring import evaluate_run
 

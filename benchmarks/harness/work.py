@@ -16,8 +16,7 @@ from zoo.errors import ZooError
 from zoo.models import Record, init_variables, variable_shapes
 from zoo.models.winograd import plainly
 from zoo.train.parallel import AXIS, check, make_runner
-from zoo.train.state import create_state
-from zoo.train.step import make_prepare, make_step
+from zoo.train.step import create_state, make_prepare, make_step
 
 
 class Cost(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo.errors import ZooError
 from zoo.train import distributed
 from zoo.train.config import default_config
-from zoo.train.interrupt import Interrupted
+from zoo.train.distributed import Interrupted
 from zoo.train.loop import train
 
 

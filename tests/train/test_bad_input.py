@@ -15,7 +15,7 @@ from families import first
 
 from zoo.data import images
 from zoo.train import checkpoint, loop
-from zoo.train.state import State
+from zoo.train.step import State
 
 CONFIG = f"--config={ROOT}/configs/unet.py"
 WITHOUT_VALIDATION = "--config.data.fractions=(0.6, 0.0, 0.4)"
@@ -335,7 +335,7 @@ def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
 
     monkeypatch.setattr(loop.Checkpoints, "restore", begun)
     monkeypatch.setattr(loop, "create_state", numpy_state)
-    monkeypatch.setattr(loop, "Report", begun)
+    monkeypatch.setattr(loop, "MetricsWriter", begun)
     with pytest.raises(Compiled):
         command(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
     assert "data: left out 3 other files (2 .xcf, 1 .txt), as train/a.XCF" in told

@@ -14,7 +14,7 @@ import safetensors.flax
 from user_process import user_environment
 
 from zoo.data import images, pixels
-from zoo.train.best import weights_of
+from zoo.train.run_weights import weights_of
 from zoo.weights import read_record
 
 ROOT = Path(__file__).parents[2]

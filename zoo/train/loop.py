@@ -15,18 +15,17 @@ from zoo.data.sources.files import kinds
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train import workdir as workdirs
-from zoo.train.best import Best, write_weights
 from zoo.train.checkpoint import Checkpoints
 from zoo.train.config import check_changeable, differing, override, to_plain
-from zoo.train.distributed import agree, alone, is_first, text_from_first
+from zoo.train.distributed import Interrupted, Listener, agree, alone, is_first, text_from_first
 from zoo.train.experiment import Experiment
-from zoo.train.interrupt import Interrupted, Listener
+from zoo.train.metrics_writer import MetricsWriter, SilentWriter
 from zoo.train.parallel import check as check_devices
 from zoo.train.parallel import make_runner
-from zoo.train.report import Report, Unwritten
+from zoo.train.run_weights import Best, write_weights
 from zoo.train.scoring import Validation
-from zoo.train.start import Start, load_start, start_from
-from zoo.train.state import State, create_state
+from zoo.train.step import State, create_state
+from zoo.train.warm_start import Start, load_start, start_from
 
 # Steps that the device is left to work on while a look is written down.
 _AHEAD = 8
@@ -94,7 +93,7 @@ def train(
         placed = runner.place(state)
         written = None
         with (
-            Report(
+            MetricsWriter(
                 workdir,
                 first,
                 feed.steps,
@@ -103,7 +102,7 @@ def train(
                 experiment.modality,
             )
             if is_first()
-            else Unwritten()
+            else SilentWriter()
         ) as report:
             for step in range(first + 1, feed.steps + 1):
                 placed, metrics = runner.run(placed, runner.feed(next(batches), bank, noise), key)
