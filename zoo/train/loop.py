@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train import workdir as workdirs
 from zoo.train.checkpoint import Checkpoints
-from zoo.train.config import check_changeable, differing, override, to_plain
+from zoo.train.config import override, to_plain
 from zoo.train.distributed import Interrupted, Listener, agree, alone, is_first, text_from_first
 from zoo.train.experiment import Experiment
 from zoo.train.metrics_writer import MetricsWriter, SilentWriter
@@ -152,17 +152,17 @@ def _resumed(
 ) -> tuple[ConfigDict, list[str]]:
     """The config with what changes on the way, and the keys of that."""
     config = config.copy_and_resolve_references()
-    changed = override(config, resume_with, flag="--resume-with")
-    check_changeable(changed)
+    changed = override(config, resume_with, flag="--resume-with=")
+    workdirs.check_changeable(changed)
     if changed and not workdirs.has_saved(path):
         raise ZooError(
             f"--resume-with is for a run that goes on, and {path} has saved nothing yet; "
-            f"begin it with --config.{changed[0]}=VALUE"
+            f"begin it with --{changed[0]}=VALUE"
         )
     if "train.batch_size" in changed and not config.train.steps:
         raise ZooError(
             "with another train.batch_size the steps of train.epochs would be others; set "
-            "--config.train.steps to how many the whole run shall have"
+            "--train.steps to how many the whole run shall have"
         )
     return config, changed
 
@@ -182,7 +182,7 @@ def _begun(
 def _check_same_config(config: ConfigDict) -> None:
     """Refuses processes that were told different things; folders may be called differently."""
     theirs = json.loads(text_from_first(json.dumps(to_plain(config))))
-    found = differing(config, theirs, free=("data.path", "data.workers"))
+    found = workdirs.differing(config, theirs, free=("data.path", "data.workers"))
     if agree(len(found)):
         which = ", ".join(found) or "keys that its own line names"
         raise ZooError(f"not all processes have one config ({which}); start all with the same")
