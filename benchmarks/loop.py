@@ -43,8 +43,8 @@ from noise import KINDS, SECOND
 from zoo import compilation, models
 from zoo.data.augment import make_augment
 from zoo.errors import ZooError, unknown
+from zoo.modality import get
 from zoo.noise import registry, sampler
-from zoo.train.modality import MODALITIES
 
 ROOT = Path(__file__).parents[1]
 NEEDS = {
@@ -156,7 +156,7 @@ def loop(arguments, *, stream: bool) -> list[dict]:
     from zoo.train import loop as loops  # noqa: PLC0415
 
     config, every = config_of(arguments, stream=stream)
-    examples = MODALITIES[models.record(config.model.name).modality].rate
+    examples = get(models.model_spec(config.model.name).modality).plural
     input_s = input_pipeline(experiment, config, arguments.seconds)
     turns = Turns(arguments.steps, arguments.turns, settle=stream)
     patch = mock.patch.object
@@ -207,7 +207,7 @@ def input_pipeline(experiment, config, seconds: float) -> float:
 
 def prepare(arguments, name: str) -> list[dict]:
     """Rows of crop, augmentation and noise alone against the whole step, one a turn."""
-    record = models.record(arguments.model)
+    record = models.model_spec(arguments.model)
     options = dict(KINDS[record.modality].levels[name])
     level = options.pop(next(iter(options)))
     pictures = record.modality == "image"
@@ -276,7 +276,7 @@ def installed(part: str) -> bool:
 
 def label(arguments, parts: list[str]) -> str:
     """A name for the file that other flags do not share."""
-    unit = "px" if models.record(arguments.model).modality == "image" else "samples"
+    unit = "px" if models.model_spec(arguments.model).modality == "image" else "samples"
     own = [arguments.model, *arguments.noise, f"{arguments.size}{unit}", f"batch{arguments.batch}"]
     asked = own if "prepare" in parts else []
     stem = Path(arguments.config).stem
@@ -321,7 +321,7 @@ def main() -> None:
     for part in arguments.part:
         if part not in NEEDS:
             raise unknown("part", part, NEEDS)
-    modality = models.record(arguments.model).modality
+    modality = models.model_spec(arguments.model).modality
     arguments.noise = arguments.noise or [NOISE[modality]]
     arguments.size = arguments.size or SIZES[modality]
     for name in arguments.noise:

@@ -75,7 +75,7 @@ class Ready(NamedTuple):
     name: str
     module: nn.Module
     variables: Mapping
-    record: models.Record
+    record: models.ModelSpec
 
 
 class Run(NamedTuple):
@@ -94,7 +94,7 @@ class Run(NamedTuple):
 
 def prepare(name: str) -> Ready:
     """The model of a name, with variables."""
-    module, record = models.create_model(name), models.record(name)
+    module, record = models.create_model(name), models.model_spec(name)
     variables = models.init_variables(module, jax.random.key(0), (1, 4096, 1))
     return Ready(name, *ready(module, variables, modality="audio"), record)
 
@@ -275,9 +275,9 @@ def measured(name: str, arguments, peer: Peer):
 
 def parse():
     """The flags, checked."""
-    known = [name for name in models.list_models() if models.record(name).modality == "audio"]
+    known = [name for name in models.list_models() if models.model_spec(name).modality == "audio"]
     parser = flags.Parser(__doc__)
-    streaming = [name for name in known if models.record(name).hop]
+    streaming = [name for name in known if models.model_spec(name).hop]
     several, add = {"action": flags.Several}, parser.add_argument
     add("--model", **several, default=streaming, help=f"of {', '.join(known)}")
     add("--task", **several, default=list(TASKS), help=f"of {', '.join(TASKS)}; default all")

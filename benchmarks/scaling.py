@@ -23,7 +23,7 @@ from processes import ask, ask_machine
 
 from zoo import models
 from zoo.errors import ZooError
-from zoo.train.modality import MODALITIES
+from zoo.modality import get
 
 _FAKES = "--xla_force_host_platform_device_count"
 
@@ -35,7 +35,7 @@ def child(argv: list[str]) -> None:
     from harness.batch import must_fit  # noqa: PLC0415
 
     name, parallel, size, batch, seconds = argv
-    model, record = models.create_model(name), models.record(name)
+    model, record = models.create_model(name), models.model_spec(name)
     batch = int(batch)
     told = f"a batch of {batch} on {jax.device_count()} devices"
     with must_fit(told, "make --per-device, --batch or --size smaller"):
@@ -59,7 +59,7 @@ def visible(devices: int, platform: str) -> dict[str, str]:
 
 def measure(arguments) -> Iterator[dict]:
     """A row for each number of devices and kind of batch, as they are measured."""
-    examples = MODALITIES[models.record(arguments.model).modality].rate
+    examples = get(models.model_spec(arguments.model).modality).plural
     platform, count, load = ask_machine()
     most = sys.maxsize if platform == "cpu" else count
     wanted = [n for n in arguments.devices if n <= most]
@@ -123,7 +123,7 @@ def main() -> None:
     results.add_arguments(parser)
     arguments = parser.parse_args()
     arguments.devices.sort()
-    modality = models.record(arguments.model).modality
+    modality = models.model_spec(arguments.model).modality
     arguments.size = arguments.size or SIZES[modality]
     same = {"model": arguments.model, "parallel": arguments.parallel, "size": arguments.size}
     unit = "px" if modality == "image" else "samples"

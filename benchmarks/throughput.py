@@ -41,7 +41,7 @@ from harness.work import infer_step, train_step
 
 from zoo import files, models
 from zoo.errors import ZooError
-from zoo.models.winograd import plainly
+from zoo.models import disable_winograd
 
 COLUMNS = (
     "model", "task", "parameters", "size", "batch_asked", "batch", "dtype", "parallel", "devices",
@@ -165,7 +165,7 @@ def macs(model, record, size):
     x = jax.ShapeDtypeStruct((1, *shape_of(record, size)), jnp.float32)
     level = jax.ShapeDtypeStruct((1,), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), x, level)
-    with plainly():
+    with disable_winograd():
         # A function of its own, or JAX would remember how it was traced before.
         return count_macs(lambda *arguments: model.apply(*arguments), variables, x, level)  # noqa: PLW0108
 

@@ -56,7 +56,7 @@ def test_models_are_listed_with_their_figures(zoo, monkeypatch):
         assert heading.split()[:3] == ["model", "parameters", "denoises"]
         assert {line.split()[2] for line in lines} == {kind}
         names = [line.split()[0] for line in lines]
-        assert {models.record(name).modality for name in names} == {modality}
+        assert {models.model_spec(name).modality for name in names} == {modality}
         named += names
     assert sorted(named) == models.list_models()
     assert not any(line.endswith(" ") or len(line) > 100 for line in output.splitlines())

@@ -285,7 +285,7 @@ class Run:
     def _check_size(self, config: ConfigDict) -> tuple[State, Best]:
         """Refuses what could not be carried home; what a checkpoint holds, but for the values."""
         experiment = experiments.build(config)
-        contract = models.record(config.model.name, **experiment.model_options)
+        contract = models.model_spec(config.model.name, **experiment.model_options)
         shapes = models.variable_shapes(experiment.model, contract)
         variables = traverse_util.unflatten_dict(shapes, sep="/")
         optimizer, _ = experiments.make_optimizer(config, 1)

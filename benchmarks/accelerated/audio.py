@@ -18,8 +18,8 @@ def measure(spec: dict, speaker: Speaker) -> None:
         measure each for.
       speaker: is told.
     """
-    known = [name for name in models.list_models() if models.record(name).modality == "audio"]
-    names = spec["models"] or [name for name in known if models.record(name).hop]
+    known = [name for name in models.list_models() if models.model_spec(name).modality == "audio"]
+    names = spec["models"] or [name for name in known if models.model_spec(name).hop]
     cells = {f"{name} {task}": (name, task) for name in names for task in realtime.TASKS}
     speaker.plan(cells)
     ready = {name: realtime.prepare(name) for name in names}

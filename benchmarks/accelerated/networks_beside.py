@@ -29,7 +29,7 @@ from accelerated.children import BENCHMARKS
 from accelerated.plan import PEERS, Task, cell
 from accelerated.speak import Speaker, failure, main
 from zoo.errors import ZooError
-from zoo.models.registry import small_options
+from zoo.models import small_options
 
 STEPS = {"train": work.train_step, "infer": work.infer_step}
 DTYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}

@@ -8,8 +8,8 @@ import numpy as np
 from zoo import losses, noise
 from zoo.data.augment import Augment, make_augment
 from zoo.data.batches import Bank, make_bank
-from zoo.models import Record
-from zoo.train.modality import MODALITIES, Modality
+from zoo.modality import Modality, get
+from zoo.models import ModelSpec
 
 COUNT = 8
 """How many pictures, or recordings, there are."""
@@ -47,7 +47,7 @@ class Examples(NamedTuple):
     modality: Modality
 
 
-def shape_of(record: Record, size: tuple[int, ...] | int | None = None) -> tuple[int, ...]:
+def shape_of(record: ModelSpec, size: tuple[int, ...] | int | None = None) -> tuple[int, ...]:
     """The shape of an example, (H, W, C) or (T, C).
 
     Args:
@@ -61,7 +61,7 @@ def shape_of(record: Record, size: tuple[int, ...] | int | None = None) -> tuple
 
 
 def examples(
-    record: Record,
+    record: ModelSpec,
     size: tuple[int, ...] | int | None = None,
     *,
     augment: Augment | None = None,
@@ -86,7 +86,7 @@ def examples(
         augment or own_augment,
         sampler,
         losses.make_loss(loss, modality=record.modality),
-        MODALITIES[record.modality],
+        get(record.modality),
     )
 
 

@@ -5,14 +5,14 @@ from typing import NamedTuple
 from flax import linen as nn
 
 from zoo import models, weights
-from zoo.models import Record
+from zoo.models import ModelSpec
 
 
 class Named(NamedTuple):
     """A module, what it takes, and how many parameters it learns."""
 
     module: nn.Module
-    record: Record
+    record: ModelSpec
     parameters: int
 
 
@@ -33,6 +33,6 @@ def find(name: str) -> Named:
         model, options = told["model"], told["options"]
     return Named(
         models.create_model(model, **options),
-        models.record(model, **options),
+        models.model_spec(model, **options),
         models.count_parameters(model, **options),
     )

@@ -13,8 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from harness.examples import COUNT, examples, shape_of
 from zoo.data.batches import Batch
 from zoo.errors import ZooError
-from zoo.models import Record, init_variables, variable_shapes
-from zoo.models.winograd import plainly
+from zoo.models import ModelSpec, disable_winograd, init_variables, variable_shapes
 from zoo.train.parallel import AXIS, check, make_runner
 from zoo.train.step import create_state, make_prepare, make_step
 
@@ -86,7 +85,7 @@ class Work:
         form needs. The compiled program may hide convolutions in calls to libraries, and counts
         what fusion repeats.
         """
-        with plainly():
+        with disable_winograd():
             lowered = _analysis(self._again().lower(*self._arguments()))
         compiled = _analysis(self._compiled)
         memory = self._compiled.memory_analysis()
@@ -130,7 +129,7 @@ class Training:
     def __init__(
         self,
         model: nn.Module,
-        record: Record,
+        record: ModelSpec,
         *,
         batch: int,
         size: tuple[int, ...] | int | None = None,
@@ -203,14 +202,14 @@ class Training:
         )
 
 
-def train_step(model: nn.Module, record: Record, **options) -> Work:
+def train_step(model: nn.Module, record: ModelSpec, **options) -> Work:
     """One whole training step; see `Training` for the arguments and errors."""
     return Training(model, record, **options).step()
 
 
 def infer_step(
     model: nn.Module,
-    record: Record,
+    record: ModelSpec,
     *,
     batch: int,
     size: tuple[int, ...] | int | None = None,

@@ -10,8 +10,8 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo.interop import layouts
-from zoo.interop.layouts.contract import Form, Tensor
-from zoo.models import Record, variable_shapes
+from zoo.models import ModelSpec, variable_shapes
+from zoo.models.torch_layout import Form, Tensor
 
 
 def tensors(family: str, model: nn.Module) -> Iterable[Tensor]:
@@ -75,6 +75,6 @@ def draw(variables: Mapping) -> dict:
     return traverse_util.unflatten_dict({k: one(k, v) for k, v in flat.items()}, sep="/")
 
 
-def shapes(model: nn.Module, record: Record) -> dict:
+def shapes(model: nn.Module, record: ModelSpec) -> dict:
     """The shapes of a module's variables; nothing is computed."""
     return traverse_util.unflatten_dict(variable_shapes(model, record), sep="/")

@@ -64,7 +64,7 @@ class Network(NamedTuple):
 
     name: str
     model: nn.Module
-    record: models.Record
+    record: models.ModelSpec
     fields: dict
     parameters: int
 
@@ -84,6 +84,9 @@ def network(name: str, **overrides) -> Network:
         raise unknown("model with a peer", name, known)
     registered, options = known[name]
     options = options | overrides
-    model, record = models.create_model(registered, **options), models.record(registered, **options)
+    model, record = (
+        models.create_model(registered, **options),
+        models.model_spec(registered, **options),
+    )
     fields = {field: getattr(model, field) for field in _FIELDS[record.family]}
     return Network(name, model, record, fields, models.count_parameters(registered, **options))

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from zoo.errors import ZooError
-from zoo.interop.layouts.contract import CONV, SAME, UP, Tensor, layer, shuffled
 from zoo.models import UNet
+from zoo.models.torch_layout import CONV, SAME, UP, Tensor, layer, shuffled
 
 PLAIN = {"norm": "none", "down": "conv", "up": "conv", "skip": "add", "takes_level": False}
 

@@ -22,7 +22,7 @@ from accelerated.summary import page
 from harness import flags
 
 from zoo.errors import ZooError
-from zoo.models.registry import small_options
+from zoo.models import small_options
 
 pytestmark = pytest.mark.tools
 

@@ -20,8 +20,7 @@ import turns
 from worker import Worker
 
 from zoo.errors import ZooError
-from zoo.interop.layouts import contract
-from zoo.models import Record, UNet
+from zoo.models import ModelSpec, UNet, torch_layout
 
 pytestmark = pytest.mark.tools
 
@@ -80,12 +79,12 @@ def test_the_unet_of_the_table_is_near_its_size():
 @pytest.mark.parametrize(
     ("form", "shape"),
     [
-        (contract.SAME, (5,)),
-        (contract.CHANNEL, (5,)),
-        (contract.CONV, (3, 3, 4, 5)),
-        (contract.POINTWISE, (4, 5)),
-        (contract.UP, (4, 2, 2, 3)),
-        (contract.shuffled(contract.CONV, -2), (3, 3, 12, 5)),
+        (torch_layout.SAME, (5,)),
+        (torch_layout.CHANNEL, (5,)),
+        (torch_layout.CONV, (3, 3, 4, 5)),
+        (torch_layout.POINTWISE, (4, 5)),
+        (torch_layout.UP, (4, 2, 2, 3)),
+        (torch_layout.shuffled(torch_layout.CONV, -2), (3, 3, 12, 5)),
     ],
 )
 def test_a_form_read_backwards_is_undone_by_it(form, shape):
@@ -98,7 +97,7 @@ def test_a_form_read_backwards_is_undone_by_it(form, shape):
 def test_the_unet_runs_on_the_exported_weights_by_their_definitions():
     # Pixel unshuffle, strided and transposed convolution, as PyTorch's pages define them.
     model = UNet(channels=1, widths=(3, 4), blocks=1, stem=2)
-    variables = export.draw(export.shapes(model, Record("unet", "unet", channels=1)))
+    variables = export.draw(export.shapes(model, ModelSpec("unet", "unet", channels=1)))
     state = export.export("unet", model, variables)
     x = np.random.default_rng(0).random((8, 12), np.float32)
 

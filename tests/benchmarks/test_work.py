@@ -17,7 +17,7 @@ from harness.work import Work, infer_step, train_step
 
 from zoo import models
 from zoo.errors import ZooError
-from zoo.models import Record
+from zoo.models import ModelSpec
 from zoo.models.conv import Conv
 
 pytestmark = pytest.mark.tools
@@ -56,7 +56,7 @@ class Tiny(nn.Module):
         return Conv(3, (3, 3))(nn.relu(Conv(64, (3, 3))(y)))
 
 
-TINY = Record(name="tiny", family="tiny")
+TINY = ModelSpec(name="tiny", family="tiny")
 
 
 @pytest.mark.parametrize("build", [train_step, infer_step])
@@ -147,7 +147,7 @@ class Ear(nn.Module):
         return x * self.param("gain", nn.initializers.ones, (1, 1, 1))
 
 
-EAR = Record("ear", "ear", modality="audio", channels=1, range=(-1.0, 1.0), sample_rate=16000)
+EAR = ModelSpec("ear", "ear", modality="audio", channels=1, range=(-1.0, 1.0), sample_rate=16000)
 
 
 @pytest.mark.parametrize("build", [train_step, infer_step])
@@ -182,7 +182,7 @@ def test_recordings_are_prepared_as_the_config_has_it():
 
 
 def test_a_model_that_learns_nothing_is_not_trained():
-    model, record = models.create_model("wiener"), models.record("wiener")
+    model, record = models.create_model("wiener"), models.model_spec("wiener")
     with pytest.raises(ZooError, match="wiener learns nothing"):
         train_step(model, record, batch=8)
 

@@ -18,8 +18,7 @@ from zoo.evaluate import NumpyGaussian, published
 from zoo.evaluate.measure import measure
 from zoo.evaluate.protocol import PUBLISHED, Protocol
 from zoo.evaluate.score import score_models
-from zoo.models import create_model
-from zoo.models.registry import small_options
+from zoo.models import create_model, small_options
 
 NOISE = 25 / 255
 

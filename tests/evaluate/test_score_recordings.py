@@ -19,8 +19,7 @@ from zoo.evaluate.recordings import (
     report,
 )
 from zoo.evaluate.recordings import run as running
-from zoo.models import create_model
-from zoo.models.registry import small_options
+from zoo.models import create_model, small_options
 
 RATE = 16000
 QUICK = ("si_sdr", "si_sdr_gain", "log_spectral_distance")

@@ -16,8 +16,7 @@ from variables import random_variables
 from zoo import ZooError
 from zoo.interop.export import program, reload, to_stablehlo
 from zoo.interop.export.signature import Signature
-from zoo.models import create_model, describe, layers
-from zoo.models.registry import small_options
+from zoo.models import create_model, layers, small_options, spec_of
 
 pytest.importorskip("flatbuffers")
 
@@ -99,7 +98,7 @@ def test_pictures_of_any_size(tmp_path, name):
 
 @pytest.mark.parametrize("mode", ["edge", "reflect", "constant"])
 def test_padding_is_the_models(mode):
-    facts = describe(create_model("unet-tiny"))
+    facts = spec_of(create_model("unet-tiny"))
     signature = Signature(facts, None, multiple=8, mode=mode)
 
     @jax.jit

@@ -37,9 +37,9 @@ def natural_shape(record, batch=2):
 @functools.cache
 def traced(name, dtype=jnp.float32, **options):
     """Shapes and dtypes of the variant's output and variables."""
-    from zoo.models import create_model, record
+    from zoo.models import create_model, model_spec
 
-    shape = natural_shape(record(name, **options))
+    shape = natural_shape(model_spec(name, **options))
     x = jax.ShapeDtypeStruct(shape, dtype)
     level = jax.ShapeDtypeStruct(shape[:1], jnp.float32)
     model = create_model(name, **options)
@@ -48,9 +48,9 @@ def traced(name, dtype=jnp.float32, **options):
 
 def describe(name):
     """The variant's record, number of parameters and the dtype and shape of each, as JSON."""
-    from zoo.models import record
+    from zoo.models import model_spec
 
-    facts = record(name)
+    facts = model_spec(name)
     _, variables = traced(name)
     flat = traverse_util.flatten_dict(variables, sep="/")
     count = sum(math.prod(v.shape) for k, v in flat.items() if k.startswith("params/"))

@@ -8,7 +8,7 @@ import pytest
 from scipy import signal, special
 
 from zoo.errors import ZooError
-from zoo.models import SpectralGate, Wiener, count_parameters, create_model, record
+from zoo.models import SpectralGate, Wiener, count_parameters, create_model, model_spec
 from zoo.models.spectral_gate import _triangle
 from zoo.models.wiener import exponential_integral, log_mmse_gain, wiener_gain
 
@@ -49,7 +49,7 @@ def decibels(a, b):
 def test_nothing_is_learnt(name):
     assert count_parameters(name) == 0
     assert jax.eval_shape(create_model(name).init, jax.random.key(0), white(1.0)) == {}
-    facts = record(name)
+    facts = model_spec(name)
     assert (facts.modality, facts.sample_rate, facts.channels) == ("audio", RATE, 1)
     assert (facts.hop, facts.latency) == ((HOP, HOP) if name == "wiener" else (0, 0))
 

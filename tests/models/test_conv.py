@@ -9,9 +9,8 @@ from flax import linen as nn
 from jax import lax
 from variables import random_variables
 
-from zoo.models import winograd
-from zoo.models.conv import Conv
-from zoo.models.winograd import conv3x3
+from zoo.models import conv, disable_winograd
+from zoo.models.conv import Conv, conv3x3
 
 # N, H, W, C, D: even, odd, smaller than a tile, one pixel; thin signals, thin features, both; and
 # channels for which the forward pass takes the other form too.
@@ -87,7 +86,7 @@ def test_the_gradients_are_those_of_the_convolution(shape):
 def test_chunks_change_nothing(monkeypatch, n, chunk):
     shape = (n, 6, 8, 16, 16)
     x, _, g = draw(shape)
-    monkeypatch.setattr(winograd, "_CHUNK", chunk * 6 * 8 * 16)
+    monkeypatch.setattr(conv, "_CHUNK", chunk * 6 * 8 * 16)
     # A function of its own: what was compiled before was so with other chunks.
     gradient = jax.jit(lambda k, x, g: jax.vjp(lambda k: conv3x3(x, k), k)[1](g)[0])
     dkernel = gradient(np.zeros((3, 3, 16, 16), np.float32), x, g)
@@ -141,7 +140,7 @@ def test_the_forward_pass_takes_the_form_that_is_fast_here():
     assert convolutions((2, 8, 8, 64, 64)) == 6
     assert convolutions((2, 8, 8, 32, 64)) == convolutions((2, 3, 8, 64, 64)) == 1
     assert convolutions((2, 8, 8, 64, 64), jnp.bfloat16) == 1
-    with winograd.plainly():
+    with disable_winograd():
         assert convolutions((2, 9, 8, 64, 64)) == 1
     # To a few channels by a matmul.
     assert convolutions((2, 8, 8, 64, 3)) == convolutions((2, 8, 8, 16, 12)) == 0

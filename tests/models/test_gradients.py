@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from variables import random_variables
 
-from zoo.models import create_model
-from zoo.models.registry import small_options
+from zoo.models import create_model, small_options
 
 # Shares of the largest value of a tensor, or of the whole gradient where a tensor's is zero but for
 # rounding, as that of a bias before a batch norm.

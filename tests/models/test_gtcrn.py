@@ -9,7 +9,7 @@ import pytest
 from variables import random_variables
 
 from zoo.errors import ZooError
-from zoo.models import count_parameters, create_model, record
+from zoo.models import count_parameters, create_model, model_spec
 
 HOP = 256
 LENGTH = 15 * HOP - 99
@@ -59,7 +59,7 @@ def test_it_has_the_published_number_of_parameters():
 
 
 def test_record():
-    facts = record("gtcrn")
+    facts = model_spec("gtcrn")
     assert (facts.modality, facts.sample_rate, facts.hop, facts.latency) == (
         "audio",
         16000,

@@ -9,8 +9,7 @@ import pytest
 from families import marked
 from variables import random_variables
 
-from zoo.models import canvas, create_model, describe, list_models, record
-from zoo.models.registry import small_options
+from zoo.models import canvas, create_model, list_models, model_spec, small_options, spec_of
 
 # What an option may be, beside those of the registered variants, which keep their depth.
 OPTIONS = [
@@ -40,7 +39,7 @@ PAD_DIFFERENTLY = {"unet-tiny", "nafnet-small", "swinir-small"}
 
 def local():
     for name in list_models():
-        facts = record(name)
+        facts = model_spec(name)
         if facts.modality == "image" and facts.locality == "local":
             # Beside the representative ones DnCNN, which has no stride.
             family = "unet" if name == "dncnn-gray" else facts.family
@@ -77,7 +76,7 @@ def measured(model, offsets):
 @pytest.mark.parametrize(("name", "options"), [*local(), *OPTIONS])
 def test_no_output_pixel_looks_farther_than_the_reach_and_some_look_as_far(name, options):
     model = create_model(name, **options)
-    facts = record(name, **options)
+    facts = model_spec(name, **options)
     assert facts.reach == model.reach
     assert facts.stride == getattr(model, "stride", 1)
     found = measured(model, range(facts.stride))
@@ -86,10 +85,10 @@ def test_no_output_pixel_looks_farther_than_the_reach_and_some_look_as_far(name,
 
 def test_models_that_see_everything_have_none():
     for name in list_models():
-        facts = record(name)
+        facts = model_spec(name)
         if facts.locality != "local" or facts.modality == "audio":
             assert facts.reach == 0, name
-    assert record("unet-tiny", norm="group").reach == 0
+    assert model_spec("unet-tiny", norm="group").reach == 0
 
 
 @functools.cache
@@ -102,7 +101,7 @@ of_any_size = pytest.mark.parametrize(
     [
         pytest.param(name, marks=[pytest.mark.matrix] * (name not in PAD_DIFFERENTLY))
         for name in list_models()
-        if record(name).modality == "image" and not record(name).size
+        if model_spec(name).modality == "image" and not model_spec(name).size
     ],
 )
 
@@ -110,7 +109,7 @@ of_any_size = pytest.mark.parametrize(
 def padded(name, **options):
     """The model, narrow and shallow, its variables, a picture, and what it pads that to."""
     options = {"channels": 1, **small_options(name), **options}
-    model, facts = create_model(name, **options), record(name, **options)
+    model, facts = create_model(name, **options), model_spec(name, **options)
     side = facts.stride + 1
     x = np.random.default_rng(0).random((1, side, side + 1, 1), np.float32)
     margins = ((0, 0), (0, -side % facts.stride), (0, -(side + 1) % facts.stride), (0, 0))
@@ -146,7 +145,12 @@ def test_on_a_canvas_a_picture_has_the_result_it_has_alone(name):
 @pytest.mark.matrix
 @pytest.mark.parametrize(
     "options",
-    [{"norm": "group"}, {"up": "nearest", "down": "max", "skip": "concat"}, {"stem": 3}],
+    [
+        {"norm": "group"},
+        {"up": "nearest", "down": "max", "skip": "concat"},
+        {"stem": 3},
+        {"norm": "layer"},
+    ],
 )
 def test_on_a_canvas_every_option_of_the_unet_has_it_too(options):
     check_on_canvas("unet-tiny", **options)
@@ -156,7 +160,7 @@ def check_on_canvas(name, **options):
     """Two sizes by one program; what lies beyond the picture is not black, but is not seen."""
     model, variables, _, whole = padded(name, **options)
     assert model.canvas
-    stride = describe(model).stride
+    stride = spec_of(model).stride
     h, w = whole.shape[1:3]
     apply = jitted_on_canvas(model)
     for shape in ((h, w), (h, w - stride)):

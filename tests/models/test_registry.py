@@ -20,8 +20,14 @@ from variables import random_variables
 
 from zoo.errors import ZooError
 from zoo.interop.nnx import to_nnx
-from zoo.models import count_parameters, create_model, list_models, record, registry
-from zoo.models.registry import small_options
+from zoo.models import (
+    count_parameters,
+    create_model,
+    list_models,
+    model_spec,
+    registry,
+    small_options,
+)
 
 GOLDEN = json.loads(golden.PATH.read_text())
 
@@ -34,10 +40,10 @@ BFLOAT16_TOLERANCE = 2.0**-4
 
 FAMILIES: dict[str, str] = {}
 for _name in sorted(list_models(), key=lambda n: GOLDEN.get(n, {}).get("parameters", 0)):
-    FAMILIES.setdefault(record(_name).family, _name)
+    FAMILIES.setdefault(model_spec(_name).family, _name)
 
-PICTURES = [name for name in list_models() if record(name).modality == "image"]
-RECORDINGS = [name for name in list_models() if record(name).modality == "audio"]
+PICTURES = [name for name in list_models() if model_spec(name).modality == "image"]
+RECORDINGS = [name for name in list_models() if model_spec(name).modality == "audio"]
 every_variant = pytest.mark.parametrize("name", list_models())
 every_family = pytest.mark.parametrize("family", [marked(one, one) for one in sorted(FAMILIES)])
 # For what takes longest to compile two stand for all: of convolutions alone, and of attention.
@@ -48,13 +54,13 @@ few_families = pytest.mark.parametrize(
 
 def of_matrix(names):
     """Variants, of which only the smallest of a representative family is no matrix test."""
-    families = {name: record(name).family for name in names}
+    families = {name: model_spec(name).family for name in names}
     return [marked(n, families[n] if FAMILIES[families[n]] == n else "") for n in names]
 
 
 def facts_of(family, **overrides):
     name = FAMILIES[family]
-    return record(name, **small_options(name), **overrides)
+    return model_spec(name, **small_options(name), **overrides)
 
 
 @functools.cache
@@ -102,7 +108,7 @@ def test_the_registered_number_of_parameters_is_that_of_the_network(name):
 
 @pytest.mark.parametrize("name", of_matrix(list_models()))
 def test_small_options_make_small_models_that_see_as_far(name):
-    narrow, facts = record(name, **small_options(name, shallow=False)), record(name)
+    narrow, facts = model_spec(name, **small_options(name, shallow=False)), model_spec(name)
     for field in ("channels", "takes_level", "locality", "reach", "hop", "latency"):
         assert getattr(narrow, field) == getattr(facts, field), field
     if facts.reach:
@@ -122,7 +128,7 @@ def test_variant_keeps_shape_and_dtype(name, dtype):
     """
     options = {} if dtype == jnp.float32 else small_options(name)
     y, variables = golden.traced(name, dtype, **options)
-    assert (y.shape, y.dtype) == (golden.natural_shape(record(name, **options)), dtype)
+    assert (y.shape, y.dtype) == (golden.natural_shape(model_spec(name, **options)), dtype)
     assert {v.dtype for v in jax.tree.leaves(variables)} <= {jnp.dtype(jnp.float32)}
 
 
@@ -131,8 +137,8 @@ def test_variant_keeps_shape_and_dtype(name, dtype):
 def test_variant_takes_other_channels_and_only_them(name, channels):
     options = {**small_options(name), "channels": channels}
     model = create_model(name, **options)
-    assert record(name, channels=channels).channels == channels
-    n, h, w, _ = golden.natural_shape(record(name, **options))
+    assert model_spec(name, channels=channels).channels == channels
+    n, h, w, _ = golden.natural_shape(model_spec(name, **options))
     level = jax.ShapeDtypeStruct((n,), jnp.float32)
 
     def init(c):
@@ -147,7 +153,7 @@ def test_variant_takes_other_channels_and_only_them(name, channels):
 @pytest.mark.parametrize("name", of_matrix(RECORDINGS))
 def test_recordings_of_any_channels_are_taken_but_not_samples_for_channels(name):
     model = create_model(name, **small_options(name))
-    assert record(name).channels == 1
+    assert model_spec(name).channels == 1
     variables = init_shapes(model, (1, 2048, 1))
 
     def apply_to(*shape):
@@ -175,7 +181,7 @@ def test_recordings_of_any_length_are_taken(name):
 
 @every_variant
 def test_record_says_what_a_recording_needs(name):
-    facts = record(name)
+    facts = model_spec(name)
     assert (facts.sample_rate > 0) == (facts.modality == "audio")
     assert facts.range == ((-1.0, 1.0) if facts.modality == "audio" else (0.0, 1.0))
     streams = facts.hop > 0
@@ -185,7 +191,7 @@ def test_record_says_what_a_recording_needs(name):
     assert facts.latency <= facts.hop
 
 
-@pytest.mark.parametrize("name", [name for name in RECORDINGS if record(name).hop])
+@pytest.mark.parametrize("name", [name for name in RECORDINGS if model_spec(name).hop])
 def test_states_can_be_donated_and_belong_to_their_chunks(name):
     model = create_model(name, **small_options(name))
     state = model.init_state(2)
@@ -205,7 +211,7 @@ def init_shapes(model, shape):
 @every_variant
 def test_name_starts_with_its_family_which_is_its_file(name):
     assert re.fullmatch(r"[a-z0-9_]+(-[a-z0-9_]+)*", name)
-    facts = record(name)
+    facts = model_spec(name)
     module = type(create_model(name)).__module__
     assert module == f"zoo.models.{facts.family}"
     assert facts.family.replace("_", "-").split("-")[0] == re.split("[-_]", name)[0]
@@ -345,7 +351,7 @@ def test_unknown_names_give_the_nearest():
     with pytest.raises(ZooError, match=r"^unknown model 'unet-smal'; did you mean 'unet-small'\?$"):
         create_model("unet-smal")
     with pytest.raises(ZooError, match=r"did you mean 'mlp_autoencoder-mnist'\?"):
-        record("mlp-autoencoder-mnist")
+        model_spec("mlp-autoencoder-mnist")
     with pytest.raises(ZooError, match=r"^unknown model 'zzz'; choose from conv_autoencoder-mnist"):
         create_model("zzz")
 
@@ -366,9 +372,9 @@ def test_a_name_is_registered_once():
 def test_overrides_reach_the_module_and_the_record():
     model = create_model("unet-tiny", widths=[8, 8], norm="group")
     assert (model.widths, model.stem) == ((8, 8), 2)
-    assert record("unet-tiny").locality == "local"
-    assert record("unet-tiny", norm="group").locality == "global"
-    assert record("mlp_autoencoder-mnist", size=[8, 9]).size == (8, 9)
+    assert model_spec("unet-tiny").locality == "local"
+    assert model_spec("unet-tiny", norm="group").locality == "global"
+    assert model_spec("mlp_autoencoder-mnist", size=[8, 9]).size == (8, 9)
     assert hash(model) == hash(create_model("unet-tiny", widths=(8, 8), norm="group"))
 
 

@@ -8,8 +8,7 @@ from jax import lax
 from variables import random_variables
 
 from zoo.errors import ZooError
-from zoo.models import Restormer, count_parameters, layers
-from zoo.models.registry import small_options
+from zoo.models import Restormer, count_parameters, layers, small_options
 from zoo.models.restormer import _Attention, _Norm
 
 NARROW = small_options("restormer-small")

@@ -9,8 +9,14 @@ from families import first
 
 from zoo.errors import ZooError
 from zoo.losses import make_loss
-from zoo.models import count_parameters, create_model, init_variables, list_models, record
-from zoo.models.registry import small_options
+from zoo.models import (
+    count_parameters,
+    create_model,
+    init_variables,
+    list_models,
+    model_spec,
+    small_options,
+)
 from zoo.train.config import default_config
 from zoo.train.experiment import build
 
@@ -21,7 +27,7 @@ def one_of_each_family():
     found = {}
     for name in list_models():
         if count_parameters(name):
-            found.setdefault(record(name).family, name)
+            found.setdefault(model_spec(name).family, name)
     return [
         pytest.param(name, marks=pytest.mark.slow if name == "gtcrn" else pytest.mark.matrix)
         for name in found.values()
@@ -45,7 +51,7 @@ def signals(facts):
 @pytest.mark.parametrize("name", one_of_each_family())
 def test_sixty_steps_lower_the_loss(name):
     options = small_options(name)
-    model, facts = create_model(name, **options), record(name, **options)
+    model, facts = create_model(name, **options), model_spec(name, **options)
     clean, sigma = signals(facts)
     loss = make_loss("charbonnier", modality=facts.modality)
     optimizer = optax.adam(getattr(model, "learning_rate", 3e-3))
@@ -80,7 +86,7 @@ def test_sixty_steps_lower_the_loss(name):
 def test_what_gives_the_picture_itself_begins_as_the_noisy_one(name):
     """As those do that give a correction, whose last convolution begins near 0."""
     model = create_model(name, **small_options(name))
-    clean, sigma = signals(record(name))
+    clean, sigma = signals(model_spec(name))
     noisy = clean[:2] + sigma * np.random.default_rng(1).normal(size=clean[:2].shape)
     noisy = noisy.astype(np.float32)
     variables = init_variables(model, jax.random.key(0), (1, *noisy.shape[1:]))

@@ -28,7 +28,7 @@ def score(name):
     import zoo
 
     model, variables = zoo.load(name)
-    facts, record = zoo.models.describe(model), zoo.weights.read_record(name)
+    facts, record = zoo.models.spec_of(model), zoo.weights.read_record(name)
     apply = jax.jit(model.apply)
     rng = np.random.default_rng(0)
     if facts.modality == "audio":

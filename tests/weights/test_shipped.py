@@ -44,7 +44,7 @@ def test_scores_as_it_did(name):
 @pytest.mark.parametrize("name", first(4, NAMES[::-1]))
 def test_variables_are_as_init_gives_them(name):
     model, variables = zoo.load(name)
-    facts = zoo.models.describe(model)
+    facts = zoo.models.spec_of(model)
     shape = (1, 4096) if facts.modality == "audio" else (1, *(facts.size or (64, 64)))
     fresh = jax.eval_shape(
         model.init, jax.random.key(0), np.zeros((*shape, facts.channels), "f4"), 0.1

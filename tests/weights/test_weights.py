@@ -13,7 +13,7 @@ from flax import traverse_util
 import zoo
 from zoo import weights
 from zoo.errors import ZooError
-from zoo.models import create_model, record
+from zoo.models import create_model, model_spec
 
 RECORD = {"model": "unet-tiny", "options": {"widths": [4, 8], "norm": "batch"}, "step": 7}
 
@@ -188,7 +188,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 
 def test_the_record_knows_its_overrides():
-    assert record("unet-tiny", channels=1).channels == 1
+    assert model_spec("unet-tiny", channels=1).channels == 1
 
 
 def small():

@@ -10,7 +10,7 @@ from flax import linen as nn
 from zoo import weights
 from zoo.errors import ZooError
 from zoo.inference.ready import ready
-from zoo.models import Record, record
+from zoo.models import ModelSpec, model_spec
 
 AUTO = "Choose for me"
 """What stands for no choice."""
@@ -33,7 +33,7 @@ class Choice(NamedTuple):
 
     label: str
     source: str
-    facts: Record
+    facts: ModelSpec
     trained: float | None = None
 
 
@@ -50,7 +50,7 @@ class Models:
     def __init__(self, files: Sequence[str | os.PathLike] = ()):
         brought = [_from_weights(_label(path, files), os.path.abspath(path)) for path in files]
         shipped = [_from_weights(name, name) for name in weights.list_weights()]
-        plain = [Choice(name, name, record(name)) for name in _WITHOUT_WEIGHTS]
+        plain = [Choice(name, name, model_spec(name)) for name in _WITHOUT_WEIGHTS]
         order = [name for names in _FIRST.values() for name in names]
         shipped.sort(key=lambda one: order.index(one.label) if one.label in order else len(order))
         every = [*brought, *shipped, *plain]

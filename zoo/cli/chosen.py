@@ -10,7 +10,7 @@ from flax import linen as nn
 from zoo import files, weights
 from zoo.errors import ZooError, unknown
 from zoo.interop.torch import load_torch
-from zoo.models import count_parameters, create_model, describe, list_models
+from zoo.models import count_parameters, create_model, list_models, spec_of
 
 _PUBLISHED = frozenset({".pth", ".pt", ".tar", ".mat"})
 WORDS = {"image": "pictures", "audio": "recordings"}
@@ -65,7 +65,7 @@ def choose(name: str | None, file: str | None) -> Chosen | None:
         raise unknown("model", name, {*weights.list_weights(), *list_models()})
     known = _record(Path(file).expanduser().absolute() if file else name)
     trained = weights.trained_level(known) if known else None
-    return Chosen(name or file, module, variables, describe(module).modality, trained)
+    return Chosen(name or file, module, variables, spec_of(module).modality, trained)
 
 
 def _from_file(name: str | None, file: str) -> tuple[nn.Module, Mapping]:

@@ -4,7 +4,7 @@ import argparse
 
 from zoo import models
 from zoo.cli import text
-from zoo.models import Record
+from zoo.models import ModelSpec
 
 _DESCRIPTION = """List the models of pictures and those of recordings, or describe some. The latency
 is the most that a stream's output lags: the samples of one step, and those the model looks
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints a table of pictures' models and one of recordings'."""
-    found = [models.record(name) for name in arguments.names or models.list_models()]
+    found = [models.model_spec(name) for name in arguments.names or models.list_models()]
     tables = []
     for modality, headings, cells in _KINDS:
         rows = [
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n\n".join(tables))
 
 
-def _of_pictures(facts: Record) -> tuple[str, ...]:
+def _of_pictures(facts: ModelSpec) -> tuple[str, ...]:
     return (
         "pictures",
         str(facts.channels),
@@ -43,7 +43,7 @@ def _of_pictures(facts: Record) -> tuple[str, ...]:
     )
 
 
-def _of_recordings(facts: Record) -> tuple[str, ...]:
+def _of_recordings(facts: ModelSpec) -> tuple[str, ...]:
     latency = "whole file"
     if facts.hop:
         latency = f"{1000 * (facts.hop + facts.latency) / facts.sample_rate:g} ms"

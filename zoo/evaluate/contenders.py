@@ -12,7 +12,7 @@ from zoo import files, weights
 from zoo.errors import ZooError
 from zoo.evaluate.measure import Apply
 from zoo.interop.torch import load_torch
-from zoo.models import Record, count_parameters, create_model, list_models, record
+from zoo.models import ModelSpec, count_parameters, create_model, list_models, model_spec
 
 _SIGMA = "{sigma}"
 _WORDS = {"image": "pictures", "audio": "recordings"}
@@ -31,7 +31,7 @@ class Contender:
     """
 
     label: str
-    facts: Record
+    facts: ModelSpec
     levels: Sequence[str]
     file: Callable[[str], Path] | None
     load: Callable[[str], Apply]
@@ -68,7 +68,7 @@ def contenders(texts: Sequence[str], levels: Sequence[str]) -> list[Contender]:
 
 
 def modality(texts: Sequence[str]) -> str | None:
-    """What some models denoise, as `Record.modality` has it; None for no models.
+    """What some models denoise, as `ModelSpec.modality` has it; None for no models.
 
     Args:
       texts: as `contenders` takes them.
@@ -81,7 +81,7 @@ def modality(texts: Sequence[str]) -> str | None:
         name, path = _parsed(text)
         # One file a level is a matter of pictures, and none of its files is known yet.
         if name or _SIGMA in path:
-            kind = record(name).modality if name else "image"
+            kind = model_spec(name).modality if name else "image"
         else:
             kind = weights.read_model(_existing(_file(path, "")))[1].modality
         kinds.setdefault(kind, text)
@@ -131,7 +131,7 @@ def _contender(text: str, levels: Sequence[str]) -> Contender:
     name, path = _parsed(text)
     if not path:
         model = create_model(name)
-        return Contender(name, record(name), levels, None, lambda level: _apply(model, {}))
+        return Contender(name, model_spec(name), levels, None, lambda level: _apply(model, {}))
     file = functools.partial(_file, path)
     for level in levels:
         _existing(file(level))
@@ -140,7 +140,7 @@ def _contender(text: str, levels: Sequence[str]) -> Contender:
         return Contender(_short(path), facts, levels, file, lambda level: _own(file(level)))
     if not _is_own(file(levels[0])):
         load = functools.partial(_published, name)
-        return Contender(name, record(name), levels, file, lambda level: load(file(level)))
+        return Contender(name, model_spec(name), levels, file, lambda level: load(file(level)))
     facts = weights.read_model(file(levels[0]))[1]
     if facts.name != name:
         raise ZooError(f"{file(levels[0])} holds a {facts.name}, not a {name}; leave out the name")

@@ -12,11 +12,11 @@ from zoo import weights
 from zoo.errors import ZooError, unknown
 from zoo.models import (
     create_model,
-    describe,
     list_models,
     merge_batch_norm,
-    misfits,
-    record,
+    model_spec,
+    shape_mismatches,
+    spec_of,
     variable_shapes,
 )
 
@@ -84,15 +84,15 @@ def _choices(modality: str) -> list[str]:
     shipped = weights.list_weights()
     own = [n for n in shipped if weights.read_record(n)["contract"]["modality"] == modality]
     others = set(list_models()) - set(own)
-    return own + sorted(name for name in others if record(name).modality == modality)
+    return own + sorted(name for name in others if model_spec(name).modality == modality)
 
 
 def _check(label: str, model: nn.Module, variables: Mapping) -> None:
-    wanted = variable_shapes(model, describe(model))
+    wanted = variable_shapes(model, spec_of(model))
     found = traverse_util.flatten_dict(variables, sep="/")
     if wanted and not found:
         raise ZooError(f"{label} has learned weights; give its variables, or a weight file's path")
-    if wrong := misfits(wanted, found):
+    if wrong := shape_mismatches(wanted, found):
         more = ", ..." if len(wrong) > _LISTED else ""
         raise ZooError(
             f"the variables are not those of {label}; missing, extra or misshapen: "

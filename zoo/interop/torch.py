@@ -11,7 +11,7 @@ from flax import traverse_util
 from zoo.errors import ZooError
 from zoo.interop.layouts import layout
 from zoo.interop.readers import read_state
-from zoo.models import create_model, record, variable_shapes
+from zoo.models import create_model, model_spec, variable_shapes
 
 
 def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
@@ -34,7 +34,7 @@ def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
         another kind or holds code; or its tensors are not the model's, all of which are listed.
     """
     # The model first: a misspelt name is told at once, whatever the file.
-    layout(record(model_name, **options).family, create_model(model_name, **options))
+    layout(model_spec(model_name, **options).family, create_model(model_name, **options))
     return from_state(model_name, read_state(path), source=str(path), **options)
 
 
@@ -55,7 +55,7 @@ def from_state(
     Raises:
       ZooError: its tensors are not the model's.
     """
-    model, facts = create_model(model_name, **options), record(model_name, **options)
+    model, facts = create_model(model_name, **options), model_spec(model_name, **options)
     tensors, ignored, fixed = layout(facts.family, model)
     wanted = variable_shapes(model, facts)
     if sorted(wanted) != sorted(t.ours for t in tensors):

@@ -1,22 +1,24 @@
 """Denoisers as Flax Linen modules, NHWC or (B, T, C), `__call__(x, level=None, *, train=False)`."""
 
+from zoo.models.conv import disable_winograd
 from zoo.models.conv_autoencoder import ConvAutoencoder
 from zoo.models.dncnn import DnCNN
 from zoo.models.drunet import DRUNet
 from zoo.models.ffdnet import FFDNet
 from zoo.models.gtcrn import GTCRN
-from zoo.models.initialize import init_variables
-from zoo.models.merge import merge_batch_norm
 from zoo.models.mlp_autoencoder import MLPAutoencoder
 from zoo.models.nafnet import NAFNet
 from zoo.models.registry import (
-    Record,
+    ModelSpec,
     count_parameters,
     create_model,
-    describe,
+    init_variables,
     list_models,
-    misfits,
-    record,
+    merge_batch_norm,
+    model_spec,
+    shape_mismatches,
+    small_options,
+    spec_of,
     variable_shapes,
 )
 from zoo.models.restormer import Restormer
@@ -36,8 +38,8 @@ __all__ = [
     "DnCNN",
     "FFDNet",
     "MLPAutoencoder",
+    "ModelSpec",
     "NAFNet",
-    "Record",
     "Restormer",
     "SCUNet",
     "SpectralGate",
@@ -49,11 +51,13 @@ __all__ = [
     "Wiener",
     "count_parameters",
     "create_model",
-    "describe",
+    "disable_winograd",
     "init_variables",
     "list_models",
     "merge_batch_norm",
-    "misfits",
-    "record",
+    "model_spec",
+    "shape_mismatches",
+    "small_options",
+    "spec_of",
     "variable_shapes",
 ]

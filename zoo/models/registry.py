@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import jax
@@ -13,10 +13,11 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo.errors import ZooError, unknown
+from zoo.modality import get
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class ModelSpec:
     """What a variant takes and gives; the contract that its tests and its users rely on.
 
     Attributes:
@@ -207,24 +208,24 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def record(name: str, **overrides) -> Record:
+def model_spec(name: str, **overrides) -> ModelSpec:
     """The record of a variant, as the overrides leave it.
 
     Raises:
       ZooError: as `create_model`.
     """
-    return describe(create_model(name, **overrides), name)
+    return spec_of(create_model(name, **overrides), name)
 
 
-def describe(model: nn.Module, name: str = "") -> Record:
+def spec_of(model: nn.Module, name: str = "") -> ModelSpec:
     """The record of a module, which states its side of it in fields or properties of those names.
 
     Args:
       model: the module.
       name: what to call it; that of its class by default.
     """
-    own = {f.name for f in dataclasses.fields(Record)} - {"name", "family"}
-    return Record(
+    own = {f.name for f in dataclasses.fields(ModelSpec)} - {"name", "family"}
+    return ModelSpec(
         name=name or type(model).__name__,
         family=type(model).__module__.rpartition(".")[2],
         **{key: getattr(model, key) for key in own if hasattr(model, key)},
@@ -240,11 +241,11 @@ def count_parameters(name: str, **overrides) -> int:
     registered = _variant(name).parameters
     if registered is not None and not overrides:
         return registered
-    shapes = variable_shapes(create_model(name, **overrides), record(name, **overrides))
+    shapes = variable_shapes(create_model(name, **overrides), model_spec(name, **overrides))
     return sum(leaf.size for path, leaf in shapes.items() if path.startswith("params/"))
 
 
-def variable_shapes(model: nn.Module, facts: Record) -> dict[str, jax.ShapeDtypeStruct]:
+def variable_shapes(model: nn.Module, facts: ModelSpec) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes and dtypes of a module's variables by their paths, joined by "/".
 
     Nothing is computed: to run `init` takes the larger networks half a minute.
@@ -256,7 +257,7 @@ def variable_shapes(model: nn.Module, facts: Record) -> dict[str, jax.ShapeDtype
     Raises:
       ZooError: it has too many.
     """
-    size = (4096,) if facts.modality == "audio" else facts.size or (64, 64)
+    size = facts.size or get(facts.modality).typical
     signal = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((1,), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)
@@ -270,7 +271,7 @@ def variable_shapes(model: nn.Module, facts: Record) -> dict[str, jax.ShapeDtype
     return shapes
 
 
-def misfits(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def shape_mismatches(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """The paths, sorted, at which variables are missing, extra or of another shape.
 
     Args:
@@ -284,3 +285,43 @@ def misfits(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         or path not in found
         or np.shape(wanted[path]) != np.shape(found[path])
     )
+
+
+def init_variables(model: nn.Module, key: jax.Array, shape: Sequence[int]) -> dict[str, Any]:
+    """`model.init` in one compiled program; the values do not depend on the size of the picture.
+
+    Args:
+      model: the module.
+      key: a typed key.
+      shape: (N, H, W, C) of a batch.
+    """
+    # It runs once, and on CPU LLVM would take far longer to make the many draws fast.
+    cpu = jax.default_backend() == "cpu"
+    options = {"xla_backend_optimization_level": 0} if cpu else None
+    init = jax.jit(model.init, compiler_options=options)
+    return init(key, jnp.zeros(shape), jnp.zeros(shape[:1]))
+
+
+def merge_batch_norm(model: nn.Module, variables: Mapping) -> tuple[nn.Module, dict]:
+    """Folds the running statistics of batch norm into the convolutions before it.
+
+    A model that can has a method `merge_batch_norm(variables)` that does the same.
+
+    Args:
+      model: a DnCNN or StreamUNet with `norm="batch"`.
+      variables: its variables, with `params` and `batch_stats`.
+
+    Returns:
+      The module without batch norm and its variables; its outputs equal those of
+      `model.apply(variables, x)` up to rounding, and cost less.
+
+    Raises:
+      ZooError: there is no batch norm to merge.
+    """
+    able = hasattr(model, "merge_batch_norm") and model.norm == "batch"
+    if not able or "batch_stats" not in variables:
+        raise ZooError(
+            "there is no batch norm to merge; take a DnCNN or StreamUNet of norm='batch' and its "
+            "variables, 'params' and 'batch_stats'"
+        )
+    return model.merge_batch_norm(variables)

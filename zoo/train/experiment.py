@@ -18,12 +18,11 @@ from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate import recordings
 from zoo.evaluate.baselines import BASELINES
 from zoo.interop.torch import load_torch
-from zoo.noise import make_sampler
-from zoo.noise.compose import registry
+from zoo.modality import AUDIO, Modality, get
+from zoo.noise import make_sampler, registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
 from zoo.train.config import check
-from zoo.train.modality import MODALITIES, Modality
 
 # Of a model that states none: what Adam is usually given.
 _RATE = 1e-3
@@ -65,7 +64,7 @@ class Experiment:
     def heading(self) -> str:
         """What a level's label means, for the title of a gallery; `{}` stands for the label."""
         noise = self.config.noise
-        if self.modality is MODALITIES["audio"] and noise.name:
+        if self.modality is AUDIO and noise.name:
             return "SNR {} dB"
         if noise.level is None or not noise.name:
             return "{} noise"
@@ -103,7 +102,7 @@ def build(config: ConfigDict) -> Experiment:
     options = model_options(config)
     model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
     _check_model(config, options)
-    kind = models.record(config.model.name, **options).modality
+    kind = models.model_spec(config.model.name, **options).modality
     _check_noise(config, kind)
     sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
     coding, line = (_after(config, key, kind) for key in ("coding", "line"))
@@ -134,13 +133,13 @@ def build(config: ConfigDict) -> Experiment:
             if data.tile:
                 remedy += ", or make data.tile smaller"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
-    _check_modality(config, found["train"], models.describe(model))
+    _check_modality(config, found["train"], models.spec_of(model))
     _check_published(config, kind)
     if (found["train"][0].input is None) != bool(config.noise.name):
         raise ZooError(
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
-    modality = MODALITIES[kind]
+    modality = get(kind)
     return Experiment(
         config, found, modality, model, options, loss, sampler, levels, middle, coding, line
     )
@@ -408,10 +407,10 @@ def _check_readable(experiment: Experiment) -> None:
                 raise ZooError(f"the noise {noise.name} is silent; leave it out")
 
 
-def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Record) -> None:
+def _check_modality(config: ConfigDict, source: sources.Source, facts: models.ModelSpec) -> None:
     """Refuses recordings for a model of pictures, and the other way round."""
     kind, rate = facts.modality, facts.sample_rate
-    made_for = MODALITIES[kind].examples
+    made_for = get(kind).plural
     if source.modality != kind:
         raise ZooError(
             f"model {config.model.name!r} is for {made_for}, which data {config.data.name!r} has "
@@ -431,15 +430,15 @@ def _check_noise(config: ConfigDict, kind: str) -> None:
     other = {"image": "audio", "audio": "image"}[kind]
     if name in registry(other) and name not in registry(kind):
         raise ZooError(
-            f"noise {name!r} is for {MODALITIES[other].examples} and model {config.model.name!r} "
-            f"for {MODALITIES[kind].examples}; change noise.name or model.name"
+            f"noise {name!r} is for {get(other).plural} and model {config.model.name!r} "
+            f"for {get(kind).plural}; change noise.name or model.name"
         )
 
 
 def _check_published(config: ConfigDict, kind: str) -> None:
     """Reads weights that will be scored beside once, lest they fail after hours of training."""
     for name, path in config.eval.published.items():
-        if models.record(name).modality != kind or kind != "audio":
+        if models.model_spec(name).modality != kind or kind != "audio":
             raise ZooError(f"eval.published: {name} is no model that is scored on these data")
         load_torch(name, path)
 

@@ -13,14 +13,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import zoo
-from zoo import models, weights
+from zoo import modality, models, weights
 from zoo.errors import ZooError
 from zoo.train import workdir as workdirs
 from zoo.train.checkpoint import read_saved
 from zoo.train.config import default_config, to_plain
 from zoo.train.distributed import is_first
 from zoo.train.experiment import Experiment, model_options
-from zoo.train.modality import MODALITIES
 from zoo.train.step import State
 
 
@@ -131,8 +130,8 @@ def make_record(
       changes: of the config on the way, as `zoo.train.workdir.changes` gives them.
     """
     options = model_options(config)
-    contract = models.record(config.model.name, **options)
-    scored = f"validation_{MODALITIES[contract.modality].metric}"
+    contract = models.model_spec(config.model.name, **options)
+    scored = f"validation_{modality.get(contract.modality).merit}"
     return {
         "model": config.model.name,
         "options": options,

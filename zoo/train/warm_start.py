@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from zoo import weights
 from zoo.errors import ZooError
 from zoo.interop.torch import load_torch
-from zoo.models import create_model, misfits
+from zoo.models import create_model, shape_mismatches
 from zoo.train.step import State
 
 Start = tuple[nn.Module, Mapping[str, Any]]
@@ -60,7 +60,7 @@ def start_from(state: State, model: nn.Module, start: Start, name: str) -> State
     wanted, found = (traverse_util.flatten_dict(tree, sep="/") for tree in (own, variables))
     if getattr(origin, "takes_level", False) and not getattr(model, "takes_level", False):
         found = _without_level(wanted, found)
-    if wrong := misfits(wanted, found):
+    if wrong := shape_mismatches(wanted, found):
         raise ZooError(
             f"train.start={name} holds another model than model.name and its options say; first "
             f"of {len(wrong)} differences: {wrong[0]}"

@@ -15,7 +15,14 @@ from flax import traverse_util
 
 from zoo import files
 from zoo.errors import ZooError, in_one_line
-from zoo.models import Record, create_model, list_models, misfits, record, variable_shapes
+from zoo.models import (
+    ModelSpec,
+    create_model,
+    list_models,
+    model_spec,
+    shape_mismatches,
+    variable_shapes,
+)
 from zoo.weights.names import find
 
 _KEY, _SUM = "zoo", "zoo-sha256"
@@ -122,7 +129,7 @@ def is_published(path: str | os.PathLike) -> bool:
     return path.suffix.lower() in _PUBLISHED or _KEY not in _header(path).metadata
 
 
-def read_model(path: str | os.PathLike) -> tuple[nn.Module, Record]:
+def read_model(path: str | os.PathLike) -> tuple[nn.Module, ModelSpec]:
     """The model that some weights are of, without them, and what it takes.
 
     Args:
@@ -139,7 +146,7 @@ def read_model(path: str | os.PathLike) -> tuple[nn.Module, Record]:
             "the file that registers it, then zoo.load and zoo.denoise take these weights"
         )
     with _naming(path, name):
-        return create_model(name, **options), record(name, **options)
+        return create_model(name, **options), model_spec(name, **options)
 
 
 def trained_level(record: Mapping[str, Any]) -> float | None:
@@ -183,7 +190,7 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     with _naming(path, facts.name):
         shapes = variable_shapes(model, facts)
     # Before the tensors are read, for there may be any number of them.
-    if wrong := misfits(shapes, head.tensors):
+    if wrong := shape_mismatches(shapes, head.tensors):
         raise ZooError(
             f"{path} does not hold the model it names, {facts.name}; missing, extra or "
             f"misshapen: {', '.join(wrong)}"

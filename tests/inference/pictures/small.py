@@ -8,13 +8,12 @@ import numpy as np
 from flax import linen as nn
 from variables import random_variables
 
-from zoo.models import canvas, create_model, list_models, record
-from zoo.models.registry import small_options
+from zoo.models import canvas, create_model, list_models, model_spec, small_options
 
 
 def names(*localities):
     """Registered models of pictures of any size and some locality, narrow ones that differ."""
-    facts = [record(name) for name in list_models()]
+    facts = [model_spec(name) for name in list_models()]
     kept = [f for f in facts if f.modality == "image" and f.locality in localities and not f.size]
     # Narrow variants of one family that see as far are the same.
     return list({(f.family, f.reach): f.name for f in kept}.values())
@@ -24,7 +23,7 @@ def names(*localities):
 def build(name, channels=1, **options):
     """The narrow variant and its variables."""
     # The reach of a local model depends on its depth.
-    options = small_options(name, shallow=record(name).locality != "local") | options
+    options = small_options(name, shallow=model_spec(name).locality != "local") | options
     model = create_model(name, channels=channels, **options)
     x = np.zeros((1, 32, 32, channels), np.float32)
     return model, random_variables(model, x, np.float32([0.1]))

@@ -16,7 +16,7 @@ from families import first
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser, denoiser, program, tiles
 from zoo.inference.pictures.level import estimate_level
-from zoo.models import record
+from zoo.models import model_spec
 
 TOLERANCE = 1e-5
 
@@ -74,7 +74,7 @@ def local():
 def test_tiled_equals_whole(name):
     """Odd sides, three tiles along one axis and two along the other."""
     model, variables = small.build(name)
-    facts = record(name)
+    facts = model_spec(name)
     side = 2 * facts.reach + 3 * facts.stride
     side += -side % facts.stride
     height, width = side + 2 * facts.stride + 1, side + 3

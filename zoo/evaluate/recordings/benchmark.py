@@ -13,7 +13,7 @@ from zoo.evaluate.recordings.protocol import RecordingProtocol
 from zoo.evaluate.recordings.result import METRICS
 from zoo.evaluate.recordings.run import BASELINES, evaluate_recordings
 from zoo.evaluate.score import PAIRED
-from zoo.models import record
+from zoo.models import model_spec
 
 
 def run(
@@ -142,7 +142,9 @@ def _check(
 
 def _rate(entered: Sequence[Contender], baselines: Sequence[str]) -> int:
     """The sample rate that all of them are made for."""
-    facts = {one.label: one.facts for one in entered} | {name: record(name) for name in baselines}
+    facts = {one.label: one.facts for one in entered} | {
+        name: model_spec(name) for name in baselines
+    }
     rates = {one.sample_rate: label for label, one in facts.items()}
     if len(rates) > 1:
         told = " and ".join(f"{label} takes {rate} Hz" for rate, label in rates.items())

@@ -22,7 +22,7 @@ from zoo.inference.pictures.blend import Blend, Whole
 from zoo.inference.pictures.level import check_level, hear
 from zoo.inference.pictures.scale import Scale
 from zoo.inference.ready import ready
-from zoo.models import Record, describe
+from zoo.models import ModelSpec, spec_of
 
 _DEFAULTS = {1: "unet-gray", 3: "unet-color"}
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -60,7 +60,7 @@ class _Part(NamedTuple):
 
     model: nn.Module
     variables: dict
-    facts: Record
+    facts: ModelSpec
     trained: float | None
 
     @property
@@ -172,7 +172,7 @@ class Denoiser:
             if not hasattr(module, "dtype"):
                 raise ZooError(f"{type(module).__name__} has no dtype to choose; leave it None")
             module = module.clone(dtype=_DTYPES[self._dtype])
-        return _Part(module, variables, describe(module), trained)
+        return _Part(module, variables, spec_of(module), trained)
 
     def _part(self, source: np.ndarray) -> _Part:
         """The model for a picture.

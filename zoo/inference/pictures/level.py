@@ -10,7 +10,7 @@ from zoo.errors import ZooError
 from zoo.estimate import estimate_sigma_smooth
 from zoo.inference.pictures import crops, drawn
 from zoo.inference.pictures.scale import Scale
-from zoo.models import Record
+from zoo.models import ModelSpec
 
 # ITU-R BT.601.
 _LUMA = np.float32([0.299, 0.587, 0.114])
@@ -66,7 +66,7 @@ def check_level(level: ArrayLike) -> float:
 
 
 def hear(
-    picture: np.ndarray, scale: Scale, level: float | None, facts: Record, trained: float | None
+    picture: np.ndarray, scale: Scale, level: float | None, facts: ModelSpec, trained: float | None
 ) -> Heard:
     """What to tell a model of a picture's noise.
 

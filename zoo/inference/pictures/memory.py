@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax import traverse_util
 from jax.extend.core import Jaxpr
 
-from zoo.models import Record, describe, variable_shapes
+from zoo.models import ModelSpec, spec_of, variable_shapes
 
 # Values of the largest array inside a model, of all tiles that run on a device at once. A model
 # holds several such arrays at a time: half a gigabyte in all on a CPU.
@@ -62,14 +62,14 @@ def batch(shape: tuple[int, int], model: nn.Module, channels: int) -> int:
 @functools.lru_cache(maxsize=64)
 def values_per_pixel(model: nn.Module, channels: int) -> float:
     """Values of the largest array that a model makes, over the pixels it is given."""
-    facts = describe(model)
+    facts = spec_of(model)
     size = facts.size or (_PROBE + -_PROBE % math.lcm(facts.stride, facts.multiple),) * 2
     values = _largest(_traced(model, facts, size))
     # A grey model takes each channel of a colour picture by itself.
     return values / (size[0] * size[1]) * max(channels / facts.channels, 1)
 
 
-def _traced(model: nn.Module, facts: Record, size: tuple[int, int]) -> Jaxpr:
+def _traced(model: nn.Module, facts: ModelSpec, size: tuple[int, int]) -> Jaxpr:
     variables = traverse_util.unflatten_dict(variable_shapes(model, facts), sep="/")
     x = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((), jnp.float32)

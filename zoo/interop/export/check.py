@@ -9,7 +9,7 @@ from flax import linen as nn
 from zoo.errors import ZooError
 from zoo.interop.export import program
 from zoo.interop.export.signature import Signature, examples
-from zoo.models.winograd import plainly
+from zoo.models import disable_winograd
 
 _STEPS = 3
 
@@ -36,7 +36,7 @@ def compare(
     for size in sizes:
         given = examples(signature, size)
         # Of another way to the same sums the model itself has its tests.
-        with plainly():
+        with disable_winograd():
             pairs = _steps if signature.streams else _once
             for pair in pairs(call, model, variables, given):
                 found, expected = map(np.asarray, pair)

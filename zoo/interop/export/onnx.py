@@ -18,7 +18,7 @@ from zoo.interop.export import program
 from zoo.interop.export.check import compare
 from zoo.interop.export.place import check_place
 from zoo.interop.export.signature import Signature, about, arguments, sign
-from zoo.models.winograd import plainly
+from zoo.models import disable_winograd
 
 _TOLERANCE = 1e-4
 _MISSING = (
@@ -98,7 +98,7 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
     else:
         function = program.whole(model, variables, signature)
     try:
-        with plainly(), _quietly():
+        with disable_winograd(), _quietly():
             graph = jax2onnx.to_onnx(
                 function,
                 [x, *level],

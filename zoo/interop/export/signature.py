@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.models import Record, describe
+from zoo.models import ModelSpec, spec_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Signature:
       streams: whether it is one step of a stream, with a state, instead of the whole.
     """
 
-    facts: Record
+    facts: ModelSpec
     size: tuple[int, ...] | None
     multiple: int = 1
     mode: str = "edge"
@@ -71,7 +71,7 @@ def sign(model: nn.Module, size: tuple[int, ...] | None = None, name: str = "") 
     Raises:
       ZooError: the size is not one of this model's, or a recording's model needs one.
     """
-    facts = describe(model, name)
+    facts = spec_of(model, name)
     axes = 2 if facts.modality == "image" else 1
     if size is not None and (len(size) != axes or min(size) < 1):
         wanted = "HxW, such as 256x256" if axes == 2 else "one number of samples, such as 32000"

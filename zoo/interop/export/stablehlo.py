@@ -20,7 +20,7 @@ from zoo.interop.export import program
 from zoo.interop.export.check import compare
 from zoo.interop.export.place import check_place
 from zoo.interop.export.signature import Signature, about, arguments, sign
-from zoo.models.winograd import plainly
+from zoo.models import disable_winograd
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """The devices an artefact runs on, unless told otherwise."""
@@ -77,7 +77,7 @@ def to_stablehlo(
     signature = sign(model, size, name)
     given = arguments(signature, _known(signature))
     programs = {}
-    with plainly(), _nowhere():
+    with disable_winograd(), _nowhere():
         if signature.streams:
             start, function = program.step(model, variables)
             programs["start"] = _export(start, signature, given, platforms)

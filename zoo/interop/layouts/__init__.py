@@ -5,7 +5,7 @@ import importlib
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.interop.layouts.contract import Layout
+from zoo.models.torch_layout import Layout
 
 FAMILIES = ("dncnn", "drunet", "ffdnet", "gtcrn", "nafnet", "restormer", "scunet", "swinir")
 """The families whose published files are known; each is a module of this package.

@@ -6,8 +6,8 @@ normalizations stand behind their convolutions.
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, SAME, Tensor, layer, norm
 from zoo.models.dncnn import DnCNN
+from zoo.models.torch_layout import CONV, SAME, Tensor, layer, norm
 
 IGNORED = (r"model\.\d+\.num_batches_tracked",)
 

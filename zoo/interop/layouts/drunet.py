@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, UP, Tensor
 from zoo.models.drunet import DRUNet
+from zoo.models.torch_layout import CONV, UP, Tensor
 
 
 def layout(model: DRUNet) -> Iterator[Tensor]:

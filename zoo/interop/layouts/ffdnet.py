@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, SAME, Tensor, shuffled
 from zoo.models.ffdnet import FFDNet
+from zoo.models.torch_layout import CONV, SAME, Tensor, shuffled
 
 
 def layout(model: FFDNet) -> Iterator[Tensor]:

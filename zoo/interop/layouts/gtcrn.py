@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from zoo.interop.layouts.contract import LINEAR, SAME, Form, Tensor, layer, norm
 from zoo.models.gtcrn import GTCRN, bands
+from zoo.models.torch_layout import LINEAR, SAME, Form, Tensor, layer, norm
 
 IGNORED = (r".*\.num_batches_tracked",)
 

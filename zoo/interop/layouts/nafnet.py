@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CHANNEL, CONV, POINTWISE, Form, Tensor, layer, norm
 from zoo.models.nafnet import NAFNet
+from zoo.models.torch_layout import CHANNEL, CONV, POINTWISE, Form, Tensor, layer, norm
 
 SHUFFLED_UP = Form(
     lambda a: a[:, :, 0, 0].reshape(-1, 2, 2, a.shape[1]).transpose(3, 1, 2, 0),

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, POINTWISE, SAME, Tensor, shuffled
 from zoo.models.restormer import Restormer
+from zoo.models.torch_layout import CONV, POINTWISE, SAME, Tensor, shuffled
 
 
 def layout(model: Restormer) -> Iterator[Tensor]:

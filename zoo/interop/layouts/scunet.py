@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, LINEAR, POINTWISE, UP, Form, Tensor, layer, norm
 from zoo.models.scunet import SCUNet
+from zoo.models.torch_layout import CONV, LINEAR, POINTWISE, UP, Form, Tensor, layer, norm
 
 _TABLE = Form(lambda a: a.transpose(1, 2, 0), lambda shape: (shape[2], *shape[:2]))
 

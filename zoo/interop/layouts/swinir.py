@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from zoo.interop.layouts.contract import CONV, LINEAR, Form, Tensor, layer, norm
 from zoo.models.swinir import SwinIR
+from zoo.models.torch_layout import CONV, LINEAR, Form, Tensor, layer, norm
 
 IGNORED = (
     # Made for pictures of one size, and from the window's size alone.
