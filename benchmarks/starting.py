@@ -18,10 +18,9 @@ def main() -> None:
     sys.argv = sys.argv[2:]
     sys.path[0] = str(Path(sys.argv[0]).parent)
     run = runpy.run_path(sys.argv[0], run_name="started")["main"]
+    from zoo.train import experiment, loop  # noqa: PLC0415 - the command would import them
+
     parts = Parts(imports_s=time.time() - started)
-
-    from zoo.train import experiment, loop  # noqa: PLC0415 - part of the start
-
     make_runner = loop.make_runner
 
     def stopping(*arguments):

@@ -13,7 +13,7 @@ import tifffile
 from conftest import ROOT
 from families import first
 
-from zoo.data import images
+from zoo.data import image_files
 from zoo.train import checkpoint, loop
 from zoo.train.step import State
 
@@ -59,7 +59,7 @@ def folder(tmp_path):
         (tmp_path / "data" / split).mkdir(parents=True)
         for n in range(count):
             picture = rng.integers(0, 256, (20, 24, 3), np.uint8)
-            images.write(tmp_path / "data" / split / f"{n}.png", picture)
+            image_files.write(tmp_path / "data" / split / f"{n}.png", picture)
     return tmp_path / "data"
 
 
@@ -301,13 +301,13 @@ def test_a_missing_or_empty_folder(refused, tmp_path):
 
 
 def test_a_picture_smaller_than_the_crop(refused, folder):
-    images.write(folder / "train" / "small.png", np.zeros((7, 30, 3), np.uint8))
+    image_files.write(folder / "train" / "small.png", np.zeros((7, 30, 3), np.uint8))
     line = refused(f"{CONFIG}:{folder}", *SMALL, CROP)
     assert "train/small.png is 7x30, smaller than the crop of 8x8" in line
 
 
 def test_pictures_of_several_sizes_cannot_be_taken_whole(refused, folder):
-    images.write(folder / "train" / "wide.png", np.zeros((20, 30, 3), np.uint8))
+    image_files.write(folder / "train" / "wide.png", np.zeros((20, 30, 3), np.uint8))
     line = refused(f"{CONFIG}:{folder}", *SMALL, WITHOUT_VALIDATION, "--config.data.crop=()")
     assert "train/wide.png is 20x30, unlike the others" in line
 
@@ -383,14 +383,14 @@ def test_nothing_to_train_on(refused, folder):
 
 def test_paired_data(refused, tmp_path):
     for n in range(6):
-        images.write(tmp_path / f"{n}_real.png", np.zeros((20, 24, 3), np.uint8))
-        images.write(tmp_path / f"{n}_mean.png", np.zeros((20, 24, 3), np.uint8))
+        image_files.write(tmp_path / f"{n}_real.png", np.zeros((20, 24, 3), np.uint8))
+        image_files.write(tmp_path / f"{n}_mean.png", np.zeros((20, 24, 3), np.uint8))
     pairs = (CONFIG, *SMALL, "--config.data.name=pairs", f"--config.data.path={tmp_path}")
     assert "needs the option 'noisy'" in refused(*pairs)
     names = ("--config.data.options.noisy=*_real.png", "--config.data.options.clean=*_mean.png")
     assert "paired data bring their own noise" in refused(*pairs, *names)
     own = ("--config.noise.name=", "--config.noise.level=None")
-    images.write(tmp_path / "1_real.png", np.zeros((20, 25, 3), np.uint8))
+    image_files.write(tmp_path / "1_real.png", np.zeros((20, 25, 3), np.uint8))
     line = refused(*pairs, *names, *own, CROP, "--config.data.fractions=(0.9, 0.0, 0.1)")
     assert "1_real.png is 20 x 25 uint8 but" in line
     assert "paired data bring their own noise" in refused(CONFIG, *SMALL, *own)

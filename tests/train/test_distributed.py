@@ -12,7 +12,7 @@ import safetensors.flax
 from host import make_config
 from spawned import HERE, ROOT, finish, free_port, run_program, started
 
-from zoo.data import images, pixels
+from zoo.data import image_files, pixels
 from zoo.errors import ZooError
 from zoo.train import distributed, experiment
 
@@ -25,7 +25,7 @@ def photos(tmp_path_factory):
         (folder / split).mkdir()
         for i in range(count):
             coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-            images.write(folder / split / f"{i}.png", pixels.resize(coarse, (32, 40)))
+            image_files.write(folder / split / f"{i}.png", pixels.resize(coarse, (32, 40)))
     return folder
 
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
 from zoo import files, plugins
-from zoo.data.images import PIXEL_LIMIT
+from zoo.data.pixels import PIXEL_LIMIT
 from zoo.errors import ZooError, unknown
 from zoo.models import create_model, list_models
 

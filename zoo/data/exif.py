@@ -1,7 +1,7 @@
-"""EXIF: a small TIFF file without pixels, carried along as it is.
+"""EXIF: a small TIFF file without pixels; and the tag directories of TIFF.
 
-It is changed in place, never written anew where it can be helped: a maker's note holds places in
-the file, and only its maker knows which.
+EXIF is patched in place rather than rewritten: a maker note contains offsets into the file, and
+only the maker knows which.
 
 References:
   CIPA DC-008-2019, "Exchangeable image file format for digital still cameras: Exif 2.32".
@@ -15,22 +15,22 @@ from typing import NamedTuple
 
 ORIENTATION = 0x0112
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
-_MAKERS_NOTE = 0x927C
+_MAKER_NOTE = 0x927C
 QUARTERS = (5, 6, 7, 8)
-"""Orientations by which height and width change places."""
+"""Orientations that exchange height and width."""
 
 SUBS = frozenset({EXIF, GPS, INTEROPERABILITY})
-"""Tags that hold no value but the place of more tags."""
+"""Tags whose value is the offset of a directory of more tags."""
 
 # Bytes of a value of each type, 1 to 13, and of BigTIFF's 16 to 18.
 SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
-# What is said of each side of the picture, and so changes places when it is turned.
+# Tags of the two sides of the image, exchanged when it is turned.
 _SIDES = ((0x0100, 0x0101), (0x011A, 0x011B), (0xA002, 0xA003))
 _MOST_ENTRIES = 4096
-# Of a value, and of all values of a directory: any number of them may lie in the same place.
+# Of a value, and of all values of a directory: any number of them may share one place.
 _MOST_BYTES, _MOST_IN_ALL = 2**24, 2**26
 
-# A tag: its type, how many values, and their bytes, or more tags.
+# Tags of a directory by their number.
 Tags = dict[int, "Value"]
 
 
@@ -39,9 +39,9 @@ class Value(NamedTuple):
 
     Attributes:
       kind: its type, a number of TIFF 6.0.
-      count: how many.
-      data: their bytes in the file's order, or the tags of a directory below.
-      at: where the entry itself lies.
+      count: the number of values.
+      data: their bytes in the file's order, or the tags of a sub-directory.
+      at: the offset of the entry itself.
     """
 
     kind: int
@@ -53,21 +53,21 @@ class Value(NamedTuple):
 def directory(
     read: Callable[[int, int], bytes], at: int, order: str, *, big: bool = False, depth: int = 0
 ) -> tuple[Tags, int]:
-    """Reads the directory at a place, and the directories below it.
+    """Read a directory and its sub-directories.
 
     Args:
-      read: gives as many bytes as asked for from a place in the file, or fewer at its end.
-      at: where the directory lies.
-      order: "<" or ">".
-      big: whether it is of a BigTIFF.
-      depth: how many directories lie above it.
+      read: a function (offset, count) to the bytes there, fewer at the end of the file.
+      at: the offset of the directory.
+      order: "<" or ">", the byte order.
+      big: whether the file is a BigTIFF.
+      depth: the number of directories above it.
 
     Returns:
-      Its tags, and where the place of the next directory is noted. Values that lie outside the
-      file, or are larger than 16 MiB or than what is left of 64, are left out.
+      Its tags, and the offset of the link to the next directory. Values outside the file, larger
+      than 16 MiB, or beyond 64 MiB in all are omitted.
 
     Raises:
-      ValueError: it lies outside the file, or holds more than 4096 tags.
+      ValueError: it is outside the file, or has more than 4096 tags.
     """
     head, entry, inline, wide = (8, 20, 8, "Q") if big else (2, 12, 4, "I")
     (many,) = struct.unpack(order + ("Q" if big else "H"), _all(read(at, head), head))
@@ -105,13 +105,13 @@ def directory(
 
 
 def pack(tags: Tags, base: int, order: str, *, big: bool = False) -> bytes:
-    """Writes a directory and those below it.
+    """Serialize a directory and its sub-directories.
 
     Args:
-      tags: what it holds.
-      base: where it will lie.
-      order: "<" or ">".
-      big: whether it is of a BigTIFF.
+      tags: its tags.
+      base: the offset it will have.
+      order: "<" or ">", the byte order.
+      big: whether the file is a BigTIFF.
     """
     head, entry, inline, wide = (8, 20, 8, "Q") if big else (2, 12, 4, "I")
     lines, rest = [], b""
@@ -143,7 +143,7 @@ def parse(blob: bytes) -> tuple[str, Tags]:
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(blob[:4])
     if order is None or len(blob) < 8:
-        raise ValueError("no EXIF")
+        raise ValueError("not EXIF")
     tags, _ = directory(_reader(blob), *struct.unpack_from(order + "I", blob, 4), order)
     return order, tags
 
@@ -158,16 +158,16 @@ def build(tags: Tags, order: str) -> bytes:
 
 
 def upright(blob: bytes) -> tuple[bytes, bool, int]:
-    """EXIF of a picture that is now as its orientation told.
+    """Update the EXIF of an image whose orientation has been applied.
 
-    The orientation becomes 1, widths and heights change places where it was turned by a quarter,
-    and the small preview, which shows the picture as it was, is cut loose.
+    The orientation becomes 1, widths and heights are exchanged for quarter turns, and the embedded
+    preview, which shows the image as it was, is unlinked.
 
     Args:
       blob: the EXIF.
 
     Returns:
-      The new EXIF, whether there was a preview, and the orientation that there was.
+      The new EXIF, whether there was a preview, and the former orientation.
 
     Raises:
       ValueError: it is broken.
@@ -196,13 +196,13 @@ def upright(blob: bytes) -> tuple[bytes, bool, int]:
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """An XMP packet of a picture that is now as its orientation told; its length stays."""
+    """The XMP packet of an image whose orientation has been applied, of the same length."""
     return re.sub(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)
 
 
-def has_makers_note(tags: Tags) -> bool:
-    """Whether there is a maker's note, which may hold places in the file that it was in."""
-    return EXIF in tags and _MAKERS_NOTE in tags[EXIF].data
+def has_maker_note(tags: Tags) -> bool:
+    """Whether there is a maker note, which may contain offsets into its original file."""
+    return EXIF in tags and _MAKER_NOTE in tags[EXIF].data
 
 
 def _reader(blob: bytes) -> Callable[[int, int], bytes]:
@@ -211,5 +211,5 @@ def _reader(blob: bytes) -> Callable[[int, int], bytes]:
 
 def _all(data: bytes, size: int) -> bytes:
     if len(data) != size:
-        raise ValueError("cut short")
+        raise ValueError("truncated")
     return data
