@@ -184,7 +184,7 @@ def _recording(path, room, models, tell, key, added, level, model, strength) -> 
     return Outcome("audio", *places, said, (("", "SI-SDR"), *rows))
 
 
-def _level(ops: noise.contract.Registry, added: Noise, level: float) -> dict[str, float]:
+def _level(ops: noise.op_contract.Registry, added: Noise, level: float) -> dict[str, float]:
     """The op's own level, by its name."""
     name = next(iter(ops[added.op].levels))
     return {name: int(level) if ops[added.op].levels[name].whole else float(level)}

@@ -1,10 +1,10 @@
-"""Samplers: noise with its level drawn, as the training step wants it.
+"""Samplers: noise at a random level, as the training step applies it.
 
 A sampler is a pure function `sampler(key, x, noise=None) -> (noisy, level)`. The level is float32
-of the shape of `x` without the signal's own axes: a scalar for one picture `(H, W, C)`, `(N,)` for
+of the shape of `x` without the signal's own axes: a scalar for one image `(H, W, C)`, `(N,)` for
 a batch `(N, H, W, C)`. Every example has its own level and noise, whether a batch is given with one
 key or the sampler is vmapped over keys and examples. `signal_ndim` is the number of the signal's
-axes, 3 for pictures and 2 for recordings `(T, C)`.
+axes, 3 for images and 2 for recordings `(T, C)`.
 
 `noise` is a recording for the ops that mix one in: `(T', C')` for all examples, or one for each,
 with the leading axes of `x`. A sampler says with its attribute `needs_noise` whether it must be
@@ -22,7 +22,7 @@ import numpy as np
 
 from zoo.errors import ZooError, unknown
 from zoo.modality import Modality
-from zoo.noise.contract import OPS, registry
+from zoo.noise.op_contract import OPS, registry
 
 Sampler = Callable[..., tuple[jax.Array, jax.Array]]
 Level = float | tuple[float, float]
@@ -55,7 +55,7 @@ def sampler(
     ndim = op.signal_ndim if signal_ndim is None else signal_ndim
     needs_noise = "noise" in inspect.signature(op).parameters and options.get("noise") is None
 
-    def draw(key, x, noise=None):
+    def sample(key, x, noise=None):
         key_level, key_noise = jax.random.split(key)
         lead = _lead(x, ndim)
         if low == high:
@@ -75,9 +75,9 @@ def sampler(
             given["noise"] = noise
         return op(key_noise, x, **{name: levels}, **given), levels
 
-    draw.needs_noise = needs_noise
-    draw.signal_ndim = ndim
-    return draw
+    sample.needs_noise = needs_noise
+    sample.signal_ndim = ndim
+    return sample
 
 
 def sequence(*samplers: Sampler) -> Sampler:
@@ -96,14 +96,14 @@ def sequence(*samplers: Sampler) -> Sampler:
     if not samplers:
         raise ZooError("sequence: no noise to apply; give at least one sampler")
 
-    def draw(key, x, noise=None):
+    def sample(key, x, noise=None):
         keys = jax.random.split(key, len(samplers))
         x, level = _apply(samplers[0], keys[0], x, noise)
         for key_next, member in zip(keys[1:], samplers[1:], strict=True):
             x, _ = _apply(member, key_next, x, noise)
         return x, level
 
-    return _combined(draw, samplers)
+    return _combined(sample, samplers)
 
 
 def choice(
@@ -137,14 +137,14 @@ def choice(
     chances = np.asarray(chances / chances.sum(), np.float32)
     branches = [functools.partial(_apply, member) for member in samplers]
 
-    def draw_one(key, x, noise):
+    def sample_one(key, x, noise):
         key_choice, key_noise = jax.random.split(key)
         chosen = jax.random.choice(key_choice, len(samplers), p=jnp.asarray(chances))
         return jax.lax.switch(chosen, branches, key_noise, x, noise)
 
-    def draw(key, x, noise=None):
+    def sample(key, x, noise=None):
         lead = _lead(x, combined.signal_ndim)
-        keys, batched = key, draw_one
+        keys, batched = key, sample_one
         if lead:
             keys = jax.random.split(key, lead)
         # A recording without leading axes is for all examples.
@@ -153,7 +153,7 @@ def choice(
             batched = jax.vmap(batched, (0, 0, None if shared else 0))
         return batched(keys, x, noise)
 
-    combined = _combined(draw, samplers, signal_ndim)
+    combined = _combined(sample, samplers, signal_ndim)
     return combined
 
 
@@ -180,8 +180,8 @@ def make_sampler(
         recordings have the one unit their op names.
       options: a mapping of the other options of the op; anything `dict` takes.
       modality: whose ops the names mean: a registered modality or its name.
-      signal_ndim: the number of axes of one example; by default 3 for pictures, 2 for recordings.
-      sample_rate: of recordings, in Hz, for the ops that need it and are not told by their options.
+      signal_ndim: the number of axes of one example; by default that of the modality.
+      sample_rate: of recordings, in Hz, for the ops that need it and have no such option set.
 
     Returns:
       A function `(key, x, noise=None) -> (noisy, level)`; the level it returns is in unit `"1"`.
@@ -203,10 +203,12 @@ def make_sampler(
     low, high = _ends(op, level, unit)
     if sample_rate is not None and "sample_rate" in inspect.signature(op).parameters:
         options = {"sample_rate": sample_rate} | options
-    # By name, these would be told twice.
+    # As keywords of `sampler` these would be given twice.
     for given in ("op", "level", "signal_ndim"):
         if given in options:
-            raise ZooError(f"{name}: {given!r} is no option; give it beside the options")
+            raise ZooError(
+                f"{name}: {given!r} is not an option; give it as an argument beside the options"
+            )
     return sampler(op, (low, high), signal_ndim=signal_ndim, **options)
 
 
@@ -217,12 +219,14 @@ def _apply(
     return member(key, x, noise) if getattr(member, "needs_noise", False) else member(key, x)
 
 
-def _combined(draw: Sampler, members: Sequence[Sampler], signal_ndim: int | None = None) -> Sampler:
+def _combined(
+    sample: Sampler, members: Sequence[Sampler], signal_ndim: int | None = None
+) -> Sampler:
     """A combination with the attributes of its members."""
-    draw.needs_noise = any(getattr(member, "needs_noise", False) for member in members)
+    sample.needs_noise = any(getattr(member, "needs_noise", False) for member in members)
     known = [member.signal_ndim for member in members if hasattr(member, "signal_ndim")]
-    draw.signal_ndim = signal_ndim or next(iter(known), OPS.signal_ndim)
-    return draw
+    sample.signal_ndim = signal_ndim or next(iter(known), OPS.signal_ndim)
+    return sample
 
 
 def _make_composite(name: str, level: Any, options: dict, given: dict[str, Any]) -> Sampler:

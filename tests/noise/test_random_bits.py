@@ -1,4 +1,4 @@
-"""The house's random numbers against JAX's own."""
+"""The random numbers of `zoo.noise.random_bits` against those of JAX."""
 
 import jax
 import jax.numpy as jnp
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from families import first
 
-from zoo.noise import draw
+from zoo.noise import random_bits
 
 PAIRS = [
-    (draw.bits, jax.random.bits),
-    (draw.uniform, jax.random.uniform),
-    (draw.normal, jax.random.normal),
-    (draw.laplace, jax.random.laplace),
+    (random_bits.bits, jax.random.bits),
+    (random_bits.uniform, jax.random.uniform),
+    (random_bits.normal, jax.random.normal),
+    (random_bits.laplace, jax.random.laplace),
 ]
 
 
@@ -38,18 +38,20 @@ def test_under_jit_and_vmap_too(ours, theirs):
 def test_limits_are_those_of_jax():
     key = jax.random.key(3)
     expected = jax.random.uniform(key, (1000,), minval=-2, maxval=0.5)
-    np.testing.assert_allclose(draw.uniform(key, (1000,), low=-2, high=0.5), expected, atol=2e-7)
+    np.testing.assert_allclose(
+        random_bits.uniform(key, (1000,), low=-2, high=0.5), expected, atol=2e-7
+    )
 
 
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
 def test_keys_of_another_kind_are_left_to_jax(kind):
     key = jax.random.key(5, impl=kind)
-    np.testing.assert_array_equal(draw.normal(key, (9,)), jax.random.normal(key, (9,)))
+    np.testing.assert_array_equal(random_bits.normal(key, (9,)), jax.random.normal(key, (9,)))
 
 
 def test_the_gradient_passes_by():
     def noisy(x):
-        return jnp.sum(x * draw.normal(jax.random.key(0), (3,)))
+        return jnp.sum(x * random_bits.normal(jax.random.key(0), (3,)))
 
     slope = jax.jit(jax.grad(noisy))(jnp.ones(3))
     np.testing.assert_array_equal(slope, jax.random.normal(jax.random.key(0), (3,)))

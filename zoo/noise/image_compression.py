@@ -1,4 +1,4 @@
-"""What storing a picture in few bits does to it. Nothing here is random; keys are ignored."""
+"""Errors of storing an image in few bits. The ops are deterministic and ignore their keys."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import ZooError
-from zoo.noise.contract import Range, op
 from zoo.noise.develop import RGB_TO_YCC, YCC_TO_RGB, mix_channels
+from zoo.noise.op_contract import Range, op
+
+__all__ = ["jpeg", "quantize"]
 
 # Annex K of the standard, tables K.1 and K.2.
 _LUMA = np.array(
@@ -31,7 +33,7 @@ _DCT = np.cos(np.pi / 8 * np.outer(np.arange(8), np.arange(8) + 0.5)).astype(np.
 _DCT[0] /= np.sqrt(np.float32(2))
 
 
-@op(bits=Range(1, 16, whole=True))
+@op(bits=Range(1, 16, whole=True), examples={"bits": (5, 3)})
 def quantize(key, x, *, bits):
     """Rounds to the `2**bits` equally spaced values that start at 0 and end at 1.
 
@@ -42,7 +44,6 @@ def quantize(key, x, *, bits):
       key: ignored.
       x: signal of any shape.
       bits: level; bits a value, a whole number from 1 to 16.
-      clip: `(low, high)` to clip the result to, or None.
 
     Returns:
       The rounded signal, shape and dtype of `x`.
@@ -52,7 +53,7 @@ def quantize(key, x, *, bits):
     return jnp.round(x * steps) / steps
 
 
-@op(axes="HWC", quality=Range(1, 100, whole=True))
+@op(axes="HWC", quality=Range(1, 100, whole=True), examples={"quality": (80, 20)})
 def jpeg(key, x, *, quality, subsampling="4:2:0"):
     """Compresses and restores pictures as a baseline JPEG file does, on the device.
 
@@ -66,7 +67,6 @@ def jpeg(key, x, *, quality, subsampling="4:2:0"):
       x: pictures `(..., H, W, C)` of any H and W; C is 1 for grey or 3 for RGB.
       quality: level; a whole number from 1 to 100, 100 is best. One number a picture.
       subsampling: `"4:2:0"` stores colour at half size, `"4:4:4"` at full size.
-      clip: `(low, high)` to clip the result to, or None.
 
     Returns:
       The restored pictures, shape and dtype of `x`.

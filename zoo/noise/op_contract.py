@@ -1,35 +1,38 @@
-"""The law of the noise ops, stated and enforced once.
+"""The contract of the noise ops, stated and enforced in one place.
 
 A noise op is a pure function `op(key, x, *, level, ..., clip=None)`:
 
-* `key` is a random key (`jax.random.key`). Ops without randomness take it too and ignore it.
-* `x` is a signal of floats: pictures `(..., H, W, C)` in [0, 1], recordings `(..., T, C)` in
-  [-1, 1]. Many ops are elementwise and take any shape; one that needs the last axes says which with
-  `axes`, such as `"HWC"` or `"TC"`.
+* `key` is a random key (`jax.random.key`). Deterministic ops take it too and ignore it.
+* `x` is a signal of floats: images `(..., H, W, C)` in [0, 1], recordings `(..., T, C)` in [-1, 1].
+  Many ops are elementwise and take any shape; an op that needs the last axes names them by `axes`,
+  such as `"HWC"` or `"TC"`.
 * The first keyword is the op's level under the field's own name (`sigma`, `peak`, `amount`, `snr`),
-  in units of the signal (white or full scale is 1) or in the unit its docstring names (dB, s, Hz).
+  in units of the signal (white or full scale is 1) or in the unit its docstring states (dB, s, Hz).
   A level is a number or an array, traced or not, whose shape is a prefix of the shape of `x`
   without the op's `axes`: shape `(N,)` gives each of N examples its own. Some ops have further
-  levels, which obey the same rules.
+  levels, with the same rules.
 * A concrete level out of its range is a `ZooError`; a traced one is not checked.
 * Random numbers and arithmetic are float32 whatever the dtype of `x`; the result is cast once, at
   the end, to the dtype of `x`. Integer signals are a `ZooError`.
-* Nothing is clipped unless `clip=(low, high)` says so. Values out of the signal's range are legal.
+* Nothing is clipped unless `clip=(low, high)` is given. Values out of the signal's range are valid.
 * An op with an option `noise` mixes a recording in: `(T', C')` for all examples, or one for each,
-  with the leading axes of `x`. Samplers pass it on at call time; see `zoo.noise.compose`.
-* Signal axes, dtype and shape are kept. Every op works under `jit` and `vmap`; the gradient is the
-  one with the random numbers held fixed, hence zero through counts and rounding.
+  with the leading axes of `x`. Samplers pass it on at call time; see `zoo.noise.samplers`.
+* Axes, dtype and shape of the signal are kept. Every op works under `jit` and `vmap`; the gradient
+  is that with the random numbers held fixed, hence zero through counts and rounding.
 
 The decorator `op` holds a function to all of this, so that its body is the formula alone, and
-enters it in a registry: `OPS` here for pictures, `zoo.noise.audio.OPS` for recordings. A name may
-stand in both, since the formulas for the two ranges differ.
+enters it in the registry of its modality: `zoo.noise.OPS` for images, `zoo.noise.audio.OPS` for
+recordings. A name may be in both, since the formulas for the two ranges differ. A new op takes one
+place, its function and the `__all__` of its module: samplers, commands, benchmarks and the tests of
+this contract find it in the registry.
 """
 
 import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +40,9 @@ import numpy as np
 
 from zoo.data.samples import MOST_CHANNELS
 from zoo.errors import ZooError
-from zoo.modality import IMAGE, Modality, get
+from zoo.modality import AUDIO, IMAGE, Modality, get
 
-# Of a level: what is drawn times it must still be a float32.
+# Of a level: its product with a random number must still be a float32.
 _LARGEST = 1e30
 
 
@@ -126,20 +129,28 @@ FRACTION = Range(0, 1)
 
 
 def op(
-    *, axes: str = "", registry: Registry = OPS, **levels: Range
+    *,
+    axes: str = "",
+    examples: Mapping[str, Any],
+    modality: Modality = IMAGE,
+    **levels: Range,
 ) -> Callable[[Callable], Callable]:
-    """Makes a function obey the law of this module and registers it.
+    """Makes a function follow the contract of this module and registers it.
 
     The function receives `x` in float32 and every level as a float32 array of the rank of `x`,
-    ready to broadcast. The result has the function's signature with `clip` added, and keeps
-    `levels`, `axes` and the registry's `signal_ndim` as attributes.
+    ready to broadcast. The result has the function's signature with `clip` added, its docstring
+    with what all ops share added, and keeps `levels`, `axes`, `examples` and the registry's
+    `signal_ndim` as attributes.
 
     Args:
-      axes: one letter for each of the last axes that the op tells apart; levels cannot vary along
+      axes: one letter for each of the last axes that the op distinguishes; levels cannot vary along
         them.
-      registry: where the op enters.
+      examples: usual values: of the op's own level a pair, the one that changes the signal less
+        first; of options without a default one value. Benchmarks and tests run the op with them.
+      modality: the kind of signal.
       **levels: the range of each level, the op's own level first.
     """
+    ops = registry(modality)
 
     def register(function: Callable) -> Callable:
         name = function.__name__
@@ -151,7 +162,7 @@ def op(
             call.apply_defaults()
             options = call.arguments
             key, x, clip = options.pop("key"), options.pop("x"), options.pop("clip")
-            x = _signal(name, x, axes, registry)
+            x = _signal(name, x, axes, modality)
             for level, span in levels.items():
                 options[level] = _level(
                     options[level], x.shape, axes, op=name, name=level, span=span
@@ -162,19 +173,39 @@ def op(
             return noisy.astype(x.dtype)
 
         wrapper.__signature__ = signature
+        wrapper.__doc__ = _documented(function.__doc__ or "")
         wrapper.levels = levels
         wrapper.axes = axes
-        wrapper.signal_ndim = registry.signal_ndim
-        if name in registry:
+        wrapper.examples = examples
+        wrapper.signal_ndim = ops.signal_ndim
+        if name in ops:
             raise ValueError(f"a noise named {name!r} is already registered")
-        registry[name] = wrapper
+        ops[name] = wrapper
         return wrapper
 
     return register
 
 
+audio_op = functools.partial(op, modality=AUDIO)
+"""`op` for recordings `(..., T, C)` in [-1, 1]."""
+
+
+def _documented(docstring: str) -> str:
+    """A docstring of an op with the arguments and the result that all ops have in common."""
+    summary, heading, rest = inspect.cleandoc(docstring).partition("\nArgs:\n")
+    if not heading:
+        return docstring
+    arguments, _, sections = rest.partition("\n\n")
+    if not arguments.startswith("  key:"):
+        arguments = f"  key: random key.\n{arguments}"
+    arguments += "\n  clip: `(low, high)` to clip the result to, or None."
+    if not sections.startswith("Returns:"):
+        sections = f"Returns:\n  The noisy signal, shape and dtype of `x`.\n\n{sections}".rstrip()
+    return f"{summary}{heading}{arguments}\n\n{sections}\n"
+
+
 def _signature(function: Callable, levels: dict[str, Range]) -> inspect.Signature:
-    """The public signature, with `clip`; a function against the law is a programming error."""
+    """The public signature, with `clip`; breaking the contract is a programming error."""
     signature = inspect.signature(function)
     first, second, *options = signature.parameters.values()
     names = [option.name for option in options]
@@ -188,12 +219,12 @@ def _signature(function: Callable, levels: dict[str, Range]) -> inspect.Signatur
     return signature.replace(parameters=[first, second, *options, clip])
 
 
-def _signal(op: str, x: object, axes: str, registry: Registry) -> jax.Array:
+def _signal(op: str, x: object, axes: str, modality: Modality) -> jax.Array:
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ZooError(
-            f"{op}: x is {x.dtype}; convert it to float in {registry.modality.span} first, "
-            f"such as x / {registry.modality.scale}"
+            f"{op}: x is {x.dtype}; convert it to float in {modality.span} first, "
+            f"such as x / {modality.scale}"
         )
     if x.ndim < len(axes):
         raise ZooError(f"{op}: x of shape {x.shape} lacks axes; it must end in ({', '.join(axes)})")
@@ -213,7 +244,7 @@ def _level(
     """The level as float32, checked, with axes of length 1 appended up to the signal's rank."""
     level = value
     if not isinstance(value, jax.Array):
-        # Not asarray of a tuple: (low, high) is meant as a range, which only samplers take.
+        # Not asarray of a tuple: (low, high) is a range, which only samplers take.
         level = np.asarray(value, object if isinstance(value, tuple | list) else None)
     if not jnp.issubdtype(level.dtype, jnp.number):
         raise ZooError(f"{op}: {name} must be a number or an array of numbers, got {value!r}")

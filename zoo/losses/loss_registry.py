@@ -8,53 +8,43 @@ import jax.numpy as jnp
 from jax import lax
 
 from zoo.errors import ZooError, unknown
-from zoo.losses import pictures, recordings, values
-from zoo.losses.values import float32
-from zoo.modality import AUDIO, IMAGE, Modality, get, of_batch
+from zoo.modality import Modality, get, of_batch
 
 LossMap = Callable[[jax.Array, jax.Array], jax.Array]
 
-LOSSES: dict[str, LossMap] = {
-    "charbonnier": values.charbonnier,
-    "huber": values.huber,
-    "l1": values.l1,
-    "mae": values.l1,
-    "mse": values.mse,
-}
-"""Every loss by its name; `register` adds one."""
+LOSSES: dict[str, LossMap] = {}
+"""Every loss by its name; `loss` adds one."""
 
 # The losses that are for one modality only.
 _MODALITY_OF: dict[str, Modality] = {}
 
 
-def register(name: str, function: LossMap, modality: Modality | None = None) -> None:
-    """Adds a loss.
+def loss(*aliases: str, modality: Modality | None = None) -> Callable[[LossMap], LossMap]:
+    """A decorator that registers a loss `(prediction, target) -> map`, see `zoo.losses`.
 
     Args:
-      name: its key in `LOSSES`.
-      function: `(prediction, target) -> map`; see `zoo.losses`.
+      *aliases: names in `LOSSES` besides the function's own.
       modality: the only kind of signal it is for; None where it is for any.
 
     Raises:
-      ValueError: the name is taken.
+      ValueError: a name is taken.
     """
-    if name in LOSSES:
-        raise ValueError(f"two losses are called {name!r}")
-    LOSSES[name] = function
-    if modality is not None:
-        _MODALITY_OF[name] = modality
+
+    def register(function: LossMap) -> LossMap:
+        for name in (function.__name__, *aliases):
+            if name in LOSSES:
+                raise ValueError(f"two losses are called {name!r}")
+            LOSSES[name] = function
+            if modality is not None:
+                _MODALITY_OF[name] = modality
+        return function
+
+    return register
 
 
-for _function in (pictures.binary_cross_entropy, pictures.ms_ssim, pictures.psnr, pictures.ssim):
-    register(_function.__name__, _function, IMAGE)
-for _function in (
-    recordings.compressed_complex,
-    recordings.compressed_magnitude,
-    recordings.multi_resolution_stft,
-    recordings.si_sdr,
-):
-    register(_function.__name__, _function, AUDIO)
-register("consistency", recordings.compressed_complex, AUDIO)
+def float32(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """The arrays in float32, so that the loss of a bfloat16 model keeps its digits."""
+    return tuple(jnp.asarray(array).astype(jnp.float32) for array in arrays)
 
 
 def weighted_mean(values: jax.Array, weight: jax.Array, axis_name: str | None = None) -> jax.Array:
@@ -66,7 +56,7 @@ def weighted_mean(values: jax.Array, weight: jax.Array, axis_name: str | None = 
 
     Args:
       values: a loss map, such as (..., H, W, C) or (..., 1, 1, 1).
-      weight: non-negative weights, likewise: 0 leaves a picture, a recording or a single value out.
+      weight: non-negative weights, likewise: 0 leaves an example or a single value out.
         No gradient flows into it.
       axis_name: the mapped axis the batch is split over, or None.
 
@@ -99,17 +89,19 @@ def make_loss(
     Returns:
       `loss(prediction, target, weight, axis_name=None)` of a batch, (B, H, W, C) or (B, T, C): the
       sum of the factors times the `weighted_mean` of each map, a float32 scalar. `weight` and
-      `axis_name` are `weighted_mean`'s. It refuses a loss of pictures on recordings, and of
-      recordings on pictures, with a ZooError.
+      `axis_name` are `weighted_mean`'s. A loss of another modality than the batch's is a
+      ZooError.
 
     Raises:
-      ZooError: for an unknown name, one of the other modality, an empty spec, or a factor that is
+      ZooError: for an unknown name, one of another modality, an empty spec, or a factor that is
         not a positive number.
     """
     names, factors = [], {}
     for name, factor in _terms(spec):
         names.append(name)
-        function = _lookup(name)
+        if name not in LOSSES:
+            raise unknown("loss", str(name), LOSSES)
+        function = LOSSES[name]
         # Two names of one loss are computed once.
         factors[function] = factors.get(function, 0.0) + _factor(name, factor)
     if not names:
@@ -117,7 +109,7 @@ def make_loss(
     if modality is not None:
         _check_modality(names, modality)
 
-    def loss(
+    def total(
         prediction: jax.Array,
         target: jax.Array,
         weight: jax.Array,
@@ -131,7 +123,7 @@ def make_loss(
         )
         return sum(means, start=jnp.float32(0))
 
-    return loss
+    return total
 
 
 def _check_modality(names: Iterable[str], modality: str | Modality) -> None:
@@ -150,18 +142,12 @@ def _terms(spec: str | Mapping[str, float] | Iterable[tuple[str, float]]) -> lis
         return [(spec, 1.0)]
     if not hasattr(spec, "items") and not isinstance(spec, Iterable):
         raise ZooError(f"a loss is a name, or factors by name, not {spec!r}")
-    # Asking for `items` rather than for a Mapping admits a ConfigDict, which is none.
+    # A ConfigDict has `items` without being a Mapping.
     terms = list(spec.items() if hasattr(spec, "items") else spec)
     for term in terms:
         if isinstance(term, str) or len(term) != 2:
             raise ZooError(f"a sum of losses is made of (name, factor) pairs, not {term!r}")
     return terms
-
-
-def _lookup(name: str) -> LossMap:
-    if name not in LOSSES:
-        raise unknown("loss", str(name), LOSSES)
-    return LOSSES[name]
 
 
 def _factor(name: str, factor: float) -> float:

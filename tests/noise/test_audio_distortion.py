@@ -9,7 +9,6 @@ from scipy import signal, stats
 
 from zoo.errors import ZooError
 from zoo.noise import audio
-from zoo.noise.audio.fourier import fast_length
 
 KEY = jax.random.key(9)
 RATE = 16000
@@ -270,17 +269,6 @@ def test_remix_alone_and_wrong():
     np.testing.assert_allclose(run(audio.remix, x[1], amount=1, noisy=noisy[1]), noisy[1])
     with pytest.raises(ZooError, match=r"remix: noisy must be floats of the shape of x, \(2, 4, 1"):
         run(audio.remix, x, amount=1, noisy=noisy[:, :3])
-
-
-@pytest.mark.parametrize("size", [1, 7, 97, 1000, 32003, 64000])
-def test_fast_length(size):
-    found = fast_length(size)
-    rest = found
-    for prime in (2, 3, 5):
-        while rest % prime == 0:
-            rest //= prime
-    assert rest == 1
-    assert size <= found <= 1.07 * size + 1
 
 
 # Of those that look further than one sample, or draw where.

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from zoo import metrics, spectral
 from zoo.errors import ZooError
-from zoo.losses.values import float32
+from zoo.losses.loss_registry import float32, loss
+from zoo.modality import AUDIO
 
 # Yamamoto, Song and Kim 2020: points, hop and window of each transform.
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
@@ -19,7 +20,7 @@ RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 LEAST_MAGNITUDE = 1e-7**0.5
 
 # Spectral convergence divides by the target's magnitudes, whose root mean square counts as this at
-# least (that of white noise some 60 dB below full scale): a silent crop would else weigh as much as
+# least (that of white noise some 60 dB below full scale): else a silent crop would weigh as much as
 # all the others together.
 LEAST_SPECTRUM = 1e-2
 
@@ -27,14 +28,16 @@ LEAST_SPECTRUM = 1e-2
 EXPONENT = 0.3
 
 
+@loss(modality=AUDIO)
 def si_sdr(prediction: jax.Array, target: jax.Array) -> jax.Array:
     """The negative scale-invariant signal-to-distortion ratio in dB, (..., 1, 1).
 
-    It does not see the scale of the prediction; add `l1` to hold that. See `zoo.metrics.si_sdr`.
+    Invariant to the scale of the prediction; add `l1` to fix that. See `zoo.metrics.si_sdr`.
     """
     return -metrics.si_sdr(prediction, target)[..., None, None]
 
 
+@loss(modality=AUDIO)
 def multi_resolution_stft(prediction: jax.Array, target: jax.Array) -> jax.Array:
     """Spectral convergence plus the absolute difference of log magnitudes, (..., 1, 1).
 
@@ -67,6 +70,7 @@ def multi_resolution_stft(prediction: jax.Array, target: jax.Array) -> jax.Array
     return _whole(total / len(RESOLUTIONS))
 
 
+@loss(modality=AUDIO)
 def compressed_magnitude(prediction: jax.Array, target: jax.Array) -> jax.Array:
     """Squared error of magnitudes to the power of .3, the mean over frames and bins, (..., 1, 1).
 
@@ -90,6 +94,7 @@ def compressed_magnitude(prediction: jax.Array, target: jax.Array) -> jax.Array:
     return _whole(jnp.mean(jnp.square(a - b), axis=(-2, -1)))
 
 
+@loss("consistency", modality=AUDIO)
 def compressed_complex(prediction: jax.Array, target: jax.Array) -> jax.Array:
     """Squared error of spectra whose magnitudes are raised to .3, (..., 1, 1).
 

@@ -8,11 +8,13 @@ always whole pixels. A place is drawn anew with every key: give the same key for
 import jax
 import jax.numpy as jnp
 
-from zoo.noise import draw
-from zoo.noise.contract import ANY, FRACTION, op
+from zoo.noise import random_bits
+from zoo.noise.op_contract import ANY, FRACTION, op
+
+__all__ = ["dead_pixels", "impulse", "mask_pixels", "pepper", "salt", "salt_and_pepper"]
 
 
-@op(axes="C", amount=FRACTION, salt_fraction=FRACTION)
+@op(axes="C", amount=FRACTION, salt_fraction=FRACTION, examples={"amount": (0.1, 0.4)})
 def salt_and_pepper(key, x, *, amount, salt_fraction=0.5, per_channel=True):
     """Sets a random part of the values to 1 (salt) or 0 (pepper).
 
@@ -20,101 +22,74 @@ def salt_and_pepper(key, x, *, amount, salt_fraction=0.5, per_channel=True):
     `amount * (1 - salt_fraction)`, and is kept otherwise.
 
     Args:
-      key: random key.
       x: signal `(..., C)`.
       amount: level; the part of the values that is hit, from 0 to 1.
       salt_fraction: the part of the hits that is salt, from 0 to 1; a level too.
       per_channel: whether channels are hit one by one rather than whole pixels.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
     """
-    place = draw.uniform(key, _places(x, per_channel))
+    place = random_bits.uniform(key, _places(x, per_channel))
     # One draw decides both: below amount it is a hit, and then uniform below amount.
     return jnp.where(place < amount, (place < amount * salt_fraction).astype(x.dtype), x)
 
 
-@op(axes="C", amount=FRACTION)
+@op(axes="C", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def salt(key, x, *, amount, per_channel=True):
     """Sets a random part of the values to 1.
 
     Args:
-      key: random key.
       x: signal `(..., C)`.
       amount: level; the part of the values that is hit, from 0 to 1.
       per_channel: whether channels are hit one by one rather than whole pixels.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
     """
     return jnp.where(_hits(key, x, amount, per_channel), 1.0, x)
 
 
-@op(axes="C", amount=FRACTION)
+@op(axes="C", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def pepper(key, x, *, amount, per_channel=True):
     """Sets a random part of the values to 0.
 
     Args:
-      key: random key.
       x: signal `(..., C)`.
       amount: level; the part of the values that is hit, from 0 to 1.
       per_channel: whether channels are hit one by one rather than whole pixels.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
     """
     return jnp.where(_hits(key, x, amount, per_channel), 0.0, x)
 
 
-@op(axes="C", amount=FRACTION)
+@op(axes="C", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def impulse(key, x, *, amount, per_channel=True):
     """Replaces a random part of the values by uniform values from [0, 1).
 
     Args:
-      key: random key.
       x: signal `(..., C)`.
       amount: level; the part of the values that is hit, from 0 to 1.
       per_channel: whether channels are hit one by one rather than whole pixels. The values are
         drawn for each channel either way.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
     """
     key_place, key_value = jax.random.split(key)
-    value = draw.uniform(key_value, x.shape)
+    value = random_bits.uniform(key_value, x.shape)
     return jnp.where(_hits(key_place, x, amount, per_channel), value, x)
 
 
-@op(axes="C", amount=FRACTION, value=ANY)
+@op(axes="C", amount=FRACTION, value=ANY, examples={"amount": (0.1, 0.4)})
 def dead_pixels(key, x, *, amount, value=0.0):
     """Sets every channel of a random part of the pixels to one value.
 
     Args:
-      key: random key.
       x: signal `(..., C)`.
       amount: level; the part of the pixels that is dead, from 0 to 1.
       value: what dead pixels show, such as 0 (dead) or 1 (hot); a level too.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
     """
     return jnp.where(_hits(key, x, amount, per_channel=False), value, x)
 
 
-@op(axes="C", amount=FRACTION)
+@op(axes="C", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def mask_pixels(key, x, *, amount):
     """Sets every channel of a random part of the pixels to 0, as for inpainting.
 
     Args:
-      key: random key.
       x: signal `(..., C)`.
       amount: level; the part of the pixels that is masked, from 0 to 1.
-      clip: `(low, high)` to clip the result to, or None.
 
     Returns:
       The masked signal, shape and dtype of `x`.
@@ -127,4 +102,4 @@ def _places(x: jax.Array, per_channel: bool) -> tuple[int, ...]:
 
 
 def _hits(key: jax.Array, x: jax.Array, amount: jax.Array, per_channel: bool) -> jax.Array:
-    return draw.uniform(key, _places(x, per_channel)) < amount
+    return random_bits.uniform(key, _places(x, per_channel)) < amount
