@@ -1,8 +1,8 @@
 """Batches: the contents of each slot of each training batch, a pure function of (seed, n).
 
 Small sets are kept on the device, as one flat `Bank` of values, and a batch is a few indices. Large
-sets stay on disk and are cropped on the host: see `zoo.data.batch_stream`. Either way a slot follows
-from (seed, n, slot), so that a resumed run seeks by arithmetic.
+sets stay on disk and are cropped on the host: see `zoo.data.batch_stream`. A slot follows from
+(seed, n, slot) either way, so that a resumed run seeks by arithmetic.
 
 Audio (T, C) is kept as an image of one row, (1, T, C), so that a crop is one contiguous read.
 """
