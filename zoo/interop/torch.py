@@ -10,7 +10,7 @@ from flax import traverse_util
 
 from zoo.errors import ZooError
 from zoo.interop.layouts import layout
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 from zoo.models import create_model, model_spec, variable_shapes
 
 
