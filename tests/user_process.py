@@ -12,11 +12,12 @@ ROOT = Path(__file__).parents[1]
 FONTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matplotlib"
 # What `main.py` imports, sooner or later.
 IMPORTED = (
-    "absl.app",
+    "absl.logging",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
-    "ml_collections.config_flags",
+    "ml_collections",
     "tensorboardX",
+    "zoo.cli.train",
     "zoo.models",
     "zoo.train",
     "zoo.train.loop",

@@ -27,9 +27,9 @@ from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train.checkpoint import Checkpoints
 from zoo.train.config import default_config
-from zoo.train.interrupt import Interrupted, Listener
+from zoo.train.distributed import Interrupted, Listener
 from zoo.train.loop import Best
-from zoo.train.state import create_state
+from zoo.train.step import create_state
 from zoo.train.workdir import opened
 
 pytestmark = pytest.mark.tools

@@ -15,7 +15,7 @@ from families import first
 
 from zoo.data import image_files
 from zoo.train import checkpoint, loop
-from zoo.train.state import State
+from zoo.train.step import State
 
 CONFIG = f"--config={ROOT}/configs/unet.py"
 WITHOUT_VALIDATION = "--config.data.fractions=(0.6, 0.0, 0.4)"
@@ -89,13 +89,13 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
             ("--config.name.short=3", "unknown config key 'name.short'"),
             ("--config.data.optionsfoo=3", "unknown config key 'data.optionsfoo'"),
             ("--noconfig.data.steam", "did you mean 'data.stream'?"),
-            ("--config.train.steps=abc", "--config.train.steps=abc"),
-            ("--config.train.batch_size=1.5", "--config.train.batch_size=1.5"),
-            ("--config.data.augment.flip=7", "--config.data.augment.flip=7"),
+            ("--config.train.steps=abc", "train.steps cannot be 'abc'; make it a whole number"),
+            ("--config.train.batch_size=1.5", "make it a whole number"),
+            ("--config.data.augment.flip=7", "make it True or False"),
             ("--config.noise.level=abc", "got 'abc'"),
             ("--config.noise.level=(0,", "got '(0,'"),
             ("--config.noise.level=(55, 0)", "got (55, 0)"),
-            ("--config.eval.levels=('a',)", "eval.levels holds 'a'"),
+            ("--config.eval.levels=('a',)", "eval.levels is ('a',)"),
             ("--config.model.name=unet-smal", "did you mean 'unet-small'?"),
             ("--config.model.dtype=int32", "did you mean 'float32'?"),
             ("--config.model.options.widht=3", "did you mean 'widths'?"),
@@ -281,7 +281,7 @@ def test_a_workdir_left_by_a_killed_run(command, refused, tmp_path):
 
 def test_a_workdir_with_other_files(refused, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
-    assert "holds files that no run wrote" in refused(CONFIG, f"--workdir={tmp_path}")
+    assert "holds files of no run" in refused(CONFIG, f"--workdir={tmp_path}")
     assert not (tmp_path / "config.json").exists()
 
 
@@ -335,7 +335,7 @@ def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
 
     monkeypatch.setattr(loop.Checkpoints, "restore", begun)
     monkeypatch.setattr(loop, "create_state", numpy_state)
-    monkeypatch.setattr(loop, "Report", begun)
+    monkeypatch.setattr(loop, "MetricsWriter", begun)
     with pytest.raises(Compiled):
         command(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
     assert "data: left out 3 other files (2 .xcf, 1 .txt), as train/a.XCF" in told

@@ -11,7 +11,7 @@ import safetensors.flax
 from user_process import Forked, user_environment
 
 from zoo.data import image_files, pixels
-from zoo.train.best import weights_of
+from zoo.train.run_weights import weights_of
 from zoo.weights import read_record
 
 STEPS = 300

@@ -14,7 +14,7 @@ from zoo import weights
 from zoo.errors import ZooError
 from zoo.interop.torch import load_torch
 from zoo.models import create_model, shape_mismatches
-from zoo.train.state import State
+from zoo.train.step import State
 
 Start = tuple[nn.Module, Mapping[str, Any]]
 

@@ -13,10 +13,10 @@ from families import first
 from zoo.errors import ZooError
 from zoo.models import UNet, create_model, init_variables
 from zoo.train.config import default_config
-from zoo.train.interrupt import Listener
+from zoo.train.distributed import Listener
 from zoo.train.loop import train
-from zoo.train.start import load_start, start_from
-from zoo.train.state import create_state
+from zoo.train.step import create_state
+from zoo.train.warm_start import load_start, start_from
 
 SHAPE = (1, 12, 10, 3)
 

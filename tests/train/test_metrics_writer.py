@@ -1,4 +1,4 @@
-"""The report: what a look takes and what it leaves."""
+"""The metrics writer: what a look takes and what it leaves."""
 
 import json
 import struct
@@ -9,15 +9,15 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from zoo.modality import IMAGE
-from zoo.train import report as reports
-from zoo.train.report import Report, Unwritten, draw_curves
+from zoo.train import metrics_writer
+from zoo.train.metrics_writer import MetricsWriter, SilentWriter, draw_curves
 
 
 @pytest.mark.parametrize(
     ("pending", "leave", "taken"), [(5, 8, 0), (8, 8, 0), (9, 8, 1), (9, 0, 9)]
 )
 def test_a_look_leaves_the_latest_steps_to_the_next(pending, leave, taken):
-    report, fetched = Unwritten(), []
+    report, fetched = SilentWriter(), []
 
     def fetch(metrics):
         fetched.append(metrics["step"])
@@ -42,11 +42,11 @@ def test_curves_of_any_loss_are_drawn(tmp_path, loss):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    monkeypatch.setattr(reports, "draw_curves", lambda *_: None)
+    monkeypatch.setattr(metrics_writer, "draw_curves", lambda *_: None)
 
 
 def report(workdir, step=0):
-    return Report(workdir, step, 100, 4, lambda step: 0.1, IMAGE)
+    return MetricsWriter(workdir, step, 100, 4, lambda step: 0.1, IMAGE)
 
 
 def log(report, steps):

@@ -1,4 +1,4 @@
-"""What a run tells while it runs: metrics.jsonl, TensorBoard events, progress and curves."""
+"""Metrics of a run: metrics.jsonl, TensorBoard events, progress lines and the curves."""
 
 import json
 import math
@@ -25,7 +25,7 @@ from zoo.modality import Modality
 _SECONDS_BETWEEN_LINES = 15.0
 
 
-class Report:
+class MetricsWriter:
     """The metrics of one run, each step exactly once whatever interrupted it.
 
     Metrics stay on the device until `look`, so that logging does not make the device wait.
@@ -139,7 +139,7 @@ class Report:
             self._say(self._rows[-1])
         self._rows.clear()
 
-    def __enter__(self) -> "Report":
+    def __enter__(self) -> "MetricsWriter":
         return self
 
     def __exit__(self, kind, *_) -> None:
@@ -174,8 +174,8 @@ class Report:
             self._spoke = now
 
 
-class Unwritten(Report):
-    """The report of a process that another one writes for: it only looks."""
+class SilentWriter(MetricsWriter):
+    """The writer of a process for which another one writes: it only fetches metrics."""
 
     def __init__(self):
         self._schedule = lambda step: 0.0
@@ -244,7 +244,7 @@ def _keep_up_to(path: Path, step: int, needed: Set[str]) -> float:
 
 
 def _row(line: bytes, needed: Set[str]) -> dict[str, float] | None:
-    """A row of a metrics file; None if it is not one that `Report` wrote whole."""
+    """A row of a metrics file; None if it is not one that `MetricsWriter` wrote whole."""
     try:
         row = json.loads(line.decode())
     except (ValueError, RecursionError):
