@@ -34,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Serves until Ctrl-C."""
     # Here, so that `--help` and mistakes in the options are answered at once.
-    from zoo import compilation  # noqa: PLC0415
+    from zoo import runtime  # noqa: PLC0415
     from zoo.app import server  # noqa: PLC0415
 
-    compilation.enable()
+    runtime.cache_programs()
     server.serve(
         arguments.host,
         arguments.port,

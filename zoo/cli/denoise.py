@@ -133,7 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
     # Here, so that `--help` and mistakes in the options are answered at once.
-    from zoo import compilation, files  # noqa: PLC0415
+    from zoo import files, runtime  # noqa: PLC0415
     from zoo.cli import batch, device, inputs, outputs  # noqa: PLC0415
     from zoo.cli.work import Denoisers  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = outputs.jobs(found, arguments.output, extra=extra, form=arguments.format)
     _refuse_others(arguments, {job.kind for job in jobs} - {None}, file_kinds.IMAGE)
     device.use(arguments.device)
-    compilation.enable()
+    runtime.cache_programs()
     return batch.each(
         jobs,
         Denoisers(arguments),

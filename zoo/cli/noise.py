@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Makes the copies, prints a line a file and a summary; returns the exit code."""
     # Here, so that `--help` and mistakes in the options are answered at once.
-    from zoo import compilation, files  # noqa: PLC0415
+    from zoo import files, runtime  # noqa: PLC0415
     from zoo.cli import batch, inputs, outputs  # noqa: PLC0415
     from zoo.cli.corrupt import Noises  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = inputs.gather(arguments.inputs, word="noisy", output=output)
     jobs = outputs.jobs(found, arguments.output, form=arguments.format)
     noises = Noises(arguments, {job.kind for job in jobs} - {None})
-    compilation.enable()
+    runtime.cache_programs()
     return batch.each(
         jobs,
         noises,
