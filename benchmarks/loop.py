@@ -43,8 +43,8 @@ from noise import KINDS, SECOND
 from zoo import compilation, models
 from zoo.data.augment import make_augment
 from zoo.errors import ZooError, unknown
+from zoo.modality import get
 from zoo.noise import registry, sampler
-from zoo.train.modality import MODALITIES
 
 ROOT = Path(__file__).parents[1]
 NEEDS = {
@@ -156,7 +156,7 @@ def loop(arguments, *, stream: bool) -> list[dict]:
     from zoo.train import loop as loops  # noqa: PLC0415
 
     config, every = config_of(arguments, stream=stream)
-    examples = MODALITIES[models.model_spec(config.model.name).modality].rate
+    examples = get(models.model_spec(config.model.name).modality).plural
     input_s = input_pipeline(experiment, config, arguments.seconds)
     turns = Turns(arguments.steps, arguments.turns, settle=stream)
     patch = mock.patch.object

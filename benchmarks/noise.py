@@ -36,6 +36,7 @@ LEVELS = {
     "laplace": {"scale": 0.1},
     "mask_pixels": {"amount": 0.1},
     "pepper": {"amount": 0.1},
+    "photograph": {"strength": 1.0},
     "poisson": {"peak": 30},
     "poisson_gaussian": {"a": 0.01, "b": 0.02},
     "quantize": {"bits": 4},

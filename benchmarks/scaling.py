@@ -23,7 +23,7 @@ from processes import ask, ask_machine
 
 from zoo import models
 from zoo.errors import ZooError
-from zoo.train.modality import MODALITIES
+from zoo.modality import get
 
 _FAKES = "--xla_force_host_platform_device_count"
 
@@ -59,7 +59,7 @@ def visible(devices: int, platform: str) -> dict[str, str]:
 
 def measure(arguments) -> Iterator[dict]:
     """A row for each number of devices and kind of batch, as they are measured."""
-    examples = MODALITIES[models.model_spec(arguments.model).modality].rate
+    examples = get(models.model_spec(arguments.model).modality).plural
     platform, count, load = ask_machine()
     most = sys.maxsize if platform == "cpu" else count
     wanted = [n for n in arguments.devices if n <= most]

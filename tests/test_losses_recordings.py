@@ -178,8 +178,8 @@ def test_too_short_in_one_line(name):
         ("ssim", "audio", (2, 64, 1), "'ssim' is not for recordings; choose from charbonnier"),
         ({"l1": 1.0, "ms_ssim": 1.0}, "audio", (2, 64, 1), "'ms_ssim' is not for recordings"),
         ("binary_cross_entropy", "audio", (2, 64, 1), "not for recordings"),
-        ({"si_sdr": 1.0}, "image", (2, 64, 64, 1), "'si_sdr' is not for pictures; choose from"),
-        ("multi_resolution_stft", "image", (2, 64, 64, 1), "not for pictures"),
+        ({"si_sdr": 1.0}, "image", (2, 64, 64, 1), "'si_sdr' is not for images; choose from"),
+        ("multi_resolution_stft", "image", (2, 64, 64, 1), "not for images"),
     ],
 )
 def test_the_other_modality_is_refused(spec, modality, shape, words):

@@ -8,8 +8,8 @@ import numpy as np
 from zoo import losses, noise
 from zoo.data.augment import Augment, make_augment
 from zoo.data.batches import Bank, make_bank
+from zoo.modality import Modality, get
 from zoo.models import ModelSpec
-from zoo.train.modality import MODALITIES, Modality
 
 COUNT = 8
 """How many pictures, or recordings, there are."""
@@ -86,7 +86,7 @@ def examples(
         augment or own_augment,
         sampler,
         losses.make_loss(loss, modality=record.modality),
-        MODALITIES[record.modality],
+        get(record.modality),
     )
 
 

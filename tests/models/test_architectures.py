@@ -75,8 +75,8 @@ def test_mlp_refuses_another_size_in_one_line():
     with pytest.raises(ZooError) as caught:
         MLPAutoencoder().init(KEY, pictures(1, 32, 30, 1))
     assert str(caught.value) == (
-        "MLPAutoencoder takes pictures of 28x28, got 32x30; crop or resize them to 28x28, or build "
-        "it with that size and train it anew"
+        "MLPAutoencoder takes images of 28x28, got 32x30; crop or resize them to 28x28, or build "
+        "it with that size and train it"
     )
 
 
@@ -161,7 +161,7 @@ def test_sigmoid_heads_stay_in_range_and_linear_ones_do_not(model):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: UNet(norm="layer"),
+        lambda: UNet(norm="instance"),
         lambda: UpsampleCNN(head="tanh"),
         lambda: UpsampleCNN(widths=(8, 8)),
         lambda: ConvAutoencoder(strides=(2, 2)),
@@ -178,6 +178,7 @@ def test_wrong_fields_raise_one_line(build):
     [
         {"norm": "batch"},
         pytest.param({"norm": "group", "dtype": jnp.bfloat16}, marks=pytest.mark.matrix),
+        pytest.param({"norm": "layer", "dtype": jnp.bfloat16}, marks=pytest.mark.matrix),
         *(pytest.param(options, marks=pytest.mark.matrix) for options in MORE_OPTIONS),
     ],
     ids=str,

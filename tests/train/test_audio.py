@@ -21,10 +21,10 @@ import zoo
 from zoo import losses, noise, weights
 from zoo.data.augment import make_augment
 from zoo.data.batches import Batch, make_bank
+from zoo.modality import AUDIO
 from zoo.models import create_model, small_options, spec_of, variable_shapes
 from zoo.train import parallel
 from zoo.train.experiment import build
-from zoo.train.modality import MODALITIES
 from zoo.train.state import create_state
 from zoo.train.step import make_prepare, make_step
 
@@ -182,7 +182,7 @@ def test_one_device_and_several_under_jit_and_pmap_agree(model):
             optimizer=optimizer,
             prepare=prepare(),
             ema_decay=0.9,
-            modality=MODALITIES["audio"],
+            modality=AUDIO,
             axis_name=axis_name,
         )
 
@@ -240,7 +240,7 @@ def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs)
         5,
         [
             (["--config.data.name=photos", "--config.data.channels=3"], ["stream-t", "recordings"]),
-            (["--config.model.name=unet-tiny"], ["unet-tiny", "pictures"]),
+            (["--config.model.name=unet-tiny"], ["unet-tiny", "images"]),
             (["--config.data.crop=(64, 64)"], ["data.crop", "samples"]),
             (["--config.model.name=gtcrn", "--config.data.sample_rate=8000"], ["gtcrn", "16000"]),
             (["--config.noise.line.name=low_pas"], ["low_pas", "low_pass"]),

@@ -8,8 +8,8 @@ import time
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from zoo.modality import IMAGE
 from zoo.train import report as reports
-from zoo.train.modality import MODALITIES
 from zoo.train.report import Report, Unwritten, draw_curves
 
 
@@ -36,7 +36,7 @@ def test_curves_of_any_loss_are_drawn(tmp_path, loss):
     """Those of decibels are below 0, where a logarithmic axis warns, and warnings are errors."""
     rows = [{"step": step, "loss": loss, "psnr": 20.0} for step in range(1, 4)]
     (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    draw_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png", MODALITIES["image"])
+    draw_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png", IMAGE)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -46,7 +46,7 @@ def undrawn(monkeypatch):
 
 
 def report(workdir, step=0):
-    return Report(workdir, step, 100, 4, lambda step: 0.1, MODALITIES["image"])
+    return Report(workdir, step, 100, 4, lambda step: 0.1, IMAGE)
 
 
 def log(report, steps):

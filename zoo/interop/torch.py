@@ -35,7 +35,7 @@ def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
         another kind or holds code; or its tensors are not the model's, all of which are listed.
     """
     # The model first: a misspelled name is reported at once, whatever the file.
-    _layout(create_model(model_name, **options))
+    layout_of(create_model(model_name, **options))
     return from_state(model_name, read_state(path), source=str(path), **options)
 
 
@@ -57,7 +57,7 @@ def from_state(
       ZooError: its tensors are not the model's.
     """
     model, spec = create_model(model_name, **options), model_spec(model_name, **options)
-    tensors, ignored, fixed = _layout(model)
+    tensors, ignored, fixed = layout_of(model)
     wanted = variable_shapes(model, spec)
     if sorted(wanted) != sorted(t.ours for t in tensors):
         raise AssertionError(f"the layout of {model_name} does not name its variables")
@@ -98,7 +98,12 @@ def from_state(
     return traverse_util.unflatten_dict({k: jnp.asarray(v) for k, v in flat.items()}, sep="/")
 
 
-def _layout(model: nn.Module) -> Layout:
+def layout_of(model: nn.Module) -> Layout:
+    """The layout of a model's published weights.
+
+    Raises:
+      ZooError: there are none.
+    """
     if layout := model.torch_layout():
         return layout
     known = {model_spec(name).family for name in list_models() if create_model(name).torch_layout()}

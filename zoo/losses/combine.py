@@ -10,39 +10,51 @@ from jax import lax
 from zoo.errors import ZooError, unknown
 from zoo.losses import pictures, recordings, values
 from zoo.losses.values import float32
+from zoo.modality import AUDIO, IMAGE, Modality, get, of_batch
 
 LossMap = Callable[[jax.Array, jax.Array], jax.Array]
 
-PICTURES: Mapping[str, LossMap] = {
-    "binary_cross_entropy": pictures.binary_cross_entropy,
-    "ms_ssim": pictures.ms_ssim,
-    "psnr": pictures.psnr,
-    "ssim": pictures.ssim,
-}
-
-RECORDINGS: Mapping[str, LossMap] = {
-    "compressed_complex": recordings.compressed_complex,
-    "compressed_magnitude": recordings.compressed_magnitude,
-    "consistency": recordings.compressed_complex,
-    "multi_resolution_stft": recordings.multi_resolution_stft,
-    "si_sdr": recordings.si_sdr,
-}
-
-LOSSES: Mapping[str, LossMap] = {
+LOSSES: dict[str, LossMap] = {
     "charbonnier": values.charbonnier,
     "huber": values.huber,
     "l1": values.l1,
     "mae": values.l1,
     "mse": values.mse,
-    **PICTURES,
-    **RECORDINGS,
 }
+"""Every loss by its name; `register` adds one."""
 
-# What a modality's signals are called, and the losses that are not for them.
-MODALITIES = {"image": ("pictures", RECORDINGS), "audio": ("recordings", PICTURES)}
+# The losses that are for one modality only.
+_MODALITY_OF: dict[str, Modality] = {}
 
-# A batch tells its modality by its axes: (B, H, W, C) or (B, T, C).
-BATCHES = {4: "image", 3: "audio"}
+
+def register(name: str, function: LossMap, modality: Modality | None = None) -> None:
+    """Adds a loss.
+
+    Args:
+      name: its key in `LOSSES`.
+      function: `(prediction, target) -> map`; see `zoo.losses`.
+      modality: the only kind of signal it is for; None where it is for any.
+
+    Raises:
+      ValueError: the name is taken.
+    """
+    if name in LOSSES:
+        raise ValueError(f"two losses are called {name!r}")
+    LOSSES[name] = function
+    if modality is not None:
+        _MODALITY_OF[name] = modality
+
+
+for _function in (pictures.binary_cross_entropy, pictures.ms_ssim, pictures.psnr, pictures.ssim):
+    register(_function.__name__, _function, IMAGE)
+for _function in (
+    recordings.compressed_complex,
+    recordings.compressed_magnitude,
+    recordings.multi_resolution_stft,
+    recordings.si_sdr,
+):
+    register(_function.__name__, _function, AUDIO)
+register("consistency", recordings.compressed_complex, AUDIO)
 
 
 def weighted_mean(values: jax.Array, weight: jax.Array, axis_name: str | None = None) -> jax.Array:
@@ -73,7 +85,7 @@ def weighted_mean(values: jax.Array, weight: jax.Array, axis_name: str | None = 
 def make_loss(
     spec: str | Mapping[str, float] | Iterable[tuple[str, float]],
     *,
-    modality: str | None = None,
+    modality: str | Modality | None = None,
 ) -> Callable[..., jax.Array]:
     """A scalar loss from a name or from a weighted sum of names.
 
@@ -81,8 +93,8 @@ def make_loss(
       spec: a name of `LOSSES`; or a mapping from names to factors, such as
         `{"l1": 0.16, "ms_ssim": 0.84}` (an `ml_collections.ConfigDict` will do); or a sequence of
         (name, factor).
-      modality: "image" or "audio", where it is known, so that a loss of the other is refused at
-        once.
+      modality: a registered modality or its name, where it is known, so that a loss of another one
+        is refused at once.
 
     Returns:
       `loss(prediction, target, weight, axis_name=None)` of a batch, (B, H, W, C) or (B, T, C): the
@@ -111,8 +123,8 @@ def make_loss(
         weight: jax.Array,
         axis_name: str | None = None,
     ) -> jax.Array:
-        if prediction.ndim in BATCHES:
-            _check_modality(names, BATCHES[prediction.ndim])
+        if (found := of_batch(prediction.ndim)) is not None:
+            _check_modality(names, found)
         means = (
             factor * weighted_mean(function(prediction, target), weight, axis_name)
             for function, factor in factors.items()
@@ -122,15 +134,14 @@ def make_loss(
     return loss
 
 
-def _check_modality(names: Iterable[str], modality: str) -> None:
-    """Refuses losses of the other modality."""
-    if modality not in MODALITIES:
-        raise unknown("modality", modality, MODALITIES)
-    kind, others = MODALITIES[modality]
+def _check_modality(names: Iterable[str], modality: str | Modality) -> None:
+    """Refuses losses of another modality."""
+    modality = get(modality)
+    others = {name for name, own in _MODALITY_OF.items() if own is not modality}
     for name in names:
         if name in others:
-            fitting = ", ".join(sorted(set(LOSSES) - set(others)))
-            raise ZooError(f"loss {name!r} is not for {kind}; choose from {fitting}")
+            fitting = ", ".join(sorted(set(LOSSES) - others))
+            raise ZooError(f"loss {name!r} is not for {modality.plural}; choose from {fitting}")
 
 
 def _terms(spec: str | Mapping[str, float] | Iterable[tuple[str, float]]) -> list:

@@ -1,13 +1,16 @@
-"""How far two signals are apart, as pure functions: one figure a signal, never one a batch.
+"""Distances between two signals, as pure functions: one figure for each signal of a batch.
 
-Pictures are (..., H, W, C), in any unit that `data_range` names: `mse`, `mae`, `psnr`, `ssim`,
+Images are (..., H, W, C), in any unit that `data_range` names: `mse`, `mae`, `psnr`, `ssim`,
 `ms_ssim`. Recordings are (..., T, C), the estimate first and the reference second: `snr`, `si_sdr`,
-`segmental_snr`, `log_spectral_distance`; and on the host `pesq` and `stoi`, which listeners' scores
-stand behind and which need the extra "audio".
+`segmental_snr`, `log_spectral_distance`; and on the host `pesq` and `stoi`, which predict the
+scores of listeners and need the extra "audio".
+
+A metric is added in one place: `@IMAGE.metric("heading", digits)` before its function enters it in
+`zoo.modality.IMAGE.metrics`, from which evaluation, tables and reports take it.
 """
 
-from zoo.metrics.listeners import pesq, stoi
-from zoo.metrics.pictures import (
+from zoo.metrics.audio_metrics import log_spectral_distance, segmental_snr, si_sdr, snr
+from zoo.metrics.image_metrics import (
     MS_SSIM_WEIGHTS,
     SIGMA,
     WINDOW,
@@ -18,7 +21,14 @@ from zoo.metrics.pictures import (
     ssim,
     ssim_map,
 )
-from zoo.metrics.recordings import log_spectral_distance, segmental_snr, si_sdr, snr
+from zoo.metrics.perceptual import pesq, stoi
+from zoo.modality import Metric, Modality
+
+
+def main_metric(modality: Modality) -> Metric:
+    """The metric that training and validation go by."""
+    return modality.metrics[modality.merit]
+
 
 __all__ = [
     "MS_SSIM_WEIGHTS",
@@ -26,6 +36,7 @@ __all__ = [
     "WINDOW",
     "log_spectral_distance",
     "mae",
+    "main_metric",
     "ms_ssim",
     "mse",
     "pesq",

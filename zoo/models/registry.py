@@ -13,6 +13,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo.errors import ZooError, unknown
+from zoo.modality import get
 from zoo.models.denoiser import ModelSpec, spec_of
 
 
@@ -208,7 +209,7 @@ def variable_shapes(model: nn.Module, spec: ModelSpec) -> dict[str, jax.ShapeDty
     Raises:
       ZooError: it has too many.
     """
-    size = (4096,) if spec.modality == "audio" else spec.size or (64, 64)
+    size = spec.size or get(spec.modality).typical
     signal = jax.ShapeDtypeStruct((1, *size, spec.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((1,), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)

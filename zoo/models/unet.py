@@ -27,7 +27,8 @@ class UNet(Denoiser):
       blocks: residual blocks a level, on the way down and on the way up.
       stem: pixel-unshuffle factor before the first convolution; 1 for none. A stem of 2 runs the
         network at half resolution, at a quarter of the cost.
-      norm: `"none"`, `"group"` (makes the network global) or `"batch"`.
+      norm: `"none"`; `"group"` (makes the network global) or `"batch"` after each convolution of a
+        block; `"layer"`, over the channels of a pixel, before the first one.
       down: `"conv"` (2x2, stride 2), `"max"` or `"mean"` pooling.
       up: `"conv"` (2x2 transposed) or `"nearest"`, each to the width of the finer level.
       skip: `"add"` or `"concat"`.
@@ -38,7 +39,7 @@ class UNet(Denoiser):
     widths: Sequence[int] = (32, 64, 128)
     blocks: int = 2
     stem: int = 1
-    norm: Literal["none", "group", "batch"] = "none"
+    norm: Literal["none", "group", "batch", "layer"] = "none"
     down: Literal["conv", "max", "mean"] = "conv"
     up: Literal["conv", "nearest"] = "conv"
     skip: Literal["add", "concat"] = "add"
@@ -98,22 +99,28 @@ class UNet(Denoiser):
         return layers.depth_to_space(y, self.stem)
 
     def _block(self, x: jax.Array, name: str, train: bool) -> jax.Array:
-        """conv, norm, ReLU, conv, norm, added to the input."""
-        use_bias = self.norm == "none"
+        """conv, norm, ReLU, conv, norm, added to the input; layer norm comes first, and alone."""
+        before = self.norm == "layer"
+        use_bias = self.norm in ("none", "layer")
         conv = partial(Conv, x.shape[-1], (3, 3), use_bias=use_bias, **self.dtypes(x))
-        y = self._norm(conv(name=f"{name}_conv0")(x), f"{name}_norm0", train)
-        y = conv(kernel_init=layers.small_kernel(0.1), name=f"{name}_conv1")(nn.relu(y))
-        y = self._norm(y, f"{name}_norm1", train)
-        return x + y
+        norm0 = partial(self._norm, name=f"{name}_norm0", train=train)
+        y = conv(name=f"{name}_conv0")(norm0(x) if before else x)
+        y = nn.relu(y if before else norm0(y))
+        y = conv(kernel_init=layers.small_kernel(0.1), name=f"{name}_conv1")(y)
+        return x + (y if before else self._norm(y, name=f"{name}_norm1", train=train))
 
-    def _norm(self, x: jax.Array, name: str, train: bool) -> jax.Array:
-        if self.norm == "none":
-            return x
-        if self.norm == "batch":
-            return self.batch_norm(x, train=train, axis_name=self.axis_name, name=name)
-        groups = next(g for g in (8, 4, 2, 1) if x.shape[-1] % g == 0)
-        # Its statistics are those of the image alone.
-        return self.normalize(nn.GroupNorm, x, mask=canvas.inside(x), num_groups=groups, name=name)
+    def _norm(self, x: jax.Array, *, name: str, train: bool) -> jax.Array:
+        match self.norm:
+            case "batch":
+                return self.batch_norm(x, train=train, axis_name=self.axis_name, name=name)
+            case "layer":
+                return self.normalize(nn.LayerNorm, x, use_fast_variance=False, name=name)
+            case "group":
+                groups = next(g for g in (8, 4, 2, 1) if x.shape[-1] % g == 0)
+                # The statistics are those of the image alone.
+                mask = canvas.inside(x)
+                return self.normalize(nn.GroupNorm, x, mask=mask, num_groups=groups, name=name)
+        return x
 
     def _down(self, x: jax.Array, width: int, name: str) -> jax.Array:
         dtypes = self.dtypes(x)

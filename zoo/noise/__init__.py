@@ -10,11 +10,12 @@ of a config.
 
 from zoo.noise import audio
 from zoo.noise.additive import correlated_gaussian, gaussian, laplace, stripes, uniform
-from zoo.noise.compose import Sampler, choice, make_sampler, registry, sampler, sequence
+from zoo.noise.compose import Sampler, choice, make_sampler, sampler, sequence
 from zoo.noise.compression import jpeg, quantize
-from zoo.noise.contract import OPS
+from zoo.noise.contract import OPS, registry
 from zoo.noise.impulse import dead_pixels, impulse, mask_pixels, pepper, salt, salt_and_pepper
 from zoo.noise.multiplicative import gamma, speckle
+from zoo.noise.photographs import photograph
 from zoo.noise.sensor import camera, poisson, poisson_gaussian, rician
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "make_sampler",
     "mask_pixels",
     "pepper",
+    "photograph",
     "poisson",
     "poisson_gaussian",
     "quantize",

@@ -21,30 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError, unknown
-from zoo.noise import audio
-from zoo.noise.contract import OPS, Registry
+from zoo.modality import Modality
+from zoo.noise.contract import OPS, registry
 
 Sampler = Callable[..., tuple[jax.Array, jax.Array]]
 Level = float | tuple[float, float]
 
-MODALITIES = {"image": OPS, "audio": audio.OPS}
-"""The registry of each kind of signal."""
-
 _FIELDS = ("name", "level", "unit", "options")
-
-
-def registry(modality: str) -> Registry:
-    """The noise ops of a kind of signal.
-
-    Args:
-      modality: `"image"` or `"audio"`.
-
-    Raises:
-      ZooError: there is no such kind.
-    """
-    if modality not in MODALITIES:
-        raise unknown("modality", modality, MODALITIES)
-    return MODALITIES[modality]
 
 
 def sampler(
@@ -180,7 +163,7 @@ def make_sampler(
     *,
     unit: str = "1",
     options: Any = None,
-    modality: str = "image",
+    modality: str | Modality = "image",
     signal_ndim: int | None = None,
     sample_rate: int | None = None,
 ) -> Sampler:
@@ -196,7 +179,7 @@ def make_sampler(
         latter is for levels that are intensities, such as the sigma of `gaussian`; levels of
         recordings have the one unit their op names.
       options: a mapping of the other options of the op; anything `dict` takes.
-      modality: `"image"` or `"audio"`: whose ops the names mean.
+      modality: whose ops the names mean: a registered modality or its name.
       signal_ndim: the number of axes of one example; by default 3 for pictures, 2 for recordings.
       sample_rate: of recordings, in Hz, for the ops that need it and are not told by their options.
 

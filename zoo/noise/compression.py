@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from zoo.errors import ZooError
 from zoo.noise.contract import Range, op
+from zoo.noise.develop import RGB_TO_YCC, YCC_TO_RGB, mix_channels
 
 # Annex K of the standard, tables K.1 and K.2.
 _LUMA = np.array(
@@ -24,13 +25,6 @@ _LUMA = np.array(
 )
 _CHROMA = np.full((8, 8), 99, np.float32)
 _CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
-
-# JFIF 1.02; chroma without its offset of 128.
-_TO_YCC = np.array(
-    [[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]],
-    np.float32,
-)
-_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136286, -0.714136286], [1, 1.772, 0]], np.float32)
 
 # Row u holds the cosine of frequency u; orthonormal, which is the scaling of the standard.
 _DCT = np.cos(np.pi / 8 * np.outer(np.arange(8), np.arange(8) + 0.5)).astype(np.float32) / 2
@@ -85,29 +79,44 @@ def jpeg(key, x, *, quality, subsampling="4:2:0"):
       jcparam.c.
     """
     del key
-    height, width, channels = x.shape[-3:]
-    if channels not in (1, 3):
+    if x.shape[-1] not in (1, 3):
         raise ZooError(f"jpeg: x of shape {x.shape} must have 1 or 3 channels")
     if subsampling not in ("4:2:0", "4:4:4"):
         raise ZooError(f"jpeg: subsampling must be '4:2:0' or '4:4:4', got {subsampling!r}")
 
-    # A plane has no channel axis, and the level one axis of length 1 too many.
-    quality = jnp.squeeze(quality, -1)
+    return stored_as_jpeg(x, jnp.squeeze(quality, -1), halved=subsampling == "4:2:0")
+
+
+def stored_as_jpeg(x: jax.Array, quality: jax.Array, *, halved: jax.Array | bool) -> jax.Array:
+    """Encodes and decodes images as `jpeg` does.
+
+    Args:
+      x: images `(..., H, W, C)`, C 1 or 3.
+      quality: broadcast against planes `(..., H, W)`.
+      halved: whether chroma is stored at half size; an array, broadcast against `x`, selects per
+        image at the cost of both.
+    """
+    height, width, channels = x.shape[-3:]
     x = _pad(jnp.round(x * 255), 16)
     if channels == 1:
         luma = _code(x[..., 0] - 128, quality, _LUMA) + 128
         return _crop(luma, height, width)[..., None] / 255
 
-    luma, *chroma = jnp.moveaxis(jnp.round(_mix(x, _TO_YCC)), -1, 0)
+    luma, *chroma = jnp.moveaxis(jnp.round(mix_channels(x, RGB_TO_YCC)), -1, 0)
     luma = _code(luma - 128, quality, _LUMA) + 128
-    if subsampling == "4:4:4":
-        chroma = [_code(plane, quality, _CHROMA) for plane in chroma]
-    else:
+    both = not isinstance(halved, bool)
+    found = []
+    if both or not halved:
+        found.append([_code(plane, quality, _CHROMA) for plane in chroma])
+    if both or halved:
         half = (height + 1) // 2, (width + 1) // 2
-        chroma = [_code(_halve(plane), quality, _CHROMA) for plane in chroma]
-        chroma = [_double(_double(_crop(plane, *half), -2), -1) for plane in chroma]
-    planes = [_crop(plane, height, width) for plane in (luma, *chroma)]
-    return jnp.round(_mix(jnp.stack(planes, -1), _TO_RGB)) / 255
+        small = [_crop(_code(_halve(plane), quality, _CHROMA), *half) for plane in chroma]
+        found.append([_double(_double(plane, -2), -1) for plane in small])
+    restored = []
+    for chroma in found:
+        planes = [_crop(plane, height, width) for plane in (luma, *chroma)]
+        restored.append(jnp.round(mix_channels(jnp.stack(planes, -1), YCC_TO_RGB)) / 255)
+    return jnp.where(halved, restored[1], restored[0]) if both else restored[0]
 
 
 def _code(plane: jax.Array, quality: jax.Array, table: npt.NDArray) -> jax.Array:
@@ -123,10 +132,6 @@ def _code(plane: jax.Array, quality: jax.Array, table: npt.NDArray) -> jax.Array
     waves = jnp.sign(waves) * jnp.floor(jnp.abs(waves) / steps + 0.5001) * steps
     blocks = _einsum("ui,...aubv,vj->...aibj", _DCT, waves, _DCT)
     return jnp.round(blocks).reshape(plane.shape)
-
-
-def _mix(x: jax.Array, matrix: npt.NDArray) -> jax.Array:
-    return _einsum("...c,dc->...d", x, matrix)
 
 
 def _einsum(formula: str, *operands: npt.ArrayLike) -> jax.Array:

@@ -37,29 +37,44 @@ import numpy as np
 
 from zoo.data.samples import MOST_CHANNELS
 from zoo.errors import ZooError
+from zoo.modality import IMAGE, Modality, get
 
 # Of a level: what is drawn times it must still be a float32.
 _LARGEST = 1e30
 
 
 class Registry(dict[str, Callable]):
-    """The noise ops of one kind of signal, by name.
+    """The noise ops of one modality, by name.
 
     Attributes:
+      modality: the kind of signal.
       signal_ndim: the number of axes of one example.
-      span: the range of the signal, in words.
-      scale: what integers of the usual kind are divided by to get there.
     """
 
-    def __init__(self, *, signal_ndim: int, span: str, scale: int):
+    def __init__(self, modality: Modality):
         super().__init__()
-        self.signal_ndim = signal_ndim
-        self.span = span
-        self.scale = scale
+        self.modality = modality
+        self.signal_ndim = modality.ndim
 
 
-OPS = Registry(signal_ndim=3, span="[0, 1]", scale=255)
-"""Every noise op for pictures by its name."""
+_REGISTRIES: dict[str, Registry] = {}
+
+
+def registry(modality: str | Modality) -> Registry:
+    """The noise ops of a kind of signal, a registry without ops where none has been added.
+
+    Args:
+      modality: a registered `zoo.modality.Modality` or its name, such as `"image"` or `"audio"`.
+
+    Raises:
+      ZooError: there is no such modality.
+    """
+    modality = get(modality)
+    return _REGISTRIES.setdefault(modality.name, Registry(modality))
+
+
+OPS = registry(IMAGE)
+"""Every noise op for images by its name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +192,8 @@ def _signal(op: str, x: object, axes: str, registry: Registry) -> jax.Array:
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ZooError(
-            f"{op}: x is {x.dtype}; convert it to float in {registry.span} first, "
-            f"such as x / {registry.scale}"
+            f"{op}: x is {x.dtype}; convert it to float in {registry.modality.span} first, "
+            f"such as x / {registry.modality.scale}"
         )
     if x.ndim < len(axes):
         raise ZooError(f"{op}: x of shape {x.shape} lacks axes; it must end in ({', '.join(axes)})")

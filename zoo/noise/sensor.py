@@ -6,6 +6,7 @@ import numpy as np
 
 from zoo.noise import draw
 from zoo.noise.contract import INTENSITY, NOT_NEGATIVE, POSITIVE, op
+from zoo.noise.develop import linear_to_srgb, srgb_to_linear
 
 _FEW = 10.0
 _NEGLIGIBLE = 1e-8
@@ -149,20 +150,7 @@ def camera(key, x, *, shot, read=0.0):
       Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019.
       IEC 61966-2-1 for the curve.
     """
-    return _srgb(_expose(key, _linear(x), shot, read))
-
-
-# The maxima below keep the branch that is not taken free of NaN, in its gradient too.
-
-
-def _linear(encoded: jax.Array) -> jax.Array:
-    curve = ((jnp.maximum(encoded, 0.04045) + 0.055) / 1.055) ** 2.4
-    return jnp.where(encoded <= 0.04045, encoded / 12.92, curve)
-
-
-def _srgb(linear: jax.Array) -> jax.Array:
-    curve = 1.055 * jnp.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return jnp.where(linear <= 0.0031308, linear * 12.92, curve)
+    return linear_to_srgb(_expose(key, srgb_to_linear(x), shot, read))
 
 
 @op(sigma=INTENSITY)

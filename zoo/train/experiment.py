@@ -18,12 +18,11 @@ from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate import recordings
 from zoo.evaluate.baselines import BASELINES
 from zoo.interop.torch import load_torch
-from zoo.noise import make_sampler
-from zoo.noise.compose import registry
+from zoo.modality import AUDIO, Modality, get
+from zoo.noise import make_sampler, registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
 from zoo.train.config import check
-from zoo.train.modality import MODALITIES, Modality
 
 # Of a model that states none: what Adam is usually given.
 _RATE = 1e-3
@@ -65,7 +64,7 @@ class Experiment:
     def heading(self) -> str:
         """What a level's label means, for the title of a gallery; `{}` stands for the label."""
         noise = self.config.noise
-        if self.modality is MODALITIES["audio"] and noise.name:
+        if self.modality is AUDIO and noise.name:
             return "SNR {} dB"
         if noise.level is None or not noise.name:
             return "{} noise"
@@ -140,7 +139,7 @@ def build(config: ConfigDict) -> Experiment:
         raise ZooError(
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
-    modality = MODALITIES[kind]
+    modality = get(kind)
     return Experiment(
         config, found, modality, model, options, loss, sampler, levels, middle, coding, line
     )
@@ -411,7 +410,7 @@ def _check_readable(experiment: Experiment) -> None:
 def _check_modality(config: ConfigDict, source: sources.Source, facts: models.ModelSpec) -> None:
     """Refuses recordings for a model of pictures, and the other way round."""
     kind, rate = facts.modality, facts.sample_rate
-    made_for = MODALITIES[kind].examples
+    made_for = get(kind).plural
     if source.modality != kind:
         raise ZooError(
             f"model {config.model.name!r} is for {made_for}, which data {config.data.name!r} has "
@@ -431,8 +430,8 @@ def _check_noise(config: ConfigDict, kind: str) -> None:
     other = {"image": "audio", "audio": "image"}[kind]
     if name in registry(other) and name not in registry(kind):
         raise ZooError(
-            f"noise {name!r} is for {MODALITIES[other].examples} and model {config.model.name!r} "
-            f"for {MODALITIES[kind].examples}; change noise.name or model.name"
+            f"noise {name!r} is for {get(other).plural} and model {config.model.name!r} "
+            f"for {get(kind).plural}; change noise.name or model.name"
         )
 
 

@@ -128,7 +128,7 @@ def train(
                         raise ZooError(_diverged(step, checkpoints.latest))
                 if validate:
                     score = validation.score(state.variables)
-                    report.note(**{f"validation_{experiment.modality.metric}": score})
+                    report.note(**{f"validation_{experiment.modality.merit}": score})
                     if score > best.score:
                         best = Best(state.variables, np.array(score, np.float32), state.step)
                 report.write()

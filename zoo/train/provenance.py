@@ -12,10 +12,9 @@ import jax
 from ml_collections import ConfigDict
 
 import zoo
-from zoo import models
+from zoo import modality, models
 from zoo.train.config import to_plain
 from zoo.train.experiment import model_options
-from zoo.train.modality import MODALITIES
 
 
 def make_record(
@@ -41,7 +40,7 @@ def make_record(
     """
     options = model_options(config)
     contract = models.model_spec(config.model.name, **options)
-    scored = f"validation_{MODALITIES[contract.modality].metric}"
+    scored = f"validation_{modality.get(contract.modality).merit}"
     return {
         "model": config.model.name,
         "options": options,

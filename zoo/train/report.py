@@ -16,9 +16,10 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
-from zoo import files
+from zoo import charts, files
 from zoo.errors import ZooError
-from zoo.train.modality import Modality
+from zoo.metrics import main_metric
+from zoo.modality import Modality
 
 # Lines of a log file should not outrun its reader.
 _SECONDS_BETWEEN_LINES = 15.0
@@ -50,7 +51,7 @@ class Report:
         self._path = workdir / "metrics.jsonl"
         self._curves = workdir / "curves.png"
         # Of the stretches before this one, up to where it goes on.
-        self._before = _keep_up_to(self._path, step, {"step", "loss", modality.metric})
+        self._before = _keep_up_to(self._path, step, {"step", "loss", modality.merit})
         self._began = time.monotonic()
         # Whatever fails, all of these are closed: what is not, Python complains of at its end.
         self._open = ExitStack()
@@ -160,8 +161,9 @@ class Report:
         then, done = self._clock
         self._clock = (now, step)
         speed = (step - done) * self._batch_size / max(now - then, 1e-9)
-        merit, rate = row[self._modality.metric], self._modality.rate
-        text = f"loss {row['loss']:.3g}, {merit:.2f} dB, {speed:.0f} {rate}/s"
+        metric, plural = main_metric(self._modality), self._modality.plural
+        merit = f"{metric.text(row[metric.name])} {metric.unit}".strip()
+        text = f"loss {row['loss']:.3g}, {merit}, {speed:.0f} {plural}/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
         if self._bar.disable and (
@@ -208,54 +210,10 @@ def counter(what: str) -> Callable[[int, int], None]:
 
 def draw_curves(metrics: Path, path: Path, modality: Modality) -> None:
     """Draws loss and figure of merit, in training and validation, of a `metrics.jsonl`."""
-    import matplotlib  # noqa: PLC0415 - slow to import, and only this needs it
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
-    if not rows:
-        return
-    steps = [row["step"] for row in rows]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for axes, name, label in (
-        (left, "loss", "training loss"),
-        (right, modality.metric, "training crops"),
-    ):
-        values = [row[name] for row in rows]
-        axes.plot(steps, values, color="tab:blue", alpha=0.2, linewidth=0.8)
-        axes.plot(steps, _smooth(values), color="tab:blue", label=label)
-        axes.set_xlabel("step")
-        axes.grid(alpha=0.3)
-    left.set_ylabel("loss")
-    # A loss in decibels is below 0.
-    if all(row["loss"] > 0 for row in rows):
-        left.set_yscale("log")
-    name = f"validation_{modality.metric}"
-    validated = [row for row in rows if name in row]
-    right.plot(
-        [row["step"] for row in validated],
-        [row[name] for row in validated],
-        color="tab:orange",
-        marker="o",
-        markersize=4,
-        label="validation (EMA)",
-    )
-    right.set_ylabel(modality.label)
-    right.legend(loc="lower right")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def _smooth(values: list[float]) -> list[float]:
-    """An exponential average over about a fiftieth of the curve, corrected for its start."""
-    keep = 1.0 - 1.0 / max(1.0, len(values) / 50)
-    smooth, mean, weight = [], 0.0, 0.0
-    for value in values:
-        mean = keep * mean + (1 - keep) * value
-        weight = keep * weight + (1 - keep)
-        smooth.append(mean / weight)
-    return smooth
+    if rows:
+        drawn = charts.training_charts(rows, modality.merit, main_metric(modality).heading)
+        charts.write_png(path, drawn, size=(11, 4), dpi=120)
 
 
 def _keep_up_to(path: Path, step: int, needed: Set[str]) -> float:

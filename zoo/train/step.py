@@ -10,7 +10,8 @@ from flax import linen as nn
 
 from zoo.data.augment import Augment
 from zoo.data.batches import Bank, Batch, crop, excerpt
-from zoo.train.modality import MODALITIES, Modality
+from zoo.metrics import main_metric
+from zoo.modality import IMAGE, Modality, to_float
 from zoo.train.state import State
 
 Sampler = Callable[..., tuple[jax.Array, jax.Array]]
@@ -66,7 +67,7 @@ def make_prepare(
         pixels, noise = own.pixels, own.noise_pixels
         if pixels is None:
             pixels = crop(key_crop, bank, own.picture, stacked)
-        x = augment(key_augment, _to_float(pixels))
+        x = augment(key_augment, to_float(pixels))
         if sampler is None:
             x, noisy, level = x[..., :c], x[..., c:], jnp.zeros(())
             return Example(*after(key_coding, key_line, noisy, x), whole, level)
@@ -78,7 +79,7 @@ def make_prepare(
         else:
             # Few noises become many, as the clean recordings do.
             key_other, key_noise = jax.random.split(key_noise)
-            noisy, level = sampler(key_noise, x, augment(key_other, _to_float(noise)))
+            noisy, level = sampler(key_noise, x, augment(key_other, to_float(noise)))
         return Example(*after(key_coding, key_line, noisy, x), whole, level)
 
     def after(key_coding, key_line, noisy, x):
@@ -95,12 +96,6 @@ def make_prepare(
     return prepare
 
 
-def _to_float(x: jax.Array) -> jax.Array:
-    """Unsigned integers of pictures to [0, 1], signed ones of recordings to [-1, 1)."""
-    limits = jnp.iinfo(x.dtype)
-    return x.astype(jnp.float32) / float(-limits.min or limits.max)
-
-
 def make_step(
     *,
     model: nn.Module,
@@ -108,7 +103,7 @@ def make_step(
     optimizer: optax.GradientTransformation,
     prepare: Callable[[Batch, jax.Array], Example],
     ema_decay: float,
-    modality: Modality = MODALITIES["image"],
+    modality: Modality = IMAGE,
     axis_name: str | None = None,
 ) -> Step:
     """Builds the training step.
@@ -129,6 +124,7 @@ def make_step(
       folds its own number in. Metrics are scalars: loss, the modality's figure of merit and
       grad_norm.
     """
+    metric = main_metric(modality)
 
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, dict[str, jax.Array]]:
         example = prepare(batch, jax.random.fold_in(key, state.step))
@@ -142,7 +138,7 @@ def make_step(
                 mutable=list(state.model_state),
             )
             value = loss(prediction, example.target, example.weight, axis_name)
-            merit = modality.measure(jax.lax.stop_gradient(prediction), example.target)
+            merit = metric.of_batch(jax.lax.stop_gradient(prediction), example.target)
             return value, (model_state, merit)
 
         (value, (model_state, merit)), gradients = jax.value_and_grad(objective, has_aux=True)(
@@ -163,7 +159,7 @@ def make_step(
         )
         metrics = {
             "loss": value,
-            modality.metric: modality.finish(merit),
+            modality.merit: metric.finished(merit),
             "grad_norm": optax.tree.norm(gradients),
         }
         return state, metrics

@@ -120,7 +120,7 @@ def load(
                 raise ZooError(f"{reason}; add it, or have data.on_error=skip leave such out")
     size = None if size is None else (int(size[0]), int(size[1]))
     if listings["train"].length is None:
-        if channels not in (1, 3):
+        if not listings["train"].modality and channels not in (1, 3):
             raise ZooError(f"channels is {channels}; choose 1 for grey or 3 for colour")
         sources = {split: Source(listings[split], channels, size) for split in SPLITS}
     else:

@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo.data import pixels, samples
 from zoo.errors import ZooError
+from zoo.modality import AUDIO, IMAGE
 
 SPLITS = ("train", "validation", "test")
 
@@ -44,6 +45,8 @@ class Listing(NamedTuple):
         decoding them; None for pictures.
       noise: noise recordings to mix with these; None where there are none.
       unpaired: files that lack their partner, which are in no split: name to reason.
+      modality: the name of the kind of signal where it is neither images nor audio; `read` then
+        returns examples as they are to be used.
     """
 
     names: Sequence[str]
@@ -53,6 +56,7 @@ class Listing(NamedTuple):
     length: Callable[[Any, "Form"], int] | None = None
     noise: "Listing | None" = None
     unpaired: Mapping[str, str] = {}
+    modality: str = ""
 
 
 class Form(NamedTuple):
@@ -101,8 +105,8 @@ class Source(Sequence):
 
     @property
     def modality(self) -> str:
-        """`"audio"` for recordings, `"image"` for pictures."""
-        return "audio" if self.sample_rate else "image"
+        """The name of the kind of signal, as `zoo.modality.get` takes it."""
+        return self.listing.modality or (AUDIO if self.sample_rate else IMAGE).name
 
     @property
     def names(self) -> Sequence[str]:
@@ -178,6 +182,8 @@ class Source(Sequence):
             raise ZooError(f"{error}{self.advice}") from None
 
     def _finish(self, picture: np.ndarray) -> np.ndarray:
+        if self.listing.modality:
+            return np.ascontiguousarray(picture)
         picture = pixels.to_channels(picture, self.channels)
         if picture.dtype == np.float32:
             # The host holds integers by the house's law; 16 bits keep what a photograph has.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import files
+from zoo import charts, files
 from zoo.data import recordings as sound
-from zoo.evaluate import curves, means, tables
+from zoo.evaluate import means, tables
 from zoo.evaluate.recordings import drawing, figures
 from zoo.evaluate.recordings.pieces import Piece
 from zoo.evaluate.recordings.protocol import LOUDEST
@@ -120,11 +120,11 @@ def draw_curves(
                 if row[name] is not None and (name, method) != ("si_sdr_gain", "noisy"):
                     series.setdefault(method, []).append((float(levels[level]), row[name]))
         if series:
-            curves.lines(
-                outdir / f"curves_{name}.png",
+            chart = charts.level_chart(
                 series,
+                "SNR of the mixture, dB",
+                f"mean {figures.COLUMNS[name].heading}",
                 classical=classical,
-                across="SNR of the mixture, dB",
-                up=f"mean {figures.COLUMNS[name].heading}",
                 title=f"{count} recordings",
             )
+            charts.write_png(outdir / f"curves_{name}.png", [chart])

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.metrics import listeners
+from zoo.metrics import perceptual
 
 _PROGRAM = "from zoo.evaluate.recordings.pool import serve; serve()"
 
@@ -97,7 +97,7 @@ class Pool:
 def listen(metric: str, estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> Verdict:
     """The figure of one recording, here and now."""
     try:
-        value = getattr(listeners, metric)(estimate, reference, sample_rate)
+        value = getattr(perceptual, metric)(estimate, reference, sample_rate)
     # Whatever a package makes of a recording without a word in it, the other figures stand.
     except Exception as error:
         return Verdict(np.nan, str(error).partition("\n")[0] or type(error).__name__)

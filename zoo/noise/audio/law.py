@@ -2,9 +2,10 @@
 
 import functools
 
+from zoo.modality import AUDIO
 from zoo.noise import contract
 
-OPS = contract.Registry(signal_ndim=2, span="[-1, 1]", scale=32768)
+OPS = contract.registry(AUDIO)
 """Every noise op for recordings by its name."""
 
 op = functools.partial(contract.op, registry=OPS)

@@ -1,4 +1,4 @@
-"""Figures that follow listeners' scores of speech, computed on the host by their usual packages."""
+"""Perceptual metrics of speech, computed on the host by their usual packages."""
 
 import importlib
 import warnings
@@ -8,39 +8,10 @@ from types import ModuleType
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.modality import AUDIO
 
 
-def pesq(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
-    """Perceptual evaluation of speech quality (ITU-T P.862), by the PyPI package `pesq`.
-
-    Args:
-      estimate: (T,) or (T, C), floats in [-1, 1].
-      reference: of the same shape.
-      sample_rate: 16000 for the wide-band figure, 8000 for the narrow-band one.
-
-    Returns:
-      A mean opinion score, about 1 (bad) to 4.6; the mean over the channels.
-
-    Raises:
-      ZooError: without the package, at another sample rate, for shapes that differ, or for less
-        than .25 s, silence, or a reference without speech.
-    """
-    package = _package("pesq")
-    modes = {16000: "wb", 8000: "nb"}
-    if sample_rate not in modes:
-        raise ZooError(f"PESQ is defined at 16000 and 8000 Hz, not {sample_rate}; resample first")
-
-    def one(reference, estimate):
-        try:
-            return package.pesq(sample_rate, reference, estimate, modes[sample_rate])
-        except package.NoUtterancesError as error:
-            raise ZooError("PESQ finds no speech in the reference; leave it out") from error
-        except package.BufferTooShortError as error:
-            raise ZooError("PESQ needs a quarter of a second or more") from error
-
-    return _mean_over_channels(one, estimate, reference, "PESQ")
-
-
+@AUDIO.metric("STOI", 3, package="pystoi")
 def stoi(
     estimate: np.ndarray, reference: np.ndarray, sample_rate: int, *, extended: bool = False
 ) -> float:
@@ -75,6 +46,38 @@ def stoi(
                 raise ZooError("STOI needs .4 s of speech or more, pauses left out") from error
 
     return _mean_over_channels(one, estimate, reference, "STOI")
+
+
+@AUDIO.metric("PESQ", 2, package="pesq", sample_rates=(8000, 16000))
+def pesq(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float:
+    """Perceptual evaluation of speech quality (ITU-T P.862), by the PyPI package `pesq`.
+
+    Args:
+      estimate: (T,) or (T, C), floats in [-1, 1].
+      reference: of the same shape.
+      sample_rate: 16000 for the wide-band figure, 8000 for the narrow-band one.
+
+    Returns:
+      A mean opinion score, about 1 (bad) to 4.6; the mean over the channels.
+
+    Raises:
+      ZooError: without the package, at another sample rate, for shapes that differ, or for less
+        than .25 s, silence, or a reference without speech.
+    """
+    package = _package("pesq")
+    modes = {16000: "wb", 8000: "nb"}
+    if sample_rate not in modes:
+        raise ZooError(f"PESQ is defined at 16000 and 8000 Hz, not {sample_rate}; resample first")
+
+    def one(reference, estimate):
+        try:
+            return package.pesq(sample_rate, reference, estimate, modes[sample_rate])
+        except package.NoUtterancesError as error:
+            raise ZooError("PESQ finds no speech in the reference; leave it out") from error
+        except package.BufferTooShortError as error:
+            raise ZooError("PESQ needs a quarter of a second or more") from error
+
+    return _mean_over_channels(one, estimate, reference, "PESQ")
 
 
 def _package(name: str) -> ModuleType:

@@ -1,12 +1,12 @@
-"""How far two pictures are apart, as pure functions.
+"""Distances between two images, as pure functions.
 
 Every function takes two arrays of shape (..., H, W, C), computes in float32 whatever the input's
-dtype, reduces the last three axes and returns shape (...): one figure a picture, never one a batch.
+dtype, reduces the last three axes and returns shape (...): one figure an image, never one a batch.
 `data_range` is the distance from black to white in the arrays' own unit (1 for floats in [0, 1],
 255 for 8-bit counts). It has no default, because libraries that guess it disagree. It may be one
-number, or one a picture (...).
+number, or one an image (...).
 
-Pictures of several sizes can be measured by one compiled program: lay each in the top left corner
+Images of several sizes can be measured by one compiled program: lay each in the top left corner
 of arrays of one shape and give `size`, integers (..., 2), the height and width of each. What lies
 outside does not count, whatever it is.
 """
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.modality import IMAGE
 
 # Wang et al. 2004, section III.C: an 11x11 Gaussian window of sigma 1.5, K1 = .01, K2 = .03.
 WINDOW = 11
@@ -27,30 +28,12 @@ K2 = 0.03
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
-def mse(a: jax.Array, b: jax.Array, *, size: jax.Array | None = None) -> jax.Array:
-    """Mean squared error of each picture.
-
-    Args:
-      a: pictures, (..., H, W, C), any unit.
-      b: pictures of the same shape and unit.
-      size: (..., 2), the part that counts; None for all.
-
-    Returns:
-      (...), float32, in the square of the arrays' unit.
-
-    Raises:
-      ZooError: if the shapes differ or have fewer than three axes.
-    """
-    a, b = _pair(a, b)
-    return jnp.mean(_mean(jnp.square(a - b), size), axis=-1)
+def _clipped_error(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    return jnp.square(jnp.clip(prediction, 0.0, 1.0) - target)
 
 
-def mae(a: jax.Array, b: jax.Array, *, size: jax.Array | None = None) -> jax.Array:
-    """Mean absolute error of each picture; arguments as for `mse`, result in the arrays' unit."""
-    a, b = _pair(a, b)
-    return jnp.mean(_mean(jnp.abs(a - b), size), axis=-1)
-
-
+# In training, the PSNR of the clipped output at range 1, from the mean error of the batch.
+@IMAGE.metric("PSNR, dB", 2, average=_clipped_error, finish=lambda error: -10.0 * jnp.log10(error))
 def psnr(
     a: jax.Array,
     b: jax.Array,
@@ -58,27 +41,28 @@ def psnr(
     data_range: float | jax.Array,
     size: jax.Array | None = None,
 ) -> jax.Array:
-    """Peak signal-to-noise ratio of each picture, over all its channels together.
+    """Peak signal-to-noise ratio of each image, over all its channels together.
 
     Args:
-      a: pictures, (..., H, W, C).
-      b: pictures of the same shape and unit.
+      a: images, (..., H, W, C).
+      b: images of the same shape and unit.
       data_range: the distance from black to white in that unit, a number or (...).
       size: (..., 2), the part that counts; None for all.
 
     Returns:
-      (...), float32, in dB; `inf` for identical pictures.
+      (...), float32, in dB; `inf` for identical images.
 
     Raises:
       ZooError: if the shapes differ or have fewer than three axes.
     """
     # Scaling before squaring keeps 16-bit counts far from float32's limits, and subtracting before
-    # scaling keeps the difference of equal pictures 0.
+    # scaling keeps the difference of equal images 0.
     a, b = _pair(a, b)
-    error = (a - b) / _per_picture(data_range, a)
+    error = (a - b) / _per_image(data_range, a)
     return -10 * jnp.log10(mse(error, jnp.zeros_like(error), size=size))
 
 
+@IMAGE.metric("SSIM", 4, least=WINDOW)
 def ssim(
     a: jax.Array,
     b: jax.Array,
@@ -86,19 +70,19 @@ def ssim(
     data_range: float | jax.Array,
     size: jax.Array | None = None,
 ) -> jax.Array:
-    """Structural similarity of each picture, the mean over its channels.
+    """Structural similarity of each image, the mean over its channels.
 
     The window runs over the valid region only, as in the authors' MATLAB code and in scikit-image's
     `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`.
 
     Args:
-      a: pictures, (..., H, W, C), both sides at least 11.
-      b: pictures of the same shape and unit.
+      a: images, (..., H, W, C), both sides at least 11.
+      b: images of the same shape and unit.
       data_range: the distance from black to white in that unit, a number or (...).
       size: (..., 2), the part that counts; None for all.
 
     Returns:
-      (...), float32, in [-1, 1]; 1 for identical pictures. Its gradient is finite everywhere. NaN
+      (...), float32, in [-1, 1]; 1 for identical images. Its gradient is finite everywhere. NaN
       where `size` has a side below 11.
 
     Raises:
@@ -121,6 +105,12 @@ def ssim_map(a: jax.Array, b: jax.Array, *, data_range: float | jax.Array) -> ja
     return luminance * contrast
 
 
+_SCALES = len(MS_SSIM_WEIGHTS)
+
+
+@IMAGE.metric(
+    "MS-SSIM", 4, usual=False, least=WINDOW * 2 ** (_SCALES - 1), options={"scales": _SCALES}
+)
 def ms_ssim(
     a: jax.Array,
     b: jax.Array,
@@ -129,22 +119,22 @@ def ms_ssim(
     scales: int | None = None,
     size: jax.Array | None = None,
 ) -> jax.Array:
-    """Multi-scale structural similarity of each picture, the mean over its channels.
+    """Multi-scale structural similarity of each image, the mean over its channels.
 
-    As in the authors' code, the window must still fit the coarsest picture, so `scales` scales need
+    As in the authors' code, the window must still fit the coarsest image, so `scales` scales need
     sides of at least 11 * 2**(scales - 1): 176 for the published five. `None` takes as many of the
     five as fit, which is 3 for a 64-pixel crop, and renormalises their exponents to sum to 1;
     figures for different numbers of scales are not comparable.
 
     Args:
-      a: pictures, (..., H, W, C).
-      b: pictures of the same shape and unit.
+      a: images, (..., H, W, C).
+      b: images of the same shape and unit.
       data_range: the distance from black to white in that unit, a number or (...).
       scales: how many scales, 1 to 5, or None: as many as fit the arrays, whatever `size`.
       size: (..., 2), the part that counts; None for all.
 
     Returns:
-      (...), float32, in (0, 1]; 1 for identical pictures. A scale at which the pictures are
+      (...), float32, in (0, 1]; 1 for identical images. A scale at which the images are
       anticorrelated counts as 1e-4, so the result and its gradient stay finite. NaN where `size`
       is too short for the scales.
 
@@ -177,16 +167,42 @@ def ms_ssim(
     return result if size is None else jnp.where(fits, result, jnp.nan)
 
 
+@IMAGE.metric("MSE", 6, higher=False, power=2)
+def mse(a: jax.Array, b: jax.Array, *, size: jax.Array | None = None) -> jax.Array:
+    """Mean squared error of each image.
+
+    Args:
+      a: images, (..., H, W, C), any unit.
+      b: images of the same shape and unit.
+      size: (..., 2), the part that counts; None for all.
+
+    Returns:
+      (...), float32, in the square of the arrays' unit.
+
+    Raises:
+      ZooError: if the shapes differ or have fewer than three axes.
+    """
+    a, b = _pair(a, b)
+    return jnp.mean(_mean(jnp.square(a - b), size), axis=-1)
+
+
+@IMAGE.metric("MAE", 5, higher=False, power=1)
+def mae(a: jax.Array, b: jax.Array, *, size: jax.Array | None = None) -> jax.Array:
+    """Mean absolute error of each image; arguments as for `mse`, result in the arrays' unit."""
+    a, b = _pair(a, b)
+    return jnp.mean(_mean(jnp.abs(a - b), size), axis=-1)
+
+
 def _pair(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Both arrays in float32, checked to be pictures of one shape."""
+    """Both arrays in float32, checked to be images of one shape."""
     a, b = jnp.asarray(a), jnp.asarray(b)
     if a.shape != b.shape or a.ndim < 3:
-        raise ZooError(f"need two pictures of one shape (..., H, W, C), got {a.shape}, {b.shape}")
+        raise ZooError(f"need two images of one shape (..., H, W, C), got {a.shape}, {b.shape}")
     return a.astype(jnp.float32), b.astype(jnp.float32)
 
 
-def _per_picture(value: float | jax.Array, x: jax.Array) -> jax.Array:
-    """A number, or one a picture (...), ready to meet pictures (..., H, W, C)."""
+def _per_image(value: float | jax.Array, x: jax.Array) -> jax.Array:
+    """A number, or one an image (...), ready to meet images (..., H, W, C)."""
     value = jnp.asarray(value, x.dtype)
     return value[..., None, None, None] if value.ndim else value
 
@@ -219,10 +235,10 @@ def _repeat_edge(x: jax.Array, size: jax.Array) -> jax.Array:
 
 
 def _scales(side: int, scales: int | None) -> int:
-    """The number of scales for pictures whose shorter side is `side`."""
+    """The number of scales for images whose shorter side is `side`."""
     fit = sum(side >= WINDOW * 2**scale for scale in range(len(MS_SSIM_WEIGHTS)))
     if scales is None:
-        # At least one, so that a picture too small for any gets SSIM's own error.
+        # At least one, so that an image too small for any gets SSIM's own error.
         return max(fit, 1)
     if not 1 <= scales <= len(MS_SSIM_WEIGHTS):
         raise ZooError(f"MS-SSIM has 1 to {len(MS_SSIM_WEIGHTS)} scales, not {scales}")
@@ -241,11 +257,11 @@ def _ssim_terms(
     if min(a.shape[-3:-1]) < WINDOW:
         height, width = a.shape[-3:-1]
         raise ZooError(
-            f"SSIM needs sides of {WINDOW} or more, got a picture of {height}x{width}; "
-            "use larger pictures or crops"
+            f"SSIM needs sides of {WINDOW} or more, got an image of {height}x{width}; "
+            "use larger images or crops"
         )
     # Variances do not depend on the origin, and E[x^2] - E[x]^2 loses fewest digits around 0.
-    scale = _per_picture(data_range, a)
+    scale = _per_image(data_range, a)
     a, b = a / scale - 0.5, b / scale - 0.5
     mean_a, mean_b = _blur(a), _blur(b)
     variances = _blur(a * a + b * b) - mean_a * mean_a - mean_b * mean_b

@@ -1,4 +1,4 @@
-"""How far a recording is from its reference, as pure functions.
+"""Distances of an audio recording from its reference, as pure functions.
 
 Every function takes an estimate and a reference of shape (..., T, C), computes in float32 whatever
 the input's dtype and returns shape (...): one figure a recording, the mean over its channels.
@@ -15,6 +15,7 @@ import numpy as np
 
 from zoo import spectral
 from zoo.errors import ZooError
+from zoo.modality import AUDIO, Metric
 
 # Added to energies (sums of squares), so that ratios and their logarithms stay finite. A single
 # sample of one 16-bit step has 9e-10.
@@ -46,6 +47,7 @@ def snr(estimate: jax.Array, reference: jax.Array, *, length: jax.Array | None =
     return jnp.mean(_decibels(_energy(reference), _energy(estimate - reference)), axis=-1)
 
 
+@AUDIO.metric("SI-SDR, dB", 2)
 def si_sdr(
     estimate: jax.Array,
     reference: jax.Array,
@@ -86,6 +88,19 @@ def si_sdr(
     return jnp.mean(_decibels(_energy(target), _energy(estimate - target)), axis=-1)
 
 
+AUDIO.add(
+    Metric(
+        name="si_sdr_gain",
+        function=None,
+        heading="gain, dB",
+        digits=2,
+        higher=True,
+        gain_of="si_sdr",
+    )
+)
+
+
+@AUDIO.metric("segSNR, dB", 2)
 def segmental_snr(
     estimate: jax.Array,
     reference: jax.Array,
@@ -127,6 +142,7 @@ def segmental_snr(
     return jnp.mean(_frame_mean(values, 1 + (jnp.maximum(length, size) - size) // hop), axis=-1)
 
 
+@AUDIO.metric("LSD, dB", 2, higher=False)
 def log_spectral_distance(
     estimate: jax.Array,
     reference: jax.Array,
