@@ -59,9 +59,7 @@ def test_levels_are_a_number_or_one_an_example():
 
 
 def test_a_single_image_is_refused():
-    with pytest.raises(
-        ZooError, match=r"^Leveled takes \(N, H, W, C\), got shape \(3, 4, 3\)"
-    ):
+    with pytest.raises(ZooError, match=r"^Leveled takes \(N, H, W, C\), got shape \(3, 4, 3\)"):
         Leveled().apply({}, image(3, 4, 3), 0.1)
 
 

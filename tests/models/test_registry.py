@@ -398,7 +398,7 @@ def test_import_is_light():
         {"widths": (4, 2.5)},
         {"blocks": 10_000_000},
         {"blocks": True},
-        {"norm": "layer"},
+        {"norm": "instance"},
         {"channels": 0},
         {"takes_level": 1},
     ],

@@ -104,13 +104,18 @@ def layout_of(model: nn.Module) -> Layout:
     Raises:
       ZooError: there are none.
     """
-    if layout := model.torch_layout():
+    if layout := _layout(model):
         return layout
-    known = {model_spec(name).family for name in list_models() if create_model(name).torch_layout()}
+    known = {model_spec(name).family for name in list_models() if _layout(create_model(name))}
     raise ZooError(
         f"no published weights are known for {spec_of(model).family}, only for "
         f"{', '.join(sorted(known))}; weights of this zoo come back by zoo.load"
     )
+
+
+def _layout(model: nn.Module) -> Layout | None:
+    # A plug-in's model need not have one of our base classes.
+    return model.torch_layout() if hasattr(model, "torch_layout") else None
 
 
 def _equal(found: np.ndarray, expected: np.ndarray) -> bool:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
+from zoo import plugins
 from zoo.errors import ZooError, unknown
 from zoo.modality import get
 from zoo.models.denoiser import ModelSpec, spec_of
@@ -24,10 +25,11 @@ class ModelCard:
     Attributes:
       name: the public name, family and variant, such as `"unet-small"`.
       summary: one sentence on it.
-      architecture: the class of its modules.
+      architecture: the class of its modules, or a function that makes one of its fields.
       options: the fields in which the variant differs from the defaults of the class.
-      parameters: the number of trainable values, so that `zoo models` need not trace the network.
-      macs: multiply-accumulates per pixel of an image, or per second of audio.
+      parameters: the number of trainable values, so that `zoo models` need not trace the network;
+        None: they are counted.
+      macs: multiply-accumulates per pixel of an image, or per second of audio; None: unknown.
       narrow: overrides that leave few channels and every layer, so the reach is the same.
       shallow: overrides that leave few layers, of every kind.
       source: where its published weights come from; empty where there are none.
@@ -36,10 +38,10 @@ class ModelCard:
 
     name: str
     summary: str
-    architecture: type[nn.Module]
+    architecture: Callable[..., nn.Module]
     options: Mapping[str, Any]
-    parameters: int
-    macs: float
+    parameters: int | None
+    macs: float | None
     narrow: Mapping[str, Any]
     shallow: Mapping[str, Any]
     source: str
@@ -61,12 +63,12 @@ _CARDS: dict[str, ModelCard] = {}
 
 
 def register(
-    architecture: type[nn.Module],
+    architecture: Callable[..., nn.Module],
     name: str,
     summary: str,
     *,
-    parameters: int,
-    macs: float,
+    parameters: int | None = None,
+    macs: float | None = None,
     narrow: Mapping[str, Any] | None = None,
     shallow: Mapping[str, Any] | None = None,
     source: str = "",
@@ -75,10 +77,13 @@ def register(
 ) -> None:
     """Registers a variant of an architecture; for the arguments see `ModelCard`.
 
+    Any Linen module with the `__call__` of `Denoiser` or `AudioDenoiser` will do; those classes do
+    most of its work.
+
     Raises:
       ValueError: the name is taken.
     """
-    if name in _CARDS:
+    if name in _CARDS and not plugins.replaces(architecture, _CARDS[name].architecture):
         raise ValueError(f"two models are registered as {name!r}")
     small = (narrow or {}, shallow or {})
     _CARDS[name] = ModelCard(
@@ -92,7 +97,7 @@ def model_card(name: str) -> ModelCard:
     Raises:
       ZooError: no such name.
     """
-    if not isinstance(name, str) or name not in _CARDS:
+    if name not in list_models():
         raise unknown("model", name, _CARDS)
     return _CARDS[name]
 
@@ -113,7 +118,8 @@ def small_options(name: str, *, narrow: bool = True, shallow: bool = True) -> di
 
 
 def list_models() -> list[str]:
-    """The public names, sorted."""
+    """The public names, sorted, with those of plug-ins."""
+    plugins.load()
     return sorted(_CARDS)
 
 
@@ -191,7 +197,7 @@ def count_parameters(name: str, **overrides) -> int:
       ZooError: as `create_model`.
     """
     registered = model_card(name).parameters
-    if not overrides:
+    if registered is not None and not overrides:
         return registered
     shapes = variable_shapes(create_model(name, **overrides), model_spec(name, **overrides))
     return sum(leaf.size for path, leaf in shapes.items() if path.startswith("params/"))
