@@ -85,7 +85,7 @@ def test_every_reader_goes_through_the_door(odd, reader):
     from zoo import weights
     from zoo.data import audio_files, file_kinds, image_files
     from zoo.data.image_files import read_pages
-    from zoo.interop.readers import read_state
+    from zoo.interop.weight_readers import read_state
 
     read = {
         "image_files.read": image_files.read,

@@ -25,7 +25,7 @@ from zoo import weights
 from zoo.data import audio_files, pixels
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 from zoo.train.config import check, default_config
 
 # Of one case.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import compilation, files
+from zoo import files, runtime
 from zoo.cli import common, compare, jobs, paths
 from zoo.cli.jobs import Done, Job
 from zoo.data import file_kinds
@@ -157,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     planned = jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
     _refuse_others(arguments, {job.kind for job in planned} - {None})
     common.use_device(arguments.device)
-    compilation.enable()
+    runtime.cache_programs()
     return jobs.run(
         planned,
         _Denoisers(arguments),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from zoo import compilation, files, noise
+from zoo import files, noise, runtime
 from zoo.cli import common, jobs, paths
 from zoo.cli.jobs import Done, Job
 from zoo.data import audio_files, audio_writing, file_kinds, pixels
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = paths.gather(arguments.inputs, word="noisy", output=output)
     planned = jobs.plan(found, arguments.output, form=arguments.format)
     noises = _Noises(arguments, {job.kind for job in planned} - {None})
-    compilation.enable()
+    runtime.cache_programs()
     return jobs.run(
         planned,
         noises,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo import compilation, files, memory
+from zoo import files, runtime
 from zoo.cli import common
 from zoo.data import file_kinds
 from zoo.data.sources.folders import below
@@ -138,8 +138,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Scores, prints the tables, and writes them."""
-    compilation.enable()
-    memory.keep()
+    runtime.cache_programs()
+    runtime.keep_memory()
     audio = _is_audio(arguments)
     _refuse_others(arguments, audio)
     with _folder(arguments.out):
