@@ -177,7 +177,7 @@ def test_recordings_are_prepared_as_the_config_has_it():
     assert tuple(config.noise.level) == SNR
     own = examples(EAR)
     assert own.shape == (*config.data.crop, 1) == shape_of(EAR)
-    assert own.bank.pixels.dtype == own.noise.pixels.dtype == np.int16
+    assert own.bank.values.dtype == own.noise.values.dtype == np.int16
     assert own.sampler.needs_noise
 
 

@@ -73,30 +73,30 @@ def test_the_hosts_parts_make_the_whole_batch(hosts):
     for batch, *split in zip(whole, *parts, strict=True):
         assert {len(part.slot) for part in split} == {8 // hosts}
         np.testing.assert_array_equal(np.concatenate([p.slot for p in split]), batch.slot)
-        np.testing.assert_array_equal(np.concatenate([p.picture for p in split]), batch.picture)
+        np.testing.assert_array_equal(np.concatenate([p.example for p in split]), batch.example)
 
 
 def test_batches_follow_the_order_and_can_be_entered_anywhere():
     numbers, batches = order(), BankBatches(order(), 8)
     whole = take(batches, 0, 6)
-    shown = np.concatenate([batch.picture for batch in whole])
+    shown = np.concatenate([batch.example for batch in whole])
     assert shown.tolist() == [numbers[g] for g in range(48)]
     assert shown.dtype == np.int32
     for batch, again in zip(whole[4:], take(batches, 4, 2), strict=True):
         np.testing.assert_array_equal(batch.slot, np.arange(8))
-        np.testing.assert_array_equal(batch.picture, again.picture)
+        np.testing.assert_array_equal(batch.example, again.example)
 
 
 def test_far_into_a_run_numbers_do_not_overflow():
     batch = next(BankBatches(order(), 8).starting_at(2**40))
-    assert batch.picture.tolist() == [order()[2**43 + i] for i in range(8)]
+    assert batch.example.tolist() == [order()[2**43 + i] for i in range(8)]
 
 
 def test_a_bank_of_both_depths_keeps_brightness():
     eight, sixteen = np.full((2, 3, 1), 255, np.uint8), np.full((4, 2, 1), 1234, np.uint16)
     bank = make_bank([eight, sixteen])
-    assert bank.pixels.dtype == np.uint16
-    assert bank.pixels.tolist() == [65535] * 6 + [1234] * 8
+    assert bank.values.dtype == np.uint16
+    assert bank.values.tolist() == [65535] * 6 + [1234] * 8
     assert (bank.start.tolist(), bank.height.tolist(), bank.width.tolist()) == (
         [0, 6],
         [2, 4],
@@ -148,7 +148,7 @@ def test_a_recording_is_a_picture_of_one_row():
 
 def test_crops_of_a_recording_are_its_slices():
     bank = bank_of(recording(0, 300, 2), recording(1000, 40, 2))
-    assert bank.pixels.dtype == np.int16
+    assert bank.values.dtype == np.int16
     cut = jax.vmap(lambda key: crop(key, bank, np.int32(1), (30, 2)))
     found = np.asarray(cut(jax.random.split(jax.random.key(0), 500)))
     assert found.shape == (500, 30, 2)
@@ -162,9 +162,9 @@ def test_short_recordings_are_followed_by_silence_and_noise_starts_over():
     short = recording(1, 3)
     quiet = bank_of(short, recording(50, 9), length=8)
     assert quiet.width.tolist() == [8, 9]
-    assert quiet.pixels[:8].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
+    assert quiet.values[:8].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
     around = bank_of(short, recording(50, 9), length=8, wrap=True)
-    assert around.pixels[:8].tolist() == [1, 2, 3, 1, 2, 3, 1, 2]
+    assert around.values[:8].tolist() == [1, 2, 3, 1, 2, 3, 1, 2]
 
 
 def test_too_many_samples_are_refused():

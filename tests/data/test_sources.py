@@ -193,7 +193,7 @@ def test_pairs_errors(tmp_path):
     refused("no regular expression", "pairs", **options, scene="(")
     refused("must differ", "pairs", **options | {"noisy": "*_clean.png"})
     refused("as many or fewer", "pairs", **options | {"clean": "*_*_clean.png"})
-    refused("no pictures named", "pairs", **options | {"noisy": "*.a", "clean": "*.b"})
+    refused("no images named", "pairs", **options | {"noisy": "*.a", "clean": "*.b"})
     image_files.write(tmp_path / "s0_0_clean.png", picture(0, (8, 8, 3)))
     loaded = sources.load("pairs", fractions=(1, 0, 0), **options)
     with pytest.raises(ZooError, match=r"s0_0_noisy\.png is 8 x 10 uint8 but .*s0_0_clean\.png"):
@@ -240,12 +240,12 @@ def test_idx(tmp_path, packed):
 def test_idx_errors(tmp_path):
     pixels = idx_bytes(picture(0, (3, 4, 5)))
     bad = {
-        "no idx file of pictures": b"\0\0\x08\x01" + pixels[4:],
+        "not an idx file of images": b"\0\0\x08\x01" + pixels[4:],
         "truncated or too long": pixels[:-1],
         "truncated or too long:": pixels + b"\0",
         "truncated or too long: 10": pixels[:10],
         "fetch it again": gzip.compress(pixels)[:-12],
-        "no idx file of pictures:": b"",
+        "not an idx file of images:": b"",
         "cannot read": gzip.compress(pixels)[:20] + b"garbage" * 9,
     }
     for number, (match, data) in enumerate(bad.items()):

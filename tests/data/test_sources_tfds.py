@@ -136,7 +136,7 @@ def test_recordings_with_noise(folder, tmp_path):
 
 
 def test_recordings_that_do_not_say_what_they_are(folder):
-    with pytest.raises(ZooError, match="does not say the sample rate of 'audio'; set rate"):
+    with pytest.raises(ZooError, match="does not state the sample rate of 'audio'; set rate"):
         load(folder, "tiny_sound", channels=1)
     with pytest.raises(ZooError, match="more than its bits; set bits"):
         load(folder, "tiny_sound", channels=1, rate=8000, bits=8)["train"][0]

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from zoo.data import image_files, sources
-from zoo.data.batch_stream import StreamBatches
+from zoo.data.batches import StreamBatches
 from zoo.errors import ZooError
 
 COUNT = 5
@@ -39,7 +39,7 @@ def take(batches, n=0, count=3):
 
 
 def pixels(taken):
-    return np.concatenate([batch.pixels for batch in taken])
+    return np.concatenate([batch.crops for batch in taken])
 
 
 def test_every_crop_is_a_piece_of_its_picture(folder):
@@ -79,7 +79,7 @@ def test_the_places_of_crops_differ_by_seed_and_by_visit(tmp_path):
     rows, columns = np.indices((64, 64), np.uint8)
     image_files.write(tmp_path / "one.png", np.stack([rows, columns, rows], -1))
     found = {
-        tuple(batch.pixels[:, 0, 0, :2].ravel().tolist())
+        tuple(batch.crops[:, 0, 0, :2].ravel().tolist())
         for seed in (0, 1)
         for batch in take(batches(tmp_path, seed=seed))
     }
@@ -90,7 +90,7 @@ def test_a_stream_can_be_entered_anywhere(folder):
     whole = take(batches(folder), count=6)
     np.testing.assert_array_equal(pixels(whole[4:]), pixels(take(batches(folder), 4, 2)))
     np.testing.assert_array_equal(whole[4].slot, np.arange(8))
-    assert whole[4].picture is None
+    assert whole[4].example is None
 
 
 @pytest.mark.parametrize("hosts", [2, 4])
@@ -99,7 +99,7 @@ def test_the_hosts_parts_make_the_whole_batch(folder, hosts):
     parts = [take(batches(folder, host=host, hosts=hosts), 1) for host in range(hosts)]
     for batch, *split in zip(whole, *parts, strict=True):
         np.testing.assert_array_equal(np.concatenate([p.slot for p in split]), batch.slot)
-        np.testing.assert_array_equal(pixels(split), batch.pixels)
+        np.testing.assert_array_equal(pixels(split), batch.crops)
 
 
 def test_paired_pictures_are_cut_at_the_same_place(tmp_path):
@@ -116,7 +116,7 @@ def test_paired_pictures_are_cut_at_the_same_place(tmp_path):
         clean="*_mean.png",
     )["train"]
     stream = StreamBatches(pairs, size=(8, 8), batch_size=4, seed=0, crops_per_picture=2)
-    found = next(stream.starting_at(0)).pixels
+    found = next(stream.starting_at(0)).crops
     assert found.shape == (4, 8, 8, 6)
     np.testing.assert_array_equal(found[..., :3] + 100, found[..., 3:])
 
@@ -126,7 +126,7 @@ def test_pictures_of_one_size_can_be_taken_whole(tmp_path):
         image_files.write(tmp_path / f"{n}.png", np.full((9, 7, 3), n, np.uint8))
     stream = batches(tmp_path, size=None, crops_per_picture=1, batch_size=3)
     assert stream.size == (9, 7)
-    found = next(stream.starting_at(0)).pixels
+    found = next(stream.starting_at(0)).crops
     assert found.shape == (3, 9, 7, 3)
     assert sorted(found[:, 0, 0, 0].tolist()) == [0, 1, 2]
 

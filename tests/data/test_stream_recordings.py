@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import audio_files, audio_writing, sources
-from zoo.data.batch_stream import StreamBatches
+from zoo.data.batches import StreamBatches
 from zoo.errors import ZooError
 
 # In crops of 100, two to a group: 2, 1, 4, and one for what is shorter than a crop.
@@ -50,7 +50,7 @@ def test_every_crop_is_a_piece_of_its_recording_and_comes_by_length(folder):
     assert stream.size == (100,)
     assert stream.order.epoch_size == 16
     taken = take(stream, count=40)
-    crops = np.concatenate([batch.pixels for batch in taken])
+    crops = np.concatenate([batch.crops for batch in taken])
     assert crops.shape == (320, 100, 1)
     assert crops.dtype == np.int16
     counts = [0] * 4
@@ -69,7 +69,7 @@ def test_every_crop_is_a_piece_of_its_recording_and_comes_by_length(folder):
 
 def test_noise_comes_by_length_and_starts_over(folder):
     taken = take(batches(folder), count=30)
-    found = np.concatenate([batch.noise_pixels for batch in taken])
+    found = np.concatenate([batch.noise_crops for batch in taken])
     assert found.shape == (240, 100, 1)
     short = found[found[:, 0, 0] < 2000]
     np.testing.assert_array_equal(
@@ -80,14 +80,12 @@ def test_noise_comes_by_length_and_starts_over(folder):
     long = found[found[:, 0, 0] >= 2000]
     assert (np.diff(long[..., 0]) == 1).all()
     assert len(np.unique(long[:, 0, 0])) > 50
-    assert take(batches(folder, with_noise=False), count=1)[0].noise_pixels is None
-    assert take(batches(folder, noise=False), count=1)[0].noise_pixels is None
+    assert take(batches(folder, with_noise=False), count=1)[0].noise_crops is None
+    assert take(batches(folder, noise=False), count=1)[0].noise_crops is None
 
 
 def everything(taken):
-    return [
-        np.concatenate([getattr(b, name) for b in taken]) for name in ("pixels", "noise_pixels")
-    ]
+    return [np.concatenate([getattr(b, name) for b in taken]) for name in ("crops", "noise_crops")]
 
 
 def test_a_stream_can_be_entered_anywhere(folder):
@@ -141,9 +139,9 @@ def test_paired_recordings_are_cut_at_the_same_place(tmp_path):
     ]
     stream = StreamBatches(pairs, size=(50,), batch_size=6, seed=0, crops_per_picture=3)
     found = next(stream.starting_at(0))
-    assert found.pixels.shape == (6, 50, 2)
-    np.testing.assert_array_equal(found.pixels[..., 0] + 500, found.pixels[..., 1])
-    assert found.noise_pixels is None
+    assert found.crops.shape == (6, 50, 2)
+    np.testing.assert_array_equal(found.crops[..., 0] + 500, found.crops[..., 1])
+    assert found.noise_crops is None
 
 
 def test_whole_recordings_must_be_of_one_length(folder):
@@ -153,7 +151,7 @@ def test_whole_recordings_must_be_of_one_length(folder):
         next((folder / "clean").glob(f"{n}.*")).unlink()
     stream = batches(folder, size=None, crops_per_picture=1)
     assert stream.size == (400,)
-    np.testing.assert_array_equal(take(stream)[0].pixels[0], mark(0, 400))
+    np.testing.assert_array_equal(take(stream)[0].crops[0], mark(0, 400))
 
 
 def test_a_broken_recording_is_told_in_one_line(folder):

@@ -146,7 +146,7 @@ def test_noises_are_augmented_by_themselves():
 def test_noise_cut_on_the_host_is_mixed_as_it_is():
     rng = np.random.default_rng(5)
     pixels, noises = rng.integers(-9000, 9000, (2, BATCH, T, 1)).astype(np.int16)
-    given = Batch(np.arange(BATCH, dtype=np.int32), pixels=pixels, noise_pixels=noises)
+    given = Batch(np.arange(BATCH, dtype=np.int32), crops=pixels, noise_crops=noises)
     example = jax.jit(prepare())(given, jax.random.key(0))
     np.testing.assert_allclose(example.target, pixels / 32768, atol=1e-7)
     rest = np.asarray(example.input - example.target)
@@ -191,7 +191,7 @@ def test_one_device_and_several_under_jit_and_pmap_agree(model):
     for kind in ("jit", "pmap"):
         runner = parallel.make_runner(kind, step, BATCH)
         banks = [runner.place_bank(jax.device_get(bank)) for bank in (host.bank, host.noise)]
-        fed = runner.feed(Batch(host.slot, host.picture), *banks)
+        fed = runner.feed(Batch(host.slot, host.example), *banks)
         many = runner.fetch(runner.run(runner.place(state), fed, jax.random.key(7)))
         for ours, theirs in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
             np.testing.assert_allclose(theirs, ours, atol=2e-5)

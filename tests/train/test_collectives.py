@@ -97,7 +97,7 @@ def test_a_step_that_gathers_would_be_noticed(kind):
     def change(step):
         def gathering(state, batch, key):
             state, metrics = step(state, batch, key)
-            everybody = jax.lax.all_gather(batch.picture, parallel.AXIS)
+            everybody = jax.lax.all_gather(batch.example, parallel.AXIS)
             return state, metrics | {"pictures": everybody}
 
         return gathering

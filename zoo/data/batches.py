@@ -1,13 +1,15 @@
 """Batches: the contents of each slot of each training batch, a pure function of (seed, n).
 
 Small sets are kept on the device, as one flat `Bank` of values, and a batch is a few indices. Large
-sets stay on disk and are cropped on the host: see `zoo.data.batch_stream`. A slot follows from
-(seed, n, slot) either way, so that a resumed run seeks by arithmetic.
+sets stay on disk, read and cropped ahead of time by grain; an image is decoded whole, and of audio,
+which may have any length, only the crops are read. A slot follows from (seed, n, slot) either way,
+so that a resumed run seeks by arithmetic.
 
 Audio (T, C) is kept as an image of one row, (1, T, C), so that a crop is one contiguous read.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 import jax
@@ -17,18 +19,21 @@ import numpy as np
 from zoo.data.pcm import lengthen
 from zoo.errors import ZooError
 
+# Of a process, in batches; grain's default of 500 would fill the memory.
+_AHEAD = 8
+
 
 class Bank(NamedTuple):
-    """Pictures of any sizes in one flat array on the device.
+    """Images or audio of any sizes in one flat array on the device.
 
     Attributes:
-      pixels: (P,) uint8 or uint16, every picture's (H, W, K) in turn; int16 of recordings.
-      start: (n,) int32, where each picture begins.
-      height: (n,) int32; 1 of recordings.
-      width: (n,) int32; samples of recordings.
+      values: (P,) uint8 or uint16, the (H, W, K) of all images in order; int16 for audio.
+      start: (n,) int32, where each example begins.
+      height: (n,) int32; 1 for audio.
+      width: (n,) int32; samples for audio.
     """
 
-    pixels: jax.Array
+    values: jax.Array
     start: jax.Array
     height: jax.Array
     width: jax.Array
@@ -39,73 +44,73 @@ class Batch(NamedTuple):
 
     Attributes:
       slot: (B,) int32, each example's place in the global batch; it keys the example's randomness.
-      picture: (B,) int32, which picture of `bank` each slot crops; None where `pixels` are given.
-      pixels: (B, H, W, K) uint8 or uint16, crops made on the host, or (B, T, K) int16 of
-        recordings; None where `picture` is given.
-      bank: the pictures, None where `pixels` are given.
-      noise: noise recordings, from which each slot draws an `excerpt`; None where there are none.
-      noise_pixels: (B, T, C) int16, excerpts of noise made on the host, beside `pixels`.
+      example: (B,) int32, the example of `bank` that each slot crops; None where `crops` are given.
+      crops: (B, H, W, K) uint8 or uint16, crops made on the host, or (B, T, K) int16 for audio;
+        None where `example` is given.
+      bank: the examples, None where `crops` are given.
+      noise: noise audio, from which each slot draws an `excerpt`; None where there is none.
+      noise_crops: (B, T, C) int16, excerpts of noise made on the host, for `crops`.
 
     K is C, or 2C for paired data: the clean target, then the noisy input.
     """
 
     slot: jax.Array
-    picture: jax.Array | None = None
-    pixels: jax.Array | None = None
+    example: jax.Array | None = None
+    crops: jax.Array | None = None
     bank: Bank | None = None
     noise: Bank | None = None
-    noise_pixels: jax.Array | None = None
+    noise_crops: jax.Array | None = None
 
 
 class Order:
-    """An endless shuffled sequence of pictures: number g shows picture `order[g]`.
+    """An endless shuffled sequence of examples: item g is example `order[g]`.
 
-    Each epoch is a permutation seeded by (seed, epoch) in which a picture comes as often as its
-    area holds crops, so that an epoch covers each picture about once.
+    Each epoch is a permutation seeded by (seed, epoch) in which an example occurs as often as its
+    area holds crops, so that an epoch covers each example about once.
 
     Args:
-      areas: pixels of each picture, or samples of each recording.
+      areas: pixels of each image, or samples of each audio file.
       crop_area: pixels, or samples, of a crop.
       seed: the run's seed.
 
     Attributes:
-      repeats: (n,) how often each comes in an epoch.
+      repeats: (n,) occurrences of each example in an epoch.
     """
 
     def __init__(self, areas: Sequence[int], crop_area: int, seed: int):
         self.repeats = np.maximum(1, np.rint(np.asarray(areas) / crop_area)).astype(np.int64)
-        self._pictures = np.repeat(np.arange(len(areas), dtype=np.int32), self.repeats)
+        self._examples = np.repeat(np.arange(len(areas), dtype=np.int32), self.repeats)
         self._seed = seed
-        self._cached: tuple[int, np.ndarray] = (-1, self._pictures)
+        self._cached: tuple[int, np.ndarray] = (-1, self._examples)
 
     @property
     def epoch_size(self) -> int:
-        """Numbers in an epoch."""
-        return len(self._pictures)
+        """Items in an epoch."""
+        return len(self._examples)
 
     def __getitem__(self, g: int) -> int:
         epoch, position = divmod(int(g), self.epoch_size)
-        # Taken once: threads that read a stream may be an epoch apart.
+        # Read once: threads of a stream may be an epoch apart.
         cached = self._cached
         if cached[0] != epoch:
             shuffle = np.random.default_rng([self._seed, epoch]).permutation
-            cached = self._cached = (epoch, shuffle(self._pictures))
+            cached = self._cached = (epoch, shuffle(self._examples))
         return int(cached[1][position])
 
 
-def stack(picture) -> np.ndarray:
-    """One array (H, W, K) of a picture: its target and, for paired data, its input beside it.
+def stack(example) -> np.ndarray:
+    """One array (H, W, K) of an image: its target and, for paired data, its input behind it.
 
-    Of a recording (T, C) it is (1, T, K).
+    For audio (T, C) it is (1, T, K).
     """
-    both = [picture.target] if picture.input is None else [picture.target, picture.input]
-    if picture.target.ndim == 2:
+    both = [example.target] if example.input is None else [example.target, example.input]
+    if example.target.ndim == 2:
         both = [x[None] for x in both]
     return both[0] if len(both) == 1 else np.concatenate(both, axis=-1)
 
 
 def check_room(values: int, *, recordings: bool = False) -> None:
-    """Refuses more pixel values, or samples, than a bank can number.
+    """Refuse more pixel values, or samples, than a bank can index.
 
     Raises:
       ZooError: there are 2**31 or more.
@@ -123,84 +128,84 @@ def check_room(values: int, *, recordings: bool = False) -> None:
     )
 
 
-def make_bank(pictures: Sequence[np.ndarray], length: int = 0, *, wrap: bool = False) -> Bank:
-    """Packs pictures, or recordings as `stack` gives them, into one flat array.
+def make_bank(examples: Sequence[np.ndarray], length: int = 0, *, wrap: bool = False) -> Bank:
+    """Pack images or audio, as `stack` returns them, into one flat array.
 
     Args:
-      pictures: arrays (H, W, K), uint8 or uint16; where both occur, all become uint16. Recordings
-        are (1, T, K), int16.
-      length: of recordings, the samples of a crop: shorter ones are made as long.
-      wrap: whether those start over, as noise does, or are followed by silence, as speech is.
+      examples: arrays (H, W, K), uint8 or uint16; where both occur, all become uint16. Audio is
+        (1, T, K), int16.
+      length: for audio, the samples of a crop, to which shorter files are extended.
+      wrap: whether to extend by starting over, for noise, or by silence, for speech.
 
     Raises:
       ZooError: together they hold 2**31 values or more; such a set must be streamed.
     """
     if length:
-        pictures = [lengthen(p, length, wrap=wrap) for p in pictures]
-    heights, widths = np.array([p.shape[:2] for p in pictures], np.int32).T
-    ends = np.cumsum([p.size for p in pictures], dtype=np.int64)
-    check_room(int(ends[-1]), recordings=pictures[0].dtype == np.int16)
+        examples = [lengthen(x, length, wrap=wrap) for x in examples]
+    heights, widths = np.array([x.shape[:2] for x in examples], np.int32).T
+    ends = np.cumsum([x.size for x in examples], dtype=np.int64)
+    check_room(int(ends[-1]), recordings=examples[0].dtype == np.int16)
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)
-    if any(p.dtype == np.uint16 for p in pictures):
+    if any(x.dtype == np.uint16 for x in examples):
         # 255 * 257 = 65535: the same brightness on the finer scale.
-        pictures = [p if p.dtype == np.uint16 else p.astype(np.uint16) * 257 for p in pictures]
-    pixels = np.concatenate([np.ascontiguousarray(p).reshape(-1) for p in pictures])
-    return Bank(pixels, starts, heights, widths)
+        examples = [x if x.dtype == np.uint16 else x.astype(np.uint16) * 257 for x in examples]
+    values = np.concatenate([np.ascontiguousarray(x).reshape(-1) for x in examples])
+    return Bank(values, starts, heights, widths)
 
 
-def crop(key: jax.Array, bank: Bank, picture: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Cuts a random crop out of a picture or a recording of the bank.
+def crop(key: jax.Array, bank: Bank, index: jax.Array, size: tuple[int, ...]) -> jax.Array:
+    """Cut a random crop out of an example of the bank.
 
     Args:
       key: a typed key.
-      bank: the pictures.
-      picture: () int32, which one.
-      size: (H, W, K) of the crop, or (T, K) of recordings; no larger than the picture.
+      bank: the examples.
+      index: () int32, which one.
+      size: (H, W, K) of the crop, or (T, K) for audio; no larger than the example.
 
     Returns:
       The crop, of that shape and the dtype of the bank.
     """
     h, w, k = size if len(size) == 3 else (1, *size)
-    height, width = bank.height[picture], bank.width[picture]
+    height, width = bank.height[index], bank.width[index]
     key_y, key_x = jax.random.split(key)
     y = jax.random.randint(key_y, (), 0, height - h + 1)
     x = jax.random.randint(key_x, (), 0, width - w + 1)
-    rows = bank.start[picture] + ((y + np.arange(h, dtype=np.int32)) * width + x) * k
+    rows = bank.start[index] + ((y + np.arange(h, dtype=np.int32)) * width + x) * k
 
-    # One contiguous read a row; a picture's own width decides how far apart the rows lie.
+    # One contiguous read per row; the width of the example is the distance between rows.
     def row(start):
-        return jax.lax.dynamic_slice(bank.pixels, (start,), (w * k,))
+        return jax.lax.dynamic_slice(bank.values, (start,), (w * k,))
 
     return jax.vmap(row)(rows).reshape(size)
 
 
 def excerpt(key: jax.Array, bank: Bank, size: tuple[int, int]) -> jax.Array:
-    """Cuts a random excerpt out of a random recording of the bank.
+    """Cut a random excerpt out of random audio of the bank.
 
-    A recording is drawn as often as it is long, so that each second of noise is heard alike.
+    The probability of an example is proportional to its length, so that all seconds are equal.
 
     Args:
       key: a typed key.
-      bank: the recordings, packed by `make_bank(recordings, T, wrap=True)`.
+      bank: the audio, packed by `make_bank(examples, T, wrap=True)`.
       size: (T, K) of the excerpt.
 
     Returns:
       The excerpt, (T, K), dtype of the bank.
     """
     key_which, key_where = jax.random.split(key)
-    place = jax.random.randint(key_which, (), 0, bank.pixels.shape[0])
+    place = jax.random.randint(key_which, (), 0, bank.values.shape[0])
     which = jnp.sum(bank.start <= place, dtype=jnp.int32) - 1
     return crop(key_where, bank, which, size)
 
 
 class BankBatches:
-    """Batches of picture numbers for pictures that live on the device.
+    """Batches of indices for examples that are kept on the device.
 
     Args:
-      order: the sequence of pictures.
+      order: the sequence of examples.
       batch_size: B, over all hosts.
       host: this host's number.
-      hosts: how many hosts share a batch; each makes B / hosts consecutive slots.
+      hosts: the number of hosts; each makes B / hosts consecutive slots of a batch.
     """
 
     def __init__(self, order: Order, batch_size: int, host: int = 0, hosts: int = 1):
@@ -215,3 +220,208 @@ class BankBatches:
             numbers = n * self.batch_size + self._slots.astype(np.int64)
             yield Batch(self._slots, np.array([self.order[g] for g in numbers], np.int32))
             n += 1
+
+
+class StreamBatches:
+    """Batches of crops that the host cuts while the device computes.
+
+    Each decoded image gives several crops to a batch. Slot s of batch n follows from (seed, n, s)
+    alone, whatever the number of hosts and of workers.
+
+    An audio file occurs as often as its length holds crops, and is followed by silence where it is
+    shorter than a crop. Where there is noise, each slot also has an excerpt of it: of a file drawn
+    in proportion to its length, which starts over where it is shorter than the excerpt.
+
+    Args:
+      source: a `zoo.data.sources.Source`, or another sequence of examples.
+      size: (H, W) of a crop, (T,) for audio; None takes whole examples, all of one size.
+      batch_size: B, over all hosts.
+      seed: the run's seed.
+      crops_per_picture: consecutive slots that share an example.
+      with_noise: whether to return noise, where the source has some.
+      workers: processes that decode; 0 decodes in threads of this one.
+      host: this host's number.
+      hosts: the number of hosts.
+
+    Attributes:
+      order: the sequence of examples, each as often as it gives crops.
+      size: (H, W), or (T,), of the crops.
+
+    Raises:
+      ZooError: a host's part of a batch is not a multiple of `crops_per_picture`. Later: an
+        example cannot be read, or does not fit `size`.
+    """
+
+    def __init__(
+        self,
+        source: Sequence,
+        *,
+        size: tuple[int, int] | None,
+        batch_size: int,
+        seed: int,
+        crops_per_picture: int,
+        with_noise: bool = True,
+        workers: int = 0,
+        host: int = 0,
+        hosts: int = 1,
+    ):
+        if batch_size // hosts % crops_per_picture:
+            raise ZooError(
+                f"data.crops_per_picture={crops_per_picture} does not divide the "
+                f"{batch_size // hosts} slots of a host; make train.batch_size a multiple"
+            )
+        recordings = getattr(source, "modality", "image") == "audio"
+        whole = size is None
+        if whole:
+            shape = source[0].target.shape
+            size = shape[:1] if recordings else shape[:2]
+        self.size = tuple(size)
+        noise = None
+        if recordings:
+            areas, crop_area = source.lengths(), self.size[0] * crops_per_picture
+            cutter = _AudioCrops(source, areas, self.size[0], whole=whole)
+            if with_noise and source.noise is not None:
+                noise = _Noise(source.noise, self.size[0], seed)
+        else:
+            areas, crop_area = [1] * len(source), 1
+            cutter = _ImageCrops(source, self.size, whole=whole)
+        groups = Order(areas, crop_area, seed)
+        self.order = Order(groups.repeats * crops_per_picture, 1, seed)
+        self._crops = _Crops(cutter, groups, seed, crops_per_picture, noise)
+        self._batch_size = batch_size
+        self._workers = workers
+        local = batch_size // hosts
+        self._slots = np.arange(host * local, (host + 1) * local, dtype=np.int32)
+
+    def starting_at(self, n: int) -> Iterator[Batch]:
+        """This host's part of batches n, n + 1, ... without end."""
+        import grain  # noqa: PLC0415 - only streams need it, and it is slow to import
+        from absl import flags  # noqa: PLC0415
+
+        crops = self._crops.crops
+        mine = self._slots[::crops] // crops
+        arrays = _Arrays(self._crops, n, self._batch_size // crops, mine)
+        reading = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
+        dataset = grain.MapDataset.source(arrays).to_iter_dataset(reading)
+        if self._workers:
+            # grain passes absl's flags to its workers, and fails if they have not been parsed.
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()
+            options = grain.MultiprocessingOptions(self._workers, per_worker_buffer_size=_AHEAD)
+            dataset = dataset.mp_prefetch(options)
+        with closing(iter(dataset)) as iterator:
+            for found in iterator:
+                if isinstance(found, ZooError):
+                    raise found
+                yield Batch(self._slots, **found)
+
+
+class _Crops:
+    """Group j: the crops of one example, (crops, ..., K), and their noise."""
+
+    def __init__(self, cutter, order: Order, seed: int, crops: int, noise: "_Noise | None"):
+        self._cutter = cutter
+        self._order = order
+        self._seed = seed
+        self._noise = noise
+        self.crops = crops
+
+    def __getitem__(self, j: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng([self._seed, 1, j])
+        found = {"crops": self._cutter.cut(self._order[j], rng, self.crops)}
+        if self._noise is not None:
+            slots = range(j * self.crops, (j + 1) * self.crops)
+            found["noise_crops"] = np.stack([self._noise[slot] for slot in slots])
+        return found
+
+
+class _ImageCrops:
+    """Crops (H, W, K) of images."""
+
+    def __init__(self, source, size: tuple[int, int], *, whole: bool):
+        self._source = source
+        self._size = size
+        self._whole = whole
+
+    def cut(self, index: int, rng: np.random.Generator, count: int) -> np.ndarray:
+        example = self._source[index]
+        pixels = stack(example)
+        height, width = pixels.shape[:2]
+        h, w = self._size
+        if self._whole and (h, w) != (height, width):
+            raise ZooError(
+                f"{example.name} is {height}x{width}, unlike the others; set data.crop, or "
+                "data.size to resize"
+            )
+        if h > height or w > width:
+            raise ZooError(
+                f"{example.name} is {height}x{width}, smaller than the crop of {h}x{w}; "
+                "make data.crop smaller or leave the image out"
+            )
+        ys = rng.integers(height - h, size=count, endpoint=True)
+        xs = rng.integers(width - w, size=count, endpoint=True)
+        return np.stack([pixels[y : y + h, x : x + w] for y, x in zip(ys, xs, strict=True)])
+
+
+class _AudioCrops:
+    """Crops (T, K) of audio."""
+
+    def __init__(self, source, lengths: Sequence[int], size: int, *, whole: bool):
+        self._source = source
+        self._lengths = lengths
+        self._size = size
+        self._whole = whole
+
+    def cut(self, index: int, rng: np.random.Generator, count: int) -> np.ndarray:
+        length = self._lengths[index]
+        if self._whole and length != self._size:
+            raise ZooError(
+                f"{self._source.names[index]} has {length} samples, unlike the others; "
+                "set data.crop"
+            )
+        starts = rng.integers(max(length - self._size, 0), size=count, endpoint=True)
+        pieces = [self._source.excerpt(index, int(start), self._size) for start in starts]
+        return np.stack([lengthen(stack(piece)[0], self._size) for piece in pieces])
+
+
+class _Noise:
+    """Item g, for slot g of all slots of the run: an excerpt of noise (T, C)."""
+
+    def __init__(self, source, size: int, seed: int):
+        self._source = source
+        self._ends = np.cumsum(source.lengths())
+        self._size = size
+        self._seed = seed
+
+    def __getitem__(self, g: int) -> np.ndarray:
+        rng = np.random.default_rng([self._seed, 2, g])
+        index = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
+        length = int(np.diff(self._ends, prepend=0)[index])
+        start = int(rng.integers(max(length - self._size, 0), endpoint=True))
+        return lengthen(
+            self._source.excerpt(index, start, self._size).target, self._size, wrap=True
+        )
+
+
+class _Arrays:
+    """The arrays of one host's part of the batches from `n` on, as an endless sequence for grain.
+
+    An error is returned like a batch: raised in a worker, grain would wrap it in its own.
+    """
+
+    def __init__(self, crops: _Crops, n: int, groups: int, mine: np.ndarray):
+        self._crops = crops
+        self._n = n
+        self._groups = groups
+        self._mine = mine
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __getitem__(self, i: int) -> dict[str, np.ndarray] | ZooError:
+        first = (self._n + int(i)) * self._groups
+        try:
+            groups = [self._crops[first + int(j)] for j in self._mine]
+            return {key: np.concatenate([group[key] for group in groups]) for key in groups[0]}
+        except ZooError as error:
+            return error

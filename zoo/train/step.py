@@ -116,10 +116,10 @@ def make_prepare(
         key_own = jax.random.fold_in(key, own.slot)
         keys = jax.random.split(key_own, 5)
         key_crop, key_augment, key_noise, key_coding, key_line = keys
-        pixels, noise = own.pixels, own.noise_pixels
-        if pixels is None:
-            pixels = crop(key_crop, bank, own.picture, stacked)
-        x = augment(key_augment, to_float(pixels))
+        values, noise = own.crops, own.noise_crops
+        if values is None:
+            values = crop(key_crop, bank, own.example, stacked)
+        x = augment(key_augment, to_float(values))
         if sampler is None:
             x, noisy, level = x[..., :c], x[..., c:], jnp.zeros(())
             return Example(*after(key_coding, key_line, noisy, x), whole, level)

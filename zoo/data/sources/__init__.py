@@ -1,16 +1,16 @@
-"""What pictures and recordings there are: data sets as read-only sequences.
+"""Data sources: images and audio of data sets as read-only sequences.
 
 `load(kind, ...)` returns a `Source` for each of `train`, `validation` and `test`. A source is a
-sequence: `len(source)`, `source[i]` is a `Example(name, target, input)`, `source.names[i]` a str.
+sequence: `len(source)`, `source[i]` is an `Example(name, target, input)`, `source.names[i]` a str.
 `target` is clean; `input` is the noisy one of paired data, else None. Reading is lazy, safe in
 threads, and a source can be pickled.
 
-Pictures are `(H, W, C)` with exactly the channels asked for, uint8 or uint16 as stored, and may
-differ in size and dtype from picture to picture. Recordings are `(T, C)`, int16, with exactly the
-channels and the sample rate asked for, of any length; `source.excerpt` reads a piece of one, and
-`source.noise` is a source of noise recordings to mix with them, or None.
+Images are `(H, W, C)` with the channels requested, uint8 or uint16 as stored, and may differ in size
+and dtype. Audio is `(T, C)`, int16, with the channels and the sample rate requested, of any length;
+`source.excerpt` reads a piece of an example, and `source.noise` is a source of noise to mix with
+the audio, or None.
 
-| kind | pictures | options |
+| kind | images | options |
 |---|---|---|
 | `photos` | photographs inside scikit-image | |
 | `folder` | files below a folder | `train`, `validation`, `test`, `exclude` |
@@ -18,15 +18,15 @@ channels and the sample rate asked for, of any length; `source.excerpt` reads a 
 | `idx` | the MNIST format | |
 | `tfds` | a TensorFlow data set | `name`, `feature`, `train`, `validation`, `test` |
 
-| kind | recordings | options |
+| kind | audio | options |
 |---|---|---|
-| `voices` | signals and noise made by rule | `train`, `validation`, `test`, `seconds` |
+| `voices` | synthetic signals and noise | `train`, `validation`, `test`, `seconds` |
 | `recordings` | files below a folder, noise below another | those of `folder`, `speaker`, `noise` |
 | `recording_pairs` | noisy and clean folders of files | `clean`, `noisy`, `test_clean`, ... |
 | `tfds` | a TensorFlow data set | those above, `rate`, `bits`, `noise` |
 
-A new kind is one file with one function `splits(path, fractions, seed, **options)` that returns a
-`Listing` for each split, and one line in `KINDS`.
+A new kind is a function `(path, fractions, seed, *, **options)` that returns a `Listing` for each
+split, and an entry in `KINDS`.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ KINDS = {
     "recording_pairs": pairs.list_audio_pairs,
 }
 
-# What an option may be, by how the kind declares it.
+# Types of an option, by its annotation.
 _PLAIN = {str: (str,), int: (int,), float: (float, int)}
 
 
@@ -69,25 +69,25 @@ def load(
     sample_rate: int = 16000,
     **options: Any,
 ) -> dict[str, Source]:
-    """List the pictures or the recordings of a data set.
+    """List the images or the audio of a data set.
 
     Args:
       kind: one of `KINDS`.
-      channels: 1 for grey, 3 for colour; of recordings 1 for mono, 2 for stereo; see
+      channels: 1 for gray, 3 for color; for audio 1 for mono, 2 for stereo; see
         `zoo.data.pixels.to_channels` and `zoo.data.pcm.to_channels`.
-      path: the folder the data are in; `photos` and `voices` need none.
-      size: height and width in pixels to resize every picture to; None leaves them.
-      tile: height and width in pixels of the tiles every picture is cut into, after resizing; None
+      path: the folder of the data; `photos` and `voices` need none.
+      size: height and width in pixels to resize every image to; None leaves them.
+      tile: height and width in pixels of the tiles that images are cut into, after resizing; None
         leaves them whole. Tiles are kept in memory.
-      fractions: the shares of train, validation and test, where the data do not say which picture
-        is which; they sum to 1. Where they say so but name no validation, it takes the second
-        share out of train.
+      fractions: the shares of train, validation and test, where the data have no splits of
+        their own; they sum to 1. Where they have, but no validation, it takes the second share
+        out of train.
       seed: of that split. The same seed and names give the same split on any machine.
-      on_error: what to do with an unreadable picture or recording: `"raise"` when it is read, or
-        `"skip"`: read everything now, once, and leave out what cannot be read; `source.skipped`
-        tells, and of files without a partner as well.
-      sample_rate: samples a second every recording is resampled to; of no meaning for pictures.
-      **options: of the kind; see its `splits`.
+      on_error: the treatment of unreadable examples: `"raise"` when one is read, or `"skip"`: read
+        everything now, once, and omit what cannot be read; it is listed in `source.skipped`, as
+        are files without a partner.
+      sample_rate: samples per second that audio is resampled to; unused for images.
+      **options: of the kind; see its function.
 
     Returns:
       A source for each of `"train"`, `"validation"` and `"test"`; a source may be empty.
@@ -111,7 +111,7 @@ def load(
     size = None if size is None else (int(size[0]), int(size[1]))
     if listings["train"].length is None:
         if not listings["train"].modality and channels not in (1, 3):
-            raise ZooError(f"channels is {channels}; choose 1 for grey or 3 for colour")
+            raise ZooError(f"channels is {channels}; choose 1 for gray or 3 for color")
         sources = {split: Source(listings[split], channels, size) for split in SPLITS}
     else:
         _check_recordings(channels, size, tile, sample_rate)

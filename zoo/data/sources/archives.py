@@ -1,7 +1,7 @@
-"""Files that hold many pictures: zip files of images, and NumPy's arrays.
+"""Archives of images: zip files and NumPy's arrays.
 
-To the rest of the sources they are folders: `photos.zip/train/1.png`, `stack.npy/17`, and of a
-`.npz` with several arrays `set.npz/noisy/17`. A file with one picture is just that: `1.npy`.
+Sources treat them as folders: `photos.zip/train/1.png`, `stack.npy/17`, and in a `.npz` with
+several arrays `set.npz/noisy/17`. A file with one image is an image: `1.npy`.
 """
 
 import functools
@@ -20,9 +20,9 @@ from zoo.data import file_kinds, image_files, pixels
 from zoo.errors import ZooError
 
 SUFFIXES = frozenset({".npy", ".npz", ".zip"})
-"""Their endings, in lower case."""
+"""Their suffixes, in lower case."""
 
-# The most bytes that a file in a zip, or an array, may take: those of the largest picture.
+# The most bytes of a file in a zip, or of an array: those of the largest image.
 _LIMIT = 4 * pixels.PIXEL_LIMIT
 _CHANNELS = 4
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError)
@@ -33,7 +33,7 @@ class _Array(NamedTuple):
 
     Attributes:
       shape: its shape.
-      bytes: what it takes in memory.
+      bytes: its size in memory.
     """
 
     shape: tuple[int, ...]
@@ -41,10 +41,10 @@ class _Array(NamedTuple):
 
 
 def split(path: str | os.PathLike) -> tuple[str, str] | None:
-    """A path as that of a file which holds pictures and the name of one, or of a folder, in it.
+    """Split a path into an archive and the name of an image or a folder in it.
 
     Returns:
-      The two; None where no part of the path is such a file.
+      The two; None where no part of the path is an archive.
     """
     path = Path(path)
     for parent in (path, *path.parents):
@@ -55,12 +55,12 @@ def split(path: str | os.PathLike) -> tuple[str, str] | None:
 
 
 def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
-    """The names of the pictures in a file, and of what else is in it, sorted.
+    """The names of the images in an archive, and of its other files, sorted.
 
-    A NumPy file of one picture has the one name `""`.
+    A NumPy file of one image has the single name `""`.
 
     Raises:
-      ZooError: it is damaged, or no picture's values are in it.
+      ZooError: it is damaged, or does not hold the values of images.
     """
     file = str(file)
     if Path(file).suffix.lower() == ".zip":
@@ -79,10 +79,10 @@ def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
 
 
 def read(file: str, name: str) -> np.ndarray:
-    """A picture of those that `names` names, as `zoo.data.image_files.read` gives it.
+    """Read an image by its name, as `zoo.data.image_files.read` does.
 
     Raises:
-      ZooError: it is damaged, or no picture.
+      ZooError: it is damaged, or not an image.
     """
     full = f"{file}/{name}" if name else file
     with _whole(full):
@@ -107,22 +107,22 @@ def _is_hidden(name: str) -> bool:
 
 
 def _count(shape: Sequence[int], name: str) -> int | None:
-    """How many pictures an array of a shape holds; None for one that is a picture itself."""
+    """The number of images in an array of a shape; None for one that is an image itself."""
     axes = len(shape)
     last = axes in (3, 4) and shape[-1] <= _CHANNELS
     if axes == 2 or (axes == 3 and last):
         return None
-    # Three pictures of one channel, or one of three? Whoever knows may say so by a fourth axis.
+    # Three images of one channel, or one of three? A fourth axis makes it unambiguous.
     if (axes == 3 and shape[0] > _CHANNELS) or (axes == 4 and last):
         return shape[0]
     raise ZooError(
-        f"{name} has the shape {tuple(shape)}; save a picture as (height, width, channels) and "
-        "several as (pictures, height, width, channels), with 1 to 4 channels"
+        f"{name} has the shape {tuple(shape)}; save an image as (height, width, channels) and "
+        "several as (images, height, width, channels), with 1 to 4 channels"
     )
 
 
 def _keys(file: str) -> list[str]:
-    """The names of the arrays in a file, of one without names `""`."""
+    """The names of the arrays in a file; `""` for one without names."""
     if Path(file).suffix.lower() == ".npy":
         return [""]
     keys = [name.removesuffix(".npy") for name in _zip(file).namelist() if name.endswith(".npy")]
@@ -132,10 +132,10 @@ def _keys(file: str) -> list[str]:
 
 
 def _header(file: str, key: str) -> _Array:
-    """What an array takes, read without its values.
+    """The header of an array, read without its values.
 
     Raises:
-      ZooError: it is damaged, larger than a picture can be, or holds Python objects.
+      ZooError: it is damaged, larger than an image can be, or holds Python objects.
     """
     name = f"{file}/{key}" if key else file
     with _whole(name):
@@ -162,10 +162,10 @@ def _header(file: str, key: str) -> _Array:
     return _Array(shape, wanted)
 
 
-# Where a file holds many pictures, they are read one after the other.
+# Images of one file are usually read one after the other.
 @functools.lru_cache(maxsize=1)
 def _array(file: str, key: str, changed: int) -> np.ndarray:
-    del changed  # a file that was written anew is read anew
+    del changed  # a modified file is read again
     header = _header(file, key)
     with _whole(f"{file}/{key}" if key else file):
         if not key:
@@ -181,14 +181,14 @@ def _unzipped(opened: zipfile.ZipFile, file: str, name: str) -> bytes:
         if info.flag_bits & 1:
             raise ZooError(f"{full} is encrypted; unpack {file} with its password first")
         if info.file_size > _LIMIT:
-            raise ZooError(f"{full} unpacks to {info.file_size:,} bytes, more than a picture has")
+            raise ZooError(f"{full} unpacks to {info.file_size:,} bytes, more than an image has")
         with opened.open(info) as stream:
-            # Whatever the zip says of it.
+            # Bounded, whatever the zip contains.
             return stream.read(info.file_size)
 
 
 def _zip(file: str) -> zipfile.ZipFile:
-    # An open file is shared with the processes that this one forks, and so is its place in it.
+    # An open file and its position would be shared with forked processes.
     return _opened(file, os.stat(file).st_mtime_ns, os.getpid())
 
 
@@ -201,7 +201,7 @@ def _opened(file: str, changed: int, process: int) -> zipfile.ZipFile:
 
 @contextmanager
 def _whole(name: str) -> Iterator[None]:
-    """Turns what the libraries raise of a damaged file into the one line."""
+    """Turn errors of the libraries on damaged files into one line."""
     try:
         yield
     except ZooError:

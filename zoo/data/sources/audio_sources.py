@@ -11,7 +11,7 @@ from zoo.data.sources import folders
 from zoo.data.sources.source import SPLITS, Form, Listing, namer
 from zoo.errors import ZooError
 
-# Of the noise, which lasts half as long again as a clean signal.
+# One noise for two clean signals, half as long again.
 _NOISE_SHARE = 2
 _LONGER = 1.5
 _LEAST_RATE = 4000
@@ -29,33 +29,33 @@ def list_recordings(
     speaker: str = "",
     noise: str = "",
 ) -> dict[str, Listing]:
-    r"""List the recordings below a folder, and the noise recordings below another.
+    r"""List the audio files below a folder, and noise below another.
 
-    The splits are made as the kind `folder` makes those of pictures: by the sub-folders named, or
-    the usual `train`, `validation` or `val`, and `test`, or by `fractions`. The noise is split by
-    itself in the same way, with its usual sub-folders.
+    The splits are made as by the kind `folder`: by the sub-folders named, or
+    the usual `train`, `validation` or `val`, and `test`, or by `fractions`. The noise is split
+    independently in the same way, with its usual sub-folders.
 
-    A silent recording is kept: a stretch without speech is one, too.
+    Silent files are kept, since pauses without speech are part of the signal.
 
     Args:
-      path: the folder of clean recordings.
+      path: the folder of clean audio.
       fractions: shares of train, validation and test.
       seed: of the split by fractions.
       train: sub-folders of `path` (or absolute folders) to train on.
       validation: the same to select on.
       test: the same to test on.
-      exclude: glob patterns or folders to leave out, as for pictures.
-      speaker: a regular expression searched for in the stem of a file; what its first group
-        matches, or all of it without a group, names the speaker, `r"^([^_]+)_"`. A split by
-        fractions keeps a speaker's recordings together. Without it every recording is a speaker.
-      noise: the folder of noise recordings; empty for none.
+      exclude: glob patterns or folders to omit, as for the kind `folder`.
+      speaker: a regular expression searched for in the stem of a file; the match of its
+        first group, or the whole match without a group, names the speaker, `r"^([^_]+)_"`. A split
+        by fractions keeps the files of a speaker together. Without it every file is a speaker.
+      noise: the folder of noise; empty for none.
 
     Returns:
       The listings; names are relative to their folder, with forward slashes.
 
     Raises:
-      ZooError: a folder is missing or has no recordings, a recording is in two splits, or `exclude`
-        leaves out nothing.
+      ZooError: a folder is missing or has no audio, a file is in two splits, or `exclude` has no
+        effect.
     """
     found = folders.listings(
         path,
@@ -72,16 +72,16 @@ def list_recordings(
 def with_noise(
     found: dict[str, Listing], noise: str, fractions: tuple[float, float, float], seed: int
 ) -> dict[str, Listing]:
-    """The listings with the noise of a folder beside them, split for split.
+    """The listings with the noise of a folder added to each split.
 
     Args:
-      found: the clean recordings.
-      noise: the folder of noise recordings; empty for none.
-      fractions: of the noise, where its sub-folders do not say.
+      found: the clean audio.
+      noise: the folder of noise; empty for none.
+      fractions: of the noise, where it has no sub-folders for the splits.
       seed: of that split.
 
     Raises:
-      ZooError: the folder is missing, or has no noise for a split that has recordings.
+      ZooError: the folder is missing, or has no noise for a split that has examples.
     """
     if not noise:
         return found
@@ -99,14 +99,14 @@ def with_noise(
 def read(
     path: str, form: Form, start: int = 0, frames: int | None = None
 ) -> tuple[np.ndarray, None]:
-    """A recording, or a piece of it, as `Listing.read` has it."""
+    """Read a piece of audio, as `Listing.read`."""
     return audio_files.read(
         path, **form._asdict(), start=start, frames=frames, dtype=np.int16
     ), None
 
 
 def length(path: str, form: Form) -> int:
-    """Samples of a recording, as `Listing.length` has it."""
+    """Samples of audio, as `Listing.length`."""
     return audio_files.info(path).length(form.sample_rate)
 
 
@@ -124,9 +124,9 @@ def list_voices(
     test: int = 8,
     seconds: float = 4.0,
 ) -> dict[str, Listing]:
-    """List signals of `zoo.data.synthetic`, half as many noises beside them.
+    """List signals of `zoo.data.synthetic`, with half as many noises.
 
-    They are made when they are read, at any sample rate. They are the same whatever the seed, so
+    They are computed when they are read, at any sample rate. They are the same for any seed, so
     that scores can be compared, and no two splits share a speaker or a noise.
 
     Args:
@@ -136,16 +136,16 @@ def list_voices(
       train: signals to train on.
       validation: signals to select on.
       test: signals to test on.
-      seconds: how long each of them is.
+      seconds: the length of each of them.
 
     Raises:
-      ZooError: a count is negative or the signals last no time. On reading: the sample rate is
+      ZooError: a count is negative or the signals have no length. On reading: the sample rate is
         below 4,000 Hz.
     """
     counts = {"train": train, "validation": validation, "test": test}
     for name, count in counts.items():
         if not isinstance(count, int) or count < 0:
-            raise ZooError(f"{name} is {count!r}; make it how many signals there shall be")
+            raise ZooError(f"{name} is {count!r}; set it to the number of signals")
     if not 0.1 <= seconds <= 3600:
         raise ZooError(f"seconds is {seconds}; make it 0.1 to 3600")
     listings = {}

@@ -20,14 +20,14 @@ _USUAL = {"train": ("train",), "validation": ("validation", "val"), "test": ("te
 
 
 class Files(NamedTuple):
-    """What sort of files a folder is searched for.
+    """The files that a folder is searched for.
 
     Attributes:
-      what: what to call them in an error, a plural with s.
-      suffixes: their endings, in lower case.
-      option: what the user sets to the folder.
-      read: as `Listing` has it; items are paths.
-      length: as `Listing` has it.
+      what: their name in an error, a plural with s.
+      suffixes: their suffixes, in lower case.
+      option: the option that the user sets to the folder.
+      read: as in `Listing`; items are paths.
+      length: as in `Listing`.
     """
 
     what: str
@@ -37,21 +37,21 @@ class Files(NamedTuple):
     length: Callable[..., int] | None = None
 
     def listing(self, root: Path, names: Sequence[str], ignored: Sequence[str] = ()) -> Listing:
-        """The listing of the files of these names below `root`."""
+        """The listing of files, by their names below `root`."""
         items = [str(root / name) for name in names]
         return Listing(names, items, self.read, ignored, self.length)
 
 
 def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
-    """The folder `path`, or the error that it is none.
+    """The path of a folder that exists.
 
     Args:
-      path: where the folder should be.
+      path: the folder.
       what: what to call it in the error.
-      option: what to set to mend it.
+      option: the option to set to it.
 
     Raises:
-      ZooError: it is empty as a name, missing, or a file.
+      ZooError: the path is empty, missing, or a file.
     """
     if not str(path):
         raise ZooError(f"no path to {what}; set {option} to it")
@@ -63,7 +63,7 @@ def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder, a file that holds many pictures or a folder in such a file."""
+    """Whether a path is a folder, an archive of images or a folder in an archive."""
     if path.is_dir():
         return True
     within = archives.split(path)
@@ -73,20 +73,20 @@ def is_folder(path: Path) -> bool:
 
 
 def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[list[str], list[str]]:
-    """List the files below a folder, in all its sub-folders; hidden ones are passed over.
+    """List the files in a folder and all its sub-folders; hidden ones are ignored.
 
-    Of pictures, the files that hold many count as folders; see `zoo.data.sources.archives`.
+    For images, archives count as folders; see `zoo.data.sources.archives`.
 
     Args:
       folder: an existing folder.
-      suffixes: the endings, in lower case, of the files looked for.
+      suffixes: the suffixes, in lower case, of the files to find.
 
     Returns:
-      The files looked for, told by their suffix, and the other files: both relative to `folder`,
-      with forward slashes, sorted by code point, so alike on every system.
+      The files with these suffixes, and the other files: both relative to `folder`, with forward
+      slashes, sorted by code point, so that they are the same on every system.
 
     Raises:
-      ZooError: the folder cannot be read, or one below it.
+      ZooError: the folder or a sub-folder cannot be read.
     """
     found, others = [], []
     opening = archives.SUFFIXES if suffixes is IMAGE_SUFFIXES else ()
@@ -104,7 +104,7 @@ def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[lis
             try:
                 held = archives.names(folder / path)
             except ZooError:
-                # Whoever reads it is told, or leaves it out.
+                # Reading it raises the error, or skips it.
                 held = [""], []
             for kind, inside in zip((found, others), held, strict=True):
                 kind += [f"{known}/{one}" if one else known for one in inside]
@@ -114,17 +114,17 @@ def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[lis
 
 
 def read_image(path: str) -> np.ndarray:
-    """A picture that `below` found, as `zoo.data.image_files.read` gives it.
+    """Read an image that `below` found, as `zoo.data.image_files.read` does.
 
     Raises:
-      ZooError: as that.
+      ZooError: as that function.
     """
     within = archives.split(path)
     return archives.read(*within) if within else image_files.read(path)
 
 
 def count_suffixes(names: Iterable[str]) -> str:
-    """How many files there are of each ending, such as `12 .heic, 1 .txt`."""
+    """The number of files with each suffix, such as `12 .heic, 1 .txt`."""
     counts = Counter(Path(name).suffix.lower() or "without an ending" for name in names)
     return ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
 
@@ -139,19 +139,19 @@ def listings(
     exclude: str | Sequence[str] = (),
     group: Callable[[str], Any] = lambda name: name,
 ) -> dict[str, Listing]:
-    """List the files of any sort below a folder, as `splits` lists pictures.
+    """List files below a folder, as `zoo.data.sources.image_sources.list_folder` lists images.
 
     Args:
       path: the folder.
       fractions: shares of train, validation and test.
       seed: of the split by fractions.
-      sort: what files.
+      sort: the files to list.
       named: for each split its sub-folders.
       exclude: patterns and folders.
       group: from a name to its group; a split by fractions keeps groups together.
 
     Raises:
-      ZooError: as `splits` raises.
+      ZooError: as `list_folder`.
     """
     root = existing(path, f"the folder of {sort.what}", sort.option)
     named = {split_name: _tuple(named[split_name], split_name) for split_name in SPLITS}
@@ -161,19 +161,18 @@ def listings(
 
     if not any(named.values()):
         names, ignored = _found(root, (".",), excluded, sort)
+        whole = sort.listing(root, names, ignored)
         chosen = by_fractions(names, fractions, seed, group)
-        found = {s: sort.listing(root, [names[i] for i in chosen[s]], ignored) for s in SPLITS}
+        found = {s: whole.subset(chosen[s]) for s in SPLITS}
     else:
         found = {
             s: sort.listing(root, *_found(root, named[s], excluded, sort, is_test=s == "test"))
             for s in SPLITS
         }
         if named["train"] and not named["validation"] and fractions[1]:
-            names, ignored = found["train"].names, found["train"].ignored
-            shares = (1 - fractions[1], fractions[1], 0.0)
-            chosen = by_fractions(names, shares, seed, group)
-            for s in ("train", "validation"):
-                found[s] = sort.listing(root, [names[i] for i in chosen[s]], ignored)
+            whole = found["train"]
+            chosen = by_fractions(whole.names, (1 - fractions[1], fractions[1], 0.0), seed, group)
+            found |= {s: whole.subset(chosen[s]) for s in ("train", "validation")}
     excluded.check()
     _check_disjoint(found)
     return found
@@ -195,7 +194,7 @@ def _found(
     *,
     is_test: bool = False,
 ) -> tuple[list[str], list[str]]:
-    """Names relative to `root` of the files looked for and of the others below its `folders`."""
+    """Names relative to `root` of the files to list, and of the others, below its `folders`."""
     wanted, others = [], []
     for folder in folders:
         where = existing(root / folder, f"the folder of {sort.what}", sort.option)
@@ -222,7 +221,7 @@ def _join(prefix: str, name: str) -> str:
 
 
 class _Excluded:
-    """Which names are left out; remembers which exclusions did something."""
+    """Excluded names, and which exclusions had an effect."""
 
     def __init__(self, root: Path, exclude: tuple[str, ...], sort: Files):
         self._root = root
@@ -249,11 +248,11 @@ class _Excluded:
         return bool(because)
 
     def check(self) -> None:
-        """An exclusion that excludes nothing is likely misspelt, and then a leak."""
+        """Refuse an exclusion without effect: it is probably misspelled, and then a leak."""
         for one in self._unused:
             raise ZooError(
-                f"exclude {one!r} leaves out no {self._sort.what[:-1]} of {self._root}: it is no "
-                "folder with their stems and no pattern of their names; mend it, or leave it out"
+                f"exclude {one!r} leaves out no {self._sort.what[:-1]} of {self._root}: it matches "
+                "neither the stems in a folder nor names; correct it, or leave it out"
             )
 
 

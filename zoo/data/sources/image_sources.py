@@ -39,14 +39,14 @@ PHOTOS = {
     "validation": ("astronaut.png",),
     "test": ("chelsea.png", "coffee.png", "camera.png"),
 }
-"""The split is fixed, so that scores can be compared."""
+"""The photographs inside scikit-image, in a fixed split, so that scores can be compared."""
 
 
 _TRAIN = "train-images-idx3-ubyte"
 _TEST = "t10k-images-idx3-ubyte"
 _MAGIC = b"\0\0\x08\x03"  # two zeros, unsigned bytes, three dimensions
 _HEADER = 16
-# Bytes, unpacked: twice the largest of the kind, EMNIST by class.
+# Decompressed bytes: twice the largest of the kind, EMNIST by class.
 _LIMIT = 2**30
 
 
@@ -60,35 +60,35 @@ def list_folder(
     test: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
 ) -> dict[str, Listing]:
-    """List the pictures below a folder.
+    """List the images below a folder.
 
     Sub-folders named by `train`, `validation` and `test` make the splits. When none is named, the
     usual `train`, `validation` or `val`, and `test` do, where one of them exists; otherwise all
-    pictures below the folder are split by `fractions`. If train has sub-folders and validation
+    images below the folder are split by `fractions`. If train has sub-folders and validation
     has none, it takes `fractions[1]` of train.
 
     BSDS500 without its leak into BSD68: `train=("train", "test"), validation="val",
     test="../cbsd68", exclude="../cbsd68"`.
 
     Args:
-      path: the folder; all its sub-folders are searched, hidden files passed over. A zip file of
-        pictures, and a `.npy` or `.npz` file, is a folder of them.
+      path: the folder, searched with all its sub-folders, hidden files apart. A zip file of images
+        and a `.npy` or `.npz` file count as folders.
       fractions: shares of train, validation and test.
       seed: of the split by fractions.
-      train: sub-folders of `path` (or absolute folders) with the pictures to train on.
+      train: sub-folders of `path` (or absolute folders) with the images to train on.
       validation: the same to select on.
       test: the same to test on.
       exclude: glob patterns for the names, `"*_mask.png"`, or folders, relative to `path` or
-        absolute: a picture with the stem of one in such a folder is left out, whatever the
-        suffixes. That keeps a test set out of train and validation; from the sub-folders of test
-        only patterns leave out, so that the test set may be named in both.
+        absolute: an image with the stem of one in such a folder is omitted, whatever the suffixes.
+        That keeps a test set out of train and validation; from the sub-folders of test only
+        patterns omit, so that the test set may be named in both.
 
     Returns:
       The listings; names are relative to `path`, with forward slashes.
 
     Raises:
-      ZooError: a folder is missing or has no pictures, a picture is in two splits, or `exclude`
-        leaves out nothing.
+      ZooError: a folder is missing or has no images, an image is in two splits, or `exclude` has no
+        effect.
     """
     return folders.listings(
         path,
@@ -105,10 +105,16 @@ def list_photos(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> dict[str, Listing]:
-    """List the photographs.
+    """List the photographs that come with scikit-image: real images without a download.
+
+    They are read as files: `skimage.data` would download what the wheel lacks. Omitted as drawings:
+    chessboard, color, horse, logo, phantom, multipage, no_time_for_that. Omitted as photographs:
+    motorcycle_right, the scene of motorcycle_left again; clock_motion, blurred; cell, a hologram
+    with ringing; hubble_deep_field, whose sky is noise that a denoiser should not learn to keep;
+    microaneurysms and lfw_subset, too small for a crop.
 
     Args:
-      path: empty, or a folder that holds the same files.
+      path: empty, or a folder with the same files.
       fractions: unused.
       seed: unused.
 
@@ -150,7 +156,7 @@ def list_idx(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> dict[str, Listing]:
-    """List the pictures of a folder with the standard names; labels are not needed.
+    """List the images of the idx format of MNIST and its variants; labels are not needed.
 
     Args:
       path: the folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, either with
@@ -159,7 +165,7 @@ def list_idx(
       seed: unused.
 
     Returns:
-      The listings, named `train-00000`, `test-00000` and so on by place in the file.
+      The listings, named `train-00000`, `test-00000` and so on by index in the file.
 
     Raises:
       ZooError: a file is missing, truncated or not in the format.
@@ -192,11 +198,10 @@ def _read_idx(file: str, number: int):
     return _pixels(file)[number][..., None], None
 
 
-# Kept once in each process (47 MB for MNIST): a gzip file cannot be entered in the middle. What is
-# pickled is only the path.
+# Cached once in each process (47 MB for MNIST): gzip has no random access.
 @functools.lru_cache(maxsize=4)
 def _pixels(file: str) -> np.ndarray:
-    """All pictures `(N, H, W)` of a file, uint8, not writeable."""
+    """All images `(N, H, W)` of a file, uint8, not writeable."""
     with files.opened(file) as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
@@ -207,16 +212,16 @@ def _pixels(file: str) -> np.ndarray:
 
 
 def _decoded(stream: BinaryIO, file: str) -> np.ndarray:
-    """The pictures; no more is unpacked than the head of the file says, nor than `_LIMIT`."""
+    """The images; no more is decompressed than the header states, nor than `_LIMIT`."""
     head = stream.read(_HEADER)
     if not head.startswith(_MAGIC):
-        raise ZooError(f"{file} is no idx file of pictures: it begins with {head[:4].hex()}")
+        raise ZooError(f"{file} is not an idx file of images: it begins with {head[:4].hex()}")
     shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(4, _HEADER, 4))
     if math.prod(shape) > _LIMIT:
-        raise ZooError(f"{file} says it has {shape} pixels, more than {_LIMIT}; split it")
+        raise ZooError(f"{file} states {shape} pixels, more than {_LIMIT}; split it")
     pixels = np.empty(math.prod(shape), np.uint8)
-    room, filled = memoryview(pixels), 0
-    while count := stream.readinto(room[filled:]):
+    view, filled = memoryview(pixels), 0
+    while count := stream.readinto(view[filled:]):
         filled += count
     if len(head) < _HEADER or filled < len(pixels) or stream.read(1):
         raise ZooError(
@@ -227,29 +232,29 @@ def _decoded(stream: BinaryIO, file: str) -> np.ndarray:
     return pixels.reshape(shape)
 
 
-def cut_tiles(pictures: Sequence[Example], size: tuple[int, int]) -> Listing:
-    """Cuts pictures into tiles that do not overlap, and keeps them in memory.
+def cut_tiles(images: Sequence[Example], size: tuple[int, int]) -> Listing:
+    """Cut images into tiles that do not overlap, and keep them in memory.
 
-    What is left over at the right and at the bottom belongs to no tile; a picture smaller than a
-    tile gives none.
+    The remainder at the right and at the bottom belongs to no tile; an image smaller than a tile
+    gives none.
 
     Args:
-      pictures: of any sizes; each is read once, now.
+      images: images of any sizes; each is read once, now.
       size: height and width of a tile in pixels.
     """
     height, width = size
     names: list[str] = []
     items: list[tuple[np.ndarray, np.ndarray | None]] = []
-    for picture in pictures:
-        rows, columns = picture.target.shape[0] // height, picture.target.shape[1] // width
+    for image in images:
+        rows, columns = image.target.shape[0] // height, image.target.shape[1] // width
         for row in range(rows):
             for column in range(columns):
                 tile = np.s_[
                     row * height : (row + 1) * height, column * width : (column + 1) * width
                 ]
-                names.append(f"{picture.name}_{row}_{column}")
-                noisy = None if picture.input is None else picture.input[tile]
-                items.append((picture.target[tile], noisy))
+                names.append(f"{image.name}_{row}_{column}")
+                noisy = None if image.input is None else image.input[tile]
+                items.append((image.target[tile], noisy))
     return Listing(names, items, _read_tile)
 
 

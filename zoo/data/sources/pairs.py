@@ -29,6 +29,8 @@ _WHOLE = ("clean", "noisy")
 
 
 class _Pair(NamedTuple):
+    """Paths of a noisy and a clean file."""
+
     noisy: str
     clean: str
 
@@ -45,30 +47,30 @@ def list_image_pairs(
     r"""List the pairs below a folder, split by scene.
 
     PolyU: `noisy="*_real.JPG", clean="*_mean.JPG", scene=r"([A-Za-z]+)_+\d+_real$"`, the object
-    photographed, for several cameras photographed the same ones.
+    photographed, since several cameras photographed the same ones.
 
     Args:
       path: the folder; all its sub-folders are searched, hidden files passed over.
-      fractions: shares of train, validation and test by pictures, as near as whole scenes allow.
+      fractions: shares of train, validation and test by images, as near as whole scenes allow.
       seed: of the split.
       noisy: the pattern of the noisy files' names relative to `path`, such as `"*_real.JPG"` or
         `"noisy/*.png"`; a star stands for anything, slashes too. A pattern that ends in a star
-        takes all pictures' endings for it.
-      clean: the pattern of the clean ones. A pair's stars stand for the same text; a clean pattern
-        with fewer stars has the first of them, so that several noisy pictures share a clean one:
-        `noisy="*/noisy_*.png", clean="*/clean.png"`. A file that fits both patterns belongs to the
-        longer one.
-      scene: a regular expression searched for in the stem of the noisy file; what its first group
-        matches, or all of it without a group, names the scene. Pictures of one scene fall into
-        one split. Without it every clean picture is a scene.
+        matches all suffixes of images.
+      clean: the pattern of the clean ones. A pair's stars match the same text; a clean pattern
+        with fewer stars has the first of them, so that several noisy images share a clean one:
+        `noisy="*/noisy_*.png", clean="*/clean.png"`. A file that matches both patterns belongs
+        to the longer one.
+      scene: a regular expression searched for in the stem of the noisy file; the match of its
+        first group, or the whole match without a group, names the scene. Images of one scene are in
+        one split. Without it every clean image is a scene.
 
     Returns:
-      The listings, named by the noisy files, relative to `path`. Files that fit neither pattern
-      are ignored, those without a partner told as `unpaired`.
+      The listings, named by the noisy files, relative to `path`. Files that match neither
+      pattern are ignored, those without a partner are `unpaired`.
 
     Raises:
       ZooError: the folder is missing or has no pairs, or a stem no scene.
-        On reading: the two pictures differ in size or depth.
+        On reading: the two images differ in size or depth.
     """
     root = folders.existing(path, "the folder of pairs")
     pictures, ignored = folders.below(root)
@@ -87,7 +89,9 @@ def list_image_pairs(
         else:
             ignored.append(name)
     if not any(found.values()):
-        raise ZooError(f"{root} has no pictures named {noisy!r} and {clean!r}; mend the patterns")
+        raise ZooError(
+            f"{root} has no pictures named {noisy!r} and {clean!r}; correct the patterns"
+        )
     takes: dict[tuple[str, ...], str] = {}
     for name, stars in found[clean].items():
         if takes.setdefault(stars, name) != name:
@@ -107,37 +111,33 @@ def list_image_pairs(
     }
     names = sorted(name for name in found[noisy] if name not in unpaired)
     pairs = [(name, takes[found[noisy][name]]) for name in names]
-    # Those that share a clean picture stay together, called as the first of them.
+    # Those that share a clean image stay together, named by the first of them.
     first: dict[str, str] = {}
     for name, partner in pairs:
         first.setdefault(partner, name)
     alone = {name: first[partner] for name, partner in pairs}
     group = namer("scene", scene) if scene else alone.__getitem__
     chosen = by_fractions(names, fractions, seed, group)
-    return {
-        s: Listing(
-            [names[i] for i in chosen[s]],
-            [_Pair(*(str(root / name) for name in pairs[i])) for i in chosen[s]],
-            _read_images,
-            sorted(ignored),
-            unpaired=unpaired if s == "train" else {},
-        )
-        for s in SPLITS
-    }
+    items = [_Pair(*(str(root / name) for name in pair)) for pair in pairs]
+    whole = Listing(names, items, _read_images, sorted(ignored), unpaired=unpaired)
+    return _split(whole, chosen)
+
+
+def _split(whole: Listing, chosen: dict[str, list[int]]) -> dict[str, Listing]:
+    """The splits of a listing; files without a partner are reported with the first."""
+    found = {s: whole.subset(chosen[s])._replace(unpaired={}) for s in SPLITS}
+    return found | {"train": found["train"]._replace(unpaired=whole.unpaired)}
 
 
 def _stars(pattern: str, name: str) -> tuple[str, ...] | None:
-    """What the stars of a pattern stand for in a name, or None where it does not fit."""
+    """The text of a pattern's stars in a name, or None where it does not match."""
     match = re.fullmatch("(.*)".join(map(re.escape, pattern.split("*"))), name)
     if match is None or not pattern.endswith("*"):
         return match and match.groups()
-    # The same picture may be kept in another format.
+    # The same image may be stored in another format.
     *others, last = match.groups()
     stem, suffix = os.path.splitext(last)
-    return (
-        *others,
-        stem if suffix.lower() in IMAGE_SUFFIXES | archives.SUFFIXES else last,
-    )
+    return (*others, stem if suffix.lower() in IMAGE_SUFFIXES | archives.SUFFIXES else last)
 
 
 def _read_images(pair: _Pair):
@@ -145,13 +145,13 @@ def _read_images(pair: _Pair):
     if noisy.shape[:2] != clean.shape[:2] or noisy.dtype != clean.dtype:
         raise ZooError(
             f"{pair.noisy} is {_size(noisy)} but {pair.clean} is {_size(clean)}; "
-            "mend the pair, or leave it out"
+            "correct the pair, or leave it out"
         )
     return clean, noisy
 
 
-def _size(picture) -> str:
-    return f"{picture.shape[0]} x {picture.shape[1]} {picture.dtype}"
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[0]} x {image.shape[1]} {image.dtype}"
 
 
 def list_audio_pairs(
@@ -167,20 +167,20 @@ def list_audio_pairs(
     test_noisy: str = "",
     speaker: str = "",
 ) -> dict[str, Listing]:
-    r"""List the pairs of equal names, endings apart, in a clean and a noisy folder.
+    r"""List the pairs of equal names, suffixes apart, in a clean and a noisy folder.
 
-    Without an option the usual folders are looked for: those of VoiceBank+DEMAND
+    Without options the usual folders are expected: those of VoiceBank+DEMAND
     (`clean_trainset_wav` or `clean_trainset_28spk_wav` and their noisy ones, `clean_testset_wav`
     and `noisy_testset_wav`), `train/clean` and `train/noisy` and so on, or `clean` and `noisy`
-    alone. Where only one pair of folders is there and it is not the test's, its recordings are
-    split by `fractions`; otherwise, without a validation, it takes `fractions[1]` of train.
+    alone. Where only one pair of folders exists and it is not the test's, its files are split by
+    `fractions`; otherwise, without a validation folder, validation takes `fractions[1]` of train.
 
     Args:
-      path: the folder they are in.
+      path: the folder that contains them.
       fractions: shares of train, validation and test.
       seed: of the split by fractions.
-      clean: the sub-folder with the clean recordings to train on; all sub-folders of it count.
-      noisy: the one with the noisy recordings, under the same names.
+      clean: the sub-folder with the clean files to train on, searched with all its sub-folders.
+      noisy: the one with the noisy files, under the same names.
       validation_clean: the same to select on.
       validation_noisy: the same to select on.
       test_clean: the same to test on.
@@ -191,8 +191,8 @@ def list_audio_pairs(
       The listings, named by the noisy files, relative to `path`.
 
     Raises:
-      ZooError: a folder is missing or empty. On reading: the two
-        recordings of a pair differ in length or rate.
+      ZooError: a folder is missing or empty. On reading: the files of a pair differ in length or
+        rate.
     """
     root = folders.existing(path, "the folder of pairs")
     named = {
@@ -215,15 +215,8 @@ def list_audio_pairs(
         shares = tuple(fractions)
     elif named["validation"][0] or not fractions[1]:
         return found
-    chosen = by_fractions(whole.names, shares, seed, group)
-    for name in SPLITS:
-        if not named[name][0] or name == "train":
-            found[name] = whole._replace(
-                names=[whole.names[i] for i in chosen[name]],
-                items=[whole.items[i] for i in chosen[name]],
-                unpaired=whole.unpaired if name == "train" else {},
-            )
-    return found
+    parts = _split(whole, by_fractions(whole.names, shares, seed, group))
+    return {s: parts[s] if s == "train" or not named[s][0] else found[s] for s in SPLITS}
 
 
 def _usual(root: Path, name: str) -> tuple[str, str]:
@@ -244,7 +237,7 @@ def _listing(root: Path, clean: str, noisy: str) -> Listing:
         raise ZooError(
             f"{root / clean} has no recordings; they end in {', '.join(sorted(AUDIO_SUFFIXES))}"
         )
-    # The two takes may be kept in other formats.
+    # The two may be stored in different formats.
     stems = {one: {os.path.splitext(name)[0]: name for name in wanted[one]} for one in wanted}
     for one, names in wanted.items():
         if len(stems[one]) < len(names):
@@ -259,7 +252,7 @@ def _listing(root: Path, clean: str, noisy: str) -> Listing:
     }
     return Listing(
         [f"{noisy}/{stems[noisy][stem]}" for stem in both],
-        [_Pair(*(str(root / one / stems[one][stem]) for one in (clean, noisy))) for stem in both],
+        [_Pair(*(str(root / one / stems[one][stem]) for one in (noisy, clean))) for stem in both],
         _read_audio,
         sorted(ignored),
         _length,
@@ -271,26 +264,26 @@ def _read_audio(
     pair: _Pair, form: Form, start: int = 0, frames: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     _check_alike(pair)
-    clean, noisy = (
+    noisy, clean = (
         audio_files.read(one, **form._asdict(), start=start, frames=frames, dtype=np.int16)
         for one in pair
     )
-    # Headers of lossy files promise more than is in them, now and then.
+    # Headers of lossy files sometimes state more than there is.
     if len(clean) != len(noisy):
         raise ZooError(
-            f"{pair.noisy} and {pair.clean} differ in length; mend the pair, or leave it out"
+            f"{pair.noisy} and {pair.clean} differ in length; correct the pair, or leave it out"
         )
     return clean, noisy
 
 
-# A training reads the pieces of a pair over and over.
+# Training reads pieces of the same pair many times.
 @functools.lru_cache(maxsize=2**16)
 def _check_alike(pair: _Pair) -> None:
-    clean, noisy = (audio_files.info(one) for one in pair)
+    noisy, clean = (audio_files.info(one) for one in pair)
     if (clean.frames, clean.sample_rate) != (noisy.frames, noisy.sample_rate):
         raise ZooError(
             f"{pair.noisy} has {noisy.frames} samples at {noisy.sample_rate} Hz but {pair.clean} "
-            f"{clean.frames} at {clean.sample_rate}; mend the pair, or leave it out"
+            f"{clean.frames} at {clean.sample_rate}; correct the pair, or leave it out"
         )
 
 

@@ -23,13 +23,13 @@ SPLITS = ("train", "validation", "test")
 
 
 class Example(NamedTuple):
-    """One picture of a source, or one recording.
+    """One example of a source.
 
     Attributes:
-      name: what it is called, unique within its split.
-      target: the clean picture `(H, W, C)`, uint8 or uint16; of a recording `(T, C)`, int16.
-      input: the noisy one of the same shape and dtype for paired data, else None: the noise is
-        then ours to add.
+      name: its name, unique within its split.
+      target: the clean image `(H, W, C)`, uint8 or uint16, or audio `(T, C)`, int16.
+      input: for paired data the noisy one, of the same shape and dtype; else None, and noise is to
+        be added.
     """
 
     name: str
@@ -38,19 +38,19 @@ class Example(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a kind of source knows of one split before it reads a single picture.
+    """The contents of one split, before anything is read.
 
     Attributes:
-      names: what the pictures are called.
-      items: what `read` needs to read each of them, as long as `names`.
-      read: takes an item and returns `(target, input or None)` as the files hold them, or raises
-        `ZooError`. A module's function or a `partial` of one, so that it can be pickled. That of
-        recordings takes `(item, form, start, frames)` and returns that piece, int16 as `form` is.
-      ignored: names of files in the split's folder that are no part of it.
-      length: of recordings, takes `(item, form)` and returns how many samples `read` finds, without
-        decoding them; None for pictures.
-      noise: noise recordings to mix with these; None where there are none.
-      unpaired: files that lack their partner, which are in no split: name to reason.
+      names: the names of the examples.
+      items: the argument of `read` for each of them, as long as `names`.
+      read: takes an item and returns `(target, input or None)` as stored, or raises `ZooError`; it
+        can be pickled. For audio it takes `(item, form, start, frames)` and returns that piece, as
+        int16 in that `Form`.
+      ignored: names of files in the split's folder that do not belong to it.
+      length: for audio, takes `(item, form)` and returns the number of samples of `read`, without
+        decoding; None for images.
+      noise: noise to mix with the audio; None where there is none.
+      unpaired: files without a partner, which are in no split: name to reason.
       modality: the name of the kind of signal where it is neither images nor audio; `read` then
         returns examples as they are to be used.
     """
@@ -64,12 +64,18 @@ class Listing(NamedTuple):
     unpaired: Mapping[str, str] = {}
     modality: str = ""
 
+    def subset(self, numbers: Sequence[int]) -> "Listing":
+        """The listing of some examples, by their numbers."""
+        return self._replace(
+            names=[self.names[i] for i in numbers], items=[self.items[i] for i in numbers]
+        )
+
 
 class Form(NamedTuple):
-    """What every recording of a source comes out as.
+    """The form of all audio of a source.
 
     Attributes:
-      sample_rate: samples a second.
+      sample_rate: samples per second.
       channels: 1 or 2.
     """
 
@@ -77,7 +83,7 @@ class Form(NamedTuple):
     channels: int
 
     def finish(self, x: np.ndarray, rate: int) -> np.ndarray:
-        """A whole recording `(T, C)` of `rate` samples a second, in this form and as int16."""
+        """Convert whole audio `(T, C)` of `rate` samples per second to this form, as int16."""
         x = pcm.to_channels(x, self.channels)
         if rate != self.sample_rate:
             x = pcm.resample(pcm.to_float(x), rate, self.sample_rate)
@@ -86,19 +92,18 @@ class Form(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Source(Sequence):
-    """The pictures or the recordings of one split: a read-only sequence that decodes on access.
+    """The images or the audio of one split: a read-only sequence that decodes on access.
 
-    Nothing read is kept and nothing changes, so threads may share a source and processes may be
-    sent one.
+    It has no state, so that threads can share it and it can be pickled.
 
     Attributes:
-      listing: what there is, and how it is read.
-      channels: how many channels everything comes out with: 1 or 3, of recordings 1 or 2.
-      size: height and width every picture is resized to, or None to leave them.
-      skipped: the unreadable ones that `load(on_error="skip")` left out: name to reason.
-      sample_rate: samples a second of every recording; 0 for pictures.
-      noise: noise recordings of the same split to mix with these; None where there are none.
-      advice: what the error of one that cannot be read ends with.
+      listing: the contents, and how they are read.
+      channels: channels of every example: 1 or 3, for audio 1 or 2.
+      size: height and width that every image is resized to; None leaves them.
+      skipped: the unreadable ones that `load(on_error="skip")` omitted: name to reason.
+      sample_rate: samples per second of all audio; 0 for images.
+      noise: noise of the same split to mix with the audio; None where there is none.
+      advice: the end of the error of an example that cannot be read.
     """
 
     listing: Listing
@@ -116,12 +121,12 @@ class Source(Sequence):
 
     @property
     def names(self) -> Sequence[str]:
-        """What the pictures are called, in order."""
+        """The names of the examples, in order."""
         return self.listing.names
 
     @property
     def ignored(self) -> Sequence[str]:
-        """Names of files in this split's folder that are no part of it."""
+        """Names of files in the split's folder that do not belong to it."""
         return self.listing.ignored
 
     @property
@@ -132,11 +137,11 @@ class Source(Sequence):
         return len(self.listing.items)
 
     def __getitem__(self, index: int) -> Example:
-        """Read picture or recording `index`, negative from the end.
+        """Read an example; negative numbers count from the end.
 
         Raises:
-          IndexError: there is no such picture.
-          ZooError: it cannot be read, or is no picture; the error names it.
+          IndexError: there is no such example.
+          ZooError: it cannot be read; the error names it.
         """
         if self.sample_rate:
             return self.excerpt(index)
@@ -147,15 +152,15 @@ class Source(Sequence):
         return Example(name, self._finish(target), None if noisy is None else self._finish(noisy))
 
     def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Example:
-        """Read a piece of recording `index`, and of a long file no more than that.
+        """Read a piece of audio, and of a long file little more than that.
 
         Args:
-          index: which, negative from the end.
+          index: the number of the example, negative from the end.
           start: the piece's first sample, at the source's rate.
-          frames: samples it has, fewer where the recording ends; None reads to the end.
+          frames: its samples, fewer at the end of the audio; None reads to the end.
 
         Raises:
-          IndexError: there is no such recording.
+          IndexError: there is no such example.
           ZooError: it cannot be read; the error names it.
         """
         index = range(len(self))[operator.index(index)]
@@ -164,10 +169,10 @@ class Source(Sequence):
             return Example(self.names[index], *self.listing.read(item, self._form, start, frames))
 
     def lengths(self) -> list[int]:
-        """The samples of each recording, read off the files without decoding them.
+        """The samples of each audio example, without decoding them.
 
         Raises:
-          ZooError: a file is no recording; the error names it.
+          ZooError: a file is not audio; the error names it.
         """
         with self._advised(), ThreadPoolExecutor() as pool:
             return list(
@@ -187,33 +192,30 @@ class Source(Sequence):
         except ZooError as error:
             raise ZooError(f"{error}{self.advice}") from None
 
-    def _finish(self, picture: np.ndarray) -> np.ndarray:
+    def _finish(self, image: np.ndarray) -> np.ndarray:
         if self.listing.modality:
-            return np.ascontiguousarray(picture)
-        picture = pixels.to_channels(picture, self.channels)
-        if picture.dtype == np.float32:
-            # The host holds integers by the house's law; 16 bits keep what a photograph has.
-            picture = pixels.to_uint16(picture)
+            return np.ascontiguousarray(image)
+        image = pixels.to_channels(image, self.channels)
+        if image.dtype == np.float32:
+            # The host holds integers; 16 bits keep the depth of a photograph.
+            image = pixels.to_uint16(image)
         if self.size is not None:
-            picture = pixels.resize(picture, self.size)
-        return np.ascontiguousarray(picture)
+            image = pixels.resize(image, self.size)
+        return np.ascontiguousarray(image)
 
     def without_unreadable(self) -> "Source":
-        """Read every picture once and leave out the unreadable; see `skipped`."""
+        """Read every example once and omit the unreadable ones; see `skipped`."""
         with ThreadPoolExecutor() as pool:
             problems = list(pool.map(self._problem, range(len(self))))
         skipped = {name: why for name, why in zip(self.names, problems, strict=True) if why}
         skipped |= self.listing.unpaired
         kept = [index for index, why in enumerate(problems) if not why]
-        listing = self.listing._replace(
-            names=[self.listing.names[i] for i in kept],
-            items=[self.listing.items[i] for i in kept],
-        )
+        listing = self.listing.subset(kept)
         noise = None if self.noise is None else self.noise.without_unreadable()
         return dataclasses.replace(self, listing=listing, skipped=skipped, noise=noise)
 
     def _problem(self, index: int) -> str:
-        """Why a picture cannot be read; empty if it can."""
+        """The reason why an example cannot be read; empty if it can."""
         try:
             self[index]
         except ZooError as error:
@@ -227,20 +229,20 @@ def by_fractions(
     seed: int,
     group: Callable[[str], Any] = lambda name: name,
 ) -> dict[str, list[int]]:
-    """Split pictures at random, keeping those of one group together.
+    """Split names at random, keeping those of one group together.
 
-    The order is by SHA-256 of seed and group, not by a generator: NumPy does not promise its
-    streams for ever, and this way a picture more or less hardly moves the others.
+    The order is by SHA-256 of seed and group, not by a generator: NumPy does not guarantee its
+    streams, and so one more example hardly moves the others.
 
     Args:
-      names: what the pictures are called.
-      fractions: the shares of train, validation and test by pictures. A group goes where its
-        middle falls, so the shares are met as nearly as the groups allow.
-      seed: another seed, another split.
-      group: from a name to its group; without it every picture is one.
+      names: the names of the examples.
+      fractions: the shares of train, validation and test by examples. A group goes where its
+        middle falls, so that the shares are met as nearly as the groups allow.
+      seed: another seed gives another split.
+      group: from a name to its group; by default every example is one.
 
     Returns:
-      For each split the indices into `names`, ascending; together each index once.
+      For each split the indices into `names`, ascending; each index occurs once.
     """
     members: dict[str, list[int]] = {}
     for index, name in enumerate(names):
@@ -260,18 +262,18 @@ def namer(option: str, expression: str) -> Callable[[str], str]:
     """A function from a file's name to its group, for `by_fractions`.
 
     Args:
-      option: what the user calls the expression, for an error.
-      expression: searched for in the stem; what its first group matches, or all of it without a
-        group, names the group of the file. Empty makes every file one of its own.
+      option: the name of the expression in an error.
+      expression: searched for in the stem; the match of its first group, or the whole match without
+        a group, names the group of the file. Empty makes every file a group.
 
     Raises:
-      ZooError: it is no regular expression; from the function, that it does not match a stem.
+      ZooError: it is not a regular expression; from the function, it does not match a stem.
     """
     try:
         pattern = re.compile(expression)
     except re.error as error:
         raise ZooError(
-            f"{option} {expression!r} is no regular expression: {error}; mend it"
+            f"{option} {expression!r} is not a regular expression: {error}; correct it"
         ) from None
 
     def name_group(name: str) -> str:
@@ -279,12 +281,12 @@ def namer(option: str, expression: str) -> Callable[[str], str]:
             return name
         match = pattern.search(Path(name).stem)
         if match is None:
-            raise ZooError(f"{option} {expression!r} does not match the stem of {name}; mend it")
+            raise ZooError(f"{option} {expression!r} does not match the stem of {name}; correct it")
         return match[1] if pattern.groups else match[0]
 
     return name_group
 
 
 def last(count: int, fraction: float) -> int:
-    """Where the last `fraction` of `count` pictures begins, rounded to the nearest."""
+    """The index where the last `fraction` of `count` examples begins, to the nearest."""
     return count - round(fraction * count)

@@ -27,10 +27,9 @@ def list_tfds(
     bits: int = 16,
     noise: str = "",
 ) -> dict[str, Listing]:
-    """List the pictures or the recordings of a data set; its other features are not read.
+    """List the images or the audio of a data set; its other features are not read.
 
-    One that is not prepared yet is downloaded and prepared, which needs TensorFlow; reading does
-    not.
+    It is downloaded and prepared if necessary, which needs TensorFlow; reading does not.
 
     Args:
       path: the `data_dir` of tfds; empty for its default, `~/tensorflow_datasets`.
@@ -39,16 +38,16 @@ def list_tfds(
       seed: unused.
       name: the data set, `"mnist"`, with a config and a version if need be,
         `"imagenet_resized/32x32:0.1.0"`.
-      feature: the feature with the picture: an `Image`, or a tensor `(H, W)` or `(H, W, C)` of
+      feature: the feature with the image: an `Image`, or a tensor `(H, W)` or `(H, W, C)` of
         uint8, uint16 or floats in [0, 1]. One named `audio`, or of the kind `Audio`, holds
-        recordings: integers of `bits` bits or floats in [-1, 1], `(T,)` or `(T, C)`. Empty for
+        audio: integers of `bits` bits or floats in [-1, 1], `(T,)` or `(T, C)`. Empty for
         `image`, or for `audio` where there is no `image`.
       train: the split to train on; a slice such as `"train[:90%]"` will do. Empty for `train`.
       validation: the same to select on. Empty for `validation`, where there is one.
       test: the same to test on. Empty for `test`, where there is one.
-      rate: samples a second of the recordings, where the feature does not say.
-      bits: of the integers of recordings.
-      noise: a folder of noise recordings to mix with them, as for `recordings`.
+      rate: samples per second of audio, where the feature does not state it.
+      bits: of the integers of audio.
+      noise: a folder of noise to mix with the audio, as for `recordings`.
 
     Returns:
       The listings, named by split and place, `train-00000`.
@@ -63,18 +62,16 @@ def list_tfds(
     if feature not in features:
         raise unknown(f"feature of {name}", feature, features)
     existing = builder.info.splits
-    sound = _sound(name, features[feature], feature, rate, bits)
-    if noise and not sound:
+    rate, scale = _sample_rate_and_scale(name, features[feature], feature, rate, bits)
+    if noise and not rate:
         raise ZooError(f"the feature {feature!r} of {name} holds pictures; leave noise out")
-    asked = {"train": train, "validation": validation, "test": test}
     listings = {}
     taken: list[tuple[str, Any]] = []
-    for split, wanted in asked.items():
+    for split, wanted in {"train": train, "validation": validation, "test": test}.items():
         if wanted and wanted.split("[")[0].split("+")[0] not in existing:
             raise unknown(f"split of {name}", wanted, existing)
         wanted = wanted or (split if split in existing else "")  # noqa: PLW2901
-        count = len(_opened(name, path, wanted, feature)) if wanted else 0
-        listings[split] = _listing(name, path, wanted, feature, range(count), sound)
+        listings[split] = _Records(name, path, wanted, feature, rate, scale).listing()
         for part in existing[wanted].file_instructions if wanted else ():
             for other, record in taken:
                 if other != split and _overlap(part, record):
@@ -83,8 +80,8 @@ def list_tfds(
     if not listings["validation"].items and fractions[1]:
         whole = listings["train"]
         cut = last(len(whole.items), fractions[1])
-        listings["train"] = whole._replace(names=whole.names[:cut], items=whole.items[:cut])
-        listings["validation"] = whole._replace(names=whole.names[cut:], items=whole.items[cut:])
+        listings["train"] = whole.subset(range(cut))
+        listings["validation"] = whole.subset(range(cut, len(whole.items)))
     return with_noise(listings, noise, fractions, seed)
 
 
@@ -94,92 +91,95 @@ def _overlap(part: Any, other: Any) -> bool:
     return part.filename == other.filename and max(part.skip, other.skip) < min(ends)
 
 
-class _Sound(NamedTuple):
-    """How the numbers of a recording are meant: samples a second, and full scale."""
-
-    rate: int
-    scale: float
-
-
-def _sound(name: str, connector: Any, feature: str, rate: int, bits: int) -> _Sound | None:
-    """What is known of recordings; None where the feature holds pictures."""
+def _sample_rate_and_scale(
+    name: str, connector: Any, feature: str, rate: int, bits: int
+) -> tuple[int, float]:
+    """Samples per second and full scale of audio; 0 and 1 where the feature holds images."""
     if feature != "audio" and type(connector).__name__ != "Audio":
-        return None
+        return 0, 1.0
     rate = rate or getattr(connector, "sample_rate", None) or 0
     if rate < 1:
         raise ZooError(
-            f"{name} does not say the sample rate of {feature!r}; set rate to its samples a second"
+            f"{name} does not state the sample rate of {feature!r}; set rate to its samples a "
+            "second"
         )
-    return _Sound(
-        rate, 1.0 if np.issubdtype(connector.np_dtype, np.floating) else 2.0 ** (bits - 1)
-    )
+    return rate, 1.0 if np.issubdtype(connector.np_dtype, np.floating) else 2.0 ** (bits - 1)
 
 
-def _listing(
-    name: str, path: str, split: str, feature: str, numbers: range, sound: _Sound | None
-) -> Listing:
-    names = [f"{split}-{n:05}" for n in numbers]
-    where = (name, path, split, feature)
-    if sound is None:
-        return Listing(names, numbers, functools.partial(_read, *where))
-    read = functools.partial(_read_recording, *where, sound)
-    return Listing(names, numbers, read, (), functools.partial(_length, *where, sound))
+class _Records(NamedTuple):
+    """The records of a split, opened on access; only these values are pickled.
+
+    Attributes:
+      name: the data set.
+      path: the folder of data sets.
+      split: the split, or a slice of one; empty for no records.
+      feature: the feature that is read.
+      rate: samples per second of audio; 0 for images.
+      scale: full scale of audio.
+    """
+
+    name: str
+    path: str
+    split: str
+    feature: str
+    rate: int
+    scale: float
+
+    def listing(self) -> Listing:
+        """The listing of all records."""
+        numbers = range(len(_opened(*self[:4])) if self.split else 0)
+        names = [f"{self.split}-{n:05}" for n in numbers]
+        if not self.rate:
+            return Listing(names, numbers, self.read_image)
+        return Listing(names, numbers, self.read_audio, length=self.length)
+
+    def read_image(self, number: int) -> tuple[np.ndarray, None]:
+        """An image, as `Listing.read` returns it."""
+        value, where = self._value(number)
+        if isinstance(value, bytes):
+            image = image_files.decode(value, where)
+            features = _prepared(self.name, self.path).info.features
+            if features[self.feature].np_dtype == np.float32:
+                image = image.view(np.float32)  # tfds hides a float in four bytes of color
+        else:
+            image = np.asarray(value)
+            image = image[..., None] if image.ndim == 2 else image
+        return pixels.check(image, where), None
+
+    def read_audio(
+        self, number: int, form: Form, start: int = 0, frames: int | None = None
+    ) -> tuple[np.ndarray, None]:
+        """A piece of audio, as `Listing.read` returns it."""
+        value, where = self._samples(number)
+        if value.dtype.kind == "i" and np.abs(value).max(initial=0) > self.scale:
+            raise ZooError(f"{where} holds {np.abs(value).max()}, more than its bits; set bits")
+        x = pcm.check((value / self.scale).astype(np.float32), where)
+        stop = None if frames is None else start + frames
+        return form.finish(x, self.rate)[start:stop], None
+
+    def length(self, number: int, form: Form) -> int:
+        """Samples of audio, as `Listing.length` returns them."""
+        return pcm.resampled_length(len(self._samples(number)[0]), self.rate, form.sample_rate)
+
+    def _value(self, number: int) -> tuple[Any, str]:
+        """The feature of a record, and its name in an error."""
+        value = _opened(*self[:4])[number][self.feature]
+        return value, f"{self.name} {self.split}-{number:05}"
+
+    def _samples(self, number: int) -> tuple[np.ndarray, str]:
+        value, where = self._value(number)
+        value = np.asarray(value)
+        return value[:, None] if value.ndim == 1 else value, where
 
 
-def _read_recording(
-    name: str,
-    path: str,
-    split: str,
-    feature: str,
-    sound: _Sound,
-    number: int,
-    form: Form,
-    start: int = 0,
-    frames: int | None = None,
-) -> tuple[np.ndarray, None]:
-    value = _samples(name, path, split, feature, number)
-    where = f"{name} {split}-{number:05}"
-    if value.dtype.kind == "i" and np.abs(value).max(initial=0) > sound.scale:
-        raise ZooError(f"{where} holds {np.abs(value).max()}, more than its bits; set bits")
-    x = pcm.check((value / sound.scale).astype(np.float32), where)
-    stop = None if frames is None else start + frames
-    return form.finish(x, sound.rate)[start:stop], None
-
-
-def _length(
-    name: str, path: str, split: str, feature: str, sound: _Sound, number: int, form: Form
-) -> int:
-    length = len(_samples(name, path, split, feature, number))
-    return pcm.resampled_length(length, sound.rate, form.sample_rate)
-
-
-def _samples(name: str, path: str, split: str, feature: str, number: int) -> np.ndarray:
-    value = np.asarray(_opened(name, path, split, feature)[number][feature])
-    return value[:, None] if value.ndim == 1 else value
-
-
-def _read(name: str, path: str, split: str, feature: str, number: int):
-    value = _opened(name, path, split, feature)[number][feature]
-    where = f"{name} {split}-{number:05}"
-    if isinstance(value, bytes):
-        picture = image_files.decode(value, where)
-        if _prepared(name, path).info.features[feature].np_dtype == np.float32:
-            picture = picture.view(np.float32)  # tfds hides a float in four bytes of colour
-    else:
-        picture = np.asarray(value)
-        picture = picture[..., None] if picture.ndim == 2 else picture
-    return pixels.check(picture, where), None
-
-
-# Kept once in each process; what is pickled is only the name and the path.
+# Cached once in each process.
 @functools.lru_cache(maxsize=16)
 def _opened(name: str, path: str, split: str, feature: str) -> Sequence[dict[str, Any]]:
-    """The records of a split, each a dict of features, pictures still encoded."""
+    """The records of a split, each a dict of features, images still encoded."""
     import tensorflow_datasets as tfds  # noqa: PLC0415 - seconds and gigabytes for its users only
 
     builder = _prepared(name, path)
-    # Our own decoder: that of tfds is Pillow, which makes 16-bit colour 8-bit. Skipping the other
-    # images too saves decoding what nobody looks at.
+    # tfds decodes by Pillow, which makes 16-bit color 8-bit. The other images are not used.
     decoders = {
         key: tfds.decode.SkipDecoding()
         for key, connector in builder.info.features.items()
@@ -193,7 +193,7 @@ def _opened(name: str, path: str, split: str, feature: str) -> Sequence[dict[str
 
 @functools.lru_cache(maxsize=4)
 def _prepared(name: str, path: str):
-    """The builder of a data set that is ready to be read."""
+    """The builder of a data set that is ready for reading."""
     import tensorflow_datasets as tfds  # noqa: PLC0415
 
     _spare_tensorflow()
@@ -229,24 +229,16 @@ def _prepared(name: str, path: str):
 
 
 def _spare_tensorflow() -> None:
-    """Lets data sets with the feature `Audio` be described without TensorFlow.
+    """Allow data sets with the feature `Audio` to be described without TensorFlow.
 
-    On being made the feature looks up a dtype in TensorFlow, for the encoding of files; reading
-    never needs it.
+    On construction the feature looks up a dtype in TensorFlow, for writing; reading does not use
+    it. It has this name in tfds 4.9; in other versions nothing changes, and TensorFlow is needed.
     """
-    if importlib.util.find_spec("tensorflow") is not None:
-        return
-    from tensorflow_datasets.core.features import audio_feature  # noqa: PLC0415
+    if importlib.util.find_spec("tensorflow") is None:
+        from tensorflow_datasets.core.features import audio_feature  # noqa: PLC0415
 
-    class Unneeded:
-        """Stands where the encoder of files would."""
-
-        def __init__(self, **description):
-            pass
-
-    # By this name in tfds 4.9; elsewhere nothing changes, and TensorFlow is asked for as before.
-    if hasattr(audio_feature, "_EagerDecoder"):
-        audio_feature._EagerDecoder = Unneeded
+        if hasattr(audio_feature, "_EagerDecoder"):
+            audio_feature._EagerDecoder = lambda **_: None
 
 
 def _first_line(error: Exception) -> str:
