@@ -49,7 +49,7 @@ class DisturbedOrder(Order):
         seen = self._state
         following = seen[0] + 1
         shuffle = np.random.default_rng([self._seed, following]).permutation
-        self._state = (following, shuffle(self._pictures))
+        self._state = (following, shuffle(self._examples))
         return seen
 
     @_cached.setter

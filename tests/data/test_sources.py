@@ -190,7 +190,7 @@ def test_pairs_in_two_folders_and_with_a_suffix_for_one(tmp_path):
 def test_pairs_errors(tmp_path):
     options = fill_pairs(tmp_path, scenes=2, shots=1)
     refused("does not match the stem of s0_0_noisy.png", "pairs", **options, scene="x")
-    refused("no regular expression", "pairs", **options, scene="(")
+    refused("not a regular expression", "pairs", **options, scene="(")
     refused("must differ", "pairs", **options | {"noisy": "*_clean.png"})
     refused("as many or fewer", "pairs", **options | {"clean": "*_*_clean.png"})
     refused("no images named", "pairs", **options | {"noisy": "*.a", "clean": "*.b"})

@@ -89,9 +89,7 @@ def list_image_pairs(
         else:
             ignored.append(name)
     if not any(found.values()):
-        raise ZooError(
-            f"{root} has no pictures named {noisy!r} and {clean!r}; correct the patterns"
-        )
+        raise ZooError(f"{root} has no images named {noisy!r} and {clean!r}; correct the patterns")
     takes: dict[tuple[str, ...], str] = {}
     for name, stars in found[clean].items():
         if takes.setdefault(stars, name) != name:
