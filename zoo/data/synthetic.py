@@ -1,10 +1,10 @@
-"""Clean signals and noise out of nothing: pure functions of (seed, index), for runs without data.
+"""Synthetic speech, music and noise: pure functions of (seed, index), for runs without data.
 
-`clean` speaks, most of the time: pulses of a gliding pitch shaped by the formants of vowels, with
-hisses between them and pauses between the phrases, each index a speaker of its own. The rest are
-melodies of tones, chirps and plucked strings. `ambience` is coloured noise that swells and fades,
-hum, the babble of several speakers, clicks, and mixtures of these. None of it is a substitute for
-real recordings: it shows that a training works.
+Most signals of `clean` resemble speech: pulses of a gliding pitch shaped by the formants of vowels,
+with hisses between them and pauses between phrases, each index another speaker. The others are
+melodies of tones, chirps and plucked strings. `ambience` is colored noise of varying loudness, hum,
+babble of several speakers, clicks, and mixtures of these. It demonstrates that training works, and
+does not replace real audio.
 
 References:
   G. E. Peterson, H. L. Barney, "Control methods used in a study of the vowels", J. Acoust. Soc. Am.
@@ -36,22 +36,22 @@ VOWELS = np.array(
 )
 """The first three formants of ten vowels, in Hz."""
 
-# In Hz: how wide a formant's resonance is.
+# Bandwidths of the resonances, in Hz.
 _BANDWIDTHS = np.array([80.0, 110.0, 160.0], np.float32)
-# Seconds of a frame of the vocal tract, and between two of them.
+# Seconds of a frame of the vocal tract.
 _FRAME = 0.032
 _SPEECH_SHARE = 5
 _KINDS = 8
 
 
 def clean(seed: int, index: int, *, sample_rate: int, length: int) -> np.ndarray:
-    """A clean signal with pauses: of each eight, five speak and three make music.
+    """A clean signal with pauses: of each eight, five are speech and three are music.
 
     Args:
-      seed: another seed, another set.
-      index: which of the set, from 0; each is another speaker.
-      sample_rate: samples a second, at least 4,000.
-      length: how many samples.
+      seed: another seed gives another set.
+      index: the number in the set, from 0; each is another speaker.
+      sample_rate: samples per second, at least 4,000.
+      length: the number of samples.
 
     Returns:
       (length, 1) float32, its peak between 0.3 and 0.9; silent where it pauses.
@@ -66,25 +66,25 @@ def clean(seed: int, index: int, *, sample_rate: int, length: int) -> np.ndarray
 
 
 def ambience(seed: int, index: int, *, sample_rate: int, length: int) -> np.ndarray:
-    """Noise without a pause: in turns coloured noise, hum, babble, clicks, and all of them mixed.
+    """Noise without pauses: in turns colored noise, hum, babble, clicks, and all of them mixed.
 
     Args:
-      seed: another seed, another set; its babble is of other speakers than `clean` has.
-      index: which of the set, from 0.
-      sample_rate: samples a second, at least 4,000.
-      length: how many samples.
+      seed: another seed gives another set; its speakers differ from those of `clean`.
+      index: the number in the set, from 0.
+      sample_rate: samples per second, at least 4,000.
+      length: the number of samples.
 
     Returns:
       (length, 1) float32, its peak between 0.3 and 0.9.
     """
     rng = np.random.default_rng([seed, 1, index])
-    makers = (_coloured, _hum, _babble, _clicks)
+    makers = (_colored, _hum, _babble, _clicks)
     kind = index % (len(makers) + 1)
     if kind < len(makers):
         x = makers[kind](rng, sample_rate, length)
-        if makers[kind] is not _coloured:
-            # No room is silent behind its hum or clicks.
-            x = _unit(x) + _unit(_coloured(rng, sample_rate, length)) * rng.uniform(0.02, 0.2)
+        if makers[kind] is not _colored:
+            # Real rooms have background noise behind hum or clicks.
+            x = _unit(x) + _unit(_colored(rng, sample_rate, length)) * rng.uniform(0.02, 0.2)
     else:
         x = sum(_unit(make(rng, sample_rate, length)) * rng.uniform(0.2, 1) for make in makers)
     return _to_peak(x, rng.uniform(0.3, 0.9))
@@ -95,14 +95,14 @@ def pulses(frequency: np.ndarray, sample_rate: int) -> np.ndarray:
 
     Args:
       frequency: (T,) the pitch in Hz at each sample.
-      sample_rate: samples a second.
+      sample_rate: samples per second.
 
     Returns:
       (T,) float32: the sum over k of cos(k phase), the phase being the sum of the pitch so far.
     """
     count = max(int(0.45 * sample_rate / frequency.max()), 1)
-    # The phase in turns is summed in double and wrapped about 0, where the pulses stand: near them
-    # float32 then suffices, and its sines are several times faster.
+    # The phase in turns is summed in double and wrapped around 0, the position of the pulses, where
+    # float32 suffices and its sines are several times faster.
     turns = np.cumsum(frequency, dtype=np.float64) / sample_rate
     half = ((turns - np.rint(turns)) * np.pi).astype(np.float32)
     half = np.where(np.abs(half) < 1e-4, np.float32(1e-4), half)
@@ -111,7 +111,7 @@ def pulses(frequency: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def resonances(formants: np.ndarray, frequency: np.ndarray) -> np.ndarray:
-    """How much a vocal tract passes: resonances at its formants, and 1 at no frequency.
+    """Amplitude response of a vocal tract: resonances at its formants, and 1 at 0 Hz.
 
     Args:
       formants: (..., 3) in Hz.
@@ -121,9 +121,9 @@ def resonances(formants: np.ndarray, frequency: np.ndarray) -> np.ndarray:
       (..., F) amplitudes, at least 0.
     """
     squared = np.square(frequency)
-    centre = np.square(formants)[..., None]
+    center = np.square(formants)[..., None]
     damping = squared * np.square(_BANDWIDTHS)[:, None]
-    passed = centre / np.sqrt(np.square(centre - squared) + damping)
+    passed = center / np.sqrt(np.square(center - squared) + damping)
     return np.prod(passed, axis=-2)
 
 
@@ -131,7 +131,7 @@ def speak(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray
     """Syllables of one speaker in phrases, (length,) float32; silent between the phrases."""
     pitch = rng.uniform(85, 180) if rng.random() < 0.5 else rng.uniform(150, 260)
     tract = rng.uniform(0.95, 1.1) * (1.0 if pitch < 165 else 1.12)
-    # Frames of the plan are `hop` samples apart; the filters change at every other.
+    # Frames of the plan are `hop` samples apart; the filters change at every second.
     hop = int(_FRAME / 4 * sample_rate)
     frames = length // hop + 6
     plan = _Plan(frames)
@@ -154,26 +154,26 @@ def speak(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray
 
     size = 4 * hop
     bins = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
-    # Vocal cords fall by 12 dB an octave, lips give 6 back, and the resonances above the third,
-    # which are left out, hold up the treble.
+    # Vocal cords fall by 12 dB per octave, lips add 6, and the resonances above the third, which
+    # are omitted, raise the treble.
     tilt = np.square(1 + np.square(bins / 2000)) / (1 + bins / 400)
     voiced = resonances(plan.formants[::2] * tract, bins) * (tilt * plan.voiced[::2, None])
-    centre, width = plan.hiss[:, ::2, None]
-    hissing = np.exp(-np.square((bins - centre) / width)) * plan.noisy[::2, None]
+    center, width = plan.hiss[:, ::2, None]
+    hissing = np.exp(-np.square((bins - center) / width)) * plan.noisy[::2, None]
     x = _shaped(((voice, voiced), (breath, 3 * hissing)), 2 * hop, length)
     gate = np.interp(places, np.arange(frames), (plan.voiced + plan.noisy > 0).astype(np.float32))
     return x * gate.astype(np.float32)
 
 
 class _Plan:
-    """What a speaker does, frame by frame.
+    """The plan of an utterance, frame by frame.
 
     Attributes:
       pitch: (frames,) in Hz.
       formants: (frames, 3) in Hz.
       voiced: (frames,) amplitude of the voice.
       noisy: (frames,) amplitude of the hiss.
-      hiss: centre and width of the hiss, (2, frames) in Hz.
+      hiss: center and width of the hiss, (2, frames) in Hz.
     """
 
     def __init__(self, frames: int):
@@ -184,7 +184,7 @@ class _Plan:
         self.hiss = np.full((2, frames), 3000.0, np.float32)
 
     def syllable(self, rng: np.random.Generator, at: int, pitch: float) -> int:
-        """Plans one syllable from frame `at` on; returns where it ends."""
+        """Plan one syllable from frame `at` on; return its end."""
         if rng.random() < 0.5:
             count = int(rng.integers(5, 14))
             here = slice(at, at + count)
@@ -211,7 +211,7 @@ def _bell(count: int, size: int) -> np.ndarray:
 def _shaped(parts, step: int, length: int) -> np.ndarray:
     """The sum of signals (length,), each filtered frame by frame by amplitudes (frames, bins).
 
-    A frame has two steps and begins one before its place; the squared windows then sum to 1.
+    A frame has two steps and begins one step early, so that the squared windows sum to 1.
     """
     window = np.sqrt(np.hanning(2 * step + 1)[:-1]).astype(np.float32)
     frames = length // step + 2
@@ -229,7 +229,7 @@ def _shaped(parts, step: int, length: int) -> np.ndarray:
 
 
 def _music(rng: np.random.Generator, sample_rate: int, length: int, play: Callable) -> np.ndarray:
-    """Notes one after another, now and then a rest."""
+    """A sequence of notes with occasional rests."""
     x = np.zeros(length, np.float32)
     at = int(rng.uniform(0, 0.3) * sample_rate)
     while at < length:
@@ -246,7 +246,7 @@ def _music(rng: np.random.Generator, sample_rate: int, length: int, play: Callab
 
 
 def _tone(rng: np.random.Generator, pitch: float, t: np.ndarray, limit: float) -> np.ndarray:
-    """A few harmonics, the higher the weaker."""
+    """A few harmonics of decreasing strength."""
     numbers = np.arange(1, 6)[: max(int(limit / pitch), 1)]
     strength = rng.uniform(0.3, 1, len(numbers)) / numbers
     return sum(
@@ -264,7 +264,7 @@ def _chirp(rng: np.random.Generator, pitch: float, t: np.ndarray, limit: float) 
 
 
 def _pluck(rng: np.random.Generator, pitch: float, t: np.ndarray, limit: float) -> np.ndarray:
-    """A string plucked at some place: partials of which the higher die sooner."""
+    """A plucked string: partials of which the higher decay faster."""
     place = rng.uniform(0.1, 0.4)
     decay = rng.uniform(2, 5)
     numbers = np.arange(1, min(int(limit / pitch), 15) + 1)
@@ -275,8 +275,8 @@ def _pluck(rng: np.random.Generator, pitch: float, t: np.ndarray, limit: float) 
     )
 
 
-def _coloured(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
-    """Noise whose power falls with frequency by up to the square, swelling and fading."""
+def _colored(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
+    """Noise whose power falls with frequency by up to the square, of varying loudness."""
     size = 2 ** int(np.ceil(np.log2(length)))
     spectrum = np.fft.rfft(rng.standard_normal(size, np.float32))
     bins = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 20).astype(np.float32)
@@ -287,7 +287,7 @@ def _coloured(rng: np.random.Generator, sample_rate: int, length: int) -> np.nda
 
 
 def _hum(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
-    """The mains, 50 or 60 Hz, and some of its harmonics."""
+    """Mains hum of 50 or 60 Hz with harmonics."""
     mains = rng.choice([50.0, 60.0]) * rng.uniform(0.998, 1.002)
     turn = 2 * np.pi * mains / sample_rate * np.arange(length)
     strength = rng.uniform(0, 1, 12) / np.arange(1, 13)
@@ -298,7 +298,7 @@ def _hum(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
 
 
 def _babble(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
-    """Four to six speakers at once, some nearer than others."""
+    """Four to six simultaneous speakers at different levels."""
     return sum(
         _unit(speak(rng, sample_rate, length)) * rng.uniform(0.4, 1)
         for _ in range(rng.integers(4, 7))
@@ -306,7 +306,7 @@ def _babble(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarr
 
 
 def _clicks(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
-    """Some a second, each a ringing that dies within milliseconds."""
+    """A few clicks per second, each ringing for milliseconds."""
     x = np.zeros(length, np.float32)
     count = max(int(rng.uniform(2, 10) * length / sample_rate), 1)
     t = np.arange(int(0.03 * sample_rate), dtype=np.float32) / sample_rate
@@ -317,10 +317,10 @@ def _clicks(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarr
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
-    """Scaled to a power of 1; silence stays."""
+    """Scaled to a power of 1; silence is unchanged."""
     return x / max(float(np.sqrt(np.mean(np.square(x)))), 1e-9)
 
 
 def _to_peak(x: np.ndarray, peak: float) -> np.ndarray:
-    """Scaled to a peak, as one channel; silence stays."""
+    """Scaled to a peak, as one channel; silence is unchanged."""
     return (x * (peak / max(float(np.abs(x).max()), 1e-9))).astype(np.float32)[:, None]

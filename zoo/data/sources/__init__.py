@@ -5,9 +5,9 @@ sequence: `len(source)`, `source[i]` is an `Example(name, target, input)`, `sour
 `target` is clean; `input` is the noisy one of paired data, else None. Reading is lazy, safe in
 threads, and a source can be pickled.
 
-Images are `(H, W, C)` with the channels requested, uint8 or uint16 as stored, of any sizes. Audio is `(T, C)`, int16, with the channels and the sample rate requested, of any length;
-`source.excerpt` reads a piece of an example, and `source.noise` is a source of noise to mix with
-the audio, or None.
+Images are `(H, W, C)` with the channels requested, uint8 or uint16 as stored, of any sizes. Audio
+is `(T, C)`, int16, with the channels and the sample rate requested, of any length; `source.excerpt`
+reads a piece of an example, and `source.noise` is a source of noise to mix with it, or None.
 
 | kind | images | options |
 |---|---|---|
