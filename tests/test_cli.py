@@ -314,7 +314,7 @@ def test_a_folder_that_is_no_run_has_no_weights_to_write(zoo, tmp_path):
         ),
         (FileNotFoundError(2, "No such file or directory"), "the working folder is gone; "),
         (RecursionError("maximum"), "what was read is nested too deeply; "),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "what was read is no text "),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "what was read is not text "),
         (MemoryError(), "out of memory; "),
         (RuntimeError("Unable to initialize backend 'x': no"), "JAX cannot start: Unable to"),
         (ValueError("invalid truth value 'x' for environment 'JAX_ENABLE_X64'"), "JAX cannot"),
@@ -345,7 +345,7 @@ def test_flags_that_xla_does_not_know_are_one_line():
         text=True,
         check=False,
     )
-    told = "error: Unknown flag in XLA_FLAGS: --xla_nonsense=1; mend or unset XLA_FLAGS\n"
+    told = "error: Unknown flag in XLA_FLAGS: --xla_nonsense=1; correct or unset XLA_FLAGS\n"
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.replace("flags", "flag") == told
 

@@ -19,9 +19,9 @@ from zoo import files
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 folder = pathlib.Path({str(tmp_path)!r})
-with files.beside(folder / "whole") as part:
+with files.staged(folder / "whole") as part:
     part.touch()
-with files.beside(folder / "a") as a, files.beside(folder / "b") as b:
+with files.staged(folder / "a") as a, files.staged(folder / "b") as b:
     a.touch(), b.touch()
     assert len(os.listdir(folder)) == 3
     os.kill(os.getpid(), signal.{name})
@@ -112,11 +112,11 @@ def test_what_appears_during_the_work_is_kept(tmp_path, monkeypatch, links):
         monkeypatch.setattr(os, "link", none)
 
     def work():
-        with files.beside(tmp_path / "a", overwrite=False) as part:
+        with files.staged(tmp_path / "a", overwrite=False) as part:
             part.write_bytes(b"mine")
             (tmp_path / "a").write_bytes(b"theirs")
 
-    with pytest.raises(ZooError, match="a has appeared meanwhile, and is kept"):
+    with pytest.raises(ZooError, match="a has appeared in the meantime, and is kept"):
         work()
     assert (tmp_path / "a").read_bytes() == b"theirs"
     files.write(tmp_path / "b", b"new", overwrite=False)
@@ -126,11 +126,11 @@ def test_what_appears_during_the_work_is_kept(tmp_path, monkeypatch, links):
 
 def test_of_two_at_once_one_fails(tmp_path):
     def work():
-        with files.beside(tmp_path / "a", overwrite=False) as late:
+        with files.staged(tmp_path / "a", overwrite=False) as late:
             late.write_bytes(b"late")
             files.write(tmp_path / "a", b"early", overwrite=False)
 
-    with pytest.raises(ZooError, match="has appeared meanwhile"):
+    with pytest.raises(ZooError, match="has appeared in the meantime"):
         work()
     assert (tmp_path / "a").read_bytes() == b"early"
 
@@ -143,7 +143,7 @@ def test_pipes_and_devices_are_not_replaced(tmp_path):
     with pytest.raises(ZooError, match="circle of links"):
         files.free(tmp_path / "circle", overwrite=True)
     for path in ("a\0b", "", tmp_path / "\ud800"):
-        with pytest.raises(ZooError, match="is no name of a file"):
+        with pytest.raises(ZooError, match="is not the name of a file"):
             files.write(path, b"x")
 
 
@@ -152,7 +152,7 @@ def test_what_killed_makers_left_is_removed(tmp_path):
     code = f"""
 import os, signal
 from zoo import files
-with files.beside({str(tmp_path / "dead.png")!r}) as part:
+with files.staged({str(tmp_path / "dead.png")!r}) as part:
     part.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -162,7 +162,7 @@ with files.beside({str(tmp_path / "dead.png")!r}) as part:
     for name in (".mine.part", "a.0a1b2c3d.part", ".b.0a1b2c3d.part.txt"):
         (tmp_path / name).write_bytes(b"mine")
     kept = sorted(set(os.listdir(tmp_path)) - {left})
-    with files.beside(tmp_path / "alive") as part:
+    with files.staged(tmp_path / "alive") as part:
         # As another process would come, which has not looked here yet.
         files._tidied.clear()
         files.write(tmp_path / "next", b"x")

@@ -84,7 +84,7 @@ def pack(config: ConfigDict, sources: dict[str, Source], path: Path, limit: int)
         (root / "pack.json").write_text(json.dumps(facts))
         (root / "config.json").write_text(json.dumps(to_plain(config)))
         files.make_folder(path.parent)
-        with files.beside(path) as part:
+        with files.staged(path) as part:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
                 for file in sorted(root.rglob("*")):
                     if file.is_file():

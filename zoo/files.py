@@ -1,12 +1,12 @@
-"""The door to the disk: regular files in, bounded; files out that appear whole or not at all.
+"""File access: bounded reading of regular files, and atomic writing.
 
-Every path a user gives is opened here, or looked at by `regular` before a library opens it. So a
-pipe nobody writes to, a device without an end, a folder or a file of 60 GB is refused in one line,
-and nothing waits for it or fills the memory with it.
+Every path given by a user is opened here, or checked by `regular` before a library opens it. So a
+pipe without a writer, an endless device, a folder or a file of 60 GB is refused in one line, and
+nothing blocks on it or fills the memory with it.
 
-Reading: `opened` for a stream, `read` for all of a small file, `regular` for libraries that want a
-path, `walk` for folders. Writing: `write` and `beside`; `free` says before the work whether a file
-may be written. `expanded` is the path that a user's text means.
+Reading: `opened` for a stream, `read` for all of a small file, `regular` for libraries that need a
+path, `walk` for folders. Writing: `write` and `staged`; `free` checks before the work whether a
+file can be written. `expanded` resolves `~` in a path.
 """
 
 import errno
@@ -25,75 +25,75 @@ from typing import BinaryIO
 from zoo.errors import ZooError
 
 LIMIT = 2**32
-"""The most bytes that are read at once, unless told: more than a gigapixel of 8-bit color takes."""
+"""The most bytes that are read at once by default: more than a gigapixel of 8-bit color."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What a disk without room answers, or a limit on the size of files."""
+"""Error numbers of a full disk, or of a limit on the size of files."""
 
-# Bytes. File systems hold names of 255, and the name of the piece is longer.
+# Bytes. File systems allow names of 255, and that of the staging file is longer.
 _LONG_NAME = 255 - len("..01234567.part")
-# What a file system without hard links answers.
+# Error numbers of a file system without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _PART = re.compile(r"\..*\.[0-9a-f]{8}\.part")
 _KINDS = (
     (stat.S_ISDIR, "Is a directory; name a file in it"),
-    (stat.S_ISFIFO, "it is a pipe or a device, no file; save what it gives as a file"),
-    (stat.S_ISCHR, "it is a pipe or a device, no file; mend the path"),
-    (stat.S_ISBLK, "it is a pipe or a device, no file; mend the path"),
-    (stat.S_ISSOCK, "it is a socket, no file; mend the path"),
+    (stat.S_ISFIFO, "it is a pipe or a device, not a file; save its output as a file"),
+    (stat.S_ISCHR, "it is a pipe or a device, not a file; check the path"),
+    (stat.S_ISBLK, "it is a pipe or a device, not a file; check the path"),
+    (stat.S_ISSOCK, "it is a socket, not a file; check the path"),
 )
 
 
 def expanded(path: str | os.PathLike) -> Path:
-    """The path that a user's text means: `~` is a home where there is one, else a name."""
+    """The path with `~` replaced by the home folder, where there is one."""
     return Path(os.path.expanduser(path))
 
 
 def regular(path: str | os.PathLike, *, limit: int | None = None) -> Path:
-    """The path, if a regular file is there, for libraries that open it themselves.
+    """The path of a regular file, for libraries that open it themselves.
 
     Args:
       path: the file; links are followed.
       limit: the most bytes it may have; None for any number.
 
     Raises:
-      ZooError: it is missing, or cannot be read, or is a folder, a pipe, a device or a socket, or
-        has more bytes.
+      ZooError: it is missing, cannot be read, is a folder, pipe, device or socket, or has more
+        bytes.
     """
     opened(path, limit=limit).close()
     return Path(path)
 
 
 def opened(path: str | os.PathLike, *, limit: int | None = None) -> BinaryIO:
-    """Opens a regular file for reading; never waits, as opening a pipe would.
+    """Open a regular file for reading; never block, as opening a pipe would.
 
     Args:
       path: the file; links are followed.
       limit: the most bytes it may have; None for any number.
 
     Returns:
-      The file, as `open(path, "rb")` has it.
+      The file, as `open(path, "rb")` returns it.
 
     Raises:
       ZooError: as `regular`.
     """
     try:
-        # Looked at first: to open some devices does something.
+        # Checked first, since opening some devices has an effect.
         _check(path, os.stat(path), limit)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
-            # Another file may stand there by now.
+            # It may have been replaced in the meantime.
             _check(path, os.fstat(descriptor), limit)
             return os.fdopen(descriptor, "rb")
         except BaseException:
             os.close(descriptor)
             raise
     except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
+        raise ZooError(f"cannot read {path}: {error.strerror}; check the path") from None
     except ValueError as error:
         if isinstance(error, ZooError):
             raise
-        raise ZooError(f"cannot read {os.fspath(path)!r}: {error}; mend the path") from None
+        raise ZooError(f"cannot read {os.fspath(path)!r}: {error}; check the path") from None
 
 
 def read(path: str | os.PathLike, *, limit: int = LIMIT) -> bytes:
@@ -111,34 +111,34 @@ def read(path: str | os.PathLike, *, limit: int = LIMIT) -> bytes:
 
 
 def rest(file: BinaryIO, path: str | os.PathLike, *, limit: int = LIMIT) -> bytes:
-    """What follows in an open file, such as behind the first bytes that told its format.
+    """The remaining bytes of an open file, for example behind its first bytes.
 
     Args:
       file: a file of `opened`.
       path: what to call it in an error.
-      limit: the most bytes that may follow, whatever the system says of its size.
+      limit: the most bytes to read, whatever size the system reports.
 
     Raises:
       ZooError: there is more, or it cannot be read.
     """
     try:
-        # The size first: of a file of many gigabytes not even a part is read.
+        # The size first, so that nothing is read of a file that is too large.
         left = os.fstat(file.fileno()).st_size - file.tell()
         _check_size(path, left, limit)
-        # Not the limit at once, for so much memory would be asked for.
+        # Not the limit at once, which would be allocated.
         data = file.read(max(left, 0))
         while len(data) <= limit and (more := file.read(2**20)):
             data += more
     except OSError as error:
-        raise ZooError(f"cannot read {path}: {error.strerror}; mend the path") from None
+        raise ZooError(f"cannot read {path}: {error.strerror}; check the path") from None
     _check_size(path, len(data), limit)
     return data
 
 
 def _check(path: str | os.PathLike, status: os.stat_result, limit: int | None) -> None:
-    for is_it, told in _KINDS:
-        if is_it(status.st_mode):
-            raise ZooError(f"cannot read {path}: {told}")
+    for is_kind, reason in _KINDS:
+        if is_kind(status.st_mode):
+            raise ZooError(f"cannot read {path}: {reason}")
     if limit is not None:
         _check_size(path, status.st_size, limit)
 
@@ -146,8 +146,8 @@ def _check(path: str | os.PathLike, status: os.stat_result, limit: int | None) -
 def _check_size(path: str | os.PathLike, size: int, limit: int) -> None:
     if size > limit:
         raise ZooError(
-            f"{path} has {size:,} bytes, more than the {limit:,} that are read; name another file, "
-            "or cut it into pieces"
+            f"{path} has {size:,} bytes, more than the {limit:,} that are read; choose another "
+            "file, or cut it into pieces"
         )
 
 
@@ -157,15 +157,15 @@ def walk(
     without: Collection[str | os.PathLike] = (),
     unreadable: Callable[[Path, str], None] | None = None,
 ) -> list[Path]:
-    """The files below a folder, in all its sub-folders; hidden ones are passed over.
+    """The files in a folder and all its sub-folders; hidden ones are ignored.
 
-    Links to folders are followed, but into no folder twice, for they may lead in circles. Pipes and
-    the like are listed too: whoever reads them is told what they are.
+    Links to folders are followed, but no folder is visited twice, since links may form circles.
+    Pipes and the like are listed too, and refused on reading.
 
     Args:
       folder: the folder.
-      without: folders below it that are left out.
-      unreadable: is called with each sub-folder that cannot be read, and why; None raises.
+      without: folders below it to omit.
+      unreadable: called with each sub-folder that cannot be read, and the reason; None raises.
 
     Returns:
       Paths relative to `folder`, sorted.
@@ -179,11 +179,11 @@ def walk(
     def fail(error: OSError) -> None:
         place = Path(error.filename or root)
         if unreadable is None:
-            raise ZooError(f"cannot read the folder {place}: {error.strerror}; mend that") from None
+            raise ZooError(f"cannot read the folder {place}: {error.strerror}; check it") from None
         unreadable(place, error.strerror)
 
     def is_new(place: str | os.PathLike) -> bool:
-        """Whether a folder is met for the first time; of one that is gone `os.walk` will tell."""
+        """Whether a folder is visited for the first time; `os.walk` reports missing ones."""
         key = _identity(place)
         if key in seen:
             return False
@@ -194,7 +194,7 @@ def walk(
         is_new(place)
     for parent, folders, names in os.walk(root, followlinks=True, onerror=fail):
         shown = sorted(name for name in folders if not name.startswith("."))
-        # A folder goes by its own name rather than by a link's.
+        # Folders by their own names take precedence over links.
         shown.sort(key=lambda name: os.path.islink(os.path.join(parent, name)))
         folders[:] = [name for name in shown if is_new(os.path.join(parent, name))]
         here = Path(parent).relative_to(root)
@@ -211,14 +211,14 @@ def _identity(place: str | os.PathLike) -> object:
 
 
 def free(path: str | os.PathLike, overwrite: bool) -> Path:
-    """Where to write: the file that a link leads to, else the path itself.
+    """The path to write to: the target of a link, else the path itself.
 
     Args:
       path: the file to write.
-      overwrite: whether one that is there may be replaced.
+      overwrite: whether an existing file may be replaced.
 
     Raises:
-      ZooError: there is a folder, or a file that is not to be replaced, or links in a circle.
+      ZooError: it is a folder, an existing file that must not be replaced, or a circle of links.
     """
     path = Path(path)
     _check_name(path)
@@ -241,18 +241,18 @@ def free(path: str | os.PathLike, overwrite: bool) -> Path:
 def write(
     path: str | os.PathLike, data: bytes, *, durable: bool = False, overwrite: bool = True
 ) -> None:
-    """Writes a file beside its place and moves it there; what stood there stays until then.
+    """Write a file atomically: a former file remains until the new one is complete.
 
     Args:
       path: the file; its folder exists.
       data: all of it.
-      durable: whether to wait until it would survive a power cut.
-      overwrite: as `beside` takes it.
+      durable: whether to wait until it would survive a power failure.
+      overwrite: as in `staged`.
 
     Raises:
-      ZooError: it cannot be written; no piece of it is left behind.
+      ZooError: it cannot be written; no part of it is left.
     """
-    with beside(path, overwrite=overwrite) as part, part.open("wb") as file:
+    with staged(path, overwrite=overwrite) as part, part.open("wb") as file:
         file.write(data)
         file.flush()
         if durable:
@@ -260,21 +260,21 @@ def write(
 
 
 @contextmanager
-def beside(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[Path]:
-    """A place beside a file, moved there at the end; after an error nothing is left of it.
+def staged(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[Path]:
+    """A staging file that is moved to its path at the end; after an error it is removed.
 
-    What killed processes left of such places in the folder is removed.
+    Staging files of killed processes in the folder are removed.
 
     Args:
       path: the file; its folder exists.
-      overwrite: whether a file that stands there at the end is replaced. If not, one that appeared
-        during the work, from another run or by another program, stays, and this one fails.
+      overwrite: whether a file there at the end is replaced. If not, one that appeared in the
+        meantime, from another run or program, is kept, and this one fails.
 
     Yields:
-      Where to write it, in the same folder: only within one file system is the move one step.
+      The path to write to, in the same folder, since a move is atomic only within a file system.
 
     Raises:
-      ZooError: it cannot be written, or there is a file that is not to be replaced.
+      ZooError: it cannot be written, or there is a file that must not be replaced.
     """
     path = Path(path)
     _check_name(path)
@@ -282,7 +282,7 @@ def beside(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[Path]
         if overwrite:
             _check_replaceable(path)
         _remove_left_behind(path.parent)
-        with _part(path) as part, _gone_when_killed(part):
+        with _part(path) as part, _removed_when_killed(part):
             try:
                 yield part
                 (os.replace if overwrite else _link)(part, path)
@@ -299,11 +299,11 @@ def _check_name(path: Path) -> None:
     except UnicodeError:
         good = False
     if not good:
-        raise ZooError(f"cannot write {str(path)!r}: it is no name of a file; mend the path")
+        raise ZooError(f"cannot write {str(path)!r}: it is not the name of a file; check the path")
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuses to put a file where a pipe, a device or a socket is: root could, and break much."""
+    """Refuse to replace a pipe, a device or a socket, which root could."""
     with suppress(FileNotFoundError):
         mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -312,8 +312,8 @@ def _check_replaceable(path: Path) -> None:
 
 @contextmanager
 def _part(path: Path) -> Iterator[Path]:
-    """An empty file of this process alone, locked as long as it is at work on it."""
-    # Not `tempfile`, whose files only their owner may read.
+    """An empty file of this process, locked while it is being written."""
+    # Not `tempfile`, whose files only the owner may read.
     kept = f".{path.name}" if len(os.fsencode(path.name)) <= _LONG_NAME else ""
     while True:
         part = path.with_name(f"{kept}.{secrets.token_hex(4)}.part")
@@ -324,7 +324,7 @@ def _part(path: Path) -> Iterator[Path]:
         try:
             with suppress(OSError):  # not every file system has locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # Another process may have come upon it before it was locked.
+            # Another process may have removed it before it was locked.
             if part.exists():
                 yield part
                 return
@@ -333,7 +333,7 @@ def _part(path: Path) -> Iterator[Path]:
 
 
 def _link(part: Path, path: Path) -> None:
-    """Moves a file to a place where there is none, in one step.
+    """Move a file to a path without a file, atomically.
 
     Raises:
       ZooError: there is one.
@@ -346,25 +346,26 @@ def _link(part: Path, path: Path) -> None:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            # The name is taken first.
+            # The name is reserved first.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
             os.replace(part, path)
     except FileExistsError:
         raise ZooError(
-            f"{path} has appeared meanwhile, and is kept; choose another name, or overwrite it"
+            f"{path} has appeared in the meantime, and is kept; choose another name, or "
+            "overwrite it"
         ) from None
 
 
-# Folders that this process has tidied up.
-_tidied: set[str] = set()
+# Folders that this process has cleaned.
+_cleaned: set[str] = set()
 
 
 def _remove_left_behind(folder: Path) -> None:
-    """Removes the places of `beside` whose makers are gone, killed: nobody holds their locks."""
+    """Remove the staging files of killed processes: those without a lock."""
     here = os.path.abspath(folder)
-    if here in _tidied:
+    if here in _cleaned:
         return
-    _tidied.add(here)
+    _cleaned.add(here)
     with suppress(OSError), os.scandir(folder) as entries:
         left = [entry.path for entry in entries if _PART.fullmatch(entry.name)]
         for place in left:
@@ -386,22 +387,22 @@ def _unwritable(path: str | os.PathLike, error: OSError) -> ZooError:
 def _remedy(error: OSError) -> str:
     if error.errno in FULL:
         return "make room on its disk" if error.errno != errno.EFBIG else "raise ulimit -f"
-    return "mend the path"
+    return "check the path"
 
 
-# What is being written, each with the process that writes it: a forked child has the handler too.
+# Files being written, each with its process, since a forked child inherits the handler.
 _unfinished: dict[Path, int] = {}
 
 
 @contextmanager
-def _gone_when_killed(part: Path) -> Iterator[None]:
-    """Removes a file before SIGTERM, Ctrl-C or a closed terminal end the process.
+def _removed_when_killed(part: Path) -> Iterator[None]:
+    """Remove a file before SIGTERM, Ctrl-C or a closed terminal end the process.
 
-    Only of what would end it at once: who listens to a signal already cleans up by himself. Nothing
-    is done outside the main thread, where Python takes no signals.
+    Only for signals with the default handler; a program with its own handler cleans up by itself.
+    Nothing is done outside the main thread, where Python handles no signals.
 
     Args:
-      part: the file; it need not be there.
+      part: the file; it need not exist.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -431,17 +432,17 @@ def _die(signum: int, _) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, where they are missing.
+    """Create a folder and its parents, where they are missing.
 
     Raises:
-      ZooError: it cannot be made.
+      ZooError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ZooError(f"cannot make {folder}: {error.strerror}; {_remedy(error)}") from None
     except ValueError as error:
-        raise ZooError(f"cannot make {str(folder)!r}: {error}; mend the path") from None
+        raise ZooError(f"cannot make {str(folder)!r}: {error}; check the path") from None
 
 
 def slug(label: str) -> str:

@@ -52,7 +52,7 @@ def check_flags() -> None:
         reason = first[1][:200] if first else "XLA does not start"
         from zoo.errors import ZooError  # noqa: PLC0415 - only here the package is needed
 
-        raise ZooError(f"{reason}; mend or unset XLA_FLAGS")
+        raise ZooError(f"{reason}; correct or unset XLA_FLAGS")
 
 
 def cache_programs() -> Path | None:

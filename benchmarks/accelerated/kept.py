@@ -32,7 +32,7 @@ class Kept:
         try:
             self._file = self._path.open("x")
         except OSError as error:
-            raise ZooError(f"cannot write {self._path}: {error.strerror}; mend the path") from None
+            raise ZooError(f"cannot write {self._path}: {error.strerror}; check the path") from None
         self.rows: list[dict] = []
         self.planned: dict[str, list[str]] = {}
         self.left: dict[tuple[str, str], str] = {}

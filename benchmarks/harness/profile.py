@@ -31,5 +31,5 @@ def trace(run: Callable[[], object], folder: Path, steps: int = 3) -> Path:
                 run()
     new = sorted(set(folder.rglob("*.xplane.pb")) - before)
     if not new:
-        raise ZooError(f"the profiler wrote no trace to {folder}; mend the path")
+        raise ZooError(f"the profiler wrote no trace to {folder}; check the path")
     return new[-1]

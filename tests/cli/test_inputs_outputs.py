@@ -245,9 +245,9 @@ def test_pipes_are_not_waited_for(tmp_path, monkeypatch):
         assert [one.path.name for one in found.inputs] == ["a.png", "pipe.png", "z.png"]
         assert [one.problem for one in found.inputs] == [
             "",
-            "cannot read in/pipe.png: it is a pipe or a device, no file; save what it gives as a "
+            "cannot read in/pipe.png: it is a pipe or a device, not a file; save its output as a "
             "file",
-            "cannot read in/z.png: No such file or directory; mend the path",
+            "cannot read in/z.png: No such file or directory; check the path",
         ]
         assert [path.name for path in found.skipped] == ["other"]
 

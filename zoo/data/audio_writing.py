@@ -113,7 +113,7 @@ def writing(
         level = _level(like, Path(source), form, subtype)
     sink = None
     try:
-        with files.beside(files.free(path, overwrite), overwrite=overwrite) as part:
+        with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
             with part.open("wb", buffering=0) as raw:
                 sink = _Sink(raw, audio_metadata.chunks_for(metadata, form))
                 with soundfile.SoundFile(

@@ -225,7 +225,7 @@ def writing(
     path = files.free(path, overwrite)
     form = _form(path)
     done, writer = 0, None
-    with files.beside(path, overwrite=overwrite) as part, part.open("w+b") as file:
+    with files.staged(path, overwrite=overwrite) as part, part.open("w+b") as file:
 
         def put(page: Page) -> tuple[str, ...]:
             nonlocal done, writer
