@@ -82,9 +82,9 @@ def test_only_regular_files_are_read(odd):
 )
 def test_every_reader_goes_through_the_door(odd, reader):
     from zoo import weights
-    from zoo.cli import kinds
     from zoo.data import images, recordings
     from zoo.data.pages import read_pages
+    from zoo.inference import file_kinds
     from zoo.interop.readers import read_state
 
     read = {
@@ -93,7 +93,7 @@ def test_every_reader_goes_through_the_door(odd, reader):
         "recordings.read": recordings.read,
         "read_state": read_state,
         "weights.load": weights.load,
-        "kinds": kinds.kind,
+        "kinds": file_kinds.kind,
     }[reader]
     for path, told in odd.items():
         if (reader, told[:3]) == ("kinds", "has"):  # it reads no more than the head

@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from zoo import cli, weights
-from zoo.cli import facts
+from zoo.cli import info
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def zoo(capsys, tmp_path, monkeypatch):
 def test_a_picture(zoo, monkeypatch):
     # Compiling it takes longer than all else here, and it has its own tests.
     level = lambda picture, scale: picture.shape[-1] / 255 * scale.seen  # noqa: E731
-    monkeypatch.setattr(facts, "estimate_level", level)
+    monkeypatch.setattr(info, "estimate_level", level)
     noisy = np.random.default_rng(0).normal(128, 10, (64, 48, 3)).round().astype(np.uint8)
     exif = Image.Exif()
     exif[271], exif[272], exif[274] = "Acme", "Acme One", 6
@@ -117,7 +117,7 @@ def test_what_cannot_be_told_is_one_line_and_the_rest_is_told(zoo, tmp_path):
     assert code == 1
     assert told["file"] == "d.wav"
     assert errors.splitlines() == [
-        "error: a.txt is no picture and no recording; convert it, or leave it out",
+        "error: a.txt is no image and no recording; convert it, or leave it out",
         "error: b.png is empty; fetch it again",
         "error: c is a folder; name files in it",
         "error: cannot read none.png: No such file or directory; mend the path",

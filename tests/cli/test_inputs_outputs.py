@@ -9,8 +9,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from zoo.cli import inputs, kinds, outputs
+from zoo.cli import jobs, paths
 from zoo.errors import ZooError
+from zoo.inference import file_kinds
 
 GREY = Image.fromarray(np.zeros((4, 4), np.uint8))
 
@@ -37,7 +38,7 @@ def put(root, contents):
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF"])
 def test_pictures_are_told_by_content(tmp_path, form):
     (tmp_path / "x.wav").write_bytes(picture(form))
-    assert kinds.kind(tmp_path / "x.wav") == kinds.PICTURE
+    assert file_kinds.kind(tmp_path / "x.wav") == file_kinds.IMAGE
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_pictures_are_told_by_content(tmp_path, form):
 )
 def test_recordings_are_told_by_content(tmp_path, form):
     (tmp_path / "x.png").write_bytes(sound(form))
-    assert kinds.kind(tmp_path / "x.png") == kinds.RECORDING
+    assert file_kinds.kind(tmp_path / "x.png") == file_kinds.RECORDING
 
 
 @pytest.mark.parametrize(
@@ -66,11 +67,11 @@ def test_other_content_is_told_by_its_suffix_or_not_at_all(tmp_path, data):
     for name, expected in (
         ("a.txt", None),
         ("a", None),
-        ("a.PNG", kinds.PICTURE),
-        ("a.mp3", kinds.RECORDING),
+        ("a.PNG", file_kinds.IMAGE),
+        ("a.mp3", file_kinds.RECORDING),
     ):
         (tmp_path / name).write_bytes(data)
-        assert kinds.kind(tmp_path / name) == expected
+        assert file_kinds.kind(tmp_path / name) == expected
 
 
 def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
@@ -87,50 +88,50 @@ def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
         },
     )
     os.symlink(tmp_path / "in", tmp_path / "in" / "b" / "circle")
-    found = inputs.gather(["in"], word="denoised")
+    found = paths.gather(["in"], word="denoised")
     assert [one.path.as_posix() for one in found.inputs] == [
         "in/a.png",
         "in/b/two.wav",
         "in/empty.jpg",
     ]
     assert [path.name for path in found.skipped] == ["notes.txt"]
-    made = outputs.jobs(found, "out")
+    made = jobs.plan(found, "out")
     assert [job.target.as_posix() for job in made] == [
         "out/a.png",
         "out/b/two.wav",
         "out/empty.jpg",
     ]
-    made = outputs.jobs(found, None)
+    made = jobs.plan(found, None)
     assert made[1].target.as_posix() == "in.denoised/b/two.wav"
 
 
 def test_a_folder_called_dot_has_its_own_name(tmp_path, monkeypatch):
     put(tmp_path / "in", {"a.png": picture()})
     monkeypatch.chdir(tmp_path / "in")
-    (job,) = outputs.jobs(inputs.gather(["."], word="denoised"), None)
+    (job,) = jobs.plan(paths.gather(["."], word="denoised"), None)
     assert job.target == tmp_path / "in.denoised" / "a.png"
 
 
 def test_outputs_below_the_input_are_no_inputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "in", {"a.png": picture(), "clean/a.png": picture(), "b/c.png": picture()})
-    found = inputs.gather(["in"], word="denoised", output=Path("in/clean"))
+    found = paths.gather(["in"], word="denoised", output=Path("in/clean"))
     assert [one.path.as_posix() for one in found.inputs] == ["in/a.png", "in/b/c.png"]
     # But all of it where the outputs go into the folder itself.
-    found = inputs.gather(["in"], word="denoised", output=Path("in"))
+    found = paths.gather(["in"], word="denoised", output=Path("in"))
     assert len(found.inputs) == 3
 
 
 def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "in", {"a.png": picture(), "b/c.png": picture(), "b/d.txt": b"x"})
-    found = inputs.gather(["in/**/*"], word="denoised")
-    assert [job.target.as_posix() for job in outputs.jobs(found, "out")] == [
+    found = paths.gather(["in/**/*"], word="denoised")
+    assert [job.target.as_posix() for job in jobs.plan(found, "out")] == [
         "out/a.png",
         "out/b/c.png",
     ]
     assert [path.name for path in found.skipped] == ["d.txt"]
-    assert [job.target.as_posix() for job in outputs.jobs(found, None)] == [
+    assert [job.target.as_posix() for job in jobs.plan(found, None)] == [
         "in/a.denoised.png",
         "in/b/c.denoised.png",
     ]
@@ -139,16 +140,16 @@ def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch
 def test_a_name_may_look_like_a_pattern(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a[1].png").write_bytes(picture())
-    (one,) = inputs.gather(["a[1].png"], word="denoised").inputs
+    (one,) = paths.gather(["a[1].png"], word="denoised").inputs
     assert one.path == Path("a[1].png")
 
 
 def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"a.txt": b"x", "empty": b"", "b.png": picture()})
-    found = inputs.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
+    found = paths.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
     assert [one.problem.partition(";")[0] for one in found.inputs] == [
-        "a.txt is no picture and no recording",
+        "a.txt is no image and no recording",
         "empty is empty",
         "cannot read none.png: No such file or directory",
         "no file matches *.jpg",
@@ -160,9 +161,9 @@ def test_no_name_is_a_mistake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"a.png": picture()})
     with pytest.raises(ZooError, match="empty"):
-        inputs.gather([""], word="w")
+        paths.gather([""], word="w")
     with pytest.raises(ZooError, match="empty"):
-        outputs.jobs(inputs.gather(["a.png"], word="w"), "")
+        jobs.plan(paths.gather(["a.png"], word="w"), "")
 
 
 class Stream(io.TextIOWrapper):
@@ -176,29 +177,29 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", Stream(picture("JPEG")))
     monkeypatch.setattr("sys.stdout", Stream())
-    found = inputs.gather(["-"], word="w")
+    found = paths.gather(["-"], word="w")
     (one,) = found.inputs
-    assert (one.kind, one.place.name) == (kinds.PICTURE, "standard input.jpg")
+    assert (one.kind, one.place.name) == (file_kinds.IMAGE, "standard input.jpg")
     assert one.path.read_bytes() == picture("JPEG")
     assert not one.path.is_relative_to(tmp_path)
-    (job,) = outputs.jobs(found, None)
+    (job,) = jobs.plan(found, None)
     assert (job.stream, job.target.name) == ("-", "standard output.jpg")
-    (job,) = outputs.jobs(found, "-", form="png")
+    (job,) = jobs.plan(found, "-", form="png")
     assert job.target.name == "standard output.png"
-    (job,) = outputs.jobs(found, "x.tif")
+    (job,) = jobs.plan(found, "x.tif")
     assert (job.stream, job.target) == ("", Path("x.tif"))
     for output in ("/dev/stdout", "/dev/null"):
-        assert outputs.jobs(found, output)[0].stream == output
+        assert jobs.plan(found, output)[0].stream == output
     monkeypatch.setattr("sys.stdout", Stream(terminal=True))
     with pytest.raises(ZooError, match="standard output is a terminal"):
-        outputs.jobs(found, "-")
+        jobs.plan(found, "-")
 
 
 @pytest.mark.parametrize(
     ("stream", "told"),
     [
         (Stream(), "standard input is empty"),
-        (Stream(b"hello"), "standard input is no picture and no recording"),
+        (Stream(b"hello"), "standard input is no image and no recording"),
         (Stream(terminal=True), "standard input is a terminal"),
         (None, "standard input is a terminal"),
     ],
@@ -206,7 +207,7 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
 def test_standard_input_that_is_none(monkeypatch, stream, told):
     monkeypatch.setattr("sys.stdin", stream)
     with pytest.raises(ZooError, match=told):
-        inputs.gather(["-"], word="w")
+        paths.gather(["-"], word="w")
 
 
 def test_a_stream_takes_one_output(tmp_path, monkeypatch):
@@ -214,22 +215,22 @@ def test_a_stream_takes_one_output(tmp_path, monkeypatch):
     put(tmp_path, {"in/a.png": picture(), "in/b.png": picture()})
     monkeypatch.setattr("sys.stdout", Stream())
     with pytest.raises(ZooError, match="- takes one output, and there are several"):
-        outputs.jobs(inputs.gather(["in"], word="w"), "-")
+        jobs.plan(paths.gather(["in"], word="w"), "-")
     with pytest.raises(ZooError, match="- takes one output"):
-        outputs.jobs(inputs.gather(["in/a.png"], word="w"), "-", extra="noise")
+        jobs.plan(paths.gather(["in/a.png"], word="w"), "-", extra="noise")
 
 
 def test_the_format_of_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"in/a.png": picture(), "in/b.jpg": picture("JPEG"), "in/c.wav": sound()})
-    found = inputs.gather(["in"], word="w")
-    made = outputs.jobs(found, "out", form="TIF")
+    found = paths.gather(["in"], word="w")
+    made = jobs.plan(found, "out", form="TIF")
     assert [job.target.name for job in made] == ["a.tif", "b.tif", "c.wav"]
-    assert [job.target.name for job in outputs.jobs(found, None, form="flac")][2] == "c.flac"
+    assert [job.target.name for job in jobs.plan(found, None, form="flac")][2] == "c.flac"
     with pytest.raises(ZooError, match="unknown format 'tga'"):
-        outputs.jobs(found, "out", form="tga")
+        jobs.plan(found, "out", form="tga")
     with pytest.raises(ZooError, match=r"x.jpg does not end in .png"):
-        outputs.jobs(inputs.gather(["in/a.png"], word="w"), "x.jpg", form="png")
+        jobs.plan(paths.gather(["in/a.png"], word="w"), "x.jpg", form="png")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -240,7 +241,7 @@ def test_pipes_are_not_waited_for(tmp_path, monkeypatch):
     os.mkfifo("in/other")
     os.symlink("nowhere", "in/z.png")
     for names in (["in"], ["in/**/*"]):
-        found = inputs.gather(names, word="w")
+        found = paths.gather(names, word="w")
         assert [one.path.name for one in found.inputs] == ["a.png", "pipe.png", "z.png"]
         assert [one.problem for one in found.inputs] == [
             "",
@@ -259,7 +260,7 @@ def test_folders_in_circles_are_searched_once(tmp_path, monkeypatch):
         for b in "abcde":
             os.symlink(tmp_path / "in" / b, f"in/{a}/to-{b}")
     for names in (["in"], ["in/**/*.png"], ["in/**"]):
-        found = inputs.gather(names, word="w")
+        found = paths.gather(names, word="w")
         assert [one.path.as_posix() for one in found.inputs] == [f"in/{a}/{a}.png" for a in "abcde"]
 
 
@@ -275,24 +276,24 @@ def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path, monkeypatch, names)
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", closed)
-    first, second = inputs.gather(names, word="w").inputs
+    first, second = paths.gather(names, word="w").inputs
     assert (first.path.name, first.problem) == ("a.png", "")
     assert second.problem.startswith("cannot read the folder in/shut: Permission denied; ")
 
 
 def test_nothing_to_do_is_a_mistake(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"x")
-    with pytest.raises(ZooError, match=r"no picture and no recording in .* among 1 files"):
-        inputs.gather([str(tmp_path)], word="denoised")
+    with pytest.raises(ZooError, match=r"no image and no recording in .* among 1 files"):
+        paths.gather([str(tmp_path)], word="denoised")
 
 
 def test_one_file_has_one_output(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"a.png": picture(), "b.png": picture(), "there/x.txt": b""})
-    one, two = (inputs.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
+    one, two = (paths.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
 
     def targets(found, output):
-        return [job.target.as_posix() for job in outputs.jobs(found, output)]
+        return [job.target.as_posix() for job in jobs.plan(found, output)]
 
     assert targets(one, None) == ["a.noisy.png"]
     assert targets(one, "x.jpg") == ["x.jpg"]
@@ -300,7 +301,7 @@ def test_one_file_has_one_output(tmp_path, monkeypatch):
     assert targets(one, "x.png/") == ["x.png/a.png"]
     assert targets(one, "there") == ["there/a.png"]
     assert targets(two, "x") == ["x/a.png", "x/b.png"]
-    assert outputs.jobs(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
+    assert jobs.plan(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
     for output in ("x.png", "a.png"):
         with pytest.raises(ZooError, match="several outputs need a folder"):
             targets(two, output)
@@ -320,34 +321,34 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
     }
     put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
     put(tmp_path, {"z.aiff": sound("AIFF"), "y.m4a": sound()})
-    made = outputs.jobs(inputs.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
+    made = jobs.plan(paths.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
     assert not [job.problem for job in made if job.problem]
     assert [job.target.name for job in made] == [out for _, out in named.values()] + [
         "z.denoised.aiff",
         "y.denoised.wav",
     ]
-    (job,) = outputs.jobs(inputs.gather(["f"], word="denoised"), "out")
+    (job,) = jobs.plan(paths.gather(["f"], word="denoised"), "out")
     assert job.target == Path("out/f.jpg")
 
 
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        (b"\0\0\0\x1cftypM4A \0\0\2\0", kinds.RECORDING),
-        (b"\0\0\0\x14ftypqt  \0\0\2\0", kinds.RECORDING),
-        (b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81\1", kinds.RECORDING),
-        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", kinds.RECORDING),
-        (b"RIFF|F\0\0AVI LIST", kinds.RECORDING),
-        (b"\xff\xf1\x50\x80\x26\x3f\xfc\xdc", kinds.RECORDING),
+        (b"\0\0\0\x1cftypM4A \0\0\2\0", file_kinds.RECORDING),
+        (b"\0\0\0\x14ftypqt  \0\0\2\0", file_kinds.RECORDING),
+        (b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81\1", file_kinds.RECORDING),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", file_kinds.RECORDING),
+        (b"RIFF|F\0\0AVI LIST", file_kinds.RECORDING),
+        (b"\xff\xf1\x50\x80\x26\x3f\xfc\xdc", file_kinds.RECORDING),
         # UTF-16, and a picture in the same container as films.
         (b"\xff\xfea\0b\0c\0", None),
-        (b"\0\0\0\x1cftypheic\0\0\0\0", kinds.PICTURE),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", file_kinds.IMAGE),
         (b"\0\0\0\x18ftypcrx \0\0\0\1", None),
     ],
 )
 def test_sound_of_other_containers_is_told_by_its_first_bytes(tmp_path, head, expected):
     (tmp_path / "x").write_bytes(head + bytes(20))
-    assert kinds.kind(tmp_path / "x") == expected
+    assert file_kinds.kind(tmp_path / "x") == expected
 
 
 def test_clashes_fail_alone(tmp_path, monkeypatch):
@@ -363,11 +364,11 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
         },
     )
 
-    def jobs(names, output=None, **more):
-        return outputs.jobs(inputs.gather(names, word="denoised"), output, **more)
+    def planned(names, output=None, **more):
+        return jobs.plan(paths.gather(names, word="denoised"), output, **more)
 
     def problems(*arguments, **more):
-        return [job.problem.partition(";")[0] for job in jobs(*arguments, **more)]
+        return [job.problem.partition(";")[0] for job in planned(*arguments, **more)]
 
     assert problems(["a/x.png", "b/x.png"], "out") == [
         "",
@@ -377,7 +378,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
     put(tmp_path, {"d/x.gif": picture("GIF"), "d/x.png": picture(), "d/y.png": picture()})
     assert problems(["d"], "out") == ["d/x.png and d/x.gif would both write out/x.png", "", ""]
     # Two folders keep their names.
-    assert [job.target.as_posix() for job in jobs(["a", "b"], "out")] == [
+    assert [job.target.as_posix() for job in planned(["a", "b"], "out")] == [
         "out/a/x.png",
         "out/b/x.png",
     ]
@@ -390,7 +391,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
         "",
     ]
     # The same file twice is one file.
-    assert len(jobs(["a/x.png", "a/../a/x.png"], "out")) == 1
+    assert len(planned(["a/x.png", "a/../a/x.png"], "out")) == 1
 
 
 def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
@@ -398,19 +399,19 @@ def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
     put(tmp_path, {"a.png": picture(), "b.png": picture()})
     os.link("a.png", "link.png")
     os.mkdir("folder.png")
-    found = inputs.gather(["a.png"], word="denoised")
+    found = paths.gather(["a.png"], word="denoised")
     for output, told in (("a.png", "is the input itself"), ("b.png", "is there already")):
-        (job,) = outputs.jobs(found, output)
+        (job,) = jobs.plan(found, output)
         with pytest.raises(ZooError, match=told):
-            outputs.check_place(job, overwrite=False)
-        outputs.check_place(job, overwrite=True)
-    (job,) = outputs.jobs(found, "link.png")
+            jobs.check_place(job, overwrite=False)
+        jobs.check_place(job, overwrite=True)
+    (job,) = jobs.plan(found, "link.png")
     with pytest.raises(ZooError, match="is the input by another name"):
-        outputs.check_place(job, overwrite=True)
+        jobs.check_place(job, overwrite=True)
     os.symlink("a.png", "soft.png")
-    (job,) = outputs.jobs(found, "soft.png")
+    (job,) = jobs.plan(found, "soft.png")
     assert job.problem.startswith("a.png would write over the input a.png")
-    (job,) = outputs.jobs(found, "c.png", extra="png")
-    outputs.check_place(job, overwrite=False)
+    (job,) = jobs.plan(found, "c.png", extra="png")
+    jobs.check_place(job, overwrite=False)
     with pytest.raises(ZooError, match="is a folder"):
-        outputs.check_place(job._replace(target=Path("folder.png")), overwrite=True)
+        jobs.check_place(job._replace(target=Path("folder.png")), overwrite=True)

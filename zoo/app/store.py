@@ -55,7 +55,7 @@ class Visit:
         return not (self.files or self._brought or self.coming)
 
     def bring(self, name: str) -> Path:
-        """A place in the visit's folder for an upload; `brought` registers it once it is complete."""
+        """A place for an upload in the visit's folder; `brought` registers the complete file."""
         place = self.folder / "brought" / secrets.token_hex(8) / limits.plain(name)
         place.parent.mkdir(parents=True)
         return place
@@ -100,7 +100,7 @@ class Visit:
 
     @contextmanager
     def room(self, tab: str) -> Iterator[Path]:
-        """A new folder for results of a tab; earlier ones are removed, or it is if the work fails."""
+        """A new folder for results: earlier ones are removed, or it is if the work fails."""
         rooms = self.folder / tab
         room = rooms / secrets.token_hex(8)
         room.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What is taken for a picture, and for the options of a denoiser."""
+"""Checks of an image and of a denoiser's options."""
 
 import math
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Weight files in and out."""
+"""Weight files: those that come with the package, by name, and any, by path."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo import files
-from zoo.errors import ZooError, in_one_line
+from zoo.errors import ZooError, in_one_line, unknown
 from zoo.models import (
     ModelSpec,
     create_model,
@@ -23,7 +23,9 @@ from zoo.models import (
     shape_mismatches,
     variable_shapes,
 )
-from zoo.weights.names import find
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""The folder of their files, each called by its name."""
 
 _KEY, _SUM = "zoo", "zoo-sha256"
 _HUGE = 1e300
@@ -31,6 +33,35 @@ _HUGE = 1e300
 _DEPTHS = {"test": 3, "benchmark": 4}
 # Files of published weights, which have no record.
 _PUBLISHED = frozenset({".pth", ".pt", ".tar", ".mat"})
+
+
+def list_weights() -> list[str]:
+    """The names that `load` takes beside paths, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def find(name: str | os.PathLike) -> Path:
+    """The file of some weights.
+
+    Args:
+      name: one of `list_weights()`, or a path: what has a folder or a suffix, or exists.
+
+    Raises:
+      ZooError: no such weights.
+    """
+    if not isinstance(name, str | os.PathLike):
+        raise ZooError(f"weights are a name of zoo.list_weights() or a path, not {name!r:.100}")
+    name = os.fsdecode(name)
+    if name in list_weights():
+        return SHIPPED / f"{name}.safetensors"
+    if Path(name).suffix or os.path.dirname(name) or os.path.exists(name):
+        return files.expanded(name)
+    if name in list_models():
+        raise ZooError(
+            f"no weights of {name} come with the zoo, which has {', '.join(list_weights())}; "
+            "train some, or load those of its authors by zoo.interop.torch.load_torch"
+        )
+    raise unknown("weights", name, list_weights())
 
 
 def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> None:
@@ -88,7 +119,7 @@ def _header(path: Path) -> _Header:
     import safetensors  # noqa: PLC0415, only weight files need it
 
     if not os.path.isfile(path):
-        raise ZooError(f"there is no weight file {path}; a training writes weights.safetensors")
+        raise ZooError(f"there is no weight file {path}; check the path")
     if path.suffix.lower() in _PUBLISHED:
         raise ZooError(
             f"{path} has no record of this zoo; load published weights by "

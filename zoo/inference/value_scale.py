@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.inference.pictures.curve import Curve, fit, middle
+from zoo.inference.linear_light import Curve, fit, middle
 
 # Percent: what lies beyond is a star, a hot or a dead pixel.
 _OUTER = 0.1
@@ -132,7 +132,7 @@ def _plain(seen: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def check_range(given: Sequence[float]) -> tuple[float, float]:
-    """A range that was told.
+    """A range as the user gave it.
 
     Raises:
       ZooError: it is no two numbers, the lower first.
@@ -197,7 +197,9 @@ def find(
         curves.setdefault(picture.dtype, []).append(fit(picture, black) if linear else None)
     scales = {}
     for dtype, every in spreads.items():
-        scale = told(limits, dtype) if limits else _choose(every, dtype, signed=not linear)
+        scale = (
+            scale_of_range(limits, dtype) if limits else _choose(every, dtype, signed=not linear)
+        )
         # Photons are not negative: no curve fits, and none of the noise would be removed.
         if linear and max(one.most for one in every) < black:
             raise ZooError(
@@ -221,18 +223,18 @@ def _choose(every: Sequence[Spread], dtype: np.dtype, *, signed: bool) -> Scale:
     top = max(inner, min(noise / _LOUD, most))
     white = _white(dtype)
     if signed and below < -_SIGNED * max(top, 0.0):
-        return told(_around(below, max(top, 0.0)), dtype)
+        return scale_of_range(_around(below, max(top, 0.0)), dtype)
     if top <= 0:
-        return told((0.0, white), dtype)
+        return scale_of_range((0.0, white), dtype)
     high = _rounded(top, white)
     faint = dtype != np.uint8 and 0 < noise < _FAINT * high
     if signed and faint and most - least < _PART * high:
-        return told(_around(below, max(inner, below + noise / _LOUD)), dtype)
-    scale = told((0.0, high), dtype)
+        return scale_of_range(_around(below, max(inner, below + noise / _LOUD)), dtype)
+    scale = scale_of_range((0.0, high), dtype)
     return scale._replace(white=white) if inner <= _NOISY_WHITE * white else scale
 
 
-def told(limits: tuple[float, float], dtype: np.dtype) -> Scale:
+def scale_of_range(limits: tuple[float, float], dtype: np.dtype) -> Scale:
     """The scale of a range; see `check_range`."""
     low, high = limits
     whole = dtype.kind in "iu" and dtype.itemsize <= 2

@@ -1,4 +1,4 @@
-"""Picture files, denoised page by page, all else in them kept."""
+"""Images denoised: arrays in memory, and files page by page with all else in them kept."""
 
 import os
 from collections.abc import Callable
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.inference.pictures import check
-from zoo.inference.pictures import scale as scales
-from zoo.inference.pictures.scale import Scale
+from zoo.inference import image_canvas, value_scale
+from zoo.inference.image_denoiser import Denoised, ImageDenoiser
+from zoo.inference.value_scale import Scale
 
 if TYPE_CHECKING:
     from zoo.data.pages import Page, Pages
-    from zoo.inference.pictures.denoiser import Denoised, Denoiser
 
 # Of noise fainter than this, in what the model sees, not all is taken.
 _FAINT = 1 / 255
@@ -23,13 +22,13 @@ _FAINT = 1 / 255
 _BAND = 2**22
 
 
-class Report(NamedTuple):
-    """What was written.
+class ImageReport(NamedTuple):
+    """A denoised image file.
 
     Attributes:
       pages: how many.
       size: height and width in pixels, of the first.
-      level: standard deviation of the noise that the model was told, in 1/255, the mean over the
+      level: standard deviation of the noise that the model was given, in 1/255, the mean over the
         pages; None where the model takes none.
       deviation: how much tiles changed the result, in signal units, the most of all pages, or None
         where it is not known.
@@ -47,10 +46,10 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def denoise_file(
+def denoise_image_file(
     src: str | os.PathLike,
     dst: str | os.PathLike,
-    denoiser: "Denoiser",
+    denoiser: ImageDenoiser,
     *,
     level: float | None = None,
     range: tuple[float, float] | Literal["page"] | None = None,
@@ -58,7 +57,7 @@ def denoise_file(
     overwrite: bool = False,
     save_noise: str | os.PathLike | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> ImageReport:
     """Denoises a png, jpeg, bmp, tiff, webp or gif file; pages of a TIFF file one after another.
 
     Kept are size, depth (8 and 16 bits, floats), grey or colour, alpha, EXIF, colour profile, XMP,
@@ -70,7 +69,7 @@ def denoise_file(
       src: the file to read.
       dst: the file to write; its suffix tells the format. It appears at the end, whole, or not at
         all; its folder exists.
-      denoiser: a `zoo.inference.pictures.Denoiser`, or what is called alike.
+      denoiser: the model, or what is called alike.
       level: standard deviation of the noise as a share of white, see `zoo.denoise`; None estimates
         it, page by page, where the model takes one.
       range: the values that the model is to see as black and as white; None chooses them for all
@@ -95,7 +94,7 @@ def denoise_file(
     # Here, since its libraries are heavy.
     from zoo.data import pages as picture_files  # noqa: PLC0415
 
-    _check_places(src, dst, save_noise)
+    check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
     pages = picture_files.read_pages(src)
     every = _Scales(pages, range, linear)
@@ -121,7 +120,7 @@ def denoise_file(
             size = size or image.shape[:2]
             levels += [] if done.level is None else [done.level]
             deviations += [] if done.deviation is None else [done.deviation]
-    return Report(
+    return ImageReport(
         pages=len(pages),
         size=size,
         level=255 * float(np.mean(levels)) if levels else None,
@@ -133,7 +132,7 @@ def denoise_file(
 
 
 class _Scales:
-    """What a model is to see of the pages of a file: the same of all, unless told otherwise."""
+    """The value scales of the pages of a file: one for all, by default."""
 
     def __init__(self, pages: "Pages", limits: tuple | str | None, linear: bool | None):
         self._linear = linear
@@ -142,15 +141,15 @@ class _Scales:
         if limits is None and len(pages) > 1:
             # The first page tells for all whether they are linear.
             light = self._is_linear(next(iter(pages)))
-            every = (check.colors(page.picture) for page in pages)
-            self._of_all = scales.find(every, linear=light)
+            every = (image_canvas.colors(page.picture) for page in pages)
+            self._of_all = value_scale.find(every, linear=light)
 
     def of(self, page: "Page") -> Scale:
         """That of a page."""
-        picture = check.colors(page.picture)
+        picture = image_canvas.colors(page.picture)
         if self._of_all is not None:
             return self._of_all[picture.dtype]
-        found = scales.find([picture], self._limits, linear=self._is_linear(page))
+        found = value_scale.find([picture], self._limits, linear=self._is_linear(page))
         return found[picture.dtype]
 
     def _is_linear(self, page: "Page") -> bool:
@@ -159,7 +158,7 @@ class _Scales:
         return notes.is_linear(page.kept) if self._linear is None else self._linear
 
 
-def _hints(page: "Page", form: str, done: "Denoised") -> tuple[str, ...]:
+def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
     """What to try where no noise is found in what a camera took."""
     from zoo.data.pages import notes  # noqa: PLC0415
 
@@ -216,9 +215,14 @@ def _nth(
     return lambda done, whole: progress(index * whole + done, count * whole)
 
 
-def _check_places(
+def check_places(
     src: str | os.PathLike, dst: str | os.PathLike, save_noise: str | os.PathLike | None
 ) -> None:
+    """Refuses a file for the noise that is the input or the output.
+
+    Raises:
+      ZooError: it is.
+    """
     if save_noise is None:
         return
     # By path for those that are not there yet, and by file for links.

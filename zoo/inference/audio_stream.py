@@ -1,4 +1,4 @@
-"""Chunks as a microphone gives them, denoised as they come."""
+"""A live recording, denoised chunk by chunk as it arrives."""
 
 import functools
 import os
@@ -9,44 +9,44 @@ from flax import linen as nn
 
 from zoo.data.samples import MOST_CHANNELS
 from zoo.errors import ZooError
-from zoo.inference.ready import ready
-from zoo.inference.recordings.check import check_chunk
-from zoo.inference.recordings.hops import hops, lag
-from zoo.inference.recordings.pipe import around
+from zoo.inference.audio_chunks import hops, lag
+from zoo.inference.audio_resampling import around
+from zoo.inference.denoise_audio import check_chunk
+from zoo.resolve import Resolved, resolve
 
 # For the latency at another rate than the model's, in seconds: how long to listen, and how finely.
 _LISTEN, _GRAIN = 4.0, 0.004
 
 
-class Stream:
+class AudioStream:
     """One recording that comes in chunks of any size; nothing between them is lost.
 
     What comes out, put together, is as long as what went in and lies at the same places; it is
-    what `denoise` gives for the whole. At another rate than the model's it is resampled there and
-    back, which takes 70 ms more at 48 kHz and 190 ms at 8 kHz; see `latency`.
+    what `zoo.denoise` gives for the whole. At another rate than the model's it is resampled there
+    and back, which takes 70 ms more at 48 kHz and 190 ms at 8 kHz; see `latency`.
     One thread at a time may use a stream; each recording at a time needs a stream of its own.
 
-    >>> stream = Stream("wiener", channels=1, sample_rate=16000)
+    >>> stream = AudioStream("wiener", channels=1, sample_rate=16000)
     >>> microphone = (np.zeros((480, 1), np.float32) for _ in range(10))
-    >>> heard = [stream.feed(chunk) for chunk in microphone]
-    >>> heard.append(stream.finish())
-    >>> sum(len(chunk) for chunk in heard)
+    >>> clean = [stream.feed(chunk) for chunk in microphone]
+    >>> clean.append(stream.finish())
+    >>> sum(len(chunk) for chunk in clean)
     4800
     """
 
     def __init__(
         self,
-        model: str | os.PathLike | nn.Module,
+        model: str | os.PathLike | nn.Module | Resolved,
         variables: Mapping | None = None,
         *,
         channels: int = 1,
         sample_rate: int = 16000,
         strength: float = 1.0,
     ):
-        """Begins a recording; it compiles now, and never while something is heard.
+        """Begins a recording; it compiles now, and never during the stream.
 
         Args:
-          model: as `denoise` takes it; one that streams.
+          model: as `zoo.denoise` takes it; one that streams.
           variables: those of a registered model or a module; None with weights or if it has none.
           channels: C of the chunks.
           sample_rate: of the chunks, Hz.
@@ -58,7 +58,8 @@ class Stream:
         """
         if channels not in range(1, MOST_CHANNELS + 1):
             raise ZooError(f"channels={channels!r} is no whole number from 1 to {MOST_CHANNELS}")
-        self._model, self._variables = ready(model, variables, modality="audio")
+        found = resolve(model, variables, modality="audio")
+        self._model, self._variables = found.module, found.variables
         if not getattr(self._model, "hop", 0):
             raise ZooError(
                 f"{type(self._model).__name__} does not stream; take a model with a hop, such as "

@@ -1,16 +1,21 @@
-"""What files a user means by files, folders and patterns."""
+"""Files, folders, patterns and streams that a command reads, and streams that it writes."""
 
 import fnmatch
+import functools
 import glob
 import os
+import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from zoo import files
-from zoo.cli import kinds, streams
-from zoo.data import images, recordings
+from zoo.data import decoding, images, recordings
 from zoo.errors import ZooError
+from zoo.inference import file_kinds
 
 # What can be read and not written, and what it becomes.
 _BECOME = {
@@ -43,7 +48,7 @@ class Found(NamedTuple):
 
     Attributes:
       inputs: in the order they were named, those of a folder by name.
-      skipped: files of folders and patterns that are no pictures and no recordings.
+      skipped: files of folders and patterns that are neither images nor recordings.
       single: whether one file was named, or standard input, and nothing else.
     """
 
@@ -55,7 +60,7 @@ class Found(NamedTuple):
 def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Found:
     """Finds the files; only their first bytes are read.
 
-    A folder stands for all pictures and recordings below it, hidden ones left out, and so does a
+    A folder stands for all images and recordings below it, hidden ones left out, and so does a
     pattern for all files it matches. What they hold beside those is skipped. What is named itself
     must be one.
 
@@ -81,14 +86,14 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
                 inputs.append(one)
     if not inputs:
         told = f" among {len(skipped)} files" if skipped else ""
-        raise ZooError(f"no picture and no recording in {', '.join(texts)}{told}; mend the path")
+        raise ZooError(f"no image and no recording in {', '.join(texts)}{told}; check the path")
     alone = inputs[0].path
     single = len(texts) == 1 and (texts[0] == "-" or alone == files.expanded(texts[0]))
     return Found(inputs, skipped, single)
 
 
 def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator[Input]:
-    path = streams.take() if text == "-" else files.expanded(text)
+    path = read_stdin() if text == "-" else files.expanded(text)
     if path.is_dir():
         # "." and ".." have no name of their own.
         root = path if path.name not in ("", "..") else path.resolve()
@@ -101,41 +106,42 @@ def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator
         )
         for below in found:
             place = Path(root.name, below) if several else below
-            yield _told(path / below, place, beside / below, named=False)
+            yield _input(path / below, place, beside / below, named=False)
         yield from closed
     # Before it is taken for a pattern: a file may be called a[1].png.
     elif os.path.lexists(path) or not glob.has_magic(str(path)):
-        yield _told(path, Path(path.name), _beside(path, word), named=True)
+        yield _input(path, Path(path.name), _beside(path, word), named=True)
     else:
         fixed = _fixed(path)
         closed = []
         matches = _matches(path, fixed, lambda folder, why: closed.append(_closed(folder, why)))
         if not matches and not closed:
-            problem = f"no file matches {text}; mend the pattern"
+            problem = f"no file matches {text}; check the pattern"
             yield Input(path, Path(path.name), path, problem=problem)
         for match in matches:
             if not match.is_dir():
                 place = match.relative_to(fixed)
-                yield _told(match, place, _beside(match, word), named=False)
+                yield _input(match, place, _beside(match, word), named=False)
         yield from closed
 
 
 def _closed(folder: Path, why: str) -> Input:
-    problem = f"cannot read the folder {folder}: {why}; mend its permissions, or leave it out"
+    problem = f"cannot read the folder {folder}: {why}; repair its permissions, or leave it out"
     return Input(folder, Path(folder.name), folder, problem=problem)
 
 
-def _told(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
+def _input(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
     try:
-        kind = kinds.kind(path)
+        kind = file_kinds.kind(path)
     except ZooError as error:
-        # A pipe or a socket among pictures is just another file, unless it is called like one.
-        other = not named and path.exists() and not path.is_file() and not kinds.by_suffix(path)
+        # A pipe or a socket among images is just another file, unless it is called like one.
+        special = path.exists() and not path.is_file()
+        other = not named and special and not file_kinds.by_suffix(path)
         return Input(path, place, beside, problem="" if other else str(error))
-    if kind == kinds.WEIGHTS:
+    if kind == file_kinds.WEIGHTS:
         kind = None
     place, beside = (_writable(one, path, kind) for one in (place, beside))
-    problem = f"{path} is {kinds.other(path)}" if kind is None and named else ""
+    problem = f"{path} is {file_kinds.other(path)}" if kind is None and named else ""
     return Input(path, place, beside, kind, problem)
 
 
@@ -144,9 +150,9 @@ def _writable(place: Path, path: Path, kind: str | None) -> Path:
     suffix = place.suffix.lower()
     if suffix in _BECOME:
         return place.with_suffix(_BECOME[suffix])
-    known = {kinds.PICTURE: images.FORMS, kinds.RECORDING: recordings.SUFFIXES}
+    known = {file_kinds.IMAGE: images.FORMS, file_kinds.RECORDING: recordings.SUFFIXES}
     if suffix not in known.get(kind, (suffix,)):
-        return place.with_name(place.name + kinds.ending(path))
+        return place.with_name(place.name + file_kinds.ending(path))
     return place
 
 
@@ -179,3 +185,85 @@ def _fixed(pattern: Path) -> Path:
 
 def _beside(path: Path, word: str) -> Path:
     return path.with_name(f"{path.stem}.{word}{path.suffix}")
+
+
+_INPUT, _OUTPUT = "standard input", "standard output"
+_STDOUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+
+
+def read_stdin() -> Path:
+    """All of standard input, in a file that is gone at the end of the process.
+
+    Raises:
+      ZooError: it is a terminal, or begins as no image and no recording does; then the rest, of
+        which there may be no end, is not read.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ZooError("standard input is a terminal; pipe a file into it, or name one")
+    place = _room() / _INPUT
+    with place.open("wb") as file:
+        file.write(sys.stdin.buffer.read(decoding.HEAD))
+        file.flush()
+        if file_kinds.kind(place) not in (file_kinds.IMAGE, file_kinds.RECORDING):
+            raise ZooError(f"{_INPUT} is {file_kinds.other(place)}")
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return place
+
+
+def is_stdin(path: Path) -> bool:
+    """Whether a file is the one that `read_stdin` wrote."""
+    return bool(_folder.cache_info().currsize) and path == _room() / _INPUT
+
+
+def is_stream(output: str) -> bool:
+    """Whether an output is no file but standard output, a pipe, or a device such as /dev/null."""
+    if output in _STDOUT:
+        return True
+    try:
+        mode = os.stat(output).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
+def stream_place(output: str, suffix: str) -> Path:
+    """Where to write what goes to a stream.
+
+    Args:
+      output: the stream.
+      suffix: the ending that tells the format.
+
+    Raises:
+      ZooError: it is a terminal.
+    """
+    if output in _STDOUT and sys.stdout.isatty():
+        raise ZooError(f"{_OUTPUT} is a terminal; pipe it into a file, or name one by -o")
+    return _room() / f"{_OUTPUT if output in _STDOUT else Path(output).name}{suffix}"
+
+
+def send(file: Path, output: str) -> None:
+    """Copies a file into a stream, and removes it."""
+    with file.open("rb") as source:
+        if output in _STDOUT:
+            sys.stdout.flush()
+            shutil.copyfileobj(source, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            with open(output, "wb") as sink:
+                shutil.copyfileobj(source, sink)
+    file.unlink()
+
+
+def without_room(text: str) -> str:
+    """A text without the temporary folder of streams, which means nothing to a user."""
+    return text.replace(f"{_room()}{os.sep}", "") if _folder.cache_info().currsize else text
+
+
+def _room() -> Path:
+    return Path(_folder().name)
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory:
+    """Kept here, and so removed at the end of the process."""
+    return tempfile.TemporaryDirectory(prefix="zoo-")

@@ -1,4 +1,4 @@
-"""What a file is: a picture, a recording or weights, by its first bytes."""
+"""The kind of a file, an image, a recording or weights, by its first bytes."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 from zoo import files
 from zoo.data import decoding, images, recordings, tiffs
 
-PICTURE, RECORDING, WEIGHTS = "picture", "recording", "weights"
+IMAGE, RECORDING, WEIGHTS = "image", "recording", "weights"
+MODALITIES = {IMAGE: "image", RECORDING: "audio"}
+"""Modalities by the kinds of files that are denoised."""
 
 # The endings of formats that can be written; of recordings by their first bytes.
 _ENDINGS = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"}
@@ -26,8 +28,8 @@ _RECORDINGS = (
     b"#!AMR",
 )
 # Brands of MP4 and its kin that are of pictures (ISO/IEC 23008-12).
-_PICTURE_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
-_PICTURE_BRANDS += (b"crx ",)
+_IMAGE_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+_IMAGE_BRANDS += (b"crx ",)
 # Files that hold others, by the word at their ninth byte.
 _HELD = {
     (b"RIFF", b"WAVE"): RECORDING,
@@ -37,16 +39,21 @@ _HELD = {
 }
 
 
-def kind(path: str | os.PathLike) -> str | None:
-    """Tells a file by its content, and what says nothing, such as an empty one, by its suffix.
+def named(kind: str) -> str:
+    """A kind with its article: `an image`."""
+    return f"an {kind}" if kind == IMAGE else f"a {kind}"
 
-    So a damaged picture still is one, and its reader can say what is wrong.
+
+def kind(path: str | os.PathLike) -> str | None:
+    """The kind by the content, or by the suffix where that is inconclusive or empty.
+
+    So a damaged image still is one, and its reader can name the damage.
 
     Args:
       path: a file.
 
     Returns:
-      `PICTURE`, `RECORDING`, `WEIGHTS`, or None for anything else.
+      `IMAGE`, `RECORDING`, `WEIGHTS`, or None for anything else.
 
     Raises:
       ZooError: it cannot be read.
@@ -54,23 +61,23 @@ def kind(path: str | os.PathLike) -> str | None:
     with files.opened(path) as file:
         head = file.read(decoding.HEAD)
     found = _by_content(head)
-    if found == PICTURE and _is_raw(path):
+    if found == IMAGE and _is_raw(path):
         return None
     return found or by_suffix(path)
 
 
 def by_suffix(path: str | os.PathLike) -> str | None:
-    """Tells a file by its suffix alone, as `kind` does."""
+    """The kind by the suffix alone."""
     suffix = Path(path).suffix.lower()
     if suffix in images.SUFFIXES:
-        return PICTURE
+        return IMAGE
     if suffix in recordings.SUFFIXES:
         return RECORDING
     return WEIGHTS if suffix == ".safetensors" else None
 
 
 def other(path: str | os.PathLike) -> str:
-    """What a file is that is none of these, and what helps, as the end of a sentence.
+    """A file of another kind, and the remedy, as the end of a sentence.
 
     Raises:
       ZooError: it cannot be read.
@@ -79,8 +86,8 @@ def other(path: str | os.PathLike) -> str:
         head = file.read(decoding.HEAD)
     if not head:
         return "empty; fetch it again"
-    told = tiffs.DEVELOP if _is_raw(path) else decoding.foreign(head)
-    return told or "no picture and no recording; convert it, or leave it out"
+    hint = tiffs.DEVELOP if _is_raw(path) else decoding.foreign(head)
+    return hint or "no image and no recording; convert it, or leave it out"
 
 
 def ending(path: str | os.PathLike) -> str:
@@ -93,7 +100,7 @@ def ending(path: str | os.PathLike) -> str:
     """
     with files.opened(path) as file:
         head = file.read(decoding.HEAD)
-    if _by_content(head) == PICTURE:
+    if _by_content(head) == IMAGE:
         return _ENDINGS.get(decoding.sniffed(head), ".png")
     if _is_tagged(head) or _is_mpeg_frame(head):
         return ".mp3"
@@ -108,10 +115,10 @@ def _is_raw(path: str | os.PathLike) -> bool:
 def _by_content(head: bytes) -> str | None:
     form = decoding.sniffed(head)
     if form and (form != "bmp" or _is_bmp(head)):
-        return PICTURE
+        return IMAGE
     if head.startswith(_RECORDINGS) or _is_tagged(head) or _is_mpeg_frame(head):
         return RECORDING
-    if head[4:8] == b"ftyp" and head[8:12] not in _PICTURE_BRANDS:
+    if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS:
         return RECORDING
     # A length in 8 bytes, and then JSON.
     if head[8:9] == b"{" and head[5:8] == b"\0\0\0":
