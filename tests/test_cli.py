@@ -285,7 +285,7 @@ def test_weights_of_a_run_are_written_from_its_checkpoint(zoo, tmp_path, monkeyp
         weights.save(file, {"params": {"a": np.zeros(3, np.float32)}}, RECORD)
         return file
 
-    monkeypatch.setattr("zoo.train.best.weights_of", weights_of)
+    monkeypatch.setattr("zoo.train.run_weights.weights_of", weights_of)
     (tmp_path / "run").mkdir()
     code, output, errors = zoo("weights", "--from-run", str(tmp_path / "run"))
     file = str(tmp_path / "run" / "weights.safetensors")
@@ -324,7 +324,7 @@ def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, told):
     def refuse(*_):
         raise error
 
-    monkeypatch.setattr(models, "record", refuse)
+    monkeypatch.setattr(models, "model_spec", refuse)
     code, output, errors = zoo("models", "unet-tiny")
     assert (code, output) == (2, "")
     assert errors.startswith(f"error: {told}")
@@ -332,7 +332,7 @@ def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, told):
 
 
 def test_a_mistake_in_the_program_is_none_of_the_users(zoo, monkeypatch):
-    monkeypatch.setattr(models, "record", lambda name: {}[name])
+    monkeypatch.setattr(models, "model_spec", lambda name: {}[name])
     with pytest.raises(KeyError):
         zoo("models", "unet-tiny")
 

@@ -9,8 +9,8 @@ import pytest
 from zoo.cli import common
 from zoo.cli import jobs as batch
 from zoo.cli.jobs import Job
+from zoo.data import file_kinds
 from zoo.errors import ZooError
-from zoo.inference import file_kinds
 
 
 def jobs(folder, *names):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo import files, weights
-from zoo.data import images, pixels, recordings, voices
+from zoo.data import image_files, pixels, recordings, voices
 from zoo.data.sources import photos
 from zoo.errors import ZooError
 from zoo.modality import get
@@ -165,10 +165,10 @@ def _photos() -> list[Path]:
 
 def _add_noise(path: Path, folder: Path) -> Path:
     rng = np.random.default_rng(0)
-    image = pixels.to_float(images.read(path))
+    image = pixels.to_float(image_files.read(path))
     noise = rng.standard_normal(image.shape, np.float32) * np.float32(_PHOTOS[path.stem] / 255)
     place = folder / f"{path.stem}-noisy.png"
-    images.write(place, pixels.to_uint8(image + noise))
+    image_files.write(place, pixels.to_uint8(image + noise))
     return place
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from zoo.app import appearance, limits, parts
 from zoo.app.choices import Models
 from zoo.app.parts import Parts
-from zoo.data import images, pixels
-from zoo.data.pages import read_pages
+from zoo.data import file_kinds, pixels
+from zoo.data.image_files import read_pages
 from zoo.inference import ImageDenoiser, denoise_image_file, image_canvas, value_scale
 from zoo.inference.value_scale import Scale
 
@@ -71,7 +71,7 @@ def look(path: Path, room: Path) -> tuple[Views, str]:
     """
     limits.check_image(path)
     pages = read_pages(path)
-    image = next(iter(pages)).picture
+    image = next(iter(pages)).image
     colors = image_canvas.colors(image)
     scale = value_scale.find([colors])[colors.dtype]
     return view(image, room, "before", scale), describe(image, len(pages))
@@ -113,7 +113,7 @@ def denoise(
     start = time.perf_counter()
     before = first_page(path)
     label, denoiser = make_denoiser(models, model, before, strength)
-    suffix = path.suffix if path.suffix.lower() in images.FORMS else ".png"
+    suffix = path.suffix if path.suffix.lower() in file_kinds.IMAGE_FORMATS else ".png"
     target = room / f"{path.stem}.denoised{suffix}"
     sigma = None if level is None else level / 255
     report = denoise_image_file(path, target, denoiser, level=sigma, progress=progress)
@@ -135,26 +135,20 @@ def denoise(
 
 def first_page(path: Path) -> np.ndarray:
     """The first image of a file, (H, W, C)."""
-    return next(iter(read_pages(path))).picture
-
-
-def without_alpha(image: np.ndarray) -> np.ndarray:
-    """The color channels of an image (H, W, C)."""
-    channels = image.shape[-1]
-    return image[..., : channels - (channels in (2, 4))]
+    return next(iter(read_pages(path))).image
 
 
 def make_denoiser(
     models: Models, label: str, image: np.ndarray, strength: float
 ) -> tuple[str, ImageDenoiser]:
     """The label of the chosen model, and a denoiser for images like one (H, W, C)."""
-    choice = models.choose(label, "image", without_alpha(image).shape[-1])
+    choice = models.choose(label, "image", pixels.without_alpha(image).shape[-1])
     return choice.label, ImageDenoiser(models.load(choice), strength=strength)
 
 
 def view(image: np.ndarray, room: Path, name: str, scale: Scale | None = None) -> Views:
     """Writes views of an image (H, W, C), without alpha, in the range that a model sees."""
-    image = without_alpha(image)
+    image = pixels.without_alpha(image)
     if scale and image.dtype != np.uint8 and not scale.plain(image.dtype):
         image = _in_bands(image, np.float32, lambda band: _seen(band, scale))
     whole = _write(image, room / name)
@@ -181,7 +175,7 @@ def build(page: Parts) -> None:
     models = page.models
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            file = parts.drop_zone("Image", sorted(images.SUFFIXES))
+            file = parts.drop_zone("Image", sorted(file_kinds.IMAGE_SUFFIXES))
             gallery = parts.thumbnails(page.samples.noisy_images)
             model = parts.model_list(models.labels("image"))
             takes = models.takes_level(model.value)

@@ -13,7 +13,7 @@ from zoo.app import appearance, audio_tab, image_tab, limits, parts
 from zoo.app.choices import AUTO, Models
 from zoo.app.image_tab import Views
 from zoo.app.parts import Parts
-from zoo.data import images, pixels, recordings, samples
+from zoo.data import file_kinds, pixels, recordings, samples
 from zoo.errors import ZooError
 from zoo.inference import denoise_audio_file
 
@@ -105,7 +105,7 @@ def modality(path: Path) -> str:
       ZooError: neither.
     """
     suffix = path.suffix.lower()
-    if suffix in images.SUFFIXES:
+    if suffix in file_kinds.IMAGE_SUFFIXES:
         return "image"
     if suffix in recordings.SUFFIXES:
         return "audio"
@@ -171,7 +171,7 @@ def build(page: Parts) -> None:
     every = NOISES["image"] | NOISES["audio"]
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            suffixes = sorted({*images.SUFFIXES, *recordings.SUFFIXES})
+            suffixes = sorted({*file_kinds.IMAGE_SUFFIXES, *recordings.SUFFIXES})
             file = parts.drop_zone("Clean image or recording", suffixes)
             gallery = parts.thumbnails(page.samples.clean_images)
             buttons = parts.sample_buttons(page.samples.clean_recordings)
@@ -248,7 +248,7 @@ def build(page: Parts) -> None:
 def _image(path, room, models, progress, corrupt, model, strength) -> tuple:
     """Views of clean, noisy and denoised image, facts, and scores."""
     image = image_tab.first_page(path)
-    clean = pixels.to_float(image_tab.without_alpha(image))
+    clean = pixels.to_float(pixels.without_alpha(image))
     # No sensor returns less than black or more than white.
     noisy = np.clip(corrupt(clean), 0, 1)
     label, denoiser = image_tab.make_denoiser(models, model, clean, strength)

@@ -11,15 +11,14 @@ import numpy as np
 from zoo import compilation, files
 from zoo.cli import common, compare, jobs, paths
 from zoo.cli.jobs import Done, Job
-from zoo.data import recordings
-from zoo.data.pages import read_pages
+from zoo.data import file_kinds, recordings
+from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 from zoo.inference import (
     ImageDenoiser,
     ImageReport,
     denoise_audio_file,
     denoise_image_file,
-    file_kinds,
 )
 from zoo.inference.denoise_audio import write_difference
 from zoo.inference.denoising import check_modality
@@ -258,8 +257,7 @@ class _Denoisers:
           ZooError: it cannot be read, denoised or written, or the model is for the other kind.
         """
         if self._model:
-            modality = file_kinds.MODALITIES[job.kind]
-            check_modality(self._model, job.source, job.kind, modality)
+            check_modality(self._model, job.source, job.kind)
         reference = compare.find(self._arguments.reference, job)
         make = self._image if job.kind == file_kinds.IMAGE else self._recording
         done = make(job, tell)
@@ -360,7 +358,7 @@ def _in_flags(error: ZooError | str) -> str:
 
 
 def _compared(job: Job, reference: Path) -> str:
-    if job.kind == file_kinds.RECORDING:
+    if job.kind == file_kinds.AUDIO:
         return compare.sound(reference, job.source, job.target)
     pages = [_one_page(path) for path in (reference, job.source, job.target)]
     try:
@@ -373,7 +371,7 @@ def _one_page(path: Path) -> np.ndarray:
     pages = read_pages(path)
     if len(pages) > 1:
         raise ZooError(f"{path} has {len(pages)} pages; save each as a file to compare it")
-    return next(iter(pages)).picture
+    return next(iter(pages)).image
 
 
 def _described(report: ImageReport) -> tuple[str, float]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from zoo.cli import common
-from zoo.data.images import PIXEL_LIMIT
+from zoo.data.pixels import PIXEL_LIMIT
 from zoo.errors import ZooError
 from zoo.interop import export
 from zoo.resolve import parse, resolve

@@ -5,17 +5,15 @@ import io
 import math
 import os
 import sys
-import warnings
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import ImageCms
 
-from zoo import files
 from zoo.cli import common, paths
-from zoo.data import pixels, recordings
-from zoo.data.pages import Kept, exif, notes, read_pages
+from zoo.data import file_kinds, pixels, recordings
+from zoo.data.image_files import read_pages
+from zoo.data.image_metadata import Metadata
 from zoo.errors import ZooError, in_words
-from zoo.inference import file_kinds
 from zoo.inference.noise_level import estimate_level
 from zoo.inference.value_scale import find
 from zoo.weights import read_record
@@ -63,14 +61,14 @@ def _facts(path: str) -> list[tuple[str, str]]:
         path = paths.read_stdin()
     if os.path.isdir(path):
         raise ZooError(f"{path} is a folder; name files in it")
-    kind = file_kinds.kind(path)
+    kind = file_kinds.kind_of(path)
     if kind == file_kinds.IMAGE:
         return of_image(path)
-    if kind == file_kinds.RECORDING:
+    if kind == file_kinds.AUDIO:
         return of_recording(path)
     if kind == file_kinds.WEIGHTS:
         return of_weights(path)
-    raise ZooError(f"{path} is {file_kinds.other(path)}")
+    raise ZooError(f"{path} is {file_kinds.description(path)}")
 
 
 Rows = list[tuple[str, str]]
@@ -103,25 +101,19 @@ def of_image(path: str) -> Rows:
     """
     pages = read_pages(path)
     page = next(iter(pages))
-    height, width, channels = page.picture.shape
-    colours = page.picture[..., : channels - (channels in (2, 4))]
-    try:
-        # As the denoiser sees it, or floats of any unit have millions of 1/255.
-        scale = find([colours])[colours.dtype]
-        sigma = f"about {255 * estimate_level(colours, scale) / scale.seen:.1f}/255"
-    except ZooError:
-        sigma = "too small a picture to tell"
+    height, width, channels = page.image.shape
+    colors = pixels.without_alpha(page.image)
     rows = [
-        ("picture", ", ".join([pages.form, *_coding(page.kept)])),
+        ("image", ", ".join([pages.form, *_coding(page.metadata)])),
         ("size", f"{width} x {height}, {width * height / 1e6:.2f} megapixels"),
-        ("depth", pixels.depth(page.picture.dtype)),
+        ("depth", pixels.depth(page.image.dtype)),
         ("channels", _CHANNELS[channels]),
         ("pages", str(len(pages))),
-        ("orientation", _orientation(path)),
-        ("camera", notes.camera(page.kept)),
-        ("profile", _profile(page.kept.icc)),
-        ("beside", ", ".join(name for name in ("exif", "xmp") if getattr(page.kept, name))),
-        ("noise", sigma),
+        ("orientation", _TURNS.get(page.orientation, "")),
+        ("camera", page.metadata.camera()),
+        ("profile", _profile(page.metadata.icc)),
+        ("beside", ", ".join(name for name in ("exif", "xmp") if getattr(page.metadata, name))),
+        ("noise", _noise(colors)),
         ("not kept", "; ".join(page.lost)),
     ]
     return [(name, value) for name, value in rows if value]
@@ -180,29 +172,28 @@ def of_weights(path: str) -> Rows:
     return [(name, value) for name, value in rows if value]
 
 
-def _coding(kept: Kept) -> list[str]:
+def _noise(colors: np.ndarray) -> str:
+    """The noise of an image without alpha, in words."""
+    if not np.isfinite(colors).any():
+        return "unknown, as no value is finite"
+    # As the denoiser sees it, or floats of any unit have millions of 1/255.
+    scale = find([colors])[colors.dtype]
+    try:
+        return f"about {255 * estimate_level(colors, scale) / scale.seen:.1f}/255"
+    except ZooError:
+        return "unknown, as the image is too small"
+
+
+def _coding(metadata: Metadata) -> list[str]:
     """How the pixels are coded, as far as it is known."""
     told = []
-    if kept.quality:
-        told.append(f"quality {kept.quality}")
-    if kept.subsampling:
-        told.append(":".join(kept.subsampling))
-    if kept.tiff and kept.tiff.compression != "none":
-        told.append(kept.tiff.compression)
+    if metadata.quality:
+        told.append(f"quality {metadata.quality}")
+    if metadata.subsampling:
+        told.append(":".join(metadata.subsampling))
+    if metadata.tiff and metadata.tiff.compression != "none":
+        told.append(metadata.tiff.compression)
     return told
-
-
-def _orientation(path: str) -> str:
-    """What is done to the pixels as they lie to see them upright; empty for nothing."""
-    try:
-        with warnings.catch_warnings():
-            # Of large pictures, by a limit that is not ours; only the header is read.
-            warnings.simplefilter("ignore")
-            with files.opened(path) as file, Image.open(file) as image:
-                turned = image.getexif().get(exif.ORIENTATION, 1)
-    except Exception:  # broken metadata says nothing of the pixels
-        return ""
-    return _TURNS.get(turned, "")
 
 
 def _profile(icc: bytes | None) -> str:

@@ -11,11 +11,10 @@ from typing import NamedTuple, TextIO
 from zoo import files
 from zoo.cli import common, paths
 from zoo.cli.paths import Found
-from zoo.data import images, recordings
+from zoo.data import file_kinds, recordings
 from zoo.errors import OUT_OF_MEMORY, ZooError, in_words, unknown
-from zoo.inference import file_kinds
 
-_SUFFIXES = images.SUFFIXES | recordings.SUFFIXES
+_SUFFIXES = file_kinds.IMAGE_SUFFIXES | recordings.SUFFIXES
 
 
 class Job(NamedTuple):
@@ -25,7 +24,7 @@ class Job(NamedTuple):
       source: the file to read.
       target: the file to write.
       extra: a second file that is written with it, or None.
-      kind: one of the kinds of `zoo.inference.file_kinds`, or None where there is a problem.
+      kind: one of the kinds of `zoo.data.file_kinds`, or None where there is a problem.
       problem: why it cannot be done, in one line; empty where it can.
       place: the target below the output folder, by which its reference is found.
       stream: where the target is copied to, standard output or a pipe; empty for none.
@@ -140,7 +139,7 @@ def _ending(form: str | None) -> str:
     if form is None:
         return ""
     ending = "." + form.lower().removeprefix(".")
-    known = {*images.FORMS, *recordings.SUFFIXES}
+    known = {*file_kinds.IMAGE_FORMATS, *recordings.SUFFIXES}
     if ending not in known:
         raise unknown("format", form, {one[1:] for one in known})
     return ending
@@ -148,7 +147,7 @@ def _ending(form: str | None) -> str:
 
 def _with_ending(path: Path, kind: str | None, ending: str) -> Path:
     """The path with an ending, where that is one of its kind."""
-    own = images.FORMS if kind == file_kinds.IMAGE else recordings.SUFFIXES
+    own = file_kinds.IMAGE_FORMATS if kind == file_kinds.IMAGE else recordings.SUFFIXES
     return path.with_suffix(ending) if ending in own else path
 
 
@@ -334,8 +333,8 @@ def _sum_up(
         mega = tally.amount[file_kinds.IMAGE] / 1e6
         rate = mega / max(tally.seconds[file_kinds.IMAGE], 1e-9)
         parts.append(f"{_plural(found, 'image')}, {rate:.3g} megapixels/s")
-    if recordings := tally.count[file_kinds.RECORDING]:
-        rate = tally.amount[file_kinds.RECORDING] / max(tally.seconds[file_kinds.RECORDING], 1e-9)
+    if recordings := tally.count[file_kinds.AUDIO]:
+        rate = tally.amount[file_kinds.AUDIO] / max(tally.seconds[file_kinds.AUDIO], 1e-9)
         parts.append(f"{_plural(recordings, 'recording')}, {rate:.3g} times real time")
     parts = parts or ["nothing written"]
     print(f"{'; '.join(parts)}; {seconds:.1f} s in all", file=out)

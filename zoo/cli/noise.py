@@ -12,11 +12,11 @@ import numpy as np
 from zoo import compilation, files, noise
 from zoo.cli import common, jobs, paths
 from zoo.cli.jobs import Done, Job
-from zoo.data import images, pixels, recordings
-from zoo.data.pages import fitting, read_pages, writing
+from zoo.data import file_kinds, pixels, recordings
+from zoo.data.image_files import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
-from zoo.inference import file_kinds
-from zoo.inference.file_kinds import MODALITIES
+from zoo.inference import linear_light, value_scale
+from zoo.inference.denoising import one_of
 
 _DESCRIPTION = """Make noisy copies of pictures and recordings, by any noise of zoo.noise or
 zoo.noise.audio. INPUT is a file, a folder, which stands for all below it, or a quoted pattern. A
@@ -140,7 +140,7 @@ class _Noises:
     def __init__(self, arguments: argparse.Namespace, found: set[str]):
         self._arguments = arguments
         self._programs: dict[tuple, Callable] = {}
-        ops = {kind: noise.registry(MODALITIES[kind]) for kind in MODALITIES}
+        ops = {kind: noise.registry(kind) for kind in (file_kinds.IMAGE, file_kinds.AUDIO)}
         if not any(arguments.op in registry for registry in ops.values()):
             raise unknown("noise", arguments.op, {name for one in ops.values() for name in one})
         for kind in found:
@@ -154,9 +154,9 @@ class _Noises:
         Raises:
           ZooError: the file cannot be read or written, or its kind has no such noise.
         """
-        if self._arguments.op not in noise.registry(MODALITIES[job.kind]):
+        if self._arguments.op not in noise.registry(job.kind):
             raise ZooError(
-                f"{job.source} is {file_kinds.named(job.kind)}, of which there is no noise "
+                f"{job.source} is {one_of(job.kind)}, of which there is no noise "
                 f"{self._arguments.op}; leave it out, or choose another"
             )
         key = jax.random.key(self._arguments.seed)
@@ -172,10 +172,8 @@ class _Noises:
             for index, page in enumerate(pages):
                 # What cannot be written is said before the work.
                 fitting(page, job.target, len(pages))
-                # Levels of noise are shares of white, which other types do not tell.
-                picture = images.check(page.picture, str(job.source))
-                noisy, level = _noisy(picture, draw, jax.random.fold_in(key, index))
-                lost |= dict.fromkeys((*page.lost, *put(page._replace(picture=noisy))))
+                noisy, level = _noisy(page.image, draw, jax.random.fold_in(key, index))
+                lost |= dict.fromkeys((*page.lost, *put(page._replace(image=noisy))))
                 levels.append(level)
                 count += noisy.shape[0] * noisy.shape[1]
                 tell(index + 1, len(pages))
@@ -214,9 +212,8 @@ class _Noises:
     def _sampler(self, kind: str, rate: int, mixed: jax.Array | None) -> noise.Sampler:
         """The noise for a kind of file, at a sample rate, with a recording to mix in."""
         given = self._arguments
-        modality = MODALITIES[kind]
         options = dict(given.options)
-        op = noise.registry(modality)[given.op]
+        op = noise.registry(kind)[given.op]
         known = inspect.signature(op).parameters
         takes = [name for name in _GIVEN if name in known]
         if given.noise and not takes:
@@ -231,7 +228,7 @@ class _Noises:
             given.level,
             unit=self._unit(op),
             options=options,
-            modality=modality,
+            modality=kind,
             sample_rate=rate,
         )
 
@@ -241,19 +238,29 @@ class _Noises:
 
     def _told(self, kind: str, levels: list[float]) -> str:
         """The noise and its levels, each once, in the unit they were given in."""
-        op = noise.registry(MODALITIES[kind])[self._arguments.op]
+        op = noise.registry(kind)[self._arguments.op]
         scale, end = (255, "/255") if self._unit(op) == "1/255" else (1, "")
         values = ", ".join(dict.fromkeys(f"{level * scale:.4g}{end}" for level in levels))
         return f"{self._arguments.op}, {next(iter(op.levels))} {values}"
 
 
-def _noisy(picture: np.ndarray, draw: Callable, key: jax.Array) -> tuple[np.ndarray, float]:
-    """A noisy picture of the dtype that was given, clipped to its range, and the level."""
-    colours = picture.shape[-1] - (picture.shape[-1] in (2, 4))
-    found, level = draw(key, pixels.to_float(picture[..., :colours]))
-    noisy = np.asarray(found)
-    if picture.dtype.kind == "f":
-        noisy = np.clip(noisy, 0, 1)
-    else:
-        noisy = (pixels.to_uint8 if picture.dtype == np.uint8 else pixels.to_uint16)(noisy)
-    return np.concatenate([noisy, picture[..., colours:]], axis=-1), float(level)
+def _noisy(image: np.ndarray, draw: Callable, key: jax.Array) -> tuple[np.ndarray, float]:
+    """A noisy image of the same dtype, and the level.
+
+    Levels are shares of white, as `zoo denoise` has them: the largest value of 8 and 16 bits; of
+    floats and wider integers 1, or the end of the image's range where that is more. Integers are
+    clipped to their type, floats from 0 to 1 to that range; values that are not finite, which
+    stand for a mask, and alpha stay.
+    """
+    colors = pixels.without_alpha(image)
+    usual = value_scale.find([colors])[colors.dtype]
+    black = min(usual.low, 0.0)
+    scale = value_scale.Scale(black, black + usual.white, usual.white)
+    seen = scale.enter(linear_light.fill_missing(colors))
+    found, level = draw(key, seen)
+    found = np.asarray(found)
+    if colors.dtype.kind == "f" and scale.usual and seen.min() >= 0 and seen.max() <= 1:
+        found = np.clip(found, 0, 1)
+    noisy = np.where(np.isfinite(colors), scale.leave(found, colors.dtype), colors)
+    noisy = noisy.astype(image.dtype)
+    return np.concatenate([noisy, image[..., colors.shape[-1] :]], axis=-1), float(level)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo import files
-from zoo.data import decoding, images, recordings
+from zoo.data import file_kinds, recordings
 from zoo.errors import ZooError
-from zoo.inference import file_kinds
 
 # What can be read and not written, and what it becomes.
 _BECOME = {
@@ -32,7 +31,7 @@ class Input(NamedTuple):
       path: the file.
       place: where its output belongs below an output folder.
       beside: where its output belongs if there is no such folder; the word is still to come.
-      kind: one of `kinds`, or None where it cannot be worked on.
+      kind: of `zoo.data.file_kinds`, or None where it cannot be worked on.
       problem: why not, in one line; empty where it can.
     """
 
@@ -132,16 +131,16 @@ def _closed(folder: Path, why: str) -> Input:
 
 def _input(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
     try:
-        kind = file_kinds.kind(path)
+        kind = file_kinds.kind_of(path)
     except ZooError as error:
         # A pipe or a socket among images is just another file, unless it is called like one.
         special = path.exists() and not path.is_file()
-        other = not named and special and not file_kinds.by_suffix(path)
+        other = not named and special and not file_kinds.kind_of_suffix(path)
         return Input(path, place, beside, problem="" if other else str(error))
     if kind == file_kinds.WEIGHTS:
         kind = None
     place, beside = (_writable(one, path, kind) for one in (place, beside))
-    problem = f"{path} is {file_kinds.other(path)}" if kind is None and named else ""
+    problem = f"{path} is {file_kinds.description(path)}" if kind is None and named else ""
     return Input(path, place, beside, kind, problem)
 
 
@@ -150,9 +149,9 @@ def _writable(place: Path, path: Path, kind: str | None) -> Path:
     suffix = place.suffix.lower()
     if suffix in _BECOME:
         return place.with_suffix(_BECOME[suffix])
-    known = {file_kinds.IMAGE: images.FORMS, file_kinds.RECORDING: recordings.SUFFIXES}
+    known = {file_kinds.IMAGE: file_kinds.IMAGE_FORMATS, file_kinds.AUDIO: recordings.SUFFIXES}
     if suffix not in known.get(kind, (suffix,)):
-        return place.with_name(place.name + file_kinds.ending(path))
+        return place.with_name(place.name + file_kinds.output_suffix(path))
     return place
 
 
@@ -202,10 +201,10 @@ def read_stdin() -> Path:
         raise ZooError("standard input is a terminal; pipe a file into it, or name one")
     place = _room() / _INPUT
     with place.open("wb") as file:
-        file.write(sys.stdin.buffer.read(decoding.HEAD))
+        file.write(sys.stdin.buffer.read(file_kinds.HEAD))
         file.flush()
-        if file_kinds.kind(place) not in (file_kinds.IMAGE, file_kinds.RECORDING):
-            raise ZooError(f"{_INPUT} is {file_kinds.other(place)}")
+        if file_kinds.kind_of(place) not in (file_kinds.IMAGE, file_kinds.AUDIO):
+            raise ZooError(f"{_INPUT} is {file_kinds.description(place)}")
         shutil.copyfileobj(sys.stdin.buffer, file)
     return place
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo import compilation, files, memory
 from zoo.cli import common
-from zoo.data import images
+from zoo.data import file_kinds
 from zoo.data import recordings as sound
 from zoo.data.sources.files import below
 from zoo.errors import ZooError
@@ -212,7 +212,7 @@ def _is_audio(arguments: argparse.Namespace) -> bool:
         return False
     counts = [
         sum(len(below(files.expanded(folder), suffixes)[0]) for folder in arguments.data)
-        for suffixes in (sound.SUFFIXES, images.SUFFIXES)
+        for suffixes in (sound.SUFFIXES, file_kinds.IMAGE_SUFFIXES)
     ]
     return counts[0] > counts[1]
 

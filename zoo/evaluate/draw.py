@@ -42,7 +42,7 @@ def degrade(
     picture at one level, and levels differ by the strength of one and the same draw.
 
     Args:
-      sampler: `(key, x) -> (noisy, level)` for one picture, as `zoo.noise.compose` makes it.
+      sampler: `(key, x) -> (noisy, level)` for one picture, as `zoo.noise.samplers` makes it.
       seed: `Protocol.seed`.
       index: (B,) integers, each picture's place in the whole set.
       clean: (B, H, W, C), float32 in [0, 1], on canvases of one size.

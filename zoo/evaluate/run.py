@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo import files
-from zoo.data import images
+from zoo.data import file_kinds, image_files
 from zoo.data.sources import Picture
 from zoo.errors import ZooError, unknown
 from zoo.evaluate import means, naming, tables
@@ -150,8 +150,8 @@ def evaluate(
                 for method, values in part.scores.items():
                     figures = (float(values[metric][place]) for metric in METRICS)
                     scores.append(Score(label, picture.name, method, *figures))
-                name = naming.unique(picture.name, used, images.SUFFIXES)
-                images.write(folder / f"{name}.png", part.integers("model", place))
+                name = naming.unique(picture.name, used, file_kinds.IMAGE_SUFFIXES)
+                image_files.write(folder / f"{name}.png", part.integers("model", place))
                 if part.group.places[place] in samples:
                     rows.append(_row(part, place))
             done += len(part.group.pictures)

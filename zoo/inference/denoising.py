@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
+from zoo.data import file_kinds
 from zoo.errors import ZooError
 from zoo.inference import image_canvas, value_scale
 from zoo.inference.denoise_audio import (
@@ -17,8 +18,6 @@ from zoo.inference.denoise_audio import (
     write_difference,
 )
 from zoo.inference.denoise_images import ImageReport, check_places, denoise_image_file
-from zoo.inference.file_kinds import MODALITIES, named, other
-from zoo.inference.file_kinds import kind as file_kind
 from zoo.inference.image_denoiser import ImageDenoiser
 from zoo.modality import AUDIO, get
 from zoo.resolve import Resolved, resolve
@@ -161,15 +160,14 @@ def denoise_file(
         is the other or `src`, or cannot be written; or as `zoo.denoise`. Nothing is left behind
         then, but for a `dst` finished before `save_noise` failed.
     """
-    kind = file_kind(src)
-    if kind not in MODALITIES:
-        raise ZooError(f"{src} is {other(src)}")
+    modality = file_kinds.kind_of(src)
+    if modality not in (file_kinds.IMAGE, file_kinds.AUDIO):
+        raise ZooError(f"{src} is {file_kinds.description(src)}")
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
     of_images = {"level": level, "range": range, "linear": linear}
     found = _resolved(model, variables)
-    modality = MODALITIES[kind]
     if found:
-        check_modality(found, src, kind, modality)
+        check_modality(found, src, modality)
     common = {"overwrite": overwrite, "progress": progress}
     if modality == "image":
         denoiser = ImageDenoiser(found, strength=strength, **options)
@@ -182,13 +180,12 @@ def denoise_file(
     return report
 
 
-def check_modality(model: Resolved, path: str | os.PathLike, kind: str, modality: str) -> None:
+def check_modality(model: Resolved, path: str | os.PathLike, modality: str) -> None:
     """Refuses a model of the other modality than a file's.
 
     Args:
       model: the model.
       path: the file.
-      kind: a word for it, such as `"recording"`.
       modality: of the file.
 
     Raises:
@@ -196,9 +193,15 @@ def check_modality(model: Resolved, path: str | os.PathLike, kind: str, modality
     """
     if model.modality != modality:
         raise ZooError(
-            f"{path} is {named(kind)}, and {model.label} denoises {get(model.modality).plural}; "
-            "leave it out, or choose another model"
+            f"{path} is {one_of(modality)}, and {model.label} denoises "
+            f"{get(model.modality).plural}; leave it out, or choose another model"
         )
+
+
+def one_of(modality: str) -> str:
+    """An example of a modality in words: `an image`, `a recording`."""
+    noun = get(modality).noun
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def _resolved(

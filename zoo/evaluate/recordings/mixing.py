@@ -9,13 +9,10 @@ from zoo.data import samples
 from zoo.errors import ZooError
 from zoo.evaluate.recordings.protocol import LOUDEST, RecordingProtocol
 from zoo.evaluate.recordings.reading import Reader
+from zoo.noise.audio.snr_mixing import ACTIVE_RANGE, FRAME_SECONDS
 
 # How often another place in a noise is tried when the one drawn is silent.
 _TRIES = 16
-
-# Frames of so many seconds are active whose power is at least so much of the loudest one's.
-_FRAME = 0.032
-_ACTIVE = 1e-4
 
 
 class Mixture(NamedTuple):
@@ -85,11 +82,11 @@ def power(clean: np.ndarray, protocol: RecordingProtocol) -> float:
     As `zoo.noise.audio.add_at_snr` has it, in float64 and without a compilation for every length.
     """
     energy = np.square(clean, dtype=np.float64).sum(axis=1)
-    size = round(_FRAME * protocol.sample_rate) if protocol.active else len(energy)
+    size = round(FRAME_SECONDS * protocol.sample_rate) if protocol.active else len(energy)
     edges = np.arange(0, len(energy), size)
     totals = np.add.reduceat(energy, edges)
     counts = np.diff([*edges, len(energy)])
-    loud = totals / counts >= _ACTIVE * (totals / counts).max()
+    loud = totals / counts >= ACTIVE_RANGE * (totals / counts).max()
     return float(totals[loud].sum() / counts[loud].sum() / clean.shape[1])
 
 
