@@ -9,7 +9,7 @@ from zoo import weights
 from zoo.app import appearance, limits, parts
 from zoo.app.choices import AUTO, Models
 from zoo.app.parts import Parts
-from zoo.data import recordings
+from zoo.data import audio_files, file_kinds
 from zoo.inference import denoise_audio_file
 
 # Advice that notes give to programs, in terms of this page.
@@ -43,7 +43,7 @@ def describe(path: Path) -> str:
       ZooError: it is damaged, not a recording, or too long.
     """
     limits.check_recording(path)
-    facts = recordings.info(path)
+    facts = audio_files.info(path)
     channels = {1: "mono", 2: "stereo"}.get(facts.channels, f"{facts.channels} channels")
     coding = _SUBTYPES.get(facts.subtype)
     length = clock(facts.frames / facts.sample_rate)
@@ -87,7 +87,7 @@ def denoise(
     # The bandwidth of the file decides which of the shipped models is the best for it.
     by_file = model == AUTO and choice.source in weights.list_weights()
     resolved = None if by_file else models.load(choice)
-    suffix = ".wav" if path.suffix.lower() in recordings.READ_ONLY else path.suffix
+    suffix = ".wav" if path.suffix.lower() in file_kinds.READ_ONLY_AUDIO else path.suffix
     target = room / f"{path.stem}.denoised{suffix}"
     report = denoise_audio_file(path, target, resolved, strength=strength, progress=progress)
     facts = (
@@ -109,7 +109,7 @@ def build(page: Parts) -> None:
     models = page.models
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            file = parts.drop_zone("Recording", sorted(recordings.SUFFIXES))
+            file = parts.drop_zone("Recording", sorted(file_kinds.AUDIO_SUFFIXES))
             buttons = parts.sample_buttons(page.samples.noisy_recordings)
             model = parts.model_list(models.labels("audio"))
             strength = parts.strength_slider()

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo import files, weights
-from zoo.data import image_files, pixels, recordings, voices
-from zoo.data.sources import photos
+from zoo.data import audio_writing, image_files, pixels, synthetic
+from zoo.data.sources import image_sources
 from zoo.errors import ZooError
 from zoo.modality import get
 from zoo.models import ModelSpec, model_spec
@@ -141,8 +141,8 @@ class Samples:
         self.noisy_recordings: dict[str, Path] = {}
         for noisy_label, label, voice, ambience, snr in _VOICES:
             size = {"sample_rate": _RATE, "length": _RATE * _SECONDS}
-            clean = voices.clean(7, voice, **size)
-            noise = voices.ambience(7, ambience, **size)
+            clean = synthetic.clean(7, voice, **size)
+            noise = synthetic.ambience(7, ambience, **size)
             gain = np.sqrt(np.square(clean).mean() / np.square(noise).mean() / 10 ** (snr / 10))
             noisy = clean + np.float32(gain) * noise
             noisy = noisy * np.float32(0.9 / max(np.abs(noisy).max(), 0.9))
@@ -158,7 +158,7 @@ def _label(path: str | os.PathLike, weight_files: Sequence[str | os.PathLike]) -
 
 
 def _photos() -> list[Path]:
-    listings = photos.splits("", (1.0, 0.0, 0.0), 0).values()
+    listings = image_sources.list_photos("", (1.0, 0.0, 0.0), 0).values()
     every = [Path(item) for listing in listings for item in listing.items]
     return [path for name in _PHOTOS for path in every if path.stem == name]
 
@@ -174,5 +174,5 @@ def _add_noise(path: Path, folder: Path) -> Path:
 
 def _write(folder: Path, label: str, x: np.ndarray) -> Path:
     path = folder / f"{files.slug(label)}.wav"
-    recordings.write(path, x, _RATE)
+    audio_writing.write(path, x, _RATE)
     return path

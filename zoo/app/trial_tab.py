@@ -13,7 +13,7 @@ from zoo.app import appearance, audio_tab, image_tab, limits, parts
 from zoo.app.choices import AUTO, Models
 from zoo.app.image_tab import Views
 from zoo.app.parts import Parts
-from zoo.data import file_kinds, pixels, recordings, samples
+from zoo.data import audio_files, audio_writing, file_kinds, pcm, pixels
 from zoo.errors import ZooError
 from zoo.inference import denoise_audio_file
 
@@ -107,7 +107,7 @@ def modality(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in file_kinds.IMAGE_SUFFIXES:
         return "image"
-    if suffix in recordings.SUFFIXES:
+    if suffix in file_kinds.AUDIO_SUFFIXES:
         return "audio"
     raise ZooError(
         f"{path.name} is neither an image nor a recording; drop a png, jpeg, tiff, webp, bmp, "
@@ -171,7 +171,7 @@ def build(page: Parts) -> None:
     every = NOISES["image"] | NOISES["audio"]
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            suffixes = sorted({*file_kinds.IMAGE_SUFFIXES, *recordings.SUFFIXES})
+            suffixes = sorted({*file_kinds.IMAGE_SUFFIXES, *file_kinds.AUDIO_SUFFIXES})
             file = parts.drop_zone("Clean image or recording", suffixes)
             gallery = parts.thumbnails(page.samples.clean_images)
             buttons = parts.sample_buttons(page.samples.clean_recordings)
@@ -269,17 +269,17 @@ def _image(path, room, models, progress, corrupt, model, strength) -> tuple:
 
 def _recording(path, room, models, progress, corrupt, model, strength) -> tuple:
     """Clean, noisy and denoised recording, facts, and scores."""
-    rate = recordings.info(path).sample_rate
-    clean = samples.to_float(recordings.read(path))
+    rate = audio_files.info(path).sample_rate
+    clean = pcm.to_float(audio_files.read(path))
     noisy = corrupt(clean, sample_rate=rate)
     # One gain for all keeps their loudness comparable, and none is clipped.
     gain = np.float32(0.9 / max(0.9, *(float(np.abs(x).max()) for x in (clean, noisy))))
     places = [room / f"{name}.wav" for name in ("clean", "noisy", "denoised")]
     for place, x in zip(places, (clean, noisy), strict=False):
-        recordings.write(place, x * gain, rate)
+        audio_writing.write(place, x * gain, rate)
     choice = models.choose(model, "audio")
     denoise_audio_file(*places[1:], models.load(choice), strength=strength, progress=progress)
-    clean, noisy, denoised = (samples.to_float(recordings.read(place)) for place in places)
+    clean, noisy, denoised = (pcm.to_float(audio_files.read(place)) for place in places)
     scores = [("", "SI-SDR")] + [
         (name, f"{float(np.mean(metrics.si_sdr(x, clean))):.2f} dB")
         for name, x in (("Noisy", noisy), ("Denoised", denoised))
