@@ -35,7 +35,7 @@ def hiss(seconds, seed):
 
 VOICES = [
     Picture("a/one.flac", voice(1.3, 110), None),
-    Picture("two.wav", voice(2.5, 150), None),
+    Picture("two.wav", voice(1.7, 150), None),
     Picture("three", voice(1.9, 200), None),
 ]
 NOISES = [Picture("long", hiss(4, 0), None), Picture("short", hiss(0.7, 1), None)]
