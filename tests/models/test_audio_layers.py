@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from families import first
-from families import first
 from flax import linen as nn
 from jax import lax
 from jax.sharding import Mesh
