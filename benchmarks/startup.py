@@ -82,9 +82,9 @@ def with_medians(rows: list[dict]) -> list[dict]:
 _FOLDER = """
 import json, sys, time
 import numpy as np
-from zoo.inference import Denoiser
+from zoo.inference import ImageDenoiser
 model, *sizes = json.loads(sys.argv[1])
-denoise, rng = Denoiser(model), np.random.default_rng(0)
+denoise, rng = ImageDenoiser(model), np.random.default_rng(0)
 images = [rng.integers(0, 256, size, np.uint8) for size in sizes]
 found = {}
 for cache in ("cold", "warm"):
