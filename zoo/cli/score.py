@@ -10,8 +10,7 @@ from pathlib import Path
 from zoo import files, runtime
 from zoo.cli import common
 from zoo.data import file_kinds
-from zoo.data import recordings as sound
-from zoo.data.sources.files import below
+from zoo.data.sources.folders import below
 from zoo.errors import ZooError
 from zoo.evaluate import benchmark, recordings
 from zoo.evaluate.baselines import BASELINES
@@ -212,7 +211,7 @@ def _is_audio(arguments: argparse.Namespace) -> bool:
         return False
     counts = [
         sum(len(below(files.expanded(folder), suffixes)[0]) for folder in arguments.data)
-        for suffixes in (sound.SUFFIXES, file_kinds.IMAGE_SUFFIXES)
+        for suffixes in (file_kinds.AUDIO_SUFFIXES, file_kinds.IMAGE_SUFFIXES)
     ]
     return counts[0] > counts[1]
 
