@@ -1,1 +1,1 @@
-"""Pictures and recordings: files in and out, what sets there are, and what a training sees."""
+"""Image and audio files, data sources, and the batches of a training."""

@@ -1,5 +1,5 @@
-"""Augmentation: pure functions `(key, x) -> x` of one float picture (H, W, C), or of one recording
-(T, C), on the device.
+"""Augmentation on the device: pure functions `(key, x) -> x` of one float image (H, W, C), or of
+audio (T, C).
 
 The training step vmaps them over examples, each with a key of its own.
 """
@@ -15,22 +15,22 @@ from zoo.errors import ZooError
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
-# Samples in which a filter of `random_tone` dies away, that it may not come round.
+# Samples in which a filter of `random_tone` decays, so that it does not wrap around.
 _RING = 2048
 
 
 def random_flip(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Mirrors left and right, and top and bottom, each with probability one half."""
+    """Flip left to right, and top to bottom, each with probability one half."""
     horizontal, vertical = jax.random.bernoulli(key, shape=(2,))
     x = jnp.where(horizontal, x[:, ::-1], x)
     return jnp.where(vertical, x[::-1], x)
 
 
 def random_quarter_turn(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Turns a square picture by 0, 90, 180 or 270 degrees, each as likely.
+    """Rotate a square image by 0, 90, 180 or 270 degrees, with equal probability.
 
     Raises:
-      ZooError: the picture is not square.
+      ZooError: the image is not square.
     """
     if x.shape[0] != x.shape[1]:
         raise ZooError(
@@ -43,9 +43,9 @@ def random_quarter_turn(key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def random_rotation(key: jax.Array, x: jax.Array, *, degrees: float) -> jax.Array:
-    """Turns by an angle uniform in [-degrees, degrees] about the centre.
+    """Rotate by an angle uniform in [-degrees, degrees] around the center.
 
-    Bilinear; what comes in from outside mirrors the inside.
+    Bilinear; the outside is a reflection of the inside.
     """
     angle = jnp.deg2rad(jax.random.uniform(key, minval=-degrees, maxval=degrees))
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -53,33 +53,33 @@ def random_rotation(key: jax.Array, x: jax.Array, *, degrees: float) -> jax.Arra
 
 
 def random_shift(key: jax.Array, x: jax.Array, *, fraction: float) -> jax.Array:
-    """Moves by up to `fraction` of the height and of the width.
+    """Shift by up to `fraction` of the height and of the width.
 
-    Bilinear; what comes in from outside mirrors the inside.
+    Bilinear; the outside is a reflection of the inside.
     """
     dy, dx = jax.random.uniform(key, (2,), minval=-fraction, maxval=fraction)
     return _resample(x, lambda i, j: (i + dy * x.shape[0], j + dx * x.shape[1]))
 
 
 def random_gain(key: jax.Array, x: jax.Array, *, decibels: float) -> jax.Array:
-    """Makes a recording (T, C) louder or softer by a gain uniform in [-decibels, decibels].
+    """Amplify audio (T, C) by a gain uniform in [-decibels, decibels].
 
-    What is in its channels, such as target and input, keeps its balance. Nothing is clipped.
+    All channels, such as target and input, have the same gain. Nothing is clipped.
     """
     gain = jax.random.uniform(key, minval=-decibels, maxval=decibels)
     return x * jnp.power(10.0, gain / 20.0).astype(x.dtype)
 
 
 def random_polarity(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Turns the sign of a recording (T, C), of all its channels, with probability one half."""
+    """Invert audio (T, C), in all channels, with probability one half."""
     return jnp.where(jax.random.bernoulli(key), -x, x)
 
 
 def random_speed(key: jax.Array, x: jax.Array, *, share: float) -> jax.Array:
-    """Plays a recording (T, C) faster or slower, pitch and all, by up to a share of its speed.
+    """Change the speed and the pitch of audio (T, C), by up to a share.
 
     The factor is uniform in [1 - share, 1 + share], the interpolation cubic (Catmull and Rom's).
-    Where a faster one ends too soon it runs backwards.
+    Faster audio is extended by reflection.
     """
     length = x.shape[0]
     factor = jax.random.uniform(key, minval=1.0 - share, maxval=1.0 + share)
@@ -97,10 +97,10 @@ def random_speed(key: jax.Array, x: jax.Array, *, share: float) -> jax.Array:
 
 
 def random_tone(key: jax.Array, x: jax.Array, *, decibels: float) -> jax.Array:
-    """Colours a recording (T, C) as another microphone would, alike in all channels.
+    """Filter audio (T, C) as another microphone would, equally in all channels.
 
-    The gain in dB is a sum of four cosines of the frequency (on the mel scale as for 16 kHz), drawn
-    so that it lies in [-decibels, decibels]; the filter has no delay.
+    The gain in dB is a sum of four cosines of the frequency (on the mel scale for 16 kHz), random
+    within [-decibels, decibels]; the filter has no delay.
     """
     length, terms = x.shape[0], 4
     size = length + _RING
@@ -124,46 +124,42 @@ def make_augment(
     speed: float = 0.0,
     tone: float = 0.0,
 ) -> Augment:
-    """Builds the augmentation a config asks for.
+    """Compose augmentations.
 
     Args:
-      flip: mirror at random.
-      quarter_turn: turn by quarters at random.
-      rotate: the largest rotation, in degrees; 0 for none.
-      shift: the largest move, as a fraction of the side; 0 for none.
-      gain: of recordings, the largest change of loudness in dB; 0 for none.
-      polarity: of recordings, turn the sign at random.
-      speed: of recordings, the largest change of speed and pitch, as a share; 0 for none.
-      tone: of recordings, the most that any frequency gains or loses, in dB; 0 for none.
+      flip: flip images at random.
+      quarter_turn: rotate images by quarter turns at random.
+      rotate: the largest rotation of images, in degrees; 0 for none.
+      shift: the largest shift of images, as a fraction of the side; 0 for none.
+      gain: the largest change of the loudness of audio, in dB; 0 for none.
+      polarity: invert audio at random.
+      speed: the largest change of the speed and pitch of audio, as a share; 0 for none.
+      tone: the largest gain or loss of audio at any frequency, in dB; 0 for none.
 
     Returns:
       `augment(key, x)`, which raises a `ZooError` for a picture where a step is for recordings, and
       the other way round.
     """
-    pictures = {"flip": flip, "quarter_turn": quarter_turn, "rotate": rotate, "shift": shift}
-    recordings = {"gain": gain, "polarity": polarity, "speed": speed, "tone": tone}
-    steps: list[Augment] = []
-    if rotate:
-        steps.append(partial(random_rotation, degrees=rotate))
-    if shift:
-        steps.append(partial(random_shift, fraction=shift))
-    if flip:
-        steps.append(random_flip)
-    if quarter_turn:
-        steps.append(random_quarter_turn)
-    if gain:
-        steps.append(partial(random_gain, decibels=gain))
-    if polarity:
-        steps.append(random_polarity)
-    if speed:
-        steps.append(partial(random_speed, share=speed))
-    if tone:
-        steps.append(partial(random_tone, decibels=tone))
+    values = {"rotate": rotate, "shift": shift, "flip": flip, "quarter_turn": quarter_turn}
+    values |= {"gain": gain, "polarity": polarity, "speed": speed, "tone": tone}
+    image_steps = {
+        "rotate": partial(random_rotation, degrees=rotate),
+        "shift": partial(random_shift, fraction=shift),
+        "flip": random_flip,
+        "quarter_turn": random_quarter_turn,
+    }
+    audio_steps = {
+        "gain": partial(random_gain, decibels=gain),
+        "polarity": random_polarity,
+        "speed": partial(random_speed, share=speed),
+        "tone": partial(random_tone, decibels=tone),
+    }
+    steps = [step for name, step in (image_steps | audio_steps).items() if values[name]]
 
     def augment(key: jax.Array, x: jax.Array) -> jax.Array:
-        data, other = ("recordings", pictures) if x.ndim == 2 else ("pictures", recordings)
-        for name, value in other.items():
-            if value:
+        data, other = ("recordings", image_steps) if x.ndim == 2 else ("pictures", audio_steps)
+        for name in other:
+            if value := values[name]:
                 raise ZooError(
                     f"{name} does not augment {data}; set data.augment.{name}={type(value)()}"
                 )
@@ -175,10 +171,10 @@ def make_augment(
 
 
 def _resample(x: jax.Array, where: Callable) -> jax.Array:
-    """Reads x at `where(i, j)`, with i and j in pixels from the centre.
+    """Sample x at `where(i, j)`, with i and j in pixels from the center.
 
-    Like `jax.scipy.ndimage.map_coordinates` for each channel, but it fetches all channels of a
-    pixel at once, which is faster on CPU.
+    As `jax.scipy.ndimage.map_coordinates` for each channel, but all channels of a pixel are read at
+    once, which is faster on CPU.
     """
     h, w, c = x.shape
     i = jnp.arange(h, dtype=x.dtype)[:, None] - (h - 1) / 2
@@ -198,8 +194,8 @@ def _resample(x: jax.Array, where: Callable) -> jax.Array:
 
 
 def _neighbours(at: jax.Array, size: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The two pixels on either side of a coordinate mirrored into [0, size - 1], and its share of
-    the way between them, with an axis for the channels."""
+    """The two pixels around a coordinate reflected into [0, size - 1], and its fraction between
+    them, with an axis for the channels."""
     last = max(size - 1, 1)
     at = last - jnp.abs(last - jnp.abs(at) % (2 * last))
     low = jnp.floor(at)
