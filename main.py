@@ -89,13 +89,14 @@ def main(_) -> None:
     if _DISTRIBUTED.value or processes != (None, None, None):
         distributed.join(*processes)
     workdir = Path(_WORKDIR.value or _default_workdir())
+    experiment = config
     if _MODE.value == "train":
         command = shlex.join(["python", *sys.argv])
-        train(config, workdir, command=command, resume_with=_RESUME_WITH.value)
+        experiment = train(config, workdir, command=command, resume_with=_RESUME_WITH.value)
     elif _RESUME_WITH.value:
         raise ZooError("--resume-with is for --mode=train; leave it out")
     if distributed.is_first():
-        result = evaluate_run(config, workdir)
+        result = evaluate_run(experiment, workdir)
         print(result.table())
         print(f"\nweights, tables and pictures are in {workdir}")
     distributed.finish()

@@ -14,7 +14,7 @@ import numpy as np
 from zoo.errors import ZooError, unknown
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Metric:
     """A figure of merit: its function and how it is shown.
 

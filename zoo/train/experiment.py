@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -15,10 +15,10 @@ from zoo import losses, models
 from zoo.data import augment, sources, stream
 from zoo.data.batches import Bank, BankBatches, Order, check_room, make_bank, stack
 from zoo.errors import ZooError, in_one_line, unknown
-from zoo.evaluate import recordings
-from zoo.evaluate.baselines import BASELINES
+from zoo.evaluate.measure import check_baselines, evaluator_class
+from zoo.evaluate.result import REAL, Level
 from zoo.interop.torch import load_torch
-from zoo.modality import AUDIO, Modality, get
+from zoo.modality import Modality, get
 from zoo.noise import make_sampler, registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
@@ -42,7 +42,7 @@ class Experiment:
       model_options: the fields of `model` that differ from its registered variant.
       loss: what training lowers.
       sampler: the training noise; None for paired data.
-      levels: the noise of each level to score at, by its label; of recordings the SNR in dB.
+      levels: the noise of each level to score at; None for audio, which is mixed at an SNR.
       validation: the same of the validation: training's, or the middle of its range.
       coding: what noisy recordings are coded by; None for nothing.
       line: what noisy recordings and their targets both come through; None for nothing.
@@ -55,21 +55,17 @@ class Experiment:
     model_options: dict[str, Any]
     loss: Callable[..., jax.Array]
     sampler: step.Sampler | None
-    levels: Mapping[str, step.Sampler | float | None]
-    validation: Mapping[str, step.Sampler | float | None]
+    levels: Mapping[Level, step.Sampler | None]
+    validation: Mapping[Level, step.Sampler | None]
     coding: step.Sampler | None = None
     line: step.Sampler | None = None
 
     @property
-    def heading(self) -> str:
-        """What a level's label means, for the title of a gallery; `{}` stands for the label."""
-        noise = self.config.noise
-        if self.modality is AUDIO and noise.name:
-            return "SNR {} dB"
-        if noise.level is None or not noise.name:
-            return "{} noise"
-        scale = "/255" if noise.unit == "1/255" else ""
-        return f"{noise.name}, {next(iter(registry('image')[noise.name].levels))} = {{}}{scale}"
+    def title(self) -> str:
+        """What stands before the level above galleries; the noise where levels are its own."""
+        by_level = any(level.value is not None for level in self.levels)
+        mixes = evaluator_class(self.modality).mixes
+        return self.config.noise.name if by_level and not mixes else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,15 +100,12 @@ def build(config: ConfigDict) -> Experiment:
     _check_model(config, options)
     kind = models.model_spec(config.model.name, **options).modality
     _check_noise(config, kind)
-    sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
+    sampler, levels, middle = _noise(config, get(kind))
     coding, line = (_after(config, key, kind) for key in ("coding", "line"))
     with in_one_line(f"loss {config.loss!r} cannot be made"):
         loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
-    baselines = BASELINES if kind == "image" else recordings.BASELINES
-    for name in config.eval.baselines:
-        if name not in baselines:
-            raise unknown("baseline", name, baselines)
+    check_baselines(config.eval.baselines, evaluator_class(get(kind)).baselines)
     found = sources.load(
         data.name,
         channels=data.channels,
@@ -302,46 +295,38 @@ def _advised(source: sources.Source) -> sources.Source:
 
 
 def _noise(
-    config: ConfigDict,
-) -> tuple[step.Sampler | None, dict[str, step.Sampler | None], dict[str, step.Sampler | None]]:
-    """The sampler to train with; those to score at and those to validate with, by label."""
-    noise = config.noise
+    config: ConfigDict, modality: Modality
+) -> tuple[step.Sampler | None, dict[Level, step.Sampler | None], dict[Level, step.Sampler | None]]:
+    """The sampler to train with; those to score at and those to validate with, by level."""
+    noise, evaluator = config.noise, evaluator_class(modality)
     if not noise.name:
-        return None, {"real": None}, {"real": None}
-    options = {"unit": noise.unit, "options": noise.options.to_dict()}
+        return None, {REAL: None}, {REAL: None}
+    options = {"unit": noise.unit, "options": noise.options.to_dict(), "modality": modality}
+    if modality.has_rate:
+        options["sample_rate"] = config.data.sample_rate
     sampler = make_sampler(noise.name, noise.level, **options)
+    wanted = tuple(config.eval.levels) or evaluator.usual_levels
+    if evaluator.mixes:
+        # Scored as mixtures at an SNR, whatever the training noise.
+        middle = sorted(wanted)[len(wanted) // 2]
+        levels = [Level(float(snr), "dB", "SNR") for snr in wanted]
+        return sampler, dict.fromkeys(levels), {Level(float(middle), "dB", "SNR"): None}
     if noise.level is None:
-        return sampler, {noise.name: sampler}, {noise.name: sampler}
+        level = {Level(None, name=noise.name): sampler}
+        return sampler, level, level
     one = isinstance(noise.level, int | float)
     middle = noise.level if one else sum(noise.level) / 2
-    if next(iter(registry("image")[noise.name].levels.values())).whole:
+    name, span = next(iter(registry(modality)[noise.name].levels.items()))
+    if span.whole:
         middle = round(middle)
 
-    def at(level: float) -> dict[str, step.Sampler]:
-        return {f"{level:g}": make_sampler(noise.name, level, **options)}
+    def at(values: Iterable[float]) -> dict[Level, step.Sampler]:
+        return {
+            Level(float(value), noise.unit, name): make_sampler(noise.name, value, **options)
+            for value in values
+        }
 
-    levels = [at(level) for level in tuple(config.eval.levels) or (middle,)]
-    return sampler, {label: one for level in levels for label, one in level.items()}, at(middle)
-
-
-def _mixing(
-    config: ConfigDict,
-) -> tuple[step.Sampler | None, dict[str, float | None], dict[str, float | None]]:
-    """`_noise` of recordings, which are scored as mixtures of an SNR whatever they train with."""
-    noise = config.noise
-    if not noise.name:
-        return None, {"real": None}, {"real": None}
-    sampler = make_sampler(
-        noise.name,
-        noise.level,
-        unit=noise.unit,
-        options=noise.options.to_dict(),
-        modality="audio",
-        sample_rate=config.data.sample_rate,
-    )
-    levels = tuple(config.eval.levels) or (0, 5, 10)
-    middle = sorted(levels)[len(levels) // 2]
-    return sampler, {f"{snr:g}": snr for snr in levels}, {f"{middle:g}": middle}
+    return sampler, at(wanted or (middle,)), at([middle])
 
 
 def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
