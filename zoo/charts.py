@@ -1,5 +1,6 @@
 """Line charts of training and of scores, as PNG files and as SVG for a web page."""
 
+import html
 import io
 import itertools
 import math
@@ -167,6 +168,8 @@ def write_png(
 def svg(chart: Chart, *, width: int = 440, height: int = 250) -> str | None:
     """A chart as an inline `<svg>` element, all text escaped; None if it has no point to draw.
 
+    It has no label at the y axis; a caption takes its place.
+
     Colors are the variables `--c0`, `--c1` and so on, `--gray`, `--soft` (text) and `--rule` (grid)
     of the page's style sheet; letters have the font of the page.
 
@@ -179,7 +182,9 @@ def svg(chart: Chart, *, width: int = 440, height: int = 250) -> str | None:
         return None
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    _draw([chart], (width / 72, height / 72), out, format="svg", transparent=True, metadata=nothing)
+    # The label of the y axis is for the caption, where it takes no width.
+    shown = chart._replace(up="")
+    _draw([shown], (width / 72, height / 72), out, format="svg", transparent=True, metadata=nothing)
     text = out.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]
     # A rule of a style sheet inside an SVG would apply to the whole page.
@@ -190,7 +195,8 @@ def svg(chart: Chart, *, width: int = 440, height: int = 250) -> str | None:
         lambda found: f"{found[1]}: {_VARIABLES.get(found[2], found[2])}",
         body,
     )
-    return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{body}'.strip()
+    label = html.escape(_in_words(chart))
+    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{body}'.strip()
 
 
 def short(value: float, _: object = None) -> str:
@@ -207,6 +213,16 @@ def short(value: float, _: object = None) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def _in_words(chart: Chart) -> str:
+    """A description of the lines for readers who cannot see them."""
+    ends = []
+    for line in chart.lines:
+        points = [point for point in line.points if _is_drawable(point, chart.log)]
+        if points and (line.name or len(chart.lines) == 1):
+            ends.append(f"{line.name} from {points[0][1]:.4g} to {points[-1][1]:.4g}".strip())
+    return f"{chart.up} against {chart.across}: {'; '.join(ends)}"
+
+
 def _draw(charts: Sequence[Chart], size: tuple[float, float], out, **options) -> None:
     # Slow to import, and only needed where something is drawn.
     import matplotlib  # noqa: PLC0415
@@ -215,7 +231,7 @@ def _draw(charts: Sequence[Chart], size: tuple[float, float], out, **options) ->
     fixed = {
         "svg.fonttype": "none",
         "svg.hashsalt": "zoo",
-        "font.size": 10,
+        "font.size": 11,
         "axes.edgecolor": GRAY,
         **{f"{part}.color": GRAY for part in ("xtick", "ytick")},
         **{f"{part}.labelcolor": _INK for part in ("axes", "xtick", "ytick", "legend")},
@@ -269,6 +285,8 @@ def _scale(axes, chart: Chart) -> None:
         )
         axes.yaxis.set_major_locator(locator)
         axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 2.5, 5, 10)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(short)
 
@@ -282,7 +300,7 @@ def _name_ends(axes, chart: Chart) -> None:
         key=lambda end: end[0][1],
     )
     height = axes.figure.get_figheight() * 72 - 60
-    places = _apart([(end[1] - low) / (high - low) for end, _ in ends], 13 / height)
+    places = _apart([(end[1] - low) / (high - low) for end, _ in ends], 14 / height)
     right = max((end[0] for end, _ in ends), default=0)
     for place, ((_, value), line) in zip(places, ends, strict=True):
         name = line.name

@@ -161,7 +161,7 @@ def test_sigmoid_heads_stay_in_range_and_linear_ones_do_not(model):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: UNet(norm="layer"),
+        lambda: UNet(norm="instance"),
         lambda: UpsampleCNN(head="tanh"),
         lambda: UpsampleCNN(widths=(8, 8)),
         lambda: ConvAutoencoder(strides=(2, 2)),
@@ -178,6 +178,7 @@ def test_wrong_fields_raise_one_line(build):
     [
         {"norm": "batch"},
         pytest.param({"norm": "group", "dtype": jnp.bfloat16}, marks=pytest.mark.matrix),
+        pytest.param({"norm": "layer", "dtype": jnp.bfloat16}, marks=pytest.mark.matrix),
         *(pytest.param(options, marks=pytest.mark.matrix) for options in MORE_OPTIONS),
     ],
     ids=str,

@@ -145,7 +145,12 @@ def test_on_a_canvas_a_picture_has_the_result_it_has_alone(name):
 @pytest.mark.matrix
 @pytest.mark.parametrize(
     "options",
-    [{"norm": "group"}, {"up": "nearest", "down": "max", "skip": "concat"}, {"stem": 3}],
+    [
+        {"norm": "group"},
+        {"up": "nearest", "down": "max", "skip": "concat"},
+        {"stem": 3},
+        {"norm": "layer"},
+    ],
 )
 def test_on_a_canvas_every_option_of_the_unet_has_it_too(options):
     check_on_canvas("unet-tiny", **options)

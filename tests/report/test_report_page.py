@@ -10,6 +10,7 @@ from parsed_page import Page, number
 
 from zoo import cli, report
 from zoo.errors import ZooError
+from zoo.report.run_facts import duration, fixed
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_every_single_picture_has_a_row(pictures):
 def test_facts_of_the_record_are_told(pictures):
     text = page_of(pictures).text
     # 3 * 5 and 4 parameters; statistics are none. 3725 s are an hour, two minutes and more.
-    for told in ("19unet-tiny", "1 h 2 min", "0123456789ab", "9.8.7", "a device", "11 pictures"):
+    for told in ("19unet-tiny", "1 h 2 min", "0123456789ab", "9.8.7", "a device", "11 images"):
         assert told in text
 
 
@@ -211,3 +212,10 @@ def test_the_command_writes_it(pictures, capsys, tmp_path):
     assert place.read_bytes() == report.write(pictures).path.read_bytes()
     assert cli.main(["report", str(tmp_path / "missing")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_numbers_read_well():
+    assert fixed(-0.5, 1) == "\N{MINUS SIGN}0.5"
+    assert fixed(2.0, 1, sign=True) == "+2.0"
+    assert fixed(None, 2) == fixed(float("nan"), 2) == "\N{EN DASH}"
+    assert [duration(s) for s in (7.4, 61, 3599.6)] == ["7 s", "1 min 1 s", "1 h 0 min"]

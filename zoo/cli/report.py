@@ -1,17 +1,16 @@
-"""`zoo report`: one page that tells of a run."""
+"""`zoo report`: a report of a training run as one web page."""
 
 import argparse
 
 from zoo import report
 from zoo.cli import text
-from zoo.report.numbers import size
 
-_DESCRIPTION = """Write one HTML page of a run: config, curves, tables, pictures and sound. It needs
-no other file and no network. A run still at work has one too, of what is there."""
+_DESCRIPTION = """Write one HTML page on a run: config, curves, tables, images and audio. It needs
+no other file and no network. A run in progress has a page too, of what is there so far."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes to its parser."""
+    """Adds the arguments of the command to its parser."""
     parser.description = _DESCRIPTION
     parser.add_argument("workdir", metavar="WORKDIR", help="the folder of the run, as runs/unet")
     parser.add_argument(
@@ -21,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Writes the page and says where it is, and what is not in it."""
+    """Writes the page; prints its place and the parts that are missing in it."""
     written = report.write(arguments.workdir, arguments.output)
     for note in written.notes:
         print(text.line(note))
-    print(text.line(f"{written.path}, {size(written.size)}"))
+    print(text.line(f"{written.path}, {written.size / 1e6:.2f} MB"))

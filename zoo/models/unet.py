@@ -27,7 +27,8 @@ class UNet(nn.Module):
       blocks: residual blocks a level, on the way down and on the way up.
       stem: pixel-unshuffle factor before the first convolution; 1 for none. A stem of 2 runs the
         network at half resolution, at a quarter of the cost.
-      norm: `"none"`, `"group"` (makes the network global) or `"batch"`.
+      norm: `"none"`; `"group"` (makes the network global) or `"batch"` after each convolution of a
+        block; `"layer"`, over the channels of a pixel, before the first one.
       down: `"conv"` (2x2, stride 2), `"max"` or `"mean"` pooling.
       up: `"conv"` (2x2 transposed) or `"nearest"`, each to the width of the finer level.
       skip: `"add"` or `"concat"`.
@@ -41,7 +42,7 @@ class UNet(nn.Module):
     widths: Sequence[int] = (32, 64, 128)
     blocks: int = 2
     stem: int = 1
-    norm: Literal["none", "group", "batch"] = "none"
+    norm: Literal["none", "group", "batch", "layer"] = "none"
     down: Literal["conv", "max", "mean"] = "conv"
     up: Literal["conv", "nearest"] = "conv"
     skip: Literal["add", "concat"] = "add"
@@ -55,7 +56,7 @@ class UNet(nn.Module):
     def __post_init__(self):
         layers.check_choices(
             self,
-            norm=("none", "group", "batch"),
+            norm=("none", "group", "batch", "layer"),
             down=("conv", "max", "mean"),
             up=("conv", "nearest"),
             skip=("add", "concat"),
@@ -134,19 +135,24 @@ class UNet(nn.Module):
         return x - y.astype(x.dtype)
 
     def _block(self, x: jax.Array, name: str, train: bool) -> jax.Array:
-        """conv, norm, ReLU, conv, norm, added to the input."""
+        """conv, norm, ReLU, conv, norm, added to the input; layer norm comes first, and alone."""
+        before = self.norm == "layer"
         conv = partial(
             Conv,
             x.shape[-1],
             (3, 3),
-            use_bias=self.norm == "none",
+            use_bias=before or self.norm == "none",
             **layers.dtypes(self, x),
         )
-        y = self._norm(conv(name=f"{name}_conv0")(x), f"{name}_norm0", train)
+        y = self._norm(x, f"{name}_norm0", train) if before else x
+        y = conv(name=f"{name}_conv0")(y)
+        if not before:
+            y = self._norm(y, f"{name}_norm0", train)
         # Blocks that start near the identity keep a deep sum from growing, and learn sooner.
         small = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
         y = conv(kernel_init=small, name=f"{name}_conv1")(nn.relu(y))
-        y = self._norm(y, f"{name}_norm1", train)
+        if not before:
+            y = self._norm(y, f"{name}_norm1", train)
         return x + y
 
     def _norm(self, x: jax.Array, name: str, train: bool) -> jax.Array:
@@ -157,6 +163,8 @@ class UNet(nn.Module):
         if self.norm == "group":
             groups = next(g for g in (8, 4, 2, 1) if x.shape[-1] % g == 0)
             norm = nn.GroupNorm(groups, **dtypes, name=name)
+        elif self.norm == "layer":
+            norm = nn.LayerNorm(1e-6, use_fast_variance=False, **dtypes, name=name)
         else:
             norm = nn.BatchNorm(
                 use_running_average=not train,

@@ -1,5 +1,5 @@
-"""One page that tells of a run: made of what the run left in its workdir, and of nothing else."""
+"""A report of a training run as one web page, made from the files in its workdir."""
 
-from zoo.report.page import Written, write
+from zoo.report.report_page import Written, write
 
 __all__ = ["Written", "write"]

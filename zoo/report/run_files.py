@@ -1,4 +1,4 @@
-"""What a run has left in its workdir so far, read as files."""
+"""The files that a run has left in its workdir so far."""
 
 import csv
 import json
@@ -16,18 +16,18 @@ _WEIGHTS = "weights.safetensors"
 
 
 class Run(NamedTuple):
-    """A workdir's contents; what is not there yet is empty.
+    """A workdir's contents; a part that is not there yet is empty.
 
     Attributes:
       workdir: the folder.
-      config: of `config.json`, or of the weights' record.
-      record: the weights' record; see `zoo.weights.save`.
-      parameters: how many the weight file holds, None without one.
-      steps: one row for each step, in order, of `metrics.jsonl`.
+      config: of `config.json`, or of the weight file's metadata.
+      record: the weight file's metadata; see `zoo.weights.save`.
+      parameters: their number in the weight file, None without one.
+      steps: one row per step, in order, of `metrics.jsonl`.
       summary: method -> metric -> mean over all levels.
       by_level: level -> method -> metric -> mean.
-      protocol: the choices behind the figures.
-      scores: the rows of `per_image.csv` or `per_recording.csv`, by column.
+      protocol: the choices behind the scores.
+      scores: rows of `per_image.csv` or `per_recording.csv`, by column.
     """
 
     workdir: Path
@@ -41,27 +41,56 @@ class Run(NamedTuple):
     scores: list[dict[str, str]]
 
     @property
-    def sound(self) -> bool:
-        """Whether it is of recordings, not of pictures."""
-        modality = self.told("contract").get("modality")
+    def is_audio(self) -> bool:
+        """Whether the run denoises audio rather than images."""
+        modality = self.metadata("contract").get("modality")
         if modality:
             return modality == "audio"
         return any("si_sdr" in row for row in (*self.steps[:1], *self.summary.values()))
 
-    def told(self, name: str) -> dict[str, Any]:
-        """A part of the record, such as "versions"; empty if it has none."""
+    @property
+    def noun(self) -> str:
+        """The name of one example: "image" or "recording"."""
+        return "recording" if self.is_audio else "image"
+
+    @property
+    def metric(self) -> str:
+        """The figure of merit: "psnr" or "si_sdr"."""
+        return "si_sdr" if self.is_audio else "psnr"
+
+    @property
+    def levels(self) -> list[str]:
+        """Labels of the noise levels of the test, in their order."""
+        named = self.protocol.get("levels")
+        named = list(map(str, named)) if isinstance(named, (list, Mapping)) else []
+        return list(self.by_level) or named
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        """A part of the weight file's metadata, such as "versions"; empty if it has none."""
         return _dict(self.record.get(name))
 
     def section(self, name: str) -> dict[str, Any]:
         """A part of the config, such as "noise"; empty if it has none."""
         return _dict(self.config.get(name))
 
+    def example(self, row: Mapping[str, str]) -> str:
+        """The image or recording of a row of `scores`."""
+        return row.get("recording" if self.is_audio else "picture", "")
+
+
+class Wavs(NamedTuple):
+    """One recording at one level: its name, and method -> file."""
+
+    level: str
+    name: str
+    files: dict[str, Path]
+
 
 def read(workdir: str | os.PathLike) -> Run:
-    """Reads a workdir; a run may be at work in it.
+    """Reads a workdir, whose run may be in progress.
 
     Raises:
-      ZooError: it is no run's workdir, or a file of it is damaged.
+      ZooError: it is not a run's workdir, or a file of it is damaged.
     """
     workdir = Path(workdir)
     if not workdir.is_dir():
@@ -69,20 +98,19 @@ def read(workdir: str | os.PathLike) -> Run:
     weight_file = workdir / _WEIGHTS
     if not (workdir / "config.json").is_file() and not weight_file.is_file():
         raise ZooError(
-            f"{workdir} is no run's workdir, for it has no config.json; name one that main.py made"
+            f"{workdir} is not the workdir of a run: it has no config.json; name one that a "
+            "training made"
         )
     record, parameters = {}, None
     if weight_file.is_file():
         record = weights.read_record(weight_file)
-        parameters = _count(weight_file)
+        parameters = _count_parameters(weight_file)
     folder = workdir / "eval"
     summary = _json(folder / "summary.json")
+    _check_means(folder / "summary.json", summary)
     by_level = _json(folder / "by_level.json")
-    for name, level in (
-        ("summary.json", summary),
-        *(("by_level.json", v) for v in by_level.values()),
-    ):
-        _check_means(folder / name, level)
+    for means in by_level.values():
+        _check_means(folder / "by_level.json", means)
     return Run(
         workdir,
         _json(workdir / "config.json") or _dict(record.get("config")),
@@ -96,17 +124,49 @@ def read(workdir: str | os.PathLike) -> Run:
     )
 
 
+def sheets(run: Run) -> list[tuple[str, str, Path]]:
+    """Images of test examples by several methods: (level, title, file) in the order of levels."""
+    kinds, folder = {"gallery": "Gallery"}, run.workdir
+    if run.is_audio:
+        kinds, folder = {"spectrograms": "Spectrograms", "waveforms": "Waveforms"}, folder / "eval"
+    places = [
+        (level, title, folder / f"{kind}_{files.slug(level)}.png")
+        for level in run.levels
+        for kind, title in kinds.items()
+    ]
+    if not run.is_audio:
+        only = run.levels[0] if len(run.levels) == 1 else ""
+        places.insert(0, (only, "Gallery", folder / "gallery.png"))
+    return [place for place in places if place[2].is_file()]
+
+
+def wavs(run: Run) -> list[Wavs]:
+    """Test recordings by every method: the first recording at all levels, then the second."""
+    names = dict.fromkeys(map(run.example, run.scores))
+    methods = ["clean", "noisy", *(method for method in run.summary if method != "noisy")]
+    found = []
+    for name in sorted(names):
+        stem = files.slug(str(Path(name).with_suffix("")))
+        for level in run.levels:
+            folder = run.workdir / "eval" / "listen" / files.slug(level)
+            places = {method: folder / f"{stem}_{files.slug(method)}.wav" for method in methods}
+            places = {method: place for method, place in places.items() if place.is_file()}
+            if places:
+                found.append(Wavs(level, name, places))
+    return found
+
+
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
 def _damaged(path: Path) -> ZooError:
-    remedy = "evaluate again with --mode=eval" if path.parent.name == "eval" else "mend it"
+    remedy = "evaluate again with --mode=eval" if path.parent.name == "eval" else "restore it"
     return ZooError(f"{path} is damaged; {remedy}")
 
 
 def _text(path: Path) -> str | None:
-    """What a file says, None if there is none."""
+    """The text of a file, None if there is no such file."""
     if not os.path.lexists(path):
         return None
     try:
@@ -141,7 +201,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _steps(path: Path) -> list[dict[str, float]]:
-    """The rows; a last line that a run has just half written is passed over."""
+    """The rows; a last line that a run has only half written is skipped."""
     lines = (_text(path) or "").splitlines()
     rows = []
     for number, line in enumerate(lines, 1):
@@ -170,16 +230,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _count(path: Path) -> int:
-    """The parameters of a weight file; statistics of batches are none."""
+def _count_parameters(path: Path) -> int:
+    """The parameters of a weight file; batch statistics are not among them."""
     import safetensors  # noqa: PLC0415, only weight files need it
 
     with safetensors.safe_open(path, framework="numpy") as file:
         names = [name for name in file.keys() if name.startswith("params/")]  # noqa: SIM118, no dict
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-
-
-def levels(run: Run) -> list[str]:
-    """The labels of the levels it was scored at, in their order."""
-    told = run.protocol.get("levels")
-    return list(run.by_level) or (list(map(str, told)) if isinstance(told, (list, Mapping)) else [])

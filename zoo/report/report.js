@@ -1,6 +1,4 @@
-"""The page's script: without it all is there, one below the other."""
-
-SCRIPT = """
+/* Without this script everything is on the page, one level below the other. */
 "use strict";
 for (const section of document.querySelectorAll(".tabbed")) {
   const panes = [...section.querySelectorAll(":scope > .pane")];
@@ -61,8 +59,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
       heading.setAttribute("aria-sort", up ? "ascending" : "descending");
       const key = (row) => {
         const cell = row.cells[column];
-        const told = cell.dataset.value ?? cell.textContent.replace("\\u2212", "-");
-        return told.trim() === "" ? NaN : Number(told.replace("inf", "Infinity"));
+        const text = cell.dataset.value ?? cell.textContent.replace("\u2212", "-");
+        return text.trim() === "" ? NaN : Number(text.replace("inf", "Infinity"));
       };
       const rows = [...body.rows].map((row) => [key(row), row.cells[column].textContent, row]);
       const numbers = rows.some(([value]) => !Number.isNaN(value));
@@ -82,4 +80,3 @@ for (const sheet of document.querySelectorAll(".sheet")) {
 window.addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details:not(#singles)")) details.open = true;
 });
-"""

@@ -1,0 +1,46 @@
+"""A network for any color photograph whose noise is not known: cameras, files and Gaussian noise.
+
+    python main.py --config=configs/unet_photo.py:DATA
+
+DATA holds `photos/` with train/ and val/, and `cbsd68/`. It trains on photos/train with the noise
+op `photograph`, selects on photos/val and is tested on CBSD68, each with noise of its own kind and
+strength per image. The network is blind to the level, deeper than `unet-medium` at its widths, and
+has layer norm; 9.7 GMACs for an image of 256x256. Without DATA the embedded photos train.
+
+Further tests of its weights, called WEIGHTS here: Gaussian noise, and the photographs of PolyU.
+
+    zoo score WEIGHTS --data DATA/cbsd68 --sigma 15 25 50
+    zoo score WEIGHTS --data DATA/polyu --pairs '*_real.JPG' '*_mean.JPG'
+"""
+
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "unet_photo"
+    config.model.name = "unet-medium"
+    config.model.options.blocks = 3
+    config.model.options.norm = "layer"
+    config.data.crop = (96, 96)
+    config.noise.name = "photograph"
+    config.noise.level = 1.0
+    config.noise.unit = "1"
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup = 0.02
+    config.optimizer.clip_norm = 0.5
+    config.train.batch_size = 4
+    config.train.steps = 20000
+    config.train.ema_decay = 0.999
+    config.checkpoint.every = 200
+    config.validation.every = 1000
+    config.eval.levels = (1.0,)
+    config.data.natural = "--config=configs/unet_photo.py:DATA, with photos/ and cbsd68/ in it"
+    if folder:
+        config.data.name = "folder"
+        config.data.path = f"{folder}/photos"
+        config.data.options.train = "train"
+        config.data.options.validation = "val"
+        config.data.options.test = "../cbsd68"
+    return config

@@ -1,0 +1,181 @@
+"""Test scores: means by level, charts against the level, and a row per image or recording."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from zoo import charts
+from zoo.evaluate.means import Column
+from zoo.evaluate.recordings import figures
+from zoo.report.run_files import Run
+
+_COLUMNS = {
+    "psnr": Column("PSNR, dB", 2, higher=True),
+    "ssim": Column("SSIM", 4, higher=True),
+    "mse": Column("MSE", 6, higher=False),
+    "mae": Column("MAE", 5, higher=False),
+    **figures.COLUMNS,
+}
+# Drawn against the level, where measured.
+_DRAWN = ("psnr", "ssim", "si_sdr_gain", "pesq", "stoi")
+# More rows would make the page slow.
+_MOST_ROWS = 3000
+
+
+class Cell(NamedTuple):
+    """One figure of a table.
+
+    Attributes:
+      value: None if it was not measured.
+      digits: after the point.
+      best: whether none beside it is better.
+    """
+
+    value: float | None
+    digits: int
+    best: bool
+
+
+class Table(NamedTuple):
+    """Rows with a heading each.
+
+    Attributes:
+      heading: above the rows.
+      rows: name -> cells, one per column.
+    """
+
+    heading: str
+    rows: dict[str, list[Cell]]
+
+
+class Singles(NamedTuple):
+    """Scores of single images or recordings.
+
+    Attributes:
+      columns: headings of the cells: methods, then further metrics of the model.
+      rows: (level, name, cells).
+      count: of all rows, of which `rows` may be the first part.
+    """
+
+    columns: list[str]
+    rows: list[tuple[str, str, list[Cell]]]
+    count: int
+
+
+def column(metric: str) -> Column:
+    """Heading, digits and direction of a metric; an unknown one goes by its own name."""
+    return _COLUMNS.get(metric, Column(metric, 4, higher=True))
+
+
+def level_name(run: Run, label: str) -> str:
+    """A level with its quantity and unit, such as "SNR 5 dB"."""
+    if not label:
+        return "Gallery"
+    try:
+        number = float(label)
+    except ValueError:
+        return label
+    value = (f"{number:.0f}" if number.is_integer() else label).replace("-", "\N{MINUS SIGN}")
+    if run.is_audio:
+        return f"SNR {value} dB"
+    noise = run.section("noise")
+    unit = f"/{str(noise['unit']).partition('/')[2]}" if "/" in str(noise.get("unit")) else ""
+    return f"{'sigma' if noise.get('name') == 'gaussian' else 'level'} {value}{unit}"
+
+
+def test_set(run: Run) -> str:
+    """One sentence on what was scored."""
+    count = run.protocol.get("recordings", run.protocol.get("pictures"))
+    first = "The first " if run.protocol.get("limit") else ""
+    subject = f"{first}{count} {run.noun}{'s' if count != 1 else ''}" if count else "The test set"
+    levels = run.levels
+    at = f" at {len(levels)} noise levels" if len(levels) > 1 else ""
+    if len(levels) == 1:
+        at = f" at {level_name(run, levels[0])}"
+    return f"{subject}{at}; all methods get the same noise."
+
+
+def metrics(run: Run) -> list[str]:
+    """Every metric of any method, in the order of the files."""
+    return list(dict.fromkeys(metric for row in run.summary.values() for metric in row))
+
+
+def means(run: Run) -> list[Table]:
+    """A table for each level, and one for their mean."""
+    names = metrics(run)
+    found = [_table(level_name(run, label), m, names) for label, m in run.by_level.items()]
+    if len(found) != 1:
+        found.append(_table("mean of all levels" if found else "mean", run.summary, names))
+    return found
+
+
+def level_charts(run: Run) -> list[charts.Chart]:
+    """A chart for each main metric, if there are several levels and all are numbers."""
+    try:
+        at = {label: float(label) for label in run.by_level}
+    except ValueError:
+        return []
+    if len(set(at.values())) < 2:
+        return []
+    measured = metrics(run)
+    # The first is on top.
+    methods = sorted(run.summary, key=lambda method: method != "model")
+    found = []
+    for metric in (metric for metric in _DRAWN if metric in measured):
+        series = {
+            method: [
+                (at[label], by_method[method][metric])
+                for label, by_method in run.by_level.items()
+                if by_method.get(method, {}).get(metric) is not None
+            ]
+            for method in methods
+        }
+        up = column(metric).heading.replace("gain", "SI-SDR gain")
+        found.append(charts.level_chart(series, _level_axis(run), up, classical=["noisy"]))
+    return found
+
+
+def singles(run: Run) -> Singles:
+    """The figure of merit of every method, and further metrics of the model."""
+    methods = list(dict.fromkeys(row["method"] for row in run.scores))
+    others = [name for name in run.scores[0] if name in ("ssim", "stoi", "pesq")]
+    columns = [*methods, *(f"{column(name).heading} of model" for name in others)]
+    found: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for row in run.scores:
+        found.setdefault((row["level"], run.example(row)), {})[row["method"]] = row
+    rows = []
+    for (level, name), by_method in list(found.items())[:_MOST_ROWS]:
+        cells = _cells(run.metric, [value(by_method.get(m), run.metric) for m in methods])
+        model = by_method.get("model")
+        cells += [Cell(value(model, other), column(other).digits, False) for other in others]
+        rows.append((level, name, cells))
+    return Singles(columns, rows, len(found))
+
+
+def value(row: Mapping[str, str] | None, metric: str) -> float | None:
+    """A figure of a row of scores; None if there is none."""
+    try:
+        return float(row[metric]) if row else None
+    except (KeyError, ValueError):
+        return None
+
+
+def _table(heading: str, by_method: Mapping, names: Iterable[str]) -> Table:
+    across = [_cells(name, [row.get(name) for row in by_method.values()]) for name in names]
+    return Table(heading, dict(zip(by_method, map(list, zip(*across, strict=True)), strict=True)))
+
+
+def _cells(metric: str, values: list[float | None]) -> list[Cell]:
+    shown = column(metric)
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    best = (max if shown.higher else min)(known, default=None)
+    return [Cell(v, shown.digits, v is not None and v == best) for v in values]
+
+
+def _level_axis(run: Run) -> str:
+    if run.is_audio:
+        return "SNR of the noisy recording, dB"
+    noise = run.section("noise")
+    name = "sigma of the noise" if noise.get("name") == "gaussian" else "level of the noise"
+    unit = str(noise.get("unit", "1"))
+    return name if unit == "1" else f"{name}, {unit}"
