@@ -7,7 +7,7 @@ from zoo.evaluate.degrade import NumpyGaussian
 from zoo.evaluate.evaluation import evaluate, mean_merit, read_manifest
 from zoo.evaluate.image_evaluator import compare
 from zoo.evaluate.protocol import PUBLISHED, AudioProtocol, ImageProtocol, Protocol
-from zoo.evaluate.result import REAL, Level, Result, Score, levels_of
+from zoo.evaluate.result import REAL, Level, Result, Score, level_from_label, levels_of
 
 __all__ = [
     "PUBLISHED",
@@ -21,6 +21,7 @@ __all__ = [
     "Score",
     "compare",
     "evaluate",
+    "level_from_label",
     "levels_of",
     "mean_merit",
     "read_manifest",

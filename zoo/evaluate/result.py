@@ -50,8 +50,9 @@ class Level:
     @property
     def axis(self) -> str:
         """The label of an axis of such levels."""
+        of = "mixture" if self.unit == "dB" else "noise"
         unit = f", {self.unit}" if self.unit not in ("", "1") else ""
-        return f"{self.name or 'level'} of the noise{unit}"
+        return f"{self.name or 'level'} of the {of}{unit}"
 
     def to_json(self) -> dict[str, Any]:
         """A mapping ready for JSON; `from_json` reads it."""
@@ -71,19 +72,19 @@ def levels_of(scores: Mapping[str, Any]) -> dict[str, Level]:
     """The levels of a weight file's scores by their labels, in rising order.
 
     Args:
-      scores: the metadata's `"scores"`. Files of earlier versions have labels alone; a number in
-        one is read here and nowhere else.
+      scores: the metadata's `"scores"`; files of earlier versions have labels alone.
     """
     known = {label: Level.from_json(one) for label, one in (scores.get("levels") or {}).items()}
     for by_level in (scores.get("test") or {}, *(scores.get("benchmark") or {}).values()):
         for label in by_level:
             if label not in known:
-                known[label] = _from_label(label)
+                known[label] = level_from_label(label)
     order = sorted(known, key=lambda one: (known[one].value is None, known[one].value or 0.0))
     return {label: known[label] for label in order}
 
 
-def _from_label(label: str) -> Level:
+def level_from_label(label: str) -> Level:
+    """The level of a label in files of earlier versions, which have no numbers."""
     try:
         return Level(float(label.removesuffix(" dB")))
     except ValueError:
