@@ -185,7 +185,7 @@ def test_published_figures_stand_beside_ours():
     assert "| - (2.87)" in lines
     assert "1.98 (1.97, +0.01)" in lines
     assert "8.45 (8.45, +0.00)" in lines
-    none = dict.fromkeys(known, {})
+    none = {key: {} for key in known}
     assert "2.87" not in benchmark.markdown({"voicebank": benchmark.Found(result, none)}, {})
     level = Level(5.0, "dB", "SNR")
     assert not published.published("voicebank", names, 1, level, protocol, "gtcrn")
