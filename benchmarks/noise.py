@@ -4,11 +4,12 @@
     python benchmarks/noise.py --op=gaussian,poisson --size=64 --size=512
     python benchmarks/noise.py --modality=audio          # every op, 16 recordings of 2 s
 
-Each op is compiled alone for a float32 batch and a usual level. The share of memory bandwidth is
-what reading the signals once, those mixed in too, and writing them once takes at the machine's
-measured speed, over what the op took: 1 would be as fast as copying.
+Each op is compiled alone for a float32 batch, at the milder of its usual levels. The share of
+memory bandwidth is the time that reading the signals once, those mixed in too, and writing them
+once takes at the machine's measured speed, over the op's time: 1 would be as fast as copying.
 """
 
+import inspect
 import itertools
 import math
 import sys
@@ -21,82 +22,41 @@ from harness.batch import must_fit
 from harness.examples import SIZES
 
 from zoo import compilation
-from zoo.errors import ZooError, unknown
+from zoo.errors import unknown
 from zoo.noise import registry
 
-KERNEL = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
-LEVELS = {
-    "camera": {"shot": 0.01, "read": 0.02},
-    "correlated_gaussian": {"sigma": 25 / 255, "kernel": KERNEL},
-    "dead_pixels": {"amount": 0.05},
-    "gamma": {"looks": 10},
-    "gaussian": {"sigma": 25 / 255},
-    "impulse": {"amount": 0.1},
-    "jpeg": {"quality": 30},
-    "laplace": {"scale": 0.1},
-    "mask_pixels": {"amount": 0.1},
-    "pepper": {"amount": 0.1},
-    "photograph": {"strength": 1.0},
-    "poisson": {"peak": 30},
-    "poisson_gaussian": {"a": 0.01, "b": 0.02},
-    "quantize": {"bits": 4},
-    "rician": {"sigma": 0.1},
-    "salt": {"amount": 0.1},
-    "salt_and_pepper": {"amount": 0.1},
-    "speckle": {"sigma": 0.1},
-    "stripes": {"sigma": 0.1},
-    "uniform": {"half_width": 0.1},
-}
-"""What each op is measured at, its own level first."""
-AUDIO_LEVELS = {
-    "add_at_snr": {"snr": 5.0},
-    "band_pass": {"high": 3400.0},
-    "band_stop": {"share": 0.2},
-    "blue": {"snr": 5.0},
-    "brown": {"snr": 5.0},
-    "clicks": {"rate": 5.0},
-    "clipping": {"threshold": 0.5},
-    "codec": {"amount": 1.0},
-    "colored": {"snr": 5.0, "exponent": 1.5},
-    "dc_offset": {"offset": 0.05},
-    "dropouts": {"amount": 0.05},
-    "gain": {"db": 6.0},
-    "hum": {"snr": 10.0},
-    "low_pass": {"cutoff": 3400.0},
-    "mu_law": {"bits": 8},
-    "pink": {"snr": 5.0},
-    "quantize": {"bits": 8},
-    "random_filter": {"strength": 0.375},
-    "remix": {"amount": 1.0},
-    "resample": {"factor": 0.5},
-    "reverb": {"rt60": 0.5},
-    "violet": {"snr": 5.0},
-    "white": {"snr": 5.0},
-}
-"""The same for recordings."""
-SECOND = {"add_at_snr": "noise", "remix": "noisy"}
-"""The ops of recordings that are given other recordings, and as what."""
+# The options of ops that take a second signal.
+_SECOND = ("noise", "noisy")
+
+
+def usual(op: Callable) -> dict[str, object]:
+    """The options an op is measured at, its own level first: its milder example."""
+    level, *_ = op.levels
+    return op.examples | {level: op.examples[level][0]}
+
+
+def second(op: Callable, signal: jax.Array) -> dict[str, jax.Array]:
+    """The other signal, for ops that take one."""
+    return {name: signal for name in _SECOND if name in inspect.signature(op).parameters}
 
 
 class Kind(NamedTuple):
     """What is measured of a modality.
 
     Attributes:
-      levels: what each op is measured at.
       shape: of a signal, by its size.
       signals: what it is called, a plural.
       speed: the column of million pixels, or samples, a second.
     """
 
-    levels: dict[str, dict]
     shape: Callable[[int], tuple[int, ...]]
     signals: str
     speed: str
 
 
 KINDS = {
-    "image": Kind(LEVELS, lambda size: (size, size, 3), "pictures", "megapixels_per_s"),
-    "audio": Kind(AUDIO_LEVELS, lambda size: (size, 1), "recordings", "megasamples_per_s"),
+    "image": Kind(lambda size: (size, size, 3), "pictures", "megapixels_per_s"),
+    "audio": Kind(lambda size: (size, 1), "recordings", "megasamples_per_s"),
 }
 
 
@@ -115,12 +75,13 @@ class Step(NamedTuple):
 def prepared(modality: str, name: str, size: int, batch: int) -> Step:
     """One op, compiled for one size of signal."""
     kind = KINDS[modality]
-    op, options, shape = registry(modality)[name], kind.levels[name], kind.shape(size)
+    op, shape = registry(modality)[name], kind.shape(size)
+    options = usual(op)
     x, other = jax.random.uniform(jax.random.key(0), (2, batch, *shape))
     key = jax.random.key(1)
-    second = {SECOND[name]: other} if modality == "audio" and name in SECOND else {}
-    jitted = jax.jit(lambda key, x, second: op(key, x, **options, **second))
-    step = Step(lambda: jitted(key, x, second).block_until_ready(), (2 + len(second)) * x.nbytes)
+    further = second(op, other)
+    jitted = jax.jit(lambda key, x, further: op(key, x, **options, **further))
+    step = Step(lambda: jitted(key, x, further).block_until_ready(), (2 + len(further)) * x.nbytes)
     step.run()
     return step
 
@@ -136,7 +97,7 @@ def row(
 ) -> dict[str, object]:
     """Measures one op on one size of signal; `step` where it has been prepared."""
     kind = KINDS[modality]
-    options, shape = kind.levels[name], kind.shape(size)
+    options, shape = usual(registry(modality)[name]), kind.shape(size)
     run, moved = step or prepared(modality, name, size, batch)
     times = timing.measure(run, seconds)
     label, level = next(iter(options.items()))
@@ -180,8 +141,6 @@ def main() -> None:
     for name in asked:
         if name not in ops:
             raise unknown("noise", name, ops)
-        if name not in kind.levels:
-            raise ZooError(f"noise {name!r} has no level here; add one to those in {__file__}")
     compilation.enable()
     load, bandwidth = machine.warn_if_busy(), machine.bandwidth()
     print(f"memory bandwidth, measured: {bandwidth / 1e9:.1f} GB/s", file=sys.stderr)

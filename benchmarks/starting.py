@@ -17,11 +17,10 @@ def main() -> None:
     started = float(sys.argv[1])
     sys.argv = sys.argv[2:]
     sys.path[0] = str(Path(sys.argv[0]).parent)
-    run = runpy.run_path(sys.argv[0], run_name="started")["run"]
+    run = runpy.run_path(sys.argv[0], run_name="started")["main"]
+    from zoo.train import experiment, loop  # noqa: PLC0415 - the command would import them
+
     parts = Parts(imports_s=time.time() - started)
-
-    from zoo.train import experiment, loop  # noqa: PLC0415 - main.py has imported it
-
     make_runner = loop.make_runner
 
     def stopping(*arguments):
@@ -39,7 +38,7 @@ def main() -> None:
 
     loop.make_runner = stopping
     experiment.make_feed = parts.timed("data_s", experiment.make_feed)
-    run()
+    run(["train", *sys.argv[1:]])
 
 
 class Parts:

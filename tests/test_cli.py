@@ -268,7 +268,7 @@ def test_weights_of_a_run_are_written_from_its_checkpoint(zoo, tmp_path, monkeyp
         weights.save(file, {"params": {"a": np.zeros(3, np.float32)}}, RECORD)
         return file
 
-    monkeypatch.setattr("zoo.train.best.weights_of", weights_of)
+    monkeypatch.setattr("zoo.train.run_weights.weights_of", weights_of)
     (tmp_path / "run").mkdir()
     code, output, errors = zoo("weights", "--from-run", str(tmp_path / "run"))
     file = str(tmp_path / "run" / "weights.safetensors")

@@ -10,7 +10,7 @@ from families import first
 from skimage import data, restoration
 
 from zoo import estimate, noise
-from zoo.data import images
+from zoo.data import image_files
 from zoo.errors import ZooError
 
 sigma_wavelet = jax.jit(estimate.estimate_sigma)
@@ -213,7 +213,7 @@ def test_what_cannot_be_judged_is_an_error(name, smallest):
 def bsd68(zoo_data):
     # Those that the constants of zoo/estimate.py were not chosen on.
     paths = sorted((zoo_data / "bsd68").glob("*.png"))[1::4]
-    pictures = [images.read(path).astype(np.float32) / 255 for path in paths]
+    pictures = [image_files.read(path).astype(np.float32) / 255 for path in paths]
     # All lying, for one shape and so one program.
     return [x if x.shape == GRAY else np.swapaxes(x, 0, 1) for x in pictures]
 

@@ -78,22 +78,22 @@ def test_only_regular_files_are_read(odd):
 
 
 @pytest.mark.parametrize(
-    "reader", ["images.read", "pages", "recordings.read", "read_state", "weights.load", "kinds"]
+    "reader",
+    ["image_files.read", "pages", "recordings.read", "read_state", "weights.load", "kinds"],
 )
 def test_every_reader_goes_through_the_door(odd, reader):
     from zoo import weights
-    from zoo.cli import kinds
-    from zoo.data import images, recordings
-    from zoo.data.pages import read_pages
+    from zoo.data import file_kinds, image_files, recordings
+    from zoo.data.image_files import read_pages
     from zoo.interop.readers import read_state
 
     read = {
-        "images.read": images.read,
+        "image_files.read": image_files.read,
         "pages": read_pages,
         "recordings.read": recordings.read,
         "read_state": read_state,
         "weights.load": weights.load,
-        "kinds": kinds.kind,
+        "kinds": file_kinds.kind_of,
     }[reader]
     for path, told in odd.items():
         if (reader, told[:3]) == ("kinds", "has"):  # it reads no more than the head

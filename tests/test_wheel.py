@@ -30,7 +30,8 @@ def installed(tmp_path_factory):
     # Elsewhere, because setuptools puts into a wheel whatever an earlier build left behind.
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     shutil.copytree(ROOT / "zoo", source / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    shutil.copytree(ROOT / "configs", source / "configs")
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "-w", built, source], check=True, capture_output=True)
@@ -43,6 +44,7 @@ def installed(tmp_path_factory):
 def test_it_holds_every_file_of_the_package(installed):
     kept = {".css", ".html", ".js", ".py", ".safetensors"}
     expected = {p.relative_to(ROOT) for p in (ROOT / "zoo").rglob("*") if p.suffix in kept}
+    expected |= {"zoo" / p.relative_to(ROOT) for p in ROOT.glob("configs/*.py")}
     found = {p.relative_to(installed) for p in (installed / "zoo").rglob("*") if p.is_file()}
     assert found == expected
 

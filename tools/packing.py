@@ -18,7 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from zoo import files
-from zoo.data import images
+from zoo.data import image_files
 from zoo.data.sources import SPLITS, Source
 from zoo.data.sources.contract import Listing, Picture
 from zoo.errors import ZooError
@@ -165,7 +165,7 @@ def _write(picture: Picture, index: int, folder: Path) -> dict:
     for role in ("target", "input"):
         if (pixels := getattr(picture, role)) is not None:
             named[role] = f"{index:06d}.{role}.png"
-            images.write(folder / named[role], pixels)
+            image_files.write(folder / named[role], pixels)
     return {"name": picture.name, **named}
 
 
@@ -219,5 +219,5 @@ def _listed(folder: Path, entries: list[dict]) -> Iterator[list]:
 
 
 def _read(paths: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    target, *noisy = map(images.read, paths)
+    target, *noisy = map(image_files.read, paths)
     return target, noisy[0] if noisy else None

@@ -50,13 +50,12 @@ from zoo import compilation, files, memory, models, weights
 from zoo.data import sources
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
-from zoo.train.best import Best
 from zoo.train.checkpoint import Checkpoints
 from zoo.train.config import default_config, override, to_plain
-from zoo.train.interrupt import Interrupted
+from zoo.train.distributed import Interrupted
 from zoo.train.loop import train
-from zoo.train.provenance import make_record
-from zoo.train.state import State
+from zoo.train.run_weights import Best, make_record
+from zoo.train.step import State
 from zoo.train.workdir import WEIGHTS
 
 MIB = 2**20

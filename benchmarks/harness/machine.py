@@ -60,7 +60,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    # `zoo.train.provenance` would need ml_collections.
+    # `zoo.train.run_weights` would need ml_collections.
     folder = Path(zoo.__file__).parents[1]
     if not (folder / ".git").exists():
         return None

@@ -15,8 +15,7 @@ from zoo.data.batches import Batch
 from zoo.errors import ZooError
 from zoo.models import ModelSpec, disable_winograd, init_variables, variable_shapes
 from zoo.train.parallel import AXIS, check, make_runner
-from zoo.train.state import create_state
-from zoo.train.step import make_prepare, make_step
+from zoo.train.step import create_state, make_prepare, make_step
 
 
 class Cost(NamedTuple):

@@ -104,22 +104,23 @@ def test_noise(tmp_path):
         assert share == pytest.approx(speed / bandwidth, rel=1e-4)
 
 
-def test_every_noise_has_a_level_to_be_measured_at(monkeypatch):
-    import jax
+@pytest.mark.parametrize("modality", ["image", "audio"])
+def test_every_noise_can_be_measured(modality, monkeypatch):
 
-    from zoo.noise import OPS
+    from zoo.noise import registry
 
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from noise import LEVELS
+    import noise
 
-    assert LEVELS.keys() == OPS.keys()
-    x = jax.ShapeDtypeStruct((2, 16, 16, 3), "float32")
-    for name, op in OPS.items():
-        levels = LEVELS[name]
-        assert next(iter(levels)) == next(iter(op.levels))
-        key = jax.random.key(0)
-        shape = jax.eval_shape(lambda x, op=op, key=key, levels=levels: op(key, x, **levels), x)
-        assert shape.shape == x.shape
+    x = jax.ShapeDtypeStruct((2, *noise.KINDS[modality].shape(16)), "float32")
+    for op in registry(modality).values():
+        options = noise.usual(op)
+        assert next(iter(options)) == next(iter(op.levels))
+
+        def add(x, op=op, options=options):
+            return op(jax.random.key(0), x, **options, **noise.second(op, x))
+
+        assert jax.eval_shape(add, x).shape == x.shape
 
 
 def test_noise_of_recordings(tmp_path):
@@ -169,24 +170,6 @@ def test_hops_fed_one_after_the_other_are_the_recording():
     fed = np.concatenate([run.call() for _ in range(61)])
     assert len(fed) == 61 * 256
     np.testing.assert_allclose(fed, whole[: len(fed)], atol=1e-4)
-
-
-def test_every_noise_of_recordings_has_a_level_to_be_measured_at():
-    from noise import AUDIO_LEVELS, SECOND
-
-    from zoo.noise.audio import OPS
-
-    assert AUDIO_LEVELS.keys() == OPS.keys()
-    x = jax.ShapeDtypeStruct((2, 4096, 1), "float32")
-    for name, op in OPS.items():
-        levels = AUDIO_LEVELS[name]
-        assert next(iter(levels)) == next(iter(op.levels))
-        second = {SECOND[name]: x} if name in SECOND else {}
-
-        def add(x, second, op=op, levels=levels):
-            return op(jax.random.key(0), x, **levels, **second)
-
-        assert jax.eval_shape(add, x, second).shape == x.shape
 
 
 def test_scaling(tmp_path):

@@ -6,13 +6,16 @@ from pathlib import Path
 import jax
 import pytest
 
-from zoo.cli import batch, kinds, progress
+from zoo.cli import batch, progress
 from zoo.cli.outputs import Job
+from zoo.data import file_kinds
 from zoo.errors import ZooError
 
 
 def jobs(folder, *names):
-    return [Job(Path(name), folder / name, None, kinds.PICTURE, "", Path(name)) for name in names]
+    return [
+        Job(Path(name), folder / name, None, file_kinds.IMAGE, "", Path(name)) for name in names
+    ]
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import soundfile
 from families import first
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from zoo.cli import compare, kinds
+from zoo.cli import compare
 from zoo.cli.outputs import Job
+from zoo.data import file_kinds
 from zoo.errors import ZooError
 
 
@@ -86,7 +87,7 @@ def test_recordings_are_compared_by_si_sdr(tmp_path):
 
 
 def test_references_are_found_by_place_name_and_any_ending(tmp_path):
-    def job(place, kind=kinds.PICTURE):
+    def job(place, kind=file_kinds.IMAGE):
         return Job(Path("in") / place, Path("out") / place, None, kind, "", Path(place))
 
     (tmp_path / "a").mkdir()
@@ -98,6 +99,6 @@ def test_references_are_found_by_place_name_and_any_ending(tmp_path):
     assert compare.find(folder, job("a/x.png")) == tmp_path / "a" / "x.png"
     assert compare.find(folder, job("b/x.png")) == tmp_path / "x.png"
     assert compare.find(folder, job("b/y.jpg")) == tmp_path / "y.TIF"
-    assert compare.find(folder, job("y.flac", kinds.RECORDING)) == tmp_path / "y.wav"
+    assert compare.find(folder, job("y.flac", file_kinds.AUDIO)) == tmp_path / "y.wav"
     with pytest.raises(ZooError, match=r"no reference of in/z.png in"):
         compare.find(folder, job("z.png"))

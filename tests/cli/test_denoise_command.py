@@ -95,8 +95,8 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
     assert broken.startswith("error: in/broken.png is a truncated or broken png file")
     assert empty == "error: in/empty.png is empty; fetch it again"
     assert sound == (
-        "error: in/sound.wav is a recording, and unet-tiny.safetensors denoises pictures; leave it "
-        "out, or choose another model"
+        "error: in/sound.wav is of the kind audio, and unet-tiny.safetensors denoises pictures; "
+        "leave it out, or choose another model"
     )
     assert failed == "failed: 3 of 5: in/broken.png, in/empty.png, in/sound.wav"
     # All that was finished stays the second time, and is told.

@@ -117,7 +117,7 @@ def test_what_cannot_be_told_is_one_line_and_the_rest_is_told(zoo, tmp_path):
     assert code == 1
     assert told["file"] == "d.wav"
     assert errors.splitlines() == [
-        "error: a.txt is no picture and no recording; convert it, or leave it out",
+        "error: a.txt is neither an image nor audio; convert it, or leave it out",
         "error: b.png is empty; fetch it again",
         "error: c is a folder; name files in it",
         "error: cannot read none.png: No such file or directory; mend the path",

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from zoo.cli import inputs, kinds, outputs
+from zoo.cli import inputs, outputs
+from zoo.data import file_kinds
 from zoo.errors import ZooError
 
 GREY = Image.fromarray(np.zeros((4, 4), np.uint8))
@@ -37,7 +38,7 @@ def put(root, contents):
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF"])
 def test_pictures_are_told_by_content(tmp_path, form):
     (tmp_path / "x.wav").write_bytes(picture(form))
-    assert kinds.kind(tmp_path / "x.wav") == kinds.PICTURE
+    assert file_kinds.kind_of(tmp_path / "x.wav") == file_kinds.IMAGE
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_pictures_are_told_by_content(tmp_path, form):
 )
 def test_recordings_are_told_by_content(tmp_path, form):
     (tmp_path / "x.png").write_bytes(sound(form))
-    assert kinds.kind(tmp_path / "x.png") == kinds.RECORDING
+    assert file_kinds.kind_of(tmp_path / "x.png") == file_kinds.AUDIO
 
 
 @pytest.mark.parametrize(
@@ -66,11 +67,11 @@ def test_other_content_is_told_by_its_suffix_or_not_at_all(tmp_path, data):
     for name, expected in (
         ("a.txt", None),
         ("a", None),
-        ("a.PNG", kinds.PICTURE),
-        ("a.mp3", kinds.RECORDING),
+        ("a.PNG", file_kinds.IMAGE),
+        ("a.mp3", file_kinds.AUDIO),
     ):
         (tmp_path / name).write_bytes(data)
-        assert kinds.kind(tmp_path / name) == expected
+        assert file_kinds.kind_of(tmp_path / name) == expected
 
 
 def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
@@ -148,7 +149,7 @@ def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
     put(tmp_path, {"a.txt": b"x", "empty": b"", "b.png": picture()})
     found = inputs.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
     assert [one.problem.partition(";")[0] for one in found.inputs] == [
-        "a.txt is no picture and no recording",
+        "a.txt is neither an image nor audio",
         "empty is empty",
         "cannot read none.png: No such file or directory",
         "no file matches *.jpg",
@@ -178,7 +179,7 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdout", Stream())
     found = inputs.gather(["-"], word="w")
     (one,) = found.inputs
-    assert (one.kind, one.place.name) == (kinds.PICTURE, "standard input.jpg")
+    assert (one.kind, one.place.name) == (file_kinds.IMAGE, "standard input.jpg")
     assert one.path.read_bytes() == picture("JPEG")
     assert not one.path.is_relative_to(tmp_path)
     (job,) = outputs.jobs(found, None)
@@ -198,7 +199,7 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
     ("stream", "told"),
     [
         (Stream(), "standard input is empty"),
-        (Stream(b"hello"), "standard input is no picture and no recording"),
+        (Stream(b"hello"), "standard input is neither an image nor audio"),
         (Stream(terminal=True), "standard input is a terminal"),
         (None, "standard input is a terminal"),
     ],
@@ -333,21 +334,21 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        (b"\0\0\0\x1cftypM4A \0\0\2\0", kinds.RECORDING),
-        (b"\0\0\0\x14ftypqt  \0\0\2\0", kinds.RECORDING),
-        (b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81\1", kinds.RECORDING),
-        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", kinds.RECORDING),
-        (b"RIFF|F\0\0AVI LIST", kinds.RECORDING),
-        (b"\xff\xf1\x50\x80\x26\x3f\xfc\xdc", kinds.RECORDING),
+        (b"\0\0\0\x1cftypM4A \0\0\2\0", file_kinds.AUDIO),
+        (b"\0\0\0\x14ftypqt  \0\0\2\0", file_kinds.AUDIO),
+        (b"\x1a\x45\xdf\xa3\xa3\x42\x86\x81\1", file_kinds.AUDIO),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", file_kinds.AUDIO),
+        (b"RIFF|F\0\0AVI LIST", file_kinds.AUDIO),
+        (b"\xff\xf1\x50\x80\x26\x3f\xfc\xdc", file_kinds.AUDIO),
         # UTF-16, and a picture in the same container as films.
         (b"\xff\xfea\0b\0c\0", None),
-        (b"\0\0\0\x1cftypheic\0\0\0\0", kinds.PICTURE),
+        (b"\0\0\0\x1cftypheic\0\0\0\0", file_kinds.IMAGE),
         (b"\0\0\0\x18ftypcrx \0\0\0\1", None),
     ],
 )
 def test_sound_of_other_containers_is_told_by_its_first_bytes(tmp_path, head, expected):
     (tmp_path / "x").write_bytes(head + bytes(20))
-    assert kinds.kind(tmp_path / "x") == expected
+    assert file_kinds.kind_of(tmp_path / "x") == expected
 
 
 def test_clashes_fail_alone(tmp_path, monkeypatch):

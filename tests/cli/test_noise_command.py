@@ -123,7 +123,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
     assert code == 1
     assert os.listdir("out") == ["a.png"]
     assert errors.startswith(
-        "error: a.wav is a recording, of which there is no noise gaussian; leave it out"
+        "error: a.wav is of the kind audio, for which there is no noise gaussian; leave it out"
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from zoo.data import images
+from zoo.data import image_files
 
 SHAPE = (9, 13)
 
@@ -27,7 +27,7 @@ def save(path, image, kind, **options):
 
 
 def same(path, expected):
-    picture = images.read(path)
+    picture = image_files.read(path)
     assert picture.dtype == expected.dtype
     np.testing.assert_array_equal(picture, expected if expected.ndim == 3 else expected[..., None])
 
@@ -37,5 +37,5 @@ FILES = ["png", "jpg", "bmp", "tif", "webp"]
 
 def encoded(tmp_path, suffix):
     path = tmp_path / f"whole.{suffix}"
-    images.write(path, random(3, shape=(64, 80)))
+    image_files.write(path, random(3, shape=(64, 80)))
     return path.read_bytes()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from zoo.data.pages import read_pages, write_pages
+from zoo.data.image_files import read_pages, write_pages
 from zoo.errors import ZooError
 
 SHAPE = (9, 13)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.data import images, sources
+from zoo.data import image_files, sources
 from zoo.errors import ZooError
 
 
@@ -15,7 +15,7 @@ def picture(seed, shape=(8, 10, 3), dtype=np.uint8):
 def fill(folder, names, **options):
     for seed, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        images.write(folder / name, picture(seed, **options))
+        image_files.write(folder / name, picture(seed, **options))
     return str(folder)
 
 

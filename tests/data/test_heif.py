@@ -9,8 +9,8 @@ import pytest
 from page_files import ICC, UPRIGHT_XMP, XMP, again, one, refused, smooth
 from PIL import Image
 
-from zoo.data import images
-from zoo.data.pages import write_pages
+from zoo.data import image_files
+from zoo.data.image_files import write_pages
 
 TURNED = Image.Exif()
 TURNED[0x0112], TURNED[0x010F] = 6, "A maker"
@@ -28,20 +28,20 @@ def test_avif(tmp_path, channels):
     path = avif(tmp_path / "a.avif", picture if channels > 1 else picture[..., 0])
     with Image.open(path) as image:
         expected = np.asarray(image).reshape(picture.shape)
-    np.testing.assert_array_equal(images.read(path), expected)
+    np.testing.assert_array_equal(image_files.read(path), expected)
     assert np.abs(expected.astype(int) - picture).max() <= 4
     target, lost = again(path, ".png")
     assert lost == ()
-    np.testing.assert_array_equal(one(target).picture, expected)
+    np.testing.assert_array_equal(one(target).image, expected)
     refused("avif is read and not written; end it in .png", again, path, ".avif")
 
 
 def test_what_lies_beside_an_avif_and_how_it_lies(tmp_path):
     path = avif(tmp_path / "a.avif", smooth(), exif=TURNED, icc_profile=ICC, xmp=XMP)
     page = one(path)
-    assert page.picture.shape == (48, 32, 3)
-    assert np.abs(page.picture.astype(int) - np.rot90(smooth(), -1)).max() <= 4
-    assert (page.kept.icc, page.kept.xmp) == (ICC, UPRIGHT_XMP)
+    assert page.image.shape == (48, 32, 3)
+    assert np.abs(page.image.astype(int) - np.rot90(smooth(), -1)).max() <= 4
+    assert (page.metadata.icc, page.metadata.xmp) == (ICC, UPRIGHT_XMP)
     target, lost = again(path, ".jpg")
     assert lost == ()
     with Image.open(target) as image:
@@ -54,7 +54,7 @@ def test_deep_avif_is_not_made_shallow(tmp_path, bits):
     data = imagecodecs.avif_encode(values.astype(np.uint16), level=100, bitspersample=bits)
     (tmp_path / "a.avif").write_bytes(data)
     decoded = imagecodecs.avif_decode(data)
-    picture = images.read(tmp_path / "a.avif")
+    picture = image_files.read(tmp_path / "a.avif")
     np.testing.assert_array_equal(picture, np.rint(decoded * (65535 / (2**bits - 1))))
     assert picture.dtype == np.uint16
 
@@ -79,11 +79,11 @@ def test_heic(tmp_path, deep):
         tmp_path / "a.heic", picture, "RGB;16" if deep else "RGB", exif=TURNED.tobytes(), xmp=XMP
     )
     page = one(path)
-    assert page.picture.dtype == picture.dtype
-    if page.picture.shape != picture.shape:
+    assert page.image.dtype == picture.dtype
+    if page.image.shape != picture.shape:
         picture = np.rot90(picture, -1)
-    assert np.abs(page.picture.astype(int) - picture).max() <= (65535 / 1023 if deep else 1)
-    assert page.kept.xmp == UPRIGHT_XMP
+    assert np.abs(page.image.astype(int) - picture).max() <= (65535 / 1023 if deep else 1)
+    assert page.metadata.xmp == UPRIGHT_XMP
     target, lost = again(path, ".png")
     assert lost == ()
     with Image.open(target) as image:
@@ -99,7 +99,7 @@ def test_heic_without_its_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     data = b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf\0\0\2\x08meta".ljust(400, b"\0")
     (tmp_path / "a.heic").write_bytes(data)
-    for read in (one, images.read):
+    for read in (one, image_files.read):
         refused(r"a.heic is HEIC, which needs .*'denoising-zoo\[heic\]'", read, tmp_path / "a.heic")
 
 

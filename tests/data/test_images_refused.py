@@ -8,13 +8,13 @@ import tifffile
 from image_files import FILES, SHAPE, encoded, random
 from PIL import Image
 
-from zoo.data import images
+from zoo.data import image_files, pixels
 from zoo.errors import ZooError
 
 
 def refused(path, match):
     with pytest.raises(ZooError, match=match) as caught:
-        images.read(path)
+        image_files.read(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -40,7 +40,7 @@ def test_empty_garbage_missing_folder(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     refused(tmp_path / "a.png", "is empty; fetch it again")
     (tmp_path / "b.png").write_bytes(b"<html>not found</html>")
-    refused(tmp_path / "b.png", "is a web page, perhaps in place of a picture")
+    refused(tmp_path / "b.png", "is a web page, perhaps in place of an image")
     (tmp_path / "b.png").write_bytes(b"a tale")
     refused(tmp_path / "b.png", "is not png, jpeg, bmp, gif, tiff, webp, avif or heic; convert")
     refused(tmp_path / "c.png", "No such file")
@@ -82,7 +82,7 @@ def test_flipped_bytes_raise_nothing_but_ours(tmp_path, suffix):
         for at in rng.integers(4, min(len(data), 300), 4):
             data[at] = rng.integers(256)
         try:
-            outcomes.add(images.decode(bytes(data), "a").ndim)
+            outcomes.add(image_files.decode(bytes(data), "a").ndim)
         except ZooError as error:
             outcomes.add("\n" in str(error))
     assert outcomes <= {3, False}
@@ -91,7 +91,7 @@ def test_flipped_bytes_raise_nothing_but_ours(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", FILES)
 def test_pixel_limit(tmp_path, suffix, monkeypatch):
     encoded(tmp_path, suffix)
-    monkeypatch.setattr(images, "PIXEL_LIMIT", 64 * 80 - 1)
+    monkeypatch.setattr(pixels, "PIXEL_LIMIT", 64 * 80 - 1)
     refused(tmp_path / f"whole.{suffix}", "has 80 x 64 pixels, more than 5119; cut it")
 
 
@@ -110,4 +110,4 @@ def test_bomb_is_refused_unread_and_large_picture_is_no_warning(tmp_path):
     refused(tmp_path / "a.png", "has 1000000 x 1000000 pixels")
     # 100 megapixels, above where `Image.open` warns; as 1 bit a pixel it stays small.
     Image.new("1", (10000, 10000)).save(tmp_path / "b.bmp")
-    assert images.read(tmp_path / "b.bmp").shape == (10000, 10000, 1)
+    assert image_files.read(tmp_path / "b.bmp").shape == (10000, 10000, 1)

@@ -25,8 +25,9 @@ from page_files import (
 )
 from PIL import Image, PngImagePlugin
 
-from zoo.data import images
-from zoo.data.pages import Kept, Page, read_pages, write_pages
+from zoo.data import image_files
+from zoo.data.image_files import read_pages, write_pages
+from zoo.data.image_metadata import Metadata, Page
 
 # ------------------------------------------------------------------------------- pixels
 
@@ -64,9 +65,9 @@ def test_pixels_and_depth_survive(tmp_path, suffix, channels, dtype):
     else:
         read = skimage.io.imread(target)
     assert read.dtype == dtype
-    held = picture.astype(one(path).picture.dtype)  # of 64-bit floats 32 bits
+    held = picture.astype(one(path).image.dtype)  # of 64-bit floats 32 bits
     np.testing.assert_array_equal(read, squeezed(held))
-    np.testing.assert_array_equal(one(target).picture, held)
+    np.testing.assert_array_equal(one(target).image, held)
     assert sorted(os.listdir(tmp_path)) == sorted([path.name, target.name])
 
 
@@ -84,10 +85,10 @@ def test_other_modes_become_these(tmp_path, suffix, mode, becomes):
     page = one(path)
     with Image.open(path) as reread:
         expected = np.asarray(reread.convert(becomes))
-    np.testing.assert_array_equal(squeezed(page.picture), expected)
+    np.testing.assert_array_equal(squeezed(page.image), expected)
     assert any("CMYK" in line for line in page.lost) == (mode == "CMYK")
     if suffix == "gif":
-        refused("256 colours", write_pages, tmp_path / "b.gif", [page])
+        refused("256 colors", write_pages, tmp_path / "b.gif", [page])
     return None
 
 
@@ -178,7 +179,7 @@ def test_beside_goes_from_format_to_format(tmp_path, source, suffix):
         assert [float(value) for value in read.get_ifd(0x8825)[2]] == [52.0, 31.0, 12.5]
         if "webp" not in (source, suffix):
             assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
-    assert one(target).kept.xmp == UPRIGHT_XMP
+    assert one(target).metadata.xmp == UPRIGHT_XMP
 
 
 def test_profiles_that_do_not_fit(tmp_path):
@@ -189,17 +190,17 @@ def test_profiles_that_do_not_fit(tmp_path):
         (random(1), grey, grey),
         (random(1), ICC, None),
     ]:
-        write_pages(tmp_path / "a.png", [Page(picture, Kept(icc=profile))], overwrite=True)
+        write_pages(tmp_path / "a.png", [Page(picture, Metadata(icc=profile))], overwrite=True)
         with Image.open(tmp_path / "a.png") as image:
             assert image.info.get("icc_profile") == kept
 
 
 def test_a_long_profile_in_jpeg(tmp_path):
     profile = ICC + bytes(100_000)
-    write_pages(tmp_path / "a.jpg", [Page(random(3), Kept(icc=profile))])
+    write_pages(tmp_path / "a.jpg", [Page(random(3), Metadata(icc=profile))])
     with Image.open(tmp_path / "a.jpg") as image:
         assert image.info["icc_profile"] == profile
-    assert one(tmp_path / "a.jpg").kept.icc == profile
+    assert one(tmp_path / "a.jpg").metadata.icc == profile
 
 
 def test_bmp_resolution(tmp_path):
@@ -215,10 +216,10 @@ def test_webp_is_lossy_only_where_it_was(tmp_path, lossless):
     target, lost = again(tmp_path / "a.webp")
     assert lost == ()
     assert target.read_bytes()[12:16] == (b"VP8L" if lossless else b"VP8 ")
-    apart = np.abs(images.read(target).astype(int) - images.read(tmp_path / "a.webp"))
+    apart = np.abs(image_files.read(target).astype(int) - image_files.read(tmp_path / "a.webp"))
     assert apart.max() == 0 if lossless else 0 < apart.mean() < 3
     write_pages(tmp_path / "png.webp", [Page(smooth())])
-    np.testing.assert_array_equal(images.read(tmp_path / "png.webp"), smooth())
+    np.testing.assert_array_equal(image_files.read(tmp_path / "png.webp"), smooth())
 
 
 # ------------------------------------------------------------------------------- other formats
@@ -229,21 +230,22 @@ def test_depth_falls_to_what_is_held(tmp_path):
     lost = write_pages(tmp_path / "a.webp", [Page(deep)])
     assert lost == ("16 bits became 8 bits, all that WebP holds",)
     expected = np.rint(deep / 257).astype(np.uint8)
-    np.testing.assert_array_equal(images.read(tmp_path / "a.webp"), expected)
+    np.testing.assert_array_equal(image_files.read(tmp_path / "a.webp"), expected)
     floats = random(3, np.float32)
     assert write_pages(tmp_path / "a.png", [Page(floats)])
     np.testing.assert_array_equal(
-        images.read(tmp_path / "a.png"), np.rint(floats.astype(float) * 65535).astype(np.uint16)
+        image_files.read(tmp_path / "a.png"),
+        np.rint(floats.astype(float) * 65535).astype(np.uint16),
     )
 
 
 def test_alpha_in_jpeg(tmp_path):
     picture = random(4)
-    refused("what is transparent; end it in", write_pages, tmp_path / "a.jpg", [Page(picture)])
+    refused("hold transparency; end it in", write_pages, tmp_path / "a.jpg", [Page(picture)])
     assert not os.listdir(tmp_path)
     picture[..., 3] = 255
     assert "opaque" in write_pages(tmp_path / "a.jpg", [Page(picture)])[0]
-    assert images.read(tmp_path / "a.jpg").shape == (*SHAPE, 3)
+    assert image_files.read(tmp_path / "a.jpg").shape == (*SHAPE, 3)
 
 
 def test_what_cannot_be(tmp_path):
@@ -287,9 +289,9 @@ def test_what_inflates_beyond_measure(tmp_path, kind, head, field):
     tracemalloc.stop()
     assert peak < 2**26
     if field is None:
-        assert page.kept.chunks == ((kind, body),) * 5
+        assert page.metadata.chunks == ((kind, body),) * 5
     else:
-        assert getattr(page.kept, field) is None
+        assert getattr(page.metadata, field) is None
         assert len(page.lost) == 1
         assert "of more than 16 MB, is not kept" in page.lost[0]
 
@@ -308,5 +310,5 @@ def test_what_is_not_kept_is_said(tmp_path):
     # The name of the chunk as some writers have it, and one that nobody knows.
     (tmp_path / "b.webp").write_bytes(data.replace(b"XMP ", b"XMP\0") + b"abcd\2\0\0\0xy")
     page = one(tmp_path / "b.webp")
-    assert page.kept.xmp == UPRIGHT_XMP
+    assert page.metadata.xmp == UPRIGHT_XMP
     assert page.lost == ("its WebP chunk abcd is not kept",)

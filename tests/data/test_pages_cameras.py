@@ -8,7 +8,9 @@ import pytest
 from page_files import UPRIGHT_XMP, XMP, again, one, random, refused, smooth
 from PIL import Image
 
-from zoo.data.pages import Page, exif, write_pages
+from zoo.data import exif
+from zoo.data.image_files import write_pages
+from zoo.data.image_metadata import Page
 from zoo.errors import ZooError
 
 # EXIF 2.32, table 6: where the stored row 0 and column 0 belong.
@@ -91,7 +93,7 @@ def test_orientation_is_applied_once(tmp_path, suffix, orientation):
     assert read.shape == expected.shape
     assert np.abs(read - expected).mean() < 2
     twice, _ = again(target)
-    assert one(twice).picture.shape == expected.shape
+    assert one(twice).image.shape == expected.shape
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -100,7 +102,7 @@ def test_a_phones_exif(tmp_path, suffix, order):
     blob = phone(order)
     Image.fromarray(smooth()).save(tmp_path / "a.jpg", quality=95, exif=b"Exif\0\0" + blob)
     target, lost = again(tmp_path / "a.jpg", f".{suffix}")
-    moved = "its maker's note is kept, but has moved: places that it may hold are off"
+    moved = "its maker note is kept, but has moved: offsets that it may contain are wrong"
     assert lost == ("the small preview in its EXIF is not kept", moved)[: 1 + (suffix == "tif")]
     with Image.open(target) as image:
         assert image.size == (32, 48)
@@ -119,7 +121,7 @@ def test_a_phones_exif(tmp_path, suffix, order):
             assert not tags.get_ifd(1)
     if suffix != "tif":
         # The maker's note lies where it lay, and nothing but tags changed.
-        kept = one(target).kept.exif
+        kept = one(target).metadata.exif
         assert len(kept) == len(blob)
         assert kept.index(MAKERS_NOTE) == blob.index(MAKERS_NOTE)
         assert sum(a != b for a, b in zip(kept, blob, strict=True)) < 30
@@ -132,15 +134,15 @@ def test_jpeg_quality_and_subsampling(tmp_path, quality, sampling):
     pillows, ours = sampling
     Image.fromarray(smooth()).save(tmp_path / "a.jpg", quality=quality, subsampling=pillows)
     page = one(tmp_path / "a.jpg")
-    assert page.kept.quality == quality
-    assert page.kept.subsampling == ours
+    assert page.metadata.quality == quality
+    assert page.metadata.subsampling == ours
     target, _ = again(tmp_path / "a.jpg")
     with Image.open(target) as image, Image.open(tmp_path / "a.jpg") as before:
         assert image.layer == before.layer
         if quality >= 90:
             assert image.quantization == before.quantization
         else:
-            assert one(target).kept.quality == 90
+            assert one(target).metadata.quality == 90
 
 
 def test_grey_and_progressive_jpeg(tmp_path):
@@ -184,13 +186,15 @@ def test_what_phones_put_behind(tmp_path, progressive):
     # Without anything behind it, or with padding only, it stays.
     path.write_bytes(out.getvalue() + b"\0" * 99)
     assert one(path).lost == ()
-    assert b"Container:" in one(path).kept.xmp
+    assert b"Container:" in one(path).metadata.xmp
 
 
 def test_exif_too_long_for_jpeg(tmp_path):
     tags = {0x010F: exif.Value(2, 70_000, b"a" * 69_999 + b"\0")}
     page = Page(random(3))
-    page = page._replace(kept=page.kept._replace(exif=exif.build(tags, "<"), xmp=bytes(70_000)))
+    page = page._replace(
+        metadata=page.metadata._replace(exif=exif.build(tags, "<"), xmp=bytes(70_000))
+    )
     lost = write_pages(tmp_path / "a.jpg", [page])
     assert lost == ("its EXIF is too long for JPEG", "its XMP is too long for JPEG")
     assert write_pages(tmp_path / "a.png", [page]) == ()
@@ -210,7 +214,7 @@ def test_broken_exif_does_not_matter(tmp_path):
         Image.fromarray(smooth()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(bad))
         for suffix in ("jpg", "tif"):
             target, _ = again(tmp_path / "a.jpg", f".{suffix}")
-            assert one(target).picture.size == 32 * 48 * 3
+            assert one(target).image.size == 32 * 48 * 3
             target.unlink()
 
 

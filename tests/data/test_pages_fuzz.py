@@ -13,7 +13,7 @@ from page_files import ICC, XMP, smooth
 from page_files import random as noise
 from PIL import Image
 
-from zoo.data.pages import read_pages, write_pages
+from zoo.data.image_files import read_pages, write_pages
 from zoo.errors import ZooError
 
 CASES, SECONDS, GROWTH = 6000, 5.0, 2**29

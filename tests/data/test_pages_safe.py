@@ -7,13 +7,15 @@ import sys
 import pytest
 from page_files import one, pil, random, refused
 
-from zoo.data import images
-from zoo.data.pages import Page, write_pages, writing
+from zoo.data import pixels
+from zoo.data.image_files import write_pages, writing
+from zoo.data.image_metadata import Page
 
 FULL = """
 import resource, signal, sys
 import numpy as np
-from zoo.data.pages import Page, write_pages
+from zoo.data.image_files import write_pages
+from zoo.data.image_metadata import Page
 from zoo.errors import ZooError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
@@ -32,7 +34,7 @@ def test_a_file_is_replaced_only_when_told(tmp_path):
     refused("is there already; set overwrite", write_pages, tmp_path / "a.png", [Page(random(1))])
     assert (tmp_path / "a.png").read_bytes() == before
     write_pages(tmp_path / "a.png", [Page(random(1))], overwrite=True)
-    assert one(tmp_path / "a.png").picture.shape[-1] == 1
+    assert one(tmp_path / "a.png").image.shape[-1] == 1
 
 
 def test_links(tmp_path):
@@ -45,8 +47,8 @@ def test_links(tmp_path):
         refused("is there already", write_pages, tmp_path / name, [Page(random(1))])
     write_pages(tmp_path / "soft.png", [Page(random(1))], overwrite=True)
     assert (tmp_path / "soft.png").is_symlink()
-    assert one(tmp_path / "a.png").picture.shape[-1] == 1
-    assert one(tmp_path / "hard.png").picture.shape[-1] == 3
+    assert one(tmp_path / "a.png").image.shape[-1] == 1
+    assert one(tmp_path / "hard.png").image.shape[-1] == 3
 
 
 def test_an_error_half_way_leaves_what_was(tmp_path):
@@ -90,7 +92,7 @@ def test_bombs_and_large_pictures(tmp_path, monkeypatch):
     pil().save(tmp_path / "a.gif")
     pil().save(tmp_path / "a.tif")
     pil().save(tmp_path / "a.webp")
-    monkeypatch.setattr(images, "PIXEL_LIMIT", 100)
+    monkeypatch.setattr(pixels, "PIXEL_LIMIT", 100)
     for suffix in ("gif", "tif", "webp"):
         refused("has 13 x 9 pixels, more than 100", one, tmp_path / f"a.{suffix}")
 
@@ -98,7 +100,8 @@ def test_bombs_and_large_pictures(tmp_path, monkeypatch):
 LARGE = """
 import resource, sys
 import numpy as np
-from zoo.data.pages import Page, read_pages, write_pages
+from zoo.data.image_files import read_pages, write_pages
+from zoo.data.image_metadata import Page
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 rng = np.random.default_rng(0)
@@ -111,8 +114,8 @@ base = peak() - size
 del picture
 for suffix in ("png", "jpg", "tif"):
     (page,) = read_pages(f"{sys.argv[1]}/a.{suffix}")
-    result = page.picture.copy()
-    write_pages(f"{sys.argv[1]}/b.{suffix}", [page._replace(picture=result)])
+    result = page.image.copy()
+    write_pages(f"{sys.argv[1]}/b.{suffix}", [page._replace(image=result)])
     del page, result
     print((peak() - base) / size)
 """

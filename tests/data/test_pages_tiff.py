@@ -8,8 +8,9 @@ import tifffile
 from page_files import ICC, again, one, random, refused, smooth, squeezed
 from PIL import Image
 
-from zoo.data.pages import Page, read_pages, write_pages, writing
-from zoo.data.pages.tiff_out import Writer
+from zoo.data.image_files import read_pages, write_pages, writing
+from zoo.data.image_metadata import Page
+from zoo.data.tiff_pages import Writer
 
 GEO = [
     (33550, 12, 3, (0.5, 0.5, 0.0), True),
@@ -119,15 +120,15 @@ def test_tags_and_directories_below(tmp_path, big):
     exif.get_ifd(0x8769)[0x829D] = 2.5
     exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.5)
     Image.fromarray(random(3)).save(tmp_path / "exif.jpg", exif=exif)
-    kept = one(tmp_path / "exif.jpg").kept
+    kept = one(tmp_path / "exif.jpg").metadata
     tifffile.imwrite(
         tmp_path / "geo.tif", random(3), photometric="rgb", extratags=GEO, iccprofile=ICC,
         bigtiff=big, description="here", metadata=None, byteorder="<", software="theirs",
     )  # fmt: skip
     page = one(tmp_path / "geo.tif")
     order = "<" if kept.exif.startswith(b"II") else ">"
-    layout = page.kept.tiff._replace(order=order, tags=page.kept.tiff.tags[:1])
-    plain = page._replace(kept=page.kept._replace(exif=kept.exif, tiff=layout))
+    layout = page.metadata.tiff._replace(order=order, tags=page.metadata.tiff.tags[:1])
+    plain = page._replace(metadata=page.metadata._replace(exif=kept.exif, tiff=layout))
     write_pages(tmp_path / "both.tif", [plain, plain])
     target, lost = again(tmp_path / "both.tif")
     assert lost == ()
@@ -138,9 +139,9 @@ def test_tags_and_directories_below(tmp_path, big):
             assert read.tags[34675].value == ICC
             assert "FNumber" in read.tags[0x8769].value
             assert "GPSLatitude" in read.tags[0x8825].value
-            np.testing.assert_array_equal(read.asarray(), page.picture)
+            np.testing.assert_array_equal(read.asarray(), page.image)
     loaded = Image.Exif()
-    loaded.load(next(iter(read_pages(target))).kept.exif)
+    loaded.load(next(iter(read_pages(target))).metadata.exif)
     assert float(loaded.get_ifd(0x8769)[0x829D]) == 2.5
     assert [float(value) for value in loaded.get_ifd(0x8825)[2]] == [52.0, 31.0, 12.5]
     target, _ = again(tmp_path / "geo.tif")
@@ -218,7 +219,7 @@ def test_pages_are_decoded_one_at_a_time(tmp_path, monkeypatch):
 def test_beyond_4_gib_it_is_a_bigtiff(tmp_path):
     for size, big in [(2**30, False), (2**32, True)]:
         with (tmp_path / f"{size}.tif").open("w+b") as file:
-            writer = Writer(file, Page(random(1)).kept, size)
+            writer = Writer(file, Page(random(1)).metadata, size)
             writer.put(Page(random(1)))
             writer.finish()
         with tifffile.TiffFile(tmp_path / f"{size}.tif") as tiff:

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from source_files import fill, names_of, picture, refused
 
-from zoo.data import images, pixels, sources
+from zoo.data import image_files, pixels, sources
 from zoo.data.sources import photos
 from zoo.errors import ZooError
 
@@ -151,8 +151,8 @@ def fill_pairs(folder, scenes=10, shots=3):
     for scene in range(scenes):
         for shot in range(shots):
             clean = picture(100 * scene + shot)
-            images.write(folder / f"s{scene}_{shot}_clean.png", clean)
-            images.write(folder / f"s{scene}_{shot}_noisy.png", clean ^ 1)
+            image_files.write(folder / f"s{scene}_{shot}_clean.png", clean)
+            image_files.write(folder / f"s{scene}_{shot}_noisy.png", clean ^ 1)
     return {"path": str(folder), "noisy": "*_noisy.png", "clean": "*_clean.png", "channels": 3}
 
 
@@ -194,11 +194,11 @@ def test_pairs_errors(tmp_path):
     refused("must differ", "pairs", **options | {"noisy": "*_clean.png"})
     refused("as many or fewer", "pairs", **options | {"clean": "*_*_clean.png"})
     refused("no pictures named", "pairs", **options | {"noisy": "*.a", "clean": "*.b"})
-    images.write(tmp_path / "s0_0_clean.png", picture(0, (8, 8, 3)))
+    image_files.write(tmp_path / "s0_0_clean.png", picture(0, (8, 8, 3)))
     loaded = sources.load("pairs", fractions=(1, 0, 0), **options)
     with pytest.raises(ZooError, match=r"s0_0_noisy\.png is 8 x 10 uint8 but .*s0_0_clean\.png"):
         loaded["train"][0]
-    images.write(tmp_path / "s0_0_clean.png", picture(0, dtype=np.uint16))
+    image_files.write(tmp_path / "s0_0_clean.png", picture(0, dtype=np.uint16))
     skipping = sources.load("pairs", fractions=(1, 0, 0), on_error="skip", **options)["train"]
     assert list(skipping.skipped) == ["s0_0_noisy.png"]
     (tmp_path / "s1_0_clean.png").unlink()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from source_files import fill, names_of, picture, refused
 
-from zoo.data import images, sources
+from zoo.data import image_files, sources
 from zoo.data.sources import containers
 from zoo.errors import ZooError
 
@@ -157,7 +157,7 @@ def test_partners_may_be_kept_in_another_format(tmp_path):
     source = sources.load("pairs", **options)["train"]
     assert list(source.names) == ["N/0.bmp", "N/1.png"]
     assert_pictures(source, [picture(0), picture(1)])
-    images.write(tmp_path / "C" / "0.tif", picture(0))
+    image_files.write(tmp_path / "C" / "0.tif", picture(0))
     refused("are both the clean picture of the same", "pairs", **options)
 
 
@@ -191,7 +191,7 @@ def soon():
 @pytest.mark.parametrize("suffix", sorted(containers.SUFFIXES))
 @pytest.mark.usefixtures("soon")
 def test_a_pipe_named_as_a_container_is_refused_and_not_waited_for(tmp_path, suffix):
-    images.write(tmp_path / "a.png", picture(0))
+    image_files.write(tmp_path / "a.png", picture(0))
     os.mkfifo(tmp_path / f"b{suffix}")
     source = sources.load("folder", path=str(tmp_path), **WHOLE)["train"]
     with pytest.raises(ZooError, match=rf"b\{suffix}: it is a pipe"):

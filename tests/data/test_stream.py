@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from zoo.data import images, sources
+from zoo.data import image_files, sources
 from zoo.data.stream import StreamBatches
 from zoo.errors import ZooError
 
@@ -19,7 +19,9 @@ def folder(tmp_path):
     """Pictures whose red and green are the row and the column, and whose blue is their number."""
     for n in range(COUNT):
         rows, columns = np.indices((20 + n, 30 - n), np.uint8)
-        images.write(tmp_path / f"{n}.png", np.stack([rows, columns, np.full_like(rows, n)], -1))
+        image_files.write(
+            tmp_path / f"{n}.png", np.stack([rows, columns, np.full_like(rows, n)], -1)
+        )
     return tmp_path
 
 
@@ -75,7 +77,7 @@ def test_seeds_differ_and_runs_agree(folder):
 
 def test_the_places_of_crops_differ_by_seed_and_by_visit(tmp_path):
     rows, columns = np.indices((64, 64), np.uint8)
-    images.write(tmp_path / "one.png", np.stack([rows, columns, rows], -1))
+    image_files.write(tmp_path / "one.png", np.stack([rows, columns, rows], -1))
     found = {
         tuple(batch.pixels[:, 0, 0, :2].ravel().tolist())
         for seed in (0, 1)
@@ -103,8 +105,8 @@ def test_the_hosts_parts_make_the_whole_batch(folder, hosts):
 def test_paired_pictures_are_cut_at_the_same_place(tmp_path):
     for n in range(3):
         picture = np.random.default_rng(n).integers(0, 100, (12, 14, 3), np.uint8)
-        images.write(tmp_path / f"{n}_mean.png", picture)
-        images.write(tmp_path / f"{n}_real.png", picture + 100)
+        image_files.write(tmp_path / f"{n}_mean.png", picture)
+        image_files.write(tmp_path / f"{n}_real.png", picture + 100)
     pairs = sources.load(
         "pairs",
         channels=3,
@@ -121,7 +123,7 @@ def test_paired_pictures_are_cut_at_the_same_place(tmp_path):
 
 def test_pictures_of_one_size_can_be_taken_whole(tmp_path):
     for n in range(3):
-        images.write(tmp_path / f"{n}.png", np.full((9, 7, 3), n, np.uint8))
+        image_files.write(tmp_path / f"{n}.png", np.full((9, 7, 3), n, np.uint8))
     stream = batches(tmp_path, size=None, crops_per_picture=1, batch_size=3)
     assert stream.size == (9, 7)
     found = next(stream.starting_at(0)).pixels
@@ -140,7 +142,7 @@ def test_whole_pictures_of_several_sizes_are_refused(folder):
 
 
 def test_a_picture_smaller_than_the_crop_is_named(folder):
-    images.write(folder / "small.png", np.zeros((7, 30, 3), np.uint8))
+    image_files.write(folder / "small.png", np.zeros((7, 30, 3), np.uint8))
     refused(batches(folder), r"small\.png is 7x30, smaller than the crop of 8x6")
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo.data.images import write
+from zoo.data.image_files import write
 from zoo.data.sources import load
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from zoo.data import images
+from zoo.data import image_files
 from zoo.errors import ZooError
 from zoo.evaluate.galleries import Panel, Row, busiest, gallery
 
@@ -17,7 +17,7 @@ def row(name, clean):
 def test_small_pictures_are_shown_whole_and_crisp(tmp_path):
     clean = np.random.default_rng(0).integers(0, 256, (8, 12, 1), np.uint8)
     gallery(tmp_path / "g.png", [row("$a$ \\ b", clean)], title="σ = 25 / 255")
-    drawn = images.read(tmp_path / "g.png")
+    drawn = image_files.read(tmp_path / "g.png")
     # 288 pixels for 12, and grey in all three colours.
     expected = clean.repeat(24, axis=0).repeat(24, axis=1)
     found = drawn[64 : 64 + 192, 24 : 24 + 288, :3]
@@ -28,7 +28,7 @@ def test_small_pictures_are_shown_whole_and_crisp(tmp_path):
 def test_large_pictures_are_shown_by_their_detail(tmp_path):
     clean = data.chelsea()
     gallery(tmp_path / "g.png", [row("chelsea", clean), row("narrow", clean[:, 100:150])])
-    drawn = images.read(tmp_path / "g.png")
+    drawn = image_files.read(tmp_path / "g.png")
     top, left = busiest(clean, 96)
     detail = clean[top : top + 96, left : left + 96].repeat(3, axis=0).repeat(3, axis=1)
     column = 24 + 288 + 12
@@ -48,7 +48,7 @@ def test_nothing_is_best_among_different_noises(tmp_path):
     for comparable in (True, False):
         gallery(tmp_path / "g.png", [row("cat", clean)], comparable=comparable)
         # The foot says it too.
-        sheets[comparable] = images.read(tmp_path / "g.png")[:-40]
+        sheets[comparable] = image_files.read(tmp_path / "g.png")[:-40]
     assert not np.array_equal(sheets[True], sheets[False])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from zoo.data import images
+from zoo.data import image_files
 from zoo.data.sources import Picture
 from zoo.errors import ZooError
 from zoo.evaluate import REAL, ImageProtocol, Level, evaluate, mean_merit, read_manifest
@@ -164,7 +164,7 @@ def test_mean_merit_is_that_of_the_summary(two_levels, pair):
 
 def test_the_written_picture_is_the_scored_one(two_levels, pair):
     folder, result = two_levels
-    written = images.read(folder / "denoised" / "15" / "a_cat.png")
+    written = image_files.read(folder / "denoised" / "15" / "a_cat.png")
     error = (written.astype(float) - pair[0].target) / 255
     assert result.scores[0][:3] == (LOW, "a cat", "model")
     assert result.scores[0].figures["mse"] == pytest.approx(np.mean(error**2), rel=1e-4)
@@ -208,8 +208,8 @@ def test_paired_pictures_of_sixteen_bits(tmp_path):
 
     result = evaluate({"model": model}, pictures, levels={REAL: None}, outdir=tmp_path)
     assert told == [0, 0]
-    np.testing.assert_array_equal(images.read(tmp_path / "denoised" / "p.png"), noisy)
-    np.testing.assert_array_equal(images.read(tmp_path / "denoised" / "p_2.png"), target)
+    np.testing.assert_array_equal(image_files.read(tmp_path / "denoised" / "p.png"), noisy)
+    np.testing.assert_array_equal(image_files.read(tmp_path / "denoised" / "p_2.png"), target)
     assert (tmp_path / "gallery.png").is_file()
     expected = 10 * np.log10(65535**2 / np.mean((noisy - target.astype(float)) ** 2))
     assert result.summary["model"]["psnr"] == pytest.approx(expected, abs=1e-3)

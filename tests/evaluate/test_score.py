@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from variables import random_variables
 
 from zoo import cli, metrics, weights
-from zoo.data import images, sources
+from zoo.data import image_files, sources
 from zoo.data.sources import Picture
 from zoo.evaluate import ImageProtocol, Level, NumpyGaussian
 from zoo.evaluate import published_figures as published
@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
     folder.mkdir()
     cat = data.chelsea()
     for i in range(6):
-        images.write(folder / f"{i}.png", cat[20 * i : 20 * i + 61 + i, 50 : 121 + 2 * i])
+        image_files.write(folder / f"{i}.png", cat[20 * i : 20 * i + 61 + i, 50 : 121 + 2 * i])
     return folder
 
 
@@ -75,7 +75,7 @@ def rows(path):
 
 
 def pictures_of(folder):
-    return [Picture(p.name, images.read(p), None) for p in sorted(folder.glob("*.png"))]
+    return [Picture(p.name, image_files.read(p), None) for p in sorted(folder.glob("*.png"))]
 
 
 def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_path):
@@ -92,7 +92,7 @@ def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_
     apply = jax.jit(model.apply)
     means = []
     for path in sorted(folder.glob("*.png"))[:3]:
-        clean = images.read(path)
+        clean = image_files.read(path)
         np.random.seed(0)
         noisy = np.float32(clean / 255) + np.random.normal(0, NOISE, clean.shape)
         output_picture = np.asarray(apply(variables, np.float32(noisy)[None])[0])
@@ -192,8 +192,8 @@ def test_later_batches_of_a_canvas_need_no_new_program():
 def test_one_coloured_picture_makes_a_set_colour(zoo, tmp_path):
     gray = data.camera()[:30, :40, None]
     (tmp_path / "set").mkdir()
-    images.write(tmp_path / "set" / "a.png", gray)
-    images.write(tmp_path / "set" / "b.png", data.chelsea()[:30, :40])
+    image_files.write(tmp_path / "set" / "a.png", gray)
+    image_files.write(tmp_path / "set" / "b.png", data.chelsea()[:30, :40])
     code, output, _ = zoo("score", "--data", "set", "--sigma", "25", "--baselines", "median")
     assert code == 0
     assert "- set: 2 in set, color, at their own sizes" in output
@@ -247,8 +247,8 @@ def test_tables_are_kept_after_every_level(zoo, folder, monkeypatch, tmp_path):
 def test_a_level_that_nobody_knows_is_not_told(zoo, tmp_path):
     (tmp_path / "real").mkdir()
     cat = data.chelsea()[:40, :48]
-    images.write(tmp_path / "real" / "a_clean.png", cat)
-    images.write(tmp_path / "real" / "a_noisy.png", np.uint8(cat // 2 + 30))
+    image_files.write(tmp_path / "real" / "a_clean.png", cat)
+    image_files.write(tmp_path / "real" / "a_noisy.png", np.uint8(cat // 2 + 30))
     options = {**small_options("unet-tiny"), "takes_level": True}
     x = np.zeros((1, 16, 16, 3), np.float32)
     variables = random_variables(create_model("unet-tiny", **options), x, np.float32(0.1))
@@ -292,8 +292,8 @@ def test_pairs_bring_their_own_noise(zoo, model_file, tmp_path):
     (tmp_path / "real").mkdir()
     cat = data.chelsea()[:40, :48]
     for name in "ab":
-        images.write(tmp_path / "real" / f"{name}_clean.png", cat)
-        images.write(tmp_path / "real" / f"{name}_noisy.png", np.uint8(cat // 2 + 30))
+        image_files.write(tmp_path / "real" / f"{name}_clean.png", cat)
+        image_files.write(tmp_path / "real" / f"{name}_noisy.png", np.uint8(cat // 2 + 30))
     pairs = ("--pairs", "*_noisy.png", "*_clean.png")
     code, output, errors = zoo(
         *("score", model_file, "--data", "real", *pairs, "--baselines", "--no-gallery")
@@ -368,7 +368,7 @@ def test_published_figures_are_found_by_set_method_and_level():
 )
 def test_mistakes_are_one_line(zoo, model_file, tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
-    images.write(tmp_path / "cat.png", data.chelsea()[:40, :40])
+    image_files.write(tmp_path / "cat.png", data.chelsea()[:40, :40])
     arguments = [model_file if one == "MODEL" else one for one in arguments]
     code, output, errors = zoo("score", *arguments, *(["--no-gallery"]))
     assert (code, output) == (2, "")

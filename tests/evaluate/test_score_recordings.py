@@ -8,7 +8,7 @@ import pytest
 from variables import random_variables
 
 from zoo import cli, weights
-from zoo.data import images, recordings, sources
+from zoo.data import image_files, recordings, sources
 from zoo.evaluate import REAL, AudioProtocol, Level, Result, benchmark, evaluate
 from zoo.evaluate import published_figures as published
 from zoo.evaluate.audio_evaluator import AudioEvaluator
@@ -45,7 +45,7 @@ def folders(tmp_path_factory):
         recordings.write(root / f"pairs/noisy/{number}.wav", noisy, RATE)
     recordings.write(root / "noise/test/hiss.flac", hiss(2, 7), RATE)
     recordings.write(root / "noise/train/other.flac", hiss(2, 8), RATE)
-    images.write(root / "photos/a.png", np.zeros((20, 20, 3), np.uint8))
+    image_files.write(root / "photos/a.png", np.zeros((20, 20, 3), np.uint8))
     return root
 
 

@@ -22,8 +22,8 @@ import soundfile
 from PIL import Image
 
 from zoo import weights
-from zoo.data import images, recordings
-from zoo.data.pages import read_pages
+from zoo.data import pixels, recordings
+from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 from zoo.interop.readers import read_state
 from zoo.train.config import check, default_config
@@ -116,10 +116,10 @@ def read(kind, path):
     if kind in ("WAV", "FLAC", "OGG", "AIFF", "AU"):
         return _whole(recordings.info(path).frames, recordings.read(path))
     pages = read_pages(path)
-    found = [page.picture for page in pages]
+    found = [page.image for page in pages]
     assert len(found) == len(pages), "pages are lost"
     for picture in found:
-        images.check(picture, "a page")
+        pixels.check(picture, "a page")
     return found
 
 

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from handmade import storage, tensor
 
-from zoo.data import images
 from zoo.errors import ZooError
 from zoo.interop.readers import read_state
 from zoo.interop.torch import from_state, load_torch
-from zoo.models import create_model
 
 SMALL = {"depth": 3, "width": 4}
 SHAPES = {
@@ -125,33 +123,6 @@ def test_models_that_cannot_be_loaded(tmp_path):
         load_torch("dncnn-gray", path, widht=4)
     with pytest.raises(ZooError, match="there is no weight file"):
         load_torch("dncnn-gray", Path("none.pth"))
-
-
-def psnr(model, variables, clean, level):
-    np.random.seed(0)
-    noisy = clean / 255 + np.random.normal(0, level, clean.shape)
-    x = noisy.astype(np.float32)[None]
-    y = jax.jit(model.apply)(variables, x, np.float32(level))[0]
-    y = np.round(np.clip(np.asarray(y, np.float64), 0, 1) * 255)
-    return 10 * np.log10(255**2 / np.mean((y - clean) ** 2))
-
-
-# Networks of the published sizes on whole pictures.
-@pytest.mark.matrix
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("dncnn-gray", "kair_dncnn_25.pth"),
-        ("dncnn-gray", "dncnn_sigma25.mat"),
-        ("ffdnet-gray", "ffdnet_gray.mat"),
-    ],
-)
-def test_published_weights_denoise(zoo_data, name, file):
-    """Set12 at sigma 25 is published as 30.44 dB for DnCNN and 30.43 dB for FFDNet."""
-    model, variables = create_model(name), load_torch(name, zoo_data / "weights" / file)
-    paths = sorted((zoo_data / "set12").iterdir())[:3]
-    scores = [psnr(model, variables, images.read(path), 25 / 255) for path in paths]
-    assert np.mean(scores) > 29.5
 
 
 def test_the_same_network_in_two_formats(zoo_data):

@@ -382,7 +382,7 @@ def test_overrides_reach_the_module_and_the_record():
 def test_import_is_light():
     """Models alone must be usable where nothing reads files, trains or draws."""
     heavy = ["tensorflow", "tensorflow_datasets", "grain", "matplotlib", "ml_collections"]
-    heavy += ["PIL", "zoo.data.images", "zoo.data.sources", "zoo.train"]
+    heavy += ["PIL", "zoo.data.image_files", "zoo.data.sources", "zoo.train"]
     code = f"import sys, zoo.models; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

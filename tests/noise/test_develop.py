@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage import color
 
 from zoo import noise
-from zoo.data import images
+from zoo.data import image_files
 from zoo.errors import ZooError
 from zoo.noise import develop
 from zoo.noise.photographs import KINDS
@@ -148,11 +148,11 @@ def test_noise_covers_that_of_real_cameras(zoo_data):
     real = []
     for path in sorted((zoo_data / "polyu").glob("*_real.JPG"))[::4]:
         pair = [
-            images.read(p) / 255
+            image_files.read(p) / 255
             for p in (path, path.with_name(path.name.replace("_real", "_mean")))
         ]
         real.append(neighbors((pair[0] - pair[1])[100:356, 100:356]))
-    clean = [images.read(p) for p in sorted((zoo_data / "photos" / "val").iterdir())]
+    clean = [image_files.read(p) for p in sorted((zoo_data / "photos" / "val").iterdir())]
     x = np.stack([c[:128, :128] / np.float32(255) for c in clean if c.shape[-1] == 3][:24])
     simulated = []
     for seed in range(8):

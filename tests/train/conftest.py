@@ -2,11 +2,9 @@
 
 import runpy
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
-from absl import flags
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,25 +16,9 @@ def command(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path / "cwd")
 
     def run(*argv):
-        forget_flags()
         monkeypatch.setattr(sys, "argv", ["main.py", *argv])
-        try:
-            # ml_collections loads config files in an old way.
-            warnings.filterwarnings("ignore", "the load_module", DeprecationWarning)
+        with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(ROOT / "main.py"), run_name="__main__")
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
+        return stop.value.code, *capsys.readouterr()
 
-    yield run
-    forget_flags()
-
-
-def forget_flags():
-    ours = ("workdir", "mode", "resume-with", "coordinator", "processes", "process", "distributed")
-    for name in list(flags.FLAGS):
-        if name.startswith("config") or name in ours:
-            delattr(flags.FLAGS, name)
-    flags.FLAGS.unparse_flags()
-    sys.modules.pop("config_config", None)
+    return run

@@ -1,4 +1,4 @@
-"""One process of a training run, for tests: python worker.py PROCESSES PROCESS PORT PHOTOS CASE...
+"""One process of a training run, for tests: python host.py PROCESSES PROCESS PORT PHOTOS CASE...
 
 A case is WORKDIR,PARALLEL,OPTIMIZER,STREAM,STEPS.
 """
@@ -6,10 +6,8 @@ A case is WORKDIR,PARALLEL,OPTIMIZER,STREAM,STEPS.
 import sys
 from pathlib import Path
 
-from zoo.errors import ZooError
 from zoo.train import distributed
 from zoo.train.config import default_config
-from zoo.train.interrupt import Interrupted
 from zoo.train.loop import train
 
 
@@ -48,10 +46,6 @@ def main(processes, process, port, photos, *cases):
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except Interrupted as stop:
-        distributed.leave(stop.exit_code, str(stop), together=True)
-    except ZooError as error:
-        distributed.leave(2, f"error: {error}", together=True)
     except Exception as error:
         distributed.fail(error)
         raise

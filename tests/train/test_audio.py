@@ -25,8 +25,7 @@ from zoo.modality import AUDIO
 from zoo.models import create_model, small_options, spec_of, variable_shapes
 from zoo.train import parallel
 from zoo.train.experiment import build
-from zoo.train.state import create_state
-from zoo.train.step import make_prepare, make_step
+from zoo.train.step import create_state, make_prepare, make_step
 
 T, BATCH = 512, 8
 CONFIG = f"--config={ROOT}/configs/audio_stream.py"

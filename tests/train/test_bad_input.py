@@ -13,9 +13,9 @@ import tifffile
 from conftest import ROOT
 from families import first
 
-from zoo.data import images
+from zoo.data import image_files
 from zoo.train import checkpoint, loop
-from zoo.train.state import State
+from zoo.train.step import State
 
 CONFIG = f"--config={ROOT}/configs/unet.py"
 WITHOUT_VALIDATION = "--config.data.fractions=(0.6, 0.0, 0.4)"
@@ -59,7 +59,7 @@ def folder(tmp_path):
         (tmp_path / "data" / split).mkdir(parents=True)
         for n in range(count):
             picture = rng.integers(0, 256, (20, 24, 3), np.uint8)
-            images.write(tmp_path / "data" / split / f"{n}.png", picture)
+            image_files.write(tmp_path / "data" / split / f"{n}.png", picture)
     return tmp_path / "data"
 
 
@@ -89,13 +89,13 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
             ("--config.name.short=3", "unknown config key 'name.short'"),
             ("--config.data.optionsfoo=3", "unknown config key 'data.optionsfoo'"),
             ("--noconfig.data.steam", "did you mean 'data.stream'?"),
-            ("--config.train.steps=abc", "--config.train.steps=abc"),
-            ("--config.train.batch_size=1.5", "--config.train.batch_size=1.5"),
-            ("--config.data.augment.flip=7", "--config.data.augment.flip=7"),
+            ("--config.train.steps=abc", "train.steps cannot be 'abc'; make it a whole number"),
+            ("--config.train.batch_size=1.5", "make it a whole number"),
+            ("--config.data.augment.flip=7", "make it True or False"),
             ("--config.noise.level=abc", "got 'abc'"),
             ("--config.noise.level=(0,", "got '(0,'"),
             ("--config.noise.level=(55, 0)", "got (55, 0)"),
-            ("--config.eval.levels=('a',)", "eval.levels holds 'a'"),
+            ("--config.eval.levels=('a',)", "eval.levels is ('a',)"),
             ("--config.model.name=unet-smal", "did you mean 'unet-small'?"),
             ("--config.model.dtype=int32", "did you mean 'float32'?"),
             ("--config.model.options.widht=3", "did you mean 'widths'?"),
@@ -281,7 +281,7 @@ def test_a_workdir_left_by_a_killed_run(command, refused, tmp_path):
 
 def test_a_workdir_with_other_files(refused, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
-    assert "holds files that no run wrote" in refused(CONFIG, f"--workdir={tmp_path}")
+    assert "holds files of no run" in refused(CONFIG, f"--workdir={tmp_path}")
     assert not (tmp_path / "config.json").exists()
 
 
@@ -301,13 +301,13 @@ def test_a_missing_or_empty_folder(refused, tmp_path):
 
 
 def test_a_picture_smaller_than_the_crop(refused, folder):
-    images.write(folder / "train" / "small.png", np.zeros((7, 30, 3), np.uint8))
+    image_files.write(folder / "train" / "small.png", np.zeros((7, 30, 3), np.uint8))
     line = refused(f"{CONFIG}:{folder}", *SMALL, CROP)
     assert "train/small.png is 7x30, smaller than the crop of 8x8" in line
 
 
 def test_pictures_of_several_sizes_cannot_be_taken_whole(refused, folder):
-    images.write(folder / "train" / "wide.png", np.zeros((20, 30, 3), np.uint8))
+    image_files.write(folder / "train" / "wide.png", np.zeros((20, 30, 3), np.uint8))
     line = refused(f"{CONFIG}:{folder}", *SMALL, WITHOUT_VALIDATION, "--config.data.crop=()")
     assert "train/wide.png is 20x30, unlike the others" in line
 
@@ -335,7 +335,7 @@ def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
 
     monkeypatch.setattr(loop.Checkpoints, "restore", begun)
     monkeypatch.setattr(loop, "create_state", numpy_state)
-    monkeypatch.setattr(loop, "Report", begun)
+    monkeypatch.setattr(loop, "MetricsWriter", begun)
     with pytest.raises(Compiled):
         command(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
     assert "data: left out 3 other files (2 .xcf, 1 .txt), as train/a.XCF" in told
@@ -383,14 +383,14 @@ def test_nothing_to_train_on(refused, folder):
 
 def test_paired_data(refused, tmp_path):
     for n in range(6):
-        images.write(tmp_path / f"{n}_real.png", np.zeros((20, 24, 3), np.uint8))
-        images.write(tmp_path / f"{n}_mean.png", np.zeros((20, 24, 3), np.uint8))
+        image_files.write(tmp_path / f"{n}_real.png", np.zeros((20, 24, 3), np.uint8))
+        image_files.write(tmp_path / f"{n}_mean.png", np.zeros((20, 24, 3), np.uint8))
     pairs = (CONFIG, *SMALL, "--config.data.name=pairs", f"--config.data.path={tmp_path}")
     assert "needs the option 'noisy'" in refused(*pairs)
     names = ("--config.data.options.noisy=*_real.png", "--config.data.options.clean=*_mean.png")
     assert "paired data bring their own noise" in refused(*pairs, *names)
     own = ("--config.noise.name=", "--config.noise.level=None")
-    images.write(tmp_path / "1_real.png", np.zeros((20, 25, 3), np.uint8))
+    image_files.write(tmp_path / "1_real.png", np.zeros((20, 25, 3), np.uint8))
     line = refused(*pairs, *names, *own, CROP, "--config.data.fractions=(0.9, 0.0, 0.1)")
     assert "1_real.png is 20 x 25 uint8 but" in line
     assert "paired data bring their own noise" in refused(CONFIG, *SMALL, *own)

@@ -13,8 +13,7 @@ from zoo.data.augment import make_augment
 from zoo.data.batches import Batch, make_bank
 from zoo.models import DnCNN
 from zoo.train import parallel
-from zoo.train.state import create_state
-from zoo.train.step import make_prepare, make_step
+from zoo.train.step import create_state, make_prepare, make_step
 
 BATCH, CROP, CHANNELS = 8, 16, 3
 KINDS = "(?:ragged-)?all-[a-z-]+?|reduce-scatter|collective-[a-z]+|send|recv"

@@ -3,21 +3,17 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.flax
-from user_process import user_environment
+from user_process import Forked, user_environment
 
-from zoo.data import images, pixels
-from zoo.train.best import weights_of
+from zoo.data import image_files, pixels
+from zoo.train.run_weights import weights_of
 from zoo.weights import read_record
 
-ROOT = Path(__file__).parents[2]
 STEPS = 300
 # A network that compiles in a moment.
 FLAGS = (
@@ -34,7 +30,7 @@ FLAGS = (
 )
 
 
-PLACES = {}
+PLACES = {"started": 0}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,27 +42,21 @@ def photos(tmp_path_factory, programs):
         (folder / split).mkdir()
         for i in range(count):
             coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-            images.write(folder / split / f"{i}.png", pixels.resize(coarse, (48, 64)))
+            image_files.write(folder / split / f"{i}.png", pixels.resize(coarse, (48, 64)))
     PLACES.update(photos=folder, programs=programs)
 
 
 def start_run(workdir, *flags):
     config = f"--config=configs/unet.py:{PLACES['photos']}"
-    command = [sys.executable, "main.py", config, *FLAGS, *flags]
-    return subprocess.Popen(
-        [*command, f"--workdir={workdir}"],
-        cwd=ROOT,
-        env=user_environment(PLACES["programs"]),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    PLACES["started"] += 1
+    output = PLACES["photos"] / f"output{PLACES['started']}.txt"
+    arguments = [config, *FLAGS, *flags, f"--workdir={workdir}"]
+    return Forked(arguments, user_environment(PLACES["programs"]), output)
 
 
 def finish(workdir, *flags):
-    process = start_run(workdir, *flags)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    code, output = start_run(workdir, *flags).wait()
+    assert code == 0, output
     return output
 
 
@@ -75,12 +65,11 @@ def stop_at(workdir, step, signum, *flags):
     process = start_run(workdir, *flags)
     deadline = time.monotonic() + 300
     while logged(workdir) < step:
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.wait()[1]
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signum)
-    output, _ = process.communicate(timeout=300)
-    return process.returncode, output
+    return process.wait()
 
 
 def logged(workdir):
@@ -165,8 +154,8 @@ def test_a_stopped_run_is_scored_and_goes_on_with_another_rate_and_batch(tmp_pat
     assert_same(weights(workdir), weights(tmp_path))
 
     other = ("--config.train.batch_size=8", "--config.optimizer.learning_rate=1e-3")
-    process = start_run(workdir, *other)
-    assert "--resume-with optimizer.learning_rate=VALUE" in process.communicate()[0]
+    _, output = start_run(workdir, *other).wait()
+    assert "--resume-with optimizer.learning_rate=VALUE" in output
     ways = ("--resume-with=train.batch_size=8", "--resume-with=optimizer.learning_rate=1e-3")
     finish(workdir, *ways)
     record = read_record(workdir / "weights.safetensors")
@@ -202,10 +191,7 @@ def test_a_run_begins_with_trained_weights(whole, tmp_path):
     assert found.keys() == expected.keys()
     for name in found:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6, err_msg=name)
-    code = (
-        process := start_run(tmp_path / "other", start, "--config.model.options.width=8")
-    ).wait()
-    output = process.communicate()[0]
+    code, output = start_run(tmp_path / "other", start, "--config.model.options.width=8").wait()
     assert code == 2, output
     assert "holds another model than model.name" in output.splitlines()[-1]
     # What it began with need not be there when it goes on.
@@ -215,9 +201,8 @@ def test_a_run_begins_with_trained_weights(whole, tmp_path):
 
 @pytest.mark.matrix
 def test_another_config_in_the_same_workdir_is_refused(whole):
-    process = start_run(whole, "--config.noise.level=50")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 2
+    code, output = start_run(whole, "--config.noise.level=50").wait()
+    assert code == 2
     assert output.count("\n") == 1
     assert "noise.level (25, now 50)" in output
 

@@ -11,7 +11,7 @@ import tifffile
 
 from zoo import files
 from zoo.app.jobs import Stopped
-from zoo.data import decoding, recordings
+from zoo.data import file_kinds, image_decoding, recordings
 from zoo.errors import ZooError
 
 MOST_BYTES = 2**30
@@ -162,8 +162,8 @@ def _pages(path: Path) -> Iterator[tuple[int, int]]:
 
 def _headers(path: Path) -> Iterator[tuple[int, int]]:
     with files.opened(path) as file:
-        head = file.read(decoding.HEAD)
-    kind = decoding.form(head, path.name)
+        head = file.read(file_kinds.HEAD)
+    kind = file_kinds.image_format(head, path.name)
     if kind == "png":
         # Pillow does not tell the depth of colours. Their kind: 4 and 6 have alpha, 3 a palette.
         width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
@@ -175,14 +175,10 @@ def _headers(path: Path) -> Iterator[tuple[int, int]]:
                 samples = max(int(page.samplesperpixel), 3 if page.photometric == 3 else 1)
                 depth = -(-int(page.bitspersample) // 8)
                 yield int(page.imagewidth) * int(page.imagelength), samples * depth
-    elif kind in decoding.PILLOW:
-        with decoding.PILLOW[kind](path) as image:
-            yield image.width * image.height, 4
     else:
-        open_it = {"avif": decoding.opened_avif, "heic": decoding.opened_heic}[kind]
-        width, height = open_it(files.read(path), path.name).size
+        width, height = image_decoding.opened(files.read(path), kind, path.name).size
         # Of 16 bits and with alpha, at most.
-        yield width * height, 8
+        yield width * height, 8 if kind in ("avif", "heic") else 4
 
 
 def told(error: BaseException, path: Path | None = None) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 
 from zoo.app import limits
 from zoo.app.models import Models
-from zoo.data import images, pixels
-from zoo.data.pages import read_pages
+from zoo.data import file_kinds, pixels
+from zoo.data.image_files import read_pages
 from zoo.inference.pictures import Denoised, Denoiser, check
 from zoo.inference.pictures import scale as scales
 from zoo.inference.pictures.files import denoise_file
@@ -80,7 +80,7 @@ def look(path: Path, room: Path) -> Look:
     """
     limits.check(path)
     pages = read_pages(path)
-    picture = next(iter(pages)).picture
+    picture = next(iter(pages)).image
     return Look(view(picture, room, "before", _scale(picture)), describe(picture, len(pages)))
 
 
@@ -119,7 +119,7 @@ def denoise(
     """
     start = time.perf_counter()
     watched = _Watched(models, model, strength)
-    suffix = path.suffix if path.suffix.lower() in images.FORMS else ".png"
+    suffix = path.suffix if path.suffix.lower() in file_kinds.IMAGE_FORMATS else ".png"
     target = room / f"{path.stem}.denoised{suffix}"
     sigma = None if level is None else level / 255
     report = denoise_file(path, target, watched, level=sigma, progress=tell)
@@ -143,8 +143,7 @@ def denoise(
 
 def view(picture: np.ndarray, room: Path, name: str, scale: Scale | None = None) -> Views:
     """Writes what is shown of a picture (H, W, C), without its alpha, as a model sees it."""
-    channels = picture.shape[-1] - (picture.shape[-1] in (2, 4))
-    picture = picture[..., :channels]
+    picture = pixels.without_alpha(picture)
     if scale and picture.dtype != np.uint8 and not scale.plain(picture.dtype):
         picture = _seen(picture, scale)
     whole = _show(picture, room / name)
@@ -194,7 +193,7 @@ class _Watched:
         self, image: np.ndarray, level: float | None, progress: Callable, scale: Scale
     ) -> Denoised:
         """Denoises a page; see `Denoiser`."""
-        channels = image.shape[-1] - (image.shape[-1] in (2, 4))
+        channels = pixels.without_alpha(image).shape[-1]
         label, one = denoiser(self._models, self._choice, channels, self._strength)
         done = one(image, level, progress, scale)
         if self.first is None:

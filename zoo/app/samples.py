@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo import files
-from zoo.data import images, pixels, recordings, voices
+from zoo.data import image_files, pixels, recordings, voices
 from zoo.data.sources import photos
 
 # Name, and the standard deviation of its noise in 1/255.
@@ -58,10 +58,10 @@ def _photos() -> list[Path]:
 
 def _noisy_picture(path: Path, folder: Path) -> Path:
     rng = np.random.default_rng(0)
-    picture = pixels.to_float(images.read(path))
+    picture = pixels.to_float(image_files.read(path))
     noise = rng.standard_normal(picture.shape, np.float32) * np.float32(_PHOTOS[path.stem] / 255)
     place = folder / f"{path.stem}-noisy.png"
-    images.write(place, pixels.to_uint8(picture + noise))
+    image_files.write(place, pixels.to_uint8(picture + noise))
     return place
 
 

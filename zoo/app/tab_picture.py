@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from zoo.app import controls, limits, pictures, views
 from zoo.app.pictures import Outcome, Views
-from zoo.data.images import SUFFIXES
+from zoo.data.file_kinds import IMAGE_SUFFIXES as SUFFIXES
 
 if TYPE_CHECKING:
     from zoo.app.page import Parts

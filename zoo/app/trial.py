@@ -11,8 +11,8 @@ import numpy as np
 from zoo import metrics, noise
 from zoo.app import limits, pictures
 from zoo.app.models import Models
-from zoo.data import images, pixels, recordings, samples
-from zoo.data.pages import read_pages
+from zoo.data import file_kinds, pixels, recordings, samples
+from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 from zoo.inference.recordings import denoise_file
 
@@ -86,7 +86,7 @@ def modality(path: Path) -> str:
       ZooError: neither.
     """
     suffix = path.suffix.lower()
-    if suffix in images.SUFFIXES:
+    if suffix in file_kinds.IMAGE_SUFFIXES:
         return "image"
     if suffix in recordings.SUFFIXES:
         return "audio"
@@ -137,11 +137,10 @@ def run(
 def _picture(path, room, models, tell, key, added, level, model, strength) -> Outcome:
     start = time.perf_counter()
     limits.check_trial(path, "image")
-    picture = next(iter(read_pages(path))).picture
-    channels = picture.shape[-1] - (picture.shape[-1] in (2, 4))
-    clean = pixels.to_float(picture[..., :channels])
+    picture = next(iter(read_pages(path))).image
+    clean = pixels.to_float(pixels.without_alpha(picture))
     noisy = np.asarray(noise.OPS[added.op](key, clean, **_level(noise.OPS, added, level)))
-    label, denoiser = pictures.denoiser(models, model, channels, strength)
+    label, denoiser = pictures.denoiser(models, model, clean.shape[-1], strength)
     # No sensor gives less than black or more than white.
     noisy = np.clip(noisy, 0, 1)
     done = denoiser(noisy, None, tell)
@@ -185,7 +184,7 @@ def _recording(path, room, models, tell, key, added, level, model, strength) -> 
     return Outcome("audio", *places, said, (("", "SI-SDR"), *rows))
 
 
-def _level(ops: noise.contract.Registry, added: Noise, level: float) -> dict[str, float]:
+def _level(ops: noise.op_contract.Registry, added: Noise, level: float) -> dict[str, float]:
     """The op's own level, by its name."""
     name = next(iter(ops[added.op].levels))
     return {name: int(level) if ops[added.op].levels[name].whole else float(level)}

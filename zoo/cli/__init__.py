@@ -19,6 +19,7 @@ COMMANDS = {
     "info": "tell what files are",
     "models": "list the models, or describe some",
     "weights": "tell what weights hold",
+    "train": "train what a config describes",
     "score": "score models on data sets, as the literature does",
     "report": "write a page that tells of a run",
     "export": "write a denoiser as a program that runs without this zoo",
@@ -34,6 +35,7 @@ _EXAMPLES = """examples:
   zoo models unet-small
   zoo weights runs/unet/weights.safetensors
   zoo weights --json runs/*/weights.safetensors
+  zoo train unet --noise.level=50
   zoo score dncnn-gray=dncnn_25.pth --data set12 --sigma 25
   zoo score gtcrn=gtcrn_dns3.tar --data speech --noises noise
   zoo report runs/unet -o unet.html
@@ -51,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from zoo import compilation  # noqa: PLC0415 - seconds that most need not wait for
 
             compilation.check_flags()
+        if argv[:1] == ["train"]:
+            argv = importlib.import_module("zoo.cli.train").normalized(argv)
         arguments = _parser(argv).parse_args(argv)
         code = arguments.run(arguments) or 0
         sys.stdout.flush()

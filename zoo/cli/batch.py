@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from zoo import files
-from zoo.cli import kinds, outputs, streams, text
+from zoo.cli import outputs, streams, text
 from zoo.cli.outputs import Job
 from zoo.cli.progress import shown
+from zoo.data import file_kinds
 from zoo.errors import OUT_OF_MEMORY, ZooError, in_words
 
 # Names of failed files that the summary repeats, and of endings of skipped ones.
@@ -123,7 +124,7 @@ def _one(job: Job, do: Callable, tell: Callable[[int, int], None], overwrite: bo
         if told is None:
             raise
         if told.startswith(OUT_OF_MEMORY):
-            picture = job.kind == kinds.PICTURE
+            picture = job.kind == file_kinds.IMAGE
             remedy = "give smaller tiles by --tile" if picture else "cut it into pieces"
             raise ZooError(f"{job.source} does not fit into memory; {remedy}") from None
         raise ZooError(f"cannot make {job.target} of {job.source}: {told}") from None
@@ -147,12 +148,12 @@ def _sum_up(
     if count == 1 and not skipped:
         return
     parts = []
-    if pictures := tally.count[kinds.PICTURE]:
-        mega = tally.amount[kinds.PICTURE] / 1e6
-        rate = mega / max(tally.seconds[kinds.PICTURE], 1e-9)
+    if pictures := tally.count[file_kinds.IMAGE]:
+        mega = tally.amount[file_kinds.IMAGE] / 1e6
+        rate = mega / max(tally.seconds[file_kinds.IMAGE], 1e-9)
         parts.append(f"{_plural(pictures, 'picture')}, {rate:.3g} megapixels/s")
-    if recordings := tally.count[kinds.RECORDING]:
-        rate = tally.amount[kinds.RECORDING] / max(tally.seconds[kinds.RECORDING], 1e-9)
+    if recordings := tally.count[file_kinds.AUDIO]:
+        rate = tally.amount[file_kinds.AUDIO] / max(tally.seconds[file_kinds.AUDIO], 1e-9)
         parts.append(f"{_plural(recordings, 'recording')}, {rate:.3g} times real time")
     parts = parts or ["nothing written"]
     print(f"{'; '.join(parts)}; {seconds:.1f} s in all", file=out)

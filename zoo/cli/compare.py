@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import files, metrics
-from zoo.cli import kinds
 from zoo.cli.outputs import Job
-from zoo.data import images, pixels, recordings
+from zoo.data import file_kinds, pixels, recordings
 from zoo.errors import ZooError
 
 # Rows of a picture compared at a time: float32 copies of the whole would not be flat.
@@ -37,7 +36,7 @@ def find(reference: str | None, job: Job) -> Path | None:
     for place in (job.place, Path(job.place.name)):
         if (path / place).is_file():
             return path / place
-        known = images.SUFFIXES if job.kind == kinds.PICTURE else recordings.SUFFIXES
+        known = file_kinds.IMAGE_SUFFIXES if job.kind == file_kinds.IMAGE else recordings.SUFFIXES
         for end in sorted(known | {one.upper() for one in known}):
             if (other := (path / place).with_suffix(end)).is_file():
                 return other

@@ -9,14 +9,12 @@ import jax
 import numpy as np
 
 from zoo import noise
-from zoo.cli import kinds
 from zoo.cli.batch import Done
 from zoo.cli.outputs import Job
-from zoo.data import images, pixels, recordings
-from zoo.data.pages import fitting, read_pages, writing
+from zoo.data import file_kinds, pixels, recordings
+from zoo.data.image_files import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
 
-_MODALITIES = {kinds.PICTURE: "image", kinds.RECORDING: "audio"}
 # What ops call the recording that they are given beside the signal.
 _GIVEN = ("noise", "noisy", "response")
 # Where only the options are looked at, and pictures have none.
@@ -42,7 +40,7 @@ class Noises:
     def __init__(self, arguments: argparse.Namespace, found: set[str]):
         self._arguments = arguments
         self._programs: dict[tuple, Callable] = {}
-        ops = {kind: noise.registry(_MODALITIES[kind]) for kind in _MODALITIES}
+        ops = {kind: noise.registry(kind) for kind in (file_kinds.IMAGE, file_kinds.AUDIO)}
         if not any(arguments.op in registry for registry in ops.values()):
             raise unknown("noise", arguments.op, {name for one in ops.values() for name in one})
         for kind in found:
@@ -56,14 +54,14 @@ class Noises:
         Raises:
           ZooError: the file cannot be read or written, or its kind has no such noise.
         """
-        if self._arguments.op not in noise.registry(_MODALITIES[job.kind]):
+        if self._arguments.op not in noise.registry(job.kind):
             raise ZooError(
-                f"{job.source} is a {job.kind}, of which there is no noise {self._arguments.op}; "
-                "leave it out, or choose another"
+                f"{job.source} is of the kind {job.kind}, for which there is no noise "
+                f"{self._arguments.op}; leave it out, or choose another"
             )
         key = jax.random.key(self._arguments.seed)
         key = jax.random.fold_in(key, zlib.crc32(job.place.as_posix().encode()))
-        make = self._picture if job.kind == kinds.PICTURE else self._recording
+        make = self._picture if job.kind == file_kinds.IMAGE else self._recording
         return make(job, key, tell)
 
     def _picture(self, job: Job, key: jax.Array, tell: Tell) -> Done:
@@ -75,9 +73,9 @@ class Noises:
                 # What cannot be written is said before the work.
                 fitting(page, job.target, len(pages))
                 # Levels of noise are shares of white, which other types do not tell.
-                picture = images.check(page.picture, str(job.source))
+                picture = pixels.check(page.image, str(job.source))
                 noisy, level = _noisy(picture, draw, jax.random.fold_in(key, index))
-                lost |= dict.fromkeys((*page.lost, *put(page._replace(picture=noisy))))
+                lost |= dict.fromkeys((*page.lost, *put(page._replace(image=noisy))))
                 levels.append(level)
                 count += noisy.shape[0] * noisy.shape[1]
                 tell(index + 1, len(pages))
@@ -116,7 +114,7 @@ class Noises:
     def _sampler(self, kind: str, rate: int, mixed: jax.Array | None) -> noise.Sampler:
         """The noise for a kind of file, at a sample rate, with a recording to mix in."""
         given = self._arguments
-        modality = _MODALITIES[kind]
+        modality = kind
         options = dict(given.options)
         op = noise.registry(modality)[given.op]
         known = inspect.signature(op).parameters
@@ -143,7 +141,7 @@ class Noises:
 
     def _told(self, kind: str, levels: list[float]) -> str:
         """The noise and its levels, each once, in the unit they were given in."""
-        op = noise.registry(_MODALITIES[kind])[self._arguments.op]
+        op = noise.registry(kind)[self._arguments.op]
         scale, end = (255, "/255") if self._unit(op) == "1/255" else (1, "")
         values = ", ".join(dict.fromkeys(f"{level * scale:.4g}{end}" for level in levels))
         return f"{self._arguments.op}, {next(iter(op.levels))} {values}"
@@ -151,11 +149,11 @@ class Noises:
 
 def _noisy(picture: np.ndarray, draw: Callable, key: jax.Array) -> tuple[np.ndarray, float]:
     """A noisy picture of the dtype that was given, clipped to its range, and the level."""
-    colours = picture.shape[-1] - (picture.shape[-1] in (2, 4))
-    found, level = draw(key, pixels.to_float(picture[..., :colours]))
+    colors = pixels.without_alpha(picture)
+    found, level = draw(key, pixels.to_float(colors))
     noisy = np.asarray(found)
     if picture.dtype.kind == "f":
         noisy = np.clip(noisy, 0, 1)
     else:
         noisy = (pixels.to_uint8 if picture.dtype == np.uint8 else pixels.to_uint16)(noisy)
-    return np.concatenate([noisy, picture[..., colours:]], axis=-1), float(level)
+    return np.concatenate([noisy, picture[..., colors.shape[-1] :]], axis=-1), float(level)

@@ -4,6 +4,7 @@ import argparse
 import math
 
 from zoo.cli.arguments import add_places
+from zoo.data import file_kinds
 
 _DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
@@ -133,14 +134,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
     # Here, so that `--help` and mistakes in the options are answered at once.
     from zoo import compilation, files  # noqa: PLC0415
-    from zoo.cli import batch, device, inputs, kinds, outputs  # noqa: PLC0415
+    from zoo.cli import batch, device, inputs, outputs  # noqa: PLC0415
     from zoo.cli.work import Denoisers  # noqa: PLC0415
 
     output = files.expanded(arguments.output) if arguments.output else None
     found = inputs.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
     jobs = outputs.jobs(found, arguments.output, extra=extra, form=arguments.format)
-    _refuse_others(arguments, {job.kind for job in jobs} - {None}, kinds.PICTURE)
+    _refuse_others(arguments, {job.kind for job in jobs} - {None}, file_kinds.IMAGE)
     device.use(arguments.device)
     compilation.enable()
     return batch.each(

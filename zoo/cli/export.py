@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo import weights
 from zoo.cli import text
 from zoo.cli.chosen import choose
-from zoo.data.images import PIXEL_LIMIT
+from zoo.data.pixels import PIXEL_LIMIT
 from zoo.errors import ZooError
 from zoo.inference.ready import ready
 from zoo.interop import export

@@ -3,15 +3,14 @@
 import io
 import math
 import os
-import warnings
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import ImageCms
 
-from zoo import files
 from zoo.cli import text
 from zoo.data import pixels, recordings
-from zoo.data.pages import Kept, exif, notes, read_pages
+from zoo.data.image_files import read_pages
+from zoo.data.image_metadata import Metadata
 from zoo.errors import ZooError
 from zoo.inference.pictures.level import estimate_level
 from zoo.inference.pictures.scale import find
@@ -47,8 +46,8 @@ def of_picture(path: str) -> Rows:
     """
     pages = read_pages(path)
     page = next(iter(pages))
-    height, width, channels = page.picture.shape
-    colours = page.picture[..., : channels - (channels in (2, 4))]
+    height, width, channels = page.image.shape
+    colours = pixels.without_alpha(page.image)
     try:
         # As the denoiser sees it, or floats of any unit have millions of 1/255.
         scale = find([colours])[colours.dtype]
@@ -56,15 +55,15 @@ def of_picture(path: str) -> Rows:
     except ZooError:
         sigma = "too small a picture to tell"
     rows = [
-        ("picture", ", ".join([pages.form, *_coding(page.kept)])),
+        ("picture", ", ".join([pages.form, *_coding(page.metadata)])),
         ("size", f"{width} x {height}, {width * height / 1e6:.2f} megapixels"),
-        ("depth", pixels.depth(page.picture.dtype)),
+        ("depth", pixels.depth(page.image.dtype)),
         ("channels", _CHANNELS[channels]),
         ("pages", str(len(pages))),
-        ("orientation", _orientation(path)),
-        ("camera", notes.camera(page.kept)),
-        ("profile", _profile(page.kept.icc)),
-        ("beside", ", ".join(name for name in ("exif", "xmp") if getattr(page.kept, name))),
+        ("orientation", _TURNS.get(page.orientation, "")),
+        ("camera", page.metadata.camera()),
+        ("profile", _profile(page.metadata.icc)),
+        ("beside", ", ".join(name for name in ("exif", "xmp") if getattr(page.metadata, name))),
         ("noise", sigma),
         ("not kept", "; ".join(page.lost)),
     ]
@@ -124,29 +123,16 @@ def of_weights(path: str) -> Rows:
     return [(name, value) for name, value in rows if value]
 
 
-def _coding(kept: Kept) -> list[str]:
+def _coding(metadata: Metadata) -> list[str]:
     """How the pixels are coded, as far as it is known."""
     told = []
-    if kept.quality:
-        told.append(f"quality {kept.quality}")
-    if kept.subsampling:
-        told.append(":".join(kept.subsampling))
-    if kept.tiff and kept.tiff.compression != "none":
-        told.append(kept.tiff.compression)
+    if metadata.quality:
+        told.append(f"quality {metadata.quality}")
+    if metadata.subsampling:
+        told.append(":".join(metadata.subsampling))
+    if metadata.tiff and metadata.tiff.compression != "none":
+        told.append(metadata.tiff.compression)
     return told
-
-
-def _orientation(path: str) -> str:
-    """What is done to the pixels as they lie to see them upright; empty for nothing."""
-    try:
-        with warnings.catch_warnings():
-            # Of large pictures, by a limit that is not ours; only the header is read.
-            warnings.simplefilter("ignore")
-            with files.opened(path) as file, Image.open(file) as image:
-                turned = image.getexif().get(exif.ORIENTATION, 1)
-    except Exception:  # broken metadata says nothing of the pixels
-        return ""
-    return _TURNS.get(turned, "")
 
 
 def _profile(icc: bytes | None) -> str:

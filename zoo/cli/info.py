@@ -4,6 +4,8 @@ import argparse
 import os
 import sys
 
+from zoo.data import file_kinds
+
 _DESCRIPTION = """Tell what files are: the format, size, depth and noise of a picture, the rate,
 length and loudness of a recording, the record of weights."""
 
@@ -46,18 +48,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _facts(path: str) -> list[tuple[str, str]]:
-    from zoo.cli import facts, kinds, streams  # noqa: PLC0415
+    from zoo.cli import facts, streams  # noqa: PLC0415
     from zoo.errors import ZooError  # noqa: PLC0415
 
     if path == "-":
         path = streams.take()
     if os.path.isdir(path):
         raise ZooError(f"{path} is a folder; name files in it")
-    kind = kinds.kind(path)
-    if kind == kinds.PICTURE:
+    kind = file_kinds.kind_of(path)
+    if kind == file_kinds.IMAGE:
         return facts.of_picture(path)
-    if kind == kinds.RECORDING:
+    if kind == file_kinds.AUDIO:
         return facts.of_recording(path)
-    if kind == kinds.WEIGHTS:
+    if kind == file_kinds.WEIGHTS:
         return facts.of_weights(path)
-    raise ZooError(f"{path} is {kinds.other(path)}")
+    raise ZooError(f"{path} is {file_kinds.description(path)}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo import files
-from zoo.cli import kinds, streams
-from zoo.data import images, recordings
+from zoo.cli import streams
+from zoo.data import file_kinds, recordings
 from zoo.errors import ZooError
 
 # What can be read and not written, and what it becomes.
@@ -27,7 +27,7 @@ class Input(NamedTuple):
       path: the file.
       place: where its output belongs below an output folder.
       beside: where its output belongs if there is no such folder; the word is still to come.
-      kind: one of `kinds`, or None where it cannot be worked on.
+      kind: of `zoo.data.file_kinds`, or None where it cannot be worked on.
       problem: why not, in one line; empty where it can.
     """
 
@@ -127,15 +127,20 @@ def _closed(folder: Path, why: str) -> Input:
 
 def _told(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
     try:
-        kind = kinds.kind(path)
+        kind = file_kinds.kind_of(path)
     except ZooError as error:
         # A pipe or a socket among pictures is just another file, unless it is called like one.
-        other = not named and path.exists() and not path.is_file() and not kinds.by_suffix(path)
+        other = (
+            not named
+            and path.exists()
+            and not path.is_file()
+            and not file_kinds.kind_of_suffix(path)
+        )
         return Input(path, place, beside, problem="" if other else str(error))
-    if kind == kinds.WEIGHTS:
+    if kind == file_kinds.WEIGHTS:
         kind = None
     place, beside = (_writable(one, path, kind) for one in (place, beside))
-    problem = f"{path} is {kinds.other(path)}" if kind is None and named else ""
+    problem = f"{path} is {file_kinds.description(path)}" if kind is None and named else ""
     return Input(path, place, beside, kind, problem)
 
 
@@ -144,9 +149,9 @@ def _writable(place: Path, path: Path, kind: str | None) -> Path:
     suffix = place.suffix.lower()
     if suffix in _BECOME:
         return place.with_suffix(_BECOME[suffix])
-    known = {kinds.PICTURE: images.FORMS, kinds.RECORDING: recordings.SUFFIXES}
+    known = {file_kinds.IMAGE: file_kinds.IMAGE_FORMATS, file_kinds.AUDIO: recordings.SUFFIXES}
     if suffix not in known.get(kind, (suffix,)):
-        return place.with_name(place.name + kinds.ending(path))
+        return place.with_name(place.name + file_kinds.output_suffix(path))
     return place
 
 

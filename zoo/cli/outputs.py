@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo import files
-from zoo.cli import kinds, streams
+from zoo.cli import streams
 from zoo.cli.inputs import Found
-from zoo.data import images, recordings
+from zoo.data import file_kinds, recordings
 from zoo.errors import ZooError, unknown
 
-_SUFFIXES = images.SUFFIXES | recordings.SUFFIXES
+_SUFFIXES = file_kinds.IMAGE_SUFFIXES | recordings.SUFFIXES
 
 
 class Job(NamedTuple):
@@ -21,7 +21,7 @@ class Job(NamedTuple):
       source: the file to read.
       target: the file to write.
       extra: a second file that is written with it, or None.
-      kind: one of `zoo.cli.kinds`, or None where there is a problem.
+      kind: of `zoo.data.file_kinds`, or None where there is a problem.
       problem: why it cannot be done, in one line; empty where it can.
       place: the target below the output folder, by which its reference is found.
       stream: where the target is copied to, standard output or a pipe; empty for none.
@@ -136,7 +136,7 @@ def _ending(form: str | None) -> str:
     if form is None:
         return ""
     ending = "." + form.lower().removeprefix(".")
-    known = {*images.FORMS, *recordings.SUFFIXES}
+    known = {*file_kinds.IMAGE_FORMATS, *recordings.SUFFIXES}
     if ending not in known:
         raise unknown("format", form, {one[1:] for one in known})
     return ending
@@ -144,7 +144,7 @@ def _ending(form: str | None) -> str:
 
 def _with_ending(path: Path, kind: str | None, ending: str) -> Path:
     """The path with an ending, where that is one of its kind."""
-    own = images.FORMS if kind == kinds.PICTURE else recordings.SUFFIXES
+    own = file_kinds.IMAGE_FORMATS if kind == file_kinds.IMAGE else recordings.SUFFIXES
     return path.with_suffix(ending) if ending in own else path
 
 

@@ -8,8 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from zoo.cli import kinds
-from zoo.data import decoding
+from zoo.data import file_kinds
 from zoo.errors import ZooError
 
 _INPUT, _OUTPUT = "standard input", "standard output"
@@ -27,10 +26,10 @@ def take() -> Path:
         raise ZooError("standard input is a terminal; pipe a file into it, or name one")
     place = _room() / _INPUT
     with place.open("wb") as file:
-        file.write(sys.stdin.buffer.read(decoding.HEAD))
+        file.write(sys.stdin.buffer.read(file_kinds.HEAD))
         file.flush()
-        if kinds.kind(place) not in (kinds.PICTURE, kinds.RECORDING):
-            raise ZooError(f"{_INPUT} is {kinds.other(place)}")
+        if file_kinds.kind_of(place) not in (file_kinds.IMAGE, file_kinds.AUDIO):
+            raise ZooError(f"{_INPUT} is {file_kinds.description(place)}")
         shutil.copyfileobj(sys.stdin.buffer, file)
     return place
 

@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _from_run(arguments: argparse.Namespace) -> str:
     """Writes the weights of a run's newest checkpoint; the file."""
     # Here, because the other uses need not wait for it.
-    from zoo.train.best import weights_of  # noqa: PLC0415
+    from zoo.train.run_weights import weights_of  # noqa: PLC0415
 
     file = Path(arguments.output or Path(arguments.from_run) / "weights.safetensors")
     if file.exists() and not arguments.overwrite:

@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from zoo import audio, files
-from zoo.cli import chosen, compare, kinds
+from zoo.cli import chosen, compare
 from zoo.cli.batch import Done
 from zoo.cli.outputs import Job
-from zoo.data import recordings
-from zoo.data.pages import read_pages
+from zoo.data import file_kinds, recordings
+from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoiser
 from zoo.inference.pictures.files import Report, denoise_file
 from zoo.inference.pictures.scale import check_range
 from zoo.inference.ready import ready
 
-_MODALITIES = {kinds.PICTURE: "image", kinds.RECORDING: "audio"}
 # Samples, of each channel, that are subtracted at a time.
 _BLOCK = 2**18
 # Remedies as the functions name them, and as the command does.
@@ -68,13 +67,13 @@ class Denoisers:
         Raises:
           ZooError: it cannot be read, denoised or written, or the model is for the other kind.
         """
-        if self._chosen and self._chosen.modality != _MODALITIES[job.kind]:
+        if self._chosen and self._chosen.modality != job.kind:
             raise ZooError(
-                f"{job.source} is a {job.kind}, and {self._chosen.label} denoises "
+                f"{job.source} is of the kind {job.kind}, and {self._chosen.label} denoises "
                 f"{chosen.WORDS[self._chosen.modality]}; leave it out, or choose another model"
             )
         reference = compare.find(self._arguments.reference, job)
-        make = self._picture if job.kind == kinds.PICTURE else self._recording
+        make = self._picture if job.kind == file_kinds.IMAGE else self._recording
         done = make(job, tell)
         if reference is None:
             return done
@@ -185,7 +184,7 @@ def _write_difference(source: Path, target: Path, place: Path, overwrite: bool) 
 
 
 def _compared(job: Job, reference: Path) -> str:
-    if job.kind == kinds.RECORDING:
+    if job.kind == file_kinds.AUDIO:
         return compare.sound(reference, job.source, job.target)
     pictures = [_one_page(path) for path in (reference, job.source, job.target)]
     try:
@@ -198,7 +197,7 @@ def _one_page(path: Path) -> np.ndarray:
     pages = read_pages(path)
     if len(pages) > 1:
         raise ZooError(f"{path} has {len(pages)} pages; save each as a file to compare it")
-    return next(iter(pages)).picture
+    return next(iter(pages)).image
 
 
 def _told(report: Report) -> tuple[str, float]:

@@ -1,61 +1,134 @@
-"""The plain numpy a picture needs before it meets the device: channels, depth and size.
+"""Image arrays on the host: validity, orientation, alpha, channels, depth and size.
 
-A picture is an array `(H, W, C)`, as `zoo.data.images` reads it.
+An image is an array `(H, W, C)` with C in {1, 2, 3, 4}: gray, gray and alpha, color, color and
+alpha. Files hold uint8, uint16 or float32 within [0, 1]; where metadata and depth are kept, any
+integer or float of any range.
 """
 
 import numpy as np
-from PIL import Image
 
 from zoo.errors import ZooError
 
+PIXEL_LIMIT = 2**30
+"""The most pixels an image may have: 1 gigapixel, 3 GiB of 8-bit color once decoded."""
 
-def to_channels(picture: np.ndarray, channels: int) -> np.ndarray:
-    """Make a picture grey or colour.
+_NUMBERS = frozenset(np.dtype(kind) for kind in (*np.typecodes["AllInteger"], *"efd"))
+# Values of a band: conversions compute in far wider numbers than they return.
+_BAND = 2**22
 
-    Alpha is dropped, not composited: a background nobody chose would enter the picture, and where
+
+def check(image: np.ndarray, name: str, *, any_range: bool = False) -> np.ndarray:
+    """Refuse an array that is not an image.
+
+    Args:
+      image: the array.
+      name: what to call it in the error.
+      any_range: whether any integer or float, of any range, is accepted.
+
+    Returns:
+      `image` itself, or as float32 if it was float16 or float64 and not `any_range`.
+
+    Raises:
+      ZooError: not `(H, W, C)` with C from 1 to 4, no pixels, neither integer nor float; unless
+        `any_range`, not uint8, uint16 or a float, or a float that is not finite or outside [0, 1].
+    """
+    if image.ndim != 3 or not 1 <= image.shape[-1] <= 4 or image.size == 0:
+        raise ZooError(f"{name} has shape {image.shape}; an image is (height, width, 1 to 4)")
+    if image.dtype in (np.uint8, np.uint16) or (any_range and image.dtype in _NUMBERS):
+        return image
+    if image.dtype not in (np.float16, np.float32, np.float64):
+        raise ZooError(f"{name} holds {image.dtype}; save it as uint8, uint16 or float32")
+    if not np.isfinite(image).all():
+        raise ZooError(f"{name} holds NaN or infinity; correct its values")
+    if image.min() < 0 or image.max() > 1:
+        raise ZooError(
+            f"{name} spans {image.min():.4g} to {image.max():.4g}; scale floats to 0 to 1"
+        )
+    return image.astype(np.float32, copy=False)
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuse too many pixels; for use before decoding, since a small file can fill the memory.
+
+    Raises:
+      ZooError: there are more than `PIXEL_LIMIT`.
+    """
+    if width * height > PIXEL_LIMIT:
+        raise ZooError(
+            f"{name} has {width} x {height} pixels, more than {PIXEL_LIMIT}; cut it into tiles"
+        )
+
+
+def has_alpha(image: np.ndarray) -> bool:
+    """Whether the last channel of `(H, W, C)` is alpha: for C of 2 and 4."""
+    return image.shape[-1] in (2, 4)
+
+
+def without_alpha(image: np.ndarray) -> np.ndarray:
+    """A view of the gray or color channels, `(H, W, 1)` or `(H, W, 3)`."""
+    return image[..., :-1] if has_alpha(image) else image
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn `(H, W)` or `(H, W, C)` by the tag of EXIF 2.32 and TIFF 6.0; unknown values are 1."""
+    if orientation not in range(2, 9):
+        return image
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Convert an image to gray or color.
+
+    Alpha is dropped, not composited: compositing would add an arbitrary background, and where
     alpha is opaque, as in most photographs, both are the same.
 
     Args:
-      picture: `(H, W, C)`, C in {1, 2, 3, 4}, any dtype `read` returns.
+      image: `(H, W, C)`, C in {1, 2, 3, 4}, uint8, uint16 or float32.
       channels: 1 for luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601-7, 2.5.1), rounded to the
-        nearest; 3 for colour, where grey is repeated.
+        nearest; 3 for color, where gray is repeated.
 
     Returns:
-      The picture `(H, W, channels)`, dtype kept.
+      The image `(H, W, channels)`, dtype kept.
 
     Raises:
       ZooError: `channels` is neither 1 nor 3.
     """
     if channels not in (1, 3):
-        raise ZooError(f"channels is {channels}; a picture is made grey with 1 or colour with 3")
-    colour = picture.shape[-1] >= 3
+        raise ZooError(f"channels is {channels}; choose 1 for gray or 3 for color")
+    color = image.shape[-1] >= 3
     if channels == 3:
-        return picture[..., :3] if colour else np.repeat(picture[..., :1], 3, axis=-1)
-    if not colour:
-        return picture[..., :1]
-    if picture.dtype == np.float32:
+        return image[..., :3] if color else np.repeat(image[..., :1], 3, axis=-1)
+    if not color:
+        return image[..., :1]
+    if image.dtype == np.float32:
         # In double, so that white stays 1 and does not become 1.0000001.
-        luma = picture[..., :3].astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+        luma = image[..., :3].astype(np.float64) @ np.array([0.299, 0.587, 0.114])
         return np.minimum(luma, 1.0).astype(np.float32)[..., None]
     # In thousandths all is exact: 65535 * 1000 fits in 32 bits.
     weights = np.array([299, 587, 114], np.uint32)
-    thousandths = (picture[..., :3] * weights).sum(axis=-1, dtype=np.uint32, keepdims=True)
-    return ((thousandths + 500) // 1000).astype(picture.dtype)
+    thousandths = (image[..., :3] * weights).sum(axis=-1, dtype=np.uint32, keepdims=True)
+    return ((thousandths + 500) // 1000).astype(image.dtype)
 
 
 def depth(dtype: np.dtype) -> str:
-    """The depth of a picture in words, such as "8 bits", "16 bits, signed", "floats of 32 bits"."""
+    """A dtype in words, such as "8 bits", "16 bits, signed" or "floats of 32 bits"."""
     bits = 8 * dtype.itemsize
     if dtype.kind == "f":
         return f"floats of {bits} bits"
     return f"{bits} bits, signed" if dtype.kind == "i" else f"{bits} bits"
 
 
-def to_uint8(picture: np.ndarray) -> np.ndarray:
-    """To 8 bits, rounded to the nearest; a float outside [0, 1] is clipped, NaN refused.
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Convert to 8 bits, rounded to the nearest; floats are clipped to [0, 1], NaN refused.
 
     Args:
-      picture: uint8, uint16 or float, any shape.
+      image: uint8, uint16 or float, any shape.
 
     Returns:
       The same shape as uint8: uint16 / 257, or float * 255.
@@ -63,18 +136,14 @@ def to_uint8(picture: np.ndarray) -> np.ndarray:
     Raises:
       ZooError: a float is NaN.
     """
-    if picture.dtype == np.uint8:
-        return picture
-    if picture.dtype == np.uint16:
-        return ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return _from_float(picture, np.uint8)
+    return _in_bands(image, np.uint8)
 
 
-def to_uint16(picture: np.ndarray) -> np.ndarray:
-    """To 16 bits, rounded to the nearest; a float outside [0, 1] is clipped, NaN refused.
+def to_uint16(image: np.ndarray) -> np.ndarray:
+    """Convert to 16 bits, rounded to the nearest; floats are clipped to [0, 1], NaN refused.
 
     Args:
-      picture: uint8, uint16 or float, any shape.
+      image: uint8, uint16 or float, any shape.
 
     Returns:
       The same shape as uint16: uint8 * 257, so that white stays white, or float * 65535.
@@ -82,58 +151,77 @@ def to_uint16(picture: np.ndarray) -> np.ndarray:
     Raises:
       ZooError: a float is NaN.
     """
-    if picture.dtype == np.uint16:
-        return picture
-    if picture.dtype == np.uint8:
-        return picture.astype(np.uint16) * np.uint16(257)
-    return _from_float(picture, np.uint16)
+    return _in_bands(image, np.uint16)
 
 
-def to_float(picture: np.ndarray) -> np.ndarray:
-    """To float32 in [0, 1].
+def to_float(image: np.ndarray) -> np.ndarray:
+    """Convert to float32 in [0, 1].
 
     Args:
-      picture: uint8, uint16 or float, any shape.
+      image: uint8, uint16 or float, any shape.
 
     Returns:
       The same shape as float32: uint8 / 255, uint16 / 65535, a float as it is.
     """
-    if picture.dtype.kind == "f":
-        return picture.astype(np.float32, copy=False)
-    return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
+    if image.dtype.kind == "f":
+        return image.astype(np.float32, copy=False)
+    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
 
 
-def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale a picture by Pillow's bicubic filter, which widens on shrinking and so antialiases.
+def widened(values: np.ndarray, bits: int) -> np.ndarray:
+    """Stretch integers of 1 to 15 bits to the range of uint8 or, from 9 bits on, of uint16."""
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    table = np.arange(2**bits) / (2**bits - 1) * np.iinfo(dtype).max
+    return np.rint(table).astype(dtype)[values.astype(dtype)]
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale an image by Pillow's bicubic filter, which widens on shrinking and so antialiases.
 
     Args:
-      picture: `(H, W, C)`, any dtype `read` returns.
+      image: `(H, W, C)`, uint8, uint16 or float32.
       size: height and width in pixels; the aspect ratio is not kept.
 
     Returns:
-      The picture `(*size, C)`, dtype kept, integers rounded to the nearest, clipped to the range.
+      The image `(*size, C)`, dtype kept, integers rounded to the nearest, clipped to the range.
     """
+    from PIL import Image  # noqa: PLC0415 - models run without it
+
     height, width = size
-    if picture.shape[:2] == (height, width):
-        return picture
-    # Channel by channel in float32: Pillow resizes colour only as 8-bit, and float32 holds every
+    if image.shape[:2] == (height, width):
+        return image
+    # Channel by channel in float32: Pillow resizes color only as 8-bit, and float32 holds every
     # uint16 exactly.
     planes = [
         np.asarray(
-            Image.fromarray(np.ascontiguousarray(picture[..., c], np.float32)).resize(
+            Image.fromarray(np.ascontiguousarray(image[..., c], np.float32)).resize(
                 (width, height), Image.Resampling.BICUBIC
             )
         )
-        for c in range(picture.shape[-1])
+        for c in range(image.shape[-1])
     ]
     scaled = np.stack(planes, axis=-1)
-    if picture.dtype == np.float32:
+    if image.dtype == np.float32:
         return np.clip(scaled, 0, 1)
-    return np.clip(np.rint(scaled), 0, np.iinfo(picture.dtype).max).astype(picture.dtype)
+    return np.clip(np.rint(scaled), 0, np.iinfo(image.dtype).max).astype(image.dtype)
 
 
-def _from_float(picture: np.ndarray, dtype: type[np.unsignedinteger]) -> np.ndarray:
-    if np.isnan(picture).any():
-        raise ZooError("the picture holds NaN and cannot be made integers; mend what computed it")
-    scaled = np.clip(picture.astype(np.float64), 0, 1) * np.iinfo(dtype).max
-    return np.rint(scaled).astype(dtype)
+def _in_bands(image: np.ndarray, dtype: type[np.unsignedinteger]) -> np.ndarray:
+    if image.dtype == dtype:
+        return image
+    out = np.empty(image.shape, dtype)
+    source, target = image.reshape(-1), out.reshape(-1)
+    for start in range(0, source.size, _BAND):
+        band = slice(start, start + _BAND)
+        target[band] = _converted(source[band], dtype)
+    return out
+
+
+def _converted(values: np.ndarray, dtype: type[np.unsignedinteger]) -> np.ndarray:
+    if values.dtype == np.uint16:
+        return (values.astype(np.uint32) + 128) // 257
+    if values.dtype == np.uint8:
+        return values.astype(np.uint16) * np.uint16(257)
+    if np.isnan(values).any():
+        raise ZooError("the image holds NaN and cannot become integers; correct its values")
+    return np.rint(np.clip(values.astype(np.float64), 0, 1) * np.iinfo(dtype).max)

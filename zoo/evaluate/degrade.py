@@ -12,13 +12,10 @@ from zoo.evaluate.batching import Decoded
 from zoo.evaluate.protocol import LOUDEST, AudioProtocol
 from zoo.modality import to_float
 from zoo.noise import Sampler
+from zoo.noise.audio.snr_mixing import ACTIVE_RANGE, FRAME_SECONDS
 
 # How often another place in a noise is tried when the one chosen is silent.
 _TRIES = 16
-
-# Frames of so many seconds are active whose power is at least so much of the loudest one's.
-_FRAME = 0.032
-_ACTIVE = 1e-4
 
 
 class NumpyGaussian(NamedTuple):
@@ -54,7 +51,7 @@ def degrade(
     example at one level, and levels differ by the strength of one and the same draw.
 
     Args:
-      sampler: `(key, x) -> (noisy, level)` for one example, as `zoo.noise.compose` makes it.
+      sampler: `(key, x) -> (noisy, level)` for one example, as `zoo.noise.samplers` makes it.
       seed: `Protocol.seed`.
       index: (B,) integers, each example's place in the whole set.
       clean: (B, ..., C), float32, on canvases of one size.
@@ -133,11 +130,11 @@ def _power(clean: np.ndarray, protocol: AudioProtocol) -> float:
     As `zoo.noise.audio.add_at_snr` has it, in float64 and without a compilation for every length.
     """
     energy = np.square(clean, dtype=np.float64).sum(axis=1)
-    size = round(_FRAME * protocol.sample_rate) if protocol.active else len(energy)
+    size = round(FRAME_SECONDS * protocol.sample_rate) if protocol.active else len(energy)
     edges = np.arange(0, len(energy), size)
     totals = np.add.reduceat(energy, edges)
     counts = np.diff([*edges, len(energy)])
-    loud = totals / counts >= _ACTIVE * (totals / counts).max()
+    loud = totals / counts >= ACTIVE_RANGE * (totals / counts).max()
     return float(totals[loud].sum() / counts[loud].sum() / clean.shape[1])
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import estimate
-from zoo.data import images, pixels
+from zoo.data import file_kinds, image_files, pixels
 from zoo.errors import ZooError
 from zoo.evaluate import batching, galleries
 from zoo.evaluate.baselines import BASELINES
@@ -46,7 +46,7 @@ class ImageEvaluator(Evaluator):
     protocols = ImageProtocol
     baselines = BASELINES
     usual_baselines = ("nlm", "wavelet", "tv")
-    suffixes = images.SUFFIXES
+    suffixes = file_kinds.IMAGE_SUFFIXES
     sheets = ("gallery",)
     rows = 5
 
@@ -105,7 +105,7 @@ class ImageEvaluator(Evaluator):
         image = part.output(method, at)
         eight = part.group.items[at].target.dtype == np.uint8
         path = path.with_name(f"{path.name}.png")
-        images.write(path, pixels.to_uint8(image) if eight else pixels.to_uint16(image))
+        image_files.write(path, pixels.to_uint8(image) if eight else pixels.to_uint16(image))
         return path
 
     def draw(self, sheet: Sheet) -> Iterator[File]:

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.noise import draw
-from zoo.noise.contract import INTENSITY, op
+from zoo.noise import random_bits
+from zoo.noise.op_contract import INTENSITY, op
+
+__all__ = ["correlated_gaussian", "gaussian", "laplace", "stripes", "uniform"]
 
 
-@op(sigma=INTENSITY)
+@op(sigma=INTENSITY, examples={"sigma": (0.1, 0.2)})
 def gaussian(key, x, *, sigma):
     """Adds white Gaussian noise: `x + sigma * n`, n standard normal.
 
@@ -17,58 +19,43 @@ def gaussian(key, x, *, sigma):
     clipped to [0, 1], is `gaussian(key, x, sigma=noise_factor, clip=(0, 1))`.
 
     Args:
-      key: random key.
       x: signal of any shape.
       sigma: level; standard deviation in units of the signal, 0 or more. The "sigma 25" of the
         papers is `25 / 255`.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
 
     Raises:
       ZooError: `x` is of integers, or `sigma` is negative or of a shape that does not fit.
     """
-    return x + sigma * draw.normal(key, x.shape)
+    return x + sigma * random_bits.normal(key, x.shape)
 
 
-@op(half_width=INTENSITY)
+@op(half_width=INTENSITY, examples={"half_width": (0.1, 0.2)})
 def uniform(key, x, *, half_width):
     """Adds white uniform noise from `[-half_width, half_width)`.
 
     Mean `x`, variance `half_width**2 / 3`.
 
     Args:
-      key: random key.
       x: signal of any shape.
       half_width: level; the largest change, in units of the signal, 0 or more.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
     """
-    return x + half_width * draw.uniform(key, x.shape, low=-1)
+    return x + half_width * random_bits.uniform(key, x.shape, low=-1)
 
 
-@op(scale=INTENSITY)
+@op(scale=INTENSITY, examples={"scale": (0.1, 0.2)})
 def laplace(key, x, *, scale):
     """Adds white Laplace noise, whose density is `exp(-abs(n) / scale) / (2 * scale)`.
 
     Mean `x`, variance `2 * scale**2`.
 
     Args:
-      key: random key.
       x: signal of any shape.
       scale: level; the mean absolute change, in units of the signal, 0 or more.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
     """
-    return x + scale * draw.laplace(key, x.shape)
+    return x + scale * random_bits.laplace(key, x.shape)
 
 
-@op(axes="HWC", sigma=INTENSITY)
+@op(axes="HWC", sigma=INTENSITY, examples={"sigma": (0.1, 0.2), "kernel": ((1, 2), (0, 1))})
 def correlated_gaussian(key, x, *, sigma, kernel):
     """Adds Gaussian noise that neighbours share: white noise filtered by a kernel.
 
@@ -77,14 +64,9 @@ def correlated_gaussian(key, x, *, sigma, kernel):
     times the kernel's autocorrelation at their distance. Channels are independent.
 
     Args:
-      key: random key.
       x: pictures `(..., H, W, C)`.
       sigma: level; standard deviation of a pixel in units of the signal, 0 or more.
       kernel: the filter, `(kh, kw)`, array or nested tuple, of any scale.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy pictures, shape and dtype of `x`.
 
     Raises:
       ZooError: the kernel is not a matrix, or holds only zeros.
@@ -104,7 +86,7 @@ def correlated_gaussian(key, x, *, sigma, kernel):
     kernel = kernel / jnp.max(jnp.abs(kernel))
     kernel = kernel / jnp.sqrt(jnp.sum(kernel**2))
     *lead, height, width, channels = x.shape
-    white = draw.normal(
+    white = random_bits.normal(
         key, (*lead, channels, height + kernel.shape[0] - 1, width + kernel.shape[1] - 1)
     )
     filtered = jax.lax.conv_general_dilated(
@@ -117,23 +99,18 @@ def correlated_gaussian(key, x, *, sigma, kernel):
     return x + sigma * jnp.moveaxis(filtered, -3, -1)
 
 
-@op(axes="HWC", sigma=INTENSITY)
+@op(axes="HWC", sigma=INTENSITY, examples={"sigma": (0.1, 0.2)})
 def stripes(key, x, *, sigma, axis="row", per_channel=False):
     """Adds one Gaussian offset to every row or column, as sensors read out line by line do.
 
     Mean `x`, variance `sigma**2`; pixels of one line change together, lines are independent.
 
     Args:
-      key: random key.
       x: pictures `(..., H, W, C)`.
       sigma: level; standard deviation of the offsets in units of the signal, 0 or more.
       axis: `"row"` for horizontal stripes (along W), `"column"` for vertical ones (along H).
       per_channel: whether each channel has offsets of its own (spectral bands) rather than all
         sharing one (grey stripes).
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy pictures, shape and dtype of `x`.
 
     Raises:
       ZooError: `axis` is something else.
@@ -143,4 +120,4 @@ def stripes(key, x, *, sigma, axis="row", per_channel=False):
     *lead, height, width, channels = x.shape
     lines = (height, 1) if axis == "row" else (1, width)
     shape = (*lead, *lines, channels if per_channel else 1)
-    return x + sigma * draw.normal(key, shape)
+    return x + sigma * random_bits.normal(key, shape)

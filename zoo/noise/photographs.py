@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.noise import develop, draw
-from zoo.noise.compression import stored_as_jpeg
-from zoo.noise.contract import NOT_NEGATIVE, op
+from zoo.noise import develop, random_bits
+from zoo.noise.image_compression import stored_as_jpeg
+from zoo.noise.op_contract import NOT_NEGATIVE, op
+
+__all__ = ["photograph"]
 
 # Probabilities: developed by a camera; Gaussian noise; noise that grows with brightness; spatially
 # correlated noise; compressed only; clean.
@@ -58,7 +60,7 @@ def _in_units_of_white() -> np.ndarray:
 _SENSORS = _in_units_of_white()
 
 
-@op(axes="HWC", strength=NOT_NEGATIVE)
+@op(axes="HWC", strength=NOT_NEGATIVE, examples={"strength": (0.4, 1.0)})
 def photograph(key, x, *, strength):
     """Adds the noise of photographs from many cameras and files, random in kind and strength.
 
@@ -72,13 +74,8 @@ def photograph(key, x, *, strength):
     are left out: the target is what the camera would make of noiseless light.
 
     Args:
-      key: random key.
       x: images `(..., H, W, C)` encoded in sRGB, sides of 3 or more; C is 1 for gray or 3 for RGB.
       strength: level; a factor on all standard deviations of noise. 1 is realistic.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy images, shape and dtype of `x`.
 
     Raises:
       ZooError: the number of channels is neither 1 nor 3.
@@ -98,7 +95,7 @@ def photograph(key, x, *, strength):
     # Uniform numbers, each of a shape that broadcasts against images.
     u = iter(jax.random.uniform(scalars, (13, *x.shape[:-3]))[..., None, None, None])
 
-    normal = draw.normal(white, color.shape)
+    normal = random_bits.normal(white, color.shape)
     sigma = jnp.where(kind == _CORRELATED, 0.12, 55 / 255) * next(u)
     # At mid-gray the variance is sigma^2, whichever share of it grows with brightness.
     grows = jnp.where(kind == _POISSON, next(u), 0.0)
@@ -141,7 +138,6 @@ def _developed(key: jax.Array, x: jax.Array, normal: jax.Array, strength: jax.Ar
     """The noise of a sensor after development, before the camera filters it.
 
     Args:
-      key: random key.
       x: images `(..., H, W, 3)`.
       normal: standard normal numbers `(..., H, W)`, one per sensor pixel.
       strength: factor of the noise, broadcast against `x`.
@@ -168,7 +164,7 @@ def _developed(key: jax.Array, x: jax.Array, normal: jax.Array, strength: jax.Ar
     light = develop.unbalance(light, gains)
     raw = develop.mosaic(light)
     deviation = jnp.sqrt(jnp.exp(log_shot) * jnp.maximum(raw, 0.0) + jnp.square(read))
-    noise = deviation * normal + row * draw.normal(lines, (*raw.shape[:-1], 1))
+    noise = deviation * normal + row * random_bits.normal(lines, (*raw.shape[:-1], 1))
     # Sensors saturate at white; raw values below black are kept.
     noise = jnp.minimum(raw + strength[..., 0] * noise, jnp.maximum(raw, 1.0)) - raw
     noise = develop.demosaic(noise, jnp.where(u[4, ..., 0, 0] < 0.3, 0.0, 1.0))

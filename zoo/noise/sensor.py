@@ -1,12 +1,14 @@
-"""Noise of instruments: counted photons, magnitudes of complex readings, camera pipelines."""
+"""Noise of instruments: photon counts, cameras, magnetic resonance, ultrasound and radar."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.noise import draw
-from zoo.noise.contract import INTENSITY, NOT_NEGATIVE, POSITIVE, op
+from zoo.noise import random_bits
 from zoo.noise.develop import linear_to_srgb, srgb_to_linear
+from zoo.noise.op_contract import INTENSITY, NOT_NEGATIVE, POSITIVE, op
+
+__all__ = ["camera", "gamma", "poisson", "poisson_gaussian", "rician", "speckle"]
 
 _FEW = 10.0
 _NEGLIGIBLE = 1e-8
@@ -14,7 +16,7 @@ _NEGLIGIBLE = 1e-8
 _MOST = 32
 
 
-@op(peak=POSITIVE)
+@op(peak=POSITIVE, examples={"peak": (90.0, 4.0)})
 def poisson(key, x, *, peak, exact=False):
     """Counts photons: `Poisson(peak * x) / peak`.
 
@@ -27,14 +29,9 @@ def poisson(key, x, *, peak, exact=False):
     Events rarer than 1e-7, such as any count at a rate below that, do not happen.
 
     Args:
-      key: random key.
       x: signal of any shape; intensities, which are proportional to light.
       peak: level; the mean number of photons where the signal is 1, above 0. Fewer are noisier.
       exact: whether to draw with `jax.random.poisson` instead.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
 
     References:
       Giles, "Algorithm 955: approximation of the inverse Poisson cumulative distribution
@@ -52,7 +49,7 @@ def poisson(key, x, *, peak, exact=False):
 def _poisson_counts(key: jax.Array, rate: jax.Array) -> jax.Array:
     """The counts of `poisson`, without a loop: the inverse distribution function of a uniform."""
     # Open on both sides, as in draw.normal, so that the normal quantile is finite.
-    v = draw.uniform(key, rate.shape, low=draw.ABOVE_MINUS_ONE)
+    v = random_bits.uniform(key, rate.shape, low=random_bits.ABOVE_MINUS_ONE)
     # Fused with what follows, the sum takes twice as long on CPU.
     few = jax.lax.optimization_barrier(_few_counts(rate, 0.5 + 0.5 * v))
     return jnp.where(rate <= _FEW, few, _many_counts(rate, v))
@@ -90,7 +87,7 @@ def _many_counts(rate: jax.Array, v: jax.Array) -> jax.Array:
     return jnp.maximum(jnp.floor(quantile), 0.0)
 
 
-@op(a=NOT_NEGATIVE, b=NOT_NEGATIVE)
+@op(a=NOT_NEGATIVE, b=NOT_NEGATIVE, examples={"a": (0.01, 0.1), "b": 0.01})
 def poisson_gaussian(key, x, *, a, b):
     """Adds Gaussian noise whose variance is that of photons and read-out: `a * x + b`.
 
@@ -98,14 +95,9 @@ def poisson_gaussian(key, x, *, a, b):
     `a = 1 / peak` and `b = 0` it has the mean and variance of `poisson`.
 
     Args:
-      key: random key.
       x: signal of any shape; intensities, which are proportional to light.
       a: level; variance of the photon noise where the signal is 1, 0 or more.
       b: variance of the read-out noise, 0 or more; a level too.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
 
     References:
       Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise modeling and
@@ -117,7 +109,7 @@ def poisson_gaussian(key, x, *, a, b):
 def _expose(key: jax.Array, light: jax.Array, shot: jax.Array, read: jax.Array) -> jax.Array:
     """Light with noise of the variance `shot * light + read`."""
     variance = shot * jnp.maximum(light, 0.0) + read
-    return light + _root(variance) * draw.normal(key, light.shape)
+    return light + _root(variance) * random_bits.normal(key, light.shape)
 
 
 def _root(x: jax.Array) -> jax.Array:
@@ -126,7 +118,7 @@ def _root(x: jax.Array) -> jax.Array:
     return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))
 
 
-@op(shot=NOT_NEGATIVE, read=NOT_NEGATIVE)
+@op(shot=NOT_NEGATIVE, read=NOT_NEGATIVE, examples={"shot": (0.01, 0.1)})
 def camera(key, x, *, shot, read=0.0):
     """Adds the noise of a camera to a picture it has developed.
 
@@ -136,15 +128,10 @@ def camera(key, x, *, shot, read=0.0):
     its own formula. There is no mosaic, white balance or colour matrix.
 
     Args:
-      key: random key.
       x: signal of any shape, encoded in sRGB.
       shot: level; variance of the photon noise in linear light at white, 0 or more. Phones lie
         between 1e-4 and 1.2e-2.
       read: variance of the read-out noise in linear light, 0 or more; a level too.
-      clip: `(low, high)` to clip the result to, or None; a real camera has (0, 1).
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
 
     References:
       Brooks et al., "Unprocessing images for learned raw denoising", CVPR 2019.
@@ -153,7 +140,7 @@ def camera(key, x, *, shot, read=0.0):
     return linear_to_srgb(_expose(key, srgb_to_linear(x), shot, read))
 
 
-@op(sigma=INTENSITY)
+@op(sigma=INTENSITY, examples={"sigma": (0.1, 0.2)})
 def rician(key, x, *, sigma):
     """Takes the magnitude of a complex reading, as magnetic resonance pictures do.
 
@@ -162,21 +149,48 @@ def rician(key, x, *, sigma):
     The result is never negative, and the same in distribution for `x` and `-x`.
 
     Args:
-      key: random key.
       x: signal of any shape; magnitudes.
       sigma: level; standard deviation of either part in units of the signal, 0 or more.
-      clip: `(low, high)` to clip the result to, or None.
-
-    Returns:
-      The noisy signal, shape and dtype of `x`.
 
     References:
       Gudbjartsson, Patz, "The Rician distribution of noisy MRI data", MRM 1995.
     """
     # Fused with what follows, the inverse error function would not be vectorised on a CPU.
-    real, imaginary = jax.lax.optimization_barrier(draw.normal(key, (2, *x.shape)))
+    real, imaginary = jax.lax.optimization_barrier(random_bits.normal(key, (2, *x.shape)))
     real, imaginary = x + sigma * real, sigma * imaginary
     # By a power of two, which rounds nothing: squares of larger or smaller numbers are no float32.
     largest = jnp.maximum(jnp.abs(real), jnp.abs(imaginary))
     scale = jnp.where(largest > 2.0**60, 2.0**-66, jnp.where(largest < 2.0**-60, 2.0**66, 1.0))
     return _root((real * scale) ** 2 + (imaginary * scale) ** 2) / scale
+
+
+@op(sigma=NOT_NEGATIVE, examples={"sigma": (0.1, 0.2)})
+def speckle(key, x, *, sigma):
+    """Multiplies by Gaussian noise around 1: `x + x * sigma * n`, n standard normal.
+
+    Mean `x`, variance `(sigma * x)**2`.
+
+    Args:
+      x: signal of any shape.
+      sigma: level; standard deviation relative to the signal, 0 or more.
+    """
+    return x + x * sigma * random_bits.normal(key, x.shape)
+
+
+@op(looks=POSITIVE, examples={"looks": (5.0, 0.7)})
+def gamma(key, x, *, looks):
+    """Multiplies by gamma noise of mean 1, the speckle of radar intensity pictures.
+
+    Mean `x`, variance `x**2 / looks`: the more looks are averaged, the less noise. One look is
+    exponential noise. The draw rejects and repeats, so it costs many times `gaussian`.
+
+    Args:
+      x: signal of any shape.
+      looks: level; the equivalent number of looks, above 0, whole or not.
+
+    References:
+      Oliver, Quegan, "Understanding Synthetic Aperture Radar Images", 2004.
+    """
+    # Smaller numbers count as 0, and 0 / 0 would be NaN.
+    looks = jnp.maximum(looks, jnp.finfo(x.dtype).tiny)
+    return x * (jax.random.gamma(key, looks, x.shape, x.dtype) / looks)

@@ -4,39 +4,20 @@ import ast
 import contextlib
 import math
 import re
-from collections.abc import Collection, Iterable
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
-from zoo.data.images import PIXEL_LIMIT
+from zoo import files, plugins
+from zoo.data.pixels import PIXEL_LIMIT
 from zoo.errors import ZooError, unknown
+from zoo.models import create_model, list_models
 
-# What a run may change when it goes on in its workdir: how long and where it runs, what it tells
-# and how it is scored at the end. Of these only a new end changes what the steps to come compute,
-# by the learning-rate schedule.
-_FREE = (
-    "name",
-    "parallel",
-    "train.steps",
-    "train.epochs",
-    "data.workers",
-    "data.natural",
-    "log.every",
-    "checkpoint.every",
-    "checkpoint.keep",
-    "validation.every",
-    "eval.levels",
-    "eval.baselines",
-    "eval.published",
-    "eval.limit",
-)
-
-# What a run may also change when it goes on, where that is asked for: it changes the steps to come,
-# but neither what the state holds nor what the validation measures.
-_ON_THE_WAY = re.compile(
-    r"optimizer\.(learning_rate|warmup|schedule(_options(\..+)?)?)|train\.(batch_size|ema_decay)"
-)
+_MOST_BYTES = 2**20  # of a config file
 
 # Keys whose value may be a dictionary of the user's own.
 _OPEN = re.compile(r"loss|eval\.published|noise\.(line|coding)|.+\.(schedule_)?options")
@@ -63,29 +44,89 @@ _ALSO = {
 # Steps and places in a batch are int32 on the device.
 _MOST = 2**31 - 1
 
-# The least and the greatest value.
-_BOUNDS = {
-    "seed": (0, 2**32 - 1),  # of which a random key is made
-    "data.workers": (0, 256),
-    "data.crops_per_picture": (1, _MOST),
-    "data.augment.rotate": (0, 180),
-    "data.augment.gain": (0, 100),
-    "data.augment.tone": (0, 100),
-    "data.sample_rate": (1, 1_000_000),
-    "optimizer.accumulate": (1, _MOST),
-    "train.batch_size": (1, 2**20),
-    "train.steps": (0, _MOST),
-    "log.every": (1, _MOST),
-    "checkpoint.every": (1, _MOST),
-    "checkpoint.keep": (1, _MOST),
-    "validation.every": (1, _MOST),
-    "validation.limit": (0, _MOST),
-    "eval.limit": (0, _MOST),
+
+class _Rule(NamedTuple):
+    """What a value must be: a test, and the same in words."""
+
+    test: Callable[[Any], bool]
+    words: str
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _between(least: float, most: float = _MOST) -> _Rule:
+    words = f"{least} or more" if most == _MOST else f"{least} to {most}"
+    return _Rule(lambda value: _is_number(value) and least <= value <= most, words)
+
+
+def _each(test: Callable[[Any], bool], words: str) -> _Rule:
+    return _Rule(lambda value: isinstance(value, tuple | list) and all(map(test, value)), words)
+
+
+def _size(*axes: int, words: str) -> _Rule:
+    """A tuple of so many positive whole numbers, together of no more than PIXEL_LIMIT values."""
+
+    def test(value) -> bool:
+        return (
+            isinstance(value, tuple | list)
+            and len(value) in axes
+            and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value)
+            and math.prod(value) <= PIXEL_LIMIT
+        )
+
+    return _Rule(test, f"{words}, or (), and {PIXEL_LIMIT:,} of them at most")
+
+
+_COUNT, _FROM_0 = _between(1), _between(0)
+_SHARE = _Rule(lambda value: _is_number(value) and 0 <= value < 1, "0 or more, and below 1")
+_AMOUNT = _Rule(lambda value: _is_number(value) and value >= 0, "a number of 0 or more")
+_SIDES = "a height and a width (H, W) in pixels"
+_RULES = {
+    "name": _Rule(
+        lambda value: (
+            bool(re.fullmatch(r"[^/\\\x00-\x1f]{0,200}", value)) and value not in (".", "..")
+        ),
+        "a name without slashes; --workdir chooses the folder",
+    ),
+    "seed": _between(0, 2**32 - 1),  # a random key takes no more
+    "data.size": _size(0, 2, words=_SIDES),
+    "data.tile": _size(0, 2, words=_SIDES),
+    "data.crop": _size(0, 1, 2, words=f"{_SIDES}, samples of audio (T,)"),
+    "data.fractions": _each(_is_number, "three shares that sum to 1"),
+    "data.workers": _between(0, 256),
+    "data.crops_per_picture": _COUNT,
+    "data.augment.rotate": _between(0, 180),
+    "data.augment.gain": _between(0, 100),
+    "data.augment.tone": _between(0, 100),
+    "data.augment.shift": _SHARE,
+    "data.augment.speed": _SHARE,
+    "data.sample_rate": _between(1, 1_000_000),
+    "noise.level": _Rule(
+        lambda value: not isinstance(value, bool | dict | ConfigDict),
+        "a number or a range (low, high)",
+    ),
+    "optimizer.learning_rate": _Rule(
+        lambda value: value is None or (_is_number(value) and value > 0), "greater than 0"
+    ),
+    "optimizer.warmup": _SHARE,
+    "optimizer.clip_norm": _AMOUNT,
+    "optimizer.accumulate": _COUNT,
+    "train.batch_size": _between(1, 2**20),
+    "train.epochs": _AMOUNT,
+    "train.steps": _FROM_0,
+    "train.ema_decay": _SHARE,
+    "log.every": _COUNT,
+    "checkpoint.every": _COUNT,
+    "checkpoint.keep": _COUNT,
+    "validation.every": _COUNT,
+    "validation.limit": _FROM_0,
+    "eval.levels": _each(_is_number, "numbers in noise.unit, such as (15, 25), or ()"),
+    "eval.baselines": _each(lambda value: isinstance(value, str), "names, such as ('nlm',)"),
+    "eval.published": _Rule(lambda value: value is not None, "{} or {MODEL: FILE}"),
+    "eval.limit": _FROM_0,
 }
-# Numbers from 0 to below 1, and finite ones of 0 or more.
-_SHARES = ("data.augment.shift", "data.augment.speed", "optimizer.warmup", "train.ema_decay")
-_AMOUNTS = ("optimizer.clip_norm", "train.epochs")
-_SIZES = ("data.size", "data.tile")
 
 
 def _literal(value) -> FieldReference:
@@ -204,125 +245,173 @@ def audio_config() -> ConfigDict:
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses a key no experiment has, and a number that cannot be.
+    """Checks the keys of a config and the values that no other module checks.
 
     Raises:
-      ZooError: names the key, and the nearest one that exists or the values it takes.
+      ZooError: an unknown key, a missing key or a value out of range; names the nearest key or the
+        values allowed.
     """
-    flat = _flatten(config)
+    flat = flatten(config)
     check_keys(flat)
-    _check_complete(flat)
-    if not re.fullmatch(r"[^/\\\x00-\x1f]{0,200}", flat["name"]) or flat["name"] in (".", ".."):
+    groups = {parent for key in flat for parent in _parents(key)}
+    for key in flatten(default_config()):
+        if key not in flat and key not in groups:
+            raise ZooError(f"the config lacks {key}; begin with zoo.train.config.default_config()")
+    for key, rule in _RULES.items():
+        if key in flat and not rule.test(flat[key]):
+            value = flat[key]
+            shown = value.to_dict() if isinstance(value, ConfigDict) else value
+            raise ZooError(f"{key} is {shown!r}; make it {rule.words}")
+
+
+def load_config(spec: str, overrides: Iterable[str] = ()) -> ConfigDict:
+    """Reads an experiment's config file and applies overrides.
+
+    Args:
+      spec: a file with a function `get_config(data="")`, or the name of one in `configs/`, such as
+        `"unet"`; `SPEC:DATA` passes DATA to the function. The file is Python and is executed.
+      overrides: `KEY=VALUE` each, as `override` takes them. A new `model.name` also resets
+        `optimizer.learning_rate` to that model's own, unless it is overridden too.
+
+    Raises:
+      ZooError: there is no such file, it fails, it returns no config, or an override is refused.
+    """
+    overrides = list(overrides)
+    name, _, data = spec.partition(":")
+    file = _find_config(name)
+    check_keys(one.partition("=")[0] for one in overrides)
+    try:
+        get = plugins.load_file(file).get_config
+        config = get(data) if data else get()
+        config.to_dict()  # ml_collections postpones some errors until a value is read
+        if not isinstance(config, ConfigDict):
+            raise TypeError(f"it returns {type(config).__name__}")
+    except ZooError:
+        raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a file may raise, SystemExit too
+        raise _in_config(name, file, error) from None
+    keys = override(config, overrides, flag="--")
+    steps = config.train.steps
+    if "train.epochs" in keys and "train.steps" not in keys and steps:
         raise ZooError(
-            f"name is {flat['name']!r}, and is no path but what a run is called; "
-            "the folder of a run is chosen by --workdir"
+            f"train.epochs has no effect while train.steps is {steps}, as in this config; add "
+            "--train.steps=0"
         )
-    if flat.get("eval.published", {}) is None:
-        raise ZooError("eval.published is None; make it {} or {MODEL: FILE}")
-    level = flat["noise.level"]
-    if isinstance(level, bool | dict | ConfigDict):
-        raise ZooError(
-            f"noise.level is {str(level).strip()}; make it a number or a range (low, high)"
-        )
-    _check_numbers(flat)
-    _check_tuples(flat)
+    if "model.name" in keys and "optimizer.learning_rate" not in keys:
+        model = config.model.name
+        if model in list_models() and hasattr(create_model(model), "learning_rate"):
+            config.optimizer.learning_rate = None
+    return config
 
 
-def _check_numbers(flat: dict) -> None:
-    for key, (least, most) in _BOUNDS.items():
-        if not (_is_number(flat[key]) and least <= flat[key] <= most):
-            upper = "or more" if most == _MOST else f"to {most}"
-            raise ZooError(f"{key} is {flat[key]}; make it {least} {upper}")
-    for key in _SHARES:
-        if not (_is_number(flat[key]) and 0 <= flat[key] < 1):
-            raise ZooError(f"{key} is {flat[key]}; make it 0 or more, and below 1")
-    for key in _AMOUNTS:
-        if not (_is_number(flat[key]) and flat[key] >= 0):
-            raise ZooError(f"{key} is {flat[key]}; make it a number of 0 or more")
-    rate = flat["optimizer.learning_rate"]
-    if rate is not None and not (_is_number(rate) and rate > 0):
-        raise ZooError(f"optimizer.learning_rate is {rate}; make it greater than 0")
+def list_configs() -> list[str]:
+    """The names of the configs that come with the package."""
+    return sorted(path.stem for path in _configs_folder().glob("*.py"))
 
 
-def _check_tuples(flat: dict) -> None:
-    for key in (*_SIZES, "data.crop", "data.fractions", "eval.levels", "eval.baselines"):
-        if not isinstance(flat[key], tuple | list):
-            raise ZooError(f"{key} is {flat[key]}; make it several values, such as (8, 8), or ()")
-    for key in _SIZES:
-        size = tuple(flat[key])
-        if size and not (len(size) == 2 and _is_size(size)):
-            raise ZooError(
-                f"{key} is {size}; make it a height and a width in pixels, {PIXEL_LIMIT:,} pixels "
-                "at most, or ()"
-            )
-    crop = tuple(flat["data.crop"])
-    if len(crop) > 2 or not _is_size(crop):
-        raise ZooError(
-            f"data.crop is {crop}; make it a height and a width in pixels, the samples of a "
-            f"recording (T,), or (), and {PIXEL_LIMIT:,} of them at most"
-        )
-    fractions = tuple(flat["data.fractions"])
-    if not all(map(_is_number, fractions)):
-        raise ZooError(f"data.fractions is {fractions}; give three shares that sum to 1")
-    for level in flat["eval.levels"]:
-        if not _is_number(level):
-            raise ZooError(f"eval.levels holds {level!r}; make it numbers in noise.unit")
-    for name in flat["eval.baselines"]:
-        if not isinstance(name, str):
-            raise ZooError(f"eval.baselines holds {name!r}; make it names, such as 'nlm'")
+def _configs_folder() -> Path:
+    """`configs/`: inside the installed package, next to it in the repository."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
 
 
-def _is_number(value) -> bool:
-    """Whether it is a number that is finite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _find_config(name: str) -> Path:
+    file = Path(name)
+    if name in list_configs() and not file.is_file():
+        return _configs_folder() / f"{name}.py"
+    if not file.is_file():
+        if re.fullmatch(r"[\w-]+", name):
+            raise unknown("config", name, list_configs())
+        raise ZooError(f"there is no config file {name!r}; try configs/unet.py, or the name unet")
+    files.regular(file, limit=_MOST_BYTES)
+    return file
 
 
-def _is_size(size: tuple) -> bool:
-    """Whether it counts pixels, or samples, along each axis."""
-    return (
-        all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in size)
-        and math.prod(size) <= PIXEL_LIMIT
+def _in_config(name: str, file: Path, error: BaseException) -> ZooError:
+    """An error in a config file in one line, with the line of the file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename) == file:
+        lines = [error.lineno]
+    last = traceback.format_exception_only(error)[-1].strip()[:300]
+    if lines:
+        return ZooError(f"{name}, line {lines[-1]}: {last}")
+    text = file.read_text(encoding="utf-8", errors="replace")
+    found = re.search(r"^def get_config\b", text, re.MULTILINE)
+    line = f", line {text[: found.start()].count(chr(10)) + 1}," if found else ""
+    return ZooError(
+        f"{name}{line} must define get_config() and return a config: {str(error)[:100]}"
     )
 
 
-def _check_complete(keys: Collection[str]) -> None:
-    """Refuses a config that a file has taken keys from."""
-    below = {parent for key in keys for parent in _parents(key)}
-    for key in _flatten(default_config()):
-        if key not in keys and key not in below:
-            raise ZooError(f"the config lacks {key}; begin with zoo.train.config.default_config()")
-
-
 def override(
-    config: ConfigDict, assignments: Iterable[str], *, flag: str = "--override"
+    config: ConfigDict, assignments: Iterable[str], *, flag: str = "--override="
 ) -> list[str]:
-    """Sets keys of a config, as command lines give them.
+    """Sets keys of a config from text.
 
     Args:
       config: is changed.
-      assignments: `KEY=VALUE` each; a value is Python's where it is one, else the text itself.
-      flag: how the user gives them, for an error.
+      assignments: `KEY=VALUE` each. VALUE is a Python literal where the key takes no text, and one
+        item does for a tuple: `"data.crop=64"` sets `(64,)`.
+      flag: what precedes `KEY=VALUE` on the user's command line, for errors.
 
     Returns:
       The keys.
 
     Raises:
-      ZooError: there is no such key, or it takes no such value.
+      ZooError: there is no such key, or VALUE is not of its type.
     """
     keys = []
     for assignment in assignments:
-        key, given, value = assignment.partition("=")
-        if not given:
-            raise ZooError(f"{flag}={assignment} gives no value; write {key}=VALUE")
+        key, given, text = assignment.partition("=")
         check_keys([key])
-        with contextlib.suppress(ValueError, SyntaxError):
-            value = ast.literal_eval(value)
+        if not given:
+            raise ZooError(f"{flag}{assignment} gives no value; write {key}=VALUE")
+        kind = _type(config, key)
         try:
-            config.update_from_flattened_dict({key: value})
+            config.update_from_flattened_dict({key: _parsed(kind, text)})
         except (KeyError, TypeError, ValueError) as error:
-            raise ZooError(f"{flag}={assignment}: {str(error).splitlines()[0]}") from None
+            remedy = f"make it {_KINDS[kind]}" if kind in _KINDS else str(error).splitlines()[0]
+            raise ZooError(f"{flag}{assignment}: {key} cannot be {text!r}; {remedy}") from None
         keys.append(key)
     return keys
+
+
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    tuple: "values in parentheses, such as (8, 8)",
+    ConfigDict: "a dictionary, such as {'depth': 3}",
+}
+
+
+def _type(config: ConfigDict, key: str) -> type:
+    """The type of a key's values; `object` where it takes any, and for a new key of options."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        config = config.get(parent) if isinstance(config, ConfigDict) else None
+    known = isinstance(config, ConfigDict) and last in config
+    return config.get_type(last) if known else object
+
+
+def _parsed(kind: type, text: str) -> Any:
+    """The value of a type that `text` stands for."""
+    if kind is str and text[:1] not in ("'", '"'):
+        return text
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    value = text
+    with contextlib.suppress(ValueError, SyntaxError):
+        value = ast.literal_eval(text)
+    if kind is tuple and not isinstance(value, tuple | list):
+        return tuple(value.split(",")) if isinstance(value, str) else (value,)
+    if kind in (bool, int, float) and isinstance(value, bool) != (kind is bool):
+        raise TypeError
+    return value
 
 
 def check_keys(keys: Iterable[str]) -> None:
@@ -334,7 +423,7 @@ def check_keys(keys: Iterable[str]) -> None:
     Raises:
       ZooError: names the key and the nearest one that exists.
     """
-    known = _flatten(default_config())
+    known = flatten(default_config())
     groups = {parent for key in known for parent in _parents(key)}
     for key in keys:
         free = any(parent in known and _OPEN.fullmatch(parent) for parent in _parents(key))
@@ -352,59 +441,6 @@ def _meant(key: str, known: Iterable[str]) -> str | None:
     last = key.rpartition(".")[2]
     same = [one for one in known if one.rpartition(".")[2] == last]
     return same[0] if len(same) == 1 else _ALSO.get(last)
-
-
-def check_same(config: ConfigDict, earlier: dict, changed: Iterable[str] = ()) -> None:
-    """Refuses to go on in a workdir whose run computed something else.
-
-    Args:
-      config: what is asked for now.
-      earlier: the workdir's config, as `to_plain` gave it.
-      changed: keys that shall differ from now on.
-
-    Raises:
-      ZooError: names the keys that differ.
-    """
-    found = differing(config, earlier, free={*_FREE, *changed})
-    if found:
-        ours = [one.partition(" ")[0] for one in found]
-        way = [f"--resume-with {key}=VALUE" for key in ours if _ON_THE_WAY.fullmatch(key)]
-        on = f", or change what may change on the way by {' '.join(way)}" if way else ""
-        raise ZooError(
-            f"the workdir belongs to another run: {', '.join(found)} differ; "
-            f"choose another --workdir, or the earlier settings{on}"
-        )
-
-
-def check_changeable(keys: Iterable[str]) -> None:
-    """Refuses a key that a run cannot change on its way.
-
-    Raises:
-      ZooError: names the key and those that can be.
-    """
-    for key in keys:
-        if key in _FREE:
-            raise ZooError(f"{key} needs no --resume-with; set it by --config.{key}=VALUE")
-        if not _ON_THE_WAY.fullmatch(key):
-            raise ZooError(
-                f"{key} cannot change in a run that goes on, only the optimizer's learning_rate, "
-                "schedule, schedule_options and warmup, and batch_size and ema_decay of train can; "
-                "begin another run, with the weights of this one as train.start"
-            )
-
-
-def differing(config: ConfigDict, earlier: dict, free: Iterable[str] = _FREE) -> list[str]:
-    """The keys that are not as they were, each with its values, but those that are `free`.
-
-    Free by default is what does not change what a run computes.
-    """
-    now, then = _flatten(to_plain(config)), _flatten(earlier)
-    return [
-        f"{key} ({then.get(key)!r}, now {now.get(key)!r})"
-        for key in sorted(now.keys() | then.keys())
-        # Empty options and none are the same.
-        if (now.get(key) or None) != (then.get(key) or None) and key not in free
-    ]
 
 
 def to_plain(config: ConfigDict) -> dict:
@@ -425,12 +461,13 @@ def _parents(key: str) -> list[str]:
     return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
-def _flatten(tree, prefix: str = "") -> dict:
+def flatten(tree, prefix: str = "") -> dict:
+    """The values of nested dictionaries by their keys joined with dots; empty ones are values."""
     flat = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
         if isinstance(value, dict | ConfigDict) and value:
-            flat |= _flatten(value, f"{path}.")
+            flat |= flatten(value, f"{path}.")
         else:
             flat[path] = value
     return flat

@@ -1,7 +1,7 @@
-"""A run of several processes, one a host: joined, agreed on while it runs, and left.
+"""Signals that stop a run, and several processes, one a host, that share one run.
 
-One process alone needs none of this; for it every function here does the obvious thing at once.
-Only `join` may come before JAX has looked for its devices, and it must.
+A single process needs no `join`: every function here then does the obvious thing at once. `join`
+must come before JAX initializes its devices.
 """
 
 import itertools
@@ -9,13 +9,13 @@ import logging
 import multiprocessing
 import os
 import re
+import signal
 import socket
 import sys
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -24,49 +24,90 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from orbax.checkpoint import multihost
 
-from zoo.errors import ZooError
-from zoo.train.native import overhear
+from zoo.errors import ZooError, in_words, line
 
-# Seconds after which a process that says nothing is held for dead; it takes about as long again
-# until all the others know.
+# Seconds of silence after which JAX considers a process dead and aborts the others.
 _HEARTBEAT = 15
 _A_WEEK = 7 * 24 * 3600
 
-# The exit code of a process that lost another one: the same command goes on (EX_TEMPFAIL).
 LOST = 75
-# What errors of JAX say when another process is gone.
+"""The exit code of a process that noticed the loss of another one (EX_TEMPFAIL)."""
+
+# Words in the errors of JAX when another process is gone.
 _GONE = re.compile("gloo|nccl|connection|socket|peer|unavailable|coordination", re.IGNORECASE)
 
-_leaving = threading.Lock()
-_code = LOST
-_meetings = itertools.count(1)
-_stop_listening: Callable[[], None] | None = None
+_barriers = itertools.count(1)
+_joined = False
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """A signal stopped the run, which has saved a checkpoint.
+
+    Attributes:
+      exit_code: 128 plus the signal's number: 143 for SIGTERM, 130 for Ctrl-C.
+    """
+
+    def __init__(self, signum: int, step: int):
+        self.exit_code = 128 + signum
+        name = signal.Signals(signum).name
+        super().__init__(f"stopped by {name} at step {step}; the same command goes on from there")
+
+
+class Listener:
+    """A context that records the first SIGTERM or SIGINT instead of dying of it.
+
+    Outside the main thread, where Python handles no signals, it records none.
+
+    Attributes:
+      signum: the signal received, or None.
+    """
+
+    def __init__(self):
+        self.signum: int | None = None
+
+    def __enter__(self) -> "Listener":
+        main = threading.current_thread() is threading.main_thread()
+        signums = (signal.SIGTERM, signal.SIGINT) if main else ()
+        self._earlier = {s: signal.signal(s, self._keep) for s in signums}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for signum, handler in self._earlier.items():
+            signal.signal(signum, handler)
+
+    def _keep(self, signum: int, _) -> None:
+        if self.signum is not None:
+            # A second signal means: do not wait for the checkpoint.
+            raise KeyboardInterrupt
+        self.signum = signum
 
 
 def join(
     coordinator: str | None, processes: int | None, process: int | None, *, timeout: int = 120
 ) -> None:
-    """Joins the other processes of the run; all then see the devices of all.
+    """Joins the other processes of the run; each then sees the devices of all.
+
+    If a process dies later, JAX aborts the others within about 15 seconds, with "another task died"
+    in their logs.
 
     Args:
-      coordinator: HOST:PORT, where process 0 listens; None to find it, and the two below, from
-        Slurm, Open MPI, Kubernetes or a TPU slice.
-      processes: how many there are.
-      process: which one this is.
+      coordinator: HOST:PORT of process 0; None to take it, and the next two, from Slurm, Open MPI,
+        Kubernetes or a TPU slice.
+      processes: the number of processes.
+      process: the number of this one, from 0.
       timeout: seconds to wait for the others.
 
     Raises:
-      ZooError: the three do not fit each other, nothing was found, the port is taken, or nobody
-        answers there.
+      ZooError: only some of the three are given, they do not fit each other, no cluster was found,
+        the port is taken, or process 0 does not answer.
     """
-    global _stop_listening  # noqa: PLW0603 - a process joins one run
-    found = (coordinator, processes, process)
-    if None in found and found != (None, None, None):
+    global _joined  # noqa: PLW0603 - a process joins one run
+    given = (coordinator, processes, process)
+    if None in given and given != (None, None, None):
         raise ZooError(
             "--coordinator, --processes and --process belong together; give all three, or "
-            "--distributed alone where Slurm, Kubernetes or a TPU slice knows them"
+            "--distributed alone on Slurm, Kubernetes or a TPU slice"
         )
     if coordinator is not None:
         host, port = _check(coordinator, processes, process)
@@ -74,19 +115,13 @@ def join(
             _check_free(port)
         else:
             _await_coordinator(host, port, timeout)
-    joined = threading.Event()
-
-    def lost(news: str) -> None:
-        if joined.is_set():
-            leave(LOST, _lost(news))
-        else:
-            leave(2, f"error: not all processes came within {timeout} s; start each of them")
-
-    # Libraries log pages of what they raise too, when a process is gone.
+    if process == 0:
+        # If some do not come, JAX aborts this process with a stack trace of its own.
+        print(f"waiting up to {timeout} s for all {processes} processes", file=sys.stderr)
+    # Libraries log pages about what they also raise when a process is gone.
     logging.disable(logging.ERROR)
-    # The service listens to SIGTERM; so do we, and then agree by `agree`.
+    # That service would catch SIGTERM, which `Listener` handles and `agree` spreads.
     jax.config.update("jax_enable_preemption_service", False)
-    _stop_listening = overhear(lost)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -96,26 +131,24 @@ def join(
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except (RuntimeError, ValueError, TypeError, OSError, KeyError) as error:
-        _stop_listening()
-        _stop_listening = None
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ZooError(
             f"the processes cannot be joined: {reason} Give --coordinator, --processes and "
-            "--process"
+            "--process, and start each process"
         ) from None
-    joined.set()
-    local, count = jax.local_device_count(), jax.process_count()
+    _joined = True
     counts = Counter(device.process_index for device in jax.devices())
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{process} has {n}" for process, n in sorted(counts.items()))
-        raise ZooError(f"the processes have unlike devices ({found}); give each of them as many")
+        raise ZooError(f"the processes differ in devices ({found}); give each the same number")
     _connect()
     if is_first():
-        print(f"{count} processes of {local} device(s) each", file=sys.stderr)
+        local = jax.local_device_count()
+        print(f"{jax.process_count()} processes of {local} device(s) each", file=sys.stderr)
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes."""
+    """Whether this is process 0, the one that writes files."""
     return jax.process_index() == 0
 
 
@@ -125,17 +158,17 @@ def alone() -> bool:
 
 
 def meet() -> None:
-    """Waits until every process is here: all call it as often.
+    """Waits until every process calls it.
 
-    For where they come from work of unequal length, such as reading their pictures or hashing a
-    checkpoint, for which the devices' own collectives may lose patience.
+    For work of unequal length before a collective operation, such as reading data or hashing a
+    checkpoint: the collectives of the devices time out after 30 s.
     """
     if not alone():
-        _wait(f"zoo-meeting-{next(_meetings)}", _A_WEEK)
+        _wait(f"zoo-{next(_barriers)}", _A_WEEK)
 
 
 def agree(value: int) -> int:
-    """The largest of the processes' values, known to all: they call this at the same step."""
+    """The maximum of the processes' values; all must call it at the same step."""
     if alone():
         return value
     meet()
@@ -143,17 +176,16 @@ def agree(value: int) -> int:
 
 
 def from_first(tree: Any) -> Any:
-    """The first process's tree of numpy arrays, bit for bit; the others bring one of its form."""
+    """The first process's tree of numpy arrays, bit for bit; the others pass one of its shapes."""
     if alone():
         return tree
     meet()
     leaves, form = jax.tree.flatten(tree)
     leaves = [np.asarray(leaf) for leaf in leaves]
-    # As bytes, for they are summed on the way, and the sum of -0 and 0 is another zero.
+    # As bytes, because the broadcast is a sum, and -0 + 0 is +0.
     mine = np.frombuffer(b"".join(leaf.tobytes() for leaf in leaves), np.uint8)
     shared = np.asarray(multihost_utils.broadcast_one_to_all(mine))
-    ends = np.cumsum([leaf.nbytes for leaf in leaves])[:-1]
-    parts = np.split(shared, ends)
+    parts = np.split(shared, np.cumsum([leaf.nbytes for leaf in leaves])[:-1])
     return form.unflatten(
         part.view(leaf.dtype).reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)
     )
@@ -162,46 +194,47 @@ def from_first(tree: Any) -> Any:
 def text_from_first(text: str) -> str:
     """The first process's text."""
     data = np.frombuffer(text.encode(), np.uint8)
-    room = int(from_first(np.array(data.size, np.int64)))
-    mine = np.zeros(room, np.uint8)
-    mine[: data.size] = data[:room]
+    mine = np.zeros(int(from_first(np.array(data.size, np.int64))), np.uint8)
+    mine[: data.size] = data[: mine.size]
     return from_first(mine).tobytes().decode()
 
 
 def finish() -> None:
-    """Waits until every process is here, however long the first one still scores, and parts."""
-    global _stop_listening  # noqa: PLW0603 - see `join`
-    if _stop_listening is None:
-        return
-    _wait("zoo-finish", _A_WEEK)
-    jax.distributed.shutdown()
-    _stop_listening()
-    _stop_listening = None
+    """Waits for every process, however long the first one evaluates, and leaves the run."""
+    global _joined  # noqa: PLW0603 - see `join`
+    if _joined:
+        _wait("zoo-finish", _A_WEEK)
+        jax.distributed.shutdown()
+        _joined = False
 
 
-def leave(code: int, words: str | None = None, *, together: bool = False) -> None:
-    """Ends this process, and says why; does not return.
+def fail(error: BaseException) -> None:
+    """Ends this process after an error in a joined run; does nothing in a single process.
 
-    In a run of several, Python's own way out would wait for the others, who may be dead.
+    Python's normal exit would wait for processes that may be dead. The exit code and the last line
+    on the standard error tell a signal, a user's mistake and a lost process apart.
 
     Args:
-      code: the exit code.
-      words: what to say, on the standard error.
-      together: whether the others are on their way out too, so that it may wait a little for them.
+      error: what ended the run.
     """
-    global _code  # noqa: PLW0603 - a process ends once
-    if _stop_listening is None:
-        if words:
-            print(words, file=sys.stderr)
-        sys.exit(code)
-    if not _leaving.acquire(blocking=False):
-        # Another thread has spoken, and may be waiting for a process that this one knows is gone.
-        time.sleep(1)
-        os._exit(_code)
-    _code = code
-    if words:
-        print(words, file=sys.stderr, flush=True)
+    if not _joined:
+        return
+    words, code, together = in_words(error), 2, True
+    if isinstance(error, Interrupted):
+        words, code = str(error), error.exit_code
+    elif means_lost(error):
+        code, together = LOST, False
+        words = (
+            f"process {jax.process_index()} stops: another process of this run is gone, see its "
+            "log; the same command on all hosts goes on from the last checkpoint"
+        )
+    elif words is None:
+        words, code, together = "".join(traceback.format_exception(error)).strip(), 1, False
+    else:
+        words = f"error: {line(words)}"
+    print(words, file=sys.stderr)
     if together:
+        # The others are about to end for the same reason; process 0 must not leave first.
         with suppress(Exception):
             _wait("zoo-leave", 10)
     for child in multiprocessing.active_children():
@@ -212,38 +245,20 @@ def leave(code: int, words: str | None = None, *, together: bool = False) -> Non
     os._exit(code)
 
 
-def fail(error: BaseException) -> None:
-    """Ends this process after an error that is not the user's; alone, lets it be raised."""
-    if _stop_listening is None:
-        return
-    if means_lost(error):
-        leave(LOST, _lost(str(error)))
-    traceback.print_exception(error)
-    leave(1)
-
-
 def means_lost(error: BaseException) -> bool:
-    """Whether an error of JAX or orbax comes from another process's being gone."""
-    if alone() or not isinstance(error, jax.errors.JaxRuntimeError | TimeoutError):
+    """Whether an error of JAX or orbax is caused by the loss of another process."""
+    if alone() or not isinstance(error, jax.errors.JaxRuntimeError | TimeoutError | ValueError):
         return False
-    return isinstance(error, TimeoutError) or _GONE.search(str(error)) is not None
-
-
-def _lost(news: str) -> str:
-    """One line for what XLA or gloo says of a process that is gone."""
-    silent = re.search(r"heartbeats\):\s*([\d\s,]*\d)", news)
-    who = f"process {', '.join(silent[1].split())}" if silent else "another process"
-    return (
-        f"process {jax.process_index()} stops: {who} of this run is gone, and its own log tells "
-        "why; the same command, on all hosts, goes on from the last checkpoint"
+    return isinstance(error, TimeoutError) or (
+        not isinstance(error, ZooError) and _GONE.search(str(error)) is not None
     )
 
 
 def _connect() -> None:
-    """Has all devices speak to each other once, while their processes are together.
+    """Runs one collective over all devices while their processes are together.
 
     Gloo connects devices at their first collective, and gives up after 30 s. In a run that would be
-    in the first step, which one process compiles while another has it in its cache.
+    the first step, which one process may compile while another has it in its cache.
     """
     if alone():
         return
@@ -256,14 +271,16 @@ def _connect() -> None:
 
 
 def _wait(name: str, seconds: int) -> None:
-    # Not by the devices, whose collectives lose patience.
+    # Not a collective of the devices, which times out after 30 s.
+    from orbax.checkpoint import multihost  # noqa: PLC0415 - only joined processes need it
+
     multihost.get_barrier_sync_fn()(key=name, timeout_ms=seconds * 1000)
 
 
 def _check(coordinator: str, processes: int, process: int) -> tuple[str, int]:
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise ZooError(f"--coordinator={coordinator} is no HOST:PORT; try 10.0.0.1:1234")
+        raise ZooError(f"--coordinator={coordinator} is not HOST:PORT; try 10.0.0.1:1234")
     if processes < 1:
         raise ZooError(f"--processes={processes}; make it 1 or more")
     if not 0 <= process < processes:
@@ -274,7 +291,7 @@ def _check(coordinator: str, processes: int, process: int) -> tuple[str, int]:
 
 
 def _check_free(port: int) -> None:
-    # gRPC would share a port that is taken, and neither run would get all of its processes.
+    # gRPC would share a port in use, and neither run would get all of its processes.
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -297,6 +314,6 @@ def _await_coordinator(host: str, port: int, timeout: int) -> None:
                 reason = getattr(error, "strerror", None) or str(error)
                 raise ZooError(
                     f"process 0 does not answer at {host}:{port} within {timeout} s ({reason}); "
-                    "start it first, or mend --coordinator"
+                    "start it first, or correct --coordinator"
                 ) from None
         time.sleep(0.5)

@@ -15,18 +15,17 @@ from zoo.data.sources.files import kinds
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train import workdir as workdirs
-from zoo.train.best import Best, write_weights
 from zoo.train.checkpoint import Checkpoints
-from zoo.train.config import check_changeable, differing, override, to_plain
-from zoo.train.distributed import agree, alone, is_first, text_from_first
+from zoo.train.config import override, to_plain
+from zoo.train.distributed import Interrupted, Listener, agree, alone, is_first, text_from_first
 from zoo.train.experiment import Experiment
-from zoo.train.interrupt import Interrupted, Listener
+from zoo.train.metrics_writer import MetricsWriter, SilentWriter
 from zoo.train.parallel import check as check_devices
 from zoo.train.parallel import make_runner
-from zoo.train.report import Report, Unwritten
+from zoo.train.run_weights import Best, write_weights
 from zoo.train.scoring import Validation
-from zoo.train.start import Start, load_start, start_from
-from zoo.train.state import State, create_state
+from zoo.train.step import State, create_state
+from zoo.train.warm_start import Start, load_start, start_from
 
 # Steps that the device is left to work on while a look is written down.
 _AHEAD = 8
@@ -97,7 +96,7 @@ def train(
         placed = runner.place(state)
         written = None
         with (
-            Report(
+            MetricsWriter(
                 workdir,
                 first,
                 feed.steps,
@@ -106,7 +105,7 @@ def train(
                 experiment.modality,
             )
             if is_first()
-            else Unwritten()
+            else SilentWriter()
         ) as report:
             for step in range(first + 1, feed.steps + 1):
                 placed, metrics = runner.run(placed, runner.feed(next(batches), bank, noise), key)
@@ -157,17 +156,17 @@ def _resumed(
 ) -> tuple[ConfigDict, list[str]]:
     """The config with what changes on the way, and the keys of that."""
     config = config.copy_and_resolve_references()
-    changed = override(config, resume_with, flag="--resume-with")
-    check_changeable(changed)
+    changed = override(config, resume_with, flag="--resume-with=")
+    workdirs.check_changeable(changed)
     if changed and not workdirs.has_saved(path):
         raise ZooError(
             f"--resume-with is for a run that goes on, and {path} has saved nothing yet; "
-            f"begin it with --config.{changed[0]}=VALUE"
+            f"begin it with --{changed[0]}=VALUE"
         )
     if "train.batch_size" in changed and not config.train.steps:
         raise ZooError(
             "with another train.batch_size the steps of train.epochs would be others; set "
-            "--config.train.steps to how many the whole run shall have"
+            "--train.steps to how many the whole run shall have"
         )
     return config, changed
 
@@ -187,7 +186,7 @@ def _begun(
 def _check_same_config(config: ConfigDict) -> None:
     """Refuses processes that were told different things; folders may be called differently."""
     theirs = json.loads(text_from_first(json.dumps(to_plain(config))))
-    found = differing(config, theirs, free=("data.path", "data.workers"))
+    found = workdirs.differing(config, theirs, free=("data.path", "data.workers"))
     if agree(len(found)):
         which = ", ".join(found) or "keys that its own line names"
         raise ZooError(f"not all processes have one config ({which}); start all with the same")

@@ -9,8 +9,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from zoo.data.batches import Bank, Batch
 from zoo.errors import ZooError, unknown
-from zoo.train.state import State
-from zoo.train.step import Step
+from zoo.train.step import State, Step
 
 AXIS = "data"
 

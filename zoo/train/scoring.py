@@ -12,11 +12,10 @@ from zoo.evaluate import Result, evaluate, mean_merit
 from zoo.interop.torch import load_torch
 from zoo.models import create_model
 from zoo.train import experiment as experiments
-from zoo.train.best import weights_of
-from zoo.train.config import differing
 from zoo.train.experiment import Experiment
-from zoo.train.report import counter
-from zoo.train.workdir import WEIGHTS, has_saved
+from zoo.train.metrics_writer import counter
+from zoo.train.run_weights import weights_of
+from zoo.train.workdir import WEIGHTS, differing, has_saved
 
 
 class Validation:

@@ -1,9 +1,10 @@
-"""The folder of a run: its config, its lock and the files it writes."""
+"""The folder of a run: its config, its lock, and which keys may change when the run goes on."""
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,48 @@ from ml_collections import ConfigDict
 from zoo import files
 from zoo.errors import ZooError
 from zoo.train.checkpoint import newest
-from zoo.train.config import check_same, differing, to_plain
+from zoo.train.config import flatten, to_plain
 from zoo.train.distributed import is_first
 
 WEIGHTS = "weights.safetensors"
 CHECKPOINTS = "checkpoints"
 _CONFIG = "config.json"
-# Beside the keys of the config: what changed on the way, oldest first.
+# Stored with the keys of the config: changes on the way, oldest first.
 _CHANGES = "resumed_with"
+
+# Keys that may differ when a run goes on: its length, devices, logs and evaluation. Of these only a
+# new end changes the remaining steps, through the learning-rate schedule.
+_FREE = (
+    "name",
+    "parallel",
+    "train.steps",
+    "train.epochs",
+    "data.workers",
+    "data.natural",
+    "log.every",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "validation.every",
+    "eval.levels",
+    "eval.baselines",
+    "eval.published",
+    "eval.limit",
+)
+
+# Keys that --resume-with may change: they change the remaining steps, but neither the structure of
+# the state nor the validation score.
+_ON_THE_WAY = re.compile(
+    r"optimizer\.(learning_rate|warmup|schedule(_options(\..+)?)?)|train\.(batch_size|ema_decay)"
+)
 
 
 @contextmanager
 def opened(
     path: str | os.PathLike, config: ConfigDict, changed: Sequence[str] = ()
 ) -> Iterator[Path]:
-    """Makes or enters a run's folder, and keeps other runs out of it meanwhile.
+    """Creates or enters a run's folder and locks it against other runs.
 
-    Of several processes only the first one does; the others leave the folder alone.
+    Of several processes only the first one does so.
 
     Args:
       path: the folder.
@@ -47,13 +73,13 @@ def opened(
     settings = workdir / _CONFIG
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        strangers = [p.name for p in workdir.iterdir() if not _ours(p.name)]
-        if strangers and not settings.exists():
+        foreign = [p.name for p in workdir.iterdir() if not _is_own(p.name)]
+        if foreign and not settings.exists():
             raise ZooError(
-                f"{workdir} holds files that no run wrote ({strangers[0]}, ...); "
+                f"{workdir} holds files of no run ({foreign[0]}, ...); "
                 "choose an empty or a new --workdir"
             )
-        # A pipe in its place would wait for a reader for ever.
+        # Opening a pipe would wait forever for a reader.
         for place in (workdir / ".lock", settings):
             if place.exists():
                 files.regular(place)
@@ -67,7 +93,7 @@ def opened(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ZooError(f"another run is at work in {workdir}; wait, or kill it") from None
-        # A mistake in the config, found before the first checkpoint, must not bind the next try.
+        # A mistake found before the first checkpoint must not bind the next try.
         history = []
         if settings.exists() and has_saved(workdir):
             earlier, history = _read(settings)
@@ -77,9 +103,9 @@ def opened(
             if found:
                 step = newest(workdir / CHECKPOINTS) or 0
                 history = [*history, {"step": step, "changed": found}]
-        # In one file, so that a kill cannot part the new values from the tale of them.
-        told = to_plain(config) | ({_CHANGES: history} if history else {})
-        files.write(settings, json.dumps(told, indent=2).encode(), durable=True)
+        # In one file, so that a kill cannot separate the new values from their history.
+        plain = to_plain(config) | ({_CHANGES: history} if history else {})
+        files.write(settings, json.dumps(plain, indent=2).encode(), durable=True)
         yield workdir
 
 
@@ -93,7 +119,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def changes(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """What a run changed on its way: from which `step` on, and what was `changed`, in words."""
+    """Changes of a run on its way: the `step` of each, and the values that were `changed`."""
     return _read(Path(path) / _CONFIG)[1]
 
 
@@ -105,7 +131,6 @@ def _read(settings: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise ZooError(
             f"cannot read {settings}: {error.strerror}; name the workdir of a run"
         ) from None
-    # Of what a disk or an editor left.
     except (ValueError, RecursionError, AttributeError, TypeError):
         raise ZooError(
             f"{settings} is damaged; put it back from a copy, or choose another --workdir"
@@ -118,6 +143,59 @@ def has_saved(path: str | os.PathLike) -> bool:
     return any(Path(path).glob(f"{CHECKPOINTS}/*"))
 
 
-def _ours(name: str) -> bool:
-    """Whether a run that got no further than its config may have left a file of this name."""
+def _is_own(name: str) -> bool:
+    """Whether a run that was killed before it wrote its config may have left such a file."""
     return name == ".lock" or name.startswith(".config.json.")
+
+
+def check_same(config: ConfigDict, earlier: dict, changed: Iterable[str] = ()) -> None:
+    """Checks that a run may go on in a workdir with another config than it began with.
+
+    Args:
+      config: of the run that goes on.
+      earlier: the workdir's config, as `to_plain` gave it.
+      changed: keys that may differ, beside those that do not change the result.
+
+    Raises:
+      ZooError: names the keys that differ.
+    """
+    found = differing(config, earlier, free={*_FREE, *changed})
+    if found:
+        keys = [one.partition(" ")[0] for one in found]
+        ways = [f"--resume-with {key}=VALUE" for key in keys if _ON_THE_WAY.fullmatch(key)]
+        on = f", or change them on the way by {' '.join(ways)}" if ways else ""
+        raise ZooError(
+            f"the workdir belongs to another run: {', '.join(found)} differ; "
+            f"choose another --workdir, or the earlier settings{on}"
+        )
+
+
+def check_changeable(keys: Iterable[str]) -> None:
+    """Checks that `--resume-with` may change these keys.
+
+    Raises:
+      ZooError: names the key and those that can be.
+    """
+    for key in keys:
+        if key in _FREE:
+            raise ZooError(f"{key} needs no --resume-with; set it by --{key}=VALUE")
+        if not _ON_THE_WAY.fullmatch(key):
+            raise ZooError(
+                f"{key} cannot change in a run that goes on, only the optimizer's learning_rate, "
+                "schedule, schedule_options and warmup, and batch_size and ema_decay of train can; "
+                "begin another run, with the weights of this one as train.start"
+            )
+
+
+def differing(config: ConfigDict, earlier: dict, free: Iterable[str] = _FREE) -> list[str]:
+    """The keys whose values differ, each with both values, except those in `free`.
+
+    By default those keys are free that do not change the result of a run.
+    """
+    now, then = flatten(to_plain(config)), flatten(earlier)
+    return [
+        f"{key} ({then.get(key)!r}, now {now.get(key)!r})"
+        for key in sorted(now.keys() | then.keys())
+        # Empty options and none are the same.
+        if (now.get(key) or None) != (then.get(key) or None) and key not in free
+    ]

@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image, ImageCms
 from small import build
 
-from zoo.data import images
-from zoo.data.pages import Kept, notes
+from zoo.data import image_files
+from zoo.data.image_metadata import Metadata
 from zoo.errors import ZooError
 from zoo.inference.pictures import Denoised, Denoiser
 from zoo.inference.pictures.files import denoise_file, removed
@@ -78,11 +78,11 @@ def test_pixels_alpha_and_noise(tmp_path, suffix, channels, dtype):
     picture = random(channels, dtype)
     names = [f"{name}.{suffix}" for name in ("a", "b", "noise")]
     src, dst, noise = (tmp_path / name for name in names)
-    images.write(src, picture)
+    image_files.write(src, picture)
     report = denoise_file(src, dst, Halver(), save_noise=noise)
     assert report[:5] == (1, SHAPE, pytest.approx(10), 0.01, ())
-    np.testing.assert_array_equal(images.read(dst), halved(picture))
-    taken = images.read(noise)
+    np.testing.assert_array_equal(image_files.read(dst), halved(picture))
+    taken = image_files.read(noise)
     assert taken.dtype == dtype
     scale = 1 if dtype == np.float32 else np.iinfo(dtype).max
     colours = channels - (channels in (2, 4))
@@ -138,14 +138,14 @@ def test_what_is_lost_is_said_and_other_formats(tmp_path):
     report = denoise_file(tmp_path / "a.png", tmp_path / "b.jpg", Halver())
     assert report.lost == ("16 bits became 8 bits, all that JPEG holds",)
     Image.fromarray(random(3)).quantize(8).save(tmp_path / "a.gif")
-    refused("256 colours", tmp_path / "a.gif", tmp_path / "b.gif", Halver())
+    refused("256 colors", tmp_path / "a.gif", tmp_path / "b.gif", Halver())
     denoise_file(tmp_path / "a.gif", tmp_path / "b.png", Halver())
 
 
 def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
-    images.write(tmp_path / "a.png", random(4))
+    image_files.write(tmp_path / "a.png", random(4))
     denoiser = Halver()
-    refused("what is transparent", tmp_path / "a.png", tmp_path / "b.jpg", denoiser)
+    refused("cannot hold transparency", tmp_path / "a.png", tmp_path / "b.jpg", denoiser)
     refused("cannot tell a format", tmp_path / "a.png", tmp_path / "b.xyz", denoiser)
     refused("cannot write", tmp_path / "a.png", tmp_path / "none" / "b.png", denoiser)
     refused("is a folder", tmp_path / "a.png", tmp_path, denoiser)
@@ -159,7 +159,7 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
 def test_the_input_is_replaced_only_when_told(tmp_path):
     picture = random(3)
     src = tmp_path / "a.png"
-    images.write(src, picture)
+    image_files.write(src, picture)
     os.symlink("a.png", tmp_path / "soft.png")
     os.link(src, tmp_path / "hard.png")
     names = ("a.png", "soft.png", "hard.png")
@@ -169,11 +169,11 @@ def test_the_input_is_replaced_only_when_told(tmp_path):
                 save_noise=tmp_path / name, overwrite=True)  # fmt: skip
     refused("is the output; name another", src, tmp_path / "b.png", Halver(),
             save_noise=tmp_path / "." / "b.png")  # fmt: skip
-    np.testing.assert_array_equal(images.read(src), picture)
+    np.testing.assert_array_equal(image_files.read(src), picture)
     denoise_file(src, src, Halver(), overwrite=True)
-    np.testing.assert_array_equal(images.read(src), halved(picture))
+    np.testing.assert_array_equal(image_files.read(src), halved(picture))
     # The other name of the file that was is the original's last.
-    np.testing.assert_array_equal(images.read(tmp_path / "hard.png"), picture)
+    np.testing.assert_array_equal(image_files.read(tmp_path / "hard.png"), picture)
     only(tmp_path, *names)
 
 
@@ -250,7 +250,7 @@ def icc(curve):
     ],
 )
 def test_a_file_tells_that_it_is_linear(beside, linear):
-    assert notes.is_linear(Kept(**beside)) == linear
+    assert Metadata(**beside).is_linear() == linear
 
 
 def test_where_noise_hides_from_the_estimate_the_remedy_is_told(tmp_path):
@@ -279,8 +279,8 @@ def test_with_a_denoiser_of_the_zoo(tmp_path):
     model, variables = build("ffdnet-gray")
     denoiser = Denoiser(model, variables=variables)
     picture = random(1, shape=(40, 33))
-    images.write(tmp_path / "a.png", picture)
+    image_files.write(tmp_path / "a.png", picture)
     report = denoise_file(tmp_path / "a.png", tmp_path / "b.png", denoiser, level=0.1)
     denoised = denoiser(picture, 0.1)
-    np.testing.assert_array_equal(images.read(tmp_path / "b.png"), denoised.image)
+    np.testing.assert_array_equal(image_files.read(tmp_path / "b.png"), denoised.image)
     assert report[:4] == (1, (40, 33), pytest.approx(25.5), denoised.deviation)

@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo import files
-from zoo.data import images
+from zoo.data import file_kinds, image_files, pixels
 from zoo.errors import ZooError
 
 SUFFIXES = frozenset({".npy", ".npz", ".zip"})
 """Their endings, in lower case."""
 
 # The most bytes that a file in a zip, or an array, may take: those of the largest picture.
-_LIMIT = 4 * images.PIXEL_LIMIT
+_LIMIT = 4 * pixels.PIXEL_LIMIT
 _CHANNELS = 4
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError)
 
@@ -66,7 +66,7 @@ def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
     if Path(file).suffix.lower() == ".zip":
         inside = [name for name in _zip(file).namelist() if not name.endswith("/")]
         inside = [name for name in inside if not _is_hidden(name)]
-        known = [name for name in inside if Path(name).suffix.lower() in images.SUFFIXES]
+        known = [name for name in inside if Path(name).suffix.lower() in file_kinds.IMAGE_SUFFIXES]
         return sorted(known), sorted({*inside} - {*known})
     arrays = {key: _header(file, key) for key in _keys(file)}
     found = []
@@ -79,7 +79,7 @@ def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
 
 
 def read(file: str, name: str) -> np.ndarray:
-    """A picture of those that `names` names, as `zoo.data.images.read` gives it.
+    """A picture of those that `names` names, as `zoo.data.image_files.read` gives it.
 
     Raises:
       ZooError: it is damaged, or no picture.
@@ -87,7 +87,7 @@ def read(file: str, name: str) -> np.ndarray:
     full = f"{file}/{name}" if name else file
     with _whole(full):
         if Path(file).suffix.lower() == ".zip":
-            return images.decode(_unzipped(_zip(file), file, name), full)
+            return image_files.decode(_unzipped(_zip(file), file, name), full)
         keys = _keys(file)
         key, _, number = ("", "", name) if len(keys) == 1 else name.partition("/")
         picture = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
@@ -99,7 +99,7 @@ def read(file: str, name: str) -> np.ndarray:
         picture = picture[..., None]
     if picture.dtype == np.bool_:
         picture = picture * np.uint8(255)
-    return images.check(np.array(picture), full)
+    return pixels.check(np.array(picture), full)
 
 
 def _is_hidden(name: str) -> bool:

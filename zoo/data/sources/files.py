@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data import images
+from zoo.data import file_kinds, image_files
 from zoo.data.sources import containers
 from zoo.errors import ZooError
 from zoo.files import expanded, walk
@@ -43,7 +43,9 @@ def is_folder(path: Path) -> bool:
     return any(name.startswith(f"{within[1]}/") for name in containers.names(within[0])[0])
 
 
-def below(folder: Path, suffixes: Collection[str] = images.SUFFIXES) -> tuple[list[str], list[str]]:
+def below(
+    folder: Path, suffixes: Collection[str] = file_kinds.IMAGE_SUFFIXES
+) -> tuple[list[str], list[str]]:
     """List the files below a folder, in all its sub-folders; hidden ones are passed over.
 
     Of pictures, the files that hold many count as folders; see `zoo.data.sources.containers`.
@@ -60,7 +62,7 @@ def below(folder: Path, suffixes: Collection[str] = images.SUFFIXES) -> tuple[li
       ZooError: the folder cannot be read, or one below it.
     """
     found, others = [], []
-    opening = containers.SUFFIXES if suffixes is images.SUFFIXES else ()
+    opening = containers.SUFFIXES if suffixes is file_kinds.IMAGE_SUFFIXES else ()
     within = containers.split(folder) if opening else None
     if within:
         start = f"{within[1]}/" if within[1] else ""
@@ -85,13 +87,13 @@ def below(folder: Path, suffixes: Collection[str] = images.SUFFIXES) -> tuple[li
 
 
 def read(path: str) -> np.ndarray:
-    """A picture that `below` found, as `zoo.data.images.read` gives it.
+    """A picture that `below` found, as `zoo.data.image_files.read` gives it.
 
     Raises:
       ZooError: as that.
     """
     within = containers.split(path)
-    return containers.read(*within) if within else images.read(path)
+    return containers.read(*within) if within else image_files.read(path)
 
 
 def kinds(names: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo.data import images
+from zoo.data import file_kinds
 from zoo.data.sources import files, split
 from zoo.data.sources.contract import SPLITS, Listing
 from zoo.errors import ZooError
@@ -231,4 +231,4 @@ def _read(path: str):
     return files.read(path), None
 
 
-PICTURES = Files("pictures", images.SUFFIXES, _read)
+PICTURES = Files("pictures", file_kinds.IMAGE_SUFFIXES, _read)

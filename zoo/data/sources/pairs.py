@@ -4,7 +4,7 @@ import os
 import re
 from typing import NamedTuple
 
-from zoo.data import images
+from zoo.data import file_kinds
 from zoo.data.sources import containers, files, split
 from zoo.data.sources.contract import SPLITS, Listing
 from zoo.errors import ZooError
@@ -116,7 +116,10 @@ def _stars(pattern: str, name: str) -> tuple[str, ...] | None:
     # The same picture may be kept in another format.
     *others, last = match.groups()
     stem, suffix = os.path.splitext(last)
-    return (*others, stem if suffix.lower() in images.SUFFIXES | containers.SUFFIXES else last)
+    return (
+        *others,
+        stem if suffix.lower() in file_kinds.IMAGE_SUFFIXES | containers.SUFFIXES else last,
+    )
 
 
 def _read(pair: _Pair):

@@ -11,7 +11,7 @@ microaneurysms and lfw_subset, too small for a crop.
 import importlib.util
 from pathlib import Path
 
-from zoo.data import images
+from zoo.data import image_files
 from zoo.data.sources.contract import Listing
 from zoo.errors import ZooError
 
@@ -70,4 +70,4 @@ def _folder() -> Path:
 
 
 def _read(path: str):
-    return images.read(path), None
+    return image_files.read(path), None

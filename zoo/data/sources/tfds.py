@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.data import images, recordings, samples
+from zoo.data import image_files, pixels, recordings, samples
 from zoo.data.sources import split as splitting
 from zoo.data.sources.contract import Form, Listing
 from zoo.data.sources.recordings import with_noise
@@ -163,13 +163,13 @@ def _read(name: str, path: str, split: str, feature: str, number: int):
     value = _opened(name, path, split, feature)[number][feature]
     where = f"{name} {split}-{number:05}"
     if isinstance(value, bytes):
-        picture = images.decode(value, where)
+        picture = image_files.decode(value, where)
         if _prepared(name, path).info.features[feature].np_dtype == np.float32:
             picture = picture.view(np.float32)  # tfds hides a float in four bytes of colour
     else:
         picture = np.asarray(value)
         picture = picture[..., None] if picture.ndim == 2 else picture
-    return images.check(picture, where), None
+    return pixels.check(picture, where), None
 
 
 # Kept once in each process; what is pickled is only the name and the path.

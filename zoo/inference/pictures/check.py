@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from zoo.data import pixels
 from zoo.errors import ZooError
 
 # Rows of a picture that are compared at a time.
@@ -47,7 +48,7 @@ def canvas(image: ArrayLike) -> Canvas:
     array = _array(image)
     result = np.empty(array.shape, array.dtype)
     source, target = (a[..., None] if a.ndim == 2 else a for a in (array, result))
-    if source.shape[-1] in (2, 4):
+    if pixels.has_alpha(source):
         target[..., -1] = source[..., -1]
         target = target[..., :-1]
     source = colors(array)
@@ -64,8 +65,7 @@ def colors(image: ArrayLike) -> np.ndarray:
     """
     array = _array(image)
     source = array[..., None] if array.ndim == 2 else array
-    if source.shape[-1] in (2, 4):
-        source = source[..., :-1]
+    source = pixels.without_alpha(source)
     return source[..., :1] if _is_gray(source) else source
 
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from zoo.data import pixels
 from zoo.errors import ZooError
 from zoo.inference.pictures import check
 from zoo.inference.pictures import scale as scales
 from zoo.inference.pictures.scale import Scale
 
 if TYPE_CHECKING:
-    from zoo.data.pages import Page, Pages
+    from zoo.data.image_files import Pages
+    from zoo.data.image_metadata import Page
     from zoo.inference.pictures.denoiser import Denoised, Denoiser
 
 # Of noise fainter than this, in what the model sees, not all is taken.
@@ -61,10 +63,10 @@ def denoise_file(
 ) -> Report:
     """Denoises a png, jpeg, bmp, tiff, webp or gif file; pages of a TIFF file one after another.
 
-    Kept are size, depth (8 and 16 bits, floats), grey or colour, alpha, EXIF, colour profile, XMP,
-    resolution, and how the file was coded, as far as the format of `dst` has a place for it (see
-    `zoo.data.pages`). The orientation is applied, and is 1 from then on. GIF, of one picture only,
-    must become another format.
+    Size, depth (8 and 16 bits, floats), gray or color, alpha, EXIF, color profile, XMP, resolution
+    and the coding of the file are kept as far as the format of `dst` can hold them (see
+    `zoo.data.image_files`). The orientation is applied, and is 1 from then on. GIF, of one image
+    only, must become another format.
 
     Args:
       src: the file to read.
@@ -93,30 +95,30 @@ def denoise_file(
         picture. Nothing is left behind then, but for a `dst` finished before `save_noise` failed.
     """
     # Here, since its libraries are heavy.
-    from zoo.data import pages as picture_files  # noqa: PLC0415
+    from zoo.data import image_files  # noqa: PLC0415
 
     _check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
-    pages = picture_files.read_pages(src)
+    pages = image_files.read_pages(src)
     every = _Scales(pages, range, linear)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
     with ExitStack() as stack:
         puts = [
-            stack.enter_context(picture_files.writing(place, len(pages), overwrite=overwrite))
+            stack.enter_context(image_files.writing(place, len(pages), overwrite=overwrite))
             for place in places
         ]
         for i, page in enumerate(pages):
             for place in places:
                 # What cannot be written is said before the work, not after it.
-                picture_files.fitting(page, place, len(pages))
+                image_files.fitting(page, place, len(pages))
             scale = every.of(page)
-            done = denoiser(page.picture, level, _nth(progress, i, len(pages)), scale)
+            done = denoiser(page.image, level, _nth(progress, i, len(pages)), scale)
             image = np.asarray(done.image)
             said |= dict.fromkeys((*done.notes, *_hints(page, pages.form, done)))
             first = first or scale
-            lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(picture=image))))
+            lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(image=image))))
             if save_noise is not None:
-                noise = page._replace(picture=removed(page.picture, image, scale))
+                noise = page._replace(image=removed(page.image, image, scale))
                 puts[1](noise)
             size = size or image.shape[:2]
             levels += [] if done.level is None else [done.level]
@@ -142,35 +144,33 @@ class _Scales:
         if limits is None and len(pages) > 1:
             # The first page tells for all whether they are linear.
             light = self._is_linear(next(iter(pages)))
-            every = (check.colors(page.picture) for page in pages)
+            every = (check.colors(page.image) for page in pages)
             self._of_all = scales.find(every, linear=light)
 
     def of(self, page: "Page") -> Scale:
         """That of a page."""
-        picture = check.colors(page.picture)
+        picture = check.colors(page.image)
         if self._of_all is not None:
             return self._of_all[picture.dtype]
         found = scales.find([picture], self._limits, linear=self._is_linear(page))
         return found[picture.dtype]
 
     def _is_linear(self, page: "Page") -> bool:
-        from zoo.data.pages import notes  # noqa: PLC0415
 
-        return notes.is_linear(page.kept) if self._linear is None else self._linear
+        return page.metadata.is_linear() if self._linear is None else self._linear
 
 
 def _hints(page: "Page", form: str, done: "Denoised") -> tuple[str, ...]:
     """What to try where no noise is found in what a camera took."""
-    from zoo.data.pages import notes  # noqa: PLC0415
 
     if done.level is None or done.level * done.scale.seen >= _FAINT:
         return ()
-    if form == "jpeg" or notes.camera(page.kept):
+    if form == "jpeg" or page.metadata.camera():
         return (
             "hardly any noise found, but that of cameras and JPEG hides from the estimate: "
             "try --model unet-real, or --sigma 10",
         )
-    if page.picture.dtype != np.uint8 and not done.scale.curve:
+    if page.image.dtype != np.uint8 and not done.scale.curve:
         return ("hardly any noise found; if values are in proportion to light, try --linear",)
     return ()
 
@@ -189,7 +189,7 @@ def removed(picture: np.ndarray, image: np.ndarray, scale: Scale) -> np.ndarray:
       `picture`.
     """
     out = picture if picture.flags.writeable else picture.copy()
-    colors = picture.shape[-1] - (picture.shape[-1] in (2, 4))
+    colors = pixels.without_alpha(picture).shape[-1]
     kind = picture.dtype
     if kind.kind in "iu":
         limits = np.iinfo(kind)

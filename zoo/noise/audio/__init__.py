@@ -1,45 +1,22 @@
 """Noise for recordings, as pure functions.
 
-Signals are `(..., T, C)`, floats in [-1, 1]; the law is that of `zoo.noise.contract`, and `OPS`
-holds the ops by name. Those that add something take its strength as a signal-to-noise ratio in
-decibels, measured as `zoo.noise.audio.snr` says. Levels in seconds or hertz need `sample_rate`,
-16000 unless told. `zoo.noise.make_sampler(..., modality="audio")` builds samplers of them.
+Signals are `(..., T, C)`, floats in [-1, 1]; `zoo.noise.op_contract` states what all ops have in
+common, and `OPS` holds them by name. Ops that add something take its strength as a signal-to-noise
+ratio in decibels, as `zoo.noise.audio.snr_mixing` defines it. Levels in seconds or hertz need
+`sample_rate`, by default 16000. `zoo.noise.make_sampler(..., modality="audio")` builds samplers.
 """
 
-from zoo.noise.audio.added import add_at_snr, hum
-from zoo.noise.audio.codecs import codec
-from zoo.noise.audio.coded import mu_law, quantize, resample
-from zoo.noise.audio.colors import blue, brown, colored, pink, violet, white
-from zoo.noise.audio.damage import clicks, clipping, dropouts
-from zoo.noise.audio.filters import band_pass, band_stop, low_pass, random_filter
-from zoo.noise.audio.law import OPS
-from zoo.noise.audio.level import dc_offset, gain
-from zoo.noise.audio.mixtures import remix
-from zoo.noise.audio.rooms import reverb
+from zoo.modality import AUDIO
+from zoo.noise.audio import distortion, filters, snr_mixing
+from zoo.noise.audio.distortion import *  # noqa: F403 - an op is named in its own module only
+from zoo.noise.audio.filters import *  # noqa: F403
+from zoo.noise.audio.snr_mixing import *  # noqa: F403
+from zoo.noise.op_contract import registry
 
-__all__ = [
-    "OPS",
-    "add_at_snr",
-    "band_pass",
-    "band_stop",
-    "blue",
-    "brown",
-    "clicks",
-    "clipping",
-    "codec",
-    "colored",
-    "dc_offset",
-    "dropouts",
-    "gain",
-    "hum",
-    "low_pass",
-    "mu_law",
-    "pink",
-    "quantize",
-    "random_filter",
-    "remix",
-    "resample",
-    "reverb",
-    "violet",
-    "white",
-]
+OPS = registry(AUDIO)
+"""Every noise op for recordings by its name."""
+
+__all__ = ["OPS"]
+__all__ += distortion.__all__
+__all__ += filters.__all__
+__all__ += snr_mixing.__all__

@@ -1,0 +1,262 @@
+"""Kinds of files, told by their first bytes or their suffix: images, audio and weights.
+
+References:
+  ISO/IEC 14496-12 (brands of ISO media files); ISO/IEC 23008-12 (HEIF); ISO/IEC 11172-3, 2.4.1.3
+  and ISO/IEC 13818-7, 6.2 (frames of mp3 and aac); ID3v2, 3.1.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from zoo import files
+from zoo.errors import ZooError
+
+IMAGE, AUDIO, WEIGHTS = "image", "audio", "weights"
+
+HEAD = 348
+"""How many of a file's first bytes determine its kind."""
+
+IMAGE_FORMATS = {
+    ".png": "png",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "jpeg"),
+    **dict.fromkeys((".bmp", ".dib"), "bmp"),
+    **dict.fromkeys((".tif", ".tiff"), "tiff"),
+    ".webp": "webp",
+}
+"""Suffixes, in lower case, of images that are written, and the format of each."""
+
+IMAGE_SUFFIXES = frozenset(IMAGE_FORMATS) | {".gif", ".mpo", ".heic", ".heif", ".hif", ".avif"}
+"""Suffixes, in lower case, of the images in a folder."""
+
+AUDIO_FORMATS = {
+    **{".wav": ("WAV", "PCM_16"), ".w64": ("W64", "PCM_16"), ".caf": ("CAF", "PCM_16")},
+    **dict.fromkeys((".aif", ".aiff", ".aifc"), ("AIFF", "PCM_16")),
+    **dict.fromkeys((".au", ".snd"), ("AU", "PCM_16")),
+    **{".flac": ("FLAC", "PCM_16"), ".mp3": ("MP3", "MPEG_LAYER_III")},
+    **dict.fromkeys((".ogg", ".oga"), ("OGG", "VORBIS")),
+    ".opus": ("OGG", "OPUS"),
+}
+"""Suffixes, in lower case, of audio that is written: libsndfile's format and default subtype."""
+
+READ_ONLY_AUDIO = frozenset(
+    {".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".wma", ".wmv", ".asf", ".webm"}
+    | {".mkv", ".mka", ".avi", ".mp2", ".amr"}
+)
+"""Suffixes, in lower case, of audio that is only read; it is written as wav."""
+
+AUDIO_SUFFIXES = frozenset({*AUDIO_FORMATS, *READ_ONLY_AUDIO})
+"""Suffixes, in lower case, of the audio files in a folder."""
+
+_RAW = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2"
+_RAW_SUFFIXES = frozenset(f".{end}" for end in (*_RAW.split(), "srf", "srw", "x3f"))
+_SUFFIXES = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"}
+
+DEVELOP = (
+    "a camera's raw file, which is not an image yet; develop it to a TIFF of 16 bits, with "
+    "darktable, RawTherapee, dcraw -T or rawpy, and take that"
+)
+"""Description of a raw file, with the remedy."""
+
+_CONVERT = "convert it to TIFF or PNG, and take that"
+_DICOM = "export it as TIFF or PNG of 16 bits, with pydicom, DCMTK or ITK, and take that"
+_ARRAYS = "save its images as TIFF, with tifffile in Python or with ImageJ, and take that"
+
+
+class _Signature(NamedTuple):
+    """First bytes of a kind of file.
+
+    Attributes:
+      pattern: a regular expression for the beginning of the file.
+      kind: `IMAGE`, `AUDIO`, `WEIGHTS`, or None for a kind that is not read.
+      detail: the format of an image, the suffix to write audio with, the remedy where the kind is
+        not read.
+    """
+
+    pattern: re.Pattern[bytes]
+    kind: str | None
+    detail: str = ""
+
+
+def _table(*rows: tuple) -> tuple[_Signature, ...]:
+    return tuple(_Signature(re.compile(row[0], re.DOTALL), *row[1:]) for row in rows)
+
+
+# The first that matches counts: some raw files begin as TIFF files do.
+_SIGNATURES = _table(
+    (rb"RIFF.{4}WEBP", IMAGE, "webp"),
+    (rb"II\*\0\x10\0\0\0CR|IIRO|IIRS|MMOR|IIU\0", None, DEVELOP),
+    (rb"FUJIFILMCCD-RAW|\0MRM|FOVb|II\x1a\0\0\0HEAPCCDR|.{4}ftypcrx ", None, DEVELOP),
+    (rb".{128}DICM", None, f"a DICOM file, which is not read yet; {_DICOM}"),
+    (rb"8BPS", None, f"a Photoshop file, which is not read; {_CONVERT}"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", None, f"JPEG 2000, which is not read; {_CONVERT}"),
+    (rb"\0\0\0\x0cJXL |\xff\x0a", None, f"JPEG XL, which is not read; {_CONVERT}"),
+    (rb"II\xbc\x01", None, f"JPEG XR, which is not read; {_CONVERT}"),
+    (rb"v/1\x01|#\?RADIANCE|#\?RGBE", None, f"an HDR file, which is not read; {_CONVERT}"),
+    (rb"P[1-7][\n\r \t#]", None, f"a Netpbm file, which is not read; {_CONVERT}"),
+    (rb"qoif|\0\0\x01\0|\x8aMNG", None, f"of a format that is not read; {_CONVERT}"),
+    (rb"SIMPLE  =", None, f"a FITS file, which is not read; {_ARRAYS}"),
+    (rb"\x93NUMPY", None, f"a NumPy array, which is not read; {_ARRAYS}"),
+    (rb"\x89HDF\r\n\x1a\n|CDF\x01", None, f"an HDF5 or netCDF file, which is not read; {_ARRAYS}"),
+    (rb".{344}(n\+1|ni1)\0", None, f"a NIfTI file, which is not read; {_ARRAYS}"),
+    (rb"%PDF", None, f"a PDF document; extract its images, or {_CONVERT}"),
+    (rb"<svg", None, f"an SVG drawing, which has no pixels; {_CONVERT}"),
+    (
+        rb"<!DOCTYPE html|<!doctype html|<html",
+        None,
+        "a web page, perhaps in place of an image that could not be fetched; fetch it again",
+    ),
+    (rb"\x89PNG\r\n\x1a\n", IMAGE, "png"),
+    (rb"\xff\xd8\xff", IMAGE, "jpeg"),
+    (rb"BM", IMAGE, "bmp"),
+    (rb"GIF8[79]a", IMAGE, "gif"),
+    # Little and big endian, classic and BigTIFF.
+    (rb"II[*+]\0|MM\0[*+]", IMAGE, "tiff"),
+    (rb"fLaC", AUDIO, ".flac"),
+    (rb"OggS", AUDIO, ".ogg"),
+    # The version is a small number, so that text beginning with ID3 does not match.
+    (rb"ID3([\0-\x0f]|\Z)", AUDIO, ".mp3"),
+    (rb"RIFF.{4}(WAVE|AVI )|FORM.{4}AIF[FC]", AUDIO, ".wav"),
+    (rb"RF64|RIFX|\.snd|caff|riff\x2e\x91\xcf\x11", AUDIO, ".wav"),
+    # Matroska and WebM, Windows Media, AMR.
+    (rb"\x1a\x45\xdf\xa3|\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR", AUDIO, ".wav"),
+    # A length in 8 bytes, then JSON.
+    (rb".{5}\0{3}\{", WEIGHTS),
+)
+# Brands of ISO media files that hold images, and brands of any such file.
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "avif"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic"),
+}
+_ANY_BRAND = (b"mif1", b"msf1", b"miaf")
+
+
+def image_format(head: bytes, name: str) -> str:
+    """The format of an image file: png, jpeg, bmp, gif, tiff, webp, avif or heic.
+
+    Args:
+      head: its first bytes, at least 16; `HEAD` of them give better errors.
+      name: what to call the file in an error.
+
+    Raises:
+      ZooError: it has none of these formats.
+    """
+    kind, detail = _signature(head)
+    if kind == IMAGE:
+        return detail
+    reason = unsupported(head) or (
+        "not png, jpeg, bmp, gif, tiff, webp, avif or heic; convert it to one of them, or leave "
+        "it out"
+    )
+    raise ZooError(f"{name} is {reason}")
+
+
+def unsupported(head: bytes) -> str:
+    """Description and remedy of a file of a known kind that is not read; else an empty string."""
+    kind, detail = _signature(head)
+    return detail if kind is None else ""
+
+
+def kind_of(path: str | os.PathLike) -> str | None:
+    """The kind of a file by its content, and where that is unknown or empty, by its suffix.
+
+    A damaged image thus still counts as an image, and its reader reports the damage.
+
+    Returns:
+      `IMAGE`, `AUDIO`, `WEIGHTS`, or None for anything else.
+
+    Raises:
+      ZooError: it cannot be read.
+    """
+    kind, _ = _kind(_head(path))
+    if kind == IMAGE and _is_raw(path):
+        return None
+    return kind or kind_of_suffix(path)
+
+
+def kind_of_suffix(path: str | os.PathLike) -> str | None:
+    """The kind of a file by its suffix alone, as `kind_of` returns it."""
+    suffix = Path(path).suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return IMAGE
+    if suffix in AUDIO_SUFFIXES:
+        return AUDIO
+    return WEIGHTS if suffix == ".safetensors" else None
+
+
+def description(path: str | os.PathLike) -> str:
+    """Description and remedy of a file that is of no kind, as the end of a sentence.
+
+    Raises:
+      ZooError: it cannot be read.
+    """
+    head = _head(path)
+    if not head:
+        return "empty; fetch it again"
+    reason = DEVELOP if _is_raw(path) else unsupported(head)
+    return reason or "neither an image nor audio; convert it, or leave it out"
+
+
+def output_suffix(path: str | os.PathLike) -> str:
+    """The suffix to write an image or audio file with so that it keeps the format of this one.
+
+    Formats that are only read become .png or .wav.
+
+    Raises:
+      ZooError: it cannot be read.
+    """
+    kind, detail = _kind(_head(path))
+    if kind == IMAGE:
+        return _SUFFIXES.get(detail, ".png")
+    return detail if kind == AUDIO else ".wav"
+
+
+def _head(path: str | os.PathLike) -> bytes:
+    with files.opened(path) as file:
+        return file.read(HEAD)
+
+
+def _is_raw(path: str | os.PathLike) -> bool:
+    """Whether the suffix is that of cameras' raw files, most of which begin as TIFF files do."""
+    return Path(path).suffix.lower() in _RAW_SUFFIXES
+
+
+def _kind(head: bytes) -> tuple[str | None, str]:
+    """As `_signature`, but text that begins with BM is not an image."""
+    kind, detail = _signature(head)
+    # The offset of the pixels and the length of the header are small numbers of 32 bits.
+    if detail == "bmp" and not (head[13:14] == b"\0" and head[15:16] in (b"", b"\0")):
+        return None, ""
+    return kind, detail
+
+
+def _signature(head: bytes) -> tuple[str | None, str]:
+    """Kind and detail of the signature that matches."""
+    if head[4:8] == b"ftyp":
+        end = max(min(int.from_bytes(head[:4], "big"), len(head)), 16)
+        brands = [head[8:12], *(head[at : at + 4] for at in range(16, end, 4))]
+        found = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
+        if found or brands[0] in _ANY_BRAND:
+            return IMAGE, found[0] if found else "heic"
+        return (None, DEVELOP) if brands[0] == b"crx " else (AUDIO, ".wav")
+    for signature in _SIGNATURES:
+        if signature.pattern.match(head):
+            return signature.kind, signature.detail
+    return (AUDIO, ".mp3") if _is_mpeg_frame(head) else (None, "")
+
+
+def _is_mpeg_frame(head: bytes) -> bool:
+    """Whether an mp3 or aac file without a tag begins here.
+
+    Eleven bits of one; then neither version, layer nor rates may have a reserved value, so that a
+    byte order mark of UTF-16 does not match.
+    """
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    if layer == 0:
+        # AAC: version and layer as in no other format, and a rate that exists.
+        return head[1] & 0xF6 == 0xF0 and head[2] >> 2 & 15 < 13
+    bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
+    return version != 1 and layer in (1, 2) and bit_rate != 15 and sample_rate != 3
