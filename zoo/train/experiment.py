@@ -18,7 +18,7 @@ from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate.measure import check_baselines, evaluator_class
 from zoo.evaluate.result import REAL, Level
 from zoo.interop.torch import load_torch
-from zoo.modality import Modality, get
+from zoo.modality import Modality, get, names
 from zoo.noise import make_sampler, registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
@@ -185,10 +185,10 @@ def make_feed(experiment: Experiment) -> Feed:
             size = crop or (max(p.shape[1] for p in pictures),)
             bank = make_bank(pictures, *size)
         else:
-            size, bank = crop or pictures[0].shape[:2], make_bank(pictures)
+            size, bank = crop or pictures[0].shape[:-1], make_bank(pictures)
         if needs_noise:
             noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
-        areas = [p.shape[0] * p.shape[1] for p in pictures]
+        areas = [math.prod(p.shape[:-1]) for p in pictures]
         batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
     _check_batch(batch_size, (*size, config.data.channels))
     _check_readable(experiment)
@@ -334,7 +334,7 @@ def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
     told = config.noise[key].to_dict()
     if not told:
         return None
-    if kind != "audio":
+    if not get(kind).has_rate:
         raise ZooError(f"noise.{key} is of recordings; leave it empty")
     with in_one_line(f"noise.{key} is {told}, which makes no noise"):
         return make_sampler(**told, modality=kind, sample_rate=config.data.sample_rate)
@@ -377,12 +377,12 @@ def _check_batch(batch_size: int, size: tuple[int, ...]) -> None:
 
 def _check_readable(experiment: Experiment) -> None:
     """Reads what will be scored once, for after hours of training it would be too late."""
-    config = experiment.config
+    config, mixes = experiment.config, evaluator_class(experiment.modality).mixes
     for split, limit in (("validation", config.validation.limit), ("test", config.eval.limit)):
         source = experiment.sources[split]
         for index in range(min(limit or len(source), len(source))):
             paired = source[index].input is not None
-            if source.modality == "audio" and not paired and source.noise is None:
+            if mixes and not paired and source.noise is None:
                 raise ZooError(
                     f"data {config.data.name!r} has no noise to mix the {split} recordings with, "
                     "and so no scores; name a folder of it in data.options.noise"
@@ -401,29 +401,32 @@ def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Mo
             f"model {config.model.name!r} is for {made_for}, which data {config.data.name!r} has "
             "none of; choose another of the two"
         )
-    if kind == "audio" and rate not in (0, source.sample_rate):
+    if rate not in (0, source.sample_rate):
         raise ZooError(f"model {config.model.name!r} is for {rate} Hz; set data.sample_rate={rate}")
     crop = tuple(config.data.crop)
-    if crop and len(crop) != (2 if kind == "image" else 1):
-        made = "a height and a width (H, W)" if kind == "image" else "a number of samples (T,)"
-        raise ZooError(f"data.crop is {crop}; for {made_for} make it {made}")
+    axes = get(kind).axes[:-1]
+    if crop and len(crop) != len(axes):
+        sides = ", ".join(axes) + ("," if len(axes) == 1 else "")
+        raise ZooError(f"data.crop is {crop}; for {made_for} make it a size ({sides})")
 
 
 def _check_noise(config: ConfigDict, kind: str) -> None:
     """Refuses noise of recordings for a model of pictures, and the other way round."""
     name = config.noise.name
-    other = {"image": "audio", "audio": "image"}[kind]
-    if name in registry(other) and name not in registry(kind):
-        raise ZooError(
-            f"noise {name!r} is for {get(other).plural} and model {config.model.name!r} "
-            f"for {get(kind).plural}; change noise.name or model.name"
-        )
+    if name in registry(kind):
+        return
+    for other in names():
+        if name in registry(other):
+            raise ZooError(
+                f"noise {name!r} is for {get(other).plural} and model {config.model.name!r} "
+                f"for {get(kind).plural}; change noise.name or model.name"
+            )
 
 
 def _check_published(config: ConfigDict, kind: str) -> None:
     """Reads weights that will be scored beside once, lest they fail after hours of training."""
     for name, path in config.eval.published.items():
-        if models.model_spec(name).modality != kind or kind != "audio":
+        if models.model_spec(name).modality != kind:
             raise ZooError(f"eval.published: {name} is no model that is scored on these data")
         load_torch(name, path)
 
@@ -440,14 +443,15 @@ def _dtype(name: str) -> jnp.dtype:
     return jnp.dtype(name)
 
 
-def _check_fits(name: str, pictures: list, crop: tuple[int, int] | None) -> None:
-    height, width = pictures[-1].shape[:2]
-    if crop is None and pictures[0].shape[:2] != (height, width):
+def _check_fits(name: str, examples: list, crop: tuple[int, ...] | None) -> None:
+    size = examples[-1].shape[:-1]
+    words = "x".join(map(str, size))
+    if crop is None and examples[0].shape[:-1] != size:
         raise ZooError(
-            f"{name} is {height}x{width}, unlike the others; set data.crop, or data.size to resize"
+            f"{name} is {words}, unlike the others; set data.crop, or data.size to resize"
         )
-    if crop is not None and (height < crop[0] or width < crop[1]):
+    if crop is not None and any(side < least for side, least in zip(size, crop, strict=True)):
         raise ZooError(
-            f"{name} is {height}x{width}, smaller than the crop of {crop[0]}x{crop[1]}; "
-            "make data.crop smaller, or leave the picture out"
+            f"{name} is {words}, smaller than the crop of {'x'.join(map(str, crop))}; "
+            "make data.crop smaller, or leave it out"
         )
