@@ -101,14 +101,14 @@ class Decoded(Sequence):
         return other
 
     def _read(self, index: int, start: int, frames: int | None) -> Picture:
+        if frames is not None and not hasattr(self._source, "excerpt"):
+            name, target, noisy = self[index]
+            part = slice(start, start + frames)
+            return Picture(name, target[part], None if noisy is None else noisy[part])
         if frames is None:
             name, target, noisy = self._source[index]
-        elif hasattr(self._source, "excerpt"):
-            name, target, noisy = self._source.excerpt(index, start, frames)
         else:
-            name, target, noisy = self._source[index]
-            part = slice(start, start + frames)
-            target, noisy = target[part], None if noisy is None else noisy[part]
+            name, target, noisy = self._source.excerpt(index, start, frames)
         if noisy is not None and noisy.shape != target.shape:
             raise ZooError(
                 f"{name}: the input is {noisy.shape}, its target {target.shape}; correct the pair"

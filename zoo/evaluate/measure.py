@@ -427,12 +427,8 @@ def figures(
     Returns:
       Metric -> (B,), NaN where the canvas is too small for it.
     """
-    given = {
-        "data_range": data_range,
-        "size": sizes,
-        "length": sizes[:, 0],
-        "sample_rate": sample_rate,
-    }
+    extent = {"size": sizes} if sizes.shape[1] > 1 else {"length": sizes[:, 0]}
+    given = {"data_range": data_range, "sample_rate": sample_rate, **extent}
     own = [metric for metric in metrics if metric.function and not metric.package]
     found = {metric.name: _figure(metric, output, target, given, scale) for metric in own}
     return found | {"finite": all_finite(output, sizes)}

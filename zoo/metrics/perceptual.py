@@ -1,6 +1,6 @@
 """Perceptual metrics of speech, computed on the host by their usual packages, and a pool."""
 
-import importlib
+import importlib.util
 import os
 import threading
 import warnings
@@ -104,12 +104,14 @@ class Pool:
 
     Args:
       jobs: how many are to come; few are done in this process.
-      workers: how many processes, at most; None for one per core.
+      workers: how many processes, at most; None for one per core. Without joblib there are none.
     """
 
     def __init__(self, jobs: int, workers: int | None = None):
         if workers is None:
             workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        if importlib.util.find_spec("joblib") is None:
+            workers = 0
         self._workers = min(workers, jobs // _JOBS_TO_PAY)
         # Jobs hold their signals, so no more may wait than keep all processes busy.
         self._room = threading.Semaphore(4 * max(self._workers, 1))
