@@ -59,6 +59,8 @@ from zoo.metrics.perceptual import Pool
 # More columns than so many models, and what they are compared with, do not fit a screen.
 _SHOWN_MODELS = 4
 
+_ABOUT = ("level", "example", "method")
+
 Models = Mapping[str, Apply] | Callable[[Level], Mapping[str, Apply]]
 
 
@@ -264,9 +266,11 @@ def read_manifest(folder: str | os.PathLike) -> dict[str, Any] | None:
     try:
         found = json.loads(files.read(path).decode())
         for level in found["levels"]:
-            Level.from_json(level)
+            if not isinstance(Level.from_json(level).value, float | int | None):
+                raise ValueError(level)
         for file in found["files"]:
-            if {*map(type, file.values())} - {str, type(None)}:
+            texts = [file["file"], file["kind"], *(file[key] or "" for key in _ABOUT)]
+            if not all(isinstance(text, str) for text in texts):
                 raise ValueError(file)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise ZooError(f"{path} is damaged; evaluate again with --mode=eval") from None

@@ -184,7 +184,8 @@ def wavs(run: Run) -> list[Wavs]:
     if run.manifest:
         grouped: dict[tuple[str, str], dict[str, Path]] = {}
         for one, path in run.files("listen"):
-            grouped.setdefault((one["example"], one["level"]), {})[one["method"]] = path
+            key = (one["example"] or "", one["level"] or "")
+            grouped.setdefault(key, {})[one["method"] or ""] = path
         order = {label: at for at, label in enumerate(run.levels)}
         places = sorted(grouped, key=lambda key: (key[0], order.get(key[1], len(order))))
         return [Wavs(level, name, grouped[name, level]) for name, level in places]
