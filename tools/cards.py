@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 from zoo import weights
 from zoo.evaluate import levels_of
-from zoo.weights.names import SHIPPED
+from zoo.weights.weight_files import SHIPPED
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- weights -->\n", "<!-- end of weights -->\n"

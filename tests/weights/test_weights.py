@@ -44,7 +44,7 @@ def file(tmp_path):
 def any_tree(monkeypatch):
     """Lets `load` take the variables of this file, which no model has."""
     flat = traverse_util.flatten_dict(variables(), sep="/")
-    monkeypatch.setattr(weights.files, "variable_shapes", lambda model, facts: flat)
+    monkeypatch.setattr(weights.weight_files, "variable_shapes", lambda model, facts: flat)
 
 
 def refused(function, path, match):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import compilation, files, memory
-from zoo.cli import text
+from zoo.cli import common
 from zoo.data.sources.files import below
 from zoo.errors import ZooError
 from zoo.evaluate import benchmark
@@ -159,8 +159,8 @@ def run(arguments: argparse.Namespace) -> None:
             galleries=not arguments.no_gallery,
             progress=_progress if sys.stderr.isatty() else None,
         )
-        print(text.lines(tables))
-    print(text.line(f"written to {arguments.out}"))
+        print(common.lines(tables))
+    print(common.line(f"written to {arguments.out}"))
 
 
 @contextmanager
@@ -239,4 +239,4 @@ def _given(arguments: argparse.Namespace, options: dict[str, str]) -> list[str]:
 
 def _progress(what: str, done: int, count: int) -> None:
     end = "\n" if done == count else ""
-    print(f"\r{text.line(what)}: {done} of {count} ", end=end, file=sys.stderr, flush=True)
+    print(f"\r{common.line(what)}: {done} of {count} ", end=end, file=sys.stderr, flush=True)
