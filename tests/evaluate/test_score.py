@@ -207,6 +207,16 @@ def test_files_are_looked_for_before_anything_is_scored(zoo, folder, model_file,
     assert not (tmp_path / "scores").exists()
 
 
+def test_images_that_are_scored_are_not_removed(zoo, folder, tmp_path):
+    (tmp_path / "scores" / "photos" / "denoised").mkdir(parents=True)
+    image = tmp_path / "scores" / "photos" / "denoised" / "gallery.png"
+    image.write_bytes((folder / "0.png").read_bytes())
+    code, _, errors = zoo("score", "--data", "scores/photos", "--baselines", "median")
+    assert code == 2
+    assert "choose another --out" in errors
+    assert image.exists()
+
+
 def test_no_empty_folder_stays(zoo, tmp_path):
     assert zoo("score", "none.safetensors", "--data", ".", "-o", "a/b/c")[0] == 2
     assert not (tmp_path / "a").exists()

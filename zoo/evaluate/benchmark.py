@@ -72,6 +72,7 @@ class ImageSets:
 
     modality: Modality = IMAGE
     denoised = False
+    noises = None
 
     def __init__(self, *, pairs: tuple[str, str] | None, channels: str, protocol: ImageProtocol):
         self._pairs = pairs
@@ -162,7 +163,7 @@ class ImageSets:
             "at their own sizes" if own else f"padded to multiples of {MULTIPLE}",
             *([f"noisy {self._pairs[0]}, clean {self._pairs[1]}"] if self._pairs else []),
         )
-        return TestSet(source, ", ".join(words))
+        return TestSet(source, ", ".join(words), (files.expanded(folder),))
 
 
 class AudioSets:
@@ -304,8 +305,7 @@ def run(
     _check(modality, entered, baselines, metrics, limit)
     data = sets.load(folders, entered, baselines)
     sets.check(entered, data)
-    if sets.denoised:
-        _check_apart(outdir, [*data.values(), *filter(None, [sets.noises])], data)
+    _check_apart(outdir, [*data.values(), *filter(None, [sets.noises])], data, sets.denoised)
     names = {"noisy": "noisy"} | {one.label: one.facts.name for one in entered}
     heads = _heads(sets, data, entered, baselines, limit)
     found: dict[str, Found] = {}
@@ -321,7 +321,7 @@ def run(
             lambda level, fitting=fitting: {one.label: one.load(level.label) for one in fitting},
             test.source,
             levels={level: sets.noise(level) for level in levels},
-            noise=None if modality is IMAGE else sets.noises and sets.noises.source,
+            noise=sets.noises and sets.noises.source,
             outdir=outdir / files.slug(name),
             sheets="" if galleries else None,
             denoised=sets.denoised,
@@ -379,10 +379,13 @@ def _check(
             raise ZooError(f"two rows would be called {label}; name each model once")
 
 
-def _check_apart(outdir: Path, read: Sequence[TestSet], names: Sequence[str]) -> None:
+def _check_apart(
+    outdir: Path, read: Sequence[TestSet], names: Sequence[str], denoised: bool
+) -> None:
     """Compares the folders that are written, one for each set, with those that are read.
 
-    What is written is wiped first, and what lies among recordings is scored the next time.
+    Outputs of an earlier run are removed from what is written; denoised files among those that are
+    read would be scored the next time.
 
     Raises:
       ZooError: one lies in the other.
@@ -390,7 +393,8 @@ def _check_apart(outdir: Path, read: Sequence[TestSet], names: Sequence[str]) ->
     for folder in [path.resolve() for one in read for path in one.read]:
         for name in names:
             written = (outdir / files.slug(name)).resolve()
-            if folder.is_relative_to(written) or written.is_relative_to(folder):
+            inside = denoised and written.is_relative_to(folder)
+            if inside or folder.is_relative_to(written):
                 raise ZooError(
                     f"{written} would be written and {folder} read; choose another --out"
                 )
