@@ -14,7 +14,7 @@ from zoo.evaluate import Level, NumpyGaussian, evaluate
 from zoo.evaluate.contenders import contenders
 from zoo.evaluate.protocol import PUBLISHED
 from zoo.evaluate.published_figures import published
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 
 FIGURES = [
     ("set12", "dncnn-gray=kair_dncnn_25.pth", {25: 30.43}),

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 from zoo.evaluate import AudioProtocol, Level, mean_merit, spectrograms
 from zoo.evaluate.audio_evaluator import AudioEvaluator, canvas, cut, groups
@@ -23,12 +23,12 @@ RATE = 16000
 ZERO, NINE = (Level(snr, "dB", "SNR") for snr in (0.0, 9.0))
 RNG = np.random.default_rng(0)
 NOISES = [
-    Picture(f"n{i}", RNG.integers(-9000, 9000, (3000 + i, 1), np.int16), None) for i in range(3)
+    Example(f"n{i}", RNG.integers(-9000, 9000, (3000 + i, 1), np.int16), None) for i in range(3)
 ]
 
 
 def recording(name, length, channels=1):
-    return Picture(name, RNG.integers(-8000, 8000, (length, channels), np.int16), None)
+    return Example(name, RNG.integers(-8000, 8000, (length, channels), np.int16), None)
 
 
 def mixtures(recordings, **changes):
@@ -65,7 +65,7 @@ def test_a_mixture_depends_on_seed_and_place_alone():
 
 
 def test_every_noise_gets_its_turn():
-    flat = [Picture(f"n{i}", np.full((50, 1), i + 1, np.int16), None) for i in range(4)]
+    flat = [Example(f"n{i}", np.full((50, 1), i + 1, np.int16), None) for i in range(4)]
     drawn = [
         int(excerpt(Decoded(flat), seed=3, place=place, start=0, length=20)[0, 0] * 32768)
         for place in range(40)
@@ -77,7 +77,7 @@ def test_every_noise_gets_its_turn():
 
 def test_an_excerpt_is_a_stretch_of_the_noise_and_a_short_noise_starts_over():
     noise = np.arange(1, 101, dtype=np.int16)[:, None]
-    reader = Decoded([Picture("n", noise, None)])
+    reader = Decoded([Example("n", noise, None)])
     firsts = set()
     for place in range(50):
         part = excerpt(reader, seed=0, place=place, start=0, length=30)[:, 0] * 32768
@@ -94,7 +94,7 @@ def test_an_excerpt_is_a_stretch_of_the_noise_and_a_short_noise_starts_over():
 def test_a_silent_stretch_is_drawn_again():
     noise = np.zeros((1000, 1), np.int16)
     noise[::250] = 5
-    reader = Decoded([Picture("n", noise, None)])
+    reader = Decoded([Example("n", noise, None)])
     for place in range(20):
         assert excerpt(reader, seed=0, place=place, start=0, length=100).any()
 
@@ -136,7 +136,7 @@ def test_long_recordings_are_cut_into_equal_pieces_without_reading_the_whole():
         def excerpt(self, index, start, frames):
             assert frames <= 3 * RATE
             name, target, _ = self[index]
-            return Picture(name, target[start : start + frames], None)
+            return Example(name, target[start : start + frames], None)
 
     long = recording("long", 7 * RATE)
     long.target[2 * 112000 // 3 :] = 0

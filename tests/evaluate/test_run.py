@@ -9,7 +9,7 @@ import pytest
 from skimage import data
 
 from zoo.data import image_files
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 from zoo.evaluate import REAL, ImageProtocol, Level, evaluate, mean_merit, read_manifest
 from zoo.evaluate.baselines import BASELINES
@@ -34,8 +34,8 @@ def identity(noisy, level):
 @pytest.fixture(scope="module")
 def pair():
     return [
-        Picture("a cat", data.chelsea()[100:130, 100:132], None),
-        Picture("cup/1", data.coffee()[100:132, 300:330], None),
+        Example("a cat", data.chelsea()[100:130, 100:132], None),
+        Example("cup/1", data.coffee()[100:132, 300:330], None),
     ]
 
 
@@ -199,7 +199,7 @@ def test_paired_pictures_of_sixteen_bits(tmp_path):
     rng = np.random.default_rng(0)
     target = (data.camera()[:20, :20, None].astype(np.uint16) * 257).clip(3000, 60000)
     noisy = (target + rng.normal(0, 900, target.shape)).round().astype(np.uint16)
-    pictures = [Picture("p", target, noisy), Picture("p", noisy, target)]
+    pictures = [Example("p", target, noisy), Example("p", noisy, target)]
     told = []
 
     def model(noisy, level):
@@ -216,7 +216,7 @@ def test_paired_pictures_of_sixteen_bits(tmp_path):
 
 
 def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
-    pictures = [Picture(f"{i}", np.full((8, 8, 1), i, np.uint8), None) for i in range(150)]
+    pictures = [Example(f"{i}", np.full((8, 8, 1), i, np.uint8), None) for i in range(150)]
     sizes, steps = [], []
 
     def model(noisy, level):
@@ -243,7 +243,7 @@ def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
 
 
 def test_large_pictures_go_one_by_one(tmp_path):
-    pictures = [Picture(f"{i}", np.zeros((512, 512, 1), np.uint8), None) for i in range(2)]
+    pictures = [Example(f"{i}", np.zeros((512, 512, 1), np.uint8), None) for i in range(2)]
     sizes = []
 
     def model(noisy, level):
@@ -283,7 +283,7 @@ def test_mistakes(pair, tmp_path, changes, words):
 
 
 def test_a_pair_must_fit(tmp_path):
-    bad = Picture("p", np.zeros((20, 20, 1), np.uint8), np.zeros((20, 21, 1), np.uint8))
+    bad = Example("p", np.zeros((20, 20, 1), np.uint8), np.zeros((20, 21, 1), np.uint8))
     with pytest.raises(ZooError, match="correct the pair"):
         evaluate({"model": identity}, [bad], levels={REAL: None}, outdir=tmp_path)
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from zoo import modality, models, noise, weights
 from zoo.data import sources
-from zoo.data.sources.contract import SPLITS, Listing
+from zoo.data.sources.source import SPLITS, Listing
 from zoo.evaluate import read_manifest
 from zoo.modality import Modality
 from zoo.models import registry as models_registry

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo import compilation, files, memory
+from zoo import files, runtime
 from zoo.cli import common
-from zoo.data.sources.files import below
+from zoo.data.sources.folders import below
 from zoo.errors import ZooError
 from zoo.evaluate import benchmark
 from zoo.evaluate.contenders import modality as modality_of
@@ -140,8 +140,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Scores, prints the tables, and writes them."""
-    compilation.enable()
-    memory.keep()
+    runtime.cache_programs()
+    runtime.keep_memory()
     modality = _modality(arguments)
     _refuse_others(arguments, modality)
     sets, levels = _sets(arguments, modality)

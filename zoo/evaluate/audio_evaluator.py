@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import files
-from zoo.data import recordings as audio_files
+from zoo.data import audio_writing, file_kinds, pcm
 from zoo.errors import ZooError
 from zoo.evaluate import spectrograms
 from zoo.evaluate.batching import Decoded, Group, Item
@@ -63,7 +63,7 @@ class AudioEvaluator(Evaluator):
     protocols = AudioProtocol
     baselines: Mapping[str, str] = {name: name for name in ("spectral-gate", "wiener")}
     usual_baselines = ("spectral-gate", "wiener")
-    suffixes = audio_files.SUFFIXES
+    suffixes = file_kinds.AUDIO_SUFFIXES
     skip_undefined = True
     sheets = ("spectrograms", "waveforms")
     rows = 4
@@ -73,7 +73,7 @@ class AudioEvaluator(Evaluator):
     def __init__(self, modality, source, *, noise=None, protocol=None, **options):
         protocol = protocol or AudioProtocol(sample_rate=_rate(source) or 16000)
         if not isinstance(source, Decoded):
-            source = Decoded(source, audio_files.check)
+            source = Decoded(source, pcm.check)
         super().__init__(modality, source, noise=noise, protocol=protocol, **options)
         self.gains: dict[Path, float] = {}
         self._pieces: list[Piece] = []
@@ -140,7 +140,7 @@ class AudioEvaluator(Evaluator):
         peak = max(float(np.abs(signal).max()) for signal in wavs.values())
         gain = LOUDEST / max(peak, LOUDEST)
         for path, signal in wavs.items():
-            audio_files.write(path, signal * np.float32(gain), self.protocol.sample_rate)
+            audio_writing.write(path, signal * np.float32(gain), self.protocol.sample_rate)
             if gain < 1:
                 self.gains[path] = gain
 
@@ -196,7 +196,7 @@ class AudioEvaluator(Evaluator):
         for level in levels:
             if level.value is None or not np.isfinite(level.value):
                 raise ZooError(f"the level {level.label} has no SNR; give it a number of dB")
-        return noise if isinstance(noise, Decoded) else Decoded(noise, audio_files.check)
+        return noise if isinstance(noise, Decoded) else Decoded(noise, pcm.check)
 
     def _noise_of(self, item: Item) -> np.ndarray:
         length, channels = item.target.shape

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 
 # The values a model gets in one call: 64 images of 64x64, or as many values of larger ones.
@@ -34,7 +34,7 @@ class Decoded(Sequence):
 
     def __init__(
         self,
-        source: Sequence[Picture],
+        source: Sequence[Example],
         check: Callable[[np.ndarray, str], np.ndarray] = lambda x, name: x,
         *,
         keep: int = _KEPT,
@@ -42,7 +42,7 @@ class Decoded(Sequence):
         self._source = source
         self._check = check
         self._free = keep
-        self._kept: dict[tuple[int, int, int | None], Picture] = {}
+        self._kept: dict[tuple[int, int, int | None], Example] = {}
         self._lengths: list[int] | None = None
 
     def __getattr__(self, name: str):
@@ -51,7 +51,7 @@ class Decoded(Sequence):
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> Example:
         """Example `index`, checked.
 
         Raises:
@@ -61,7 +61,7 @@ class Decoded(Sequence):
             raise IndexError(index)
         return self.excerpt(index)
 
-    def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Picture:
+    def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Example:
         """`frames` samples of recording `index` from `start` on, or an example of any kind whole.
 
         Raises:
@@ -100,11 +100,11 @@ class Decoded(Sequence):
         other.channels = channels
         return other
 
-    def _read(self, index: int, start: int, frames: int | None) -> Picture:
+    def _read(self, index: int, start: int, frames: int | None) -> Example:
         if frames is not None and not hasattr(self._source, "excerpt"):
             name, target, noisy = self[index]
             part = slice(start, start + frames)
-            return Picture(name, target[part], None if noisy is None else noisy[part])
+            return Example(name, target[part], None if noisy is None else noisy[part])
         if frames is None:
             name, target, noisy = self._source[index]
         else:
@@ -114,7 +114,7 @@ class Decoded(Sequence):
                 f"{name}: the input is {noisy.shape}, its target {target.shape}; correct the pair"
             )
         target = self._check(target, name)
-        return Picture(
+        return Example(
             name, target, None if noisy is None else self._check(noisy, f"the input of {name}")
         )
 
@@ -187,7 +187,7 @@ class Group(NamedTuple):
         return np.pad(array, [*room, (0, 0)], mode=self.mode)
 
 
-def groups(examples: Sequence[Picture], count: int, *, multiple: int = 1) -> Iterator[Group]:
+def groups(examples: Sequence[Example], count: int, *, multiple: int = 1) -> Iterator[Group]:
     """The first `count` examples in batches, each as large as memory and caches allow.
 
     Args:
@@ -209,7 +209,7 @@ def groups(examples: Sequence[Picture], count: int, *, multiple: int = 1) -> Ite
 
 
 def _batches(
-    examples: Sequence[Picture], order: Sequence[int], multiple: int
+    examples: Sequence[Example], order: Sequence[int], multiple: int
 ) -> Iterator[tuple[tuple, list[Item]]]:
     """Runs of examples of one kind, none longer than one call takes."""
     read = (Item(place, *examples[place]) for place in order)
@@ -222,7 +222,7 @@ def _most(canvas: Size) -> int:
     return min(_BATCH, max(_BATCH_VALUES // int(np.prod(canvas)), 1))
 
 
-def _kind(example: Picture | Item, multiple: int) -> tuple:
+def _kind(example: Example | Item, multiple: int) -> tuple:
     """What the examples of a batch have in common."""
     target = example.target
     canvas = tuple(side + -side % multiple for side in target.shape[:-1])
