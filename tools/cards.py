@@ -57,7 +57,7 @@ def reached(record: dict) -> str:
     """Its scores on the benchmark's sets, or on its own test set, and the noisy input's."""
     scores = record["scores"]
     sets = scores.get("benchmark") or {"test": scores["test"]}
-    return "; ".join(f"{name}: {levels(found, levels_of(scores))}" for name, found in sets.items())
+    return "; ".join(f"{name}: {levels(found, levels_of(record))}" for name, found in sets.items())
 
 
 def levels(found: dict, known: Iterable[str]) -> str:

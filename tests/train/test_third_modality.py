@@ -62,7 +62,7 @@ def volume(monkeypatch):
     """All that has to be registered; forgotten after the test."""
     for module, name in (
         (modality, "_MODALITIES"),
-        (models_registry, "_VARIANTS"),
+        (models_registry, "_CARDS"),
         (op_contract, "_REGISTRIES"),
     ):
         monkeypatch.setattr(module, name, dict(getattr(module, name)))
@@ -76,6 +76,7 @@ def volume(monkeypatch):
             range=(0.0, 1.0),
             dtypes=(np.dtype(np.uint8),),
             merit="accuracy",
+            sides=("depth", "height", "width"),
             typical=(8, 8, 8),
         )
     )
@@ -90,7 +91,7 @@ def volume(monkeypatch):
         """Gaussian noise that grows with the value."""
         return x + sigma * x * jax.random.normal(key, x.shape)
 
-    models_registry.register("smooth-volume", parameters=28)(Smooth)
+    models_registry.register(Smooth, "smooth-volume", "Smooths volumes.", 28)
     return kind
 
 
@@ -129,7 +130,7 @@ def test_a_run_trains_and_is_scored(volume, tmp_path):
     files = [one["file"] for one in read_manifest(tmp_path / "eval")["files"]]
     assert {"denoised/0.05/test-0.npy", "denoised/0.2/test-2.npy"} < set(files)
     metadata = weights.read_record(tmp_path / "weights.safetensors")
-    assert metadata["scores"]["levels"]["0.2"]["value"] == 0.2
+    assert metadata["levels"]["0.2"]["value"] == 0.2
     assert metadata["contract"]["modality"] == "volume"
     model, variables = weights.load(tmp_path / "weights.safetensors")
     assert isinstance(model, Smooth)

@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"\n{common.line(file)}\n{card}")
         for where, levels in _tested(record.get("scores") or {}):
             told = f"{file} on {where}, in brackets the noisy input"
-            print(f"\n{common.line(told)}\n{_test(levels, record['scores'])}")
+            print(f"\n{common.line(told)}\n{_test(levels, record)}")
 
 
 def _from_run(arguments: argparse.Namespace) -> str:
@@ -121,7 +121,7 @@ def _tested(scores: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [("its test set", scores["test"])] if scores.get("test") else []
 
 
-def _test(by_level: Mapping[str, Mapping[str, Mapping[str, float | None]]], scores: dict) -> str:
+def _test(by_level: Mapping[str, Mapping[str, Mapping[str, float | None]]], record: dict) -> str:
     """The model's means, a row for each level."""
     # Here, because the list of all weights shows no scores and need not wait for this.
     from zoo.evaluate import levels_of  # noqa: PLC0415
@@ -132,7 +132,7 @@ def _test(by_level: Mapping[str, Mapping[str, Mapping[str, float | None]]], scor
     # The gain is the difference of what a cell shows.
     shown = [m for m in known if m.name in found and m.name not in _HIDDEN and not m.gain_of]
     rows = [("level", *(metric.heading for metric in shown))]
-    for level in levels_of(scores):
+    for level in levels_of(record):
         if level in by_level:
             cells = [_cell(by_level[level], metric.name, metric.digits) for metric in shown]
             rows.append((level, *cells))

@@ -266,7 +266,7 @@ def read_manifest(folder: str | os.PathLike) -> dict[str, Any] | None:
     try:
         found = json.loads(files.read(path).decode())
         for level in found["levels"]:
-            if not isinstance(Level.from_json(level).value, float | int | None):
+            if Level.from_json(level) is None or not isinstance(level["label"], str):
                 raise ValueError(level)
         for file in found["files"]:
             texts = [file["file"], file["kind"], *(file[key] or "" for key in _ABOUT)]

@@ -59,28 +59,37 @@ class Level:
         return {"label": self.label, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> "Level":
-        """The level that `to_json` wrote."""
-        return cls(found["value"], found["unit"], found["name"])
+    def from_json(cls, found: Any) -> "Level | None":
+        """The level that `to_json` wrote; None for anything else, as in a damaged file."""
+        if not isinstance(found, Mapping):
+            return None
+        value, unit, name = (found.get(key) for key in ("value", "unit", "name"))
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (value is None or is_number) or not (
+            isinstance(unit, str) and isinstance(name, str)
+        ):
+            return None
+        return cls(value, unit, name)
 
 
 REAL = Level(None, name="real")
 """The level of examples that bring their own noise."""
 
 
-def levels_of(scores: Mapping[str, Any]) -> dict[str, Level]:
+def levels_of(metadata: Mapping[str, Any]) -> dict[str, Level]:
     """The levels of a weight file's scores by their labels, in rising order.
 
     Args:
-      scores: the metadata's `"scores"`; files of earlier versions have labels alone.
+      metadata: of the file; of earlier versions it has labels alone.
     """
-    known = {label: Level.from_json(one) for label, one in (scores.get("levels") or {}).items()}
+    scores, known = metadata.get("scores") or {}, metadata.get("levels")
+    known = known if isinstance(known, Mapping) else {}
+    found = {}
     for by_level in (scores.get("test") or {}, *(scores.get("benchmark") or {}).values()):
         for label in by_level:
-            if label not in known:
-                known[label] = level_from_label(label)
-    order = sorted(known, key=lambda one: (known[one].value is None, known[one].value or 0.0))
-    return {label: known[label] for label in order}
+            found[label] = Level.from_json(known.get(label)) or level_from_label(label)
+    order = sorted(found, key=lambda one: (found[one].value is None, found[one].value or 0.0))
+    return {label: found[label] for label in order}
 
 
 def level_from_label(label: str) -> Level:

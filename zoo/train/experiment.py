@@ -404,10 +404,10 @@ def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Mo
     if rate not in (0, source.sample_rate):
         raise ZooError(f"model {config.model.name!r} is for {rate} Hz; set data.sample_rate={rate}")
     crop = tuple(config.data.crop)
-    axes = get(kind).axes[:-1]
-    if crop and len(crop) != len(axes):
-        sides = ", ".join(axes) + ("," if len(axes) == 1 else "")
-        raise ZooError(f"data.crop is {crop}; for {made_for} make it a size ({sides})")
+    sides = get(kind).sides
+    if crop and len(crop) != len(sides):
+        size = ", ".join(sides) + ("," if len(sides) == 1 else "")
+        raise ZooError(f"data.crop is {crop}; for {made_for} make it ({size})")
 
 
 def _check_noise(config: ConfigDict, kind: str) -> None:

@@ -85,7 +85,7 @@ def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Re
         progress=counter("evaluating"),
     )
     metadata["scores"]["test"] = {level.label: means for level, means in result.by_level.items()}
-    metadata["scores"]["levels"] = {level.label: level.to_json() for level in result.by_level}
+    metadata["levels"] = {level.label: level.to_json() for level in result.by_level}
     weights.save(workdir / WEIGHTS, variables, metadata)
     return result
 
