@@ -11,9 +11,9 @@ host to host, a NumPy array in and one out:
     offline  a whole recording in one jitted call
     stream   hop by hop through a jitted `model.step`, its variables in the program and its state
              donated
-    feed     hop by hop through `zoo.audio.Stream`, which is what an application calls
+    feed     hop by hop through `zoo.AudioStream`, which is what an application calls
 
-Batch norm is merged as `zoo.audio` does. `factor` is the median over the audio's length, and
+Batch norm is merged as `zoo.resolve` does. `factor` is the median over the audio's length, and
 `factor_p99` that of all calls but one in a hundred. The multiply-accumulates are those that the
 program writes for matmuls and convolutions, Fourier transforms left out.
 
@@ -48,10 +48,10 @@ from harness import flags, machine, results
 from harness.macs import count_macs
 from harness.timing import Times, measure
 
-from zoo import audio, models
+from zoo import AudioStream, models
 from zoo.data import voices
 from zoo.errors import ZooError, unknown
-from zoo.inference.ready import ready
+from zoo.resolve import resolve
 
 PEERS = Path(__file__).parent / "peers"
 sys.path.append(str(PEERS))
@@ -96,7 +96,7 @@ def prepare(name: str) -> Ready:
     """The model of a name, with variables."""
     module, record = models.create_model(name), models.model_spec(name)
     variables = models.init_variables(module, jax.random.key(0), (1, 4096, 1))
-    return Ready(name, *ready(module, variables, modality="audio"), record)
+    return Ready(name, *resolve(module, variables, modality="audio")[:2], record)
 
 
 def recording(seconds: int, rate: int) -> np.ndarray:
@@ -133,7 +133,7 @@ def feed(model: Ready, x: np.ndarray) -> Run:
     """The same through the zoo's stream; its compilation is all before the second hop."""
     hop = model.record.hop
     begun = time.perf_counter()
-    own = audio.Stream(model.module, model.variables, sample_rate=model.record.sample_rate)
+    own = AudioStream(model.module, model.variables, sample_rate=model.record.sample_rate)
     chunks = itertools.cycle(np.split(x[0], x.shape[1] // hop))
     own.feed(next(chunks))
     return Run(lambda: own.feed(next(chunks)), hop, time.perf_counter() - begun)

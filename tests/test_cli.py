@@ -209,8 +209,25 @@ def test_every_command_is_listed_and_tells_its_own_arguments(zoo, capsys):
             assert output.count("\n") > 10
 
 
-@pytest.mark.parametrize("arguments", [(), ("modles",), ("models", "--all")])
-def test_a_misspelt_command_is_argparse_business(zoo, capsys, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("modles",), "unknown command 'modles'; did you mean 'models'?"),
+        (("denoize", "a.png"), "unknown command 'denoize'; did you mean 'denoise'?"),
+        (("help",), "unknown command 'help'; did you mean 'zoo --help'?"),
+        (("help", "noise"), "unknown command 'help'; did you mean 'zoo noise --help'?"),
+        (("xyzzy",), "unknown command 'xyzzy'; choose from app, denoise, "),
+    ],
+)
+def test_a_misspelled_command_is_one_line(zoo, arguments, message):
+    code, output, errors = zoo(*arguments)
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"error: {message}")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("models", "--all")])
+def test_wrong_arguments_show_the_usage(zoo, capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         zoo(*arguments)
     assert stop.value.code == 2
@@ -307,7 +324,7 @@ def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, told):
     def refuse(*_):
         raise error
 
-    monkeypatch.setattr(models, "record", refuse)
+    monkeypatch.setattr(models, "model_spec", refuse)
     code, output, errors = zoo("models", "unet-tiny")
     assert (code, output) == (2, "")
     assert errors.startswith(f"error: {told}")
@@ -315,7 +332,7 @@ def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, told):
 
 
 def test_a_mistake_in_the_program_is_none_of_the_users(zoo, monkeypatch):
-    monkeypatch.setattr(models, "record", lambda name: {}[name])
+    monkeypatch.setattr(models, "model_spec", lambda name: {}[name])
     with pytest.raises(KeyError):
         zoo("models", "unet-tiny")
 

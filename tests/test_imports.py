@@ -84,7 +84,7 @@ def test_the_test_would_notice():
     [
         "zoo",
         "zoo.noise, zoo.models, zoo.losses, zoo.metrics, zoo.spectral, zoo.train.step",
-        "zoo.audio",
+        "zoo.inference",
     ],
 )
 def test_the_pure_parts_need_no_heavy_library(module):

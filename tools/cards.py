@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from zoo import weights
-from zoo.weights.names import SHIPPED
+from zoo.weights.weight_files import SHIPPED
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- weights -->\n", "<!-- end of weights -->\n"

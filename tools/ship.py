@@ -26,7 +26,7 @@ from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train.config import default_config
 from zoo.train.scoring import Validation
-from zoo.weights.names import SHIPPED
+from zoo.weights.weight_files import SHIPPED
 
 # Of one file.
 MOST_PARAMETERS = 4_000_000

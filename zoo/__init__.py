@@ -2,8 +2,9 @@
 
 `zoo.noise` holds noise as pure functions, `zoo.models` the denoisers as Flax Linen modules,
 `zoo.losses` and `zoo.metrics` what measures them, `zoo.estimate` how noisy a picture is,
-`zoo.weights` the way to files and back and those that come with the package, `zoo.denoise` and
-`zoo.audio` the models at work, `zoo.interop` the way to and from other frameworks, `zoo.data`
+`zoo.weights` the way to files and back and those that come with the package, `zoo.resolve` finds
+a model by name or path, `zoo.denoise` and `zoo.denoise_file` apply it to images and audio,
+`zoo.interop` the way to and from other frameworks, `zoo.data`
 pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the scores.
 """
 
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo import (
-        audio,
         data,
         estimate,
         evaluate,
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
         weights,
     )
     from zoo.errors import ZooError
-    from zoo.inference.pictures import denoise
+    from zoo.inference import AudioStream, denoise, denoise_file
     from zoo.models import create_model, list_models
     from zoo.weights import list_weights, load
 
 __version__ = "0.1.0"
 __all__ = [
+    "AudioStream",
     "ZooError",
-    "audio",
     "create_model",
     "data",
     "denoise",
+    "denoise_file",
     "estimate",
     "evaluate",
     "interop",
@@ -52,9 +53,11 @@ __all__ = [
 ]
 
 _DEFINED_IN = {
+    "AudioStream": "zoo.inference",
     "ZooError": "zoo.errors",
     "create_model": "zoo.models",
-    "denoise": "zoo.inference.pictures",
+    "denoise": "zoo.inference",
+    "denoise_file": "zoo.inference",
     "list_models": "zoo.models",
     "list_weights": "zoo.weights",
     "load": "zoo.weights",

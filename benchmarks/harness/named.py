@@ -1,38 +1,36 @@
-"""What a benchmark measures, by name: a registered model, or weights that come with the zoo."""
+"""The model a benchmark measures, by the name or path that `zoo.resolve` takes."""
 
+import functools
+import math
 from typing import NamedTuple
 
 from flax import linen as nn
 
-from zoo import models, weights
-from zoo.models import ModelSpec
+from zoo.models import ModelSpec, variable_shapes
+from zoo.resolve import build
 
 
 class Named(NamedTuple):
-    """A module, what it takes, and how many parameters it learns."""
+    """A module, its specification, and how many parameters it learns."""
 
     module: nn.Module
     record: ModelSpec
     parameters: int
 
 
+@functools.cache
 def find(name: str) -> Named:
-    """The model of a name; that of weights has their options.
+    """Builds a model with the options of its weights.
 
     Weights change neither its time nor its cost, so none are loaded.
 
     Args:
-      name: one of `zoo.models.list_models()` or `zoo.list_weights()`.
+      name: of a registered model or of weights, or a weight file's path.
 
     Raises:
       ZooError: there is no such model.
     """
-    model, options = name, {}
-    if name not in models.list_models() and name in weights.list_weights():
-        told = weights.read_record(name)
-        model, options = told["model"], told["options"]
-    return Named(
-        models.create_model(model, **options),
-        models.model_spec(model, **options),
-        models.count_parameters(model, **options),
-    )
+    module, record = build(name)
+    shapes = variable_shapes(module, record)
+    learned = (shape for path, shape in shapes.items() if path.startswith("params/"))
+    return Named(module, record, sum(math.prod(shape.shape) for shape in learned))

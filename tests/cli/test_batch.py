@@ -6,8 +6,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from zoo.cli import batch, progress
-from zoo.cli.outputs import Job
+from zoo.cli import common
+from zoo.cli import jobs as batch
+from zoo.cli.jobs import Job
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 
@@ -21,7 +22,7 @@ def jobs(folder, *names):
 @pytest.fixture
 def run(capsys):
     def run(made, do, **options):
-        code = batch.each(made, do, overwrite=False, **options)
+        code = batch.run(made, do, overwrite=False, **options)
         return code, *capsys.readouterr()
 
     return run
@@ -64,7 +65,7 @@ def test_a_failure_is_one_line_and_the_rest_is_done(run, tmp_path, error, told):
     assert told in first
     assert second == "failed: 1 of 3: b.png"
     *_, summary, skipped = output.splitlines()
-    assert summary.startswith("2 pictures, ")
+    assert summary.startswith("2 images, ")
     assert skipped == "skipped 3 other files: 2 .txt, 1 Makefile"
 
 
@@ -203,8 +204,8 @@ def test_long_lists_of_failures_are_cut(run, tmp_path):
 
 def test_progress_is_lines_now_and_then_where_there_is_no_terminal(monkeypatch, capsys):
     clock = [0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    with progress.shown(2, 5, "a.png") as tell:
+    monkeypatch.setattr(common.time, "monotonic", lambda: clock[0])
+    with common.progress(2, 5, "a.png") as tell:
         for done, now in ((1, 1), (2, 16), (3, 17), (4, 40)):
             clock[0] = now
             tell(done, 4)
@@ -212,8 +213,8 @@ def test_progress_is_lines_now_and_then_where_there_is_no_terminal(monkeypatch, 
 
 
 def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
-    with progress.shown(2, 5, "a/very/long/name/of/some/picture.png") as tell:
+    monkeypatch.setattr(common.sys.stderr, "isatty", lambda: True)
+    with common.progress(2, 5, "a/very/long/name/of/some/picture.png") as tell:
         tell(1, 4)
         tell(4, 4)
     output, errors = capsys.readouterr()

@@ -16,8 +16,8 @@ import tifffile
 from PIL import Image
 from variables import random_variables
 
-from zoo import audio, cli, models, weights
-from zoo.cli import work
+from zoo import cli, denoise_file, models, weights
+from zoo.cli import denoise as command
 from zoo.errors import ZooError
 
 RATE = 16000
@@ -89,14 +89,14 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
     assert code == 1
     assert files(tmp_path / "out") == ["colour.png", "deep/grey.tif"]
     *_, summary, skipped = output.splitlines()
-    assert summary.startswith("2 pictures, ")
+    assert summary.startswith("2 images, ")
     assert skipped == "skipped 1 other file: 1 .txt"
     broken, empty, sound, failed = errors.splitlines()
     assert broken.startswith("error: in/broken.png is a truncated or broken png file")
     assert empty == "error: in/empty.png is empty; fetch it again"
     assert sound == (
-        "error: in/sound.wav is of the kind audio, and unet-tiny.safetensors denoises pictures; "
-        "leave it out, or choose another model"
+        "error: in/sound.wav is a recording, and unet-tiny.safetensors denoises images; leave it "
+        "out, or choose another model"
     )
     assert failed == "failed: 3 of 5: in/broken.png, in/empty.png, in/sound.wav"
     # All that was finished stays the second time, and is told.
@@ -106,11 +106,11 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
     assert errors.count("is there already") == 0
 
 
-def test_a_recording_goes_through_zoo_audio(zoo):
+def test_a_recording_is_denoised_as_in_python(zoo):
     code, output, errors = zoo("in/sound.wav", "-o", "x.wav", "--model", "wiener", "--save-noise")
     assert (code, errors) == (0, "")
     assert output.startswith("in/sound.wav -> x.wav: 1.0 s, 16000 Hz, 2 channels, ")
-    audio.denoise_file("in/sound.wav", "y.wav", "wiener")
+    denoise_file("in/sound.wav", "y.wav", "wiener")
     noisy, clean, noise, expected = (
         soundfile.read(name, dtype="int32")[0]
         for name in ("in/sound.wav", "x.wav", "x.noise.wav", "y.wav")
@@ -127,7 +127,7 @@ def test_recordings_need_no_model_named(zoo):
 
 
 def test_the_level_is_told_or_estimated(zoo, monkeypatch):
-    from zoo.inference.pictures import level
+    from zoo.inference import noise_level as level
 
     monkeypatch.setattr(level, "estimate_level", lambda picture, scale, luma: 0.1)
     model = ("--weights", "ffdnet-color.safetensors")
@@ -153,7 +153,7 @@ def test_the_range_is_told_where_it_is_not_all_of_the_type(zoo):
     assert code == 2
     assert errors.startswith("error: --range (9.0, 9.0) is not the values of black and of white")
     code, _, errors = zoo("in/sound.wav", "--range-per-page")
-    assert errors.startswith("error: --range-per-page is an option of pictures")
+    assert errors.startswith("error: --range-per-page is an option of images")
 
 
 def test_linear_values_below_black_are_refused(zoo):
@@ -203,7 +203,7 @@ def test_noise_that_cannot_be_written_leaves_the_recording(zoo, tmp_path, monkey
     def full(source, target, place, overwrite):
         raise ZooError(f"cannot write {place} whole: No space left on device; make room")
 
-    monkeypatch.setattr(work, "_write_difference", full)
+    monkeypatch.setattr(command, "write_difference", full)
     options = ("-o", "out/", "--save-noise", "--model", "wiener")
     code, output, errors = zoo("in/sound.wav", *options)
     assert code == 1
@@ -217,7 +217,7 @@ def test_published_weights_need_their_models_name(zoo, tmp_path):
     assert zoo("in/colour.png", "--weights", "x.pth") == (
         2,
         "",
-        "error: x.pth does not say whose weights it holds; name the model by --model\n",
+        "error: x.pth has no record of this zoo, which would name its model; write NAME=x.pth\n",
     )
     code, _, errors = zoo("in/colour.png", "--weights", "x.pth", "--model", "dncnn-color")
     assert code == 2
@@ -229,20 +229,22 @@ def test_published_weights_need_their_models_name(zoo, tmp_path):
     ("options", "told"),
     [
         (("--model", "unet-tyni"), "unknown model 'unet-tyni'; did you mean 'unet-tiny'?"),
-        (("--model", "unet-tiny"), "no weights of unet-tiny come with the zoo; add --weights FILE"),
+        (
+            ("--model", "unet-tiny"),
+            "no weights of unet-tiny come with the zoo; name a file, unet-tiny=FILE, or",
+        ),
         (("--weights", "none.safetensors"), "there is no weight file none.safetensors"),
-        (("--weights", "unet-real"), "unet-real comes with the zoo and needs no file; write --mo"),
         (
             ("--model", "unet-real", "--weights", "unet-tiny.safetensors"),
-            "unet-real brings its own weights; leave out --weights or --model",
+            "unet-real comes with its weights; leave out unet-tiny.safetensors",
         ),
-        (("--model", "clean.png"), "clean.png is a file; give it by --weights"),
+        (("--model", "clean.png"), "clean.png is no whole safetensors file"),
         (
             ("--model", "unet-small", "--weights", "unet-tiny.safetensors"),
-            "unet-tiny.safetensors holds a unet-tiny, not a unet-small; leave out --model",
+            "unet-tiny.safetensors holds a unet-tiny, not a unet-small; leave out the name",
         ),
         (("--device", "tpu"), "JAX finds no tpu here, but cpu"),
-        (("--reference", "none.png"), "there is no reference none.png; mend the path"),
+        (("--reference", "none.png"), "there is no reference none.png; check the path"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
@@ -254,7 +256,7 @@ def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
 
 
 def test_options_of_pictures_are_not_for_recordings(zoo):
-    told = "error: --tile is an option of pictures, and no input is one; drop it\n"
+    told = "error: --tile is an option of images, and no input is one; drop it\n"
     assert zoo("in/sound.wav", "--tile", "64") == (2, "", told)
 
 

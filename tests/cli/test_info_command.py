@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from zoo import cli, weights
-from zoo.cli import facts
+from zoo.cli import info
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def zoo(capsys, tmp_path, monkeypatch):
 def test_a_picture(zoo, monkeypatch):
     # Compiling it takes longer than all else here, and it has its own tests.
     level = lambda picture, scale: picture.shape[-1] / 255 * scale.seen  # noqa: E731
-    monkeypatch.setattr(facts, "estimate_level", level)
+    monkeypatch.setattr(info, "estimate_level", level)
     noisy = np.random.default_rng(0).normal(128, 10, (64, 48, 3)).round().astype(np.uint8)
     exif = Image.Exif()
     exif[271], exif[272], exif[274] = "Acme", "Acme One", 6
@@ -40,7 +40,7 @@ def test_a_picture(zoo, monkeypatch):
     code, (told,), errors = zoo("a.jpg")
     assert (code, errors) == (0, "")
     assert told["file"] == "a.jpg"
-    assert told["picture"] == "jpeg, quality 92, 4:2:0"
+    assert told["image"] == "jpeg, quality 92, 4:2:0"
     assert told["size"] == "64 x 48, 0.00 megapixels"
     assert told["depth"] == "8 bits"
     assert told["channels"] == "colour"
@@ -54,12 +54,12 @@ def test_a_picture(zoo, monkeypatch):
 def test_pages_depth_and_a_picture_too_small(zoo):
     tifffile.imwrite("a.tif", np.zeros((3, 9, 8), np.uint16), photometric="minisblack")
     _, (told,), _ = zoo("a.tif")
-    assert told["picture"] == "tiff"
+    assert told["image"] == "tiff"
     assert told["size"].startswith("8 x 9, ")
     assert told["depth"] == "16 bits"
     assert told["channels"] == "grey"
     assert told["pages"] == "3"
-    assert told["noise"] == "too small a picture to tell"
+    assert told["noise"] == "unknown, as the image is too small"
 
 
 def test_a_recording(zoo):
@@ -122,3 +122,10 @@ def test_what_cannot_be_told_is_one_line_and_the_rest_is_told(zoo, tmp_path):
         "error: c is a folder; name files in it",
         "error: cannot read none.png: No such file or directory; mend the path",
     ]
+
+
+def test_an_image_without_a_finite_value_has_no_known_noise(zoo):
+    tifffile.imwrite("nan.tif", np.full((32, 32), np.nan, np.float32))
+    code, (facts,), errors = zoo("nan.tif")
+    assert (code, errors) == (0, "")
+    assert facts["noise"] == "unknown, as no value is finite"

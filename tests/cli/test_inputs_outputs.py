@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from zoo.cli import inputs, outputs
+from zoo.cli import jobs, paths
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 
@@ -88,50 +88,50 @@ def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
         },
     )
     os.symlink(tmp_path / "in", tmp_path / "in" / "b" / "circle")
-    found = inputs.gather(["in"], word="denoised")
+    found = paths.gather(["in"], word="denoised")
     assert [one.path.as_posix() for one in found.inputs] == [
         "in/a.png",
         "in/b/two.wav",
         "in/empty.jpg",
     ]
     assert [path.name for path in found.skipped] == ["notes.txt"]
-    made = outputs.jobs(found, "out")
+    made = jobs.plan(found, "out")
     assert [job.target.as_posix() for job in made] == [
         "out/a.png",
         "out/b/two.wav",
         "out/empty.jpg",
     ]
-    made = outputs.jobs(found, None)
+    made = jobs.plan(found, None)
     assert made[1].target.as_posix() == "in.denoised/b/two.wav"
 
 
 def test_a_folder_called_dot_has_its_own_name(tmp_path, monkeypatch):
     put(tmp_path / "in", {"a.png": picture()})
     monkeypatch.chdir(tmp_path / "in")
-    (job,) = outputs.jobs(inputs.gather(["."], word="denoised"), None)
+    (job,) = jobs.plan(paths.gather(["."], word="denoised"), None)
     assert job.target == tmp_path / "in.denoised" / "a.png"
 
 
 def test_outputs_below_the_input_are_no_inputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "in", {"a.png": picture(), "clean/a.png": picture(), "b/c.png": picture()})
-    found = inputs.gather(["in"], word="denoised", output=Path("in/clean"))
+    found = paths.gather(["in"], word="denoised", output=Path("in/clean"))
     assert [one.path.as_posix() for one in found.inputs] == ["in/a.png", "in/b/c.png"]
     # But all of it where the outputs go into the folder itself.
-    found = inputs.gather(["in"], word="denoised", output=Path("in"))
+    found = paths.gather(["in"], word="denoised", output=Path("in"))
     assert len(found.inputs) == 3
 
 
 def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "in", {"a.png": picture(), "b/c.png": picture(), "b/d.txt": b"x"})
-    found = inputs.gather(["in/**/*"], word="denoised")
-    assert [job.target.as_posix() for job in outputs.jobs(found, "out")] == [
+    found = paths.gather(["in/**/*"], word="denoised")
+    assert [job.target.as_posix() for job in jobs.plan(found, "out")] == [
         "out/a.png",
         "out/b/c.png",
     ]
     assert [path.name for path in found.skipped] == ["d.txt"]
-    assert [job.target.as_posix() for job in outputs.jobs(found, None)] == [
+    assert [job.target.as_posix() for job in jobs.plan(found, None)] == [
         "in/a.denoised.png",
         "in/b/c.denoised.png",
     ]
@@ -140,14 +140,14 @@ def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch
 def test_a_name_may_look_like_a_pattern(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a[1].png").write_bytes(picture())
-    (one,) = inputs.gather(["a[1].png"], word="denoised").inputs
+    (one,) = paths.gather(["a[1].png"], word="denoised").inputs
     assert one.path == Path("a[1].png")
 
 
 def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"a.txt": b"x", "empty": b"", "b.png": picture()})
-    found = inputs.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
+    found = paths.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
     assert [one.problem.partition(";")[0] for one in found.inputs] == [
         "a.txt is neither an image nor audio",
         "empty is empty",
@@ -161,9 +161,9 @@ def test_no_name_is_a_mistake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"a.png": picture()})
     with pytest.raises(ZooError, match="empty"):
-        inputs.gather([""], word="w")
+        paths.gather([""], word="w")
     with pytest.raises(ZooError, match="empty"):
-        outputs.jobs(inputs.gather(["a.png"], word="w"), "")
+        jobs.plan(paths.gather(["a.png"], word="w"), "")
 
 
 class Stream(io.TextIOWrapper):
@@ -177,22 +177,22 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", Stream(picture("JPEG")))
     monkeypatch.setattr("sys.stdout", Stream())
-    found = inputs.gather(["-"], word="w")
+    found = paths.gather(["-"], word="w")
     (one,) = found.inputs
     assert (one.kind, one.place.name) == (file_kinds.IMAGE, "standard input.jpg")
     assert one.path.read_bytes() == picture("JPEG")
     assert not one.path.is_relative_to(tmp_path)
-    (job,) = outputs.jobs(found, None)
+    (job,) = jobs.plan(found, None)
     assert (job.stream, job.target.name) == ("-", "standard output.jpg")
-    (job,) = outputs.jobs(found, "-", form="png")
+    (job,) = jobs.plan(found, "-", form="png")
     assert job.target.name == "standard output.png"
-    (job,) = outputs.jobs(found, "x.tif")
+    (job,) = jobs.plan(found, "x.tif")
     assert (job.stream, job.target) == ("", Path("x.tif"))
     for output in ("/dev/stdout", "/dev/null"):
-        assert outputs.jobs(found, output)[0].stream == output
+        assert jobs.plan(found, output)[0].stream == output
     monkeypatch.setattr("sys.stdout", Stream(terminal=True))
     with pytest.raises(ZooError, match="standard output is a terminal"):
-        outputs.jobs(found, "-")
+        jobs.plan(found, "-")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
 def test_standard_input_that_is_none(monkeypatch, stream, told):
     monkeypatch.setattr("sys.stdin", stream)
     with pytest.raises(ZooError, match=told):
-        inputs.gather(["-"], word="w")
+        paths.gather(["-"], word="w")
 
 
 def test_a_stream_takes_one_output(tmp_path, monkeypatch):
@@ -215,22 +215,22 @@ def test_a_stream_takes_one_output(tmp_path, monkeypatch):
     put(tmp_path, {"in/a.png": picture(), "in/b.png": picture()})
     monkeypatch.setattr("sys.stdout", Stream())
     with pytest.raises(ZooError, match="- takes one output, and there are several"):
-        outputs.jobs(inputs.gather(["in"], word="w"), "-")
+        jobs.plan(paths.gather(["in"], word="w"), "-")
     with pytest.raises(ZooError, match="- takes one output"):
-        outputs.jobs(inputs.gather(["in/a.png"], word="w"), "-", extra="noise")
+        jobs.plan(paths.gather(["in/a.png"], word="w"), "-", extra="noise")
 
 
 def test_the_format_of_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"in/a.png": picture(), "in/b.jpg": picture("JPEG"), "in/c.wav": sound()})
-    found = inputs.gather(["in"], word="w")
-    made = outputs.jobs(found, "out", form="TIF")
+    found = paths.gather(["in"], word="w")
+    made = jobs.plan(found, "out", form="TIF")
     assert [job.target.name for job in made] == ["a.tif", "b.tif", "c.wav"]
-    assert [job.target.name for job in outputs.jobs(found, None, form="flac")][2] == "c.flac"
+    assert [job.target.name for job in jobs.plan(found, None, form="flac")][2] == "c.flac"
     with pytest.raises(ZooError, match="unknown format 'tga'"):
-        outputs.jobs(found, "out", form="tga")
+        jobs.plan(found, "out", form="tga")
     with pytest.raises(ZooError, match=r"x.jpg does not end in .png"):
-        outputs.jobs(inputs.gather(["in/a.png"], word="w"), "x.jpg", form="png")
+        jobs.plan(paths.gather(["in/a.png"], word="w"), "x.jpg", form="png")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -241,7 +241,7 @@ def test_pipes_are_not_waited_for(tmp_path, monkeypatch):
     os.mkfifo("in/other")
     os.symlink("nowhere", "in/z.png")
     for names in (["in"], ["in/**/*"]):
-        found = inputs.gather(names, word="w")
+        found = paths.gather(names, word="w")
         assert [one.path.name for one in found.inputs] == ["a.png", "pipe.png", "z.png"]
         assert [one.problem for one in found.inputs] == [
             "",
@@ -260,7 +260,7 @@ def test_folders_in_circles_are_searched_once(tmp_path, monkeypatch):
         for b in "abcde":
             os.symlink(tmp_path / "in" / b, f"in/{a}/to-{b}")
     for names in (["in"], ["in/**/*.png"], ["in/**"]):
-        found = inputs.gather(names, word="w")
+        found = paths.gather(names, word="w")
         assert [one.path.as_posix() for one in found.inputs] == [f"in/{a}/{a}.png" for a in "abcde"]
 
 
@@ -276,24 +276,24 @@ def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path, monkeypatch, names)
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", closed)
-    first, second = inputs.gather(names, word="w").inputs
+    first, second = paths.gather(names, word="w").inputs
     assert (first.path.name, first.problem) == ("a.png", "")
     assert second.problem.startswith("cannot read the folder in/shut: Permission denied; ")
 
 
 def test_nothing_to_do_is_a_mistake(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"x")
-    with pytest.raises(ZooError, match=r"no picture and no recording in .* among 1 files"):
-        inputs.gather([str(tmp_path)], word="denoised")
+    with pytest.raises(ZooError, match=r"no image and no recording in .* among 1 files"):
+        paths.gather([str(tmp_path)], word="denoised")
 
 
 def test_one_file_has_one_output(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"a.png": picture(), "b.png": picture(), "there/x.txt": b""})
-    one, two = (inputs.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
+    one, two = (paths.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
 
     def targets(found, output):
-        return [job.target.as_posix() for job in outputs.jobs(found, output)]
+        return [job.target.as_posix() for job in jobs.plan(found, output)]
 
     assert targets(one, None) == ["a.noisy.png"]
     assert targets(one, "x.jpg") == ["x.jpg"]
@@ -301,7 +301,7 @@ def test_one_file_has_one_output(tmp_path, monkeypatch):
     assert targets(one, "x.png/") == ["x.png/a.png"]
     assert targets(one, "there") == ["there/a.png"]
     assert targets(two, "x") == ["x/a.png", "x/b.png"]
-    assert outputs.jobs(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
+    assert jobs.plan(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
     for output in ("x.png", "a.png"):
         with pytest.raises(ZooError, match="several outputs need a folder"):
             targets(two, output)
@@ -321,13 +321,13 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
     }
     put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
     put(tmp_path, {"z.aiff": sound("AIFF"), "y.m4a": sound()})
-    made = outputs.jobs(inputs.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
+    made = jobs.plan(paths.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
     assert not [job.problem for job in made if job.problem]
     assert [job.target.name for job in made] == [out for _, out in named.values()] + [
         "z.denoised.aiff",
         "y.denoised.wav",
     ]
-    (job,) = outputs.jobs(inputs.gather(["f"], word="denoised"), "out")
+    (job,) = jobs.plan(paths.gather(["f"], word="denoised"), "out")
     assert job.target == Path("out/f.jpg")
 
 
@@ -364,11 +364,11 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
         },
     )
 
-    def jobs(names, output=None, **more):
-        return outputs.jobs(inputs.gather(names, word="denoised"), output, **more)
+    def planned(names, output=None, **more):
+        return jobs.plan(paths.gather(names, word="denoised"), output, **more)
 
     def problems(*arguments, **more):
-        return [job.problem.partition(";")[0] for job in jobs(*arguments, **more)]
+        return [job.problem.partition(";")[0] for job in planned(*arguments, **more)]
 
     assert problems(["a/x.png", "b/x.png"], "out") == [
         "",
@@ -378,7 +378,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
     put(tmp_path, {"d/x.gif": picture("GIF"), "d/x.png": picture(), "d/y.png": picture()})
     assert problems(["d"], "out") == ["d/x.png and d/x.gif would both write out/x.png", "", ""]
     # Two folders keep their names.
-    assert [job.target.as_posix() for job in jobs(["a", "b"], "out")] == [
+    assert [job.target.as_posix() for job in planned(["a", "b"], "out")] == [
         "out/a/x.png",
         "out/b/x.png",
     ]
@@ -391,7 +391,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
         "",
     ]
     # The same file twice is one file.
-    assert len(jobs(["a/x.png", "a/../a/x.png"], "out")) == 1
+    assert len(planned(["a/x.png", "a/../a/x.png"], "out")) == 1
 
 
 def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
@@ -399,19 +399,19 @@ def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
     put(tmp_path, {"a.png": picture(), "b.png": picture()})
     os.link("a.png", "link.png")
     os.mkdir("folder.png")
-    found = inputs.gather(["a.png"], word="denoised")
+    found = paths.gather(["a.png"], word="denoised")
     for output, told in (("a.png", "is the input itself"), ("b.png", "is there already")):
-        (job,) = outputs.jobs(found, output)
+        (job,) = jobs.plan(found, output)
         with pytest.raises(ZooError, match=told):
-            outputs.check_place(job, overwrite=False)
-        outputs.check_place(job, overwrite=True)
-    (job,) = outputs.jobs(found, "link.png")
+            jobs.check_place(job, overwrite=False)
+        jobs.check_place(job, overwrite=True)
+    (job,) = jobs.plan(found, "link.png")
     with pytest.raises(ZooError, match="is the input by another name"):
-        outputs.check_place(job, overwrite=True)
+        jobs.check_place(job, overwrite=True)
     os.symlink("a.png", "soft.png")
-    (job,) = outputs.jobs(found, "soft.png")
+    (job,) = jobs.plan(found, "soft.png")
     assert job.problem.startswith("a.png would write over the input a.png")
-    (job,) = outputs.jobs(found, "c.png", extra="png")
-    outputs.check_place(job, overwrite=False)
+    (job,) = jobs.plan(found, "c.png", extra="png")
+    jobs.check_place(job, overwrite=False)
     with pytest.raises(ZooError, match="is a folder"):
-        outputs.check_place(job._replace(target=Path("folder.png")), overwrite=True)
+        jobs.check_place(job._replace(target=Path("folder.png")), overwrite=True)

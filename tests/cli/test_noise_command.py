@@ -123,7 +123,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
     assert code == 1
     assert os.listdir("out") == ["a.png"]
     assert errors.startswith(
-        "error: a.wav is of the kind audio, for which there is no noise gaussian; leave it out"
+        "error: a.wav is a recording, of which there is no noise gaussian; leave it out"
     )
 
 
@@ -132,7 +132,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
     [
         (("--op", "gausian"), "unknown noise 'gausian'; did you mean 'gaussian'?"),
         (("--op", "gaussian", "--option", "x=1"), "unknown gaussian option 'x'"),
-        (("--op", "gaussian", "--option", "level=1"), "gaussian: 'level' is no option"),
+        (("--op", "gaussian", "--option", "level=1"), "gaussian: 'level' is not an option"),
         (("--op", "gaussian", "--level", "-1"), "gaussian: sigma must be at least 0"),
         (("--op", "gaussian", "--noise", "a.wav"), "gaussian mixes no recording in"),
         (("--op", "poisson", "--unit", "1/255"), "poisson: peak is not an intensity"),
@@ -157,3 +157,36 @@ def test_what_mixes_asks_for_a_recording(zoo):
     tone()
     told = "error: add_at_snr mixes a recording in; name it by --noise FILE\n"
     assert zoo("a.wav", "--op", "add_at_snr", "--level", "5") == (2, "", told)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "white"),
+    [
+        (-3000, 3000, np.int16, 32767),
+        # Of floats beyond 1 white is the next power of two.
+        (0, 900, np.float32, 1024),
+        (-300, 900, np.float32, 2048),
+        (100, 900, np.uint16, 65535),
+    ],
+)
+def test_images_of_any_range_have_noise_in_shares_of_white(zoo, low, high, dtype, white):
+    clean = np.linspace(low, high, 96 * 96).reshape(96, 96).astype(dtype)
+    tifffile.imwrite("a.tif", clean)
+    code, _, errors = zoo("a.tif", "--op", "gaussian", "--level", "1")
+    assert (code, errors) == (0, "")
+    noisy = tifffile.imread("a.noisy.tif")
+    assert noisy.dtype == dtype
+    difference = noisy.astype(float) - clean
+    inner = difference[abs(clean.astype(float) - (low + high) / 2) < (high - low) / 8]
+    assert inner.std() == pytest.approx(white / 255, rel=0.1)
+
+
+def test_what_is_not_finite_stays(zoo):
+    masked = np.full((40, 40), 0.5, np.float32)
+    masked[3, 4], masked[5, 6] = np.nan, np.inf
+    tifffile.imwrite("a.tif", masked)
+    assert zoo("a.tif", "--op", "gaussian", "--level", "20")[0] == 0
+    noisy = tifffile.imread("a.noisy.tif")
+    assert np.isnan(noisy[3, 4])
+    assert np.isposinf(noisy[5, 6])
+    assert noisy[np.isfinite(noisy)].std() == pytest.approx(20 / 255, rel=0.1)

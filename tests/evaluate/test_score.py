@@ -199,7 +199,7 @@ def test_files_are_looked_for_before_anything_is_scored(zoo, folder, model_file,
     (tmp_path / "m_15.safetensors").write_bytes(model_file.read_bytes())
     code, output, errors = zoo("score", "m_{sigma}.safetensors", "--data", folder)
     assert (code, output) == (2, "")
-    assert errors == "error: there is no weight file m_25.safetensors; mend the path\n"
+    assert errors == "error: there is no weight file m_25.safetensors; check the path\n"
     assert not (tmp_path / "scores").exists()
 
 
@@ -325,9 +325,9 @@ def test_published_figures_are_found_by_set_method_and_level():
     [
         (["--data", "nowhere"], "does not exist"),
         (["--data", "empty"], "has no pictures"),
-        (["unet-tiny", "--data", "."], "'unet-tiny' names no weights of a model; write NAME=FILE"),
+        (["unet-tiny", "--data", "."], "no weights of unet-tiny come with the zoo; name a file"),
         (["unet-tinny=x.pth", "--data", "."], "did you mean 'unet-tiny'"),
-        (["unet-color=x.pth", "--data", "."], "unet-color brings its own weights; write unet-"),
+        (["unet-color=x.pth", "--data", "."], "unet-color comes with its weights; leave out x.pth"),
         (["none.safetensors", "--data", "."], "there is no weight file none.safetensors"),
         (["--data", ".", "--metrics", "psmr"], "unknown metric 'psmr'; did you mean 'psnr'"),
         (["--data", ".", "--baselines", "nml"], "unknown baseline 'nml'; did you mean 'nlm'"),

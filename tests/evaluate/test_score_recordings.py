@@ -195,11 +195,11 @@ def test_published_figures_stand_beside_ours():
     [
         (
             ["MODEL", "unet-tiny=x.pth"],
-            "MODEL denoises recordings and unet-tiny=x.pth denoises pic",
+            "MODEL denoises recordings and unet-tiny=x.pth denoises ima",
         ),
-        (["wiener=x.tar"], "wiener has no parameters to load from x.tar; write wiener alone"),
-        (["weiner"], "'weiner' names no weights of a model"),
-        (["wave-unet-48"], "'wave-unet-48' names no weights of a model"),
+        (["wiener=x.tar"], "wiener has no parameters to load; leave out x.tar"),
+        (["weiner"], "unknown model 'weiner'; did you mean 'wiener'"),
+        (["wave-unet-48"], "no weights of wave-unet-48 come with the zoo"),
         (["gtcrn=MODEL"], "holds a stream-t, not a gtcrn; leave out the name"),
         (["gtcrn=none.tar"], "there is no weight file none.tar"),
         (["gtcrn=g_{sigma}.tar"], "one file serves all levels; write it without {sigma}"),

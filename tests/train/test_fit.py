@@ -113,7 +113,9 @@ def test_recordings_and_a_start(tmp_path):
     assert set(first.history) >= {"loss", "si_sdr"}
     mixed = {"noise": "add_at_snr", "level": (0, 10), "noise_recordings": sounds}
     second = fit(model, sounds, variables=first.variables, learning_rate=1e-9, **mixed, **options)
-    for a, b in zip(*(jax.tree.leaves(one.variables["params"]) for one in (first, second)), strict=True):
+    for a, b in zip(
+        *(jax.tree.leaves(one.variables["params"]) for one in (first, second)), strict=True
+    ):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 

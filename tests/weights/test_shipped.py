@@ -13,10 +13,10 @@ from flax import traverse_util
 from variables import random_variables
 
 import zoo
-from zoo import audio, weights
+from zoo import denoise, weights
 from zoo.errors import ZooError
 from zoo.models import create_model
-from zoo.weights.names import SHIPPED
+from zoo.weights.weight_files import SHIPPED
 
 NAMES = weights.list_weights()
 TOLD = ("summary", "trained_on", "terms", "license", "command", "commit", "seconds", "device")
@@ -106,10 +106,10 @@ def test_a_name_is_enough_for_a_recording():
     model, variables = zoo.load("stream-t")
     x = np.random.default_rng(0).normal(0, 0.1, (4096, 1)).astype(np.float32)
     expected = jax.jit(model.apply)(variables, x[None])[0]
-    found = audio.denoise(x, "stream-t", sample_rate=16000)
+    found = denoise(x, "stream-t", sample_rate=16000)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     with pytest.raises(ZooError, match="has learned weights"):
-        audio.denoise(x, "stream-t", {"params": {}}, sample_rate=16000)
+        denoise(x, "stream-t", variables={"params": {}}, sample_rate=16000)
 
 
 def test_a_name_is_enough_for_a_picture():

@@ -44,7 +44,7 @@ def file(tmp_path):
 def any_tree(monkeypatch):
     """Lets `load` take the variables of this file, which no model has."""
     flat = traverse_util.flatten_dict(variables(), sep="/")
-    monkeypatch.setattr(weights.files, "variable_shapes", lambda model, facts: flat)
+    monkeypatch.setattr(weights.weight_files, "variable_shapes", lambda model, facts: flat)
 
 
 def refused(function, path, match):
@@ -156,7 +156,9 @@ def test_a_missing_file_or_a_folder(tmp_path):
 
 def test_a_model_of_another_zoo(tmp_path):
     weights.save(tmp_path / "w", variables(), RECORD | {"model": "unet-tinny"})
-    with pytest.raises(ZooError, match="'unet-tinny', which does not come with the zoo"):
+    with pytest.raises(
+        ZooError, match="'unet-tinny', which a plug-in registers; import its module first"
+    ):
         weights.load(tmp_path / "w")
 
 

@@ -1,16 +1,15 @@
 """The models that the page offers, and which of them it takes unless told."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from flax import linen as nn
-
 from zoo import weights
 from zoo.errors import ZooError
-from zoo.inference.ready import ready
+from zoo.modality import get
 from zoo.models import ModelSpec, model_spec
+from zoo.resolve import Resolved, build, resolve
 
 AUTO = "Choose for me"
 """What stands for no choice."""
@@ -18,7 +17,6 @@ AUTO = "Choose for me"
 # Models of recordings that need no weights, and those that are taken first.
 _WITHOUT_WEIGHTS = ("wiener", "spectral-gate")
 _FIRST = {"image": ("unet-color", "unet-gray"), "audio": ("stream-b", "stream-t")}
-_KINDS = {"image": "pictures", "audio": "recordings"}
 
 
 class Choice(NamedTuple):
@@ -28,13 +26,11 @@ class Choice(NamedTuple):
       label: what it is called on the page.
       source: a name or the path of a weight file.
       facts: what it takes and gives.
-      trained: the highest level of noise its weights were trained on, or None.
     """
 
     label: str
     source: str
     facts: ModelSpec
-    trained: float | None = None
 
 
 class Models:
@@ -57,7 +53,7 @@ class Models:
         # Those of one size only are of digits and the like, not of what people bring.
         self._choices = {one.label: one for one in reversed(every) if not one.facts.size}
         self._order = [one.label for one in every if one.label in self._choices]
-        self._ready: dict[str, tuple[nn.Module, Mapping]] = {}
+        self._ready: dict[str, Resolved] = {}
 
     def labels(self, modality: str) -> list[str]:
         """What can be chosen for pictures (`"image"`) or recordings (`"audio"`)."""
@@ -83,33 +79,33 @@ class Models:
         """
         if label != AUTO:
             if label not in self.labels(modality):
-                raise ZooError(f"there is no model {label!r} for {_KINDS[modality]}; choose again")
+                raise ZooError(
+                    f"there is no model {label!r} for {get(modality).plural}; choose again"
+                )
             return self._choices[label]
         every = [self._choices[one] for one in self.labels(modality)]
         if not every:
             raise ZooError(
-                f"there are no weights for {_KINDS[modality]} here; start with "
+                f"there are no weights for {get(modality).plural} here; start with "
                 "zoo app --weights FILE"
             )
         fitting = [one for one in every if channels is None or one.facts.channels == channels]
         # A grey model takes each channel by itself, a colour one a grey picture three times.
         return (fitting or every)[0]
 
-    def ready(self, choice: Choice) -> tuple[nn.Module, Mapping]:
-        """The module and its variables; read once.
+    def ready(self, choice: Choice) -> Resolved:
+        """The model, loaded once.
 
         Raises:
           ZooError: the weights are damaged or gone.
         """
         if choice.label not in self._ready:
-            found = ready(choice.source, modality=choice.facts.modality)
-            self._ready[choice.label] = found
+            self._ready[choice.label] = resolve(choice.source, modality=choice.facts.modality)
         return self._ready[choice.label]
 
 
 def _from_weights(label: str, source: str) -> Choice:
-    facts = weights.read_model(source)[1]
-    return Choice(label, source, facts, weights.trained_level(weights.read_record(source)))
+    return Choice(label, source, build(source)[1])
 
 
 def _label(path: str | os.PathLike, files: Sequence[str | os.PathLike]) -> str:

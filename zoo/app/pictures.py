@@ -11,10 +11,8 @@ from zoo.app import limits
 from zoo.app.models import Models
 from zoo.data import file_kinds, pixels
 from zoo.data.image_files import read_pages
-from zoo.inference.pictures import Denoised, Denoiser, check
-from zoo.inference.pictures import scale as scales
-from zoo.inference.pictures.files import denoise_file
-from zoo.inference.pictures.scale import Scale
+from zoo.inference import Denoised, ImageDenoiser, denoise_image_file, image_canvas, value_scale
+from zoo.inference.value_scale import Scale
 
 # Pixels: the longer side of what is shown of a whole picture, and the part of a larger one that is
 # shown as it is; as wide as its place on a wide page, so that no browser makes it smaller.
@@ -122,7 +120,7 @@ def denoise(
     suffix = path.suffix if path.suffix.lower() in file_kinds.IMAGE_FORMATS else ".png"
     target = room / f"{path.stem}.denoised{suffix}"
     sigma = None if level is None else level / 255
-    report = denoise_file(path, target, watched, level=sigma, progress=tell)
+    report = denoise_image_file(path, target, watched, level=sigma, progress=tell)
     facts = [("Model", watched.label)]
     if report.level is not None:
         facts.append(
@@ -157,8 +155,8 @@ def view(picture: np.ndarray, room: Path, name: str, scale: Scale | None = None)
 
 
 def _scale(picture: np.ndarray) -> Scale:
-    picture = check.colors(picture)
-    return scales.find([picture])[picture.dtype]
+    picture = image_canvas.colors(picture)
+    return value_scale.find([picture])[picture.dtype]
 
 
 def _seen(picture: np.ndarray, scale: Scale) -> np.ndarray:
@@ -170,12 +168,12 @@ def _seen(picture: np.ndarray, scale: Scale) -> np.ndarray:
     return out
 
 
-def denoiser(models: Models, label: str, channels: int, strength: float) -> tuple[str, Denoiser]:
+def denoiser(
+    models: Models, label: str, channels: int, strength: float
+) -> tuple[str, ImageDenoiser]:
     """The denoiser for pictures of some channels, and its model's label."""
     choice = models.choose(label, "image", channels)
-    module, variables = models.ready(choice)
-    made = Denoiser(module, variables=variables, strength=strength, trained=choice.trained)
-    return choice.label, made
+    return choice.label, ImageDenoiser(models.ready(choice), strength=strength)
 
 
 class _Watched:
@@ -192,7 +190,7 @@ class _Watched:
     def __call__(
         self, image: np.ndarray, level: float | None, progress: Callable, scale: Scale
     ) -> Denoised:
-        """Denoises a page; see `Denoiser`."""
+        """Denoises a page; see `ImageDenoiser`."""
         channels = pixels.without_alpha(image).shape[-1]
         label, one = denoiser(self._models, self._choice, channels, self._strength)
         done = one(image, level, progress, scale)

@@ -9,7 +9,7 @@ from zoo import weights
 from zoo.app import limits
 from zoo.app.models import AUTO, Models
 from zoo.data import recordings
-from zoo.inference.recordings import denoise_file
+from zoo.inference import denoise_audio_file
 
 # What notes name for programs, as one chooses it here.
 _WORDS = {"take model='wiener'": "choose wiener", "strength=0.75": "a strength of 75 %"}
@@ -80,10 +80,10 @@ def denoise(
     choice = models.choose(model, "audio")
     # Which of ours is best for it is seen when it is heard.
     ours = model == AUTO and choice.source in weights.list_weights()
-    module, variables = (None, None) if ours else models.ready(choice)
+    resolved = None if ours else models.ready(choice)
     suffix = ".wav" if path.suffix.lower() in recordings.READ_ONLY else path.suffix
     target = room / f"{path.stem}.denoised{suffix}"
-    report = denoise_file(path, target, module, variables, strength=strength, progress=tell)
+    report = denoise_audio_file(path, target, resolved, strength=strength, progress=tell)
     facts = (
         ("Model", choice.label),
         ("Length", clock(report.frames / report.sample_rate)),

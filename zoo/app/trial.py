@@ -14,7 +14,7 @@ from zoo.app.models import Models
 from zoo.data import file_kinds, pixels, recordings, samples
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
-from zoo.inference.recordings import denoise_file
+from zoo.inference import denoise_audio_file
 
 
 class Noise(NamedTuple):
@@ -173,8 +173,7 @@ def _recording(path, room, models, tell, key, added, level, model, strength) -> 
     for place, x in zip(places, (clean, noisy), strict=False):
         recordings.write(place, x * scale, facts.sample_rate)
     choice = models.choose(model, "audio")
-    module, variables = models.ready(choice)
-    denoise_file(*places[1:], module, variables, strength=strength, progress=tell)
+    denoise_audio_file(*places[1:], models.ready(choice), strength=strength, progress=tell)
     clean, noisy, denoised = (samples.to_float(recordings.read(place)) for place in places)
     rows = [
         (name, f"{float(np.mean(metrics.si_sdr(x, clean))):.2f} dB")

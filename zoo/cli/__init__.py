@@ -8,23 +8,23 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from zoo import files
-from zoo.cli import text
-from zoo.errors import in_words
+from zoo.errors import ZooError, in_words, line, unknown
 
 # Each is a module of this package, imported when it is the one that was asked for: a list of the
 # commands must not wait for the networks.
 COMMANDS = {
-    "denoise": "denoise pictures and recordings",
-    "noise": "make noisy copies of pictures and recordings",
-    "info": "tell what files are",
+    "denoise": "denoise images and recordings",
+    "noise": "make noisy copies of images and recordings",
+    "info": "describe image, audio and weight files",
     "models": "list the models, or describe some",
-    "weights": "tell what weights hold",
+    "weights": "describe weights",
     "train": "train what a config describes",
     "score": "score models on data sets, as the literature does",
-    "report": "write a page that tells of a run",
+    "report": "write a page on a run",
     "export": "write a denoiser as a program that runs without this zoo",
     "app": "serve a page to try it on",
 }
+_MODULES = {"report": "page_commands", "app": "page_commands"}
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg -o clean.jpg
@@ -45,7 +45,7 @@ _EXAMPLES = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code, 2 for a mistake of the user's."""
+    """Runs the command; returns its exit code, 2 for a mistake of the user."""
     _prepare_streams()
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
@@ -66,14 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     except Exception as error:
-        told = in_words(error)
-        if told is None:
+        message = in_words(error)
+        if message is None:
             raise
         # What a file refuses names it; only the stream that is printed to has no name.
         if isinstance(error, OSError) and error.filename is None and error.errno in files.FULL:
             _silence()
-            told = f"cannot print: {error.strerror}; make room on its disk"
-        print(f"error: {text.line(told)}", file=sys.stderr)
+            message = f"cannot print: {error.strerror}; make room on its disk"
+        print(f"error: {line(message)}", file=sys.stderr)
         return 2
     return code
 
@@ -97,11 +97,14 @@ class _Parser(argparse.ArgumentParser):
     """Its complaints repeat what was typed; a terminal must not obey that."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(text.line(message))
+        super().error(line(message))
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of all commands, with the arguments of those that are named."""
+    """The parser of all commands, with the arguments of the chosen one."""
+    chosen = next(iter(argv), "-")
+    if not chosen.startswith("-") and chosen not in COMMANDS:
+        raise _unknown(chosen, argv[1:])
     parser = _Parser(
         prog="zoo",
         description="A model zoo for denoising, on files and names.",
@@ -109,10 +112,21 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, told in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         command = commands.add_parser(
-            name, help=told, formatter_class=argparse.RawDescriptionHelpFormatter
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        if name in argv:
-            importlib.import_module(f"zoo.cli.{name}").add_arguments(command)
+        if name == chosen:
+            module = importlib.import_module(f"zoo.cli.{_MODULES.get(name, name)}")
+            add = "add_arguments" if name not in _MODULES else f"add_{name}_arguments"
+            getattr(module, add)(command)
     return parser
+
+
+def _unknown(command: str, others: Sequence[str]) -> ZooError:
+    if command == "help":
+        known = [name for name in others[:1] if name in COMMANDS]
+        return ZooError(
+            f"unknown command 'help'; did you mean '{' '.join(['zoo', *known])} --help'?"
+        )
+    return unknown("command", command, COMMANDS)

@@ -1,10 +1,29 @@
-"""`zoo denoise`: clean copies of pictures and recordings."""
+"""`zoo denoise`: clean copies of images and recordings."""
 
 import argparse
+import functools
 import math
+from collections.abc import Callable
+from pathlib import Path
 
-from zoo.cli.arguments import add_places
-from zoo.data import file_kinds
+import numpy as np
+
+from zoo import compilation, files
+from zoo.cli import common, compare, jobs, paths
+from zoo.cli.jobs import Done, Job
+from zoo.data import file_kinds, recordings
+from zoo.data.image_files import read_pages
+from zoo.errors import ZooError
+from zoo.inference import (
+    ImageDenoiser,
+    ImageReport,
+    denoise_audio_file,
+    denoise_image_file,
+)
+from zoo.inference.denoise_audio import write_difference
+from zoo.inference.denoising import check_modality
+from zoo.inference.value_scale import check_range
+from zoo.resolve import Resolved, resolve
 
 _DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
@@ -29,8 +48,8 @@ written over, but with --overwrite and itself as OUTPUT. The exit code is 0 if a
 file failed (the others are done), 2 for a mistake in the command, 130 after Ctrl-C; what is
 finished by then stays."""
 
-# Only of pictures; the defaults are None or False, by which it is told who was asked.
-_OF_PICTURES = (
+# Only of images; their defaults are None or False, so that a given one is recognized.
+_OF_IMAGES = (
     *("sigma", "range", "range_per_page", "linear"),
     *("tile", "overlap", "ensemble", "dtype"),
 )
@@ -39,7 +58,7 @@ _OF_PICTURES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    add_places(parser, "denoised")
+    common.add_places(parser, "denoised")
     add = parser.add_argument
     add(
         "--model",
@@ -82,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "SI-SDR, before and after",
     )
     add("--device", choices=("cpu", "gpu", "tpu"), help="what to compute on (the fastest there is)")
-    add = parser.add_argument_group("pictures").add_argument
+    add = parser.add_argument_group("images").add_argument
     add(
         "--sigma",
         type=_sigma,
@@ -132,35 +151,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
-    # Here, so that `--help` and mistakes in the options are answered at once.
-    from zoo import compilation, files  # noqa: PLC0415
-    from zoo.cli import batch, device, inputs, outputs  # noqa: PLC0415
-    from zoo.cli.work import Denoisers  # noqa: PLC0415
-
     output = files.expanded(arguments.output) if arguments.output else None
-    found = inputs.gather(arguments.inputs, word="denoised", output=output)
+    found = paths.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
-    jobs = outputs.jobs(found, arguments.output, extra=extra, form=arguments.format)
-    _refuse_others(arguments, {job.kind for job in jobs} - {None}, file_kinds.IMAGE)
-    device.use(arguments.device)
+    planned = jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
+    _refuse_others(arguments, {job.kind for job in planned} - {None})
+    common.use_device(arguments.device)
     compilation.enable()
-    return batch.each(
-        jobs,
-        Denoisers(arguments),
+    return jobs.run(
+        planned,
+        _Denoisers(arguments),
         overwrite=arguments.overwrite,
         skip_existing=arguments.skip_existing,
         skipped=found.skipped,
     )
 
 
-def _refuse_others(arguments: argparse.Namespace, kinds: set[str], picture: str) -> None:
-    """Refuses options of pictures where there is none."""
-    from zoo.errors import ZooError  # noqa: PLC0415
-
-    given = [name for name in _OF_PICTURES if getattr(arguments, name) not in (None, False)]
-    if kinds and picture not in kinds and given:
+def _refuse_others(arguments: argparse.Namespace, kinds: set[str]) -> None:
+    """Refuses options of images where there is none."""
+    given = [name for name in _OF_IMAGES if getattr(arguments, name) not in (None, False)]
+    if kinds and file_kinds.IMAGE not in kinds and given:
         raise ZooError(
-            f"--{given[0].replace('_', '-')} is an option of pictures, and no input is one; drop it"
+            f"--{given[0].replace('_', '-')} is an option of images, and no input is one; drop it"
         )
 
 
@@ -184,13 +196,13 @@ def _finite(text: str) -> float:
     return _number(text, -math.inf, math.inf, "a number")
 
 
-def _number(text: str, low: float, high: float, told: str) -> float:
+def _number(text: str, low: float, high: float, what: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not low <= number <= high or math.isinf(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {told}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
     return number
 
 
@@ -198,3 +210,186 @@ def _whole(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+# Remedies as the functions name them, and as the command does.
+_FLAGS = {
+    "level=..., in signal units": "--sigma",
+    "range=(black, white)": "--range BLACK WHITE",
+    "range=": "--range ",
+    "tile=": "--tile ",
+    "overlap=": "--overlap ",
+    "model='wiener'": "--model wiener",
+    "strength=0.75": "--limit 12",
+}
+
+Tell = Callable[[int, int], None]
+
+
+class _Denoisers:
+    """Denoises one file after the other; a model is loaded once.
+
+    Args:
+      arguments: those of `zoo denoise`.
+
+    Raises:
+      ZooError: the model or its weights cannot be had, or there is no such reference.
+    """
+
+    def __init__(self, arguments: argparse.Namespace):
+        self._arguments = arguments
+        reference = arguments.reference
+        if reference is not None and not files.expanded(reference).exists():
+            raise ZooError(f"there is no reference {reference}; check the path")
+        try:
+            self._range = check_range(arguments.range) if arguments.range else None
+        except ZooError as error:
+            raise ZooError(_in_flags(error)) from None
+        self._model = _model(arguments.model, arguments.weights)
+        # Before the first file, so that a mistake is one line, and not one for each file.
+        if self._model and self._model.modality == "image":
+            self._of_images  # noqa: B018
+
+    def __call__(self, job: Job, tell: Tell) -> Done:
+        """Denoises a file.
+
+        Raises:
+          ZooError: it cannot be read, denoised or written, or the model is for the other kind.
+        """
+        if self._model:
+            check_modality(self._model, job.source, job.kind)
+        reference = compare.find(self._arguments.reference, job)
+        make = self._image if job.kind == file_kinds.IMAGE else self._recording
+        done = make(job, tell)
+        if reference is None:
+            return done
+        try:
+            return done._replace(text=f"{done.text}, {_compared(job, reference)}")
+        except ZooError as error:
+            return done._replace(problem=str(error))
+
+    @functools.cached_property
+    def _of_images(self) -> ImageDenoiser:
+        given = self._arguments
+        return ImageDenoiser(
+            self._model,
+            strength=given.strength,
+            tile=given.tile,
+            overlap=given.overlap,
+            ensemble=given.ensemble,
+            dtype=given.dtype,
+        )
+
+    def _image(self, job: Job, tell: Tell) -> Done:
+        sigma = self._arguments.sigma
+        try:
+            report = denoise_image_file(
+                job.source,
+                job.target,
+                self._of_images,
+                level=None if sigma is None else sigma / 255,
+                range="page" if self._arguments.range_per_page else self._range,
+                linear=True if self._arguments.linear else None,
+                overwrite=self._arguments.overwrite,
+                save_noise=job.extra,
+                progress=tell,
+            )
+        except ZooError as error:
+            # What is wrong with the file names it already.
+            named = str(job.source) in str(error) or str(job.target) in str(error)
+            where = "" if named else f"{job.source}: "
+            raise ZooError(where + _in_flags(error)) from None
+        text, amount = _described(report)
+        if sigma is not None and report.level is None:
+            text += ", --sigma unused: the model takes none"
+        return Done(text, amount)
+
+    def _recording(self, job: Job, tell: Tell) -> Done:
+        report = denoise_audio_file(
+            job.source,
+            job.target,
+            self._model,
+            strength=self._arguments.strength,
+            progress=tell,
+            overwrite=self._arguments.overwrite,
+        )
+        problem = ""
+        if job.extra:
+            try:
+                overwrite = self._arguments.overwrite
+                write_difference(job.source, job.target, job.extra, overwrite=overwrite)
+            except ZooError as error:
+                # The recording itself is there, and is no failure of its own.
+                problem = str(error)
+        seconds = report.frames / report.sample_rate
+        channels = "mono" if report.channels == 1 else f"{report.channels} channels"
+        clipped = f", {report.clipped} values clipped" if report.clipped else ""
+        told = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
+        notes = [
+            *([_resaved(job)] if job.source.suffix != job.target.suffix else []),
+            *report.notes,
+        ]
+        if notes := [_in_flags(note) for note in notes if note]:
+            told += f" ({'; '.join(notes)})"
+        return Done(told, seconds, problem)
+
+
+def _model(name: str | None, file: str | None) -> Resolved | None:
+    """The model of `--model` and `--weights`; None leaves the choice to the input."""
+    if name and file:
+        return resolve(f"{name}={file}")
+    return resolve(name or file) if name or file else None
+
+
+def _resaved(job: Job) -> str:
+    """That a recording is saved as another kind because its own cannot be written."""
+    suffix = job.source.suffix.lower()
+    if suffix not in recordings.READ_ONLY:
+        return ""
+    return f"{suffix} can be read and not written, so it is {job.target.suffix}"
+
+
+def _in_flags(error: ZooError | str) -> str:
+    """What a function says of its arguments, in the words of the command."""
+    told = str(error)
+    for argument, flag in _FLAGS.items():
+        told = told.replace(argument, flag)
+    return told
+
+
+def _compared(job: Job, reference: Path) -> str:
+    if job.kind == file_kinds.AUDIO:
+        return compare.sound(reference, job.source, job.target)
+    pages = [_one_page(path) for path in (reference, job.source, job.target)]
+    try:
+        return compare.pictures(*pages)
+    except ZooError as error:
+        raise ZooError(f"{job.source}: {error}") from None
+
+
+def _one_page(path: Path) -> np.ndarray:
+    pages = read_pages(path)
+    if len(pages) > 1:
+        raise ZooError(f"{path} has {len(pages)} pages; save each as a file to compare it")
+    return next(iter(pages)).image
+
+
+def _described(report: ImageReport) -> tuple[str, float]:
+    """A line on a denoised image, and its pixels."""
+    height, width = report.size
+    told = f"{width} x {height}"
+    if report.pages > 1:
+        told += f", {report.pages} pages"
+    if report.level is not None:
+        told += (
+            f", sigma {report.level:.1f}" if report.level >= 1 else f", sigma {report.level:.2g}"
+        )
+    if not report.scale.usual:
+        told += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
+    if report.scale.curve:
+        told += ", linear"
+    if report.deviation is not None:
+        told += f", tiles differ by {255 * report.deviation:.2g}/255"
+    if said := (*report.lost, *report.notes):
+        told += f" ({'; '.join(said)})"
+    return told, height * width * report.pages

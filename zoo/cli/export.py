@@ -6,13 +6,11 @@ import os
 import re
 from pathlib import Path
 
-from zoo import weights
-from zoo.cli import text
-from zoo.cli.chosen import choose
+from zoo.cli import common
 from zoo.data.pixels import PIXEL_LIMIT
 from zoo.errors import ZooError
-from zoo.inference.ready import ready
 from zoo.interop import export
+from zoo.resolve import parse, resolve
 
 _DESCRIPTION = """Write a denoiser, weights within, as a program that runs without this zoo.
 
@@ -56,43 +54,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the file, and prints what it is and how it was checked."""
-    name, file = arguments.name, arguments.weights
     write, suffix = _FORMATS[arguments.format]
-    path = Path(arguments.output or f"{Path(name).stem if _is_path(name) else name}{suffix}")
+    chosen = f"{arguments.name}={arguments.weights}" if arguments.weights else arguments.name
+    source = parse(chosen)
+    stem = source.name or Path(source.file).stem
+    path = Path(arguments.output or f"{stem}{suffix}")
     if os.path.lexists(path) and not arguments.overwrite:
         raise ZooError(f"{path} is there already; name another file by -o, or add --overwrite")
-    chosen = choose(None, name) if _is_path(name) and file is None else choose(name, file)
-    model, variables = ready(chosen.model, chosen.variables, modality=chosen.modality)
+    model = resolve(chosen)
     record = write(
         path,
-        model,
-        variables,
-        name=chosen.label,
-        record=_record(file or name),
+        model.module,
+        model.variables,
+        name=arguments.name,
+        record=model.metadata,
         size=arguments.size,
         overwrite=arguments.overwrite,
     )
     shape = ", ".join(map(str, record["inputs"][0]["shape"]))
     apart = record["checked"]["largest_difference"]
     print(
-        f"{text.line(str(path))}: {path.stat().st_size / 1e6:.1f} MB, takes ({shape}), "
+        f"{common.line(str(path))}: {path.stat().st_size / 1e6:.1f} MB, takes ({shape}), "
         f"within {apart:.1g} of the model"
     )
-
-
-def _is_path(name: str) -> bool:
-    """As `zoo.weights.find` tells a path from a name."""
-    return name not in weights.list_weights() and bool(
-        Path(name).suffix or os.path.dirname(name) or os.path.isfile(name)
-    )
-
-
-def _record(name: str) -> dict | None:
-    """The record of the weights; None where there is none, as of published ones."""
-    try:
-        return weights.read_record(name)
-    except ZooError:
-        return None
 
 
 def _size(text: str) -> tuple[int, ...]:

@@ -1,10 +1,22 @@
-"""`zoo info`: what a picture, a recording or a weight file is."""
+"""`zoo info`: facts about image files, audio files and weight files."""
 
 import argparse
+import io
+import math
 import os
 import sys
 
-from zoo.data import file_kinds
+import numpy as np
+from PIL import ImageCms
+
+from zoo.cli import common, paths
+from zoo.data import file_kinds, pixels, recordings
+from zoo.data.image_files import read_pages
+from zoo.data.image_metadata import Metadata
+from zoo.errors import ZooError, in_words
+from zoo.inference.noise_level import estimate_level
+from zoo.inference.value_scale import find
+from zoo.weights import read_record
 
 _DESCRIPTION = """Tell what files are: the format, size, depth and noise of a picture, the rate,
 length and loudness of a recording, the record of weights."""
@@ -27,9 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a block of lines for each file; returns 1 if one cannot be told, else 0."""
-    from zoo.cli import text  # noqa: PLC0415
-    from zoo.errors import in_words  # noqa: PLC0415
-
     code, first = 0, True
     for name in arguments.files:
         try:
@@ -38,28 +47,170 @@ def run(arguments: argparse.Namespace) -> int:
             told = in_words(error)
             if told is None:
                 raise
-            print(f"error: {text.line(told)}", file=sys.stderr)
+            print(f"error: {common.line(told)}", file=sys.stderr)
             code = 1
             continue
         print("" if first else "\n", end="")
-        print(text.table([("file", name), *rows]), flush=True)
+        print(common.table([("file", name), *rows]), flush=True)
         first = False
     return code
 
 
 def _facts(path: str) -> list[tuple[str, str]]:
-    from zoo.cli import facts, streams  # noqa: PLC0415
-    from zoo.errors import ZooError  # noqa: PLC0415
-
     if path == "-":
-        path = streams.take()
+        path = paths.read_stdin()
     if os.path.isdir(path):
         raise ZooError(f"{path} is a folder; name files in it")
     kind = file_kinds.kind_of(path)
     if kind == file_kinds.IMAGE:
-        return facts.of_picture(path)
+        return of_image(path)
     if kind == file_kinds.AUDIO:
-        return facts.of_recording(path)
+        return of_recording(path)
     if kind == file_kinds.WEIGHTS:
-        return facts.of_weights(path)
+        return of_weights(path)
     raise ZooError(f"{path} is {file_kinds.description(path)}")
+
+
+Rows = list[tuple[str, str]]
+
+_CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
+_TURNS = {
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "upside down, mirrored",
+    5: "turned by 90 degrees, mirrored",
+    6: "turned by 90 degrees",
+    7: "turned by 270 degrees, mirrored",
+    8: "turned by 270 degrees",
+}
+# Below it no decibels are worth telling.
+_SILENCE = 1e-7
+# In seconds, as speech is cut into for its loudness.
+_FRAME = 0.032
+_BLOCK_FRAMES = 512
+_QUIETEST = 10
+
+
+def of_image(path: str) -> Rows:
+    """Format, size, depth, channels, pages, orientation, what lies beside, and the noise.
+
+    Of several pages the first. The noise is estimated without alpha, in 1/255.
+
+    Raises:
+      ZooError: it is damaged.
+    """
+    pages = read_pages(path)
+    page = next(iter(pages))
+    height, width, channels = page.image.shape
+    colors = pixels.without_alpha(page.image)
+    rows = [
+        ("image", ", ".join([pages.form, *_coding(page.metadata)])),
+        ("size", f"{width} x {height}, {width * height / 1e6:.2f} megapixels"),
+        ("depth", pixels.depth(page.image.dtype)),
+        ("channels", _CHANNELS[channels]),
+        ("pages", str(len(pages))),
+        ("orientation", _TURNS.get(page.orientation, "")),
+        ("camera", page.metadata.camera()),
+        ("profile", _profile(page.metadata.icc)),
+        ("beside", ", ".join(name for name in ("exif", "xmp") if getattr(page.metadata, name))),
+        ("noise", _noise(colors)),
+        ("not kept", "; ".join(page.lost)),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def of_recording(path: str) -> Rows:
+    """Container, coding, rate, channels, length and loudness; all of it is decoded.
+
+    The floor is the loudness below which a tenth of its frames of 32 ms lie: about the noise where
+    there are pauses. Decibels are of full scale, a sine of which has -3 dB.
+
+    Raises:
+      ZooError: it is damaged.
+    """
+    facts = recordings.info(path)
+    frame = max(round(_FRAME * facts.sample_rate), 1)
+    peak, energy, powers = 0.0, 0.0, []
+    for x in recordings.blocks(path, _BLOCK_FRAMES * frame):
+        peak = max(peak, float(np.abs(x).max()))
+        square = np.square(x, dtype=np.float64).mean(axis=1)
+        energy += float(square.sum())
+        whole = len(x) // frame * frame
+        powers.append(square[:whole].reshape(-1, frame).mean(axis=1))
+    powers = np.concatenate(powers)
+    rows = [
+        ("recording", f"{facts.format}, {facts.subtype}"),
+        ("sample rate", f"{facts.sample_rate} Hz"),
+        ("channels", str(facts.channels)),
+        ("length", _duration(facts.frames / facts.sample_rate, facts.frames)),
+        ("peak", _decibels(peak)),
+        ("RMS", _decibels(math.sqrt(energy / facts.frames))),
+    ]
+    if len(powers):
+        rows.append(("floor", _decibels(math.sqrt(np.percentile(powers, _QUIETEST)))))
+    return rows
+
+
+def of_weights(path: str) -> Rows:
+    """The record's main lines; `zoo weights` tells the rest.
+
+    Raises:
+      ZooError: it is damaged, or of no model of this zoo.
+    """
+    record = read_record(path)
+    options = ", ".join(f"{name}={value}" for name, value in record["options"].items())
+    rows = [
+        ("weights of", record["model"] + (f" with {options}" if options else "")),
+        ("size", f"{os.path.getsize(path) / 1e6:.2f} MB"),
+        ("noise", common.training_noise(record.get("noise") or {})),
+        ("step", str(record.get("step") or "")),
+        ("commit", str(record.get("commit") or "")),
+    ]
+    for name, value in (record.get("scores") or {}).items():
+        if isinstance(value, int | float):
+            rows.append((name.replace("_", " "), f"{value:.2f} dB"))
+    return [(name, value) for name, value in rows if value]
+
+
+def _noise(colors: np.ndarray) -> str:
+    """The noise of an image without alpha, in words."""
+    if not np.isfinite(colors).any():
+        return "unknown, as no value is finite"
+    # As the denoiser sees it, or floats of any unit have millions of 1/255.
+    scale = find([colors])[colors.dtype]
+    try:
+        return f"about {255 * estimate_level(colors, scale) / scale.seen:.1f}/255"
+    except ZooError:
+        return "unknown, as the image is too small"
+
+
+def _coding(metadata: Metadata) -> list[str]:
+    """How the pixels are coded, as far as it is known."""
+    told = []
+    if metadata.quality:
+        told.append(f"quality {metadata.quality}")
+    if metadata.subsampling:
+        told.append(":".join(metadata.subsampling))
+    if metadata.tiff and metadata.tiff.compression != "none":
+        told.append(metadata.tiff.compression)
+    return told
+
+
+def _profile(icc: bytes | None) -> str:
+    """The name of a colour profile."""
+    if not icc:
+        return ""
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
+    except Exception:  # Pillow may have been built without the library, or the profile is broken
+        return f"of {len(icc)} bytes"
+
+
+def _duration(seconds: float, frames: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    told = f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.3f} s"
+    return f"{told}, {frames} samples"
+
+
+def _decibels(amplitude: float) -> str:
+    return f"{20 * math.log10(amplitude):.1f} dB" if amplitude > _SILENCE else "silence"

@@ -3,7 +3,7 @@
 import argparse
 
 from zoo import models
-from zoo.cli import text
+from zoo.cli import common
 from zoo.models import ModelSpec
 
 _DESCRIPTION = """List the models of pictures and those of recordings, or describe some. The latency
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
             if facts.modality == modality
         ]
         if rows:
-            tables.append(text.table([("model", "parameters", *headings), *rows]))
+            tables.append(common.table([("model", "parameters", *headings), *rows]))
     print("\n\n".join(tables))
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import compilation, files, memory
-from zoo.cli import text
+from zoo.cli import common
 from zoo.data import file_kinds
 from zoo.data import recordings as sound
 from zoo.data.sources.files import below
@@ -144,8 +144,8 @@ def run(arguments: argparse.Namespace) -> None:
     audio = _is_audio(arguments)
     _refuse_others(arguments, audio)
     with _folder(arguments.out):
-        print(text.lines((_recordings if audio else _pictures)(arguments)))
-    print(text.line(f"written to {arguments.out}"))
+        print(common.lines((_recordings if audio else _pictures)(arguments)))
+    print(common.line(f"written to {arguments.out}"))
 
 
 @contextmanager
@@ -235,4 +235,4 @@ def _given(arguments: argparse.Namespace, options: dict[str, str]) -> list[str]:
 
 def _progress(what: str, done: int, count: int) -> None:
     end = "\n" if done == count else ""
-    print(f"\r{text.line(what)}: {done} of {count} ", end=end, file=sys.stderr, flush=True)
+    print(f"\r{common.line(what)}: {done} of {count} ", end=end, file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import weights
-from zoo.cli import text
+from zoo.cli import common
 from zoo.errors import ZooError
 
 # As a validation calls them in the record.
@@ -70,19 +70,19 @@ def run(arguments: argparse.Namespace) -> None:
             (
                 file,
                 record["model"],
-                text.noise(record.get("noise") or {}) or "-",
+                common.training_noise(record.get("noise") or {}) or "-",
                 str(record.get("step", "-")),
                 _validation(record.get("scores") or {}),
                 record.get("commit") or "-",
             )
         )
-    print(text.table(rows))
+    print(common.table(rows))
     for file, record in records.items() if arguments.files else ():
         if card := _card(record):
-            print(f"\n{text.line(file)}\n{card}")
+            print(f"\n{common.line(file)}\n{card}")
         for where, levels in _tested(record.get("scores") or {}):
             told = f"{file} on {where}, in brackets the noisy input"
-            print(f"\n{text.line(told)}\n{_test(levels)}")
+            print(f"\n{common.line(told)}\n{_test(levels)}")
 
 
 def _from_run(arguments: argparse.Namespace) -> str:
@@ -102,7 +102,7 @@ def _card(record: Mapping[str, Any]) -> str:
     if record.get("seconds"):
         minutes, device = record["seconds"] / 60, record.get("device") or "an unknown device"
         told.append(("training", f"{minutes:.0f} minutes on {device}"))
-    return text.table([(f"  {heading}", value) for heading, value in told])
+    return common.table([(f"  {heading}", value) for heading, value in told])
 
 
 def _validation(scores: Mapping[str, Any]) -> str:
@@ -139,7 +139,7 @@ def _test(levels: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str
     for level in sorted(levels, key=_by_number):
         cells = [_cell(levels[level], metric, columns[metric].digits) for metric in shown]
         rows.append((level, *cells))
-    return text.table(rows)
+    return common.table(rows)
 
 
 def _by_number(level: str) -> tuple[float, str]:

@@ -1,1 +1,24 @@
-"""Models at work: pictures and recordings of any size through any of them, in flat memory."""
+"""Models at work: images and audio of any size through any of them, in flat memory.
+
+`zoo.denoise` and `zoo.denoise_file` take either; here are the parts for many images and for
+streams. Audio may have any sample rate and any channels, each by itself; as many samples come out
+as go in, at the same places.
+"""
+
+from zoo.inference.audio_stream import AudioStream
+from zoo.inference.denoise_audio import AudioReport, denoise_audio_file
+from zoo.inference.denoise_images import ImageReport, denoise_image_file
+from zoo.inference.denoising import denoise, denoise_file
+from zoo.inference.image_denoiser import Denoised, ImageDenoiser
+
+__all__ = [
+    "AudioReport",
+    "AudioStream",
+    "Denoised",
+    "ImageDenoiser",
+    "ImageReport",
+    "denoise",
+    "denoise_audio_file",
+    "denoise_file",
+    "denoise_image_file",
+]

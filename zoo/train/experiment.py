@@ -290,7 +290,7 @@ def _settled(config: ConfigDict) -> ConfigDict:
         return config
     config = config.copy_and_resolve_references()
     model = models.create_model(config.model.name)
-    config.optimizer.learning_rate = getattr(model, "learning_rate", LEARNING_RATE)
+    config.optimizer.learning_rate = getattr(model, "learning_rate", None) or LEARNING_RATE
     return config
 
 

@@ -3,8 +3,16 @@
 Some come with the package, by name: `list_weights` lists them, `load` takes a name or a path.
 """
 
-from zoo.weights.files import is_published, load, read_model, read_record, save, trained_level
-from zoo.weights.names import find, list_weights
+from zoo.weights.weight_files import (
+    find,
+    is_published,
+    list_weights,
+    load,
+    read_model,
+    read_record,
+    save,
+    trained_level,
+)
 
 __all__ = [
     "find",

@@ -13,9 +13,9 @@ from small import build
 from zoo.data import image_files
 from zoo.data.image_metadata import Metadata
 from zoo.errors import ZooError
-from zoo.inference.pictures import Denoised, Denoiser
-from zoo.inference.pictures.files import denoise_file, removed
-from zoo.inference.pictures.scale import told
+from zoo.inference import Denoised, ImageDenoiser
+from zoo.inference.denoise_images import denoise_image_file, removed
+from zoo.inference.value_scale import scale_of_range
 
 SHAPE = (24, 36)
 
@@ -60,7 +60,7 @@ def halved(picture):
 
 def refused(match, *args, **options):
     with pytest.raises(ZooError, match=match) as caught:
-        denoise_file(*args, **options)
+        denoise_image_file(*args, **options)
     assert "\n" not in str(caught.value)
 
 
@@ -79,7 +79,7 @@ def test_pixels_alpha_and_noise(tmp_path, suffix, channels, dtype):
     names = [f"{name}.{suffix}" for name in ("a", "b", "noise")]
     src, dst, noise = (tmp_path / name for name in names)
     image_files.write(src, picture)
-    report = denoise_file(src, dst, Halver(), save_noise=noise)
+    report = denoise_image_file(src, dst, Halver(), save_noise=noise)
     assert report[:5] == (1, SHAPE, pytest.approx(10), 0.01, ())
     np.testing.assert_array_equal(image_files.read(dst), halved(picture))
     taken = image_files.read(noise)
@@ -99,7 +99,7 @@ def test_levels_are_of_each_page(tmp_path):
     stack = random(1, np.uint16, (3, *SHAPE))[..., 0]
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
     seen, denoiser = [], Halver()
-    report = denoise_file(
+    report = denoise_image_file(
         tmp_path / "a.tif", tmp_path / "b.tif", denoiser, save_noise=tmp_path / "n.tif",
         progress=lambda done, whole: seen.append((done, whole)),
     )  # fmt: skip
@@ -110,10 +110,12 @@ def test_levels_are_of_each_page(tmp_path):
     assert seen == [(done, 6) for done in range(1, 7)]
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), stack // 2)
     assert tifffile.imread(tmp_path / "n.tif").shape == stack.shape
-    denoise_file(tmp_path / "b.tif", tmp_path / "b.tif", Halver(), overwrite=True)
+    denoise_image_file(tmp_path / "b.tif", tmp_path / "b.tif", Halver(), overwrite=True)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), stack // 2 // 2)
     told = Halver(takes_level=False)
-    report = denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", told, level=0.1, overwrite=True)
+    report = denoise_image_file(
+        tmp_path / "a.tif", tmp_path / "b.tif", told, level=0.1, overwrite=True
+    )
     assert told.levels == [0.1] * 3
     assert report.level is None
 
@@ -124,7 +126,7 @@ def test_a_phones_picture(tmp_path):
     exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.5)
     picture = np.full((32, 48, 3), 200, np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif, quality=93)
-    report = denoise_file(tmp_path / "a.jpg", tmp_path / "b.jpg", Halver())
+    report = denoise_image_file(tmp_path / "a.jpg", tmp_path / "b.jpg", Halver())
     assert report.size == (48, 32)
     with Image.open(tmp_path / "b.jpg") as image:
         assert image.size == (32, 48)
@@ -135,11 +137,11 @@ def test_a_phones_picture(tmp_path):
 
 def test_what_is_lost_is_said_and_other_formats(tmp_path):
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(random(3, np.uint16)))
-    report = denoise_file(tmp_path / "a.png", tmp_path / "b.jpg", Halver())
+    report = denoise_image_file(tmp_path / "a.png", tmp_path / "b.jpg", Halver())
     assert report.lost == ("16 bits became 8 bits, all that JPEG holds",)
     Image.fromarray(random(3)).quantize(8).save(tmp_path / "a.gif")
     refused("256 colors", tmp_path / "a.gif", tmp_path / "b.gif", Halver())
-    denoise_file(tmp_path / "a.gif", tmp_path / "b.png", Halver())
+    denoise_image_file(tmp_path / "a.gif", tmp_path / "b.png", Halver())
 
 
 def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
@@ -170,7 +172,7 @@ def test_the_input_is_replaced_only_when_told(tmp_path):
     refused("is the output; name another", src, tmp_path / "b.png", Halver(),
             save_noise=tmp_path / "." / "b.png")  # fmt: skip
     np.testing.assert_array_equal(image_files.read(src), picture)
-    denoise_file(src, src, Halver(), overwrite=True)
+    denoise_image_file(src, src, Halver(), overwrite=True)
     np.testing.assert_array_equal(image_files.read(src), halved(picture))
     # The other name of the file that was is the original's last.
     np.testing.assert_array_equal(image_files.read(tmp_path / "hard.png"), picture)
@@ -189,7 +191,9 @@ def test_an_error_half_way_leaves_nothing(tmp_path, error):
         return halver(image, level, progress, scale)
 
     with pytest.raises(type(error)):
-        denoise_file(tmp_path / "a.tif", tmp_path / "b.tif", second, save_noise=tmp_path / "n.tif")
+        denoise_image_file(
+            tmp_path / "a.tif", tmp_path / "b.tif", second, save_noise=tmp_path / "n.tif"
+        )
     only(tmp_path, "a.tif")
 
 
@@ -201,7 +205,7 @@ def test_floats_of_tiff_keep_what_is_beyond_0_and_1(tmp_path):
     def identity(image, level, progress, scale):
         return Denoised(image.copy(), None, None, 1, scale)
 
-    report = denoise_file(
+    report = denoise_image_file(
         tmp_path / "a.tif", tmp_path / "b.tif", identity, save_noise=tmp_path / "n.tif"
     )
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), 400 * picture - 100)
@@ -216,7 +220,7 @@ def test_pages_share_one_range_unless_told(tmp_path):
     highs = {}
     for limits in (None, "page", (10, 500)):
         halver = Halver()
-        report = denoise_file(
+        report = denoise_image_file(
             tmp_path / "a.tif", tmp_path / "b.tif", halver, range=limits, overwrite=True
         )
         highs[limits] = [round(scale.high) for scale in halver.scales]
@@ -260,14 +264,14 @@ def test_where_noise_hides_from_the_estimate_the_remedy_is_told(tmp_path):
     for name, options in {"a.jpg": {}, "camera.png": {"exif": exif}, "other.png": {}}.items():
         Image.fromarray(clean).save(tmp_path / name, **options)
         denoiser = lambda image, *given: Denoised(image, 0.001, None, 1, given[-1])  # noqa: E731
-        report = denoise_file(tmp_path / name, tmp_path / f"out.{name}", denoiser)
+        report = denoise_image_file(tmp_path / name, tmp_path / f"out.{name}", denoiser)
         assert (name != "other.png") == any("--model unet-real" in note for note in report.notes)
 
 
 def test_removed_takes_the_place_of_the_picture():
     picture = random(3)
     kept = picture.copy()
-    scale = told((0, 255), picture.dtype)
+    scale = scale_of_range((0, 255), picture.dtype)
     out = removed(picture, halved(picture), scale)
     assert out is picture
     kept.flags.writeable = False
@@ -277,10 +281,10 @@ def test_removed_takes_the_place_of_the_picture():
 def test_with_a_denoiser_of_the_zoo(tmp_path):
     """The file holds what the array gives."""
     model, variables = build("ffdnet-gray")
-    denoiser = Denoiser(model, variables=variables)
+    denoiser = ImageDenoiser(model, variables=variables)
     picture = random(1, shape=(40, 33))
     image_files.write(tmp_path / "a.png", picture)
-    report = denoise_file(tmp_path / "a.png", tmp_path / "b.png", denoiser, level=0.1)
+    report = denoise_image_file(tmp_path / "a.png", tmp_path / "b.png", denoiser, level=0.1)
     denoised = denoiser(picture, 0.1)
     np.testing.assert_array_equal(image_files.read(tmp_path / "b.png"), denoised.image)
     assert report[:4] == (1, (40, 33), pytest.approx(25.5), denoised.deviation)

@@ -9,9 +9,10 @@ from families import first
 from variables import random_variables
 
 from zoo.errors import ZooError
-from zoo.inference.pictures import Denoiser, denoise
-from zoo.inference.pictures.level import estimate_level
+from zoo.inference import ImageDenoiser, denoise
+from zoo.inference.noise_level import estimate_level
 from zoo.models import UNet, create_model
+from zoo.resolve import resolve
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64, ">u2"])
@@ -105,12 +106,12 @@ def test_level_is_told_or_estimated_and_never_from_alpha():
     model = small.Half(takes_level=True)
     x = small.picture(256, 256, 4, np.float32)
     x[..., -1] = np.random.default_rng(0).random((256, 256))
-    found = Denoiser(model)(x)
+    found = ImageDenoiser(model)(x)
     assert abs(found.level - 0.1) < 0.01
-    told = Denoiser(model)(x, 25 / 255)
+    told = ImageDenoiser(model)(x, 25 / 255)
     assert told.level == 25 / 255
     np.testing.assert_allclose(told.image[..., :3], x[..., :3] / 2 + 25 / 255, atol=1e-6)
-    assert Denoiser(small.Half())(x, 0.1).level is None
+    assert ImageDenoiser(small.Half())(x, 0.1).level is None
 
 
 def test_the_level_of_a_large_picture_is_that_of_its_crops():
@@ -176,7 +177,7 @@ def test_what_is_no_picture_is_refused_in_one_line(image, message):
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ZooError, match=message):
-        Denoiser(small.Half(1), **options)
+        ImageDenoiser(small.Half(1), **options)
 
 
 def test_pictures_that_a_model_does_not_take_are_refused():
@@ -190,12 +191,12 @@ def test_pictures_that_a_model_does_not_take_are_refused():
     with pytest.raises(ZooError, match="16x15 pixels is too small to estimate its noise from"):
         denoise(small.picture(16, 15), small.Half(1, takes_level=True))
     with pytest.raises(ZooError, match="name it too"):
-        Denoiser(variables={})
+        ImageDenoiser(variables={})
     with pytest.raises(ZooError, match="denoises recordings"):
-        Denoiser("wiener")
+        ImageDenoiser("wiener")
     listed = UNet(channels=1, widths=[4, 6], blocks=1, stem=2)
     with pytest.raises(ZooError, match="list or dict among its fields"):
-        Denoiser(listed, variables=small.build("unet-tiny")[1])
+        ImageDenoiser(listed, variables=small.build("unet-tiny")[1])
 
 
 def test_a_model_that_diverged_is_told():
@@ -215,21 +216,21 @@ def test_constant_and_tiny_pictures_are_taken():
     for shape in [(1, 1), (2, 3), (1, 40)]:
         y = denoise(np.full(shape, 7, np.uint8), model, 0.1, variables=variables)
         assert y.shape == shape
-    found = Denoiser(model, variables=variables)(np.full((256, 256), 7, np.uint8))
+    found = ImageDenoiser(model, variables=variables)(np.full((256, 256), 7, np.uint8))
     assert found.level == 0
 
 
 def test_the_default_model_goes_by_the_channels(monkeypatch):
-    from zoo.inference.pictures import denoiser as module
+    from zoo.inference import image_denoiser as module
 
     asked = []
 
-    def fake(name, variables, *, modality):
+    def fake(name):
         asked.append(name)
-        return small.Half(1 if name == "unet-gray" else 3), {}
+        return resolve(small.Half(1 if name == "unet-gray" else 3))
 
-    monkeypatch.setattr(module, "ready", fake)
-    denoiser = Denoiser()
+    monkeypatch.setattr(module, "resolve", fake)
+    denoiser = ImageDenoiser()
     for channels in (1, 2, 3, 4, 1):
         denoiser(small.picture(8, 8, channels))
     assert asked == ["unet-gray", "unet-color"]

@@ -9,10 +9,18 @@ from PIL import Image, ImageDraw
 from skimage import data
 
 from zoo.errors import ZooError
-from zoo.inference.pictures import Denoiser, denoise, drawn
-from zoo.inference.pictures.curve import Curve
-from zoo.inference.pictures.level import estimate_level
-from zoo.inference.pictures.scale import find
+from zoo.inference import ImageDenoiser, denoise, noise_level
+from zoo.inference.linear_light import Curve
+from zoo.inference.noise_level import estimate_level
+from zoo.inference.value_scale import find
+from zoo.resolve import resolve
+
+
+def trained_to(model, level):
+    """The model with a record that says up to which level it was trained."""
+    noise = {"name": "gaussian", "level": level, "unit": "1"}
+    return resolve(model)._replace(metadata={"noise": noise})
+
 
 RNG = np.random.default_rng
 
@@ -87,7 +95,7 @@ def test_what_fills_its_type_is_left_as_it_is():
 @pytest.mark.matrix
 def test_the_networks_leave_no_grid_on_dark_pictures():
     """Of flat pictures each of the four phases of 2x2 pixels has the mean that was there."""
-    denoiser = Denoiser("unet-gray")
+    denoiser = ImageDenoiser("unet-gray")
     for base, sigma in ((60, 4), (1000, 30), (30000, 10)):
         x = base + sigma * RNG(0).normal(size=(64, 64))
         x = np.clip(np.rint(x), 0, 65535).astype(np.uint16)
@@ -102,7 +110,7 @@ def test_the_networks_leave_no_grid_on_dark_pictures():
 
 def test_negative_values_and_a_told_range():
     x = (300 * np.add.outer(np.linspace(-0.5, 0, 40), np.linspace(0, 1, 48))).astype(np.int16)
-    scale = Denoiser(small.Half(1))(x).scale
+    scale = ImageDenoiser(small.Half(1))(x).scale
     assert scale.low <= x.min()
     assert scale.high >= x.max()
     assert scale.high - scale.low <= 2 * np.ptp(x)
@@ -117,7 +125,7 @@ def test_what_is_not_finite_is_a_mask_that_is_given_back():
     x = noisy().astype(np.float32)
     x[10:30, 40:60] = np.nan
     x[50, 50], x[51, 51] = np.inf, -np.inf
-    found = Denoiser(small.Half(1, takes_level=True))(x)
+    found = ImageDenoiser(small.Half(1, takes_level=True))(x)
     known = np.isfinite(x)
     np.testing.assert_array_equal(found.image[~known], x[~known])
     np.testing.assert_allclose(found.image[known], x[known] / 2 + found.level, atol=1e-5)
@@ -147,18 +155,18 @@ def test_gray_that_is_stored_as_rgb_is_gray(monkeypatch):
     x = np.rint(255 * np.clip(noisy(sigma=25 / 255), 0, 1)).astype(np.uint8)
     as_rgb = np.repeat(x[..., None], 3, -1)
     model = small.Half(3, takes_level=True)
-    plain, found = Denoiser(model)(x), Denoiser(model)(as_rgb)
+    plain, found = ImageDenoiser(model)(x), ImageDenoiser(model)(as_rgb)
     assert found.level == plain.level
     np.testing.assert_array_equal(found.image, np.repeat(plain.image[..., None], 3, -1))
     with_alpha = np.concatenate([as_rgb, x[..., None]], -1)
-    np.testing.assert_array_equal(Denoiser(model)(with_alpha).image[..., 3], x)
+    np.testing.assert_array_equal(ImageDenoiser(model)(with_alpha).image[..., 3], x)
 
 
 def test_a_gray_model_is_told_the_noise_of_a_channel():
     """Noise of the luma, as JPEG leaves it, counts for models of all channels only."""
     x = np.repeat(noisy(256, 256)[..., None], 3, -1)
     x[..., 0] *= 0.99
-    levels = [Denoiser(small.Half(c, takes_level=True))(x).level for c in (1, 3)]
+    levels = [ImageDenoiser(small.Half(c, takes_level=True))(x).level for c in (1, 3)]
     assert levels[1] > 1.3 * levels[0]
 
 
@@ -184,14 +192,14 @@ def clean():
 @pytest.mark.parametrize("takes_level", [True, False])
 def test_clean_pictures_stay_as_they_are(name, x, takes_level):
     model = small.Half(1 if x.ndim == 2 else 3, takes_level=takes_level)
-    np.testing.assert_array_equal(Denoiser(model)(x).image, x)
+    np.testing.assert_array_equal(ImageDenoiser(model)(x).image, x)
 
 
 def test_a_photograph_is_not_drawn_even_as_jpeg(tmp_path):
     camera = data.camera()
-    assert not drawn.is_drawn(camera[..., None])
+    assert not noise_level.is_drawn(camera[..., None])
     Image.fromarray(camera).save(tmp_path / "a.jpg", quality=30)
-    assert not drawn.is_drawn(np.asarray(Image.open(tmp_path / "a.jpg"))[..., None])
+    assert not noise_level.is_drawn(np.asarray(Image.open(tmp_path / "a.jpg"))[..., None])
 
 
 def test_noise_on_a_printed_raster_is_told_from_it():
@@ -204,12 +212,12 @@ def test_noise_on_a_printed_raster_is_told_from_it():
 def test_levels_beyond_the_training_are_said_and_no_model_hears_them():
     x = np.clip(noisy(sigma=0.2), 0, 1).astype(np.float32)
     model = small.Half(1, takes_level=True)
-    found = Denoiser(model, trained=0.1)(x, 0.4)
+    found = ImageDenoiser(trained_to(model, 0.1))(x, 0.4)
     assert found.level == 0.4
     assert found.scale.dim == pytest.approx(4)
     assert "up to sigma 25.5" in found.notes[0]
     np.testing.assert_allclose(found.image, x / 2 + 0.4, atol=1e-5)
-    assert Denoiser(model, trained=0.5)(x, 0.4).notes == ()
+    assert ImageDenoiser(trained_to(model, 0.5))(x, 0.4).notes == ()
 
 
 def test_the_root_makes_noise_even_and_its_way_back_keeps_the_mean():

@@ -14,8 +14,8 @@ import small
 from families import first
 
 from zoo.errors import ZooError
-from zoo.inference.pictures import Denoiser, denoiser, program, tiles
-from zoo.inference.pictures.level import estimate_level
+from zoo.inference import ImageDenoiser, image_denoiser, tile_program, tiling
+from zoo.inference.noise_level import estimate_level
 from zoo.models import model_spec
 
 TOLERANCE = 1e-5
@@ -36,7 +36,7 @@ def test_tiles_lie_on_the_stride_and_keep_each_pixel_once(
     length, side, halo, stride, chosen, canvas
 ):
     kinds = {"exact": True, "chosen": chosen, "canvas": canvas}
-    axis = tiles.grid((length, length), side, halo, stride, **kinds).rows
+    axis = tiling.grid((length, length), side, halo, stride, **kinds).rows
     assert axis.tile <= side
     assert all(start % stride == 0 for start in axis.starts)
     assert axis.starts[-1] + axis.filled == length + -length % stride
@@ -57,7 +57,7 @@ def test_tiles_lie_on_the_stride_and_keep_each_pixel_once(
 
 def test_tiles_too_small_for_their_overlap_are_refused_where_there_are_several():
     model, variables = small.build("dncnn-gray")
-    denoise = Denoiser(model, variables=variables, tile=34)
+    denoise = ImageDenoiser(model, variables=variables, tile=34)
     with pytest.raises(ZooError, match=r"tile=34 keeps nothing.* overlap of 17; take at least 35"):
         denoise(small.picture(40, 30))
     assert denoise(small.picture(34, 20)).tiles == 1
@@ -79,7 +79,7 @@ def test_tiled_equals_whole(name):
     side += -side % facts.stride
     height, width = side + 2 * facts.stride + 1, side + 3
     x = small.picture(height, width, dtype=np.float32)
-    denoise = Denoiser(model, variables=variables, tile=side)
+    denoise = ImageDenoiser(model, variables=variables, tile=side)
     found = denoise(x, 0.1)
     assert found.tiles >= 4
     assert found.deviation is None
@@ -93,7 +93,7 @@ def test_tiled_equals_whole(name):
 def test_tiled_equals_whole_at_any_size(size, channels):
     model, variables = small.build("unet-tiny", channels, takes_level=True, blocks=0)
     x = small.picture(*size, channels, np.float32)
-    found = Denoiser(model, variables=variables, tile=48)(x, 0.1)
+    found = ImageDenoiser(model, variables=variables, tile=48)(x, 0.1)
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
 
 
@@ -106,7 +106,7 @@ def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
     model, variables = small.build(name, **options)
     x = small.picture(101, 77, dtype=np.float32)
     side = model.reach * 2 + 4 * model.stride
-    found = Denoiser(model, variables=variables, tile=side)(x, 0.1)
+    found = ImageDenoiser(model, variables=variables, tile=side)(x, 0.1)
     assert found.tiles >= 4
     np.testing.assert_allclose(found.image, whole(model, variables, x), atol=TOLERANCE)
 
@@ -122,7 +122,7 @@ def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
 def test_one_tile_is_the_whole_picture_of_any_model(name):
     model, variables = small.build(name)
     x = small.picture(1, 18, dtype=np.float32)
-    found = Denoiser(model, variables=variables, tile=0)(x)
+    found = ImageDenoiser(model, variables=variables, tile=0)(x)
     assert found.deviation is None
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
 
@@ -133,8 +133,8 @@ def test_one_tile_is_the_whole_picture_of_any_model(name):
 def test_blended_tiles_say_by_how_much_they_differ_from_another_tiling(name):
     model, variables = small.build(name)
     x = small.picture(100, 90, dtype=np.float32)
-    denoise = Denoiser(model, variables=variables, tile=48, overlap=8)
-    found, other = denoise(x), Denoiser(model, variables=variables, tile=64, overlap=8)(x)
+    denoise = ImageDenoiser(model, variables=variables, tile=48, overlap=8)
+    found, other = denoise(x), ImageDenoiser(model, variables=variables, tile=64, overlap=8)(x)
     expected = whole(model, variables, x)
     change = np.sqrt(np.mean((expected - x) ** 2))
     between = np.sqrt(np.mean((found.image - other.image) ** 2))
@@ -147,7 +147,7 @@ def test_blended_tiles_of_a_global_model_by_hand():
     """Two tiles of one column; where they overlap a raised cosine leads from one to the other."""
     x = np.concatenate([np.zeros((40, 4)), np.ones((40, 4))]).astype(np.float32)
     model = small.Middle()
-    found = Denoiser(model, tile=48, overlap=8)(x)
+    found = ImageDenoiser(model, tile=48, overlap=8)(x)
     assert found.tiles == 2
     # Rows 0 to 47 and 32 to 79, of 8 and 40 bright rows.
     first, second = (x + 8 / 48) / 2, (x + 40 / 48) / 2
@@ -160,21 +160,21 @@ def test_blended_tiles_of_a_global_model_by_hand():
 def test_a_smaller_overlap_than_the_reach_blends_and_a_pointwise_model_does_not_mind():
     model, variables = small.build("dncnn-gray")
     x = small.picture(60, 50, dtype=np.float32)
-    found = Denoiser(model, variables=variables, tile=40, overlap=4)(x)
+    found = ImageDenoiser(model, variables=variables, tile=40, overlap=4)(x)
     assert 0 < found.deviation < 0.1
-    half = Denoiser(small.Half(1), tile=16, overlap=2)(x)
+    half = ImageDenoiser(small.Half(1), tile=16, overlap=2)(x)
     assert half.deviation < 1e-7
     np.testing.assert_allclose(half.image, x / 2, atol=1e-6)
 
 
 def test_pictures_of_like_sizes_share_one_program():
     model, variables = small.build("unet-tiny")
-    denoise = Denoiser(model, variables=variables, tile=80)
-    before = program.compiled.cache_info().currsize
+    denoise = ImageDenoiser(model, variables=variables, tile=80)
+    before = tile_program.compiled.cache_info().currsize
     for size in [(200, 130), (161, 300), (90, 81), (77, 75), (80, 73)]:
         denoise(small.picture(*size))
     # One on all devices for the tiles of large pictures, one for all that are a single tile.
-    assert program.compiled.cache_info().currsize - before <= 2
+    assert tile_program.compiled.cache_info().currsize - before <= 2
 
 
 def sizes(count, least, most):
@@ -185,19 +185,19 @@ def sizes(count, least, most):
 def counted(monkeypatch):
     """Programs compiled while a test runs."""
     compiled = []
-    make = program.compiled.__wrapped__
+    make = tile_program.compiled.__wrapped__
 
     def counting(*key):
         compiled.append(key)
         return make(*key)
 
-    monkeypatch.setattr(program, "compiled", functools.lru_cache(program.KEPT)(counting))
+    monkeypatch.setattr(tile_program, "compiled", functools.lru_cache(tile_program.KEPT)(counting))
     return compiled
 
 
 def test_thirty_sizes_take_four_programs_and_give_what_each_gives_alone(counted):
     """A global model, told apart from its padding by the mean of the picture itself."""
-    denoise = Denoiser(small.Middle(canvas=True))
+    denoise = ImageDenoiser(small.Middle(canvas=True))
     for size in sizes(30, 20, 128):
         x = small.picture(*size, dtype=np.float32)
         np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
@@ -206,8 +206,8 @@ def test_thirty_sizes_take_four_programs_and_give_what_each_gives_alone(counted)
 
 
 def test_a_size_that_comes_often_gets_a_program_of_its_own(counted, monkeypatch):
-    monkeypatch.setattr(denoiser, "_WORTH_A_PROGRAM", 2 * (128 * 128 - 100 * 70))
-    denoise = Denoiser(small.Middle(canvas=True))
+    monkeypatch.setattr(image_denoiser, "_WORTH_A_PROGRAM", 2 * (128 * 128 - 100 * 70))
+    denoise = ImageDenoiser(small.Middle(canvas=True))
     x = small.picture(100, 70, dtype=np.float32)
     for programs in (1, 1, 1, 2, 2):
         np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
@@ -218,12 +218,12 @@ def test_a_size_that_comes_often_gets_a_program_of_its_own(counted, monkeypatch)
 
 
 def test_a_model_that_knows_no_canvas_sees_its_picture_alone_and_few_programs_are_kept(counted):
-    denoise = Denoiser(small.Middle())
+    denoise = ImageDenoiser(small.Middle())
     for size in sizes(5, 20, 128):
         x = small.picture(*size, dtype=np.float32)
         np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
     assert len(counted) == 5
-    made = program.compiled.__wrapped__
+    made = tile_program.compiled.__wrapped__
     kept = functools.lru_cache(2)(made)
     first = weakref.ref(kept("key", (1, 8, 8, 1), np.dtype(np.uint8), True, np.uint8, None))
     assert first() is not None
@@ -238,7 +238,7 @@ def test_a_thousand_sizes_have_few_tiles_that_cover_no_more_than_they_must():
         kinds = {"exact": True, "chosen": False, "canvas": True}
         shapes, computed, given = set(), 0, 0
         for height, width in sizes(1000, 64, 3000):
-            grid = tiles.grid((height, width), 768, reach, stride, **kinds)
+            grid = tiling.grid((height, width), 768, reach, stride, **kinds)
             shapes.add(grid.shape)
             computed += grid.count * grid.shape[0] * grid.shape[1]
             given += height * width
@@ -275,16 +275,16 @@ _HUNDREDS = """
 import json, re
 from pathlib import Path
 import numpy as np
-from zoo.inference.pictures import Denoiser, program
+from zoo.inference import ImageDenoiser, tile_program
 
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
-denoise, rng, held = Denoiser("unet-gray"), np.random.default_rng(0), []
+denoise, rng, held = ImageDenoiser("unet-gray"), np.random.default_rng(0), []
 for height, width in rng.integers(30, 256, (300, 2)):
     denoise(rng.integers(0, 256, (height, width), np.uint8))
     held.append(resident())
-programs = program.compiled.cache_info().currsize
+programs = tile_program.compiled.cache_info().currsize
 print(json.dumps({"programs": programs, "middle": held[149], "last": held[-1]}))
 """
 
@@ -292,7 +292,7 @@ print(json.dumps({"programs": programs, "middle": held[149], "last": held[-1]}))
 def test_progress_counts_tiles_up_to_all():
     model, variables = small.build("unet-tiny")
     calls = []
-    denoise = Denoiser(model, variables=variables, tile=64)
+    denoise = ImageDenoiser(model, variables=variables, tile=64)
     found = denoise(small.picture(200, 190), progress=lambda *c: calls.append(c))
     assert calls == sorted(calls)
     assert calls[-1] == (found.tiles, found.tiles)

@@ -6,9 +6,9 @@ import pytest
 from flax import linen as nn
 from stubs import Difference, Gain, Whole, decibels, noise, sine
 
-from zoo.audio import denoise
+from zoo import denoise
 from zoo.errors import ZooError
-from zoo.inference.recordings import segments
+from zoo.inference import audio_chunks
 from zoo.models import create_model
 
 RATES = [8000, 11025, 22050, 44100, 48000, 96000]
@@ -115,9 +115,9 @@ def test_segments_fade_into_each_other(monkeypatch):
         def __call__(self, x, level=None, *, train=False):
             return jax.numpy.ones_like(x) * np.arange(x.shape[1], dtype=np.float32)[None, :, None]
 
-    monkeypatch.setattr(segments, "SEGMENT", 10)
-    monkeypatch.setattr(segments, "OVERLAP", 3)
-    feeder = segments.Segments(Place(), {}, 1)
+    monkeypatch.setattr(audio_chunks, "SEGMENT", 10)
+    monkeypatch.setattr(audio_chunks, "OVERLAP", 3)
+    feeder = audio_chunks.Segments(Place(), {}, 1)
     x = np.zeros((19, 1), np.float32)
     found = np.concatenate([*(feeder.feed(x[i : i + 1]) for i in range(19)), feeder.finish()])
     # Segments begin at 0, 7 and, since the recording ends at 19, at 9.
@@ -128,12 +128,12 @@ def test_segments_fade_into_each_other(monkeypatch):
 
 def test_a_short_recording_goes_through_whole_mirrored_to_one_of_few_lengths():
     model, found = create_model("spectral-gate"), []
-    before = segments._apply._cache_size()
+    before = audio_chunks._apply._cache_size()
     for length in (9001, 11003, 12100, 15999, 16000):
         x = noise(length, 2)
         found.append(denoise(x, model, sample_rate=16000))
         assert found[-1].shape == x.shape
-    assert segments._apply._cache_size() == before + 1
+    assert audio_chunks._apply._cache_size() == before + 1
     x = noise(12100, 2)
     alone = np.asarray(jax.jit(model.apply)({}, x[None])[0])
     assert decibels(found[2] - alone) < decibels(x) - 20

@@ -16,12 +16,12 @@ from families import first
 from stubs import Gain, Learned, Whole, noise, sine
 from variables import random_variables
 
-from zoo import weights
-from zoo.audio import denoise, denoise_file
+from zoo import denoise, denoise_file, weights
 from zoo.data import recordings, samples, voices
 from zoo.errors import ZooError
-from zoo.inference.recordings import choice, listen
+from zoo.inference import audio_choice
 from zoo.models import create_model
+from zoo.resolve import resolve
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FORMATS = [
@@ -298,7 +298,8 @@ def test_without_mutagen_titles_are_kept_and_the_rest_is_said(tmp_path, monkeypa
 @pytest.fixture
 def usual(monkeypatch):
     """A network that halves, instead of the one that comes with the zoo."""
-    monkeypatch.setattr(choice, "_usual", lambda: ("stream-b", Gain(0.5), {}, False))
+    usual = resolve(Gain(0.5))._replace(label="stream-b")
+    monkeypatch.setattr(audio_choice, "_usual", lambda: (usual, False))
 
 
 @pytest.mark.parametrize("rate", first(2, [8000, 44100, 11025, 16000]))
@@ -358,12 +359,12 @@ def test_where_sound_ends_is_heard_in_speech(zoo_data):
         clean = recordings.read(path, channels=1)
         noise = np.resize(recordings.read(noises[i % len(noises)], channels=1), clean.shape)
         noisy = clean + noise * (clean.std() / noise.std())
-        wrong += sum(listen.band_edge([x], 16000) is not None for x in (clean, noisy))
+        wrong += sum(audio_choice.band_edge([x], 16000) is not None for x in (clean, noisy))
         for cutoff in (3400, 4500, 5500):
             sos = scipy.signal.butter(8, cutoff, fs=16000, output="sos")
             for x in (clean, noisy):
                 heard = np.float32(np.round(scipy.signal.sosfilt(sos, x, axis=0) * 32768) / 32768)
-                limited += listen.band_edge([heard], 16000) is not None
+                limited += audio_choice.band_edge([heard], 16000) is not None
     assert wrong <= 0.05 * 2 * len(files)
     assert limited >= 0.95 * 6 * len(files)
 
@@ -374,7 +375,7 @@ def test_a_network_of_speech_that_takes_all_is_warned_of(tmp_path):
         model = Learned(gain)
         variables = {"params": {"gain": np.float32(gain)}}
         report = denoise_file(
-            tmp_path / "a.wav", tmp_path / "b.wav", model, variables, overwrite=True
+            tmp_path / "a.wav", tmp_path / "b.wav", model, variables=variables, overwrite=True
         )
         assert (len(report.notes) == 1) == told
         if told:
@@ -517,14 +518,14 @@ def test_mistakes_with_the_model(tmp_path, stream_t):
     recordings.write(src, noise(1000), 16000)
     for match, model, given in (
         ("unknown model 'weiner'; did you mean 'wiener'", "weiner", None),
-        ("learned weights", "stream-s", None),
+        ("no weights of stream-s", "stream-s", None),
         ("not those of stream-b", "stream-b", variables),
         ("leave out", path, variables),
         ("no weight file", tmp_path / "missing.safetensors", None),
         ("no whole safetensors", src, None),
-        ("pictures", "dncnn-gray", None),
+        ("denoises images", "unet-gray", None),
     ):
-        refused(match, src, dst, model, given)
+        refused(match, src, dst, model, variables=given)
     refused("strength", src, dst, "wiener", strength=-0.1)
     only(tmp_path, "a.wav")
 
@@ -542,7 +543,7 @@ def test_a_long_file_goes_through_flat_memory(tmp_path, model):
             put(noise(minute, seed=seed))
     code = f"""
 import jax
-from zoo.audio import denoise_file
+from zoo import denoise_file
 from zoo.models import create_model, init_variables
 
 def resident(done, total):
@@ -553,8 +554,8 @@ def resident(done, total):
 seen, model, variables = [], create_model({model!r}), None
 if {model!r} == "stream-t":
     variables = init_variables(model, jax.random.key(0), (1, 4096, 1))
-report = denoise_file({str(tmp_path / "a.wav")!r}, {str(tmp_path / "b.wav")!r}, model, variables,
-                      progress=resident)
+report = denoise_file({str(tmp_path / "a.wav")!r}, {str(tmp_path / "b.wav")!r}, model,
+                      variables=variables, progress=resident)
 assert report.frames == 20 * {minute}
 print(max(seen) - seen[0])
 """

@@ -7,7 +7,7 @@ from families import first
 from stubs import HOP, Difference, Gain, Whole, noise
 from variables import random_variables
 
-from zoo.audio import Stream, denoise
+from zoo import AudioStream, denoise
 from zoo.errors import ZooError
 from zoo.models import StreamUNet, create_model
 
@@ -45,7 +45,7 @@ def test_chunks_are_the_whole_recording(samples):
     variables, x = variables_of(SMALL), noise(samples, 2)
     expected = np.asarray(jax.jit(SMALL.apply)(variables, x[None]))[0]
     assert np.abs(expected - x).max() > 0.01
-    found = heard(Stream(SMALL, variables, channels=2), x)
+    found = heard(AudioStream(SMALL, variables, channels=2), x)
     assert (found.shape, found.dtype) == (x.shape, np.float32)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -53,28 +53,28 @@ def test_chunks_are_the_whole_recording(samples):
 def test_a_registered_name_without_weights():
     model, x = create_model("wiener"), noise(9001)
     expected = np.asarray(jax.jit(model.apply)({}, x[None]))[0]
-    np.testing.assert_allclose(heard(Stream("wiener"), x), expected, atol=1e-4)
+    np.testing.assert_allclose(heard(AudioStream("wiener"), x), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("most", [3, 700, 50_000])
 def test_nothing_is_lost_between_chunks(most):
     x = noise(3000 if most == 3 else 70_001)
     np.testing.assert_allclose(
-        heard(Stream(Difference()), x, most=most), np.diff(x, axis=0, prepend=0), atol=1e-6
+        heard(AudioStream(Difference()), x, most=most), np.diff(x, axis=0, prepend=0), atol=1e-6
     )
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])
 def test_another_rate(rate):
     model, x = Gain(0.5), noise(20011, 2)
-    stream = Stream(model, channels=2, sample_rate=rate)
+    stream = AudioStream(model, channels=2, sample_rate=rate)
     found = heard(stream, x, most=1500)
     np.testing.assert_allclose(found, denoise(x, model, sample_rate=rate), atol=1e-5)
     assert stream.latency_seconds == stream.latency / rate < 0.25
 
 
 def test_the_latency_is_a_hop_and_the_models_own():
-    stream = Stream(Gain())
+    stream = AudioStream(Gain())
     assert stream.latency == 2 * HOP
     assert stream.latency_seconds == 0.032
     # A sample is out when its hop and the next are complete.
@@ -85,14 +85,14 @@ def test_the_latency_is_a_hop_and_the_models_own():
 
 
 def test_after_the_end_another_recording_begins():
-    stream, x = Stream(Difference()), noise(1000)
+    stream, x = AudioStream(Difference()), noise(1000)
     first = heard(stream, x)
     assert len(stream.finish()) == 0
     np.testing.assert_array_equal(heard(stream, x, seed=1), first)
 
 
 def test_two_streams_do_not_meet():
-    x, one, other = noise(2000), Stream(Difference()), Stream(Difference())
+    x, one, other = noise(2000), AudioStream(Difference()), AudioStream(Difference())
     found = []
     for chunk in chunks(x, 0, 500):
         found.append(one.feed(chunk))
@@ -103,7 +103,12 @@ def test_two_streams_do_not_meet():
 
 def test_a_buffer_that_is_used_again():
     """Sound cards hand out the same memory again and again."""
-    stream, x, buffer, found = Stream(Difference()), noise(1000), np.zeros((100, 1), np.float32), []
+    stream, x, buffer, found = (
+        AudioStream(Difference()),
+        noise(1000),
+        np.zeros((100, 1), np.float32),
+        [],
+    )
     for at in range(0, 1000, 100):
         buffer[:] = x[at : at + 100]
         found.append(stream.feed(buffer))
@@ -113,7 +118,7 @@ def test_a_buffer_that_is_used_again():
 
 def test_int16_and_strength():
     x = np.arange(-500, 500, dtype=np.int16)[:, None]
-    found = heard(Stream(Gain(0.5), strength=0.5), x)
+    found = heard(AudioStream(Gain(0.5), strength=0.5), x)
     np.testing.assert_allclose(found, x.astype(np.float32) * 0.75 / 32768, atol=1e-7)
 
 
@@ -127,7 +132,7 @@ def test_int16_and_strength():
     ],
 )
 def test_a_wrong_chunk_is_refused_and_leaves_the_stream_as_it_was(chunk, match):
-    stream, x = Stream(Difference(), channels=2), noise(1000, 2)
+    stream, x = AudioStream(Difference(), channels=2), noise(1000, 2)
     found = [stream.feed(x[:600])]
     with pytest.raises(ZooError, match=match) as caught:
         stream.feed(chunk)
@@ -140,8 +145,8 @@ def test_a_wrong_chunk_is_refused_and_leaves_the_stream_as_it_was(chunk, match):
     ("options", "match"),
     [
         ({"model": "stream-q"}, "stream-"),
-        ({"model": "dncnn-gray"}, "pictures"),
-        ({"model": "stream-s"}, "learned weights"),
+        ({"model": "dncnn-gray"}, "denoises images"),
+        ({"model": "stream-s"}, "no weights of stream-s"),
         ({"model": "spectral-gate"}, "does not stream"),
         ({"model": Whole()}, "does not stream"),
         ({"model": "no/such.safetensors"}, "no weight file"),
@@ -154,5 +159,5 @@ def test_a_wrong_chunk_is_refused_and_leaves_the_stream_as_it_was(chunk, match):
 )
 def test_what_cannot_be_a_stream(options, match):
     with pytest.raises(ZooError, match=match) as caught:
-        Stream(**options)
+        AudioStream(**options)
     assert "\n" not in str(caught.value)

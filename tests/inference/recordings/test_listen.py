@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.inference.recordings.listen import band_edge
+from zoo.inference.audio_choice import band_edge
 
 
 @pytest.mark.parametrize("samples", [1, 2, 511, 512])

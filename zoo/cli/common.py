@@ -1,0 +1,140 @@
+"""Parts that commands share: arguments, the device, tables and progress."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from zoo.errors import ZooError, line
+
+
+def add_places(parser: argparse.ArgumentParser, word: str) -> None:
+    """Adds the arguments of a command that makes a file of each file.
+
+    Args:
+      parser: of the command.
+      word: what is written into the names of files beside their inputs.
+    """
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns; - for stdin")
+    add(
+        *("-o", "--output"),
+        metavar="OUTPUT",
+        help="a file for one input, or - for stdout; else a folder, which is made (beside the "
+        f"input, as NAME.{word}.SUFFIX; of a folder, FOLDER.{word}/; of stdin, stdout)",
+    )
+    add("--format", metavar="ENDING", help="of the outputs, such as png or wav (their inputs')")
+    add("--overwrite", action="store_true", help="replace files that are there")
+    add(
+        "--skip-existing",
+        action="store_true",
+        help="leave outputs that are there, of any age (of many inputs those no older than them)",
+    )
+
+
+DEVICES = ("cpu", "gpu", "tpu")
+
+
+def use_device(name: str | None) -> None:
+    """Has JAX compute on a kind of device; call it before anything is computed.
+
+    Args:
+      name: one of `DEVICES`; None leaves it to JAX.
+
+    Raises:
+      ZooError: there is none, or JAX computes on another already.
+    """
+    if name is None:
+        return
+    import jax  # noqa: PLC0415 - seconds that `--help` need not wait for
+
+    if name == "cpu":
+        # Before JAX looks for others, whose memory it would take.
+        jax.config.update("jax_platforms", "cpu")
+    try:
+        found = jax.devices(name)
+    except RuntimeError:
+        found = []
+    if not found or jax.default_backend() != name:
+        here = jax.default_backend()
+        raise ZooError(f"JAX finds no {name} here, but {here}; leave out --device, or install it")
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows of cells in aligned columns, two spaces apart; each is a `line`."""
+    rows = [tuple(map(line, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def lines(told: str) -> str:
+    """Some lines, each a `line`."""
+    return "\n".join(map(line, told.split("\n")))
+
+
+def training_noise(record: Mapping[str, Any]) -> str:
+    """What weights were trained on, by their record: `gaussian 0 to 55 1/255`; nothing of pairs."""
+    name, level, unit = (record.get(key) for key in ("name", "level", "unit"))
+    if not name:
+        return ""
+    if isinstance(level, (list, tuple)):
+        level = " to ".join(map(str, level))
+    if name == "add_at_snr":
+        unit = "dB"
+    told = [name, level, unit if unit != "1" else None]
+    return " ".join(str(one) for one in told if one is not None)
+
+
+# Lines of a log file should not outrun its reader.
+_SECONDS_BETWEEN_LINES = 15.0
+# So many letters of a file's name leave room for the bar in 80 columns.
+_NAME = 28
+
+
+@contextmanager
+def progress(number: int, count: int, name: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how far one of several files is.
+
+    Args:
+      number: which it is, the first being 1.
+      count: how many there are.
+      name: what to call it.
+
+    Yields:
+      A function to call with what is done of the file and all there is, such as tiles or samples.
+    """
+    name = line(name)
+    if not sys.stderr.isatty():
+        yield _lines(f"{number} of {count}: {name}")
+        return
+    import tqdm  # noqa: PLC0415 - only a terminal needs it
+
+    short = name if len(name) <= _NAME else f"...{name[3 - _NAME :]}"
+    # No rate: tiles and samples mean nothing to whoever waits.
+    form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+    label = f"{number}/{count} {short}"
+    with tqdm.tqdm(desc=label, total=1, leave=False, bar_format=form) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield tell
+
+
+def _lines(label: str) -> Callable[[int, int], None]:
+    spoke = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal spoke
+        if done < total and time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
+            print(f"{label}: {100 * done // total}%", file=sys.stderr, flush=True)
+            spoke = time.monotonic()
+
+    return tell

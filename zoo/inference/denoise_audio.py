@@ -1,0 +1,251 @@
+"""Audio denoised: arrays in memory, and files of any length in flat memory."""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo import files
+from zoo.data import recordings, samples
+from zoo.errors import ZooError
+from zoo.inference.audio_choice import choose
+from zoo.inference.audio_resampling import check_rate, pipe
+from zoo.resolve import Resolved
+
+# Seconds of a file or an array that are processed at a time.
+_BLOCK = 10
+# Columns of an array: more are samples, put where channels belong.
+_MOST_COLUMNS = 32
+# Values, over all channels, of a block: of many channels or a high rate it is shorter than 10 s.
+_MOST_VALUES = 2**21
+# Of speech in noise of -5 dB a network takes up to 9 dB from the loudest fifth of its frames, of
+# music, animals and machines 8 to 57 dB.
+_FRAME, _LOUD, _MOST_TAKEN = 0.03, 0.8, 9.0
+
+
+class AudioReport(NamedTuple):
+    """A denoised audio file.
+
+    Attributes:
+      frames: samples of each channel.
+      channels: how many.
+      sample_rate: Hz.
+      clipped: values, over all channels, beyond what the file's integers hold, and so clipped; of
+        float files and of lossy ones none is.
+      notes: remarks in words: what was repaired in `src`, what could not be
+        kept, why another model than usual was taken, and that more than noise may be gone.
+    """
+
+    frames: int
+    channels: int
+    sample_rate: int
+    clipped: int
+    notes: tuple[str, ...] = ()
+
+
+def check_array(x: np.ndarray) -> np.ndarray:
+    """A recording in memory as float32.
+
+    Args:
+      x: (T, C), int16 or a float in [-1, 1].
+
+    Returns:
+      (T, C) float32.
+
+    Raises:
+      ZooError: it has no samples, holds NaN, values far outside [-1, 1] or another dtype, or has
+        more columns than rows or than 32.
+    """
+    if x.ndim == 2 and x.shape[0] > 0 and x.shape[1] > min(x.shape[0], _MOST_COLUMNS):
+        raise ZooError(
+            f"the recording has shape {x.shape}; a recording is (samples, channels), "
+            "so transpose it"
+        )
+    return samples.to_float(recordings.check(x, "the recording"))
+
+
+def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
+    """A chunk of a stream as float32, in memory of its own.
+
+    Args:
+      x: (n, C), as `check_array`; n may be 0.
+      channels: C.
+
+    Raises:
+      ZooError: as `check_array`, or C is another.
+    """
+    x = np.asarray(x)
+    if x.ndim != 2 or x.shape[1] != channels:
+        raise ZooError(
+            f"the chunk has shape {x.shape}; this stream's are (samples, {channels}), "
+            "so reshape or transpose it"
+        )
+    # A copy: sound cards hand out the same memory again and again.
+    x = np.array(x)
+    return samples.to_float(recordings.check(x, "the chunk")) if len(x) else np.float32(x)
+
+
+def denoise_audio(
+    x: np.ndarray,
+    model: Resolved | None,
+    *,
+    sample_rate: int,
+    strength: float = 1.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Denoises a recording in memory; see `zoo.denoise`.
+
+    Args:
+      x: (T,) or (T, C), int16, or a float in [-1, 1].
+      model: of audio; None chooses one.
+      sample_rate: of `x`, in Hz.
+      strength: share of the model's change that is made, 0 to 1.
+      progress: called with the samples done and all.
+
+    Returns:
+      The denoised recording, shape and dtype of `x`.
+
+    Raises:
+      ZooError: as `zoo.denoise`.
+    """
+    x = np.asarray(x)
+    signal = check_array(x[:, None] if x.ndim == 1 else x)
+    check_rate(sample_rate)
+    size = _BLOCK * int(sample_rate)
+    blocks = [signal[at : at + size] for at in range(0, len(signal), size)]
+    module, variables, *_ = model or choose(blocks, int(sample_rate)).model
+    settings = {"sample_rate": sample_rate, "strength": strength}
+    through = pipe(module, variables, channels=signal.shape[1], **settings)
+    found, done = [], 0
+    for block in blocks:
+        found.append(through.feed(block))
+        done += len(block)
+        if progress is not None:
+            progress(done, len(signal))
+    y = np.concatenate([*found, through.finish()]).reshape(x.shape)
+    return samples.to_int16(y) if x.dtype == np.int16 else y.astype(x.dtype)
+
+
+def denoise_audio_file(
+    src: str | os.PathLike,
+    dst: str | os.PathLike,
+    model: Resolved | None = None,
+    *,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> AudioReport:
+    """Denoises an audio file of any length, in flat memory.
+
+    Channels (each by itself), sample rate, length and the places of the samples are kept, so are
+    container and coding (16, 24 and 32 bits, float, the bit rate of mp3 and Opus) where `dst` ends
+    like `src`; another ending chooses another container. Titles and the like go along; covers,
+    chapters, markers and the timecode to a file of the same kind. The report names what cannot be
+    kept. Samples go through float32: 32-bit integers keep 24 bits.
+
+    At another rate than the model's (16 kHz) the model gets the recording resampled, and only
+    its change is resampled back. What lies above its band, such as cymbals and the air of a
+    voice, is kept, with the gain that the model gives from moment to moment at the top of its
+    band (5.2 to 7.2 kHz): hiss goes where the model takes hiss, and music stays where it leaves
+    music. For music, a `strength` below 1 leaves more.
+
+    Models that stream carry their state through the file, as one recording. The others
+    (spectral-gate, wave-unet) take 16 s at a time, cross-faded over 1 s.
+
+    Args:
+      src: the file to read: wav and its kin, aiff, au, caf, flac, ogg, mp3 and what else libsndfile
+        knows; with PyAV also m4a, aac, wma, and the sound of films.
+      dst: the file to write. It appears at the end, whole, or not at all; its folder exists.
+      model: of audio. None takes stream-b, or a gentle wiener filter where the sound ends below
+        6.5 kHz, as that of telephones does, on which stream-b was not trained.
+      strength: share of the model's change that is made, 0 (none) to 1 (all): x + strength (y - x).
+      overwrite: whether a file that stands at `dst`, which may be `src`, is replaced.
+      progress: called with the samples read so far and all there are, after each block of
+        some 10 s.
+
+    Raises:
+      ZooError: `src` is missing, damaged, truncated or no audio; `dst` exists, ends in no
+        container's name or cannot be written; or `strength` is out of range. Nothing is left
+        behind then.
+    """
+    facts = recordings.info(src)
+    files.free(dst, overwrite)
+    check_rate(facts.sample_rate, f"{src} has")
+    size = min(_BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
+    reason = ""
+    if model is None:
+        model, reason = choose(recordings.blocks(src, size), facts.sample_rate)
+    settings = {"channels": facts.channels, "sample_rate": facts.sample_rate}
+    through = pipe(model.module, model.variables, **settings, strength=strength)
+    written = clipped = 0
+    before, after = (_Loudness(facts.sample_rate) for _ in range(2))
+    with recordings.writing(dst, **settings, like=facts, source=src, overwrite=overwrite) as put:
+
+        def take(y: np.ndarray) -> tuple[int, int]:
+            after.push(y)
+            return len(y), put(y) if len(y) else 0
+
+        read = 0
+        for x in recordings.blocks(src, size):
+            before.push(x)
+            count, over = take(through.feed(x))
+            read, written, clipped = read + len(x), written + count, clipped + over
+            if progress is not None:
+                progress(read, facts.frames)
+        count, over = take(through.finish())
+    notes = [*recordings.remarks(src), *put.lost, reason]
+    if model.variables:
+        notes.append(_warning(before.powers(), after.powers(), model.label))
+    found = (written + count, facts.channels, facts.sample_rate, clipped + over)
+    return AudioReport(*found, tuple(filter(None, notes)))
+
+
+def write_difference(
+    src: str | os.PathLike, denoised: str | os.PathLike, dst: str | os.PathLike, *, overwrite: bool
+) -> None:
+    """Writes what was removed from an audio file, `src - denoised`, block by block.
+
+    Raises:
+      ZooError: a file cannot be read, or `dst` exists or cannot be written.
+    """
+    facts = recordings.info(src)
+    settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
+    size = max(_MOST_VALUES // facts.channels // 8, 1)
+    with recordings.writing(dst, **settings, overwrite=overwrite) as put:
+        blocks = (recordings.blocks(path, size) for path in (src, denoised))
+        for noisy, clean in zip(*blocks, strict=True):
+            put(noisy - clean)
+
+
+class _Loudness:
+    """The power of each frame of 30 ms of a recording that comes in pieces, over its channels."""
+
+    def __init__(self, sample_rate: int):
+        self._size = max(round(_FRAME * sample_rate), 1)
+        self._held, self._found = np.zeros(0, np.float32), []
+
+    def push(self, x: np.ndarray) -> None:
+        """Takes the next samples (n, C)."""
+        held = np.concatenate([self._held, np.square(x).mean(axis=1)])
+        whole = len(held) // self._size * self._size
+        self._found.append(held[:whole].reshape(-1, self._size).mean(axis=1))
+        self._held = held[whole:]
+
+    def powers(self) -> np.ndarray:
+        """Those of the whole frames so far."""
+        return np.concatenate([np.zeros(0, np.float32), *self._found])
+
+
+def _warning(before: np.ndarray, after: np.ndarray, label: str) -> str:
+    """A warning where a network of speech removed far more than noise, as it does of music."""
+    if not len(before) or not before.any():
+        return ""
+    loud = before >= np.quantile(before, _LOUD)
+    taken = 10 * np.log10(before[loud].sum() / max(after[loud].sum(), 1e-12))
+    if taken < _MOST_TAKEN:
+        return ""
+    return (
+        f"{taken:.0f} dB were taken where it is loudest, and {label} keeps little but speech: for "
+        "music, animals or machines take model='wiener', or strength=0.75"
+    )

@@ -1,0 +1,234 @@
+"""Images denoised: arrays in memory, and files page by page with all else in them kept."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from zoo.data import pixels
+from zoo.errors import ZooError
+from zoo.inference import image_canvas, value_scale
+from zoo.inference.image_denoiser import Denoised, ImageDenoiser
+from zoo.inference.value_scale import Scale
+
+if TYPE_CHECKING:
+    from zoo.data.image_files import Pages
+    from zoo.data.image_metadata import Page
+
+# Of noise fainter than this, in what the model sees, not all is taken.
+_FAINT = 1 / 255
+# Values of a band: what is computed for one is of 32 bits.
+_BAND = 2**22
+
+
+class ImageReport(NamedTuple):
+    """A denoised image file.
+
+    Attributes:
+      pages: how many.
+      size: height and width in pixels, of the first.
+      level: standard deviation of the noise that the model was given, in 1/255, the mean over the
+        pages; None where the model takes none.
+      deviation: how much tiles changed the result, in signal units, the most of all pages, or None
+        where it is not known.
+      lost: what is in the input and not in the output, in short sentences.
+      scale: which values the model saw as black and as white, of the first page.
+      notes: short sentences on what a user may not expect.
+    """
+
+    pages: int
+    size: tuple[int, int]
+    level: float | None
+    deviation: float | None
+    lost: tuple[str, ...]
+    scale: Scale
+    notes: tuple[str, ...] = ()
+
+
+def denoise_image_file(
+    src: str | os.PathLike,
+    dst: str | os.PathLike,
+    denoiser: ImageDenoiser,
+    *,
+    level: float | None = None,
+    range: tuple[float, float] | Literal["page"] | None = None,
+    linear: bool | None = None,
+    overwrite: bool = False,
+    save_noise: str | os.PathLike | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageReport:
+    """Denoises a png, jpeg, bmp, tiff, webp or gif file; pages of a TIFF file one after another.
+
+    Size, depth (8 and 16 bits, floats), gray or color, alpha, EXIF, color profile, XMP, resolution
+    and the coding of the file are kept as far as the format of `dst` can hold them (see
+    `zoo.data.image_files`). The orientation is applied, and is 1 from then on. GIF, of one image
+    only, must become another format.
+
+    Args:
+      src: the file to read.
+      dst: the file to write; its suffix tells the format. It appears at the end, whole, or not at
+        all; its folder exists.
+      denoiser: the model, or what is called alike.
+      level: standard deviation of the noise as a share of white, see `zoo.denoise`; None estimates
+        it, page by page, where the model takes one.
+      range: the values that the model is to see as black and as white; None chooses them for all
+        pages, "page" for each.
+      linear: whether values are in proportion to light, see `zoo.denoise`; None goes by the color
+        profile and the other notes of the file.
+      overwrite: whether a file that stands at `dst` or `save_noise` is replaced; `dst` may then be
+        `src`.
+      save_noise: a file for what was removed, input minus output plus 0.5, clipped to [0, 1], by
+        the same rules; alpha is the input's. None writes none.
+      progress: called with the tiles done and those of all pages, as if every page had as many as
+        this one.
+
+    Returns:
+      What was written.
+
+    Raises:
+      ZooError: `src` is missing, damaged or no picture; `dst` or `save_noise` exists, is the other
+        or `src`, cannot hold the picture or cannot be written; or the denoiser refuses the
+        picture. Nothing is left behind then, but for a `dst` finished before `save_noise` failed.
+    """
+    # Here, since its libraries are heavy.
+    from zoo.data import image_files  # noqa: PLC0415
+
+    check_places(src, dst, save_noise)
+    places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
+    pages = image_files.read_pages(src)
+    every = _Scales(pages, range, linear)
+    levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
+    with ExitStack() as stack:
+        puts = [
+            stack.enter_context(image_files.writing(place, len(pages), overwrite=overwrite))
+            for place in places
+        ]
+        for i, page in enumerate(pages):
+            for place in places:
+                # What cannot be written is said before the work, not after it.
+                image_files.fitting(page, place, len(pages))
+            scale = every.of(page)
+            done = denoiser(page.image, level, _nth(progress, i, len(pages)), scale)
+            image = np.asarray(done.image)
+            said |= dict.fromkeys((*done.notes, *_hints(page, pages.form, done)))
+            first = first or scale
+            lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(image=image))))
+            if save_noise is not None:
+                noise = page._replace(image=removed(page.image, image, scale))
+                puts[1](noise)
+            size = size or image.shape[:2]
+            levels += [] if done.level is None else [done.level]
+            deviations += [] if done.deviation is None else [done.deviation]
+    return ImageReport(
+        pages=len(pages),
+        size=size,
+        level=255 * float(np.mean(levels)) if levels else None,
+        deviation=float(max(deviations)) if deviations else None,
+        lost=tuple(lost),
+        scale=first,
+        notes=tuple(said),
+    )
+
+
+class _Scales:
+    """The value scales of the pages of a file: one for all, by default."""
+
+    def __init__(self, pages: "Pages", limits: tuple | str | None, linear: bool | None):
+        self._linear = linear
+        self._limits = None if limits == "page" else limits
+        self._of_all = None
+        if limits is None and len(pages) > 1:
+            # The first page tells for all whether they are linear.
+            light = self._is_linear(next(iter(pages)))
+            every = (image_canvas.colors(page.image) for page in pages)
+            self._of_all = value_scale.find(every, linear=light)
+
+    def of(self, page: "Page") -> Scale:
+        """That of a page."""
+        picture = image_canvas.colors(page.image)
+        if self._of_all is not None:
+            return self._of_all[picture.dtype]
+        found = value_scale.find([picture], self._limits, linear=self._is_linear(page))
+        return found[picture.dtype]
+
+    def _is_linear(self, page: "Page") -> bool:
+
+        return page.metadata.is_linear() if self._linear is None else self._linear
+
+
+def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
+    """What to try where no noise is found in what a camera took."""
+
+    if done.level is None or done.level * done.scale.seen >= _FAINT:
+        return ()
+    if form == "jpeg" or page.metadata.camera():
+        return (
+            "hardly any noise found, but that of cameras and JPEG hides from the estimate: "
+            "try --model unet-real, or --sigma 10",
+        )
+    if page.image.dtype != np.uint8 and not done.scale.curve:
+        return ("hardly any noise found; if values are in proportion to light, try --linear",)
+    return ()
+
+
+def removed(picture: np.ndarray, image: np.ndarray, scale: Scale) -> np.ndarray:
+    """What was removed; it takes the place of the picture where it can.
+
+    Args:
+      picture: `(H, W, C)`; overwritten if it may be.
+      image: the clean estimate, of its shape and dtype.
+      scale: what the model saw of it.
+
+    Returns:
+      picture - image, around mid gray: 128 or 32768 of 8 or 16 bits, 0.5 of floats in [0, 1], to
+      which it is clipped. Signed integers and floats of other ranges are around 0. Alpha is that of
+      `picture`.
+    """
+    out = picture if picture.flags.writeable else picture.copy()
+    colors = pixels.without_alpha(picture).shape[-1]
+    kind = picture.dtype
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        wide, least, most = np.int64, limits.min, limits.max
+        middle = limits.max // 2 + 1 if kind.kind == "u" else 0
+    elif scale.low >= 0 and scale.high <= 1:
+        wide, middle, least, most = kind, 0.5, 0, 1
+    else:
+        wide, middle, least, most = kind, 0, -np.inf, np.inf
+    rows = max(1, _BAND // (picture.shape[1] * picture.shape[2]))
+    for top in range(0, len(picture), rows):
+        band = (slice(top, top + rows), slice(None), slice(0, colors))
+        with np.errstate(invalid="ignore"):
+            difference = picture[band].astype(wide) - image[band].astype(wide)
+        out[band] = np.clip(difference + np.asarray(middle, wide), least, most)
+    return out
+
+
+def _nth(
+    progress: Callable[[int, int], None] | None, index: int, count: int
+) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, whole: progress(index * whole + done, count * whole)
+
+
+def check_places(
+    src: str | os.PathLike, dst: str | os.PathLike, save_noise: str | os.PathLike | None
+) -> None:
+    """Refuses a file for the noise that is the input or the output.
+
+    Raises:
+      ZooError: it is.
+    """
+    if save_noise is None:
+        return
+    # By path for those that are not there yet, and by file for links.
+    for other, what in ((src, "the input"), (dst, "the output")):
+        same = os.path.realpath(other) == os.path.realpath(save_noise)
+        if not same and os.path.exists(other) and os.path.exists(save_noise):
+            same = os.path.samefile(other, save_noise)
+        if same:
+            raise ZooError(f"{save_noise} is {what}; name another file for the noise")

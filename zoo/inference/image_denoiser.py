@@ -1,0 +1,349 @@
+"""A model that denoises images of any size, one after the other."""
+
+import collections
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+from jax.typing import ArrayLike, DTypeLike
+
+from zoo.errors import ZooError, unknown
+from zoo.inference import image_canvas, tile_program, tiling, value_scale
+from zoo.inference.noise_level import check_level, model_level
+from zoo.inference.tiling import Blend, Whole
+from zoo.inference.value_scale import Scale
+from zoo.models import ModelSpec, spec_of
+from zoo.resolve import Resolved, resolve
+
+_DEFAULTS = {1: "unet-gray", 3: "unet-color"}
+_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+# The overlap of models without a reach, in pixels.
+_OVERLAP = 32
+# Pixels in whose time a program is compiled, about.
+_WORTH_A_PROGRAM = 2**21
+
+
+class Denoised(NamedTuple):
+    """A denoised picture and how it came about.
+
+    Attributes:
+      image: shape and dtype of the picture that was given.
+      level: standard deviation of the noise, given or estimated, as a share of white; None where
+        the model takes no level.
+      deviation: root mean square of what overlapping tiles disagree by, weighted as they are
+        blended, in signal units: about what another tiling would change. None where tiles make
+        no difference.
+      tiles: how many there were.
+      scale: which values the model saw as black and as white.
+      notes: short sentences on what a user may not expect.
+    """
+
+    image: np.ndarray
+    level: float | None
+    deviation: float | None
+    tiles: int
+    scale: Scale
+    notes: tuple[str, ...] = ()
+
+
+class _Part(NamedTuple):
+    """A model for pictures of some number of channels, and the level up to which it is trained."""
+
+    model: nn.Module
+    variables: dict
+    specification: ModelSpec
+    trained: float | None
+
+    @property
+    def stride(self) -> int:
+        """Of the padding the model does and of that it asks for."""
+        return int(np.lcm(self.specification.stride, self.specification.multiple))
+
+
+class _Task(NamedTuple):
+    """What all tiles of an image share; `dtype` is that of the results."""
+
+    part: _Part
+    grid: tiling.Grid
+    scale: Scale
+    level: np.float32 | None
+    strength: np.float32
+    dtype: np.dtype
+    mesh: Mesh | None
+
+
+class ImageDenoiser:
+    """A model and how it is used; pictures of like sizes share its compiled programs.
+
+    The arguments are those of `zoo.denoise`; see there.
+
+    Raises:
+      ZooError: the model is unknown or denoises no pictures, its variables do not fit, or an
+        option is out of range.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | nn.Module | Resolved | None = None,
+        *,
+        variables: Mapping | None = None,
+        strength: float = 1.0,
+        tile: int | None = None,
+        overlap: int | None = None,
+        ensemble: bool = False,
+        dtype: DTypeLike | None = None,
+    ):
+        if model is None and variables is not None:
+            raise ZooError("variables are given without their model; name it too")
+        self._dtype = None if dtype is None else _dtype(dtype)
+        self._strength = image_canvas.share("strength", strength)
+        self._tile = image_canvas.whole_number("tile", tile, 0)
+        self._overlap = image_canvas.whole_number("overlap", overlap, 0)
+        self._ensemble = bool(ensemble)
+        self._parts: dict[int, _Part] = {}
+        self._only = None
+        if model is not None:
+            self._only = self._prepared(resolve(model, variables, modality="image"))
+        self._spread: dict[int, dict] = {}
+        # By size of image: the pixels that were computed for canvases and overlaps alone.
+        self._spare: collections.Counter[tuple[int, ...]] = collections.Counter()
+
+    def __call__(
+        self,
+        image: ArrayLike,
+        level: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        scale: Scale | None = None,
+    ) -> Denoised:
+        """Denoises an image.
+
+        Args:
+          image: as `zoo.denoise` takes it.
+          level: of its noise; None estimates it where the model takes one.
+          progress: called with the number of tiles that are done and that of all.
+          scale: which values the model sees as black and as white; None chooses it.
+
+        Raises:
+          ZooError: as `zoo.denoise`.
+        """
+        if level is not None:
+            level = check_level(level)
+        canvas = image_canvas.canvas(image)
+        source, target = canvas.seen, canvas.target
+        part = self._part(source)
+        scale = scale or value_scale.find([canvas.source])[source.dtype]
+        noise = model_level(canvas.source, scale, level, part.specification, part.trained)
+        scale = scale._replace(dim=noise.dim)
+        strength = self._strength * noise.share
+        if strength == 0:
+            target[...] = source
+            return Denoised(canvas.finish(), noise.of_image, None, 0, scale, noise.notes)
+        grid = self._grid(source, part)
+        sink = Whole(grid, target, scale) if grid.exact else Blend(grid, target, scale)
+        kind = target.dtype.newbyteorder("=")
+        rounded = grid.exact and scale.plain(kind) and kind.kind == "u" and not self._ensemble
+        task = _Task(
+            part=part,
+            grid=grid,
+            scale=scale,
+            level=None if noise.level is None else np.float32(noise.level),
+            strength=np.float32(strength),
+            dtype=kind if rounded else np.dtype(np.float32),
+            mesh=_mesh(grid),
+        )
+        done = 0
+        for batch, outputs in self._outputs(source, task):
+            for tile, output in zip(batch, outputs, strict=False):
+                sink.add(tile, output)
+            done += len(batch)
+            if progress is not None:
+                progress(done, grid.count)
+        deviation = sink.finish()
+        image = canvas.finish()
+        return Denoised(image, noise.of_image, deviation, grid.count, scale, noise.notes)
+
+    def _prepared(self, model: Resolved) -> _Part:
+        module = model.module
+        try:
+            hash(module)
+        except TypeError:
+            raise ZooError(
+                f"{type(module).__name__} has a list or dict among its fields, so that no program "
+                "can be kept for it; build it with tuples"
+            ) from None
+        if self._dtype is not None:
+            if not hasattr(module, "dtype"):
+                raise ZooError(f"{type(module).__name__} has no dtype to choose; leave it None")
+            module = module.clone(dtype=_DTYPES[self._dtype])
+        return _Part(module, model.variables, spec_of(module), model.trained_level)
+
+    def _part(self, source: np.ndarray) -> _Part:
+        """The model for an image.
+
+        Raises:
+          ZooError: it takes pictures of other channels or another size.
+        """
+        height, width, channels = source.shape
+        part = self._only
+        if part is None:
+            if channels not in self._parts:
+                self._parts[channels] = self._prepared(resolve(_DEFAULTS[channels]))
+            part = self._parts[channels]
+        name, takes = type(part.model).__name__, part.specification.channels
+        if takes != channels and not (takes == 1 or (takes == 3 and channels == 1)):
+            raise ZooError(
+                f"{name} takes pictures of {takes} channels, got {channels} beside alpha; "
+                "choose another model"
+            )
+        if part.specification.size and part.specification.size != (height, width):
+            h, w = part.specification.size
+            raise ZooError(
+                f"{name} takes pictures of {h}x{w} pixels only, got {height}x{width}; resize the "
+                "picture or choose another model"
+            )
+        return part
+
+    def _grid(self, source: np.ndarray, part: _Part) -> tiling.Grid:
+        *size, channels = source.shape
+        spec, stride = part.specification, part.stride
+        if spec.size or self._tile == 0:
+            return tiling.one(size, stride, canvas=spec.canvas)
+        side = self._tile
+        # A local model that states no reach may look any distance.
+        reach = spec.reach if spec.locality == "local" else 0
+        halo = self._overlap
+        if halo is None:
+            halo = reach or min(_OVERLAP, _OVERLAP if side is None else side // 4)
+        exact = 0 < reach <= halo
+        if side is None:
+            # Where tiles make no difference there is no need of canvases as large as the picture.
+            alone = not (exact and spec.canvas)
+            fits = tile_program.fits(size, part.model, channels)
+            if fits and self._spare[tuple(size)] > _WORTH_A_PROGRAM:
+                return tiling.one(size, stride, canvas=False)
+            if alone and fits:
+                grid = tiling.one(size, stride, canvas=spec.canvas)
+            else:
+                side = tile_program.side(part.model, channels, halo, stride)
+                grid = tiling.grid(
+                    size, side, halo, stride, exact=exact, chosen=False, canvas=spec.canvas
+                )
+            self._spare[tuple(size)] += grid.count * math.prod(grid.shape) - math.prod(size)
+            return grid
+        return tiling.grid(size, side, halo, stride, exact=exact, chosen=True, canvas=spec.canvas)
+
+    def _outputs(
+        self, source: np.ndarray, task: _Task
+    ) -> Iterator[tuple[list[tiling.Tile], np.ndarray]]:
+        """Tiles a batch at a time, and their results: at least as many."""
+        part, grid, scale = task.part, task.grid, task.scale
+        shared = 1 if task.mesh is None else task.mesh.size
+        # Of the sizes of batches there are few, for each is a program.
+        needed = 1 << (-(-grid.count // shared) - 1).bit_length()
+        if needed > 1:
+            needed = min(needed, tile_program.batch(grid.shape, part.model, source.shape[-1]))
+        count = needed * shared
+        plain = scale.plain(source.dtype)
+        raw = plain and source.dtype.kind == "u"
+        kind = source.dtype.newbyteorder("=") if raw else np.float32
+        waiting: list = []
+        for batch in _batched(grid, count):
+            # A new array each time: on a CPU the device may read from this very memory.
+            cut = np.zeros((count, *grid.shape, source.shape[-1]), kind)
+            for tile, place in zip(batch, cut, strict=False):
+                if plain:
+                    grid.cut(source, tile, place, part.specification.margin)
+                    continue
+                values = np.zeros(place.shape, source.dtype)
+                grid.cut(source, tile, values, part.specification.margin)
+                # The canvas around the image stays zero.
+                height, width = grid.filled
+                place[:height, :width] = scale.enter(values[:height, :width])
+            if self._ensemble:
+                yield batch, self._mean_of_eight(cut, task)
+                continue
+            waiting.append((batch, self._start(cut, grid.filled, task)))
+            # An accelerator works on one batch while the host cuts the next.
+            if len(waiting) > (jax.default_backend() != "cpu"):
+                before, started = waiting.pop(0)
+                yield before, _fetch(started, part.model)
+        for before, started in waiting:
+            yield before, _fetch(started, part.model)
+
+    def _start(
+        self, tiles: np.ndarray, filled: tuple[int, int], task: _Task
+    ) -> tuple[jax.Array, jax.Array]:
+        """The results of a batch, and whether they are finite, still being computed."""
+        part, variables = task.part, task.part.variables
+        if task.mesh is not None:
+            if id(variables) not in self._spread:
+                self._spread[id(variables)] = tile_program.replicate(variables, task.mesh)
+            variables = self._spread[id(variables)]
+            tiles = tile_program.share(tiles, task.mesh)
+        return tile_program.run(
+            variables,
+            tiles,
+            np.int32(filled) if part.specification.canvas else None,
+            task.level,
+            task.strength,
+            model=part.model,
+            dtype=task.dtype,
+            mesh=task.mesh,
+        )
+
+    def _mean_of_eight(self, cut: np.ndarray, task: _Task) -> np.ndarray:
+        """The mean over the flips and turns of each tile; turned ones have its sides swapped.
+
+        The canvas around the image stays below and to the right, and zero.
+        """
+        total = np.zeros(cut.shape, np.float32)
+        height, width = task.grid.filled
+        inside = cut[:, :height, :width]
+        for turned, down, right in itertools.product((False, True), (1, -1), (1, -1)):
+            view = np.zeros_like(cut.swapaxes(1, 2) if turned else cut, order="C")
+            filled = (width, height) if turned else (height, width)
+            place = (slice(None), slice(filled[0]), slice(filled[1]))
+            view[place] = (inside.swapaxes(1, 2) if turned else inside)[:, ::down, ::right]
+            found = _fetch(self._start(view, filled, task), task.part.model)
+            found = found[place][:, ::down, ::right]
+            total[:, :height, :width] += found.swapaxes(1, 2) if turned else found
+        return total / 8
+
+
+def _fetch(started: tuple[jax.Array, jax.Array], model: nn.Module) -> np.ndarray:
+    outputs, finite = started
+    if not np.all(finite):
+        raise ZooError(
+            f"the output of {type(model).__name__} is not finite; its variables are damaged or "
+            "diverged in training"
+        )
+    return np.asarray(outputs)
+
+
+def _mesh(grid: tiling.Grid) -> Mesh | None:
+    devices = None if grid.count == 1 else tile_program.devices()
+    return None if devices is None else Mesh(np.array(devices), (tile_program.AXIS,))
+
+
+def _dtype(dtype: DTypeLike) -> str:
+    """Its name; None stands for a model's own."""
+    try:
+        name = jnp.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in _DTYPES:
+        raise unknown("dtype", name, _DTYPES)
+    return name
+
+
+def _batched(grid: tiling.Grid, count: int) -> Iterator[list[tiling.Tile]]:
+    every = iter(grid)
+    while batch := list(itertools.islice(every, count)):
+        yield batch

@@ -1,0 +1,209 @@
+"""The compiled program of a batch of tiles, and the size of tile and batch that memory holds."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import traverse_util
+from jax.extend.core import Jaxpr
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from zoo.models import ModelSpec, spec_of, variable_shapes
+from zoo.models.canvas import cleared, on_canvas
+
+AXIS = "tiles"
+# Noise reaches about so far beyond black and white.
+_SEEN = (-1.0, 2.0)
+
+KEPT = 48
+"""Programs that are kept, those used last: some ten megabytes each. A model that knows canvases has
+fewer; one that does not, one for each size."""
+
+
+def devices() -> list[jax.Device] | None:
+    """The devices that share the tiles; None for the one that is chosen, or the only one."""
+    if jax.config.jax_default_device is not None or jax.local_device_count() == 1:
+        return None
+    return jax.local_devices()
+
+
+def replicate(variables: Mapping, mesh: Mesh) -> dict:
+    """The variables on every device."""
+    return jax.device_put(dict(variables), NamedSharding(mesh, PartitionSpec()))
+
+
+def share(tiles: np.ndarray, mesh: Mesh) -> jax.Array:
+    """As many of the tiles on each device."""
+    return jax.device_put(tiles, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def run(
+    variables: Mapping,
+    tiles: jax.Array | np.ndarray,
+    filled: np.ndarray | None,
+    level: jax.Array | None,
+    strength: jax.Array,
+    *,
+    model: nn.Module,
+    dtype: np.dtype,
+    mesh: Mesh | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Denoises a batch of tiles.
+
+    Args:
+      variables: of the model.
+      tiles: (N, H, W, C), uint8, uint16 or float32.
+      filled: (2,) int32, height and width of what of the tiles is not canvas; None for a model
+        that knows no canvases.
+      level: of the noise in what the model sees, or None.
+      strength: of x + strength (y - x).
+      model: the module, of C channels, of 1 or of 3.
+      dtype: what the result is rounded and clipped to, or float32.
+      mesh: the devices that share the tiles, or None.
+
+    Returns:
+      (N, H, W, C) of `dtype`, and whether the model's outputs are finite, (N,).
+    """
+    made = compiled(model, tiles.shape, np.dtype(tiles.dtype), level is None, dtype, mesh)
+    return made(variables, tiles, filled, level, strength)
+
+
+@lru_cache(maxsize=KEPT)
+def compiled(
+    model: nn.Module,
+    shape: tuple[int, ...],
+    kind: np.dtype,
+    blind: bool,
+    dtype: np.dtype,
+    mesh: Mesh | None,
+) -> Callable:
+    """The program for tiles of one shape and kind; a function of its own, which can be let go.
+
+    A function compiled for many shapes keeps every program for as long as the process lives.
+    """
+    body = partial(_run, model=model, dtype=dtype)
+    if mesh is not None:
+        # Each device traces for its own tiles, of whose size the convolutions make their choice.
+        every, split = PartitionSpec(), PartitionSpec(AXIS)
+        specs = (every, split, every, every, every)
+        body = jax.shard_map(body, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)
+    return jax.jit(body)
+
+
+def _run(variables, tiles, filled, level, strength, *, model, dtype):
+    if filled is None:
+        return _denoised(variables, tiles, level, strength, model, dtype)
+    with on_canvas(filled, tiles.shape[1:3]):
+        return _denoised(variables, tiles, level, strength, model, dtype)
+
+
+def _denoised(variables, tiles, level, strength, model, dtype):
+    x = tiles.astype(jnp.float32)
+    if jnp.issubdtype(tiles.dtype, jnp.integer):
+        x = x / np.float32(jnp.iinfo(tiles.dtype).max)
+    # Stars and hot pixels far beyond white keep what no picture of the training had.
+    seen = jnp.clip(x, *_SEEN)
+    y = _fitted(model, variables, seen, level)
+    finite = jnp.isfinite(cleared(y)).all((1, 2, 3))
+    y = x + strength * (y - seen)
+    if jnp.issubdtype(dtype, jnp.integer):
+        y = jnp.round(jnp.clip(y, 0, 1) * np.float32(jnp.iinfo(dtype).max))
+    return y.astype(dtype), finite
+
+
+def _fitted(
+    model: nn.Module, variables: Mapping, x: jax.Array, level: jax.Array | None
+) -> jax.Array:
+    """The model on as many channels as it takes."""
+    n, h, w, c = x.shape
+    channels = getattr(model, "channels", c)
+    if channels == c:
+        return model.apply(variables, x, level)
+    if c == 1:
+        y = model.apply(variables, jnp.broadcast_to(x, (n, h, w, channels)), level)
+        return y.mean(-1, keepdims=True)
+    planes = x.transpose(0, 3, 1, 2).reshape(n * c, h, w, 1)
+    y = model.apply(variables, planes, level)
+    return y.reshape(n, c, h, w).transpose(0, 2, 3, 1)
+
+
+# Values of the largest array inside a model, of all tiles that run on a device at once. A model
+# holds several such arrays at a time: half a gigabyte in all on a CPU.
+_VALUES = 2**25
+_VALUES_OF_ACCELERATORS = 2**28
+# Sides of tiles in pixels: shorter ones are mostly halo, longer ones leave the caches.
+_SHORTEST, _LONGEST = 128, 768
+# Pixels of a picture that is taken whole where the model is light.
+_WHOLE = 2**20
+# Tiles at once on each accelerator; on a CPU one tile keeps all cores busy.
+_BATCH = 16
+# A traced picture so large makes parameters look small.
+_PROBE = 1024
+
+
+def _budget() -> int:
+    return _VALUES if jax.default_backend() == "cpu" else _VALUES_OF_ACCELERATORS
+
+
+def fits(size: tuple[int, int], model: nn.Module, channels: int) -> bool:
+    """Whether a picture is better taken whole.
+
+    Args:
+      size: (H, W).
+      model: the module.
+      channels: of the picture.
+    """
+    pixels = size[0] * size[1]
+    if pixels <= _SHORTEST**2:
+        return True
+    return pixels <= _WHOLE and pixels * values_per_pixel(model, channels) <= 2 * _budget()
+
+
+def side(model: nn.Module, channels: int, halo: int, stride: int) -> int:
+    """The side of a tile in pixels, a multiple of the stride; not under six halos, of which two are
+    computed for nothing."""
+    most = min(math.isqrt(int(_budget() / values_per_pixel(model, channels))), _LONGEST)
+    chosen = max(most, _SHORTEST, 6 * halo, 2 * stride)
+    return chosen + -chosen % stride
+
+
+def batch(shape: tuple[int, int], model: nn.Module, channels: int) -> int:
+    """How many tiles (H, W) a device takes at once."""
+    if jax.default_backend() == "cpu":
+        return 1
+    most = _budget() / (shape[0] * shape[1] * values_per_pixel(model, channels))
+    return min(max(int(most), 1), _BATCH)
+
+
+@functools.lru_cache(maxsize=64)
+def values_per_pixel(model: nn.Module, channels: int) -> float:
+    """Values of the largest array that a model makes, over the pixels it is given."""
+    facts = spec_of(model)
+    size = facts.size or (_PROBE + -_PROBE % math.lcm(facts.stride, facts.multiple),) * 2
+    values = _largest(_traced(model, facts, size))
+    # A grey model takes each channel of a colour picture by itself.
+    return values / (size[0] * size[1]) * max(channels / facts.channels, 1)
+
+
+def _traced(model: nn.Module, facts: ModelSpec, size: tuple[int, int]) -> Jaxpr:
+    variables = traverse_util.unflatten_dict(variable_shapes(model, facts), sep="/")
+    x = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
+    level = jax.ShapeDtypeStruct((), jnp.float32)
+    return jax.make_jaxpr(model.apply)(variables, x, level).jaxpr
+
+
+def _largest(jaxpr: Jaxpr) -> int:
+    """The most values of an array in a traced function, within others too."""
+    most = 1
+    for equation in jaxpr.eqns:
+        most = max(most, *(getattr(v.aval, "size", 1) for v in equation.outvars), 1)
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                most = max(most, _largest(inner))
+    return most

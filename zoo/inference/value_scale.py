@@ -1,0 +1,283 @@
+"""The way from a picture's values to those that networks are trained on, and back.
+
+Networks are trained on pictures that fill [0, 1]. A microscope's 16 bits that end at 226, a star
+field, floats of any unit: each is brought there by an offset and a gain, and its result brought
+back. The gain is a power of two of white, so that a picture which fills its type is left as it is,
+and one of half the values comes out with half the values, exactly.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo.errors import ZooError
+from zoo.inference.linear_light import Curve, fit, middle
+
+# Percent: what lies beyond is a star, a hot or a dead pixel.
+_OUTER = 0.1
+# Values looked at for them, and crops of so many pixels a side for the noise.
+_VALUES = 2**20
+_CROPS, _SIDE = 4, 128
+# Deviations of the noise between those percentiles and the picture below it.
+_TAIL = 3.0
+# So far beyond a power of two still counts as that power: 256 fits into 255.
+_SLACK = 1.02
+# The level beyond which a picture is not spread further.
+_LOUD = 56 / 255
+# Floats up to it are of white 1, and noise.
+_NOISY_WHITE = 1.5
+# Of the brightest value: values below minus it are more than noise around black.
+_SIGNED = 0.05
+# A picture far from black, of a noise so faint, that fills no more than a part of its range.
+_FAINT, _PART = 2 / 255, 1 / 4
+# Of 8 and 16 bits, signed or not, and of all others.
+_WHITES = (255.0, 127.0, 65535.0, 32767.0, 1.0)
+# The offset is a multiple of the range's such part.
+_STEPS = 16
+
+
+class Spread(NamedTuple):
+    """What a picture's values span.
+
+    Attributes:
+      least: the lowest value, but for a thousandth of them.
+      most: the highest, likewise.
+      ends: the lowest and the highest of all.
+      noise: roughly the standard deviation of its noise; texture counts as such.
+    """
+
+    least: float
+    most: float
+    ends: tuple[float, float]
+    noise: float
+
+
+class Scale(NamedTuple):
+    """Values of a picture, and what a model sees of them.
+
+    Attributes:
+      low: the value that the model sees as 0.
+      high: the one that it sees as 1.
+      white: the value that levels are a share of: the largest of 8 and 16 bits; of others 1, or
+        the width of the range where values are beyond 1.
+      closed: the most that the model may give of integers, which is 1 where no value is beyond
+        `low` and `high`, or somewhat more; 0 where it may give anything.
+      curve: what makes the noise of a linear picture alike in dark and bright, or None.
+      dim: what all is divided by besides, so that noise is no louder than a model was trained on.
+    """
+
+    low: float
+    high: float
+    white: float
+    closed: float = 0.0
+    curve: Curve | None = None
+    dim: float = 1.0
+
+    def plain(self, dtype: np.dtype) -> bool:
+        """Whether a model sees just the share of white that the values of a dtype are."""
+        whole = dtype.kind == "u" and dtype.itemsize <= 2
+        alike = self.low == 0 and self.high == (_white(dtype) if whole else 1)
+        return alike and not self.curve and self.dim == 1
+
+    @property
+    def usual(self) -> bool:
+        """Whether the range is all of a type, which for floats and wide integers is 0 to 1."""
+        # The white of floats grows with their range, so that it alone tells nothing.
+        return self.low == 0 and self.high == self.white and self.white in _WHITES
+
+    @property
+    def seen(self) -> float:
+        """What the model sees of a difference of white; of linear pictures levels are seen ones."""
+        return 1.0 if self.curve else self.white / (self.high - self.low)
+
+    def enter(self, values: np.ndarray) -> np.ndarray:
+        """What the model sees of values, float32."""
+        wide = values.astype(np.float64) - self.low
+        if self.curve:
+            wide = self.curve(wide)
+        return (wide / (self._width * self.dim)).astype(np.float32)
+
+    def leave(self, seen: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The values of what a model gave, in a dtype: integers rounded and clipped."""
+        if self.plain(dtype):
+            return _plain(seen, dtype)
+        wide = seen.astype(np.float64) * self.dim
+        if self.closed and dtype.kind in "iu":
+            wide = np.clip(wide, 0, self.closed)
+        wide *= self._width
+        if self.curve:
+            wide = self.curve.back(wide)
+        wide += self.low
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            # The largest of 64 bits is no float.
+            most = limits.max if dtype.itemsize < 8 else np.nextafter(float(limits.max), 0)
+            wide = np.clip(np.rint(wide), limits.min, most)
+        return wide.astype(dtype)
+
+    @property
+    def _width(self) -> float:
+        """Of what becomes 1."""
+        width = self.high - self.low
+        return float(self.curve(np.float64(width))) if self.curve else width
+
+
+def _plain(seen: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if seen.dtype.kind == "u" or dtype.kind != "u":
+        return seen
+    most = np.float32(np.iinfo(dtype).max)
+    return np.rint(np.clip(seen, 0, 1) * most).astype(dtype)
+
+
+def check_range(given: Sequence[float]) -> tuple[float, float]:
+    """A range as the user gave it.
+
+    Raises:
+      ZooError: it is no two numbers, the lower first.
+    """
+    given = tuple(given) if isinstance(given, list) else given
+    try:
+        low, high = (float(value) for value in given)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not (low < high and math.isfinite(high - low)):
+        raise ZooError(
+            f"range={given!r} is not the values of black and of white, the lower first; give two "
+            "such as 0 and 4095, or leave it out"
+        )
+    return low, high
+
+
+def spread(picture: np.ndarray) -> Spread:
+    """Looks at some of a picture's values, those that are finite.
+
+    Args:
+      picture: (H, W, C), without alpha.
+    """
+    step = max(1, math.isqrt(picture.size // _VALUES))
+    values = picture[::step, ::step].astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return Spread(0.0, 0.0, (0.0, 0.0), 0.0)
+    least, most = np.percentile(values, (_OUTER, 100 - _OUTER), method="nearest")
+    # Of floats those that are looked at will do: only integers are ever held within.
+    every = picture if picture.dtype.kind in "iu" else values
+    ends = float(every.min()), float(every.max())
+    return Spread(float(least), float(most), ends, _noise(picture))
+
+
+def find(
+    pictures: Iterable[np.ndarray],
+    limits: Sequence[float] | None = None,
+    *,
+    linear: bool = False,
+) -> dict[np.dtype, Scale]:
+    """The scale of a picture, or the one scale of several.
+
+    Args:
+      pictures: (H, W, C) each, without alpha.
+      limits: the values of black and of white; None chooses them.
+      linear: whether values are in proportion to light, from black on.
+
+    Returns:
+      By the dtype of the pictures, of which there is one as a rule.
+
+    Raises:
+      ZooError: the limits are no range, or linear pictures hold no value above black.
+    """
+    if limits is not None:
+        limits = check_range(limits)
+    black = limits[0] if limits else 0.0
+    spreads: dict[np.dtype, list[Spread]] = {}
+    curves: dict[np.dtype, list[Curve | None]] = {}
+    for picture in pictures:
+        spreads.setdefault(picture.dtype, []).append(spread(picture))
+        curves.setdefault(picture.dtype, []).append(fit(picture, black) if linear else None)
+    scales = {}
+    for dtype, every in spreads.items():
+        scale = (
+            scale_of_range(limits, dtype) if limits else _choose(every, dtype, signed=not linear)
+        )
+        # Photons are not negative: no curve fits, and none of the noise would be removed.
+        if linear and max(one.most for one in every) < black:
+            raise ZooError(
+                f"the picture is in linear light, and its values lie below black, {black:g}; "
+                "give range=(black, white)"
+            )
+        least, most = min(one.ends[0] for one in every), max(one.ends[1] for one in every)
+        share = max((most - scale.low) / (scale.high - scale.low), 1.0)
+        closed = share if least >= scale.low and share <= _SLACK else 0.0
+        scales[dtype] = scale._replace(curve=middle(curves[dtype]), closed=closed)
+    return scales
+
+
+def _choose(every: Sequence[Spread], dtype: np.dtype, *, signed: bool) -> Scale:
+    noise = float(np.median([one.noise for one in every]))
+    least, most = min(one.least for one in every), max(one.most for one in every)
+    tail = min(_TAIL * noise, (most - least) / 2)
+    inner = most - tail
+    below = least + tail
+    # So noisy a picture is not spread until its noise fills the range.
+    top = max(inner, min(noise / _LOUD, most))
+    white = _white(dtype)
+    if signed and below < -_SIGNED * max(top, 0.0):
+        return scale_of_range(_around(below, max(top, 0.0)), dtype)
+    if top <= 0:
+        return scale_of_range((0.0, white), dtype)
+    high = _rounded(top, white)
+    faint = dtype != np.uint8 and 0 < noise < _FAINT * high
+    if signed and faint and most - least < _PART * high:
+        return scale_of_range(_around(below, max(inner, below + noise / _LOUD)), dtype)
+    scale = scale_of_range((0.0, high), dtype)
+    return scale._replace(white=white) if inner <= _NOISY_WHITE * white else scale
+
+
+def scale_of_range(limits: tuple[float, float], dtype: np.dtype) -> Scale:
+    """The scale of a range; see `check_range`."""
+    low, high = limits
+    whole = dtype.kind in "iu" and dtype.itemsize <= 2
+    return Scale(low, high, _white(dtype) if whole else max(1.0, high - min(low, 0.0)))
+
+
+def _around(least: float, most: float) -> tuple[float, float]:
+    """A range that holds two values, from a multiple of a part of it on."""
+    width = _rounded(max(most - least, np.finfo(np.float64).tiny), 1.0)
+    while True:
+        step = width / _STEPS
+        low = math.floor(least / step) * step
+        if most <= low + width * _SLACK:
+            return low, low + width
+        width *= 2
+
+
+def _rounded(value: float, white: float) -> float:
+    """White, times the least power of two that reaches a positive value, or nearly."""
+    share, power = math.frexp(value / (white * _SLACK))
+    return math.ldexp(white, power - (share == 0.5))
+
+
+def _white(dtype: np.dtype) -> float:
+    """The largest value of 8 and 16 bits; wider integers are as floats, whose white is 1."""
+    narrow = dtype.kind in "iu" and dtype.itemsize <= 2
+    return float(np.iinfo(dtype).max) if narrow else 1.0
+
+
+def _noise(picture: np.ndarray) -> float:
+    """The median of the finest diagonal details, over crops."""
+    found = []
+    for top in _starts(picture.shape[0]):
+        for left in _starts(picture.shape[1]):
+            crop = picture[top : top + _SIDE, left : left + _SIDE].astype(np.float64)
+            crop = crop[: len(crop) // 2 * 2, : crop.shape[1] // 2 * 2]
+            with np.errstate(invalid="ignore"):
+                detail = crop[::2, ::2] - crop[1::2, ::2] - crop[::2, 1::2] + crop[1::2, 1::2]
+            found.append(np.abs(detail[np.isfinite(detail)]) / 2)
+    every = np.concatenate(found)
+    return float(np.median(every)) / 0.6744897501960817 if every.size else 0.0
+
+
+def _starts(length: int) -> list[int]:
+    spare = max(length - _SIDE, 0)
+    return sorted({number * spare // (_CROPS - 1) for number in range(_CROPS)})
