@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 from zoo.data.sources import register as source
-from zoo.data.sources.contract import SPLITS, Listing
+from zoo.data.sources.source import SPLITS, Listing
 from zoo.losses.loss_registry import loss
 from zoo.models.registry import register
 from zoo.noise.op_contract import NOT_NEGATIVE, op

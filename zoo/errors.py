@@ -19,7 +19,7 @@ _OF_JAX = re.compile("Unable to initialize backend|Unknown backend|environment '
 
 EXTRAS = {
     **dict.fromkeys(("ml_collections", "orbax", "tensorboardX"), "train"),
-    **dict.fromkeys(("h5py", "matplotlib", "pywt", "skimage"), "science"),
+    **dict.fromkeys(("h5py", "jinja2", "matplotlib", "pywt", "skimage"), "science"),
     **dict.fromkeys(("grain", "tensorflow_datasets"), "data"),
     **dict.fromkeys(("av", "mutagen"), "media"),
     **dict.fromkeys(("pesq", "pystoi"), "audio"),

@@ -11,10 +11,10 @@ from typing import NamedTuple, TextIO
 from zoo import files
 from zoo.cli import common, paths
 from zoo.cli.paths import Found
-from zoo.data import file_kinds, recordings
+from zoo.data import file_kinds
 from zoo.errors import OUT_OF_MEMORY, ZooError, in_words, unknown
 
-_SUFFIXES = file_kinds.IMAGE_SUFFIXES | recordings.SUFFIXES
+_SUFFIXES = file_kinds.IMAGE_SUFFIXES | file_kinds.AUDIO_SUFFIXES
 
 
 class Job(NamedTuple):
@@ -139,7 +139,7 @@ def _ending(form: str | None) -> str:
     if form is None:
         return ""
     ending = "." + form.lower().removeprefix(".")
-    known = {*file_kinds.IMAGE_FORMATS, *recordings.SUFFIXES}
+    known = {*file_kinds.IMAGE_FORMATS, *file_kinds.AUDIO_SUFFIXES}
     if ending not in known:
         raise unknown("format", form, {one[1:] for one in known})
     return ending
@@ -147,7 +147,7 @@ def _ending(form: str | None) -> str:
 
 def _with_ending(path: Path, kind: str | None, ending: str) -> Path:
     """The path with an ending, where that is one of its kind."""
-    own = file_kinds.IMAGE_FORMATS if kind == file_kinds.IMAGE else recordings.SUFFIXES
+    own = file_kinds.IMAGE_FORMATS if kind == file_kinds.IMAGE else file_kinds.AUDIO_SUFFIXES
     return path.with_suffix(ending) if ending in own else path
 
 

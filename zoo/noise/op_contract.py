@@ -39,7 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import plugins
-from zoo.data.samples import MOST_CHANNELS
+from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
 from zoo.modality import AUDIO, IMAGE, Modality, get
 

@@ -21,7 +21,7 @@ import numpy as np
 from flax import linen as nn
 
 from zoo import modality as modalities
-from zoo.data import pixels, samples
+from zoo.data import pcm, pixels
 from zoo.data.augment import Augment, make_augment
 from zoo.data.batches import Bank, BankBatches, Order, make_bank, stack
 from zoo.errors import ZooError
@@ -291,7 +291,7 @@ def _example(index: int, data: Any, audio: bool) -> np.ndarray:
             span = "[-1, 1]" if audio else "[0, 1]"
             raise ZooError(f"example {index} has floats beyond {span}; divide them first")
         x = x.astype(np.float32)
-        x = samples.to_int16(x) if audio else pixels.to_uint16(x)
+        x = pcm.to_int16(x) if audio else pixels.to_uint16(x)
     allowed = ("int16",) if audio else ("uint8", "uint16")
     if x.dtype.name not in allowed:
         raise ZooError(f"example {index} is {x.dtype}; make it {' or '.join(allowed)} or float")

@@ -1,0 +1,266 @@
+"""Files below a folder, by sub-folders or split at random; archives of images count as folders."""
+
+import fnmatch
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zoo.data import image_files
+from zoo.data.file_kinds import IMAGE_SUFFIXES
+from zoo.data.sources import archives
+from zoo.data.sources.source import SPLITS, Listing, by_fractions
+from zoo.errors import ZooError
+from zoo.files import expanded, walk
+
+_USUAL = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+
+
+class Files(NamedTuple):
+    """What sort of files a folder is searched for.
+
+    Attributes:
+      what: what to call them in an error, a plural with s.
+      suffixes: their endings, in lower case.
+      option: what the user sets to the folder.
+      read: as `Listing` has it; items are paths.
+      length: as `Listing` has it.
+    """
+
+    what: str
+    suffixes: Collection[str]
+    read: Callable
+    option: str = "path"
+    length: Callable[..., int] | None = None
+
+    def listing(self, root: Path, names: Sequence[str], ignored: Sequence[str] = ()) -> Listing:
+        """The listing of the files of these names below `root`."""
+        items = [str(root / name) for name in names]
+        return Listing(names, items, self.read, ignored, self.length)
+
+
+def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
+    """The folder `path`, or the error that it is none.
+
+    Args:
+      path: where the folder should be.
+      what: what to call it in the error.
+      option: what to set to mend it.
+
+    Raises:
+      ZooError: it is empty as a name, missing, or a file.
+    """
+    if not str(path):
+        raise ZooError(f"no path to {what}; set {option} to it")
+    folder = expanded(path)
+    if not is_folder(folder):
+        reason = "is not a folder" if folder.exists() else "does not exist"
+        raise ZooError(f"{what} {folder} {reason}; set {option} to it")
+    return folder
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder, a file that holds many pictures or a folder in such a file."""
+    if path.is_dir():
+        return True
+    within = archives.split(path)
+    if not within or not within[1]:
+        return bool(within)
+    return any(name.startswith(f"{within[1]}/") for name in archives.names(within[0])[0])
+
+
+def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[list[str], list[str]]:
+    """List the files below a folder, in all its sub-folders; hidden ones are passed over.
+
+    Of pictures, the files that hold many count as folders; see `zoo.data.sources.archives`.
+
+    Args:
+      folder: an existing folder.
+      suffixes: the endings, in lower case, of the files looked for.
+
+    Returns:
+      The files looked for, told by their suffix, and the other files: both relative to `folder`,
+      with forward slashes, sorted by code point, so alike on every system.
+
+    Raises:
+      ZooError: the folder cannot be read, or one below it.
+    """
+    found, others = [], []
+    opening = archives.SUFFIXES if suffixes is IMAGE_SUFFIXES else ()
+    within = archives.split(folder) if opening else None
+    if within:
+        start = f"{within[1]}/" if within[1] else ""
+        # A single array has no name within its file.
+        return tuple(
+            sorted(name[len(start) :] for name in names if name.startswith(start))
+            for names in archives.names(within[0])
+        )
+    for path in walk(folder):
+        known, suffix = path.as_posix(), path.suffix.lower()
+        if suffix in opening:
+            try:
+                held = archives.names(folder / path)
+            except ZooError:
+                # Whoever reads it is told, or leaves it out.
+                held = [""], []
+            for kind, inside in zip((found, others), held, strict=True):
+                kind += [f"{known}/{one}" if one else known for one in inside]
+        else:
+            (found if suffix in suffixes else others).append(known)
+    return sorted(found), sorted(others)
+
+
+def read_image(path: str) -> np.ndarray:
+    """A picture that `below` found, as `zoo.data.image_files.read` gives it.
+
+    Raises:
+      ZooError: as that.
+    """
+    within = archives.split(path)
+    return archives.read(*within) if within else image_files.read(path)
+
+
+def count_suffixes(names: Iterable[str]) -> str:
+    """How many files there are of each ending, such as `12 .heic, 1 .txt`."""
+    counts = Counter(Path(name).suffix.lower() or "without an ending" for name in names)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+
+
+def listings(
+    path: str,
+    fractions: tuple[float, float, float],
+    seed: int,
+    sort: Files,
+    *,
+    named: dict[str, str | Sequence[str]],
+    exclude: str | Sequence[str] = (),
+    group: Callable[[str], Any] = lambda name: name,
+) -> dict[str, Listing]:
+    """List the files of any sort below a folder, as `splits` lists pictures.
+
+    Args:
+      path: the folder.
+      fractions: shares of train, validation and test.
+      seed: of the split by fractions.
+      sort: what files.
+      named: for each split its sub-folders.
+      exclude: patterns and folders.
+      group: from a name to its group; a split by fractions keeps groups together.
+
+    Raises:
+      ZooError: as `splits` raises.
+    """
+    root = existing(path, f"the folder of {sort.what}", sort.option)
+    named = {split_name: _tuple(named[split_name], split_name) for split_name in SPLITS}
+    if not any(named.values()):
+        named = {s: tuple(n for n in usual if is_folder(root / n)) for s, usual in _USUAL.items()}
+    excluded = _Excluded(root, _tuple(exclude, "exclude"), sort)
+
+    if not any(named.values()):
+        names, ignored = _found(root, (".",), excluded, sort)
+        chosen = by_fractions(names, fractions, seed, group)
+        found = {s: sort.listing(root, [names[i] for i in chosen[s]], ignored) for s in SPLITS}
+    else:
+        found = {
+            s: sort.listing(root, *_found(root, named[s], excluded, sort, is_test=s == "test"))
+            for s in SPLITS
+        }
+        if named["train"] and not named["validation"] and fractions[1]:
+            names, ignored = found["train"].names, found["train"].ignored
+            shares = (1 - fractions[1], fractions[1], 0.0)
+            chosen = by_fractions(names, shares, seed, group)
+            for s in ("train", "validation"):
+                found[s] = sort.listing(root, [names[i] for i in chosen[s]], ignored)
+    excluded.check()
+    _check_disjoint(found)
+    return found
+
+
+def _tuple(value: str | Sequence[str], option: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,) if value else ()
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    raise ZooError(f"data.options.{option} is {value!r}; give names, such as 'a' or ('a', 'b')")
+
+
+def _found(
+    root: Path,
+    folders: Sequence[str],
+    excluded: "_Excluded",
+    sort: Files,
+    *,
+    is_test: bool = False,
+) -> tuple[list[str], list[str]]:
+    """Names relative to `root` of the files looked for and of the others below its `folders`."""
+    wanted, others = [], []
+    for folder in folders:
+        where = existing(root / folder, f"the folder of {sort.what}", sort.option)
+        found, rest = below(where, sort.suffixes)
+        if not found:
+            only = f" but {count_suffixes(rest)}" if rest else ""
+            raise ZooError(
+                f"{root / folder} has no {sort.what}{only}; they end in "
+                f"{', '.join(sorted(sort.suffixes))}"
+            )
+        prefix = Path(os.path.relpath(root / folder, root)).as_posix()
+        wanted += [_join(prefix, name) for name in found]
+        others += [_join(prefix, name) for name in rest]
+    kept = [name for name in wanted if not excluded(name, is_test=is_test)]
+    if wanted and not kept:
+        raise ZooError(
+            f"exclude leaves no {sort.what[:-1]} of {root}, {', '.join(folders)}; narrow it"
+        )
+    return kept, others
+
+
+def _join(prefix: str, name: str) -> str:
+    return name if prefix == "." else f"{prefix}/{name}"
+
+
+class _Excluded:
+    """Which names are left out; remembers which exclusions did something."""
+
+    def __init__(self, root: Path, exclude: tuple[str, ...], sort: Files):
+        self._root = root
+        self._sort = sort
+        self._unused = dict.fromkeys(exclude)
+        self._stems = {
+            one: {Path(name).stem for name in below(root / one, sort.suffixes)[0]}
+            for one in exclude
+            if is_folder(root / one)
+        }
+        self._patterns = [one for one in exclude if one not in self._stems]
+
+    def __call__(self, name: str, *, is_test: bool) -> bool:
+        path = Path(name)
+        because = [
+            pattern
+            for pattern in self._patterns
+            if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(path.name, pattern)
+        ]
+        if not is_test:
+            because += [folder for folder, stems in self._stems.items() if path.stem in stems]
+        for exclusion in because:
+            self._unused.pop(exclusion, None)
+        return bool(because)
+
+    def check(self) -> None:
+        """An exclusion that excludes nothing is likely misspelt, and then a leak."""
+        for one in self._unused:
+            raise ZooError(
+                f"exclude {one!r} leaves out no {self._sort.what[:-1]} of {self._root}: it is no "
+                "folder with their stems and no pattern of their names; mend it, or leave it out"
+            )
+
+
+def _check_disjoint(listings: dict[str, Listing]) -> None:
+    seen: dict[Path, str] = {}
+    for name, listing in listings.items():
+        for item in listing.items:
+            other = seen.setdefault(Path(item).resolve(), name)
+            if other != name:
+                raise ZooError(f"{item} is in both {other} and {name}; name disjoint folders")
