@@ -60,6 +60,7 @@ def test_images_audio_and_training_need_only_the_core(tmp_path, programs):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.matrix
 def test_a_command_that_lacks_a_package_names_its_extra(tmp_path):
     code = """
 from zoo import cli
