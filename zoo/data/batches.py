@@ -171,7 +171,7 @@ def crop(key: jax.Array, bank: Bank, picture: jax.Array, size: tuple[int, ...]) 
     rows = jnp.zeros((), jnp.int32)
     for axis, side in enumerate(sides[:-1]):
         place = corner[axis] + np.arange(side, dtype=np.int32)
-        rows = (rows[..., None] * shape[axis] + place).reshape(*rows.shape, side)
+        rows = jnp.add.outer(rows * shape[axis], place)
     rows = bank.start[picture] + (rows.reshape(-1) * shape[-1] + corner[-1]) * k
     w = sides[-1]
 
