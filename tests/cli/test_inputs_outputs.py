@@ -227,7 +227,7 @@ def test_the_format_of_outputs(tmp_path, monkeypatch):
     made = jobs.plan(found, "out", form="TIF")
     assert [job.target.name for job in made] == ["a.tif", "b.tif", "c.wav"]
     assert [job.target.name for job in jobs.plan(found, None, form="flac")][2] == "c.flac"
-    with pytest.raises(ZooError, match="unknown format 'tga'"):
+    with pytest.raises(ZooError, match="unknown format 'tga' of outputs; choose from aif, "):
         jobs.plan(found, "out", form="tga")
     with pytest.raises(ZooError, match=r"x.jpg does not end in .png"):
         jobs.plan(paths.gather(["in/a.png"], word="w"), "x.jpg", form="png")

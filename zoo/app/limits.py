@@ -12,7 +12,7 @@ import tifffile
 from zoo import files
 from zoo.app.jobs import Stopped
 from zoo.data import file_kinds, image_decoding, recordings
-from zoo.errors import ZooError
+from zoo.errors import ZooError, is_out_of_memory
 
 MOST_BYTES = 2**30
 """Of an upload."""
@@ -193,7 +193,7 @@ def told(error: BaseException, path: Path | None = None) -> str:
     if isinstance(error, ZooError):
         line = str(error)
         return line if path is None else line.replace(str(path), path.name)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+    if is_out_of_memory(error):
         return "That does not fit into memory; take something smaller."
     traceback.print_exception(error)
     return "Something went wrong that is not your fault; the terminal says what."

@@ -12,7 +12,7 @@ from zoo import files
 from zoo.cli import common, paths
 from zoo.cli.paths import Found
 from zoo.data import file_kinds, recordings
-from zoo.errors import OUT_OF_MEMORY, ZooError, in_words, unknown
+from zoo.errors import ZooError, in_words, is_out_of_memory
 
 _SUFFIXES = file_kinds.IMAGE_SUFFIXES | recordings.SUFFIXES
 
@@ -139,9 +139,10 @@ def _ending(form: str | None) -> str:
     if form is None:
         return ""
     ending = "." + form.lower().removeprefix(".")
-    known = {*file_kinds.IMAGE_FORMATS, *recordings.SUFFIXES}
+    known = {*file_kinds.IMAGE_FORMATS, *recordings.SUFFIXES} - recordings.READ_ONLY
     if ending not in known:
-        raise unknown("format", form, {one[1:] for one in known})
+        choices = ", ".join(sorted(one[1:] for one in known))
+        raise ZooError(f"unknown format {form!r} of outputs; choose from {choices}")
     return ending
 
 
@@ -304,7 +305,7 @@ def _one(job: Job, do: Callable, tell: Callable[[int, int], None], overwrite: bo
         message = in_words(error)
         if message is None:
             raise
-        if message.startswith(OUT_OF_MEMORY):
+        if is_out_of_memory(error):
             image = job.kind == file_kinds.IMAGE
             remedy = "give smaller tiles by --tile" if image else "cut it into pieces"
             raise ZooError(f"{job.source} does not fit into memory; {remedy}") from None
