@@ -25,8 +25,8 @@ from zoo.inference.denoising import check_modality
 from zoo.inference.value_scale import check_range
 from zoo.resolve import Resolved, resolve
 
-_DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
-below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
+_DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
+below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
 (wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are told apart by their
 content. An output has the size, depth, channels, alpha and metadata of its input, or its sample
 rate, channels, length, coding and tags, and appears whole or not at all."""
@@ -43,7 +43,7 @@ _EXAMPLES = """examples:
   zoo denoise stack.tif --range 100 4095       what is black and what white
   zoo denoise song.flac --model wiener --save-noise
 
-The noise of a picture is estimated from it unless --sigma says how much there is. An input is never
+The noise of an image is estimated from it unless --sigma says how much there is. An input is never
 written over, but with --overwrite and itself as OUTPUT. The exit code is 0 if all went well, 1 if a
 file failed (the others are done), 2 for a mistake in the command, 130 after Ctrl-C; what is
 finished by then stays."""
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-noise",
         action="store_true",
         help="write what was taken out too, beside each output as NAME.noise.SUFFIX; that of "
-        "pictures lies around mid grey",
+        "images lies around mid gray",
     )
     add(
         "--reference",
@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sigma",
         type=_sigma,
         metavar="SIGMA",
-        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto); "
+        help="the noise's standard deviation, of 255, or auto: estimated in each image (auto); "
         "255 is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if "
         "that is more",
     )
@@ -132,13 +132,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tile",
         type=_whole,
         metavar="PIXELS",
-        help="side of the tiles that a picture is cut into, 0 for none (as large as is good)",
+        help="side of the tiles that an image is cut into, 0 for none (as large as is good)",
     )
     add(
         "--overlap",
         type=_whole,
         metavar="PIXELS",
-        help="of neighbouring tiles (as far as the model looks)",
+        help="of neighboring tiles (as far as the model looks)",
     )
     add(
         "--ensemble",

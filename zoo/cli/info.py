@@ -18,7 +18,7 @@ from zoo.inference.noise_level import estimate_level
 from zoo.inference.value_scale import find
 from zoo.weights import read_record
 
-_DESCRIPTION = """Tell what files are: the format, size, depth and noise of a picture, the rate,
+_DESCRIPTION = """Tell what files are: the format, size, depth and noise of an image, the rate,
 length and loudness of a recording, the record of weights."""
 
 _EXAMPLES = """examples:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="pictures, recordings, weights; - for stdin"
+        "files", nargs="+", metavar="FILE", help="images, recordings, weights; - for stdin"
     )
     parser.set_defaults(run=run)
 
@@ -73,7 +73,7 @@ def _facts(path: str) -> list[tuple[str, str]]:
 
 Rows = list[tuple[str, str]]
 
-_CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
+_CHANNELS = {1: "gray", 2: "gray and alpha", 3: "color", 4: "color and alpha"}
 _TURNS = {
     2: "mirrored",
     3: "turned by 180 degrees",
@@ -197,7 +197,7 @@ def _coding(metadata: Metadata) -> list[str]:
 
 
 def _profile(icc: bytes | None) -> str:
-    """The name of a colour profile."""
+    """The name of a color profile."""
     if not icc:
         return ""
     try:

@@ -6,7 +6,7 @@ from zoo import models
 from zoo.cli import common
 from zoo.models import ModelSpec
 
-_DESCRIPTION = """List the models of pictures and those of recordings, or describe some. The latency
+_DESCRIPTION = """List the models of images and those of recordings, or describe some. The latency
 is the most that a stream's output lags: the samples of one step, and those the model looks
 ahead."""
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints a table of pictures' models and one of recordings'."""
+    """Prints a table of images' models and one of recordings'."""
     found = [models.model_spec(name) for name in arguments.names or models.list_models()]
     tables = []
     for modality, headings, cells in _KINDS:
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _of_pictures(facts: ModelSpec) -> tuple[str, ...]:
     return (
-        "pictures",
+        "images",
         str(facts.channels),
         "x".join(map(str, facts.size)) if facts.size else "any",
         "yes" if facts.takes_level else "no",

@@ -18,14 +18,14 @@ from zoo.errors import ZooError, unknown
 from zoo.inference import linear_light, value_scale
 from zoo.inference.denoising import one_of
 
-_DESCRIPTION = """Make noisy copies of pictures and recordings, by any noise of zoo.noise or
+_DESCRIPTION = """Make noisy copies of images and recordings, by any noise of zoo.noise or
 zoo.noise.audio. INPUT is a file, a folder, which stands for all below it, or a quoted pattern. A
 copy has the size, depth, channels and metadata of its input, or its sample rate, channels, length
 and coding; alpha is left alone. Recordings are held in memory whole."""
 
 _EXAMPLES = """examples:
   zoo noise photo.png --op gaussian --level 25            sigma 25/255, writes photo.noisy.png
-  zoo noise photos/ -o noisy/ --op gaussian --level 5,50  drawn anew for each picture
+  zoo noise photos/ -o noisy/ --op gaussian --level 5,50  drawn anew for each image
   zoo noise photo.png --op poisson --level 30             30 photons at white
   zoo noise photo.png --op stripes --level 10 --option axis=column
   zoo noise talk.wav --op white --level 10                10 dB of signal to noise
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--unit",
         choices=("1", "1/255"),
-        help="of the level (1/255 where it is an intensity of pictures, else 1)",
+        help="of the level (1/255 where it is an intensity of images, else 1)",
     )
     add("--seed", type=_seed, default=0, help="other numbers give other noise (0)")
     add(
@@ -117,7 +117,7 @@ def _option(text: str) -> tuple[str, object]:
 
 # What ops call the recording that they are given beside the signal.
 _GIVEN = ("noise", "noisy", "response")
-# Where only the options are looked at, and pictures have none.
+# Where only the options are looked at, and images have none.
 _USUAL_RATE = 16000
 
 Tell = Callable[[int, int], None]

@@ -25,7 +25,7 @@ _CARD = {
 
 
 _DESCRIPTION = """Tell what weights hold: those that come with the zoo, or files. Of those that are
-named also their cards and their scores on test pictures or recordings. With --from-run, first
+named also their cards and their scores on test images or recordings. With --from-run, first
 write those of a run: the average that scored best in validation so far, or the newest one."""
 
 
