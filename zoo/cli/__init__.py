@@ -10,7 +10,7 @@ from typing import NoReturn
 from zoo import files
 from zoo.errors import ZooError, in_words, line, unknown
 
-# Each is a module of this package, imported when it is the one that was asked for: a list of the
+# Each is a module of this package, imported when it is the chosen one: a list of the
 # commands must not wait for the networks.
 COMMANDS = {
     "denoise": "denoise images and recordings",

@@ -27,7 +27,7 @@ from zoo.resolve import Resolved, resolve
 
 _DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
-(wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are told apart by their
+(wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are recognized by their
 content. An output has the size, depth, channels, alpha and metadata of its input, or its sample
 rate, channels, length, coding and tags, and appears whole or not at all."""
 
@@ -40,7 +40,7 @@ _EXAMPLES = """examples:
   zoo denoise photo.png --sigma 25 --reference original.png
   zoo denoise photo.jpg --model dncnn-color-blind --weights dncnn_color_blind.pth
   zoo denoise photo.jpg --weights runs/unet/weights.safetensors --ensemble
-  zoo denoise stack.tif --range 100 4095       what is black and what white
+  zoo denoise stack.tif --range 100 4095       the values of black and white
   zoo denoise song.flac --model wiener --save-noise
 
 The noise of an image is estimated from it unless --sigma says how much there is. An input is never
@@ -117,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_finite,
         metavar=("LOW", "HIGH"),
         help="the values that the model is to see as black and as white (chosen from the values of "
-        "all pages, and told unless it is all that the type holds)",
+        "all pages, and printed unless it is all that the type holds)",
     )
     ranges.add_argument(
         "--range-per-page", action="store_true", help="choose the range of each page by itself"
@@ -181,7 +181,7 @@ def _share(text: str) -> float:
 
 
 def _limit(text: str) -> float:
-    """As a share: what is taken away wholly is then that much softer."""
+    """As a share: what would be removed is softer by so much instead."""
     return 1 - 10 ** (-_number(text, 0, 200, "a number of dB, 0 or more") / 20)
 
 
@@ -223,7 +223,7 @@ _FLAGS = {
     "strength=0.75": "--limit 12",
 }
 
-Tell = Callable[[int, int], None]
+Advance = Callable[[int, int], None]
 
 
 class _Denoisers:
@@ -250,7 +250,7 @@ class _Denoisers:
         if self._model and self._model.modality == "image":
             self._of_images  # noqa: B018
 
-    def __call__(self, job: Job, tell: Tell) -> Done:
+    def __call__(self, job: Job, advance: Advance) -> Done:
         """Denoises a file.
 
         Raises:
@@ -260,7 +260,7 @@ class _Denoisers:
             check_modality(self._model, job.source, job.kind)
         reference = compare.find(self._arguments.reference, job)
         make = self._image if job.kind == file_kinds.IMAGE else self._recording
-        done = make(job, tell)
+        done = make(job, advance)
         if reference is None:
             return done
         try:
@@ -280,7 +280,7 @@ class _Denoisers:
             dtype=given.dtype,
         )
 
-    def _image(self, job: Job, tell: Tell) -> Done:
+    def _image(self, job: Job, advance: Advance) -> Done:
         sigma = self._arguments.sigma
         try:
             report = denoise_image_file(
@@ -292,7 +292,7 @@ class _Denoisers:
                 linear=True if self._arguments.linear else None,
                 overwrite=self._arguments.overwrite,
                 save_noise=job.extra,
-                progress=tell,
+                progress=advance,
             )
         except ZooError as error:
             # What is wrong with the file names it already.
@@ -304,13 +304,13 @@ class _Denoisers:
             text += ", --sigma unused: the model takes none"
         return Done(text, amount)
 
-    def _recording(self, job: Job, tell: Tell) -> Done:
+    def _recording(self, job: Job, advance: Advance) -> Done:
         report = denoise_audio_file(
             job.source,
             job.target,
             self._model,
             strength=self._arguments.strength,
-            progress=tell,
+            progress=advance,
             overwrite=self._arguments.overwrite,
         )
         problem = ""
@@ -324,14 +324,14 @@ class _Denoisers:
         seconds = report.frames / report.sample_rate
         channels = "mono" if report.channels == 1 else f"{report.channels} channels"
         clipped = f", {report.clipped} values clipped" if report.clipped else ""
-        told = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
+        summary = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
         notes = [
             *([_resaved(job)] if job.source.suffix != job.target.suffix else []),
             *report.notes,
         ]
         if notes := [_in_flags(note) for note in notes if note]:
-            told += f" ({'; '.join(notes)})"
-        return Done(told, seconds, problem)
+            summary += f" ({'; '.join(notes)})"
+        return Done(summary, seconds, problem)
 
 
 def _model(name: str | None, file: str | None) -> Resolved | None:
@@ -351,10 +351,10 @@ def _resaved(job: Job) -> str:
 
 def _in_flags(error: ZooError | str) -> str:
     """What a function says of its arguments, in the words of the command."""
-    told = str(error)
+    summary = str(error)
     for argument, flag in _FLAGS.items():
-        told = told.replace(argument, flag)
-    return told
+        summary = summary.replace(argument, flag)
+    return summary
 
 
 def _compared(job: Job, reference: Path) -> str:
@@ -377,19 +377,19 @@ def _one_page(path: Path) -> np.ndarray:
 def _described(report: ImageReport) -> tuple[str, float]:
     """A line on a denoised image, and its pixels."""
     height, width = report.size
-    told = f"{width} x {height}"
+    summary = f"{width} x {height}"
     if report.pages > 1:
-        told += f", {report.pages} pages"
+        summary += f", {report.pages} pages"
     if report.level is not None:
-        told += (
+        summary += (
             f", sigma {report.level:.1f}" if report.level >= 1 else f", sigma {report.level:.2g}"
         )
     if not report.scale.usual:
-        told += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
+        summary += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
     if report.scale.curve:
-        told += ", linear"
+        summary += ", linear"
     if report.deviation is not None:
-        told += f", tiles differ by {255 * report.deviation:.2g}/255"
+        summary += f", tiles differ by {255 * report.deviation:.2g}/255"
     if said := (*report.lost, *report.notes):
-        told += f" ({'; '.join(said)})"
-    return told, height * width * report.pages
+        summary += f" ({'; '.join(said)})"
+    return summary, height * width * report.pages

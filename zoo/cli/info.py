@@ -18,7 +18,7 @@ from zoo.inference.noise_level import estimate_level
 from zoo.inference.value_scale import find
 from zoo.weights import read_record
 
-_DESCRIPTION = """Tell what files are: the format, size, depth and noise of an image, the rate,
+_DESCRIPTION = """Describe files: the format, size, depth and noise of an image, the rate,
 length and loudness of a recording, the record of weights."""
 
 _EXAMPLES = """examples:
@@ -38,16 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a block of lines for each file; returns 1 if one cannot be told, else 0."""
+    """Prints a block of lines for each file; returns 1 if one cannot be read, else 0."""
     code, first = 0, True
     for name in arguments.files:
         try:
             rows = _facts(os.path.expanduser(name))
         except Exception as error:
-            told = in_words(error)
-            if told is None:
+            message = in_words(error)
+            if message is None:
                 raise
-            print(f"error: {common.line(told)}", file=sys.stderr)
+            print(f"error: {common.line(message)}", file=sys.stderr)
             code = 1
             continue
         print("" if first else "\n", end="")
@@ -152,7 +152,7 @@ def of_recording(path: str) -> Rows:
 
 
 def of_weights(path: str) -> Rows:
-    """The record's main lines; `zoo weights` tells the rest.
+    """The record's main lines; `zoo weights` prints the rest.
 
     Raises:
       ZooError: it is damaged, or of no model of this zoo.
@@ -186,14 +186,14 @@ def _noise(colors: np.ndarray) -> str:
 
 def _coding(metadata: Metadata) -> list[str]:
     """How the pixels are coded, as far as it is known."""
-    told = []
+    coding = []
     if metadata.quality:
-        told.append(f"quality {metadata.quality}")
+        coding.append(f"quality {metadata.quality}")
     if metadata.subsampling:
-        told.append(":".join(metadata.subsampling))
+        coding.append(":".join(metadata.subsampling))
     if metadata.tiff and metadata.tiff.compression != "none":
-        told.append(metadata.tiff.compression)
-    return told
+        coding.append(metadata.tiff.compression)
+    return coding
 
 
 def _profile(icc: bytes | None) -> str:
@@ -208,8 +208,8 @@ def _profile(icc: bytes | None) -> str:
 
 def _duration(seconds: float, frames: int) -> str:
     minutes, rest = divmod(seconds, 60)
-    told = f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.3f} s"
-    return f"{told}, {frames} samples"
+    text = f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.3f} s"
+    return f"{text}, {frames} samples"
 
 
 def _decibels(amplitude: float) -> str:

@@ -34,7 +34,7 @@ class ImageReport(NamedTuple):
         pages; None where the model takes none.
       deviation: how much tiles changed the result, in signal units, the most of all pages, or None
         where it is not known.
-      lost: what is in the input and not in the output, in short sentences.
+      lost: parts of the input that the output lacks, in short sentences.
       scale: which values the model saw as black and as white, of the first page.
       notes: short sentences on what a user may not expect.
     """
@@ -69,9 +69,9 @@ def denoise_image_file(
 
     Args:
       src: the file to read.
-      dst: the file to write; its suffix tells the format. It appears at the end, whole, or not at
+      dst: the file to write; its suffix chooses the format. It appears at the end, whole, or not at
         all; its folder exists.
-      denoiser: the model, or what is called alike.
+      denoiser: the model, or a function with the same arguments.
       level: standard deviation of the noise as a share of white, see `zoo.denoise`; None estimates
         it, page by page, where the model takes one.
       range: the values that the model is to see as black and as white; None chooses them for all
@@ -141,7 +141,7 @@ class _Scales:
         self._limits = None if limits == "page" else limits
         self._of_all = None
         if limits is None and len(pages) > 1:
-            # The first page tells for all whether they are linear.
+            # All pages are linear if the first is.
             light = self._is_linear(next(iter(pages)))
             every = (image_canvas.colors(page.image) for page in pages)
             self._of_all = value_scale.find(every, linear=light)

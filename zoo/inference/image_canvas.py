@@ -90,7 +90,7 @@ def _array(image: ArrayLike) -> np.ndarray:
 
 
 def _is_gray(source: np.ndarray) -> bool:
-    """Whether three channels are equal; most images tell by their first rows."""
+    """Whether three channels are equal; of most images the first rows decide."""
     if source.shape[-1] != 3:
         return False
     floats = source.dtype.kind not in "iu"

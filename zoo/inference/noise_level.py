@@ -149,10 +149,10 @@ def _to_float(crop: np.ndarray) -> np.ndarray:
 
 
 def _estimate(x: np.ndarray, *, luma: bool) -> float:
-    """The level of independent noise in each channel that the image, or its luma, tells of.
+    """The level of independent noise in each channel, from the channels or from the luma.
 
     JPEG, video and demosaicing smooth color, so that channels judged one by one look cleaner than
-    a network trained on independent noise must be told: what is left is noise of the luma.
+    a network trained on independent noise must be given: what is left is noise of the luma.
     """
     # By NumPy: a program for each size of images would take longer to compile than a network.
     found = float(estimate_sigma_smooth(x))
@@ -215,7 +215,7 @@ def is_drawn(image: np.ndarray) -> bool:
     white alone do not count: that is what overexposure makes.
 
     Args:
-      image: (H, W, C), without alpha; only of 8 bits it is told.
+      image: (H, W, C), without alpha; only those of 8 bits are judged.
     """
     height, width, _ = image.shape
     if min(height, width) < _SIDE:
@@ -236,7 +236,7 @@ def is_drawn(image: np.ndarray) -> bool:
 
 def _few_values(image: np.ndarray) -> bool:
     """Whether an image has no more values than noise of any level leaves."""
-    # The first rows tell of most images.
+    # Of most images the first rows decide.
     return all(len(np.unique(part)) <= _VALUES for part in (image[:_SIDE], image[::2], image[1::2]))
 
 

@@ -1,6 +1,6 @@
 """Where the tiles of an image lie, what a model sees of each, and what counts of its output.
 
-An image is thought padded once, below and to the right, to a multiple of the model's stride and
+An image is padded once, below and to the right, to a multiple of the model's stride and
 with the model's own margin; tiles start at multiples of the stride. So the model adds nothing to a
 tile, its edges at those of the image see what they see in the whole image, and the pixels
 within the halo of its other edges do not count.

@@ -84,7 +84,7 @@ class Scale(NamedTuple):
     @property
     def usual(self) -> bool:
         """Whether the range is all of a type, which for floats and wide integers is 0 to 1."""
-        # The white of floats grows with their range, so that it alone tells nothing.
+        # The white of floats grows with their range, so that it alone says nothing.
         return self.low == 0 and self.high == self.white and self.white in _WHITES
 
     @property

@@ -84,8 +84,8 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
     # safetensors takes the memory of a transposed numpy array as it lies, and so scrambles it; an
     # array of jax lies in order.
     flat = {name: jnp.asarray(value) for name, value in flat.items()}
-    told = json.dumps(record, sort_keys=True)
-    metadata = {_KEY: told, _SUM: _checksum(told, flat)}
+    text = json.dumps(record, sort_keys=True)
+    metadata = {_KEY: text, _SUM: _checksum(text, flat)}
     data = safetensors.flax.save(flat, metadata=metadata)
     files.write(path, data, durable=True)
 
@@ -235,12 +235,12 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
 
 @contextmanager
 def _naming(path: Path, name: str) -> Iterator[None]:
-    told = f"{path} names a model that cannot be built, {name} with such options"
+    problem = f"{path} names a model that cannot be built, {name} with such options"
     try:
-        with in_one_line(told):
+        with in_one_line(problem):
             yield
     except ZooError as error:
-        raise error if str(path) in str(error) else ZooError(f"{told}: {error}") from None
+        raise error if str(path) in str(error) else ZooError(f"{problem}: {error}") from None
 
 
 def _checksum(record: str, flat: Mapping[str, Any]) -> str:
