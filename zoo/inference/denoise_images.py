@@ -155,13 +155,11 @@ class _Scales:
         return found[image.dtype]
 
     def _is_linear(self, page: "Page") -> bool:
-
         return page.metadata.is_linear() if self._linear is None else self._linear
 
 
 def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
-    """What to try where no noise is found in what a camera took."""
-
+    """Options to try where no noise is found in a photograph."""
     if done.level is None or done.level * done.scale.seen >= _FAINT:
         return ()
     if form == "jpeg" or page.metadata.camera():
