@@ -1,4 +1,4 @@
-"""Our variables as a PyTorch state dict: the layouts of `zoo.interop` read backwards."""
+"""Our variables as a PyTorch state dict: the layouts of `zoo.models` read backwards."""
 
 import zlib
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import unet_layout
 from flax import linen as nn
 from flax import traverse_util
 
-from zoo.interop import layouts
+from zoo.interop.torch import layout_of
 from zoo.models import ModelSpec, variable_shapes
 from zoo.models.torch_layout import Form, Tensor
 
@@ -22,7 +22,7 @@ def tensors(family: str, model: nn.Module) -> Iterable[Tensor]:
     """
     if family == "unet":
         return unet_layout.layout(model)
-    return layouts.layout(family, model)[0]
+    return layout_of(model).tensors
 
 
 def to_theirs(form: Form, array: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def export(family: str, model: nn.Module, variables: Mapping) -> dict[str, np.nd
     """The state dict of a module's peer, float32.
 
     Args:
-      family: `"unet"` or a family of `zoo.interop.layouts`.
+      family: `"unet"` or one with a `torch_layout`.
       model: the module.
       variables: its variables.
 

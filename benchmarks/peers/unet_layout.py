@@ -10,7 +10,7 @@ PLAIN = {"norm": "none", "down": "conv", "up": "conv", "skip": "add", "takes_lev
 
 
 def layout(model: UNet) -> Iterator[Tensor]:
-    """Names every variable, as the layouts of `zoo.interop` do.
+    """Names every variable, as the layouts of `zoo.models` do.
 
     Raises:
       ZooError: the network has options that its peer lacks.

@@ -75,8 +75,8 @@ def test_mlp_refuses_another_size_in_one_line():
     with pytest.raises(ZooError) as caught:
         MLPAutoencoder().init(KEY, pictures(1, 32, 30, 1))
     assert str(caught.value) == (
-        "MLPAutoencoder takes pictures of 28x28, got 32x30; crop or resize them to 28x28, or build "
-        "it with that size and train it anew"
+        "MLPAutoencoder takes images of 28x28, got 32x30; crop or resize them to 28x28, or build "
+        "it with that size and train it"
     )
 
 

@@ -9,8 +9,12 @@ from scipy import signal, special
 
 from zoo.errors import ZooError
 from zoo.models import SpectralGate, Wiener, count_parameters, create_model, model_spec
-from zoo.models.spectral_gate import _triangle
-from zoo.models.wiener import exponential_integral, log_mmse_gain, wiener_gain
+from zoo.models.classical import (
+    _triangle,
+    exponential_integral,
+    log_mmse_gain,
+    wiener_gain,
+)
 
 RATE, HOP = 16000, 256
 T = 2 * RATE

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 from jax import lax
+from scipy import special
 from variables import random_variables
 
-from zoo.errors import ZooError
 from zoo.models import layers
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -87,18 +87,18 @@ def test_pad_repeats_the_last_row_and_column():
     assert layers.pad_to_multiple(x[:, :4, :4], 4).shape == (1, 4, 4, 1)
 
 
-def test_level_map_takes_a_number_or_one_an_example():
-    x = picture(2, 3, 4, 3)
-    assert layers.level_map(0.5, x, "M").shape == (2, 3, 4, 1)
-    assert (layers.level_map(0.5, x, "M") == 0.5).all()
-    levels = layers.level_map(np.array([0.1, 0.2], np.float32), x, "M")
-    np.testing.assert_array_equal(levels[:, 2, 3, 0], np.array([0.1, 0.2], np.float32))
-    with pytest.raises(ZooError, match=r"^M takes a noise level: call it with level="):
-        layers.level_map(None, x, "M")
-    with pytest.raises(ZooError, match=r"M got levels of shape \(3,\) for a batch of 2"):
-        layers.level_map(np.zeros(3, np.float32), x, "M")
+def test_norm_keeps_small_variances_beside_large_means():
+    x = 300 + picture(1, 2, 3, 64)
+    model = layers.ChannelNorm()
+    params = random_variables(model, x)["params"]
+    z = x.astype(np.float64)
+    z = (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + 1e-5)
+    expected = z * params["scale"][None, None, None] + params["bias"][None, None, None]
+    # At 300 a float32 has steps of 3e-5, which the mean averages.
+    np.testing.assert_allclose(model.apply({"params": params}, x), expected, atol=5e-5)
 
 
-def test_a_single_picture_is_refused():
-    with pytest.raises(ZooError, match=r"^M takes \(N, H, W, C\), got shape \(3, 4, 3\); add the"):
-        layers.check_input(picture(3, 4, 3), 3, "M")
+def test_gelu_is_exact():
+    x = np.linspace(-6, 6, 1001, dtype=np.float32)
+    expected = x * special.ndtr(x.astype(np.float64))
+    np.testing.assert_allclose(layers.gelu(x), expected, atol=1e-6)

@@ -9,7 +9,7 @@ from variables import random_variables
 
 from zoo.errors import ZooError
 from zoo.models import Restormer, count_parameters, layers, small_options
-from zoo.models.restormer import _Attention, _Norm
+from zoo.models.restormer import _Attention
 
 NARROW = small_options("restormer-small")
 # Float32 sums of a few dozen products, in another order.
@@ -31,7 +31,7 @@ def test_grey_lacks_two_channels_of_the_first_and_last_convolution():
 
 @pytest.mark.parametrize("use_bias", [False, True])
 def test_norm_divides_by_the_deviation_and_keeps_the_mean_without_a_bias(use_bias):
-    norm, x = _Norm(use_bias, jnp.float32), picture(2, 3, 4, 8) + 2
+    norm, x = layers.ChannelNorm(use_bias), picture(2, 3, 4, 8) + 2
     params = random_variables(norm, x)["params"]
     wide = x.astype(np.float64)
     expected = (wide - use_bias * wide.mean(-1, keepdims=True)) * params["scale"]
@@ -41,7 +41,7 @@ def test_norm_divides_by_the_deviation_and_keeps_the_mean_without_a_bias(use_bia
 
 def test_attention_is_the_softmax_of_channel_cosines():
     x = picture(2, 3, 5, 8)
-    attention = _Attention(2, None, jnp.float32)
+    attention = _Attention(2)
     params = random_variables(attention, x)["params"]
     depthwise = layers.DepthwiseConv(use_bias=False)
     qkv = jax.jit(depthwise.apply)({"params": params["depthwise"]}, x @ params["qkv"]["kernel"])

@@ -54,7 +54,7 @@ def test_sixty_steps_lower_the_loss(name):
     model, facts = create_model(name, **options), model_spec(name, **options)
     clean, sigma = signals(facts)
     loss = make_loss("charbonnier", modality=facts.modality)
-    optimizer = optax.adam(getattr(model, "learning_rate", 3e-3))
+    optimizer = optax.adam(model.learning_rate or 3e-3)
     variables = dict(init_variables(model, jax.random.key(0), (1, *clean.shape[1:])))
     params = variables.pop("params")
 

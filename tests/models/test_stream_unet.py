@@ -112,7 +112,7 @@ def test_a_chunk_of_another_length_is_refused_in_one_line():
 
 
 def test_a_width_that_heads_do_not_divide_is_refused():
-    with pytest.raises(ZooError, match=r"^StreamUNet: inner=6 is no multiple of 4 heads$"):
+    with pytest.raises(ZooError, match=r"^StreamUNet: inner=6 is not a multiple of 4 heads$"):
         StreamUNet(inner=6)
 
 

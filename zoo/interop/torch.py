@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from flax import traverse_util
 
 from zoo.errors import ZooError
-from zoo.interop.layouts import layout
 from zoo.interop.readers import read_state
-from zoo.models import create_model, model_spec, variable_shapes
+from zoo.models import create_model, list_models, model_spec, spec_of, variable_shapes
+from zoo.models.torch_layout import Layout
 
 
 def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
@@ -33,8 +34,8 @@ def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
       ZooError: no such model, or no published layout of it; the file is missing, damaged, of
         another kind or holds code; or its tensors are not the model's, all of which are listed.
     """
-    # The model first: a misspelt name is told at once, whatever the file.
-    layout(model_spec(model_name, **options).family, create_model(model_name, **options))
+    # The model first: a misspelled name is reported at once, whatever the file.
+    layout_of(create_model(model_name, **options))
     return from_state(model_name, read_state(path), source=str(path), **options)
 
 
@@ -55,9 +56,9 @@ def from_state(
     Raises:
       ZooError: its tensors are not the model's.
     """
-    model, facts = create_model(model_name, **options), model_spec(model_name, **options)
-    tensors, ignored, fixed = layout(facts.family, model)
-    wanted = variable_shapes(model, facts)
+    model, spec = create_model(model_name, **options), model_spec(model_name, **options)
+    tensors, ignored, fixed = layout_of(model)
+    wanted = variable_shapes(model, spec)
     if sorted(wanted) != sorted(t.ours for t in tensors):
         raise AssertionError(f"the layout of {model_name} does not name its variables")
 
@@ -95,6 +96,26 @@ def from_state(
         raise ZooError(f"{source} holds values that are not finite in {_list(bad)}")
     # jax's own arrays lie in memory as they are indexed, which transposed ones of NumPy do not.
     return traverse_util.unflatten_dict({k: jnp.asarray(v) for k, v in flat.items()}, sep="/")
+
+
+def layout_of(model: nn.Module) -> Layout:
+    """The layout of a model's published weights.
+
+    Raises:
+      ZooError: there are none.
+    """
+    if layout := _layout(model):
+        return layout
+    known = {model_spec(name).family for name in list_models() if _layout(create_model(name))}
+    raise ZooError(
+        f"no published weights are known for {spec_of(model).family}, only for "
+        f"{', '.join(sorted(known))}; weights of this zoo come back by zoo.load"
+    )
+
+
+def _layout(model: nn.Module) -> Layout | None:
+    # A plug-in's model need not have one of our base classes.
+    return model.torch_layout() if hasattr(model, "torch_layout") else None
 
 
 def _equal(found: np.ndarray, expected: np.ndarray) -> bool:

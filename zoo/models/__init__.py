@@ -1,49 +1,52 @@
 """Denoisers as Flax Linen modules, NHWC or (B, T, C), `__call__(x, level=None, *, train=False)`."""
 
+from zoo.models.audio_denoiser import AudioDenoiser, StreamingDenoiser
+from zoo.models.autoencoders import ConvAutoencoder, MLPAutoencoder, UpsampleCNN
+from zoo.models.classical import SpectralGate, Wiener
 from zoo.models.conv import disable_winograd
-from zoo.models.conv_autoencoder import ConvAutoencoder
+from zoo.models.denoiser import Denoiser, ModelSpec, spec_of
 from zoo.models.dncnn import DnCNN
 from zoo.models.drunet import DRUNet
 from zoo.models.ffdnet import FFDNet
 from zoo.models.gtcrn import GTCRN
-from zoo.models.mlp_autoencoder import MLPAutoencoder
 from zoo.models.nafnet import NAFNet
 from zoo.models.registry import (
-    ModelSpec,
+    ModelCard,
     count_parameters,
     create_model,
     init_variables,
     list_models,
     merge_batch_norm,
+    model_card,
     model_spec,
     shape_mismatches,
     small_options,
-    spec_of,
     variable_shapes,
 )
 from zoo.models.restormer import Restormer
 from zoo.models.scunet import SCUNet
-from zoo.models.spectral_gate import SpectralGate
 from zoo.models.stream_unet import StreamUNet
 from zoo.models.swinir import SwinIR
 from zoo.models.unet import UNet
-from zoo.models.upsample_cnn import UpsampleCNN
 from zoo.models.wave_unet import WaveUNet
-from zoo.models.wiener import Wiener
 
 __all__ = [
     "GTCRN",
+    "AudioDenoiser",
     "ConvAutoencoder",
     "DRUNet",
+    "Denoiser",
     "DnCNN",
     "FFDNet",
     "MLPAutoencoder",
+    "ModelCard",
     "ModelSpec",
     "NAFNet",
     "Restormer",
     "SCUNet",
     "SpectralGate",
     "StreamUNet",
+    "StreamingDenoiser",
     "SwinIR",
     "UNet",
     "UpsampleCNN",
@@ -55,6 +58,7 @@ __all__ = [
     "init_variables",
     "list_models",
     "merge_batch_norm",
+    "model_card",
     "model_spec",
     "shape_mismatches",
     "small_options",

@@ -22,6 +22,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from zoo.models.canvas import cleared
+from zoo.models.layers import Layer, add_bias
 
 # F(4, 3) of Lavin and Gray: outputs = _OUTPUT @ ((_KERNEL @ taps) * (_INPUT @ inputs)).
 _TILE = 4
@@ -71,12 +72,11 @@ def disable_winograd() -> Iterator[None]:
         _DISABLED.reset(token)
 
 
-class Conv(nn.Module):
+class Conv(Layer):
     """A convolution, zero-padded so that a stride of 1 keeps H and W: (N, H, W, C) to (N, H', W',
     features).
 
-    The parameters are those of `flax.linen.Conv`. Unlike there, the bias is added in float32 or
-    better, so that its gradient is summed there: a bfloat16 sum over all pixels stops growing.
+    The parameters are those of `flax.linen.Conv`.
 
     Attributes:
       features: channels of the output.
@@ -90,17 +90,13 @@ class Conv(nn.Module):
     strides: int = 1
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
-    dtype: jnp.dtype | None = None
-    param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Keeps N, and H and W where the stride is 1; dtype as `dtype`."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        bias = None
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+        bias = self.bias_param(self.features) if self.use_bias else None
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = cleared(x) if max(self.kernel_size) > 1 else x
         if tuple(self.kernel_size) == (3, 3) and self.strides == 1:
@@ -114,12 +110,6 @@ class Conv(nn.Module):
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
         return y if bias is None else add_bias(y, bias)
-
-
-def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
-    """Adds (C,) to (N, H, W, C), in float32 or better; dtype of `y`."""
-    wide = np.promote_types(y.dtype, np.float32)
-    return (y.astype(wide) + bias.astype(wide)[None, None, None]).astype(y.dtype)
 
 
 @jax.custom_jvp

@@ -1,41 +1,35 @@
-"""DRUNet: a U-Net of residual blocks without biases or norms, told the noise level.
+"""DRUNet: a U-Net of residual blocks without biases or norms, given the noise level.
 
 After Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", IEEE Transactions on
 Pattern Analysis and Machine Intelligence (2021).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.models import layers
 from zoo.models.conv import Conv
+from zoo.models.denoiser import Denoiser
 from zoo.models.registry import register
+from zoo.models.torch_layout import CONV, UP, Layout, Tensor, kernel
 
 
-class DRUNet(nn.Module):
-    """A U-Net that sees the picture beside a map of its noise level and gives the clean picture.
+class DRUNet(Denoiser):
+    """A U-Net that takes the image with a map of its noise level and predicts the clean image.
 
-    With no bias anywhere, picture and level made k times as bright make the output k times as
-    bright. It pads any height and width by itself. The published weights were trained for levels
-    of 0 to 50/255.
+    With no bias anywhere, image and level scaled by k scale the output by k. The published weights
+    were trained for levels of 0 to 50/255.
 
     Attributes:
-      channels: C of the signal.
       widths: channels of each level, the finest first; their number is the depth.
       blocks: residual blocks a level, on the way down, at the bottom and on the way up.
-      dtype: the dtype of the computation; None follows the input.
-      param_dtype: the dtype of the parameters.
     """
 
-    channels: int = 3
     widths: Sequence[int] = (64, 128, 256, 512)
     blocks: int = 4
-    dtype: layers.Dtype = None
-    param_dtype: layers.Dtype = jnp.float32
 
     takes_level = True
     # At 1e-3 its loss jumps, at 3e-3 it runs away.
@@ -55,34 +49,17 @@ class DRUNet(nn.Module):
         return convs + self.stride - 1
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """Denoises a batch.
-
-        Args:
-          x: (N, H, W, C), any float dtype, made for [0, 1].
-          level: standard deviation of the noise in signal units, a number or (N,).
-          train: ignored.
-
-        Returns:
-          The clean estimate, shape and dtype of `x`.
-
-        Raises:
-          ZooError: `x` has another number of channels, or there is no level.
-        """
-        layers.check_input(x, self.channels, "DRUNet")
-        dtypes = layers.dtypes(self, x)
+    def _denoise(self, x: jax.Array, level: jax.Array | None, train: bool) -> jax.Array:
+        dtypes = self.dtypes(x)
         conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
         block = partial(_Block, **dtypes)
         down = partial(layers.Down, use_bias=False, **dtypes)
         up = partial(layers.Up, use_bias=False, **dtypes)
 
         deepest = len(self.widths) - 1
-        y = layers.pad_to_multiple(x, self.stride)
-        y = jnp.concatenate([y, layers.level_map(level, y, "DRUNet")], axis=-1)
-        passing = layers.passing(self.channels)
-        y = conv(self.widths[0], kernel_init=passing, name="head")(y)
+        identity = layers.identity_kernel(self.channels)
+        y = layers.append_level(x, level)
+        y = conv(self.widths[0], kernel_init=identity, name="head")(y)
 
         skips = []
         for depth in range(deepest):
@@ -94,49 +71,68 @@ class DRUNet(nn.Module):
         for i in range(self.blocks):
             y = block(name=f"body{i}")(y)
         for depth in reversed(range(deepest)):
-            # Little of the deeper levels at first, so that what passes comes out as it is.
+            # Little of the deeper levels at first, so that the input passes unchanged.
             gain = 1.0 if depth else 1e-4
             y = up(self.widths[depth], gain=gain, name=f"up{depth}")(y + skips[depth + 1])
             for i in range(self.blocks):
                 y = block(name=f"decoder{depth}_{i}")(y)
 
-        y = conv(self.channels, kernel_init=passing, name="tail")(y + skips[0])
-        return y[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
+        return conv(self.channels, kernel_init=identity, name="tail")(y + skips[0])
+
+    def torch_layout(self) -> Layout:
+        """As KAIR and DPIR store it: one Sequential a level and direction."""
+        return Layout(tuple(_layout(self)))
 
 
-class _Block(nn.Module):
+class _Block(layers.Layer):
     """conv, ReLU, conv, added to the input."""
-
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = partial(
-            Conv,
-            x.shape[-1],
-            (3, 3),
-            use_bias=False,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-        )
+        conv = partial(Conv, x.shape[-1], (3, 3), use_bias=False, **self.dtypes(x))
         y = nn.relu(conv(name="conv0")(x))
-        # Blocks that start near the identity keep a deep sum from growing, and learn sooner.
-        small = nn.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
-        return x + conv(kernel_init=small, name="conv1")(y)
+        return x + conv(kernel_init=layers.small_kernel(0.1), name="conv1")(y)
 
 
-_NARROW = {"widths": (4, 4, 4, 4)}
-_SHALLOW = {"blocks": 1}
+def _layout(model: DRUNet) -> Iterator[Tensor]:
+    yield kernel("head", "m_head", CONV)
+    for depth in range(len(model.widths) - 1):
+        # PyTorch's levels count from 1, by the finer side of the step between two.
+        below, above = f"m_down{depth + 1}", f"m_up{depth + 1}"
+        yield kernel(f"down{depth + 1}", f"{below}.{model.blocks}", CONV)
+        yield kernel(f"up{depth}", f"{above}.0", UP)
+        for i in range(model.blocks):
+            yield from _block(f"encoder{depth}_{i}", f"{below}.{i}")
+            yield from _block(f"decoder{depth}_{i}", f"{above}.{i + 1}")
+    for i in range(model.blocks):
+        yield from _block(f"body{i}", f"m_body.{i}")
+    yield kernel("tail", "m_tail", CONV)
 
 
-@register("drunet-gray", parameters=32_638_656, narrow=_NARROW, shallow=_SHALLOW)
-def drunet_gray(**overrides) -> DRUNet:
-    """Four levels of 64 to 512 channels, grey."""
-    return DRUNet(**{"channels": 1} | overrides)
+def _block(ours: str, theirs: str) -> Iterator[Tensor]:
+    yield kernel(f"{ours}/conv0", f"{theirs}.res.0", CONV)
+    yield kernel(f"{ours}/conv1", f"{theirs}.res.2", CONV)
 
 
-@register("drunet-color", parameters=32_640_960, narrow=_NARROW, shallow=_SHALLOW)
-def drunet_color(**overrides) -> DRUNet:
-    """Four levels of 64 to 512 channels, colour."""
-    return DRUNet(**{"channels": 3} | overrides)
+_register = partial(
+    register,
+    DRUNet,
+    narrow={"widths": (4, 4, 4, 4)},
+    shallow={"blocks": 1},
+    source="github.com/cszn/KAIR",
+    license="MIT",
+)
+_register(
+    "drunet-gray",
+    "Four levels of 64 to 512 channels, grey.",
+    parameters=32_638_656,
+    macs=2_120_000,
+    channels=1,
+)
+_register(
+    "drunet-color",
+    "Four levels of 64 to 512 channels, colour.",
+    parameters=32_640_960,
+    macs=2_120_000,
+    channels=3,
+)

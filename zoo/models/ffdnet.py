@@ -1,40 +1,36 @@
-"""FFDNet: a chain of 3x3 convolutions at half resolution, told the noise level.
+"""FFDNet: a chain of 3x3 convolutions at half resolution, given the noise level.
 
 After Zhang et al., "FFDNet: Toward a Fast and Flexible Solution for CNN-Based Image Denoising",
 IEEE Transactions on Image Processing (2018).
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.models import layers
 from zoo.models.conv import Conv
+from zoo.models.denoiser import Denoiser
 from zoo.models.registry import register
+from zoo.models.torch_layout import CONV, SAME, Layout, Tensor, shuffled
 
 
-class FFDNet(nn.Module):
-    """A chain of 3x3 convolutions with ReLU on the unshuffled picture and a map of its noise level.
+class FFDNet(Denoiser):
+    """A chain of 3x3 convolutions with ReLU on the unshuffled image and a map of its noise level.
 
-    It pads odd heights and widths by itself. The published weights were trained for levels of
+    The published weights were trained for levels of
     0 to 75/255.
 
     Attributes:
-      channels: C of the signal.
       depth: convolutions, at least 2.
       width: channels between them.
-      dtype: the dtype of the computation; None follows the input.
-      param_dtype: the dtype of the parameters.
     """
 
-    channels: int = 3
     depth: int = 12
     width: int = 96
-    dtype: layers.Dtype = None
-    param_dtype: layers.Dtype = jnp.float32
 
     takes_level = True
     stride = 2
@@ -51,50 +47,59 @@ class FFDNet(nn.Module):
         return 2 * self.depth + 1
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """Denoises a batch.
-
-        Args:
-          x: (N, H, W, C), any float dtype, made for [0, 1].
-          level: standard deviation of the noise in signal units, a number or (N,).
-          train: ignored.
-
-        Returns:
-          The clean estimate, shape and dtype of `x`.
-
-        Raises:
-          ZooError: `x` has another number of channels, or there is no level.
-        """
-        layers.check_input(x, self.channels, "FFDNet")
+    def _denoise(self, x: jax.Array, level: jax.Array | None, train: bool) -> jax.Array:
         conv = partial(
             Conv,
             kernel_size=(3, 3),
             kernel_init=nn.initializers.he_normal(),
-            **layers.dtypes(self, x),
+            **self.dtypes(x),
         )
-        y = layers.space_to_depth(layers.pad_to_multiple(x, self.stride), 2)
-        y = jnp.concatenate([y, layers.level_map(level, y, "FFDNet")], axis=-1)
+        y = layers.append_level(layers.space_to_depth(x, 2), level)
         y = nn.relu(conv(self.width, name="head")(y))
         for i in range(self.depth - 2):
             y = nn.relu(conv(self.width, name=f"body{i}")(y))
         y = conv(4 * self.channels, kernel_init=nn.initializers.lecun_normal(), name="tail")(y)
-        y = layers.depth_to_space(y, 2)[:, : x.shape[1], : x.shape[2]]
-        return y.astype(x.dtype)
+        return layers.depth_to_space(y, 2)
+
+    def torch_layout(self) -> Layout:
+        """As KAIR stores it: one Sequential of convolutions and ReLUs."""
+        return Layout(tuple(_layout(self)))
 
 
-_NARROW = {"width": 4}
-_SHALLOW = {"depth": 5}
+def _layout(model: FFDNet) -> Iterator[Tensor]:
+    bodies = [f"body{i}" for i in range(model.depth - 2)]
+    # The level map is the last channel that goes in; what comes out is all image.
+    kernels = {"head": shuffled(CONV, axis=-2, extra=1), "tail": shuffled(CONV, axis=-1)}
+    biases = {"tail": shuffled(SAME, axis=-1)}
+    for i, name in enumerate(["head", *bodies, "tail"]):
+        kernel, bias = kernels.get(name, CONV), biases.get(name, SAME)
+        yield Tensor(f"params/{name}/kernel", f"model.{2 * i}.weight", kernel)
+        yield Tensor(f"params/{name}/bias", f"model.{2 * i}.bias", bias)
 
 
-@register("ffdnet-gray", parameters=485_316, narrow=_NARROW, shallow=_SHALLOW)
-def ffdnet_gray(**overrides) -> FFDNet:
-    """15 layers of 64 channels, grey."""
-    return FFDNet(**{"channels": 1, "depth": 15, "width": 64} | overrides)
-
-
-@register("ffdnet-color", parameters=852_108, narrow=_NARROW, shallow=_SHALLOW)
-def ffdnet_color(**overrides) -> FFDNet:
-    """12 layers of 96 channels, colour."""
-    return FFDNet(**{"channels": 3, "depth": 12, "width": 96} | overrides)
+_register = partial(
+    register,
+    FFDNet,
+    narrow={"width": 4},
+    shallow={"depth": 5},
+    source="github.com/cszn/KAIR",
+    license="MIT",
+)
+_register(
+    "ffdnet-gray",
+    "15 layers of 64 channels, grey.",
+    parameters=485_316,
+    macs=121_000,
+    channels=1,
+    depth=15,
+    width=64,
+)
+_register(
+    "ffdnet-color",
+    "12 layers of 96 channels, colour.",
+    parameters=852_108,
+    macs=213_000,
+    channels=3,
+    depth=12,
+    width=96,
+)

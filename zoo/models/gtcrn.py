@@ -4,6 +4,7 @@ After Rong et al., "GTCRN: A Speech Enhancement Model Requiring Ultralow Computa
 ICASSP 2024; the sizes are those of its published weights.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -14,12 +15,14 @@ from flax import linen as nn
 from jax import lax
 
 from zoo import spectral
-from zoo.models import layers, streaming
-from zoo.models.grouped_gru import GroupedGRU
+from zoo.models import layers
+from zoo.models.audio_denoiser import StreamingDenoiser
+from zoo.models.audio_layers import GroupedGRU
 from zoo.models.registry import register
+from zoo.models.torch_layout import LINEAR, SAME, Form, Layout, Tensor, batch_norm, layer, norm
 
 _RATE, _SIZE, _HOP = 16000, 512, 256
-# Bins that are kept as they are, and what the others are gathered in.
+# Bins that are kept as they are, and bands into which the others are gathered.
 _LOW, _BANDS = 65, 64
 # Bands after two strides of 2, and channels there.
 _WIDTH, _CHANNELS = 33, 16
@@ -29,122 +32,58 @@ _ATTENTION = 16
 
 
 def bands() -> np.ndarray:
-    """The triangular filters (192, 64) that gather the bins above the 65 lowest, which stay.
+    """The triangular filters (192, 64) that gather the bins above the 65 lowest, which are kept.
 
-    Their transpose leads back. They hold nothing learnt.
+    Their transpose maps back. They are constants.
     """
     return spectral.erb_bands(_LOW * _RATE / _SIZE, _RATE / 2, _BANDS, size=_SIZE)[_LOW:]
 
 
-class State(NamedTuple):
-    """What a stream carries from chunk to chunk; N counts recordings times channels.
+class _Memory(NamedTuple):
+    """What the network carries from frame to frame; N counts recordings times channels.
 
     Attributes:
-      frames: the half windows of the input and the output.
       pasts: of each causal convolution the frames it still needs, (N, 2 dilation, 33, 16).
       attentions: of each of these blocks the state of its attention, (N, 16).
       duals: of each dual path the state along time, (N * 33, 16).
     """
 
-    frames: streaming.Frames
     pasts: tuple[jax.Array, ...]
     attentions: tuple[jax.Array, ...]
     duals: tuple[jax.Array, ...]
 
 
-class GTCRN(nn.Module):
-    """Masks the spectrum of speech at 16 kHz, each channel by itself; any length, blind.
-
-    It streams: see `init_state` and `step`.
+class GTCRN(StreamingDenoiser, layers.Layer):
+    """Masks the spectrum of speech at 16 kHz; any length, blind to the level.
 
     Attributes:
-      channels: C where none is told, as for the registry; recordings of any C are taken.
-      padding: what lies beyond both ends of a recording: `"zero"`, as a stream sees it, or
-        `"reflect"`, the recording mirrored, as the original has it; that takes 257 samples.
+      padding: as of `StreamingDenoiser`; the original has `"reflect"`, which takes 257 samples.
       axis_name: the device axis over which batch statistics are averaged.
-      dtype: the dtype of the computation; None follows the input. Spectra are float32.
-      param_dtype: the dtype of the parameters.
     """
 
-    channels: int = 1
     padding: Literal["zero", "reflect"] = "zero"
     axis_name: str | None = None
-    dtype: layers.Dtype = None
-    param_dtype: layers.Dtype = jnp.float32
 
-    modality = "audio"
-    range = (-1.0, 1.0)
-    locality = "global"
     sample_rate = _RATE
     hop = _HOP
-    latency = _HOP
 
-    def __post_init__(self):
-        layers.check_choices(self, padding=("zero", "reflect"))
-        super().__post_init__()
+    def torch_layout(self) -> Layout:
+        """As its authors store it."""
+        fixed = {"erb.erb_fc.weight": bands().T, "erb.ierb_fc.weight": bands()}
+        return Layout(tuple(_layout()), (r".*\.num_batches_tracked",), fixed)
 
-    def __call__(
-        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """Denoises a batch.
-
-        Args:
-          x: (B, T, C), any float dtype, made for [-1, 1] at 16 kHz.
-          level: ignored.
-          train: whether batch norm uses and updates the statistics of this batch.
-
-        Returns:
-          The clean estimate, shape and dtype of `x`.
-
-        Raises:
-          ZooError: `x` is no batch of recordings, or too short to be mirrored.
-        """
-        streaming.check_recording(x, "GTCRN")
-        signal = streaming.fold_channels(x).astype(jnp.float32)
-        # The original neither fills up the last hop.
-        padded = streaming.pad_to_hop(signal, _HOP) if self.padding == "zero" else signal
-        framing = {"size": _SIZE, "hop": _HOP, "window": spectral.sqrt_hann(_SIZE)}
-        spectrum = spectral.stft(padded, **framing, padding=self.padding)
-        mask, _ = self._mask(spectrum, _start(len(signal)), x.dtype, train)
-        y = spectral.istft(spectrum * mask, **framing, length=x.shape[1])
-        return streaming.unfold_channels(y, x.shape[-1]).astype(x.dtype)
-
-    def init_state(self, batch: int, channels: int = 1) -> State:
-        """The state before the first sample of `batch` recordings."""
-        return _start(batch * channels)
-
-    def step(self, variables: dict, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
-        """Denoises the next samples of a stream; pure, and made for jit.
-
-        The outputs lag by 256 samples, and behind that they are those of the whole recording with
-        `padding="zero"`; 256 zeros at the end bring the last of them out.
-
-        Args:
-          variables: of the module.
-          state: of `init_state` or of the last step.
-          chunk: (B, n * 256, C).
-
-        Returns:
-          The next state, and the samples of the shape and dtype of `chunk`.
-
-        Raises:
-          ZooError: the chunk is no multiple of 256 samples.
-        """
-        streaming.check_chunk(chunk, _HOP, "GTCRN")
-
-        def change(spectrum):
-            mask, own = self.apply(variables, spectrum, state, chunk.dtype, False, method="_mask")
-            return spectrum * mask, own
-
-        window = spectral.sqrt_hann(_SIZE)
-        frames, own, y = streaming.advance(state.frames, chunk, window, change)
-        return own._replace(frames=frames), y
+    def _memory(self, number: int) -> _Memory:
+        dilations = _DILATIONS + _DILATIONS[::-1]
+        return _Memory(
+            tuple(jnp.zeros((number, 2 * d, _WIDTH, _CHANNELS)) for d in dilations),
+            tuple(jnp.zeros((number, _ATTENTION)) for _ in dilations),
+            tuple(jnp.zeros((number * _WIDTH, _CHANNELS)) for _ in range(2)),
+        )
 
     @nn.compact
-    def _mask(
-        self, spectrum: jax.Array, state: State, dtype: layers.Dtype, train: bool
-    ) -> tuple[jax.Array, State]:
-        """The complex mask (N, frames, 257) for a spectrum, and the next state."""
+    def _enhance(
+        self, spectrum: jax.Array, memory: _Memory, dtype: layers.Dtype, train: bool
+    ) -> tuple[jax.Array, _Memory]:
         dtypes = {"dtype": self.dtype or dtype, "param_dtype": self.param_dtype}
         norms = {**dtypes, "train": train, "axis_name": self.axis_name}
         conv, block = partial(_Strided, **norms), partial(_Block, **norms)
@@ -161,16 +100,18 @@ class GTCRN(nn.Module):
             skips.append(y)
         for i, dilation in enumerate(_DILATIONS):
             layer = block(dilation=dilation, name=f"encoder{i + 2}")
-            y, past, attention = layer(y, state.pasts[i], state.attentions[i])
+            y, past, attention = layer(y, memory.pasts[i], memory.attentions[i])
             skips.append(y)
             pasts.append(past)
             attentions.append(attention)
-        for i, before in enumerate(state.duals):
+        for i, before in enumerate(memory.duals):
             y, dual = _DualPath(**dtypes, name=f"dual{i}")(y, before)
             duals.append(dual)
         for i, dilation in enumerate(_DILATIONS[::-1]):
             layer = block(dilation=dilation, name=f"decoder{i}")
-            y, past, attention = layer(y + skips.pop(), state.pasts[3 + i], state.attentions[3 + i])
+            y, past, attention = layer(
+                y + skips.pop(), memory.pasts[3 + i], memory.attentions[3 + i]
+            )
             pasts.append(past)
             attentions.append(attention)
         y = conv(features=_CHANNELS, groups=2, up=True, name="decoder3")(y + skips.pop())
@@ -180,17 +121,7 @@ class GTCRN(nn.Module):
         high = jnp.einsum("ntbc,fb->ntfc", y[:, :, _LOW:], bands())
         y = jnp.concatenate([y[:, :, :_LOW], high], 2)
         mask = lax.complex(y[..., 0], y[..., 1])
-        return mask, State(state.frames, tuple(pasts), tuple(attentions), tuple(duals))
-
-
-def _start(number: int) -> State:
-    dilations = _DILATIONS + _DILATIONS[::-1]
-    return State(
-        streaming.init_frames(number, _HOP),
-        tuple(jnp.zeros((number, 2 * d, _WIDTH, _CHANNELS)) for d in dilations),
-        tuple(jnp.zeros((number, _ATTENTION)) for _ in dilations),
-        tuple(jnp.zeros((number * _WIDTH, _CHANNELS)) for _ in range(2)),
-    )
+        return spectrum * mask, _Memory(tuple(pasts), tuple(attentions), tuple(duals))
 
 
 def _window(x: jax.Array, taps: int, stride: int = 1) -> jax.Array:
@@ -204,18 +135,16 @@ def _window(x: jax.Array, taps: int, stride: int = 1) -> jax.Array:
 
 
 def _grouped(kernel: jax.Array, groups: int) -> jax.Array:
-    """A grouped kernel (taps, in / groups, out) with zeros for what groups do not share."""
+    """A grouped kernel (taps, in / groups, out) with zeros where groups share nothing."""
     out = kernel.shape[-1] // groups
     parts = [kernel[..., i * out : (i + 1) * out] for i in range(groups)]
     pads = [((0, 0), (0, 0), (i * out, (groups - 1 - i) * out)) for i in range(groups)]
     return jnp.concatenate([jnp.pad(k, p) for k, p in zip(parts, pads, strict=True)], 1)
 
 
-class _Normed(nn.Module):
-    """What the layers with batch norm have in common."""
+class _Normed(layers.Layer):
+    """The convolution, batch norm and activation of the layers below."""
 
-    dtype: layers.Dtype = None
-    param_dtype: layers.Dtype = jnp.float32
     train: bool = False
     axis_name: str | None = None
 
@@ -232,17 +161,7 @@ class _Normed(nn.Module):
         return kernel, bias
 
     def _norm(self, x: jax.Array, name: str) -> jax.Array:
-        # Statistics are taken in the parameters' precision, however low that of the computation.
-        norm = nn.BatchNorm(
-            use_running_average=not self.train,
-            momentum=0.9,
-            epsilon=1e-5,
-            axis_name=self.axis_name if self.train else None,
-            dtype=self.param_dtype,
-            param_dtype=self.param_dtype,
-            name=name,
-        )
-        return norm(x.astype(self.param_dtype)).astype(x.dtype)
+        return self.batch_norm(x, train=self.train, axis_name=self.axis_name, name=name)
 
     def _prelu(self, x: jax.Array, name: str) -> jax.Array:
         slope = self.param(name, nn.initializers.constant(0.25), (), self.param_dtype)
@@ -298,7 +217,7 @@ class _Block(_Normed):
         y = self._norm(self._dense(y, (1, wide, half), "project"), "project_norm")
 
         energy = jnp.square(y.astype(jnp.float32)).mean(2).astype(y.dtype)
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes = self.dtypes(x)
         gain, attention = GroupedGRU(2 * half, 1, **dtypes, name="attention")(energy, attention)
         gain = nn.sigmoid(nn.Dense(half, **dtypes, name="attention_out")(gain))
         y = y * gain[:, :, None]
@@ -323,41 +242,119 @@ class _Block(_Normed):
         return layers.add_bias(total, bias)
 
 
-class _DualPath(nn.Module):
-    """GRUs along frequency, both ways, then along time; each added to its input."""
-
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
+class _DualPath(layers.Layer):
+    """GRUs along frequency, in both directions, then along time; each added to its input."""
 
     @nn.compact
     def __call__(self, x: jax.Array, state: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Keeps the shape (N, T, F, C); `state` is (N * F, C)."""
         n, t, f, c = x.shape
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes = self.dtypes(x)
         grouped, dense = partial(GroupedGRU, groups=2, **dtypes), partial(nn.Dense, c, **dtypes)
-        along = x.reshape(n * t, f, c)
-        y, _ = grouped(c // 2, bidirectional=True, name="intra")(along, None)
-        y = dense(name="intra_out")(y).reshape(x.shape)
-        x = x + self._norm(y, "intra_norm")
-        along = x.swapaxes(1, 2).reshape(n * f, t, c)
-        y, state = grouped(c, name="inter")(along, state)
-        y = dense(name="inter_out")(y).reshape(n, f, t, c).swapaxes(1, 2)
-        return x + self._norm(y, "inter_norm"), state
-
-    def _norm(self, x: jax.Array, name: str) -> jax.Array:
-        norm = nn.LayerNorm(
+        norm = partial(
+            self.normalize,
+            nn.LayerNorm,
             epsilon=1e-8,
             reduction_axes=(-2, -1),
             feature_axes=(-2, -1),
             use_fast_variance=False,
-            dtype=self.param_dtype,
-            param_dtype=self.param_dtype,
-            name=name,
         )
-        return norm(x.astype(self.param_dtype)).astype(x.dtype)
+        along = x.reshape(n * t, f, c)
+        y, _ = grouped(c // 2, bidirectional=True, name="intra")(along, None)
+        y = dense(name="intra_out")(y).reshape(x.shape)
+        x = x + norm(y, name="intra_norm")
+        along = x.swapaxes(1, 2).reshape(n * f, t, c)
+        y, state = grouped(c, name="inter")(along, state)
+        y = dense(name="inter_out")(y).reshape(n, f, t, c).swapaxes(1, 2)
+        return x + norm(y, name="inter_norm"), state
 
 
-@register("gtcrn", parameters=23_669)
-def gtcrn(**overrides) -> GTCRN:
-    """The published size: 23,669 parameters."""
-    return GTCRN(**overrides)
+# PyTorch's features are ordered part of the spectrum, neighbor; ours neighbor, part.
+_HEAD = Form(
+    lambda a: a.reshape(len(a), 3, 3, 5).transpose(3, 2, 1, 0).reshape(5, 9, -1),
+    lambda shape: (shape[2], 9, 1, 5),
+)
+_STRIDED = Form(lambda a: a[:, :, 0].transpose(2, 1, 0), lambda s: (s[2], s[1], 1, s[0]))
+# In PyTorch's files a channel and its three neighbors are adjacent.
+_EXPAND = Form(
+    lambda a: a.reshape(len(a), -1, 3).transpose(2, 1, 0), lambda s: (s[2], s[0] * s[1], 1, 1)
+)
+_EXPAND_UP = Form(
+    lambda a: a.reshape(-1, 3, a.shape[1]).transpose(1, 0, 2), lambda s: (s[0] * s[1], s[2], 1, 1)
+)
+_PROJECT = Form(lambda a: a[:, :, 0, 0].T[None], lambda s: (s[2], s[1], 1, 1))
+_PROJECT_UP = Form(lambda a: a[None, :, :, 0, 0], lambda s: (s[1], s[2], 1, 1))
+_DEPTHWISE = Form(lambda a: a[:, 0].transpose(1, 2, 0), lambda s: (s[2], 1, 3, 3))
+# A transposed convolution's taps run against time and frequency.
+_DEPTHWISE_UP = Form(lambda a: a[:, 0, ::-1, ::-1].transpose(1, 2, 0), _DEPTHWISE.shape)
+_SCALAR = Form(lambda a: a[0], lambda shape: (1,))
+
+
+def _strided_up(groups: int) -> Form:
+    """A transposed convolution's kernel, (in, out / groups, 1, 5), to (5, in / groups, out)."""
+
+    def to_ours(a: np.ndarray) -> np.ndarray:
+        a = a.reshape(groups, -1, a.shape[1], 5).transpose(3, 1, 0, 2)
+        return a.reshape(5, a.shape[1], -1)
+
+    return Form(to_ours, lambda s: (s[1] * groups, s[2] // groups, 1, 5))
+
+
+def _layout() -> Iterator[Tensor]:
+    for i, form in enumerate((_HEAD, _STRIDED)):
+        yield from _strided(f"encoder{i}", f"encoder.en_convs.{i}", form)
+    for i in range(2, 5):
+        forms = (_EXPAND, _DEPTHWISE, _PROJECT)
+        yield from _block(f"encoder{i}", f"encoder.en_convs.{i}", forms)
+    for i in range(2):
+        yield from _dual(f"dual{i}", f"dpgrnn{i + 1}")
+    for i in range(3):
+        forms = (_EXPAND_UP, _DEPTHWISE_UP, _PROJECT_UP)
+        yield from _block(f"decoder{i}", f"decoder.de_convs.{i}", forms)
+    for i, groups in ((3, 2), (4, 1)):
+        yield from _strided(
+            f"decoder{i}", f"decoder.de_convs.{i}", _strided_up(groups), last=i == 4
+        )
+
+
+def _strided(ours: str, theirs: str, form: Form, last: bool = False) -> Iterator[Tensor]:
+    yield Tensor(f"params/{ours}/conv_kernel", f"{theirs}.conv.weight", form)
+    yield Tensor(f"params/{ours}/conv_bias", f"{theirs}.conv.bias", SAME)
+    yield from batch_norm(f"{ours}/norm", f"{theirs}.bn")
+    if not last:
+        yield Tensor(f"params/{ours}/slope", f"{theirs}.act.weight", _SCALAR)
+
+
+def _block(ours: str, theirs: str, forms: tuple[Form, Form, Form]) -> Iterator[Tensor]:
+    names = (("expand", "point", "1"), ("depthwise", "depth", ""), ("project", "point", "2"))
+    for (name, key, number), form in zip(names, forms, strict=True):
+        yield Tensor(f"params/{ours}/{name}_kernel", f"{theirs}.{key}_conv{number}.weight", form)
+        yield Tensor(f"params/{ours}/{name}_bias", f"{theirs}.{key}_conv{number}.bias", SAME)
+        yield from batch_norm(f"{ours}/{name}_norm", f"{theirs}.{key}_bn{number}")
+        if name != "project":
+            yield Tensor(f"params/{ours}/{name}_slope", f"{theirs}.{key}_act.weight", _SCALAR)
+    yield from _gru(f"{ours}/attention", [f"{theirs}.tra.att_gru"], ("",))
+    yield from layer(f"{ours}/attention_out", f"{theirs}.tra.att_fc", LINEAR)
+
+
+def _dual(ours: str, theirs: str) -> Iterator[Tensor]:
+    for name, directions in (("intra", ("", "_reverse")), ("inter", ("",))):
+        units = [f"{theirs}.{name}_rnn.rnn{i}" for i in (1, 2)]
+        yield from _gru(f"{ours}/{name}", units, directions)
+        yield from layer(f"{ours}/{name}_out", f"{theirs}.{name}_fc", LINEAR)
+        yield from norm(f"{ours}/{name}_norm", f"{theirs}.{name}_ln")
+
+
+def _gru(ours: str, units: list[str], directions: tuple[str, ...]) -> Iterator[Tensor]:
+    for i, theirs in enumerate(units):
+        for direction in directions:
+            for name, key in (("input", "ih"), ("hidden", "hh")):
+                end, suffix = f"{i}{direction}", f"{key}_l0{direction}"
+                yield Tensor(
+                    f"params/{ours}/{name}_kernel{end}", f"{theirs}.weight_{suffix}", LINEAR
+                )
+                yield Tensor(f"params/{ours}/{name}_bias{end}", f"{theirs}.bias_{suffix}", SAME)
+
+
+_register = partial(register, GTCRN, source="github.com/Xiaobin-Rong/gtcrn", license="MIT")
+_register("gtcrn", "The published size: 23,669 parameters.", parameters=23_669, macs=35_000_000)

@@ -1,6 +1,6 @@
-"""Layers that several architectures share, NHWC, written so that XLA runs them as matmuls."""
+"""Layers that several image architectures share, NHWC, written so that XLA runs them as matmuls."""
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any, Literal
 
 import jax
@@ -9,9 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from zoo.errors import ZooError
 from zoo.models.canvas import cleared
-from zoo.models.conv import add_bias
 
 Dtype = Any
 
@@ -20,67 +18,97 @@ Dtype = Any
 _FOLD = np.array([[[1, 1, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 1]]])
 
 
-def check_choices(module: nn.Module, **choices: tuple[str, ...]) -> None:
-    """Holds the fields of a module that is being built against what they may be.
+class Layer(nn.Module):
+    """A module that computes in `dtype` and keeps its parameters in `param_dtype`.
 
-    Args:
-      module: the module.
-      **choices: the values that are allowed, by field.
-
-    Raises:
-      ZooError: a field is none of them.
+    Attributes:
+      dtype: the dtype of the computation; None follows the input.
+      param_dtype: the dtype of the parameters.
     """
-    for field, allowed in choices.items():
-        value = getattr(module, field)
-        if value not in allowed:
-            raise ZooError(
-                f"{type(module).__name__}: {field}={value!r} is unknown; "
-                f"choose from {', '.join(map(repr, allowed))}"
-            )
 
+    dtype: Dtype = dataclasses.field(default=None, kw_only=True)
+    param_dtype: Dtype = dataclasses.field(default=jnp.float32, kw_only=True)
 
-def dtypes(module: nn.Module, x: jax.Array) -> dict[str, Dtype]:
-    """The `dtype` and `param_dtype` for a module's layers; a `dtype` of None becomes the input's.
+    def dtypes(self, x: jax.Array) -> dict[str, Dtype]:
+        """The `dtype` and `param_dtype` of inner layers; a `dtype` of None becomes that of `x`.
 
-    Left None, a layer would promote a bfloat16 signal to the dtype of its parameters.
-    """
-    return {
-        "dtype": x.dtype if module.dtype is None else module.dtype,
-        "param_dtype": module.param_dtype,
-    }
+        Left None, a layer would promote a bfloat16 signal to the dtype of its parameters.
+        """
+        return {
+            "dtype": x.dtype if self.dtype is None else self.dtype,
+            "param_dtype": self.param_dtype,
+        }
 
+    def bias_param(self, features: int) -> jax.Array:
+        """The parameter `bias`, (features,), which starts at 0."""
+        return self.param("bias", nn.initializers.zeros, (features,), self.param_dtype)
 
-def check_input(x: jax.Array, channels: int, model: str) -> None:
-    """Holds a signal against the channels a model was built for.
+    def normalize(
+        self,
+        kind: type[nn.Module],
+        x: jax.Array,
+        *,
+        mask: jax.Array | None = None,
+        **options: Any,
+    ) -> jax.Array:
+        """Applies a norm of Flax, whose statistics are taken in the parameters' precision, however
+        low that of the computation; dtype of `x`.
 
-    Without it a wrong C would pass through `init`, which shapes the parameters after the signal.
+        Args:
+          kind: the norm, such as `nn.LayerNorm`.
+          x: the signal.
+          mask: where its values count, of any shape that broadcasts against it; None for all.
+          **options: fields of the norm.
+        """
+        norm = kind(dtype=self.param_dtype, param_dtype=self.param_dtype, **options)
+        masked = {} if mask is None else {"mask": jnp.broadcast_to(mask, x.shape)}
+        return norm(x.astype(self.param_dtype), **masked).astype(x.dtype)
 
-    Args:
-      x: the signal.
-      channels: the C it should have.
-      model: who asks, for the error.
+    def batch_norm(
+        self,
+        x: jax.Array,
+        *,
+        train: bool,
+        axis_name: str | None,
+        epsilon: float = 1e-5,
+        name: str | None = None,
+    ) -> jax.Array:
+        """Batch norm; with `train` it uses and updates the statistics of this batch.
 
-    Raises:
-      ZooError: `x` is no batch of pictures, holds integers, or has another C.
-    """
-    if x.ndim != 4:
-        raise ZooError(f"{model} takes (N, H, W, C), got shape {x.shape}; add the axes it lacks")
-    check_float(x, model, "pictures", "[0, 1], such as uint8 / 255")
-    if x.shape[-1] != channels:
-        raise ZooError(
-            f"{model} takes pictures of {channels} channels, got {x.shape[-1]}; "
-            f"build it with channels={x.shape[-1]} or convert the pictures"
+        Args:
+          x: the signal.
+          train: whether it is a training step.
+          axis_name: the device axis over which statistics are averaged in training.
+          epsilon: added to the variance.
+          name: of the norm among the variables.
+        """
+        return self.normalize(
+            nn.BatchNorm,
+            x,
+            use_running_average=not train,
+            momentum=0.9,
+            epsilon=epsilon,
+            axis_name=axis_name if train else None,
+            name=name,
         )
 
 
-def check_float(x: jax.Array, model: str, what: str, scale: str) -> None:
-    """Refuses integers, which the layers would promote without scaling them.
+def small_kernel(scale: float = 1e-4) -> nn.initializers.Initializer:
+    """An initializer of kernels whose first outputs have `scale` times the variance of the inputs.
 
-    Raises:
-      ZooError: `x` holds integers; names the `scale` of `what` the `model` takes.
+    The last convolution of a network that predicts a correction then begins near the noisy input,
+    the best guess then known; and a residual block near the identity, which keeps a deep sum from
+    growing and learns sooner.
     """
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ZooError(f"{model} takes {what} of floats, got {x.dtype}; scale them to {scale}")
+    return nn.initializers.variance_scaling(scale, "fan_in", "truncated_normal")
+
+
+def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
+    """Adds (C,) to (..., C) in float32 or better, so that the gradient of the bias is summed there:
+    a bfloat16 sum over all pixels stops growing. Dtype of `y`."""
+    wide = np.promote_types(y.dtype, np.float32)
+    bias = bias.astype(wide).reshape((1,) * (y.ndim - 1) + (-1,))
+    return (y.astype(wide) + bias).astype(y.dtype)
 
 
 def space_to_depth(x: jax.Array, factor: int, *, channel_major: bool = False) -> jax.Array:
@@ -144,7 +172,7 @@ def mean_pool(x: jax.Array) -> jax.Array:
 
 
 def _corners(x: jax.Array) -> list[jax.Array]:
-    """The four pictures that the corners of every 2x2 patch make."""
+    """The four images that the corners of every 2x2 patch make."""
     return [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
 
 
@@ -153,34 +181,15 @@ def gelu(x: jax.Array) -> jax.Array:
     return 0.5 * x * (1 + lax.erf(x * np.asarray(0.5**0.5, x.dtype)))
 
 
-def level_map(level: jax.Array | float | None, x: jax.Array, model: str) -> jax.Array:
-    """One constant channel that holds each example's noise level, (N, H, W, 1).
-
-    Args:
-      level: a number, or one per example (N,), in signal units.
-      x: the signal (N, H, W, C) the map goes beside.
-      model: who asks, for the error.
-
-    Raises:
-      ZooError: there is no level, or not one for each example.
-    """
-    if level is None:
-        raise ZooError(f"{model} takes a noise level: call it with level=..., in signal units")
-    level = jnp.asarray(level, x.dtype)
-    column = level.reshape(level.shape + (1,) * (4 - level.ndim))
-    try:
-        return jnp.broadcast_to(column, (*x.shape[:-1], 1))
-    except ValueError:
-        raise ZooError(
-            f"{model} got levels of shape {level.shape} for a batch of {x.shape[0]}; give it a "
-            f"number, or ({x.shape[0]},)"
-        ) from None
+def append_level(x: jax.Array, level: jax.Array) -> jax.Array:
+    """Appends the noise level (N, 1, 1, 1) as a channel: (N, H, W, C) to (N, H, W, C + 1)."""
+    return jnp.concatenate([x, jnp.broadcast_to(level, (*x.shape[:-1], 1))], axis=-1)
 
 
-def passing(channels: int) -> Callable[..., jax.Array]:
+def identity_kernel(channels: int) -> nn.initializers.Initializer:
     """An initializer of 3x3 kernels whose first outputs are the inputs of the same number.
 
-    With it the first and the last convolution of a network that gives the picture itself, not a
+    With it the first and the last convolution of a network that predicts the clean image, not a
     correction of it, begin with the noisy input, the best guess then known.
 
     Args:
@@ -196,23 +205,34 @@ def passing(channels: int) -> Callable[..., jax.Array]:
     return init
 
 
-def head(y: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
-    """The end of a model that gives the picture itself: `"sigmoid"`, into (0, 1), or `"linear"`.
+class ChannelNorm(Layer):
+    """Layer norm over the channels of each pixel; without a bias, division by the deviation only.
 
-    Cast to the signal's dtype first: near 1 a bfloat16 sigmoid has steps of 1/256.
+    Computed in the parameters' precision, however low that of the signal.
     """
-    y = y.astype(dtype)
-    return nn.sigmoid(y) if kind == "sigmoid" else y
+
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Keeps shape and dtype."""
+        shape = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
+        y = x.astype(self.param_dtype)
+        centered = y - y.mean(-1, keepdims=True)
+        gain = lax.rsqrt(jnp.square(centered).mean(-1, keepdims=True) + 1e-5)
+        y = (centered if self.use_bias else y) * gain * scale[None, None, None]
+        if self.use_bias:
+            y = y + self.bias_param(x.shape[-1])[None, None, None]
+        return y.astype(x.dtype)
 
 
-class Down(nn.Module):
+class Down(Layer):
     """A 2x2 convolution with stride 2, run as space-to-depth and a matmul: (N, 2H, 2W, C) to
     (N, H, W, features)."""
 
     features: int
     use_bias: bool = True
-    dtype: Dtype = None
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -223,13 +243,13 @@ class Down(nn.Module):
             (2, 2, x.shape[-1], self.features),
             self.param_dtype,
         )
-        bias = _bias(self)
+        bias = self.bias_param(self.features) if self.use_bias else None
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         y = space_to_depth(x, 2) @ kernel.reshape(-1, self.features)
         return y if bias is None else add_bias(y, bias)
 
 
-class Up(nn.Module):
+class Up(Layer):
     """A transposed convolution with stride 2: (N, H, W, C) to (N, 2H, 2W, features).
 
     It runs as a matmul (2x2 kernel) or a 2x2 convolution (4x4 kernel) to four times the features,
@@ -245,8 +265,6 @@ class Up(nn.Module):
     kernel: int = 2
     gain: float = 1.0
     use_bias: bool = True
-    dtype: Dtype = None
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -261,7 +279,7 @@ class Up(nn.Module):
             (x.shape[-1], self.kernel, self.kernel, self.features),
             self.param_dtype,
         )
-        bias = _bias(self)
+        bias = self.bias_param(self.features) if self.use_bias else None
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         if self.kernel == 2:
             y = depth_to_space(x @ kernel.reshape(x.shape[-1], -1), 2)
@@ -272,7 +290,7 @@ class Up(nn.Module):
         return y if bias is None else add_bias(y, bias)
 
 
-class DepthwiseConv(nn.Module):
+class DepthwiseConv(Layer):
     """A 3x3 convolution of each channel with a filter of its own, zero-padded: (N, H, W, C) kept.
 
     It runs as nine shifted products, summed in float32 or better: on CPU XLA's grouped convolution
@@ -281,8 +299,6 @@ class DepthwiseConv(nn.Module):
     """
 
     use_bias: bool = True
-    dtype: Dtype = None
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -291,9 +307,7 @@ class DepthwiseConv(nn.Module):
         kernel = self.param(
             "kernel", nn.initializers.lecun_normal(), (3, 3, 1, c), self.param_dtype
         )
-        bias = None
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (c,), self.param_dtype)
+        bias = self.bias_param(c) if self.use_bias else None
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         y = _depthwise(cleared(x), kernel)
         return y if bias is None else add_bias(y, bias)
@@ -334,11 +348,11 @@ def _neighbours(x: jax.Array) -> list[jax.Array]:
     return [x[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
 
 
-class UpsampleConv(nn.Module):
+class UpsampleConv(Layer):
     """Nearest upsampling by 2, then a 3x3 convolution: (N, H, W, C) to (N, 2H, 2W, features).
 
     Both run as one 2x2 convolution before the upsampling, with taps that fall on the same input
-    pixel added up: the same result from 4/9 of the work, and the large picture has few channels.
+    pixel added up: the same result from 4/9 of the work, and the large image has few channels.
 
     Attributes:
       features: channels of the output.
@@ -348,8 +362,6 @@ class UpsampleConv(nn.Module):
     features: int
     gain: float = 1.0
     use_bias: bool = True
-    dtype: Dtype = None
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -360,7 +372,7 @@ class UpsampleConv(nn.Module):
             (3, 3, x.shape[-1], self.features),
             self.param_dtype,
         )
-        bias = _bias(self)
+        bias = self.bias_param(self.features) if self.use_bias else None
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         fold = jnp.asarray(_FOLD, kernel.dtype)
         y = _overlapping_up(x, jnp.einsum("tps,uqr,srcf->tucpqf", fold, fold, kernel))
@@ -379,9 +391,3 @@ def _overlapping_up(x: jax.Array, kernel: jax.Array) -> jax.Array:
         x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
     return depth_to_space(y, 2)[:, 1:-1, 1:-1]
-
-
-def _bias(layer: Down | Up | UpsampleConv) -> jax.Array | None:
-    if not layer.use_bias:
-        return None
-    return layer.param("bias", nn.initializers.zeros, (layer.features,), layer.param_dtype)

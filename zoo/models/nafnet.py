@@ -3,7 +3,7 @@
 After Chen et al., "Simple Baselines for Image Restoration", ECCV 2022.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import jax
@@ -13,36 +13,43 @@ from flax import linen as nn
 from zoo.errors import ZooError
 from zoo.models import canvas, layers
 from zoo.models.conv import Conv
+from zoo.models.denoiser import Denoiser
 from zoo.models.registry import register
+from zoo.models.torch_layout import (
+    CHANNEL,
+    CONV,
+    POINTWISE,
+    Form,
+    Layout,
+    Tensor,
+    kernel,
+    layer,
+    norm,
+)
 
 
-class NAFNet(nn.Module):
-    """A U-Net of NAFNet's blocks that predicts what to add to the picture; blind to the level.
+class NAFNet(Denoiser):
+    """A U-Net of NAFNet's blocks that predicts a correction of the image; blind to the level.
 
-    It pads any height and width by itself, with zeros as the published weights expect.
+    It pads with zeros, as the published weights expect.
 
     Attributes:
-      channels: C of the signal.
       width: channels of the finest level; each coarser one has twice as many.
       encoder: blocks of each level on the way down, in the order they run, the finest first.
       middle: blocks at the bottom, one level below the encoder's last.
       decoder: blocks of each level on the way up, in the order they run, the coarsest first.
-      dtype: the dtype of the computation; None follows the input.
-      param_dtype: the dtype of the parameters.
     """
 
-    channels: int = 3
     width: int = 32
     encoder: Sequence[int] = (2, 2, 4, 8)
     middle: int = 12
     decoder: Sequence[int] = (2, 2, 2, 2)
-    dtype: layers.Dtype = None
-    param_dtype: layers.Dtype = jnp.float32
 
-    # Channel attention weighs the channels by their means over the picture.
+    # Channel attention weighs the channels by their means over the image.
     locality = "global"
     margin = "constant"
     canvas = True
+    output = "residual"
 
     def __post_init__(self):
         if len(self.encoder) != len(self.decoder):
@@ -58,30 +65,13 @@ class NAFNet(nn.Module):
         return 2 ** len(self.encoder)
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """Denoises a batch.
-
-        Args:
-          x: (N, H, W, C), any float dtype, made for [0, 1].
-          level: ignored.
-          train: ignored.
-
-        Returns:
-          The clean estimate, shape and dtype of `x`.
-
-        Raises:
-          ZooError: `x` has another number of channels.
-        """
-        layers.check_input(x, self.channels, "NAFNet")
-        dtypes = layers.dtypes(self, x)
+    def _denoise(self, x: jax.Array, level: jax.Array | None, train: bool) -> jax.Array:
+        dtypes = self.dtypes(x)
         conv = partial(Conv, kernel_size=(3, 3), **dtypes)
         block = partial(_Block, **dtypes)
 
         levels = len(self.encoder)
-        y = layers.pad_to_multiple(x, self.stride, self.margin)
-        y = conv(self.width, name="head")(y)
+        y = conv(self.width, name="head")(x)
 
         skips = []
         for depth, count in enumerate(self.encoder):
@@ -98,47 +88,36 @@ class NAFNet(nn.Module):
             for i in range(count):
                 y = block(name=f"decoder{depth}_{i}")(y)
 
-        # A small start keeps the first outputs near the noisy input, the best guess then known.
-        small = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
-        y = conv(self.channels, kernel_init=small, name="tail")(y)
-        return x + y[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
+        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+
+    def torch_layout(self) -> Layout:
+        """As its authors store it."""
+        return Layout(tuple(_layout(self)))
 
 
-class _Block(nn.Module):
+class _Block(layers.Layer):
     """Gated depthwise convolution with channel attention, then a gated pointwise layer.
 
     Each half is added to its input, scaled a channel at a time by `beta` and `gamma`, which start
     at 0: the block starts as the identity.
     """
 
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
-
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         c = x.shape[-1]
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes = self.dtypes(x)
         dense = partial(nn.Dense, **dtypes)
+        norm = partial(self.normalize, nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
 
-        y = dense(2 * c, name="expand0")(self._norm(x, "norm0"))
+        y = dense(2 * c, name="expand0")(norm(x, name="norm0"))
         y = _gate(layers.DepthwiseConv(**dtypes, name="depthwise")(y))
         # The statistics are taken in the parameters' precision, however low the computation's.
         means = canvas.mean(y.astype(self.param_dtype))
         y = y * dense(c, name="attention")(means)
         x = x + self._scale(dense(c, name="project0")(y), "beta")
 
-        y = _gate(dense(2 * c, name="expand1")(self._norm(x, "norm1")))
+        y = _gate(dense(2 * c, name="expand1")(norm(x, name="norm1")))
         return x + self._scale(dense(c, name="project1")(y), "gamma")
-
-    def _norm(self, x: jax.Array, name: str) -> jax.Array:
-        norm = nn.LayerNorm(
-            epsilon=1e-6,
-            use_fast_variance=False,
-            dtype=self.param_dtype,
-            param_dtype=self.param_dtype,
-            name=name,
-        )
-        return norm(x.astype(self.param_dtype)).astype(x.dtype)
 
     def _scale(self, y: jax.Array, name: str) -> jax.Array:
         scale = self.param(name, nn.initializers.zeros, (y.shape[-1],), self.param_dtype)
@@ -151,24 +130,81 @@ def _gate(x: jax.Array) -> jax.Array:
     return a * b
 
 
-_NARROW = {"width": 4}
-_SHALLOW = {"encoder": (1, 1), "middle": 1, "decoder": (1, 1)}
+_SHUFFLED_UP = Form(
+    lambda a: a[:, :, 0, 0].reshape(-1, 2, 2, a.shape[1]).transpose(3, 1, 2, 0),
+    lambda shape: (4 * shape[3], shape[0], 1, 1),
+)
+"""The kernel of `layers.Up`, stored as the 1x1 convolution before a pixel shuffle by 2.
+
+The outputs of that are ordered channel, row, column: (4 out, in, 1, 1) to (in, 2, 2, out).
+"""
+
+# Ours, theirs and the form of the kernel, of a block's layers with weight and bias.
+_LAYERS = (
+    ("expand0", "conv1", POINTWISE),
+    ("depthwise", "conv2", CONV),
+    ("attention", "sca.1", POINTWISE),
+    ("project0", "conv3", POINTWISE),
+    ("expand1", "conv4", POINTWISE),
+    ("project1", "conv5", POINTWISE),
+)
 
 
-@register("nafnet-small", parameters=438_387, narrow=_NARROW, shallow=_SHALLOW)
-def nafnet_small(**overrides) -> NAFNet:
-    """Three levels from 16 channels: to train and run on a laptop's CPU; no published weights."""
-    small = {"width": 16, "encoder": (1, 1, 2), "middle": 2, "decoder": (1, 1, 1)}
-    return NAFNet(**small | overrides)
+def _layout(model: NAFNet) -> Iterator[Tensor]:
+    yield from layer("head", "intro", CONV)
+    for depth, count in enumerate(model.encoder):
+        for i in range(count):
+            yield from _block(f"encoder{depth}_{i}", f"encoders.{depth}.{i}")
+        yield from layer(f"down{depth + 1}", f"downs.{depth}", CONV)
+    for i in range(model.middle):
+        yield from _block(f"middle{i}", f"middle_blks.{i}")
+    for step, count in enumerate(model.decoder):
+        # PyTorch's count the steps up, ours the levels.
+        depth = len(model.decoder) - 1 - step
+        yield kernel(f"up{depth}", f"ups.{step}.0", _SHUFFLED_UP)
+        for i in range(count):
+            yield from _block(f"decoder{depth}_{i}", f"decoders.{step}.{i}")
+    yield from layer("tail", "ending", CONV)
 
 
-@register("nafnet-w32", parameters=29_159_715, narrow=_NARROW, shallow=_SHALLOW)
-def nafnet_w32(**overrides) -> NAFNet:
-    """The paper's network for real camera noise (SIDD), from 32 channels."""
-    return NAFNet(**{"width": 32} | overrides)
+def _block(ours: str, theirs: str) -> Iterator[Tensor]:
+    for name, key, form in _LAYERS:
+        yield from layer(f"{ours}/{name}", f"{theirs}.{key}", form)
+    for name, key in (("norm0", "norm1"), ("norm1", "norm2")):
+        yield from norm(f"{ours}/{name}", f"{theirs}.{key}")
+    for name in ("beta", "gamma"):
+        yield Tensor(f"params/{ours}/{name}", f"{theirs}.{name}", CHANNEL)
 
 
-@register("nafnet-w64", parameters=115_982_915, narrow=_NARROW, shallow=_SHALLOW)
-def nafnet_w64(**overrides) -> NAFNet:
-    """The paper's network for real camera noise (SIDD), from 64 channels."""
-    return NAFNet(**{"width": 64} | overrides)
+_register = partial(
+    register,
+    NAFNet,
+    narrow={"width": 4},
+    shallow={"encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
+    source="github.com/megvii-research/NAFNet",
+    license="MIT",
+)
+_register(
+    "nafnet-small",
+    "Three levels from 16 channels: to train and run on a laptop's CPU; no published weights.",
+    parameters=438_387,
+    macs=17_800,
+    width=16,
+    encoder=(1, 1, 2),
+    middle=2,
+    decoder=(1, 1, 1),
+)
+_register(
+    "nafnet-w32",
+    "The paper's network for real camera noise (SIDD), from 32 channels.",
+    parameters=29_159_715,
+    macs=239_000,
+    width=32,
+)
+_register(
+    "nafnet-w64",
+    "The paper's network for real camera noise (SIDD), from 64 channels.",
+    parameters=115_982_915,
+    macs=954_000,
+    width=64,
+)

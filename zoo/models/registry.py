@@ -1,10 +1,10 @@
-"""The registry: public names to functions that build a module, and what each module expects."""
+"""The registry: every variant's public name and card, and what can be asked of models by name."""
 
 import dataclasses
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -12,72 +12,44 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
+from zoo import plugins
 from zoo.errors import ZooError, unknown
 from zoo.modality import get
+from zoo.models.denoiser import ModelSpec, spec_of
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelSpec:
-    """What a variant takes and gives; the contract that its tests and its users rely on.
+class ModelCard:
+    """The facts of a registered variant that its specification does not hold.
 
     Attributes:
       name: the public name, family and variant, such as `"unet-small"`.
-      family: the architecture, by the name of its file.
-      modality: `"image"` for signals `(N, H, W, C)`, `"audio"` for `(B, T, C)`.
-      channels: C; a model of recordings takes any, and treats each channel alike.
-      range: lowest and highest value of the signals it is made for.
-      size: the only (H, W) it takes, or None.
-      multiple: H and W must be multiples of this; 1 where the model pads by itself.
-      takes_level: whether `level` (in signal units) changes the output.
-      locality: `"local"` (an output pixel depends on a bounded neighbourhood), `"windowed"` or
-        `"global"`.
-      reach: how many pixels away, along H or W, the farthest pixel may lie that an output pixel of
-        a local model depends on; 0 for other models, and where nobody has said.
-      stride: it pads H and W by itself to multiples of this, below and to the right; a picture
-        moved by as many pixels comes out moved, away from its edges.
-      margin: what it pads with, a mode of `jax.numpy.pad`.
-      canvas: whether a picture on a larger canvas has the same result; see `zoo.models.canvas`.
-      sample_rate: of the recordings it is made for, in Hz; 0 for pictures.
-      hop: samples a streaming step takes, or a multiple of it; 0 where it does not stream.
-      latency: samples the streamed output lags behind the input, beyond the hop itself.
+      summary: one sentence on it.
+      architecture: the class of its modules, or a function that makes one of its fields.
+      options: the fields in which the variant differs from the defaults of the class.
+      parameters: the number of trainable values, so that `zoo models` need not trace the network;
+        None: they are counted.
+      macs: multiply-accumulates per pixel of an image, or per second of audio; None: unknown.
+      narrow: overrides that leave few channels and every layer, so the reach is the same.
+      shallow: overrides that leave few layers, of every kind.
+      source: where its published weights come from; empty where there are none.
+      license: that of the published weights.
     """
 
     name: str
-    family: str
-    modality: str = "image"
-    channels: int = 3
-    range: tuple[float, float] = (0.0, 1.0)
-    size: tuple[int, int] | None = None
-    multiple: int = 1
-    takes_level: bool = False
-    locality: Literal["local", "windowed", "global"] = "local"
-    reach: int = 0
-    stride: int = 1
-    margin: Literal["edge", "reflect", "constant"] = "edge"
-    canvas: bool = False
-    sample_rate: int = 0
-    hop: int = 0
-    latency: int = 0
-
-
-class Variant(NamedTuple):
-    """A registered variant.
-
-    Attributes:
-      build: `(**overrides) -> module`.
-      parameters: the trainable values, or None where they have to be counted.
-      narrow: overrides that leave few channels and every layer, so the reach is the same.
-      shallow: overrides that leave few layers, of every kind.
-    """
-
-    build: Callable[..., nn.Module]
+    summary: str
+    architecture: Callable[..., nn.Module]
+    options: Mapping[str, Any]
     parameters: int | None
+    macs: float | None
     narrow: Mapping[str, Any]
     shallow: Mapping[str, Any]
+    source: str
+    license: str
 
 
-# Bounds of options, far beyond any network of worth: what a file asks for is built without a look
-# at the memory and the minutes that it takes.
+# Bounds of options, far beyond any useful network: what a file asks for is built without a check
+# of the memory and the minutes that it takes.
 _MOST_LAYERS = 64
 _MOST = 2**16
 _LONGEST = 12
@@ -87,35 +59,47 @@ _LAYERS = frozenset(
     {"blocks", "convs", "decoder", "depth", "depths", "encoder", "middle", "refinement"}
 )
 
-_VARIANTS: dict[str, Variant] = {}
+_CARDS: dict[str, ModelCard] = {}
 
 
 def register(
+    architecture: Callable[..., nn.Module],
     name: str,
+    summary: str,
     *,
     parameters: int | None = None,
+    macs: float | None = None,
     narrow: Mapping[str, Any] | None = None,
     shallow: Mapping[str, Any] | None = None,
-) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Registers a function `(**overrides) -> module` under its public name.
+    source: str = "",
+    license: str = "",
+    **options: Any,
+) -> None:
+    """Registers a variant of an architecture; for the arguments see `ModelCard`.
 
-    Args:
-      name: the public name.
-      parameters: the trainable values, so that `zoo models` need not trace the network.
-      narrow: as in `Variant`; the sizes at which tests run the architecture.
-      shallow: as in `Variant`.
+    Any Linen module with the `__call__` of `Denoiser` or `AudioDenoiser` will do; those classes do
+    most of its work.
 
     Raises:
       ValueError: the name is taken.
     """
+    if name in _CARDS and not plugins.replaces(architecture, _CARDS[name].architecture):
+        raise ValueError(f"two models are registered as {name!r}")
+    small = (narrow or {}, shallow or {})
+    _CARDS[name] = ModelCard(
+        name, summary, architecture, options, parameters, macs, *small, source, license
+    )
 
-    def keep(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        if name in _VARIANTS:
-            raise ValueError(f"two models are registered as {name!r}")
-        _VARIANTS[name] = Variant(builder, parameters, narrow or {}, shallow or {})
-        return builder
 
-    return keep
+def model_card(name: str) -> ModelCard:
+    """The card of a variant.
+
+    Raises:
+      ZooError: no such name.
+    """
+    if name not in list_models():
+        raise unknown("model", name, _CARDS)
+    return _CARDS[name]
 
 
 def small_options(name: str, *, narrow: bool = True, shallow: bool = True) -> dict[str, Any]:
@@ -124,24 +108,19 @@ def small_options(name: str, *, narrow: bool = True, shallow: bool = True) -> di
     Args:
       name: one of `list_models()`.
       narrow: with few channels.
-      shallow: with few layers; a local model then sees less far than its record says.
+      shallow: with few layers; the reach of a local model is then smaller.
 
     Raises:
       ZooError: no such name.
     """
-    variant = _variant(name)
-    return {**(variant.narrow if narrow else {}), **(variant.shallow if shallow else {})}
-
-
-def _variant(name: str) -> Variant:
-    if not isinstance(name, str) or name not in _VARIANTS:
-        raise unknown("model", name, _VARIANTS)
-    return _VARIANTS[name]
+    card = model_card(name)
+    return {**(card.narrow if narrow else {}), **(card.shallow if shallow else {})}
 
 
 def list_models() -> list[str]:
-    """The public names, sorted."""
-    return sorted(_VARIANTS)
+    """The public names, sorted, with those of plug-ins."""
+    plugins.load()
+    return sorted(_CARDS)
 
 
 def create_model(name: str, **overrides) -> nn.Module:
@@ -149,37 +128,31 @@ def create_model(name: str, **overrides) -> nn.Module:
 
     Args:
       name: one of `list_models()`.
-      **overrides: fields of the module to set otherwise, such as `channels=1`.
+      **overrides: fields of the module to override, such as `channels=1`.
 
     Raises:
       ZooError: no such name, or the module has no such field, or one of another kind, or the
-        network would be far larger than any.
+        network would be far too large.
     """
-    build = _variant(name).build
-    usual = build()
-    fields = {field.name for field in dataclasses.fields(usual)} - {"parent", "name"}
+    card = model_card(name)
+    default = card.architecture(**card.options)
+    fields = {field.name for field in dataclasses.fields(default)} - {"parent", "name"}
     for key in overrides:
         if key not in fields:
             raise unknown(f"option of model {name}", key, fields)
     # Lists come from config files; a module has to be hashable.
     overrides = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
     for key, value in overrides.items():
-        if wanted := _refusal(usual, key, value):
+        if wanted := _requirement(default, key, value):
             raise ZooError(f"model {name!r} cannot be built: {key} is {value!r:.100}; {wanted}")
     try:
-        return build(**overrides)
+        return card.architecture(**card.options | overrides)
     except TypeError as error:
         raise ZooError(f"model {name!r} cannot be built: {error}") from None
 
 
-def _refusal(model: nn.Module, key: str, value: Any) -> str:
-    """What a field would have to be, for a value that it cannot; else nothing.
-
-    Args:
-      model: of the variant, whose own value tells the kind.
-      key: the field.
-      value: what it is to be.
-    """
+def _requirement(model: nn.Module, key: str, value: Any) -> str:
+    """What a field of a model must be, for a value it must not have; else nothing."""
     usual, hint = getattr(model, key), get_type_hints(type(model))[key]
     least, most = (0, _MOST_LAYERS) if key in _LAYERS else (1, _MOST)
     wanted = ""
@@ -209,27 +182,12 @@ def _is_whole(value: Any) -> bool:
 
 
 def model_spec(name: str, **overrides) -> ModelSpec:
-    """The record of a variant, as the overrides leave it.
+    """The specification of a variant, with the overrides applied.
 
     Raises:
       ZooError: as `create_model`.
     """
     return spec_of(create_model(name, **overrides), name)
-
-
-def spec_of(model: nn.Module, name: str = "") -> ModelSpec:
-    """The record of a module, which states its side of it in fields or properties of those names.
-
-    Args:
-      model: the module.
-      name: what to call it; that of its class by default.
-    """
-    own = {f.name for f in dataclasses.fields(ModelSpec)} - {"name", "family"}
-    return ModelSpec(
-        name=name or type(model).__name__,
-        family=type(model).__module__.rpartition(".")[2],
-        **{key: getattr(model, key) for key in own if hasattr(model, key)},
-    )
 
 
 def count_parameters(name: str, **overrides) -> int:
@@ -238,34 +196,34 @@ def count_parameters(name: str, **overrides) -> int:
     Raises:
       ZooError: as `create_model`.
     """
-    registered = _variant(name).parameters
+    registered = model_card(name).parameters
     if registered is not None and not overrides:
         return registered
     shapes = variable_shapes(create_model(name, **overrides), model_spec(name, **overrides))
     return sum(leaf.size for path, leaf in shapes.items() if path.startswith("params/"))
 
 
-def variable_shapes(model: nn.Module, facts: ModelSpec) -> dict[str, jax.ShapeDtypeStruct]:
+def variable_shapes(model: nn.Module, spec: ModelSpec) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes and dtypes of a module's variables by their paths, joined by "/".
 
     Nothing is computed: to run `init` takes the larger networks half a minute.
 
     Args:
       model: the module.
-      facts: its record.
+      spec: its specification.
 
     Raises:
       ZooError: it has too many.
     """
-    size = facts.size or get(facts.modality).typical
-    signal = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
+    size = spec.size or get(spec.modality).typical
+    signal = jax.ShapeDtypeStruct((1, *size, spec.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((1,), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)
     shapes = traverse_util.flatten_dict(variables, sep="/")
     count = sum(math.prod(shape.shape) for shape in shapes.values())
     if count > _MOST_PARAMETERS:
         raise ZooError(
-            f"{facts.name} with such options would have {count:,} parameters, more than "
+            f"{spec.name} with such options would have {count:,} parameters, more than "
             f"{_MOST_PARAMETERS:,}; make it smaller"
         )
     return shapes
@@ -288,14 +246,14 @@ def shape_mismatches(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> lis
 
 
 def init_variables(model: nn.Module, key: jax.Array, shape: Sequence[int]) -> dict[str, Any]:
-    """`model.init` in one compiled program; the values do not depend on the size of the picture.
+    """`model.init` in one compiled program; the values do not depend on the size of the signal.
 
     Args:
       model: the module.
       key: a typed key.
-      shape: (N, H, W, C) of a batch.
+      shape: (N, H, W, C) or (B, T, C) of a batch.
     """
-    # It runs once, and on CPU LLVM would take far longer to make the many draws fast.
+    # It runs once, and on a CPU LLVM takes far longer to optimize the many draws.
     cpu = jax.default_backend() == "cpu"
     options = {"xla_backend_optimization_level": 0} if cpu else None
     init = jax.jit(model.init, compiler_options=options)
@@ -305,7 +263,7 @@ def init_variables(model: nn.Module, key: jax.Array, shape: Sequence[int]) -> di
 def merge_batch_norm(model: nn.Module, variables: Mapping) -> tuple[nn.Module, dict]:
     """Folds the running statistics of batch norm into the convolutions before it.
 
-    A model that can has a method `merge_batch_norm(variables)` that does the same.
+    An architecture that can has a method `merge_batch_norm(variables)`.
 
     Args:
       model: a DnCNN or StreamUNet with `norm="batch"`.

@@ -1,10 +1,10 @@
 """Restormer: a transformer whose attention runs across channels instead of pixels.
 
 After Zamir et al., "Restormer: Efficient Transformer for High-Resolution Image Restoration" (CVPR
-2022). The cost grows linearly with the picture, and every output pixel sees all of it.
+2022). The cost grows linearly with the image, and every output pixel depends on all of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import jax
@@ -14,19 +14,20 @@ from flax import linen as nn
 from zoo.errors import ZooError
 from zoo.models import canvas, layers
 from zoo.models.conv import Conv
+from zoo.models.denoiser import Denoiser
 from zoo.models.registry import register
+from zoo.models.torch_layout import CONV, POINTWISE, SAME, Layout, Tensor, kernel, shuffled
 
 
-class Restormer(nn.Module):
+class Restormer(Denoiser):
     """A U-Net of channel attention and gated feed-forward blocks, without a noise level.
 
-    Takes any height and width: it pads by mirroring and crops. Each level has half the height and
+    It pads by mirroring. Each level has half the height and
     width of the one before and twice its channels. No convolution has a bias, as in all published
-    variants. The published weights may not be used commercially, so none come with the zoo: bring
-    your own copy to `zoo.interop.torch.load_torch`.
+    variants. The published weights may not be used commercially, so none come with the zoo: read
+    your own copy with `zoo.interop.torch.load_torch`.
 
     Attributes:
-      channels: C of the signal.
       width: channels of the finest level.
       blocks: transformer blocks of each level, the finest first; their number is the depth. All
         levels but the last have as many again on the way up.
@@ -35,26 +36,22 @@ class Restormer(nn.Module):
       expansion: channels inside a feed-forward block, over those outside.
       norm_bias: the norms subtract the mean and add a bias; those of the published denoisers do
         neither.
-      dtype: the dtype of the computation; None follows the input.
-      param_dtype: the dtype of the parameters.
     """
 
-    channels: int = 3
     width: int = 48
     blocks: Sequence[int] = (4, 6, 6, 8)
     refinement: int = 4
     heads: Sequence[int] = (1, 2, 4, 8)
     expansion: float = 2.66
     norm_bias: bool = False
-    dtype: layers.Dtype = None
-    param_dtype: layers.Dtype = jnp.float32
 
-    # Attention sums over the whole picture.
+    # Attention sums over the whole image.
     locality = "global"
     # Its authors take 3e-4; attention takes much less than convolutions do.
     learning_rate = 5e-4
     margin = "reflect"
     canvas = True
+    output = "residual"
 
     def __post_init__(self):
         if len(self.heads) != len(self.blocks):
@@ -76,27 +73,10 @@ class Restormer(nn.Module):
         return 2 ** (len(self.blocks) - 1)
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """Denoises a batch.
-
-        Args:
-          x: (N, H, W, C), any float dtype, made for [0, 1].
-          level: ignored.
-          train: ignored.
-
-        Returns:
-          The clean estimate, shape and dtype of `x`.
-
-        Raises:
-          ZooError: `x` has another number of channels.
-        """
-        layers.check_input(x, self.channels, "Restormer")
-        dtypes = layers.dtypes(self, x)
+    def _denoise(self, x: jax.Array, level: jax.Array | None, train: bool) -> jax.Array:
+        dtypes = self.dtypes(x)
         conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
-        y = layers.pad_to_multiple(x, self.stride, self.margin)
-        y = conv(self.width, name="head")(y)
+        y = conv(self.width, name="head")(x)
 
         skips = []
         for depth, count in enumerate(self.blocks):
@@ -114,13 +94,11 @@ class Restormer(nn.Module):
             y = self._stage(y, self.blocks[depth], depth, f"decoder{depth}")
         y = self._stage(y, self.refinement, 0, "refinement")
 
-        # A small start keeps the first outputs near the noisy input, the best guess then known.
-        y = conv(
-            self.channels,
-            kernel_init=nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal"),
-            name="tail",
-        )(y)
-        return x + y[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
+        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+
+    def torch_layout(self) -> Layout:
+        """As its authors' files and deepinv store it."""
+        return Layout(tuple(_layout(self)))
 
     def _stage(self, x: jax.Array, count: int, depth: int, name: str) -> jax.Array:
         for i in range(count):
@@ -128,64 +106,37 @@ class Restormer(nn.Module):
                 self.heads[depth],
                 self.expansion,
                 self.norm_bias,
-                **layers.dtypes(self, x),
+                **self.dtypes(x),
                 name=f"{name}_{i}",
             )(x)
         return x
 
 
-class _Block(nn.Module):
+class _Block(layers.Layer):
     """Channel attention and a gated feed-forward network, each behind a norm and added."""
 
     heads: int
     expansion: float
     norm_bias: bool
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        dtypes = layers.dtypes(self, x)
-        norm = partial(_Norm, self.norm_bias, self.param_dtype)
+        dtypes = self.dtypes(x)
+        norm = partial(layers.ChannelNorm, self.norm_bias, **dtypes)
         x = x + _Attention(self.heads, **dtypes, name="attention")(norm(name="norm0")(x))
         hidden = int(x.shape[-1] * self.expansion)
         return x + _FeedForward(hidden, **dtypes, name="feed_forward")(norm(name="norm1")(x))
 
 
-class _Norm(nn.Module):
-    """Divides each pixel by its deviation over the channels; with a bias it is layer norm.
-
-    Computed in the parameters' precision, however low that of the signal.
-    """
-
-    use_bias: bool
-    param_dtype: layers.Dtype
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
-        y = x.astype(self.param_dtype)
-        centred = y - y.mean(-1, keepdims=True)
-        gain = jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
-        y = (centred if self.use_bias else y) * gain * scale[None, None, None]
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
-            y = y + bias[None, None, None]
-        return y.astype(x.dtype)
-
-
-class _Attention(nn.Module):
+class _Attention(layers.Layer):
     """Each channel becomes a mixture of its head's channels, by their correlation."""
 
     heads: int
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         n, h, w, c = x.shape
-        dtypes = layers.dtypes(self, x)
+        dtypes = self.dtypes(x)
         y = nn.Dense(3 * c, use_bias=False, **dtypes, name="qkv")(x)
         y = layers.DepthwiseConv(use_bias=False, **dtypes, name="depthwise")(y)
         y = canvas.cleared(y)
@@ -205,20 +156,18 @@ class _Attention(nn.Module):
     def _norm(self, x: jax.Array) -> jax.Array:
         """The length of each channel as a vector of pixels, at least 1e-12: (N, heads, C)."""
         squares = jnp.square(x.astype(self.param_dtype)).sum(1)
-        # The bound stands inside the root, whose gradient at zero is not finite.
+        # The bound is inside the root, whose gradient at zero is not finite.
         return jnp.sqrt(jnp.maximum(squares, 1e-24))
 
 
-class _FeedForward(nn.Module):
+class _FeedForward(layers.Layer):
     """Two branches of `hidden` channels, one the gate of the other."""
 
     hidden: int
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        dtypes = layers.dtypes(self, x)
+        dtypes = self.dtypes(x)
         y = nn.Dense(2 * self.hidden, use_bias=False, **dtypes, name="expand")(x)
         y = layers.DepthwiseConv(use_bias=False, **dtypes, name="depthwise")(y)
         gate, y = jnp.split(y, 2, axis=-1)
@@ -226,49 +175,96 @@ class _FeedForward(nn.Module):
         return nn.Dense(x.shape[-1], use_bias=False, **dtypes, name="project")(y)
 
 
-class _Down(nn.Module):
+class _Down(layers.Layer):
     """(N, 2H, 2W, C) to (N, H, W, 2C)."""
-
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = Conv(x.shape[-1] // 2, (3, 3), use_bias=False, **layers.dtypes(self, x), name="conv")
-        # Behind it stands a residual stream, through which no layout of weights could carry ours.
+        conv = Conv(x.shape[-1] // 2, (3, 3), use_bias=False, **self.dtypes(x), name="conv")
+        # A residual stream follows, whose channels no layout of weights could reorder.
         return layers.space_to_depth(conv(x), 2, channel_major=True)
 
 
-class _Up(nn.Module):
+class _Up(layers.Layer):
     """(N, H, W, C) to (N, 2H, 2W, C/2)."""
-
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = Conv(x.shape[-1] * 2, (3, 3), use_bias=False, **layers.dtypes(self, x), name="conv")
+        conv = Conv(x.shape[-1] * 2, (3, 3), use_bias=False, **self.dtypes(x), name="conv")
         return layers.depth_to_space(conv(x), 2)
 
 
-_NARROW = {"width": 8}
-_SHALLOW = {"blocks": (1, 1), "refinement": 1, "heads": (1, 2)}
+def _layout(model: Restormer) -> Iterator[Tensor]:
+    last = len(model.blocks) - 1
+    yield kernel("head", "patch_embed.proj", CONV)
+    for depth, count in enumerate(model.blocks):
+        level = depth + 1
+        if depth:
+            yield Tensor(
+                f"params/down{depth}/conv/kernel", f"down{depth}_{level}.body.0.weight", CONV
+            )
+        theirs = f"encoder_level{level}" if depth < last else "latent"
+        yield from _stage(model, f"encoder{depth}", theirs, count)
+    for depth, count in enumerate(model.blocks[:-1]):
+        level = depth + 1
+        up = f"up{level + 1}_{level}.body.0.weight"
+        yield Tensor(f"params/up{depth}/conv/kernel", up, shuffled(CONV, -1))
+        if depth:
+            reduce = f"reduce_chan_level{level}.weight"
+            yield Tensor(f"params/merge{depth}/kernel", reduce, POINTWISE)
+        yield from _stage(model, f"decoder{depth}", f"decoder_level{level}", count)
+    yield from _stage(model, "refinement", "refinement", model.refinement)
+    yield kernel("tail", "output", CONV)
 
 
-@register("restormer-color", parameters=26_111_668, narrow=_NARROW, shallow=_SHALLOW)
-def restormer_color(**overrides) -> Restormer:
-    """The published colour denoisers, blind, for one level or for real noise."""
-    return Restormer(**overrides)
+def _stage(model: Restormer, ours: str, theirs: str, count: int) -> Iterator[Tensor]:
+    for i in range(count):
+        yield from _block(model, f"params/{ours}_{i}", f"{theirs}.{i}")
 
 
-@register("restormer-gray", parameters=26_109_076, narrow=_NARROW, shallow=_SHALLOW)
-def restormer_gray(**overrides) -> Restormer:
-    """The published grey denoisers, blind or for one level."""
-    return Restormer(**{"channels": 1} | overrides)
+def _block(model: Restormer, ours: str, theirs: str) -> Iterator[Tensor]:
+    for i in (0, 1):
+        norm = f"{theirs}.norm{i + 1}.body"
+        yield Tensor(f"{ours}/norm{i}/scale", f"{norm}.weight", SAME)
+        if model.norm_bias:
+            yield Tensor(f"{ours}/norm{i}/bias", f"{norm}.bias", SAME)
+    attention, feed_forward = f"{ours}/attention", f"{ours}/feed_forward"
+    yield Tensor(f"{attention}/temperature", f"{theirs}.attn.temperature", SAME)
+    yield Tensor(f"{attention}/qkv/kernel", f"{theirs}.attn.qkv.weight", POINTWISE)
+    yield Tensor(f"{attention}/depthwise/kernel", f"{theirs}.attn.qkv_dwconv.weight", CONV)
+    yield Tensor(f"{attention}/project/kernel", f"{theirs}.attn.project_out.weight", POINTWISE)
+    yield Tensor(f"{feed_forward}/expand/kernel", f"{theirs}.ffn.project_in.weight", POINTWISE)
+    yield Tensor(f"{feed_forward}/depthwise/kernel", f"{theirs}.ffn.dwconv.weight", CONV)
+    yield Tensor(f"{feed_forward}/project/kernel", f"{theirs}.ffn.project_out.weight", POINTWISE)
 
 
-@register("restormer-small", parameters=1_554_875, narrow=_NARROW, shallow=_SHALLOW)
-def restormer_small(**overrides) -> Restormer:
-    """A third of the width and fewer blocks: for CPUs, where the published size takes too long."""
-    small = {"width": 16, "blocks": (1, 2, 2, 4), "refinement": 1}
-    return Restormer(**small | overrides)
+_register = partial(
+    register,
+    Restormer,
+    narrow={"width": 8},
+    shallow={"blocks": (1, 1), "refinement": 1, "heads": (1, 2)},
+    source="github.com/swz30/Restormer",
+    license="non-commercial",
+)
+_register(
+    "restormer-color",
+    "The published colour denoisers, blind, for one level or for real noise.",
+    parameters=26_111_668,
+    macs=2_260_000,
+)
+_register(
+    "restormer-gray",
+    "The published grey denoisers, blind or for one level.",
+    parameters=26_109_076,
+    macs=2_250_000,
+    channels=1,
+)
+_register(
+    "restormer-small",
+    "A third of the width and fewer blocks: for CPUs, where the published size takes too long.",
+    parameters=1_554_875,
+    macs=90_300,
+    width=16,
+    blocks=(1, 2, 2, 4),
+    refinement=1,
+)

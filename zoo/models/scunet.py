@@ -1,10 +1,10 @@
-"""SCUNet: a U-Net whose blocks run a residual convolution beside a Swin Transformer block.
+"""SCUNet: a U-Net whose blocks run a residual convolution parallel to a Swin Transformer block.
 
 Zhang et al., "Practical Blind Image Denoising via Swin-Conv-UNet and Data Synthesis" (Machine
 Intelligence Research 2023), of which this is the network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import jax
@@ -12,39 +12,45 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.models import layers, windows
+from zoo.models import layers
 from zoo.models.conv import Conv
+from zoo.models.denoiser import Denoiser
 from zoo.models.registry import register
+from zoo.models.swinir import SwinBlock
+from zoo.models.torch_layout import (
+    CONV,
+    LINEAR,
+    POINTWISE,
+    UP,
+    Form,
+    Layout,
+    Tensor,
+    kernel,
+    layer,
+    norm,
+)
 
 
-class SCUNet(nn.Module):
+class SCUNet(Denoiser):
     """A U-Net of Swin-Conv blocks with added skips; the width doubles at each coarser level.
 
-    Any height and width: it pads by itself, by repeating the last row and column.
-
     Attributes:
-      channels: C of the signal.
       width: channels of the finest level.
       blocks: of each stage, from the finest level down to the coarsest and back: an odd number of
         stages. Every other block has shifted windows.
       head_width: channels of each attention head; half of `width` must be a multiple of it.
       window: its side in pixels, at every level.
-      dtype: the dtype of the computation; None follows the input.
-      param_dtype: the dtype of the parameters.
     """
 
-    channels: int = 3
     width: int = 64
     blocks: Sequence[int] = (4,) * 7
     head_width: int = 32
     window: int = 8
-    dtype: layers.Dtype = None
-    param_dtype: layers.Dtype = jnp.float32
 
-    # What a pixel sees depends on where it lies in its windows.
+    # What a pixel depends on varies with its place in its windows.
     locality = "windowed"
     canvas = True
-    # Its authors take 1e-4; many times that, and a loss of this depth runs away.
+    # Its authors take 1e-4; at many times that the loss of a network this deep diverges.
     learning_rate = 5e-4
 
     def __post_init__(self):
@@ -63,29 +69,12 @@ class SCUNet(nn.Module):
         return self.window * 2 ** (len(self.blocks) // 2)
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """Denoises a batch.
-
-        Args:
-          x: (N, H, W, C), any float dtype, made for [0, 1].
-          level: ignored.
-          train: ignored.
-
-        Returns:
-          The clean estimate, shape and dtype of `x`.
-
-        Raises:
-          ZooError: `x` has another number of channels.
-        """
-        layers.check_input(x, self.channels, "SCUNet")
-        dtypes = layers.dtypes(self, x)
+    def _denoise(self, x: jax.Array, level: jax.Array | None, train: bool) -> jax.Array:
+        dtypes = self.dtypes(x)
         conv = partial(Conv, kernel_size=(3, 3), use_bias=False, **dtypes)
         deepest = len(self.blocks) // 2
-        y = layers.pad_to_multiple(x, self.stride)
-        passing = layers.passing(self.channels)
-        y = conv(self.width, kernel_init=passing, name="head")(y)
+        identity = layers.identity_kernel(self.channels)
+        y = conv(self.width, kernel_init=identity, name="head")(x)
 
         skips = []
         for depth in range(deepest):
@@ -95,7 +84,7 @@ class SCUNet(nn.Module):
         skips.append(y)
         y = self._stage(y, self.blocks[deepest], "body")
         for depth in reversed(range(deepest)):
-            # Little of the deeper levels at first, so that what passes comes out as it is.
+            # Little of the deeper levels at first, so that the input passes unchanged.
             up = layers.Up(
                 y.shape[-1] // 2,
                 gain=1.0 if depth else 1e-4,
@@ -105,60 +94,104 @@ class SCUNet(nn.Module):
             )
             y = up(y + skips.pop())
             y = self._stage(y, self.blocks[-1 - depth], f"decoder{depth}_")
-        y = conv(self.channels, kernel_init=passing, name="tail")(y + skips.pop())
-        return y[:, : x.shape[1], : x.shape[2]].astype(x.dtype)
+        return conv(self.channels, kernel_init=identity, name="tail")(y + skips.pop())
+
+    def torch_layout(self) -> Layout:
+        """As its authors' files, KAIR and deepinv store it."""
+        return Layout(tuple(_layout(self)))
 
     def _stage(self, x: jax.Array, blocks: int, name: str) -> jax.Array:
-        dtypes = layers.dtypes(self, x)
+        dtypes = self.dtypes(x)
         for i in range(blocks):
             shift = self.window // 2 if i % 2 else 0
             x = _Block(self.head_width, self.window, shift, **dtypes, name=f"{name}{i}")(x)
         return x
 
 
-class _Block(nn.Module):
+class _Block(layers.Layer):
     """A 1x1 convolution, a residual one and a Swin block on half the channels each, a 1x1."""
 
     head_width: int
     window: int
     shift: int
-    dtype: layers.Dtype
-    param_dtype: layers.Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        dtypes = layers.dtypes(self, x)
+        dtypes = self.dtypes(x)
         half = x.shape[-1] // 2
         conv = partial(Conv, half, (3, 3), use_bias=False, **dtypes)
         y = nn.Dense(2 * half, **dtypes, name="split")(x)
         local, distant = y[..., :half], y[..., half:]
         local = local + conv(name="conv1")(nn.relu(conv(name="conv0")(local)))
-        swin = windows.SwinBlock(
-            half // self.head_width, self.window, self.shift, 4, **dtypes, name="swin"
-        )
+        swin = SwinBlock(half // self.head_width, self.window, self.shift, 4, **dtypes, name="swin")
         y = jnp.concatenate([local, swin(distant)], axis=-1)
-        # Blocks that start near the identity keep a deep sum from growing, and learn sooner.
-        small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
-        return x + nn.Dense(2 * half, kernel_init=small, **dtypes, name="join")(y)
+        join = nn.Dense(2 * half, kernel_init=layers.small_kernel(0.01), **dtypes, name="join")
+        return x + join(y)
 
 
-_NARROW = {"width": 8, "head_width": 4, "window": 4}
-_SHALLOW = {"blocks": (1, 2, 1)}
+_TABLE = Form(lambda a: a.transpose(1, 2, 0), lambda shape: (shape[2], *shape[:2]))
 
 
-@register("scunet-gray", parameters=17_943_768, narrow=_NARROW, shallow=_SHALLOW)
-def scunet_gray(**overrides) -> SCUNet:
-    """As published, for grey pictures; one weight file takes one noise level."""
-    return SCUNet(**{"channels": 1} | overrides)
+def _layout(model: SCUNet) -> Iterator[Tensor]:
+    yield kernel("head", "m_head.0", CONV)
+    deepest = len(model.blocks) // 2
+    for depth, count in enumerate(model.blocks[:deepest]):
+        # PyTorch's levels count from 1, by the finer side of the step between two.
+        below, above = f"m_down{depth + 1}", f"m_up{depth + 1}"
+        for i in range(count):
+            yield from _block(f"encoder{depth}_{i}", f"{below}.{i}")
+        yield kernel(f"down{depth + 1}", f"{below}.{count}", CONV)
+        yield kernel(f"up{depth}", f"{above}.0", UP)
+        for i in range(model.blocks[-1 - depth]):
+            yield from _block(f"decoder{depth}_{i}", f"{above}.{i + 1}")
+    for i in range(model.blocks[deepest]):
+        yield from _block(f"body{i}", f"m_body.{i}")
+    yield kernel("tail", "m_tail.0", CONV)
 
 
-@register("scunet-color", parameters=17_946_072, narrow=_NARROW, shallow=_SHALLOW)
-def scunet_color(**overrides) -> SCUNet:
-    """As published, for colour pictures: one noise level a weight file, or real noise."""
-    return SCUNet(**overrides)
+def _block(ours: str, theirs: str) -> Iterator[Tensor]:
+    yield from layer(f"{ours}/split", f"{theirs}.conv1_1", POINTWISE)
+    yield kernel(f"{ours}/conv0", f"{theirs}.conv_block.0", CONV)
+    yield kernel(f"{ours}/conv1", f"{theirs}.conv_block.2", CONV)
+    yield from layer(f"{ours}/join", f"{theirs}.conv1_2", POINTWISE)
+    ours, theirs = f"{ours}/swin", f"{theirs}.trans_block"
+    yield from norm(f"{ours}/norm0", f"{theirs}.ln1")
+    table = f"{theirs}.msa.relative_position_params"
+    yield Tensor(f"params/{ours}/attention/position_bias", table, _TABLE)
+    yield from layer(f"{ours}/attention/qkv", f"{theirs}.msa.embedding_layer", LINEAR)
+    yield from layer(f"{ours}/attention/project", f"{theirs}.msa.linear", LINEAR)
+    yield from norm(f"{ours}/norm1", f"{theirs}.ln2")
+    yield from layer(f"{ours}/expand", f"{theirs}.mlp.0", LINEAR)
+    yield from layer(f"{ours}/project", f"{theirs}.mlp.2", LINEAR)
 
 
-@register("scunet-small", parameters=914_716, narrow=_NARROW, shallow=_SHALLOW)
-def scunet_small(**overrides) -> SCUNet:
-    """Three levels of half the width, a twentieth of the size: trains and runs on a CPU."""
-    return SCUNet(**{"width": 32, "blocks": (2, 2, 4, 2, 2), "head_width": 16} | overrides)
+_register = partial(
+    register,
+    SCUNet,
+    narrow={"width": 8, "head_width": 4, "window": 4},
+    shallow={"blocks": (1, 2, 1)},
+    source="github.com/cszn/SCUNet",
+    license="Apache-2.0",
+)
+_register(
+    "scunet-gray",
+    "As published, for grey pictures; one weight file takes one noise level.",
+    parameters=17_943_768,
+    macs=1_200_000,
+    channels=1,
+)
+_register(
+    "scunet-color",
+    "As published, for colour pictures: one noise level a weight file, or real noise.",
+    parameters=17_946_072,
+    macs=1_200_000,
+)
+_register(
+    "scunet-small",
+    "Three levels of half the width, a twentieth of the size: trains and runs on a CPU.",
+    parameters=914_716,
+    macs=141_000,
+    width=32,
+    blocks=(2, 2, 4, 2, 2),
+    head_width=16,
+)

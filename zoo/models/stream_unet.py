@@ -7,7 +7,7 @@ frequency in turn, and a complex mask on the compressed spectrum.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,16 @@ from jax import lax
 
 from zoo import spectral
 from zoo.errors import ZooError
-from zoo.models import layers, streaming
-from zoo.models.normalize import BatchNorm, activate
-from zoo.models.recurrent import GRU
+from zoo.models import layers
+from zoo.models.audio_denoiser import StreamingDenoiser, frame_size
+from zoo.models.audio_layers import (
+    GRU,
+    BatchNorm,
+    activate,
+    strided_conv,
+    strided_conv_transpose,
+)
 from zoo.models.registry import register
-from zoo.models.strided import strided_conv, strided_conv_transpose
 
 _STRIDE = 4
 _EXPONENT = 0.3
@@ -29,23 +34,10 @@ _HEADS = 4
 _EPSILON = 1e-5
 
 
-class State(NamedTuple):
-    """What the model remembers between the chunks of a stream.
-
-    Attributes:
-      frames: the half windows of the transform.
-      memory: a block's carry each, (N, bands, width), N recordings times channels.
-    """
-
-    frames: streaming.Frames
-    memory: tuple[jax.Array, ...]
-
-
-class StreamUNet(nn.Module):
+class StreamUNet(StreamingDenoiser, layers.Layer):
     """Enhances speech frame by frame, with 16 ms of latency beyond the hop of 16 ms.
 
     Attributes:
-      channels: C of the recordings it is trained on; it takes any, each channel by itself.
       sample_rate: of the recordings, Hz. Frames have 32 ms at any, and the parameters the same
         shapes.
       width: channels over the frequency bins, of which a rate of 16 kHz has 64.
@@ -53,16 +45,11 @@ class StreamUNet(nn.Module):
       inner: channels of the blocks.
       bands: frequency bands of the blocks.
       blocks: pairs of recurrence over time and attention over frequency.
-      padding: what lies beyond the ends of a recording: `"zero"`, as a stream has it, or
-        `"reflect"`, as `torch.stft`.
+      padding: as of `StreamingDenoiser`.
       norm: `"batch"`; or `"merged"`, see `zoo.models.merge_batch_norm`.
       axis_name: the device axis over which batch statistics are averaged.
-      dtype: the dtype of the computation; None follows the input. Spectra and the memory are
-        float32.
-      param_dtype: the dtype of the parameters.
     """
 
-    channels: int = 1
     sample_rate: int = 16000
     width: int = 24
     convs: int = 2
@@ -72,76 +59,15 @@ class StreamUNet(nn.Module):
     padding: Literal["zero", "reflect"] = "zero"
     norm: Literal["batch", "merged"] = "batch"
     axis_name: str | None = None
-    dtype: layers.Dtype = None
-    param_dtype: layers.Dtype = jnp.float32
 
-    modality = "audio"
-    range = (-1.0, 1.0)
-    locality = "global"
-    hop = latency = property(lambda self: streaming.frame_size(self, 2 * _STRIDE) // 2)
+    window = staticmethod(spectral.hann)
+    hop = property(lambda self: frame_size(self, 2 * _STRIDE) // 2)
 
     def __post_init__(self):
-        streaming.frame_size(self)
-        layers.check_choices(self, padding=("zero", "reflect"), norm=("batch", "merged"))
+        frame_size(self)
         if self.inner % _HEADS:
-            raise ZooError(f"StreamUNet: inner={self.inner!r} is no multiple of {_HEADS} heads")
+            raise ZooError(f"StreamUNet: inner={self.inner!r} is not a multiple of {_HEADS} heads")
         super().__post_init__()
-
-    def __call__(
-        self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """Denoises whole recordings.
-
-        Args:
-          x: (B, T, C), any float dtype, made for [-1, 1] at `sample_rate`.
-          level: ignored.
-          train: whether batch norm uses and updates the statistics of this batch.
-
-        Returns:
-          The clean estimate, shape and dtype of `x`.
-
-        Raises:
-          ZooError: `x` is no batch of recordings; or is too short to mirror, with reflect padding.
-        """
-        streaming.check_recording(x, "StreamUNet")
-        y = streaming.fold_channels(x.astype(jnp.float32))
-        if self.padding == "zero":
-            y = streaming.pad_to_hop(y, self.hop)
-        framing = {"size": 2 * self.hop, "hop": self.hop}
-        spectrum = spectral.stft(y, **framing, padding=self.padding)
-        dtype = x.dtype if self.dtype is None else self.dtype
-        spectrum, _ = self._enhance(spectrum, (None,) * self.blocks, dtype, train)
-        y = spectral.istft(spectrum, **framing, length=y.shape[-1])
-        return streaming.unfold_channels(y[:, : x.shape[1]], x.shape[-1]).astype(x.dtype)
-
-    def init_state(self, batch: int, channels: int = 1) -> State:
-        """The state before the first sample of a stream.
-
-        Args:
-          batch: recordings at a time.
-          channels: of each.
-        """
-        n = batch * channels
-        # An array of its own each, so that the state can be donated.
-        memory = tuple(jnp.zeros((n, self.bands, self.inner)) for _ in range(self.blocks))
-        return State(streaming.init_frames(n, self.hop), memory)
-
-    def step(self, variables: Mapping, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
-        """Denoises the next samples of a stream; pure, and made to be jitted.
-
-        Args:
-          variables: as for `apply`.
-          state: from `init_state` or the step before.
-          chunk: (B, n * hop, C), n at least 1.
-
-        Returns:
-          The next state; and the clean estimate, shape and dtype of `chunk`, `latency` samples
-          behind it.
-
-        Raises:
-          ZooError: the chunk is no multiple of the hop.
-        """
-        return self.apply(variables, state, chunk, method="_step")
 
     def merge_batch_norm(self, variables: Mapping) -> tuple["StreamUNet", dict]:
         """See `zoo.models.merge_batch_norm`."""
@@ -155,24 +81,19 @@ class StreamUNet(nn.Module):
             }
         return self.clone(norm="merged"), {"params": params}
 
-    def _step(self, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
-        streaming.check_chunk(chunk, self.hop, "StreamUNet")
-        dtype = chunk.dtype if self.dtype is None else self.dtype
-        frames, memory, y = streaming.advance(
-            state.frames,
-            chunk,
-            spectral.hann(2 * self.hop),
-            lambda spectrum: self._enhance(spectrum, state.memory, dtype, False),
-        )
-        return State(frames, memory), y
+    def _memory(self, number: int) -> tuple[jax.Array, ...]:
+        shape = (number, self.bands, self.inner)
+        return tuple(jnp.zeros(shape) for _ in range(self.blocks))
 
-    def _enhance(self, spectrum, memory, dtype, train):
-        """Spectra (N, T, hop + 1) to clean ones, and the memory after them."""
+    def _enhance(
+        self, spectrum: jax.Array, memory: tuple[jax.Array, ...], dtype: layers.Dtype, train: bool
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         compressed = spectral.compress(spectrum[..., :-1], _EXPONENT)
-        features = jnp.stack([compressed.real, compressed.imag], axis=-1).astype(dtype)
-        mask, memory = self._mask(features, memory, train)
+        features = jnp.stack([compressed.real, compressed.imag], axis=-1)
+        mask, memory = self._mask(features.astype(self.dtype or dtype), memory, train)
         mask = mask.astype(jnp.float32)
-        clean = spectral.compress(compressed * lax.complex(mask[..., 0], mask[..., 1]), 1 / 0.3)
+        mask = lax.complex(mask[..., 0], mask[..., 1])
+        clean = spectral.compress(compressed * mask, 1 / _EXPONENT)
         return jnp.pad(clean, ((0, 0), (0, 0), (0, 1))), memory
 
     @nn.compact
@@ -217,8 +138,8 @@ class StreamUNet(nn.Module):
         n, t = shape
         f, r = x.shape[1:]
         y = x.reshape(n, t, f, r).swapaxes(0, 1).reshape(t, n * f, r)
-        carry = None if carry is None else carry.reshape(n * f, r)
-        y, carry = GRU(r, time_major=True, **dtypes, name=f"{name}_gru")(y, carry)
+        gru = GRU(r, time_major=True, **dtypes, name=f"{name}_gru")
+        y, carry = gru(y, carry.reshape(n * f, r))
         y = y.reshape(t, n, f, r).swapaxes(0, 1).reshape(n * t, f, r)
         return x + conv(r, name=f"{name}_project")(y), carry.reshape(n, f, r)
 
@@ -233,7 +154,7 @@ class StreamUNet(nn.Module):
         return x + conv(r, name=f"{name}_project")(y)
 
 
-class _Conv(nn.Module):
+class _Conv(layers.Layer):
     """A convolution over frequency without bias, batch norm, activation: (M, W, C) to
     (M, W', features).
 
@@ -247,8 +168,6 @@ class _Conv(nn.Module):
     norm: str = "batch"
     axis_name: str | None = None
     train: bool = False
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, beside: jax.Array | None = None) -> jax.Array:
@@ -270,7 +189,7 @@ class _Conv(nn.Module):
         else:
             y = strided_conv(x, kernel)
         if self.norm == "merged":
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+            bias = self.bias_param(self.features)
             return activate(y, jnp.ones_like(bias), bias, self.activation)
         return BatchNorm(
             self.activation,
@@ -282,15 +201,12 @@ class _Conv(nn.Module):
         )(y)
 
 
-class _Mask(nn.Module):
+class _Mask(layers.Layer):
     """The transposed convolution to the mask, (M, W, C) to (M, 4 (W + 1), 2).
 
     Its kernel is divided by its norm and scaled by one learned number. At first the mask is near
     1: the best guess then known is the noisy recording.
     """
-
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -346,8 +262,8 @@ def _spread(x: jax.Array, matrix: np.ndarray) -> jax.Array:
 
 def _hats(bins: int, bands: int) -> np.ndarray:
     """Linear interpolation from bands to bins, (bins, bands), rows sum to 1."""
-    centres = np.linspace(0, bins - 1, bands)
-    return np.stack([np.interp(np.arange(bins), centres, one) for one in np.eye(bands)], axis=1)
+    centers = np.linspace(0, bins - 1, bands)
+    return np.stack([np.interp(np.arange(bins), centers, one) for one in np.eye(bands)], axis=1)
 
 
 def _triangles(bins: int, bands: int) -> np.ndarray:
@@ -356,24 +272,33 @@ def _triangles(bins: int, bands: int) -> np.ndarray:
     return hats / hats.sum(axis=1, keepdims=True)
 
 
-_NARROW = {"width": 8, "inner": 8, "bands": 6}
-_SHALLOW = {"convs": 1}
-
-
-@register("stream-t", parameters=22_091, narrow=_NARROW, shallow=_SHALLOW)
-def stream_t(**overrides) -> StreamUNet:
-    """22 thousand parameters: the fastest, for small processors."""
-    return StreamUNet(**overrides)
-
-
-@register("stream-b", parameters=92_115, narrow=_NARROW, shallow=_SHALLOW)
-def stream_b(**overrides) -> StreamUNet:
-    """92 thousand parameters."""
-    return StreamUNet(**{"width": 48, "inner": 36, "bands": 24, "blocks": 3} | overrides)
-
-
-@register("stream-s", parameters=195_523, narrow=_NARROW, shallow=_SHALLOW)
-def stream_s(**overrides) -> StreamUNet:
-    """196 thousand parameters: the best of the three."""
-    sizes = {"width": 64, "convs": 3, "inner": 48, "bands": 36, "blocks": 3}
-    return StreamUNet(**sizes | overrides)
+_register = partial(
+    register, StreamUNet, narrow={"width": 8, "inner": 8, "bands": 6}, shallow={"convs": 1}
+)
+_register(
+    "stream-t",
+    "22 thousand parameters: the fastest, for small processors.",
+    parameters=22_091,
+    macs=59_900_000,
+)
+_register(
+    "stream-b",
+    "92 thousand parameters.",
+    parameters=92_115,
+    macs=262_000_000,
+    width=48,
+    inner=36,
+    bands=24,
+    blocks=3,
+)
+_register(
+    "stream-s",
+    "196 thousand parameters: the best of the three.",
+    parameters=195_523,
+    macs=664_000_000,
+    width=64,
+    convs=3,
+    inner=48,
+    bands=36,
+    blocks=3,
+)

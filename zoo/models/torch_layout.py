@@ -1,7 +1,7 @@
-"""What a layout is: where each tensor of a published file belongs among our variables.
+"""Layouts of published PyTorch weights: where each tensor of a file belongs among our variables.
 
-A layout is a function `(model) -> Iterable[Tensor]` that names every variable of the module, and
-nothing else. NumPy arrays only; PyTorch is not needed.
+An architecture with published weights has a method `torch_layout()`, in its own file, that names
+every variable of the module and nothing else. NumPy arrays only; PyTorch is not needed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 
 
 class Form(NamedTuple):
-    """How one kind of tensor is stored.
+    """The storage of one kind of tensor.
 
     Attributes:
       to_ours: from the file's array to ours.
@@ -25,7 +25,7 @@ class Form(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """One variable and where it stands in a published file.
+    """One variable and where it is stored in a published file.
 
     Attributes:
       ours: the path among the variables, joined by "/", such as "params/head/kernel".
@@ -39,17 +39,18 @@ class Tensor(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What a published file of a module holds.
+    """The contents of a module's published files.
 
     Attributes:
       tensors: every variable of the module.
-      ignored: regular expressions for whole keys that do not count.
-      fixed: by their keys, tensors of the file that are constants of the module.
+      ignored: regular expressions for whole keys of buffers that hold nothing learned.
+      fixed: by their keys, tensors of the file that are constants of the module; a file need not
+        hold them, but must not hold others.
     """
 
     tensors: tuple[Tensor, ...]
-    ignored: Sequence[str]
-    fixed: Mapping[str, np.ndarray]
+    ignored: Sequence[str] = ()
+    fixed: Mapping[str, np.ndarray] = {}
 
 
 def _transposed(*axes: int) -> Form:
@@ -77,7 +78,7 @@ CHANNEL = Form(lambda a: a.reshape(-1), lambda shape: (1, *shape, 1, 1))
 
 
 def shuffled(form: Form, axis: int, factor: int = 2, extra: int = 0) -> Form:
-    """The form of a layer beside a pixel shuffle.
+    """The form of a layer next to a pixel shuffle.
 
     PyTorch orders the channels of a shuffle channel, row, column; ours are row, column, channel.
 
@@ -86,7 +87,7 @@ def shuffled(form: Form, axis: int, factor: int = 2, extra: int = 0) -> Form:
       axis: our array's axis that counts the shuffled channels: -1 of what goes into a
         `depth_to_space`, -2 of a kernel behind a `space_to_depth`.
       factor: of the shuffle.
-      extra: channels behind the shuffled ones that stay in their place, such as a level map.
+      extra: channels after the shuffled ones that keep their place, such as a level map.
     """
 
     def to_ours(array: np.ndarray) -> np.ndarray:
@@ -99,9 +100,14 @@ def shuffled(form: Form, axis: int, factor: int = 2, extra: int = 0) -> Form:
     return Form(to_ours, form.shape)
 
 
+def kernel(ours: str, theirs: str, form: Form) -> Tensor:
+    """The kernel of a layer, by its path among our parameters and by its key."""
+    return Tensor(f"params/{ours}/kernel", f"{theirs}.weight", form)
+
+
 def layer(ours: str, theirs: str, form: Form) -> Iterator[Tensor]:
-    """The kernel and the bias of a layer, by its path among our parameters and by its key."""
-    yield Tensor(f"params/{ours}/kernel", f"{theirs}.weight", form)
+    """The kernel and the bias of a layer."""
+    yield kernel(ours, theirs, form)
     yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
 
 
@@ -109,3 +115,10 @@ def norm(ours: str, theirs: str) -> Iterator[Tensor]:
     """The scale and the bias of a norm."""
     yield Tensor(f"params/{ours}/scale", f"{theirs}.weight", SAME)
     yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
+
+
+def batch_norm(ours: str, theirs: str) -> Iterator[Tensor]:
+    """The scale, the bias and the running statistics of a batch norm."""
+    yield from norm(ours, theirs)
+    yield Tensor(f"batch_stats/{ours}/mean", f"{theirs}.running_mean", SAME)
+    yield Tensor(f"batch_stats/{ours}/var", f"{theirs}.running_var", SAME)

@@ -301,7 +301,7 @@ def load_config(spec: str, overrides: Iterable[str] = ()) -> ConfigDict:
         )
     if "model.name" in keys and "optimizer.learning_rate" not in keys:
         model = config.model.name
-        if model in list_models() and hasattr(create_model(model), "learning_rate"):
+        if model in list_models() and getattr(create_model(model), "learning_rate", None):
             config.optimizer.learning_rate = None
     return config
 

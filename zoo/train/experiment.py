@@ -291,7 +291,7 @@ def _settled(config: ConfigDict) -> ConfigDict:
         return config
     config = config.copy_and_resolve_references()
     model = models.create_model(config.model.name)
-    config.optimizer.learning_rate = getattr(model, "learning_rate", _RATE)
+    config.optimizer.learning_rate = getattr(model, "learning_rate", None) or _RATE
     return config
 
 
