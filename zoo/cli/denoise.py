@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo import compilation, files
-from zoo.cli import common, compare, jobs, paths
-from zoo.cli.jobs import Done, Job
+from zoo.cli import common, compare, file_jobs, paths
+from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds, recordings
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
@@ -154,11 +154,11 @@ def run(arguments: argparse.Namespace) -> int:
     output = files.expanded(arguments.output) if arguments.output else None
     found = paths.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
-    planned = jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
+    planned = file_jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
     _refuse_others(arguments, {job.kind for job in planned} - {None})
     common.use_device(arguments.device)
     compilation.enable()
-    return jobs.run(
+    return file_jobs.run(
         planned,
         _Denoisers(arguments),
         overwrite=arguments.overwrite,

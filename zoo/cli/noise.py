@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from zoo import compilation, files, noise
-from zoo.cli import common, jobs, paths
-from zoo.cli.jobs import Done, Job
+from zoo.cli import common, file_jobs, paths
+from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds, pixels, recordings
 from zoo.data.image_files import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
@@ -72,10 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Makes the copies, prints a line a file and a summary; returns the exit code."""
     output = files.expanded(arguments.output) if arguments.output else None
     found = paths.gather(arguments.inputs, word="noisy", output=output)
-    planned = jobs.plan(found, arguments.output, form=arguments.format)
+    planned = file_jobs.plan(found, arguments.output, form=arguments.format)
     noises = _Noises(arguments, {job.kind for job in planned} - {None})
     compilation.enable()
-    return jobs.run(
+    return file_jobs.run(
         planned,
         noises,
         overwrite=arguments.overwrite,
