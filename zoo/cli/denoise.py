@@ -55,6 +55,20 @@ _OF_IMAGES = (
 )
 
 
+# Remedies as the functions name them, and as the command does.
+_FLAGS = {
+    "level=..., in signal units": "--sigma",
+    "range=(black, white)": "--range BLACK WHITE",
+    "range=": "--range ",
+    "tile=": "--tile ",
+    "overlap=": "--overlap ",
+    "model='wiener'": "--model wiener",
+    "strength=0.75": "--limit 12",
+}
+
+Advance = Callable[[int, int], None]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
@@ -63,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         metavar="NAME",
-        help="weights that come with the zoo, or a model of `zoo models` without parameters "
-        "(unet-color or unet-gray; for recordings stream-b, and wiener where their sound ends "
-        "below 6.5 kHz)",
+        help="weights that come with the zoo, a weight file, a model of `zoo models` without "
+        "parameters, or NAME=FILE, such a model and its weights (unet-color or unet-gray; for "
+        "recordings stream-b, and wiener where their sound ends below 6.5 kHz)",
     )
     add(
         "--weights",
@@ -210,20 +224,6 @@ def _whole(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
-
-
-# Remedies as the functions name them, and as the command does.
-_FLAGS = {
-    "level=..., in signal units": "--sigma",
-    "range=(black, white)": "--range BLACK WHITE",
-    "range=": "--range ",
-    "tile=": "--tile ",
-    "overlap=": "--overlap ",
-    "model='wiener'": "--model wiener",
-    "strength=0.75": "--limit 12",
-}
-
-Advance = Callable[[int, int], None]
 
 
 class _Denoisers:

@@ -28,6 +28,26 @@ _EXAMPLES = """examples:
 """
 
 
+Rows = list[tuple[str, str]]
+
+_CHANNELS = {1: "gray", 2: "gray and alpha", 3: "color", 4: "color and alpha"}
+_TURNS = {
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "upside down, mirrored",
+    5: "turned by 90 degrees, mirrored",
+    6: "turned by 90 degrees",
+    7: "turned by 270 degrees, mirrored",
+    8: "turned by 270 degrees",
+}
+# Below it no decibels are worth telling.
+_SILENCE = 1e-7
+# In seconds, as speech is cut into for its loudness.
+_FRAME = 0.032
+_BLOCK_FRAMES = 512
+_QUIETEST = 10
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
@@ -56,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _facts(path: str) -> list[tuple[str, str]]:
+def _facts(path: str) -> Rows:
     if path == "-":
         path = paths.read_stdin()
     if os.path.isdir(path):
@@ -69,26 +89,6 @@ def _facts(path: str) -> list[tuple[str, str]]:
     if kind == file_kinds.WEIGHTS:
         return of_weights(path)
     raise ZooError(f"{path} is {file_kinds.description(path)}")
-
-
-Rows = list[tuple[str, str]]
-
-_CHANNELS = {1: "gray", 2: "gray and alpha", 3: "color", 4: "color and alpha"}
-_TURNS = {
-    2: "mirrored",
-    3: "turned by 180 degrees",
-    4: "upside down, mirrored",
-    5: "turned by 90 degrees, mirrored",
-    6: "turned by 90 degrees",
-    7: "turned by 270 degrees, mirrored",
-    8: "turned by 270 degrees",
-}
-# Below it no decibels are worth telling.
-_SILENCE = 1e-7
-# In seconds, as speech is cut into for its loudness.
-_FRAME = 0.032
-_BLOCK_FRAMES = 512
-_QUIETEST = 10
 
 
 def of_image(path: str) -> Rows:

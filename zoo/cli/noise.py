@@ -34,6 +34,12 @@ _EXAMPLES = """examples:
 
 # As many on either side of 0; jax takes no more.
 _SEEDS = 2**63
+# What ops call the recording that they are given beside the signal.
+_GIVEN = ("noise", "noisy", "response")
+# Where only the options are looked at, and images have none.
+_USUAL_RATE = 16000
+
+Advance = Callable[[int, int], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,14 +119,6 @@ def _option(text: str) -> tuple[str, object]:
         return name, ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
     except (ValueError, SyntaxError):
         return name, value
-
-
-# What ops call the recording that they are given beside the signal.
-_GIVEN = ("noise", "noisy", "response")
-# Where only the options are looked at, and images have none.
-_USUAL_RATE = 16000
-
-Advance = Callable[[int, int], None]
 
 
 class _Noises:
