@@ -40,7 +40,7 @@ from harness.timing import measure
 from harness.work import Training
 from noise import KINDS, SECOND
 
-from zoo import compilation, models
+from zoo import models, runtime
 from zoo.data.augment import make_augment
 from zoo.errors import ZooError, unknown
 from zoo.modality import get
@@ -329,7 +329,7 @@ def main() -> None:
             raise unknown("noise", name, KINDS[modality].levels)
         if SECOND.get(name) == "noisy":
             raise ZooError(f"noise {name!r} needs a whole batch; a step's is drawn for each one")
-    compilation.enable()
+    runtime.cache_programs()
     logging.getLogger("imagecodecs").setLevel(logging.ERROR)  # it dislikes a profile in a PNG
     parts = [part for part in arguments.part if installed(part)]
     if not parts:

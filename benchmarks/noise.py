@@ -21,7 +21,7 @@ from harness import flags, machine, results, timing
 from harness.batch import must_fit
 from harness.examples import SIZES
 
-from zoo import compilation
+from zoo import runtime
 from zoo.errors import unknown
 from zoo.noise import registry
 
@@ -141,7 +141,7 @@ def main() -> None:
     for name in asked:
         if name not in ops:
             raise unknown("noise", name, ops)
-    compilation.enable()
+    runtime.cache_programs()
     load, bandwidth = machine.warn_if_busy(), machine.bandwidth()
     print(f"memory bandwidth, measured: {bandwidth / 1e9:.1f} GB/s", file=sys.stderr)
     sizes = arguments.size or [SIZES[modality]]

@@ -49,7 +49,7 @@ from harness.macs import count_macs
 from harness.timing import Times, measure
 
 from zoo import AudioStream, models
-from zoo.data import voices
+from zoo.data import synthetic
 from zoo.errors import ZooError, unknown
 from zoo.resolve import resolve
 
@@ -101,7 +101,7 @@ def prepare(name: str) -> Ready:
 
 def recording(seconds: int, rate: int) -> np.ndarray:
     """A voice in white noise, (1, T, 1) float32."""
-    clean = voices.clean(0, 0, sample_rate=rate, length=seconds * rate)
+    clean = synthetic.clean(0, 0, sample_rate=rate, length=seconds * rate)
     noise = np.random.default_rng(0).standard_normal(clean.shape, np.float32)
     return (clean + 0.05 * noise)[None]
 

@@ -4,8 +4,11 @@
 
 DATA holds `photos/` with train/ and val/, and `cbsd68/`. It trains on photos/train with the noise
 op `photograph`, selects on photos/val and is tested on CBSD68, each with noise of its own kind and
-strength per image. The network is blind to the level, deeper than `unet-medium` at its widths, and
-has layer norm; 9.7 GMACs for an image of 256x256. Without DATA the embedded photos train.
+strength per image. The network is blind to the level, and of the widths of `unet-medium` with three
+times as many blocks; 9.7 GMACs for an image of 256x256. Without DATA the embedded photos train.
+
+After 300 steps of 4 crops of 64x64 at a learning rate of 2e-3 it had 35.1 dB in validation, and
+with --config.model.options.norm=layer 34.5.
 
 Further tests of its weights, called WEIGHTS here: Gaussian noise, and the photographs of PolyU.
 
@@ -21,7 +24,6 @@ def get_config(folder: str = ""):
     config.name = "unet_photo"
     config.model.name = "unet-medium"
     config.model.options.blocks = 3
-    config.model.options.norm = "layer"
     config.data.crop = (96, 96)
     config.noise.name = "photograph"
     config.noise.level = 1.0

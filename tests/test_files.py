@@ -79,18 +79,18 @@ def test_only_regular_files_are_read(odd):
 
 @pytest.mark.parametrize(
     "reader",
-    ["image_files.read", "pages", "recordings.read", "read_state", "weights.load", "kinds"],
+    ["image_files.read", "pages", "audio_files.read", "read_state", "weights.load", "kinds"],
 )
 def test_every_reader_goes_through_the_door(odd, reader):
     from zoo import weights
-    from zoo.data import file_kinds, image_files, recordings
+    from zoo.data import audio_files, file_kinds, image_files
     from zoo.data.image_files import read_pages
-    from zoo.interop.readers import read_state
+    from zoo.interop.weight_readers import read_state
 
     read = {
         "image_files.read": image_files.read,
         "pages": read_pages,
-        "recordings.read": recordings.read,
+        "audio_files.read": audio_files.read,
         "read_state": read_state,
         "weights.load": weights.load,
         "kinds": file_kinds.kind_of,

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from zoo import files
 from zoo.data import image_files
 from zoo.data.sources import SPLITS, Source
-from zoo.data.sources.contract import Listing, Picture
+from zoo.data.sources.source import Example, Listing
 from zoo.errors import ZooError
 from zoo.train.config import to_plain
 
@@ -160,7 +160,7 @@ def _whole(source: Source, index: int, folder: Path) -> dict:
     return {"name": source.names[index], **named}
 
 
-def _write(picture: Picture, index: int, folder: Path) -> dict:
+def _write(picture: Example, index: int, folder: Path) -> dict:
     named = {}
     for role in ("target", "input"):
         if (pixels := getattr(picture, role)) is not None:
@@ -170,8 +170,8 @@ def _write(picture: Picture, index: int, folder: Path) -> dict:
 
 
 def _window(
-    picture: Picture, share: float, least: int, rng: np.random.Generator
-) -> tuple[Picture, float]:
+    picture: Example, share: float, least: int, rng: np.random.Generator
+) -> tuple[Example, float]:
     """A window of an image, both of a pair's, and its share of the image."""
     height, width = picture.target.shape[:2]
     scale = math.sqrt(share)
@@ -180,7 +180,7 @@ def _window(
     cut = np.s_[top : top + h, left : left + w]
     pair = (picture.target, picture.input)
     target, noisy = (None if x is None else np.ascontiguousarray(x[cut]) for x in pair)
-    return Picture(picture.name, target, noisy), h * w / (height * width)
+    return Example(picture.name, target, noisy), h * w / (height * width)
 
 
 def unpack(path: Path, folder: Path) -> dict:

@@ -46,7 +46,7 @@ import packing
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from zoo import compilation, files, memory, models, weights
+from zoo import files, models, runtime, weights
 from zoo.data import sources
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
@@ -375,6 +375,6 @@ class Run:
 
 
 if __name__ == "__main__":
-    compilation.enable()
-    memory.keep()
+    runtime.cache_programs()
+    runtime.keep_memory()
     sys.exit(main())

@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable
 
-from zoo import memory
+from zoo import runtime
 from zoo.errors import ZooError
 
 
@@ -65,7 +65,7 @@ class Several(argparse.Action):
 def guard(main: Callable[[], None]) -> int:
     """Runs a script; returns its exit code, 2 for a mistake of the user's, 130 when interrupted."""
     # As `main.py` and `zoo` do, so that what is measured is what they have.
-    memory.keep()
+    runtime.keep_memory()
     try:
         main()
     except ZooError as error:

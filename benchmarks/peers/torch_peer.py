@@ -23,12 +23,12 @@ def tf32(allowed: bool) -> None:
 
 
 def keep_memory() -> None:
-    """What the zoo's commands do with the C library's memory, which serves PyTorch too."""
-    path = Path(__file__).parents[2] / "zoo" / "memory.py"
-    spec = importlib.util.spec_from_file_location("memory", path)
-    memory = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(memory)
-    memory.keep()
+    """Keeps freed memory as the zoo's commands do, which serves PyTorch too."""
+    path = Path(__file__).parents[2] / "zoo" / "runtime.py"
+    spec = importlib.util.spec_from_file_location("runtime", path)
+    runtime = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(runtime)
+    runtime.keep_memory()
 
 
 class Peer:

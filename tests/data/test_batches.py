@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zoo.data.batches import BankBatches, Order, crop, excerpt, make_bank, stack
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 
 # In crops of 100: 1, 1, 2, 5, and one for what is smaller than a crop.
@@ -135,14 +135,14 @@ def recording(start, length, channels=1):
 
 
 def bank_of(*recordings, **options):
-    one_row = [stack(Picture("", x, None)) for x in recordings]
+    one_row = [stack(Example("", x, None)) for x in recordings]
     return jax.tree.map(jax.numpy.asarray, make_bank(one_row, **options))
 
 
 def test_a_recording_is_a_picture_of_one_row():
     clean, noisy = recording(0, 5, 2), recording(100, 5, 2)
-    assert stack(Picture("", clean, None)).shape == (1, 5, 2)
-    both = stack(Picture("", clean, noisy))
+    assert stack(Example("", clean, None)).shape == (1, 5, 2)
+    both = stack(Example("", clean, noisy))
     np.testing.assert_array_equal(both, np.concatenate([clean, noisy], axis=1)[None])
 
 

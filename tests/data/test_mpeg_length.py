@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.data import recordings
+from zoo.data import audio_files
 from zoo.errors import ZooError
 
 
@@ -21,8 +21,8 @@ def _headerless(path, rate=44100):
 def test_every_sample_of_an_mp3_without_a_header_is_read(tmp_path):
     path = tmp_path / "a.mp3"
     _headerless(path)
-    read = recordings.read(path)
-    assert len(read) == recordings.info(path).frames
+    read = audio_files.read(path)
+    assert len(read) == audio_files.info(path).frames
     assert len(read) % 1152 == 0
     assert np.abs(read[-4000:]).max() > 0.01
 
@@ -32,4 +32,4 @@ def test_one_that_is_cut_within_a_frame_is_refused(tmp_path):
     _headerless(path)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ZooError, match="truncated"):
-        recordings.read(path)
+        audio_files.read(path)

@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 import soundfile
 
-from zoo.data import recordings, samples
+from zoo.data import audio_files, audio_writing, pcm
 from zoo.errors import ZooError
 
 RATE = 16000
@@ -41,35 +41,35 @@ def refused(match, function, *args, **options):
 def test_integers_come_back_rounded_to_the_nearest(tmp_path, suffix, subtype, bits, channels):
     path, x = tmp_path / f"a.{suffix}", noise(channels=channels)
     x[0], x[1] = 1.5, -1.5
-    recordings.write(path, x, RATE, subtype=subtype)
+    audio_writing.write(path, x, RATE, subtype=subtype)
     step = 2.0 ** (1 - bits)
     expected = np.clip(np.rint(x.astype(np.float64) / step), -(2.0 ** (bits - 1)), 1 / step - 1)
-    np.testing.assert_array_equal(recordings.read(path), (expected * step).astype(np.float32))
-    assert recordings.info(path) == (RATE, channels, 4000, subtype, suffix.upper())
+    np.testing.assert_array_equal(audio_files.read(path), (expected * step).astype(np.float32))
+    assert audio_files.info(path) == (RATE, channels, 4000, subtype, suffix.upper())
 
 
 def test_float_wav_keeps_every_bit_and_what_is_above_full_scale(tmp_path):
     path, x = tmp_path / "a.wav", noise() * 3
-    recordings.write(path, x, 44100, subtype="FLOAT")
-    np.testing.assert_array_equal(recordings.read(path), x)
-    found = recordings.read(path, dtype=np.int16)
+    audio_writing.write(path, x, 44100, subtype="FLOAT")
+    np.testing.assert_array_equal(audio_files.read(path), x)
+    found = audio_files.read(path, dtype=np.int16)
     np.testing.assert_array_equal(found, np.clip(np.rint(x * 32768), -32768, 32767))
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
 def test_int16_comes_back_as_it_was(tmp_path, suffix):
     x = np.random.default_rng(0).integers(-32768, 32767, (500, 2), np.int16, endpoint=True)
-    recordings.write(tmp_path / f"a.{suffix}", x, RATE)
-    np.testing.assert_array_equal(recordings.read(tmp_path / f"a.{suffix}", dtype=np.int16), x)
-    again = samples.to_int16(recordings.read(tmp_path / f"a.{suffix}"))
+    audio_writing.write(tmp_path / f"a.{suffix}", x, RATE)
+    np.testing.assert_array_equal(audio_files.read(tmp_path / f"a.{suffix}", dtype=np.int16), x)
+    again = pcm.to_int16(audio_files.read(tmp_path / f"a.{suffix}"))
     np.testing.assert_array_equal(again, x)
 
 
 @pytest.mark.parametrize("suffix", ["ogg", "mp3"])
 def test_lossy_files_sound_alike(tmp_path, suffix):
     path, x = tmp_path / f"a.{suffix}", sine(440, RATE, 5)
-    recordings.write(path, x, RATE)
-    found = recordings.read(path)
+    audio_writing.write(path, x, RATE)
+    found = audio_files.read(path)
     assert found.shape == x.shape
     error = np.mean((found - x)[2000:-2000] ** 2) / np.mean(x**2)
     assert 10 * np.log10(error) < -20
@@ -77,18 +77,18 @@ def test_lossy_files_sound_alike(tmp_path, suffix):
 
 @pytest.mark.parametrize("rate", [8000, 22050, 96000])
 def test_files_are_what_soundfile_reads(tmp_path, rate):
-    recordings.write(tmp_path / "a.wav", noise(), rate)
+    audio_writing.write(tmp_path / "a.wav", noise(), rate)
     found, found_rate = soundfile.read(tmp_path / "a.wav", always_2d=True, dtype="float32")
     assert found_rate == rate
     np.testing.assert_allclose(found, noise(), atol=2**-15)
     soundfile.write(tmp_path / "b.wav", noise(), rate, subtype="PCM_24")
-    np.testing.assert_allclose(recordings.read(tmp_path / "b.wav"), noise(), atol=2**-23)
+    np.testing.assert_allclose(audio_files.read(tmp_path / "b.wav"), noise(), atol=2**-23)
 
 
 def test_the_content_tells_the_format(tmp_path):
-    recordings.write(tmp_path / "a.flac", noise(), RATE)
+    audio_writing.write(tmp_path / "a.flac", noise(), RATE)
     (tmp_path / "a.flac").rename(tmp_path / "a.wav")
-    assert recordings.info(tmp_path / "a.wav").format == "FLAC"
+    assert audio_files.info(tmp_path / "a.wav").format == "FLAC"
 
 
 # ------------------------------------------------------------------------------- channels and rate
@@ -96,29 +96,29 @@ def test_the_content_tells_the_format(tmp_path):
 
 def test_channels(tmp_path):
     x = noise(channels=2)
-    recordings.write(tmp_path / "a.wav", x, RATE, subtype="FLOAT")
-    mono = recordings.read(tmp_path / "a.wav", channels=1)
+    audio_writing.write(tmp_path / "a.wav", x, RATE, subtype="FLOAT")
+    mono = audio_files.read(tmp_path / "a.wav", channels=1)
     np.testing.assert_allclose(mono, (x[:, :1] + x[:, 1:]) / 2, atol=1e-7)
-    recordings.write(tmp_path / "b.wav", mono, RATE, subtype="FLOAT")
-    both = recordings.read(tmp_path / "b.wav", channels=2)
+    audio_writing.write(tmp_path / "b.wav", mono, RATE, subtype="FLOAT")
+    both = audio_files.read(tmp_path / "b.wav", channels=2)
     np.testing.assert_array_equal(both, np.concatenate([mono, mono], axis=1))
     loud = np.full((3, 2), 32767, np.int16)
-    np.testing.assert_array_equal(samples.to_channels(loud, 1), loud[:, :1])
-    refused("a recording of 3 channels", samples.to_channels, noise(channels=3), 2)
+    np.testing.assert_array_equal(pcm.to_channels(loud, 1), loud[:, :1])
+    refused("audio of 3 channels", pcm.to_channels, noise(channels=3), 2)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000])
 @pytest.mark.parametrize("frequency", [100.0, 3000.0])
 def test_resampling_keeps_a_sine(tmp_path, rate, frequency):
-    recordings.write(tmp_path / "a.wav", sine(frequency, rate), rate, subtype="FLOAT")
-    found = recordings.read(tmp_path / "a.wav", sample_rate=RATE)
+    audio_writing.write(tmp_path / "a.wav", sine(frequency, rate), rate, subtype="FLOAT")
+    found = audio_files.read(tmp_path / "a.wav", sample_rate=RATE)
     assert found.shape == (RATE, 1)
     # The ends ring, for the sine begins from nothing.
     np.testing.assert_allclose(found[500:-500], sine(frequency, RATE)[500:-500], atol=1e-3)
 
 
 def test_resampling_lets_nothing_fold_back():
-    high = samples.resample(sine(11000, 48000), 48000, RATE)[500:-500]
+    high = pcm.resample(sine(11000, 48000), 48000, RATE)[500:-500]
     assert np.abs(high).max() < 1e-4
 
 
@@ -126,10 +126,10 @@ def test_resampling_lets_nothing_fold_back():
 def test_resampled_length(rates):
     soxr = pytest.importorskip("soxr")
     for length in [1, 2, 7, 160, 441, 999, 1001, 12345]:
-        expected = samples.resampled_length(length, *rates)
+        expected = pcm.resampled_length(length, *rates)
         assert expected == int(np.floor(length * rates[1] / rates[0] + 0.5))
         x = noise(length)
-        assert len(samples.resample(x, *rates)) == expected
+        assert len(pcm.resample(x, *rates)) == expected
         assert abs(len(soxr.resample(x, *rates)) - expected) <= 1
 
 
@@ -141,11 +141,11 @@ PIECES = [(0, 10), (1, 700), (1000, 1), (3999, 5), (1234, None), (0, 4000), (500
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_seeking_is_slicing(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
-    recordings.write(path, noise(4000, 2), RATE)
-    whole = recordings.read(path)
-    assert len(whole) == recordings.info(path).frames == 4000
+    audio_writing.write(path, noise(4000, 2), RATE)
+    whole = audio_files.read(path)
+    assert len(whole) == audio_files.info(path).frames == 4000
     for start, frames in PIECES:
-        found = recordings.read(path, start=start, frames=frames)
+        found = audio_files.read(path, start=start, frames=frames)
         expected = whole[start : None if frames is None else start + frames]
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=1e-7 if suffix == "mp3" else 0)
@@ -153,11 +153,11 @@ def test_seeking_is_slicing(tmp_path, suffix):
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
 def test_seeking_is_slicing_at_another_rate(tmp_path, rate):
-    recordings.write(tmp_path / "a.wav", noise(3 * rate), rate)
-    whole = recordings.read(tmp_path / "a.wav", sample_rate=RATE)
-    assert len(whole) == recordings.info(tmp_path / "a.wav").length(RATE) == 3 * RATE
+    audio_writing.write(tmp_path / "a.wav", noise(3 * rate), rate)
+    whole = audio_files.read(tmp_path / "a.wav", sample_rate=RATE)
+    assert len(whole) == audio_files.info(tmp_path / "a.wav").length(RATE) == 3 * RATE
     for start, frames in [(0, 100), (1, 5000), (20011, 3000), (47000, 2000), (40000, None)]:
-        found = recordings.read(tmp_path / "a.wav", sample_rate=RATE, start=start, frames=frames)
+        found = audio_files.read(tmp_path / "a.wav", sample_rate=RATE, start=start, frames=frames)
         expected = whole[start : None if frames is None else start + frames]
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -166,20 +166,20 @@ def test_seeking_is_slicing_at_another_rate(tmp_path, rate):
 @pytest.mark.parametrize("size", [1000, 4096, 100000])
 @pytest.mark.parametrize("sample_rate", [None, 16000, 48000])
 def test_blocks_are_the_whole(tmp_path, size, sample_rate):
-    recordings.write(tmp_path / "a.flac", noise(20011, 2), 44100)
+    audio_writing.write(tmp_path / "a.flac", noise(20011, 2), 44100)
     options = {"sample_rate": sample_rate, "channels": 1}
-    found = list(recordings.blocks(tmp_path / "a.flac", size, **options))
+    found = list(audio_files.blocks(tmp_path / "a.flac", size, **options))
     assert {len(block) for block in found[:-1]} <= {size}
-    whole = recordings.read(tmp_path / "a.flac", **options)
+    whole = audio_files.read(tmp_path / "a.flac", **options)
     np.testing.assert_allclose(np.concatenate(found), whole, atol=1e-6)
 
 
 def test_writing_piece_by_piece(tmp_path):
-    with recordings.writing(tmp_path / "a.wav", RATE, 1) as put:
+    with audio_writing.writing(tmp_path / "a.wav", RATE, 1) as put:
         for piece in np.split(noise(), 4):
             put(piece)
         assert not (tmp_path / "a.wav").exists()
-    recordings.write(tmp_path / "b.wav", noise(), RATE)
+    audio_writing.write(tmp_path / "b.wav", noise(), RATE)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
@@ -194,28 +194,28 @@ def test_files_that_are_no_recording(tmp_path):
     soundfile.write(tmp_path / "none.wav", np.zeros((0, 1)), RATE)
     for value in (np.nan, np.inf, 20000.0):
         soundfile.write(tmp_path / f"{value}.wav", np.array([0, value]), RATE, subtype="FLOAT")
-    refused(r"text\.wav is not wav, flac, ogg or mp3", recordings.read, tmp_path / "text.wav")
-    refused(r"text\.mp3 is not wav, flac, ogg or mp3", recordings.info, tmp_path / "text.mp3")
-    refused(r"raw\.raw is not wav", recordings.info, tmp_path / "raw.raw")
-    refused(r"empty\.wav is empty", recordings.read, tmp_path / "empty.wav")
-    refused(r"none\.wav holds no samples", recordings.read, tmp_path / "none.wav")
-    refused("NaN or infinity", recordings.read, tmp_path / "nan.wav", dtype=np.int16)
-    refused("NaN or infinity", recordings.read, tmp_path / "inf.wav")
-    refused("spans 0 to 2e.04; scale", recordings.read, tmp_path / "20000.0.wav")
-    refused("No such file", recordings.read, tmp_path / "missing.wav")
-    refused("s a directory", recordings.info, tmp_path)
-    refused("No such file", list, recordings.blocks("missing.wav", 10))
+    refused(r"text\.wav is not wav, flac, ogg or mp3", audio_files.read, tmp_path / "text.wav")
+    refused(r"text\.mp3 is not wav, flac, ogg or mp3", audio_files.info, tmp_path / "text.mp3")
+    refused(r"raw\.raw is not wav", audio_files.info, tmp_path / "raw.raw")
+    refused(r"empty\.wav is empty", audio_files.read, tmp_path / "empty.wav")
+    refused(r"none\.wav holds no samples", audio_files.read, tmp_path / "none.wav")
+    refused("NaN or infinity", audio_files.read, tmp_path / "nan.wav", dtype=np.int16)
+    refused("NaN or infinity", audio_files.read, tmp_path / "inf.wav")
+    refused("spans 0 to 2e.04; scale", audio_files.read, tmp_path / "20000.0.wav")
+    refused("No such file", audio_files.read, tmp_path / "missing.wav")
+    refused("s a directory", audio_files.info, tmp_path)
+    refused("No such file", list, audio_files.blocks("missing.wav", 10))
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_truncated_file_is_refused(tmp_path, suffix, share, capfd):
     path = tmp_path / f"a.{suffix}"
-    recordings.write(path, noise(40000, 2), RATE)
+    audio_writing.write(path, noise(40000, 2), RATE)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    refused(rf"a\.{suffix} is truncated", recordings.read, path)
-    refused(rf"a\.{suffix} is truncated", list, recordings.blocks(path, 1000))
+    refused(rf"a\.{suffix} is truncated", audio_files.read, path)
+    refused(rf"a\.{suffix} is truncated", list, audio_files.blocks(path, 1000))
     assert capfd.readouterr().err == ""
 
 
@@ -228,45 +228,45 @@ def test_other_containers_that_are_cut_are_refused(tmp_path, suffix, form, share
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, noise(4000, 2), RATE, "PCM_16", format=form)
     data = path.read_bytes()
-    assert recordings.info(path).frames == 4000
+    assert audio_files.info(path).frames == 4000
     path.write_bytes(data[: int(len(data) * share)])
-    refused(rf"a\.{suffix} is truncated", recordings.info, path)
+    refused(rf"a\.{suffix} is truncated", audio_files.info, path)
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg"])
 def test_a_file_damaged_in_its_middle_is_refused(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
-    recordings.write(path, noise(40000, 2), RATE)
+    audio_writing.write(path, noise(40000, 2), RATE)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0x55
     path.write_bytes(data)
-    refused(r"is truncated or (damaged|broken)", recordings.read, path)
-    refused(r"is truncated or (damaged|broken)", list, recordings.blocks(path, 1000))
+    refused(r"is truncated or (damaged|broken)", audio_files.read, path)
+    refused(r"is truncated or (damaged|broken)", list, audio_files.blocks(path, 1000))
 
 
 def test_a_wav_file_whose_writer_did_not_know_its_length_is_read(tmp_path):
-    recordings.write(tmp_path / "a.wav", noise(), RATE)
+    audio_writing.write(tmp_path / "a.wav", noise(), RATE)
     data = bytearray((tmp_path / "a.wav").read_bytes())
     at = data.index(b"data") + 4
     data[at : at + 4] = data[4:8] = b"\xff" * 4
     (tmp_path / "a.wav").write_bytes(data)
-    assert len(recordings.read(tmp_path / "a.wav")) == 4000
+    assert len(audio_files.read(tmp_path / "a.wav")) == 4000
 
 
 @pytest.mark.parametrize("last", [1, 0])
 def test_what_a_crashed_recorder_left_is_read_and_said(tmp_path, last):
     """Its lengths are 0 still; the samples may be silent, too."""
     path, x = tmp_path / "a.wav", noise() * last
-    recordings.write(path, x, RATE)
-    whole = recordings.read(path)
+    audio_writing.write(path, x, RATE)
+    whole = audio_files.read(path)
     data = bytearray(path.read_bytes())
     at = data.index(b"data") + 4
     data[at : at + 4] = data[4:8] = bytes(4)
     path.write_bytes(data)
-    np.testing.assert_array_equal(recordings.read(path), whole)
-    assert len(np.concatenate(list(recordings.blocks(path, 999)))) == 4000
-    assert recordings.remarks(path) == (
-        "its header tells no length; all 0.2 s that are there were read",
+    np.testing.assert_array_equal(audio_files.read(path), whole)
+    assert len(np.concatenate(list(audio_files.blocks(path, 999)))) == 4000
+    assert audio_files.remarks(path) == (
+        "its header states no length; all 0.2 s that are there were read",
     )
     assert path.read_bytes() == bytes(data)
 
@@ -275,7 +275,7 @@ def test_an_empty_recording_with_chunks_behind_it_is_empty(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros((0, 1)), RATE)
     path.write_bytes(path.read_bytes() + b"LIST" + (4).to_bytes(4, "little") + b"INFO")
-    refused("holds no samples", recordings.info, path)
+    refused("holds no samples", audio_files.info, path)
 
 
 def test_gsm_is_read_from_any_place(tmp_path):
@@ -284,18 +284,18 @@ def test_gsm_is_read_from_any_place(tmp_path):
     soundfile.write(path, noise(8000), 8000, "GSM610")
     with soundfile.SoundFile(path) as file:
         whole = file.read(file.frames, dtype="float32", always_2d=True)
-    np.testing.assert_array_equal(recordings.read(path), whole)
+    np.testing.assert_array_equal(audio_files.read(path), whole)
     np.testing.assert_array_equal(
-        recordings.read(path, start=777, frames=3000), whole[777 : 777 + 3000]
+        audio_files.read(path, start=777, frames=3000), whole[777 : 777 + 3000]
     )
-    np.testing.assert_array_equal(np.concatenate(list(recordings.blocks(path, 999))), whole)
+    np.testing.assert_array_equal(np.concatenate(list(audio_files.blocks(path, 999))), whole)
 
 
 @pytest.mark.parametrize("suffix", ["w64", "aiff", "au", "caf", "oga", "opus"])
 def test_every_ending_that_is_written_is_read(tmp_path, suffix):
     x = sine(440, 48000, 0.5)
-    recordings.write(tmp_path / f"a.{suffix}", x, 48000)
-    found = recordings.read(tmp_path / f"a.{suffix}")
+    audio_writing.write(tmp_path / f"a.{suffix}", x, 48000)
+    found = audio_files.read(tmp_path / f"a.{suffix}")
     assert found.shape == x.shape
     assert np.abs(found - x)[2000:-2000].max() < 0.02
 
@@ -315,8 +315,8 @@ def contained(path, x, rate, form, codec):
             rate=rate,
             frame_size=track.codec_context.frame_size or None,
         )
-        pcm = np.ascontiguousarray(samples.to_int16(x).reshape(1, -1))
-        frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
+        values = np.ascontiguousarray(pcm.to_int16(x).reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(values, format="s16", layout="mono")
         frame.sample_rate, frame.pts = rate, 0
         for piece in [*change.resample(frame), *change.resample(None)]:
             for packet in track.encode(piece):
@@ -337,15 +337,15 @@ def contained(path, x, rate, form, codec):
 def test_what_libsndfile_does_not_know_is_read_by_pyav(tmp_path, name, form, codec, limit):
     x = sine(440, 44100, 0.5)
     contained(tmp_path / name, x, 44100, form, codec)
-    facts = recordings.info(tmp_path / name)
+    facts = audio_files.info(tmp_path / name)
     assert facts[:3] == (44100, 1, len(x))
-    found = recordings.read(tmp_path / name)
+    found = audio_files.read(tmp_path / name)
     assert np.abs(found - x)[2000:-2000].max() < limit
     np.testing.assert_array_equal(
-        recordings.read(tmp_path / name, start=5000, frames=99), found[5000:5099]
+        audio_files.read(tmp_path / name, start=5000, frames=99), found[5000:5099]
     )
     np.testing.assert_array_equal(
-        np.concatenate(list(recordings.blocks(tmp_path / name, 999))), found
+        np.concatenate(list(audio_files.blocks(tmp_path / name, 999))), found
     )
 
 
@@ -354,33 +354,34 @@ def test_a_film_that_is_cut_is_refused(tmp_path):
     contained(path, noise(5 * RATE), RATE, "matroska", "flac")
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    refused("is truncated", recordings.info, path)
+    refused("is truncated", audio_files.info, path)
     contained(path, noise(5 * RATE), RATE, "ipod", "aac")
     path.write_bytes(path.read_bytes()[:20000])
-    refused("lacks its end|truncated", recordings.info, path)
-    refused(r"\.m4a is read and not written", recordings.write, tmp_path / "a.m4a", noise(), RATE)
+    refused("lacks its end|truncated", audio_files.info, path)
+    target = tmp_path / "a.m4a"
+    refused(r"\.m4a is read and not written", audio_writing.write, target, noise(), RATE)
 
 
 def test_without_pyav_it_is_named(tmp_path, monkeypatch):
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(99))
     monkeypatch.setitem(sys.modules, "av", None)
-    refused(r"pip install 'denoising-zoo\[media\]'", recordings.info, tmp_path / "a.m4a")
+    refused(r"pip install 'denoising-zoo\[media\]'", audio_files.info, tmp_path / "a.m4a")
 
 
 def test_a_flac_file_that_does_not_note_its_length_is_refused(tmp_path):
     path = tmp_path / "a.flac"
-    recordings.write(path, noise(), RATE)
+    audio_writing.write(path, noise(), RATE)
     data = bytearray(path.read_bytes())
     # The 36 bits of STREAMINFO that count samples.
     data[21] &= 0xF0
     data[22:26] = bytes(4)
     path.write_bytes(data)
-    refused("does not say how long it is", recordings.read, path)
+    refused("does not state its length", audio_files.read, path)
 
 
 def test_arrays_that_are_no_recording(tmp_path):
     def write(x, name="a.wav", **options):
-        return recordings.write(tmp_path / name, x, RATE, **options)
+        return audio_writing.write(tmp_path / name, x, RATE, **options)
 
     refused(r"shape \(2, 4000\); .* transpose it", write, noise(channels=2).T)
     refused(r"shape \(4000,\)", write, noise()[:, 0])
@@ -396,11 +397,11 @@ def test_arrays_that_are_no_recording(tmp_path):
 
 def test_what_stood_there_stays_until_all_is_written(tmp_path):
     path = tmp_path / "a.wav"
-    recordings.write(path, noise(), RATE)
+    audio_writing.write(path, noise(), RATE)
     before = path.read_bytes()
 
     def half():
-        with recordings.writing(path, RATE, 1) as put:
+        with audio_writing.writing(path, RATE, 1) as put:
             put(noise(seed=1))
             put(noise(channels=2))
 
@@ -414,10 +415,10 @@ def test_a_signal_that_ends_the_process_leaves_nothing(tmp_path, name):
     code = f"""
 import os, signal
 import numpy as np
-from zoo.data import recordings
+from zoo.data import audio_writing
 # Who started the tests may have them ignore it, as nohup does.
 signal.signal(signal.{name}, signal.SIG_DFL)
-with recordings.writing({str(tmp_path / "a.wav")!r}, 16000, 1) as put:
+with audio_writing.writing({str(tmp_path / "a.wav")!r}, 16000, 1) as put:
     put(np.zeros((100, 1), np.float32))
     assert len(os.listdir({str(tmp_path)!r})) == 1
     os.kill(os.getpid(), signal.{name})
@@ -433,11 +434,11 @@ def test_who_listens_to_a_signal_still_does(tmp_path):
 
     before = signal.signal(signal.SIGTERM, listen)
     try:
-        with recordings.writing(tmp_path / "a.wav", RATE, 1) as put:
+        with audio_writing.writing(tmp_path / "a.wav", RATE, 1) as put:
             put(noise())
             assert signal.getsignal(signal.SIGTERM) is listen
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        with recordings.writing(tmp_path / "a.wav", RATE, 1) as put:
+        with audio_writing.writing(tmp_path / "a.wav", RATE, 1) as put:
             put(noise())
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
@@ -446,21 +447,21 @@ def test_who_listens_to_a_signal_still_does(tmp_path):
 
 def test_a_file_of_too_many_channels_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((100, 65)), RATE)
-    for function in (recordings.info, recordings.read):
+    for function in (audio_files.info, audio_files.read):
         refused("has 65 channels; split it", function, tmp_path / "a.wav")
 
 
 def test_lengthen():
     x = np.arange(3, dtype=np.int16)[:, None]
-    assert samples.lengthen(x, 8).ravel().tolist() == [0, 1, 2, 0, 0, 0, 0, 0]
-    assert samples.lengthen(x, 8, wrap=True).ravel().tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    assert samples.lengthen(x, 2) is x
-    assert samples.lengthen(x[None], 5).shape == (1, 5, 1)
+    assert pcm.lengthen(x, 8).ravel().tolist() == [0, 1, 2, 0, 0, 0, 0, 0]
+    assert pcm.lengthen(x, 8, wrap=True).ravel().tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert pcm.lengthen(x, 2) is x
+    assert pcm.lengthen(x[None], 5).shape == (1, 5, 1)
 
 
 def test_resampling_is_scipys():
     low = scipy.signal.butter(8, 4000, fs=48000, output="sos")  # where no filter's edge matters
     x = scipy.signal.sosfilt(low, noise(9600), axis=0).astype(np.float32)
     expected = scipy.signal.resample_poly(x, 1, 3, window=("kaiser", 12.0))
-    found = samples.resample(x, 48000, RATE)
+    found = pcm.resample(x, 48000, RATE)
     assert np.abs(found - expected)[100:-100].max() < 1e-3

@@ -12,7 +12,7 @@ import tifffile
 from source_files import fill, names_of, picture, refused
 
 from zoo.data import image_files, pixels, sources
-from zoo.data.sources import photos
+from zoo.data.sources import image_sources
 from zoo.errors import ZooError
 
 # ------------------------------------------------------------------------------- every source
@@ -116,7 +116,7 @@ def test_photos():
     loaded = sources.load("photos", channels=3)
     assert list(loaded["test"].names) == ["chelsea", "coffee", "camera"]
     assert list(loaded["validation"].names) == ["astronaut"]
-    assert len(loaded["train"]) == len(photos.PHOTOS["train"])
+    assert len(loaded["train"]) == len(image_sources.PHOTOS["train"])
     for source in loaded.values():
         for one in source:
             assert one.target.dtype == np.uint8

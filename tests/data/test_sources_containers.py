@@ -13,7 +13,7 @@ from PIL import Image
 from source_files import fill, names_of, picture, refused
 
 from zoo.data import image_files, sources
-from zoo.data.sources import containers
+from zoo.data.sources import archives
 from zoo.errors import ZooError
 
 WHOLE = {"channels": 3, "fractions": (1, 0, 0)}
@@ -128,7 +128,7 @@ def test_a_zip_that_lies_about_what_it_holds_is_bounded(tmp_path, monkeypatch):
     file = tmp_path / "a.zip"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("a.png", bytes(10_000))
-    monkeypatch.setattr("zoo.data.sources.containers._LIMIT", 9_999)
+    monkeypatch.setattr("zoo.data.sources.archives._LIMIT", 9_999)
     with pytest.raises(ZooError, match=r"unpacks to 10,000 bytes"):
         sources.load("folder", path=str(file), **WHOLE)["train"][0]
 
@@ -188,7 +188,7 @@ def soon():
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("suffix", sorted(containers.SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(archives.SUFFIXES))
 @pytest.mark.usefixtures("soon")
 def test_a_pipe_named_as_a_container_is_refused_and_not_waited_for(tmp_path, suffix):
     image_files.write(tmp_path / "a.png", picture(0))

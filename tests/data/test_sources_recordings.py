@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from zoo.data import recordings, samples, sources
+from zoo.data import audio_writing, pcm, sources
 from zoo.errors import ZooError
 
 
@@ -18,7 +18,7 @@ def sound(seed, length=1000, channels=1):
 def fill(folder, names, rate=16000, **options):
     for seed, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        recordings.write(folder / name, sound(seed, **options), rate)
+        audio_writing.write(folder / name, sound(seed, **options), rate)
     return str(folder)
 
 
@@ -58,8 +58,8 @@ def test_reads_what_was_written(tmp_path):
 def test_any_rate_and_channels_become_those_asked_for(tmp_path):
     path = fill(tmp_path, ["a.wav"], rate=48000, length=3000, channels=2)
     mono = load("recordings", path=path, fractions=(1, 0, 0))["train"]
-    mean = samples.to_channels(samples.to_float(sound(0, 3000, 2)), 1)
-    expected = samples.to_int16(samples.resample(mean, 48000, 16000))
+    mean = pcm.to_channels(pcm.to_float(sound(0, 3000, 2)), 1)
+    expected = pcm.to_int16(pcm.resample(mean, 48000, 16000))
     np.testing.assert_array_equal(mono[0].target, expected)
     assert mono.lengths() == [1000]
     np.testing.assert_allclose(mono.excerpt(0, 300, 100).target, expected[300:400], atol=1)
@@ -148,7 +148,7 @@ def test_unreadable_ones_are_told_or_left_out(tmp_path):
 
 
 def test_silence_is_kept(tmp_path):
-    recordings.write(tmp_path / "a.wav", np.zeros((100, 1), np.int16), 16000)
+    audio_writing.write(tmp_path / "a.wav", np.zeros((100, 1), np.int16), 16000)
     source = load("recordings", path=str(tmp_path), fractions=(1, 0, 0), on_error="skip")["train"]
     assert not source[0].target.any()
 
@@ -182,7 +182,7 @@ def fill_pairs(folder, clean, noisy, names, **options):
         for number, one in enumerate((clean, noisy)):
             (folder / one / name).parent.mkdir(parents=True, exist_ok=True)
             x = sound(seed, **options) + np.int16(number)
-            recordings.write(folder / one / name, x, 16000)
+            audio_writing.write(folder / one / name, x, 16000)
     return {"path": str(folder)}
 
 
@@ -234,8 +234,8 @@ def test_pairs_errors(tmp_path):
     refused(
         "x does not exist; set clean and noisy", "recording_pairs", clean="x", noisy="y", **options
     )
-    recordings.write(tmp_path / "noisy/1.wav", sound(0, 999), 16000)
-    recordings.write(tmp_path / "noisy/2.wav", sound(0), 8000)
+    audio_writing.write(tmp_path / "noisy/1.wav", sound(0, 999), 16000)
+    audio_writing.write(tmp_path / "noisy/2.wav", sound(0), 8000)
     train = load("recording_pairs", fractions=(1, 0, 0), **options)["train"]
     for index, match in enumerate(["has 999 samples at 16000 Hz but", "has 1000 samples at 8000"]):
         with pytest.raises(ZooError, match=match) as caught:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.data import recordings, samples, sources
+from zoo.data import audio_writing, pcm, sources
 from zoo.errors import ZooError
 
 # By path and by a name without dots: tfds looks for the package of a builder's module on disk.
@@ -114,7 +114,7 @@ def test_reads_recordings(folder, name):
 def test_recordings_are_resampled_and_scaled(folder):
     source = load(folder, "tiny_audio", channels=2)["train"]
     x = make_tfds.sounds("train")[0].astype(np.float32)[:, None] / 32768
-    expected = samples.to_int16(samples.resample(x, 8000, 16000))
+    expected = pcm.to_int16(pcm.resample(x, 8000, 16000))
     np.testing.assert_array_equal(source[0].target, np.repeat(expected, 2, axis=1))
     assert source.lengths()[0] == 1600
     source = load(folder, "tiny_float_sound", channels=1, rate=16000)["train"]
@@ -128,7 +128,7 @@ def test_recordings_are_resampled_and_scaled(folder):
 def test_recordings_with_noise(folder, tmp_path):
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
-        recordings.write(tmp_path / split / "a.wav", np.ones((50, 1), np.int16), 16000)
+        audio_writing.write(tmp_path / split / "a.wav", np.ones((50, 1), np.int16), 16000)
     loaded = load(folder, "tiny_audio", channels=1, noise=str(tmp_path))
     assert loaded["test"].noise.names == ["test/a.wav"]
     with pytest.raises(ZooError, match="holds pictures; leave noise out"):

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from zoo.data import image_files, sources
-from zoo.data.stream import StreamBatches
+from zoo.data.batch_stream import StreamBatches
 from zoo.errors import ZooError
 
 COUNT = 5

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from zoo.data import recordings, sources
-from zoo.data.stream import StreamBatches
+from zoo.data import audio_files, audio_writing, sources
+from zoo.data.batch_stream import StreamBatches
 from zoo.errors import ZooError
 
 # In crops of 100, two to a group: 2, 1, 4, and one for what is shorter than a crop.
@@ -25,7 +25,7 @@ def folder(tmp_path):
         (tmp_path / name).mkdir()
         for n, length in enumerate(lengths):
             suffix = "flac" if n % 2 else "wav"
-            recordings.write(tmp_path / name / f"{n}.{suffix}", mark(n, length), 16000)
+            audio_writing.write(tmp_path / name / f"{n}.{suffix}", mark(n, length), 16000)
     return tmp_path
 
 
@@ -118,14 +118,14 @@ def test_processes_change_nothing(folder):
 
 def test_only_the_crop_is_read(folder, monkeypatch):
     taken = []
-    read = recordings.read
+    read = audio_files.read
 
     def counting(path, **options):
         found = read(path, **options)
         taken.append(len(found))
         return found
 
-    monkeypatch.setattr(recordings, "read", counting)
+    monkeypatch.setattr(audio_files, "read", counting)
     take(batches(folder), count=2)
     assert max(taken) == 100
 
@@ -135,7 +135,7 @@ def test_paired_recordings_are_cut_at_the_same_place(tmp_path):
         for name, offset in (("clean", 0), ("noisy", 500)):
             (tmp_path / name).mkdir(exist_ok=True)
             x = mark(n, 200) + np.int16(offset)
-            recordings.write(tmp_path / name / f"{n}.wav", x, 16000)
+            audio_writing.write(tmp_path / name / f"{n}.wav", x, 16000)
     pairs = sources.load("recording_pairs", channels=1, path=str(tmp_path), fractions=(1, 0, 0))[
         "train"
     ]

@@ -5,18 +5,19 @@ import time
 import numpy as np
 import pytest
 
-from zoo.data import sources, voices
+from zoo.data import sources, synthetic
 from zoo.errors import ZooError
 
 RATE, LENGTH = 16000, 64000
 
 
 def clean(index, seed=0, **options):
-    return voices.clean(seed, index, **{"sample_rate": RATE, "length": LENGTH} | options)[:, 0]
+    return synthetic.clean(seed, index, **{"sample_rate": RATE, "length": LENGTH} | options)[:, 0]
 
 
 def ambience(index, seed=0, **options):
-    return voices.ambience(seed, index, **{"sample_rate": RATE, "length": LENGTH} | options)[:, 0]
+    options = {"sample_rate": RATE, "length": LENGTH} | options
+    return synthetic.ambience(seed, index, **options)[:, 0]
 
 
 def test_pulses_are_the_sum_of_their_harmonics():
@@ -24,20 +25,20 @@ def test_pulses_are_the_sum_of_their_harmonics():
     phase = 2 * np.pi * np.cumsum(frequency) / RATE
     count = int(0.45 * RATE / frequency.max())
     expected = sum(np.cos(k * phase) for k in range(1, count + 1))
-    np.testing.assert_allclose(voices.pulses(frequency, RATE), expected, atol=2e-3 * count)
+    np.testing.assert_allclose(synthetic.pulses(frequency, RATE), expected, atol=2e-3 * count)
 
 
 def test_resonances_peak_at_the_formants():
     frequency = np.arange(100, 4000, 10, dtype=np.float32)
-    for formants in voices.VOWELS:
-        passed = voices.resonances(formants, frequency)
+    for formants in synthetic.VOWELS:
+        passed = synthetic.resonances(formants, frequency)
         # The skirt of one may hide another that stands close to it.
         inner = np.log(passed[1:-1])
         bends = inner[1:-1] - (inner[:-2] + inner[2:]) / 2
         for formant in formants:
             near = np.abs(frequency[2:-2] - formant) < 40
             assert bends[near].max() > 5 * np.median(np.abs(bends))
-    np.testing.assert_allclose(voices.resonances(voices.VOWELS, np.zeros(1, np.float32)), 1)
+    np.testing.assert_allclose(synthetic.resonances(synthetic.VOWELS, np.zeros(1, np.float32)), 1)
 
 
 def test_a_voice_has_lines_at_multiples_of_its_pitch():

@@ -13,7 +13,7 @@ from zoo.data import image_files, sources
 from zoo.evaluate import score as scoring
 from zoo.evaluate.contenders import contenders
 from zoo.evaluate.protocol import PUBLISHED
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 
 FIGURES = [
     ("set12", "dncnn-gray=kair_dncnn_25.pth", {25: 30.43}),

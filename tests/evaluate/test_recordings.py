@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 from zoo.evaluate.recordings import RecordingProtocol, evaluate_recordings, figures, mean_si_sdr
 from zoo.evaluate.recordings import run as running
@@ -34,11 +34,11 @@ def hiss(seconds, seed):
 
 
 VOICES = [
-    Picture("a/one.flac", voice(1.3, 110), None),
-    Picture("two.wav", voice(2.5, 150), None),
-    Picture("three", voice(1.9, 200), None),
+    Example("a/one.flac", voice(1.3, 110), None),
+    Example("two.wav", voice(2.5, 150), None),
+    Example("three", voice(1.9, 200), None),
 ]
-NOISES = [Picture("long", hiss(4, 0), None), Picture("short", hiss(0.7, 1), None)]
+NOISES = [Example("long", hiss(4, 0), None), Example("short", hiss(0.7, 1), None)]
 
 
 def identity(noisy, level):
@@ -209,7 +209,7 @@ def test_mean_si_sdr_is_that_of_the_summary(two_levels):
 
 @pytest.mark.matrix
 def test_paired_recordings_bring_their_own_noise(tmp_path):
-    noisy = [Picture(v.name, v.target, np.roll(v.target, 1, axis=0) // 2) for v in VOICES]
+    noisy = [Example(v.name, v.target, np.roll(v.target, 1, axis=0) // 2) for v in VOICES]
     told = []
 
     def model(x, level):
@@ -234,7 +234,7 @@ def test_paired_recordings_bring_their_own_noise(tmp_path):
 
 
 def test_two_channels(tmp_path):
-    stereo = [Picture("s", np.repeat(VOICES[0].target, 2, axis=1), None)]
+    stereo = [Example("s", np.repeat(VOICES[0].target, 2, axis=1), None)]
     result = evaluate_recordings(
         {"model": smooth},
         stereo,
@@ -252,10 +252,10 @@ def test_two_channels(tmp_path):
 def test_undefined_figures_are_counted_not_averaged(tmp_path):
     beep = np.zeros((RATE, 1), np.int16)
     beep[:800] = voice(0.05, 300)
-    silent = Picture("nothing", np.zeros((RATE, 1), np.int16), None)
+    silent = Example("nothing", np.zeros((RATE, 1), np.int16), None)
     result = evaluate_recordings(
         {"model": smooth},
-        [VOICES[1], Picture("beep", beep, None), silent],
+        [VOICES[1], Example("beep", beep, None), silent],
         levels={"5": 5.0},
         outdir=tmp_path,
         noise=NOISES,
@@ -296,21 +296,21 @@ def test_without_a_package_its_column_is_left_out(monkeypatch):
         ({"levels": {"5": np.inf}}, "number of dB"),
         ({"noise": None}, "folder of noises"),
         ({"noise": []}, "folder of noises"),
-        ({"noise": [Picture("n", np.zeros((9, 1), np.int16), None)]}, "n is silent"),
-        ({"noise": [Picture("n", np.ones((9, 2), np.int16), None)]}, "2 channels"),
+        ({"noise": [Example("n", np.zeros((9, 1), np.int16), None)]}, "n is silent"),
+        ({"noise": [Example("n", np.ones((9, 2), np.int16), None)]}, "2 channels"),
         ({"baselines": ("weiner",)}, "did you mean 'wiener'"),
         ({"metrics": ("si_sdrr",)}, "did you mean 'si_sdr"),
         ({"models": {"noisy": identity}}, "rename"),
         ({"models": {"model": lambda x, level: x[:, 1:]}}, "model turned recordings"),
         ({"models": {"m": lambda x, level: x * np.float32("nan")}}, "m for .* is not finite"),
-        ({"recordings": [Picture("p", VOICES[0].target.T, None)]}, "p has shape .* transpose"),
-        ({"recordings": [Picture("p", VOICES[0].target * np.nan, None)]}, "p holds NaN"),
-        ({"recordings": [Picture("p", np.zeros((0, 1), np.int16), None)]}, "p has shape"),
-        ({"recordings": [Picture("p", np.zeros((99, 1), np.int16), None)]}, "silent"),
-        ({"recordings": [Picture("p", *[v.target for v in VOICES[:2]])]}, "mend the pair"),
-        ({"recordings": [Picture("p", *[VOICES[0].target] * 2)]}, "whose SNR is None"),
+        ({"recordings": [Example("p", VOICES[0].target.T, None)]}, "p has shape .* transpose"),
+        ({"recordings": [Example("p", VOICES[0].target * np.nan, None)]}, "p holds NaN"),
+        ({"recordings": [Example("p", np.zeros((0, 1), np.int16), None)]}, "p has shape"),
+        ({"recordings": [Example("p", np.zeros((99, 1), np.int16), None)]}, "silent"),
+        ({"recordings": [Example("p", *[v.target for v in VOICES[:2]])]}, "mend the pair"),
+        ({"recordings": [Example("p", *[VOICES[0].target] * 2)]}, "whose SNR is None"),
         (
-            {"recordings": [VOICES[0], Picture("p", *[VOICES[0].target] * 2)]},
+            {"recordings": [VOICES[0], Example("p", *[VOICES[0].target] * 2)]},
             "part them",
         ),
     ],

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 from zoo.evaluate.recordings import RecordingProtocol, drawing, mean_si_sdr, pool
 from zoo.evaluate.recordings.measure import measure
@@ -19,12 +19,12 @@ from zoo.noise import audio
 RATE = 16000
 RNG = np.random.default_rng(0)
 NOISES = [
-    Picture(f"n{i}", RNG.integers(-9000, 9000, (3000 + i, 1), np.int16), None) for i in range(3)
+    Example(f"n{i}", RNG.integers(-9000, 9000, (3000 + i, 1), np.int16), None) for i in range(3)
 ]
 
 
 def recording(name, length, channels=1):
-    return Picture(name, RNG.integers(-8000, 8000, (length, channels), np.int16), None)
+    return Example(name, RNG.integers(-8000, 8000, (length, channels), np.int16), None)
 
 
 def mixtures(recordings, **changes):
@@ -66,7 +66,7 @@ def test_a_mixture_depends_on_seed_and_place_alone():
 
 
 def test_every_noise_gets_its_turn():
-    flat = [Picture(f"n{i}", np.full((50, 1), i + 1, np.int16), None) for i in range(4)]
+    flat = [Example(f"n{i}", np.full((50, 1), i + 1, np.int16), None) for i in range(4)]
     drawn = [
         int(excerpt(Reader(flat), seed=3, place=place, start=0, length=20)[0, 0] * 32768)
         for place in range(40)
@@ -78,7 +78,7 @@ def test_every_noise_gets_its_turn():
 
 def test_an_excerpt_is_a_stretch_of_the_noise_and_a_short_noise_starts_over():
     noise = np.arange(1, 101, dtype=np.int16)[:, None]
-    reader = Reader([Picture("n", noise, None)])
+    reader = Reader([Example("n", noise, None)])
     firsts = set()
     for place in range(50):
         part = excerpt(reader, seed=0, place=place, start=0, length=30)[:, 0] * 32768
@@ -95,7 +95,7 @@ def test_an_excerpt_is_a_stretch_of_the_noise_and_a_short_noise_starts_over():
 def test_a_silent_stretch_is_drawn_again():
     noise = np.zeros((1000, 1), np.int16)
     noise[::250] = 5
-    reader = Reader([Picture("n", noise, None)])
+    reader = Reader([Example("n", noise, None)])
     for place in range(20):
         assert excerpt(reader, seed=0, place=place, start=0, length=100).any()
 
@@ -137,7 +137,7 @@ def test_long_recordings_are_cut_into_equal_pieces_without_reading_the_whole():
         def excerpt(self, index, start, frames):
             assert frames <= 3 * RATE
             name, target, _ = self[index]
-            return Picture(name, target[start : start + frames], None)
+            return Example(name, target[start : start + frames], None)
 
     long = recording("long", 7 * RATE)
     long.target[2 * 112000 // 3 :] = 0

@@ -9,7 +9,7 @@ import pytest
 from skimage import data
 
 from zoo.data import image_files
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 from zoo.evaluate import Protocol, evaluate, mean_psnr
 from zoo.evaluate.baselines import BASELINES
@@ -31,8 +31,8 @@ def identity(noisy, level):
 @pytest.fixture(scope="module")
 def pair():
     return [
-        Picture("a cat", data.chelsea()[100:130, 100:132], None),
-        Picture("cup/1", data.coffee()[100:132, 300:330], None),
+        Example("a cat", data.chelsea()[100:130, 100:132], None),
+        Example("cup/1", data.coffee()[100:132, 300:330], None),
     ]
 
 
@@ -171,7 +171,7 @@ def test_paired_pictures_of_sixteen_bits(tmp_path):
     rng = np.random.default_rng(0)
     target = (data.camera()[:20, :20, None].astype(np.uint16) * 257).clip(3000, 60000)
     noisy = (target + rng.normal(0, 900, target.shape)).round().astype(np.uint16)
-    pictures = [Picture("p", target, noisy), Picture("p", noisy, target)]
+    pictures = [Example("p", target, noisy), Example("p", noisy, target)]
     told = []
 
     def model(noisy, level):
@@ -188,7 +188,7 @@ def test_paired_pictures_of_sixteen_bits(tmp_path):
 
 
 def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
-    pictures = [Picture(f"{i}", np.full((8, 8, 1), i, np.uint8), None) for i in range(150)]
+    pictures = [Example(f"{i}", np.full((8, 8, 1), i, np.uint8), None) for i in range(150)]
     sizes, steps = [], []
 
     def model(noisy, level):
@@ -215,7 +215,7 @@ def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
 
 
 def test_large_pictures_go_one_by_one(tmp_path):
-    pictures = [Picture(f"{i}", np.zeros((512, 512, 1), np.uint8), None) for i in range(2)]
+    pictures = [Example(f"{i}", np.zeros((512, 512, 1), np.uint8), None) for i in range(2)]
     sizes = []
 
     def model(noisy, level):
@@ -254,7 +254,7 @@ def test_mistakes(pair, tmp_path, changes, words):
 
 
 def test_a_pair_must_fit(tmp_path):
-    bad = Picture("p", np.zeros((20, 20, 1), np.uint8), np.zeros((20, 21, 1), np.uint8))
+    bad = Example("p", np.zeros((20, 20, 1), np.uint8), np.zeros((20, 21, 1), np.uint8))
     with pytest.raises(ZooError, match="mend the pair"):
         evaluate(identity, [bad], levels={"paired": None}, outdir=tmp_path)
 

@@ -13,7 +13,7 @@ from variables import random_variables
 
 from zoo import cli, metrics, weights
 from zoo.data import image_files, sources
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.evaluate import NumpyGaussian, published
 from zoo.evaluate.measure import measure
 from zoo.evaluate.protocol import PUBLISHED, Protocol
@@ -66,7 +66,7 @@ def rows(path):
 
 
 def pictures_of(folder):
-    return [Picture(p.name, image_files.read(p), None) for p in sorted(folder.glob("*.png"))]
+    return [Example(p.name, image_files.read(p), None) for p in sorted(folder.glob("*.png"))]
 
 
 def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_path):
@@ -168,7 +168,7 @@ def test_later_batches_of_a_canvas_need_no_new_program():
         return scaled(x, level)
 
     sides = [20] * 3 + [70] + [20] * 70 + [70] * 5 + [20]
-    pictures = [Picture(f"{i}", np.full((s, s, 1), i, np.uint8), None) for i, s in enumerate(sides)]
+    pictures = [Example(f"{i}", np.full((s, s, 1), i, np.uint8), None) for i, s in enumerate(sides)]
     parts = list(
         measure(
             {"model": model},
@@ -283,7 +283,7 @@ def test_the_noise_level_may_be_estimated():
     # Of one size: each would have its own estimator to compile.
     cat = data.chelsea()
     places = (50, 70, 90)
-    pictures = [Picture(f"{i}", cat[i : i + 64, 50:130], None) for i in places]
+    pictures = [Example(f"{i}", cat[i : i + 64, 50:130], None) for i in places]
     told = {}
     for level in ("known", "estimated"):
 

@@ -9,7 +9,7 @@ import pytest
 from variables import random_variables
 
 from zoo import cli, weights
-from zoo.data import image_files, recordings, sources
+from zoo.data import audio_files, audio_writing, image_files, sources
 from zoo.evaluate.contenders import contenders
 from zoo.evaluate.recordings import (
     RecordingProtocol,
@@ -44,12 +44,12 @@ def folders(tmp_path_factory):
         (root / name).mkdir(parents=True)
     for number, pitch in enumerate((110, 150, 200)):
         clean = voice(1 + 0.2 * number, pitch)
-        recordings.write(root / f"speech/a/{number}.wav", clean, RATE)
-        recordings.write(root / f"pairs/clean/{number}.wav", clean, RATE)
+        audio_writing.write(root / f"speech/a/{number}.wav", clean, RATE)
+        audio_writing.write(root / f"pairs/clean/{number}.wav", clean, RATE)
         noisy = clean // 2 + hiss(len(clean) / RATE, number) // 2
-        recordings.write(root / f"pairs/noisy/{number}.wav", noisy, RATE)
-    recordings.write(root / "noise/test/hiss.flac", hiss(2, 7), RATE)
-    recordings.write(root / "noise/train/other.flac", hiss(2, 8), RATE)
+        audio_writing.write(root / f"pairs/noisy/{number}.wav", noisy, RATE)
+    audio_writing.write(root / "noise/test/hiss.flac", hiss(2, 7), RATE)
+    audio_writing.write(root / "noise/train/other.flac", hiss(2, 8), RATE)
     image_files.write(root / "photos/a.png", np.zeros((20, 20, 3), np.uint8))
     return root
 
@@ -139,8 +139,8 @@ def test_pairs_bring_their_own_noise(zoo, folders, tmp_path):
     assert (code, errors) == (0, "")
     expected = []
     for path in (folders / "pairs" / "clean").iterdir():
-        clean = recordings.read(path).astype(np.float64).ravel()
-        noisy = recordings.read(folders / "pairs" / "noisy" / path.name).astype(np.float64).ravel()
+        clean = audio_files.read(path).astype(np.float64).ravel()
+        noisy = audio_files.read(folders / "pairs" / "noisy" / path.name).astype(np.float64).ravel()
         target = clean * (noisy @ clean) / (clean @ clean)
         expected.append(10 * np.log10(target @ target / ((noisy - target) @ (noisy - target))))
     cells = {r["method"]: r for r in rows(tmp_path / "scores" / "scores.csv")}
@@ -232,7 +232,7 @@ def test_mistakes_are_one_line(zoo, folders, model_file, tmp_path, arguments, wo
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "text.wav").write_text("This is no sound at all, but a line of text.\n" * 9)
     (tmp_path / "trained" / "train").mkdir(parents=True)
-    recordings.write(tmp_path / "trained" / "train" / "a.wav", voice(0.5, 100), RATE)
+    audio_writing.write(tmp_path / "trained" / "train" / "a.wav", voice(0.5, 100), RATE)
     (tmp_path / "speech").symlink_to(folders / "speech")
     weights.save(tmp_path / "unet.safetensors", {}, {"model": "unet-tiny", "options": {}})
     places = {
@@ -259,7 +259,7 @@ def test_what_is_scored_is_not_written_over(zoo, tmp_path):
     """A set's folder below --out is wiped before it is written."""
     for kind in ("clean", "denoised"):
         (tmp_path / "scores/old" / kind).mkdir(parents=True)
-        recordings.write(tmp_path / "scores/old" / kind / "0.wav", voice(0.5, 100), RATE)
+        audio_writing.write(tmp_path / "scores/old" / kind / "0.wav", voice(0.5, 100), RATE)
     asked = ("score", "wiener", "--data", "scores/old", "--pairs", "denoised", "clean")
     code, output, errors = zoo(*asked)
     assert (code, output) == (2, "")

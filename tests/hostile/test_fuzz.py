@@ -22,10 +22,10 @@ import soundfile
 from PIL import Image
 
 from zoo import weights
-from zoo.data import pixels, recordings
+from zoo.data import audio_files, pixels
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 from zoo.train.config import check, default_config
 
 # Of one case.
@@ -114,7 +114,7 @@ def read(kind, path):
     if kind in ("zip", "legacy"):
         return read_state(path)
     if kind in ("WAV", "FLAC", "OGG", "AIFF", "AU"):
-        return _whole(recordings.info(path).frames, recordings.read(path))
+        return _whole(audio_files.info(path).frames, audio_files.read(path))
     pages = read_pages(path)
     found = [page.image for page in pages]
     assert len(found) == len(pages), "pages are lost"

@@ -3,7 +3,7 @@
 import pytest
 
 from zoo.errors import ZooError
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 
 
 def refused(path, match):

@@ -14,8 +14,8 @@ import pytest
 from variables import random_variables
 
 from zoo import ZooError
-from zoo.interop.export import program, reload, to_stablehlo
-from zoo.interop.export.signature import Signature
+from zoo.interop.export import reload, stablehlo, to_stablehlo
+from zoo.interop.export.exported_program import Signature, pad
 from zoo.models import create_model, layers, small_options, spec_of
 
 pytest.importorskip("flatbuffers")
@@ -103,7 +103,7 @@ def test_padding_is_the_models(mode):
 
     @jax.jit
     def padded(x):
-        return program.pad(program.pad(x, 1, signature), 2, signature)
+        return pad(pad(x, 1, signature), 2, signature)
 
     spec = jax.ShapeDtypeStruct((1, *jax.export.symbolic_shape("h, w"), 2), jnp.float32)
     exported = jax.export.export(padded)(spec)
@@ -202,7 +202,7 @@ def test_a_model_that_diverged_is_not_written(tmp_path):
 
 def test_a_program_that_differs_is_not_written(tmp_path, monkeypatch):
     model, variables = made("dncnn-gray-blind", **small_options("dncnn-gray-blind"))
-    monkeypatch.setattr(program, "whole", lambda *given: lambda x: x)
+    monkeypatch.setattr(stablehlo, "whole", lambda *given: lambda x: x)
     with pytest.raises(ZooError, match="differs from it by"):
         to_stablehlo(tmp_path / "it.zip", model, variables, name="it")
     assert not list(tmp_path.iterdir())

@@ -79,8 +79,8 @@ def test_recordings_are_refused(tmp_path, onnxruntime):
 
 
 def test_a_missing_converter(tmp_path, monkeypatch):
-    from zoo.interop.export import onnx
+    from zoo.interop.export import onnx_graph
 
-    monkeypatch.setattr(onnx, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_graph, "find_spec", lambda name: None)
     with pytest.raises(ZooError, match="pip install jax2onnx"):
         to_onnx(tmp_path / "it.onnx", create_model("wiener"), {})

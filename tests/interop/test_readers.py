@@ -21,7 +21,7 @@ from matlab_files import dncnn, write_matlab
 from refusal import refused, written
 
 from zoo.errors import ZooError
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 
 FILES = Path(__file__).parent / "files"
 VALUES = np.arange(6, dtype=np.float32) + 0.5
@@ -190,7 +190,7 @@ def test_attacks(tmp_path, attack, form):
 
 def test_one_storage_in_two_dtypes(tmp_path):
     value = {"a": tensor(), "b": tensor(storage(kind="Int"))}
-    refused(handmade.write_zip(tmp_path / "f", value, {"0": RAW}), "told in two ways")
+    refused(handmade.write_zip(tmp_path / "f", value, {"0": RAW}), "a storage has two records")
 
 
 @pytest.mark.parametrize("key", ["a\nb", "\x1b[2J", "", "a\u2028b"])

@@ -6,7 +6,7 @@ import pytest
 from matlab_files import conv, dncnn, put_matlab, write_matlab
 from refusal import refused
 
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 
 
 def test_matlab_axes(tmp_path):

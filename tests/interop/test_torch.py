@@ -9,8 +9,8 @@ import pytest
 from handmade import storage, tensor
 
 from zoo.errors import ZooError
-from zoo.interop.readers import read_state
 from zoo.interop.torch import from_state, load_torch
+from zoo.interop.weight_readers import read_state
 
 SMALL = {"depth": 3, "width": 4}
 SHAPES = {

@@ -70,9 +70,9 @@ def psnr(apply, variables, clean, sigma, record, rng):
 
 
 def voice(index):
-    from zoo.data import voices
+    from zoo.data import synthetic
 
-    return voices.clean(0, index, sample_rate=16000, length=32000).reshape(-1)
+    return synthetic.clean(0, index, sample_rate=16000, length=32000).reshape(-1)
 
 
 def si_sdr(apply, variables, clean, rng):

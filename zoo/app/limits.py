@@ -11,7 +11,7 @@ import tifffile
 
 from zoo import files
 from zoo.app.jobs import Stopped
-from zoo.data import file_kinds, image_decoding, recordings
+from zoo.data import audio_files, file_kinds, image_decoding
 from zoo.errors import ZooError, is_out_of_memory
 
 MOST_BYTES = 2**30
@@ -113,7 +113,7 @@ def check_trial(path: Path, form: str) -> None:
     if form == "image":
         _check_pixels(path, TRIAL_PIXELS, _TRIAL)
         return
-    facts = recordings.info(path)
+    facts = audio_files.info(path)
     if facts.frames > TRIAL_SECONDS * facts.sample_rate:
         raise ZooError(
             f"{path.name} is longer than the {TRIAL_SECONDS // 60} minutes that {_TRIAL}"
@@ -122,7 +122,7 @@ def check_trial(path: Path, form: str) -> None:
 
 
 def _check_samples(path: Path, most: int, remedy: str) -> None:
-    facts = recordings.info(path)
+    facts = audio_files.info(path)
     if facts.frames * facts.channels > most:
         raise ZooError(
             f"{path.name} has more than the {most // 10**6} million samples that {remedy}"

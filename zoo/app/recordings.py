@@ -8,7 +8,7 @@ from typing import NamedTuple
 from zoo import weights
 from zoo.app import limits
 from zoo.app.models import AUTO, Models
-from zoo.data import recordings
+from zoo.data import audio_files, file_kinds
 from zoo.inference import denoise_audio_file
 
 # What notes name for programs, as one chooses it here.
@@ -37,7 +37,7 @@ def look(path: Path) -> str:
       ZooError: it is damaged, no recording, or too long.
     """
     limits.check_recording(path)
-    facts = recordings.info(path)
+    facts = audio_files.info(path)
     channels = {1: "mono", 2: "stereo"}.get(facts.channels, f"{facts.channels} channels")
     coding = _SUBTYPES.get(facts.subtype)
     length = clock(facts.frames / facts.sample_rate)
@@ -81,7 +81,7 @@ def denoise(
     # Which of ours is best for it is seen when it is heard.
     ours = model == AUTO and choice.source in weights.list_weights()
     resolved = None if ours else models.ready(choice)
-    suffix = ".wav" if path.suffix.lower() in recordings.READ_ONLY else path.suffix
+    suffix = ".wav" if path.suffix.lower() in file_kinds.READ_ONLY_AUDIO else path.suffix
     target = room / f"{path.stem}.denoised{suffix}"
     report = denoise_audio_file(path, target, resolved, strength=strength, progress=tell)
     facts = (

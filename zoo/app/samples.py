@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo import files
-from zoo.data import image_files, pixels, recordings, voices
-from zoo.data.sources import photos
+from zoo.data import audio_writing, image_files, pixels, synthetic
+from zoo.data.sources import image_sources
 
 # Name, and the standard deviation of its noise in 1/255.
 _PHOTOS = {"coffee": 25, "chelsea": 40, "camera": 25, "astronaut": 15}
@@ -41,8 +41,8 @@ class Samples:
         self.noisy_recordings: dict[str, Path] = {}
         for noisy_label, label, voice, ambience, ratio in _VOICES:
             size = {"sample_rate": _RATE, "length": _RATE * _SECONDS}
-            clean = voices.clean(7, voice, **size)
-            noise = voices.ambience(7, ambience, **size)
+            clean = synthetic.clean(7, voice, **size)
+            noise = synthetic.ambience(7, ambience, **size)
             times = np.sqrt(np.square(clean).mean() / np.square(noise).mean() / 10 ** (ratio / 10))
             noisy = clean + np.float32(times) * noise
             noisy = noisy * np.float32(0.9 / max(np.abs(noisy).max(), 0.9))
@@ -51,7 +51,7 @@ class Samples:
 
 
 def _photos() -> list[Path]:
-    listings = photos.splits("", (1.0, 0.0, 0.0), 0).values()
+    listings = image_sources.list_photos("", (1.0, 0.0, 0.0), 0).values()
     every = [Path(item) for listing in listings for item in listing.items]
     return [path for name in _PHOTOS for path in every if path.stem == name]
 
@@ -67,5 +67,5 @@ def _noisy_picture(path: Path, folder: Path) -> Path:
 
 def _write(folder: Path, label: str, x: np.ndarray) -> Path:
     path = folder / f"{files.slug(label)}.wav"
-    recordings.write(path, x, _RATE)
+    audio_writing.write(path, x, _RATE)
     return path

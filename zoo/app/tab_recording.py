@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from zoo.app import controls, limits, recordings, views
-from zoo.data.recordings import SUFFIXES
+from zoo.data.file_kinds import AUDIO_SUFFIXES as SUFFIXES
 
 if TYPE_CHECKING:
     from zoo.app.page import Parts

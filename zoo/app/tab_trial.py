@@ -6,8 +6,8 @@ from zoo.app import controls, limits, pictures, recordings, trial, views
 from zoo.app.models import AUTO
 from zoo.app.tab_picture import pair
 from zoo.app.trial import NOISES, Outcome
+from zoo.data.file_kinds import AUDIO_SUFFIXES as RECORDINGS
 from zoo.data.file_kinds import IMAGE_SUFFIXES as PICTURES
-from zoo.data.recordings import SUFFIXES as RECORDINGS
 
 if TYPE_CHECKING:
     from zoo.app.page import Parts

@@ -11,7 +11,7 @@ import numpy as np
 from zoo import metrics, noise
 from zoo.app import limits, pictures
 from zoo.app.models import Models
-from zoo.data import file_kinds, pixels, recordings, samples
+from zoo.data import audio_files, audio_writing, file_kinds, pcm, pixels
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 from zoo.inference import denoise_audio_file
@@ -88,7 +88,7 @@ def modality(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in file_kinds.IMAGE_SUFFIXES:
         return "image"
-    if suffix in recordings.SUFFIXES:
+    if suffix in file_kinds.AUDIO_SUFFIXES:
         return "audio"
     raise ZooError(
         f"{path.name} is neither a picture nor a recording; drop a png, jpeg, tiff, webp, bmp, "
@@ -163,18 +163,18 @@ def _picture(path, room, models, tell, key, added, level, model, strength) -> Ou
 def _recording(path, room, models, tell, key, added, level, model, strength) -> Outcome:
     start = time.perf_counter()
     limits.check_trial(path, "audio")
-    facts = recordings.info(path)
-    clean = samples.to_float(recordings.read(path))
+    facts = audio_files.info(path)
+    clean = pcm.to_float(audio_files.read(path))
     options = _level(noise.audio.OPS, added, level) | {"sample_rate": facts.sample_rate}
     noisy = np.asarray(noise.audio.OPS[added.op](key, clean, **options))
     # One scale for all, so that each is as loud as it is, and none is clipped.
     scale = np.float32(min(0.9 / max(float(np.abs(x).max()) for x in (clean, noisy)), 1))
     places = [room / f"{name}.wav" for name in ("clean", "noisy", "denoised")]
     for place, x in zip(places, (clean, noisy), strict=False):
-        recordings.write(place, x * scale, facts.sample_rate)
+        audio_writing.write(place, x * scale, facts.sample_rate)
     choice = models.choose(model, "audio")
     denoise_audio_file(*places[1:], models.ready(choice), strength=strength, progress=tell)
-    clean, noisy, denoised = (samples.to_float(recordings.read(place)) for place in places)
+    clean, noisy, denoised = (pcm.to_float(audio_files.read(place)) for place in places)
     rows = [
         (name, f"{float(np.mean(metrics.si_sdr(x, clean))):.2f} dB")
         for name, x in (("Noisy", noisy), ("Denoised", denoised))

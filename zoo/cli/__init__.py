@@ -50,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         if "XLA_FLAGS" in os.environ:
-            from zoo import compilation  # noqa: PLC0415 - seconds that most need not wait for
+            from zoo import runtime  # noqa: PLC0415 - seconds that most need not wait for
 
-            compilation.check_flags()
+            runtime.check_flags()
         if argv[:1] == ["train"]:
             argv = importlib.import_module("zoo.cli.train").normalized(argv)
         arguments = _parser(argv).parse_args(argv)

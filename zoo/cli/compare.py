@@ -8,7 +8,7 @@ import numpy as np
 
 from zoo import files, metrics
 from zoo.cli.file_jobs import Job
-from zoo.data import file_kinds, pixels, recordings
+from zoo.data import audio_files, file_kinds, pixels
 from zoo.errors import ZooError
 
 # Rows of a picture compared at a time: float32 copies of the whole would not be flat.
@@ -36,7 +36,7 @@ def find(reference: str | None, job: Job) -> Path | None:
     for place in (job.place, Path(job.place.name)):
         if (path / place).is_file():
             return path / place
-        known = file_kinds.IMAGE_SUFFIXES if job.kind == file_kinds.IMAGE else recordings.SUFFIXES
+        known = file_kinds.SUFFIXES[job.kind]
         for end in sorted(known | {one.upper() for one in known}):
             if (other := (path / place).with_suffix(end)).is_file():
                 return other
@@ -66,12 +66,12 @@ def sound(reference: Path, noisy: Path, denoised: Path) -> str:
     Raises:
       ZooError: a file cannot be read, or they are of several rates, lengths or channels.
     """
-    facts = [recordings.info(path) for path in (reference, noisy, denoised)]
+    facts = [audio_files.info(path) for path in (reference, noisy, denoised)]
     if len({(one.sample_rate, one.channels, one.frames) for one in facts}) > 1:
         raise ZooError(
             f"{reference} and {noisy} differ in rate, channels or length; take its own clean one"
         )
-    clean, before, after = (recordings.read(path) for path in (reference, noisy, denoised))
+    clean, before, after = (audio_files.read(path) for path in (reference, noisy, denoised))
     figures = [float(metrics.si_sdr(jnp.asarray(x), jnp.asarray(clean))) for x in (before, after)]
     return f"SI-SDR {figures[0]:.2f} to {figures[1]:.2f} dB"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import compilation, files
+from zoo import files, runtime
 from zoo.cli import common, compare, file_jobs, paths
 from zoo.cli.file_jobs import Done, Job
-from zoo.data import file_kinds, recordings
+from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 from zoo.inference import (
@@ -171,7 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
     planned = file_jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
     _refuse_others(arguments, {job.kind for job in planned} - {None})
     common.use_device(arguments.device)
-    compilation.enable()
+    runtime.cache_programs()
     return file_jobs.run(
         planned,
         _Denoisers(arguments),
@@ -344,7 +344,7 @@ def _model(name: str | None, file: str | None) -> Resolved | None:
 def _resaved(job: Job) -> str:
     """That a recording is saved as another kind because its own cannot be written."""
     suffix = job.source.suffix.lower()
-    if suffix not in recordings.READ_ONLY:
+    if suffix not in file_kinds.READ_ONLY_AUDIO:
         return ""
     return f"{suffix} can be read and not written, so it is {job.target.suffix}"
 

@@ -11,10 +11,10 @@ from typing import NamedTuple, TextIO
 from zoo import files
 from zoo.cli import common, paths
 from zoo.cli.paths import Found
-from zoo.data import file_kinds, recordings
+from zoo.data import file_kinds
 from zoo.errors import ZooError, in_words, is_out_of_memory
 
-_SUFFIXES = file_kinds.IMAGE_SUFFIXES | recordings.SUFFIXES
+_SUFFIXES = file_kinds.IMAGE_SUFFIXES | file_kinds.AUDIO_SUFFIXES
 
 
 class Job(NamedTuple):
@@ -139,7 +139,7 @@ def _ending(form: str | None) -> str:
     if form is None:
         return ""
     ending = "." + form.lower().removeprefix(".")
-    known = {*file_kinds.IMAGE_FORMATS, *recordings.SUFFIXES} - recordings.READ_ONLY
+    known = {*file_kinds.IMAGE_FORMATS, *file_kinds.AUDIO_SUFFIXES} - file_kinds.READ_ONLY_AUDIO
     if ending not in known:
         choices = ", ".join(sorted(one[1:] for one in known))
         raise ZooError(f"unknown format {form!r} of outputs; choose from {choices}")
@@ -148,7 +148,7 @@ def _ending(form: str | None) -> str:
 
 def _with_ending(path: Path, kind: str | None, ending: str) -> Path:
     """The path with an ending, where that is one of its kind."""
-    own = file_kinds.IMAGE_FORMATS if kind == file_kinds.IMAGE else recordings.SUFFIXES
+    own = file_kinds.IMAGE_FORMATS if kind == file_kinds.IMAGE else file_kinds.AUDIO_SUFFIXES
     return path.with_suffix(ending) if ending in own else path
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ImageCms
 
 from zoo.cli import common, paths
-from zoo.data import file_kinds, pixels, recordings
+from zoo.data import audio_files, file_kinds, pixels
 from zoo.data.image_files import read_pages
 from zoo.data.image_metadata import Metadata
 from zoo.errors import ZooError, in_words
@@ -128,10 +128,10 @@ def of_recording(path: str) -> Rows:
     Raises:
       ZooError: it is damaged.
     """
-    facts = recordings.info(path)
+    facts = audio_files.info(path)
     frame = max(round(_FRAME * facts.sample_rate), 1)
     peak, energy, powers = 0.0, 0.0, []
-    for x in recordings.blocks(path, _BLOCK_FRAMES * frame):
+    for x in audio_files.blocks(path, _BLOCK_FRAMES * frame):
         peak = max(peak, float(np.abs(x).max()))
         square = np.square(x, dtype=np.float64).mean(axis=1)
         energy += float(square.sum())

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from zoo import compilation, files, noise
+from zoo import files, noise, runtime
 from zoo.cli import common, file_jobs, paths
 from zoo.cli.file_jobs import Done, Job
-from zoo.data import file_kinds, pixels, recordings
+from zoo.data import audio_files, audio_writing, file_kinds, pixels
 from zoo.data.image_files import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
 from zoo.inference import linear_light, value_scale
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = paths.gather(arguments.inputs, word="noisy", output=output)
     planned = file_jobs.plan(found, arguments.output, form=arguments.format)
     noises = _Noises(arguments, {job.kind for job in planned} - {None})
-    compilation.enable()
+    runtime.cache_programs()
     return file_jobs.run(
         planned,
         noises,
@@ -179,23 +179,23 @@ class _Noises:
         return Done(f"{summary} ({'; '.join(lost)})" if lost else summary, count)
 
     def _recording(self, job: Job, key: jax.Array, advance: Advance) -> Done:
-        facts = recordings.info(job.source)
+        facts = audio_files.info(job.source)
         mixed = None
         if self._arguments.noise:
-            mixed = recordings.read(self._arguments.noise, sample_rate=facts.sample_rate)
+            mixed = audio_files.read(self._arguments.noise, sample_rate=facts.sample_rate)
             if mixed.shape[1] not in (1, facts.channels):
                 mixed = mixed.mean(axis=1, keepdims=True)
         draw = self._program(job.kind, facts.sample_rate)
-        y, level = draw(key, recordings.read(job.source), mixed)
+        y, level = draw(key, audio_files.read(job.source), mixed)
         settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
         settings |= {"source": job.source, "overwrite": self._arguments.overwrite}
-        with recordings.writing(job.target, **settings) as put:
+        with audio_writing.writing(job.target, **settings) as put:
             clipped = put(np.asarray(y))
         advance(1, 1)
         summary = self._described(job.kind, [float(level)])
         if clipped:
             summary += f", {clipped} values clipped"
-        if notes := (*recordings.remarks(job.source), *put.lost):
+        if notes := (*audio_files.remarks(job.source), *put.lost):
             summary += f" ({'; '.join(notes)})"
         return Done(summary, facts.frames / facts.sample_rate)
 

@@ -57,10 +57,10 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _app(arguments: argparse.Namespace) -> None:
-    from zoo import compilation  # noqa: PLC0415
+    from zoo import runtime  # noqa: PLC0415
     from zoo.app import server  # noqa: PLC0415
 
-    compilation.enable()
+    runtime.cache_programs()
     server.serve(
         arguments.host,
         arguments.port,

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo import files
-from zoo.data import file_kinds, recordings
+from zoo.data import file_kinds
 from zoo.errors import ZooError
 
 # What can be read and not written, and what it becomes.
 _BECOME = {
     **dict.fromkeys((".gif", ".heic", ".heif", ".hif", ".avif"), ".png"),
     ".mpo": ".jpg",
-    **dict.fromkeys(recordings.READ_ONLY, ".wav"),
+    **dict.fromkeys(file_kinds.READ_ONLY_AUDIO, ".wav"),
 }
 
 
@@ -149,7 +149,7 @@ def _writable(place: Path, path: Path, kind: str | None) -> Path:
     suffix = place.suffix.lower()
     if suffix in _BECOME:
         return place.with_suffix(_BECOME[suffix])
-    known = {file_kinds.IMAGE: file_kinds.IMAGE_FORMATS, file_kinds.AUDIO: recordings.SUFFIXES}
+    known = {"image": file_kinds.IMAGE_FORMATS, "audio": file_kinds.AUDIO_SUFFIXES}
     if suffix not in known.get(kind, (suffix,)):
         return place.with_name(place.name + file_kinds.output_suffix(path))
     return place

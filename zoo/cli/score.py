@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo import compilation, files, memory
+from zoo import files, runtime
 from zoo.cli import common
 from zoo.data import file_kinds
-from zoo.data import recordings as sound
-from zoo.data.sources.files import below
+from zoo.data.sources.folders import below
 from zoo.errors import ZooError
 from zoo.evaluate import benchmark, recordings
 from zoo.evaluate.baselines import BASELINES
@@ -139,8 +138,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Scores, prints the tables, and writes them."""
-    compilation.enable()
-    memory.keep()
+    runtime.cache_programs()
+    runtime.keep_memory()
     audio = _is_audio(arguments)
     _refuse_others(arguments, audio)
     with _folder(arguments.out):
@@ -212,7 +211,7 @@ def _is_audio(arguments: argparse.Namespace) -> bool:
         return False
     counts = [
         sum(len(below(files.expanded(folder), suffixes)[0]) for folder in arguments.data)
-        for suffixes in (sound.SUFFIXES, file_kinds.IMAGE_SUFFIXES)
+        for suffixes in (file_kinds.AUDIO_SUFFIXES, file_kinds.IMAGE_SUFFIXES)
     ]
     return counts[0] > counts[1]
 

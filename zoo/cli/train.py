@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from absl import logging  # noqa: PLC0415 - an extra
 
-    from zoo import compilation, memory  # noqa: PLC0415
+    from zoo import runtime  # noqa: PLC0415
     from zoo.train import distributed  # noqa: PLC0415
     from zoo.train.config import load_config  # noqa: PLC0415
     from zoo.train.loop import train  # noqa: PLC0415
@@ -152,8 +152,8 @@ def _run(arguments: argparse.Namespace) -> None:
         raise ZooError(f"--mode={arguments.mode}; make it train or eval")
     logging.set_verbosity(logging.ERROR)  # orbax and jax log at length
     config = load_config(spec, arguments.set)
-    compilation.enable()
-    memory.keep()
+    runtime.cache_programs()
+    runtime.keep_memory()
     processes = (arguments.coordinator, arguments.processes, arguments.process)
     if arguments.distributed or processes != (None, None, None):
         distributed.join(*processes)

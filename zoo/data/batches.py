@@ -1,10 +1,10 @@
-"""Batches: what each slot of each training batch shows, as a pure function of (seed, n).
+"""Batches: the contents of each slot of each training batch, a pure function of (seed, n).
 
-Small sets go to the device whole, as one flat `Bank` of pixels, and a batch is a handful of picture
-numbers. Large sets stay on disk and are cropped on the host: see `zoo.data.stream`. Either way what
-a slot shows follows from (seed, n, slot), so a resumed run seeks by arithmetic.
+Small sets are kept on the device, as one flat `Bank` of values, and a batch is a few indices. Large
+sets stay on disk and are cropped on the host: see `zoo.data.batch_stream`. A slot follows from
+(seed, n, slot) either way, so that a resumed run seeks by arithmetic.
 
-A recording (T, C) is kept as a picture of one row, (1, T, C): a crop of it is one contiguous read.
+Audio (T, C) is kept as an image of one row, (1, T, C), so that a crop is one contiguous read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.data.samples import lengthen
+from zoo.data.pcm import lengthen
 from zoo.errors import ZooError
 
 

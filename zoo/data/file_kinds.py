@@ -49,6 +49,9 @@ READ_ONLY_AUDIO = frozenset(
 AUDIO_SUFFIXES = frozenset({*AUDIO_FORMATS, *READ_ONLY_AUDIO})
 """Suffixes, in lower case, of the audio files in a folder."""
 
+SUFFIXES = {IMAGE: IMAGE_SUFFIXES, AUDIO: AUDIO_SUFFIXES}
+"""Suffixes, in lower case, by the kind of file."""
+
 _RAW = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2"
 _RAW_SUFFIXES = frozenset(f".{end}" for end in (*_RAW.split(), "srf", "srw", "x3f"))
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.evaluate.protocol import FEW_SHAPES, MULTIPLE
 
 # What one call of a model gets: 64 pictures of 64x64 or as many pixels of larger ones.
@@ -32,7 +32,7 @@ class Group(NamedTuple):
     """
 
     places: list[int]
-    pictures: list[Picture]
+    pictures: list[Example]
     canvas: Size
     capacity: int
 
@@ -55,7 +55,7 @@ class Group(NamedTuple):
         return values + values[-1:] * (self.capacity - len(values))
 
 
-def is_exact(pictures: Sequence[Picture], shapes: str) -> bool:
+def is_exact(pictures: Sequence[Example], shapes: str) -> bool:
     """Whether `Protocol.shapes` leaves the pictures of a set at their own sizes.
 
     The whole set decides, however many of it are scored.
@@ -70,7 +70,7 @@ def is_exact(pictures: Sequence[Picture], shapes: str) -> bool:
     return True
 
 
-def groups(pictures: Sequence[Picture], count: int, *, exact: bool) -> Iterator[Group]:
+def groups(pictures: Sequence[Example], count: int, *, exact: bool) -> Iterator[Group]:
     """The first `count` pictures in batches, each as large as memory and caches like it.
 
     In their order where sizes are exact; else by canvas, each of which then has one B.
@@ -88,8 +88,8 @@ def groups(pictures: Sequence[Picture], count: int, *, exact: bool) -> Iterator[
 
 
 def _batches(
-    pictures: Sequence[Picture], order: Sequence[int], *, exact: bool
-) -> Iterator[tuple[tuple, list[int], list[Picture]]]:
+    pictures: Sequence[Example], order: Sequence[int], *, exact: bool
+) -> Iterator[tuple[tuple, list[int], list[Example]]]:
     """Runs of pictures of one kind, none longer than one call's."""
     read = ((place, pictures[place]) for place in order)
     for kind, run in itertools.groupby(read, lambda pair: _kind(pair[1], exact)):
@@ -101,7 +101,7 @@ def _most(canvas: Size) -> int:
     return min(_BATCH, max(_BATCH_PIXELS // (canvas[0] * canvas[1]), 1))
 
 
-def _kind(picture: Picture, exact: bool) -> tuple:
+def _kind(picture: Example, exact: bool) -> tuple:
     target = picture.target
     height, width = target.shape[:2]
     if not exact:

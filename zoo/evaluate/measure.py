@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo import estimate, metrics
 from zoo.data import pixels
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 from zoo.evaluate.baselines import BASELINES
 from zoo.evaluate.canvas import Group, groups, is_exact
@@ -56,7 +56,7 @@ class Measured(NamedTuple):
 
 def measure(
     models: Mapping[str, Apply],
-    pictures: Sequence[Picture],
+    pictures: Sequence[Example],
     noise: Noise | None,
     *,
     count: int,

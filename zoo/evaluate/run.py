@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo import files
 from zoo.data import file_kinds, image_files
-from zoo.data.sources import Picture
+from zoo.data.sources import Example
 from zoo.errors import ZooError, unknown
 from zoo.evaluate import means, naming, tables
 from zoo.evaluate import pictures as drawing
@@ -72,7 +72,7 @@ class Result(NamedTuple):
 
 def evaluate(
     apply: Apply,
-    pictures: Sequence[Picture],
+    pictures: Sequence[Example],
     *,
     levels: Mapping[str, Noise | None],
     outdir: str | os.PathLike,
@@ -181,7 +181,7 @@ def evaluate(
 
 def mean_psnr(
     apply: Apply,
-    pictures: Sequence[Picture],
+    pictures: Sequence[Example],
     *,
     levels: Mapping[str, Noise | None],
     protocol: Protocol | None = None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from flax import linen as nn
 
-from zoo.data.samples import MOST_CHANNELS
+from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
 from zoo.inference.audio_chunks import hops, lag
 from zoo.inference.audio_resampling import around

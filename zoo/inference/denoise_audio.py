@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo import files
-from zoo.data import recordings, samples
+from zoo.data import audio_files, audio_writing, pcm
 from zoo.errors import ZooError
 from zoo.inference.audio_choice import choose
 from zoo.inference.audio_resampling import check_rate, pipe
@@ -62,7 +62,7 @@ def check_array(x: np.ndarray) -> np.ndarray:
             f"the recording has shape {x.shape}; a recording is (samples, channels), "
             "so transpose it"
         )
-    return samples.to_float(recordings.check(x, "the recording"))
+    return pcm.to_float(pcm.check(x, "the recording"))
 
 
 def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
@@ -83,7 +83,7 @@ def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
         )
     # A copy: sound cards hand out the same memory again and again.
     x = np.array(x)
-    return samples.to_float(recordings.check(x, "the chunk")) if len(x) else np.float32(x)
+    return pcm.to_float(pcm.check(x, "the chunk")) if len(x) else np.float32(x)
 
 
 def denoise_audio(
@@ -124,7 +124,7 @@ def denoise_audio(
         if progress is not None:
             progress(done, len(signal))
     y = np.concatenate([*found, through.finish()]).reshape(x.shape)
-    return samples.to_int16(y) if x.dtype == np.int16 else y.astype(x.dtype)
+    return pcm.to_int16(y) if x.dtype == np.int16 else y.astype(x.dtype)
 
 
 def denoise_audio_file(
@@ -169,32 +169,32 @@ def denoise_audio_file(
         container's name or cannot be written; or `strength` is out of range. Nothing is left
         behind then.
     """
-    facts = recordings.info(src)
+    facts = audio_files.info(src)
     files.free(dst, overwrite)
     check_rate(facts.sample_rate, f"{src} has")
     size = min(_BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     reason = ""
     if model is None:
-        model, reason = choose(recordings.blocks(src, size), facts.sample_rate)
+        model, reason = choose(audio_files.blocks(src, size), facts.sample_rate)
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate}
     through = pipe(model.module, model.variables, **settings, strength=strength)
     written = clipped = 0
     before, after = (_Loudness(facts.sample_rate) for _ in range(2))
-    with recordings.writing(dst, **settings, like=facts, source=src, overwrite=overwrite) as put:
+    with audio_writing.writing(dst, **settings, like=facts, source=src, overwrite=overwrite) as put:
 
         def take(y: np.ndarray) -> tuple[int, int]:
             after.push(y)
             return len(y), put(y) if len(y) else 0
 
         read = 0
-        for x in recordings.blocks(src, size):
+        for x in audio_files.blocks(src, size):
             before.push(x)
             count, over = take(through.feed(x))
             read, written, clipped = read + len(x), written + count, clipped + over
             if progress is not None:
                 progress(read, facts.frames)
         count, over = take(through.finish())
-    notes = [*recordings.remarks(src), *put.lost, reason]
+    notes = [*audio_files.remarks(src), *put.lost, reason]
     if model.variables:
         notes.append(_warning(before.powers(), after.powers(), model.label))
     found = (written + count, facts.channels, facts.sample_rate, clipped + over)
@@ -209,11 +209,11 @@ def write_difference(
     Raises:
       ZooError: a file cannot be read, or `dst` exists or cannot be written.
     """
-    facts = recordings.info(src)
+    facts = audio_files.info(src)
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
     size = max(_MOST_VALUES // facts.channels // 8, 1)
-    with recordings.writing(dst, **settings, overwrite=overwrite) as put:
-        blocks = (recordings.blocks(path, size) for path in (src, denoised))
+    with audio_writing.writing(dst, **settings, overwrite=overwrite) as put:
+        blocks = (audio_files.blocks(path, size) for path in (src, denoised))
         for noisy, clean in zip(*blocks, strict=True):
             put(noisy - clean)
 

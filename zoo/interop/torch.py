@@ -10,7 +10,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo.errors import ZooError
-from zoo.interop.readers import read_state
+from zoo.interop.weight_readers import read_state
 from zoo.models import create_model, list_models, model_spec, spec_of, variable_shapes
 from zoo.models.torch_layout import Layout
 

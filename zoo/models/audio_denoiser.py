@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import spectral
-from zoo.data.samples import MOST_CHANNELS
+from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
 from zoo.models.denoiser import CheckedModule, check_float
 

@@ -38,7 +38,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.data.samples import MOST_CHANNELS
+from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
 from zoo.modality import AUDIO, IMAGE, Modality, get
 

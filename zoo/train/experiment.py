@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from zoo import losses, models
-from zoo.data import augment, sources, stream
+from zoo.data import augment, batch_stream, sources
 from zoo.data.batches import Bank, BankBatches, Order, check_room, make_bank, stack
 from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate import recordings
@@ -84,7 +84,7 @@ class Feed:
       steps: of the whole run.
     """
 
-    batches: BankBatches | stream.StreamBatches
+    batches: BankBatches | batch_stream.StreamBatches
     bank: Bank | None
     noise: Bank | None
     size: tuple[int, ...]
@@ -164,7 +164,7 @@ def make_feed(experiment: Experiment) -> Feed:
         )
     noise = None
     if config.data.stream:
-        batches = stream.StreamBatches(
+        batches = batch_stream.StreamBatches(
             source,
             size=crop,
             batch_size=batch_size,

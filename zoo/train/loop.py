@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from zoo.data.sources import Source
-from zoo.data.sources.files import kinds
+from zoo.data.sources.folders import count_suffixes
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train import workdir as workdirs
@@ -240,7 +240,7 @@ def _left_out(found: dict[str, Source]) -> list[str]:
         # Splits by fractions share a folder, and so the list.
         names = sorted({name for source in all_of for name in source.ignored})
         if names:
-            told = f"{len(names)} other files ({kinds(names)}), as {names[0]}"
+            told = f"{len(names)} other files ({count_suffixes(names)}), as {names[0]}"
             lines.append(f"{what}: left out {told}")
     return lines
 

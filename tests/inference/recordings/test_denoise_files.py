@@ -17,7 +17,7 @@ from stubs import Gain, Learned, Whole, noise, sine
 from variables import random_variables
 
 from zoo import denoise, denoise_file, weights
-from zoo.data import recordings, samples, voices
+from zoo.data import audio_files, audio_writing, pcm, synthetic
 from zoo.errors import ZooError
 from zoo.inference import audio_choice
 from zoo.models import create_model
@@ -68,15 +68,15 @@ def stream_t(tmp_path_factory):
 def test_a_file_is_the_model_applied_to_the_whole(tmp_path, stream_t, samples):
     path, model, variables = stream_t
     x = noise(samples, 2)
-    recordings.write(tmp_path / "a.wav", x, 16000, subtype="FLOAT")
+    audio_writing.write(tmp_path / "a.wav", x, 16000, subtype="FLOAT")
     report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", path)
     assert report[:4] == (samples, 2, 16000, 0)
     expected = np.asarray(jax.jit(model.apply)(variables, x[None]))[0]
-    np.testing.assert_allclose(recordings.read(tmp_path / "b.wav"), expected, atol=1e-4)
+    np.testing.assert_allclose(audio_files.read(tmp_path / "b.wav"), expected, atol=1e-4)
     if samples == 40009:
         denoise_file(tmp_path / "a.wav", tmp_path / "c.wav", model, variables)
         denoise_file(tmp_path / "a.wav", tmp_path / "d.wav", "stream-t", variables)
-        b, c, d = (recordings.read(tmp_path / f"{name}.wav") for name in "bcd")
+        b, c, d = (audio_files.read(tmp_path / f"{name}.wav") for name in "bcd")
         np.testing.assert_array_equal(b, c)
         np.testing.assert_array_equal(b, d)
 
@@ -86,18 +86,18 @@ def test_a_file_is_the_model_applied_to_the_whole(tmp_path, stream_t, samples):
 def test_a_file_is_the_array_denoised(tmp_path, rate, model):
     """Across the seams of several blocks."""
     x = noise(25 * rate + 77)
-    recordings.write(tmp_path / "a.wav", x, rate, subtype="FLOAT")
+    audio_writing.write(tmp_path / "a.wav", x, rate, subtype="FLOAT")
     denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", model)
-    found = recordings.read(tmp_path / "b.wav")
+    found = audio_files.read(tmp_path / "b.wav")
     np.testing.assert_allclose(found, denoise(x, model, sample_rate=rate), atol=1e-5)
 
 
 def test_channels_do_not_meet(tmp_path):
     x = np.concatenate([noise(30011), sine(440, 16000, 30011 / 16000)], axis=1)
     for name, channels in (("both", x), ("left", x[:, :1]), ("right", x[:, 1:])):
-        recordings.write(tmp_path / f"{name}.wav", channels, 16000, subtype="FLOAT")
+        audio_writing.write(tmp_path / f"{name}.wav", channels, 16000, subtype="FLOAT")
         denoise_file(tmp_path / f"{name}.wav", tmp_path / f"{name}2.wav", "wiener")
-    both, *each = (recordings.read(tmp_path / f"{n}2.wav") for n in ("both", "left", "right"))
+    both, *each = (audio_files.read(tmp_path / f"{n}2.wav") for n in ("both", "left", "right"))
     np.testing.assert_allclose(both, np.concatenate(each, axis=1), atol=1e-6)
 
 
@@ -114,11 +114,11 @@ def test_length_rate_channels_container_and_coding_are_kept(
     x = np.concatenate([sine(440, rate), -sine(660, rate)], axis=1)[:samples]
     soundfile.write(src, x, rate, subtype, format=form)
     denoise_file(src, dst, Gain(0.5))
-    before, after = recordings.info(src), recordings.info(dst)
+    before, after = audio_files.info(src), audio_files.info(dst)
     assert before == after == (rate, 2, len(x), subtype, form)
     assert soundfile.read(dst)[0].shape == x.shape
     if samples > 1:
-        error = (recordings.read(dst) - 0.5 * x)[2000:-2000]
+        error = (audio_files.read(dst) - 0.5 * x)[2000:-2000]
         assert np.abs(error).max() < (0.06 if subtype in ("VORBIS", "MPEG_LAYER_III") else 0.01)
 
 
@@ -126,10 +126,10 @@ def test_length_rate_channels_container_and_coding_are_kept(
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_strength_0_gives_every_bit_back(tmp_path, subtype, rate):
     x = np.concatenate([noise(5000, 2), np.array([[-0.0, 0.0], [-1, 32767 / 32768]], np.float32)])
-    recordings.write(tmp_path / "a.wav", x, rate, subtype=subtype)
+    audio_writing.write(tmp_path / "a.wav", x, rate, subtype=subtype)
     denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", "wiener", strength=0)
     # Bits, for 0 equals -0.
-    a, b = (recordings.read(tmp_path / f"{name}.wav").view(np.int32) for name in "ab")
+    a, b = (audio_files.read(tmp_path / f"{name}.wav").view(np.int32) for name in "ab")
     np.testing.assert_array_equal(a, b)
 
 
@@ -146,30 +146,30 @@ def test_strength_0_gives_every_bit_back(tmp_path, subtype, rate):
 def test_another_container(tmp_path, src, subtype, dst, expected):
     soundfile.write(tmp_path / src, noise(5000), 16000, subtype)
     denoise_file(tmp_path / src, tmp_path / dst, Gain())
-    found = recordings.info(tmp_path / dst)
+    found = audio_files.info(tmp_path / dst)
     assert (found.format, found.subtype) == expected
-    assert found.frames == recordings.info(tmp_path / src).frames
+    assert found.frames == audio_files.info(tmp_path / src).frames
 
 
 def test_clipping_is_told(tmp_path):
     x = np.full((1000, 2), 0.1, np.float32)
     x[10:13], x[20, 1] = 0.9, -0.9
     for subtype, clipped in (("PCM_16", 7), ("PCM_24", 7), ("FLOAT", 0)):
-        recordings.write(tmp_path / "a.wav", x, 16000, subtype=subtype)
+        audio_writing.write(tmp_path / "a.wav", x, 16000, subtype=subtype)
         report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", Gain(2.0), overwrite=True)
         assert report.clipped == clipped
-        found = recordings.read(tmp_path / "b.wav")
+        found = audio_files.read(tmp_path / "b.wav")
         np.testing.assert_allclose(found, np.clip(2 * x, -1, 1) if clipped else 2 * x, atol=1e-4)
 
 
 def test_silence_stays(tmp_path):
-    recordings.write(tmp_path / "a.flac", np.zeros((20000, 2), np.int16), 44100)
+    audio_writing.write(tmp_path / "a.flac", np.zeros((20000, 2), np.int16), 44100)
     denoise_file(tmp_path / "a.flac", tmp_path / "b.flac", "wiener")
-    assert not recordings.read(tmp_path / "b.flac", dtype=np.int16).any()
+    assert not audio_files.read(tmp_path / "b.flac", dtype=np.int16).any()
 
 
 def test_progress(tmp_path):
-    recordings.write(tmp_path / "a.wav", noise(25 * 16000 + 1), 16000)
+    audio_writing.write(tmp_path / "a.wav", noise(25 * 16000 + 1), 16000)
     seen = []
     denoise_file(
         tmp_path / "a.wav", tmp_path / "b.wav", Gain(), progress=lambda *told: seen.append(told)
@@ -209,8 +209,8 @@ def test_the_timecode_and_markers_of_wav_are_kept(tmp_path, form, subtype):
     assert (found.index(b"bext") < found.index(b"data")) == (form != "RF64")
     size = found[20:28] if form == "RF64" else found[4:8]
     assert int.from_bytes(size, "little") == len(found) - 8
-    assert recordings.info(dst) == recordings.info(src)
-    np.testing.assert_allclose(recordings.read(dst), recordings.read(src), atol=1e-4)
+    assert audio_files.info(dst) == audio_files.info(src)
+    np.testing.assert_allclose(audio_files.read(dst), audio_files.read(src), atol=1e-4)
     (note,) = denoise_file(src, tmp_path / "b.flac", Gain()).notes
     assert note.startswith("not kept: ")
     assert "timecode (bext)" in note
@@ -260,7 +260,7 @@ def test_tags_and_cover_of_flac_and_ogg_are_kept(tmp_path, suffix):
     mutagen = pytest.importorskip("mutagen")
     from mutagen import flac
 
-    recordings.write(tmp_path / f"a.{suffix}", noise(9000), 48000)
+    audio_writing.write(tmp_path / f"a.{suffix}", noise(9000), 48000)
     picture = flac.Picture()
     picture.type, picture.mime, picture.data = 3, "image/png", b"png" * 99
     source = mutagen.File(tmp_path / f"a.{suffix}")
@@ -304,21 +304,22 @@ def usual(monkeypatch):
 
 @pytest.mark.parametrize("rate", first(2, [8000, 44100, 11025, 16000]))
 def test_what_ends_below_speech_gets_the_wiener_filter_and_a_line(tmp_path, usual, rate):
-    x = voices.clean(0, 1, sample_rate=16000, length=48000)
-    x = x + voices.ambience(0, 0, sample_rate=16000, length=48000) * np.float32(0.05)
-    telephone = samples.resample(samples.resample(x, 16000, 8000), 8000, rate)
-    recordings.write(tmp_path / "a.wav", telephone, rate)
+    x = synthetic.clean(0, 1, sample_rate=16000, length=48000)
+    x = x + synthetic.ambience(0, 0, sample_rate=16000, length=48000) * np.float32(0.05)
+    telephone = pcm.resample(pcm.resample(x, 16000, 8000), 8000, rate)
+    audio_writing.write(tmp_path / "a.wav", telephone, rate)
     (note,) = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav").notes
     assert "gentle wiener filter" in note
     assert "kHz, where stream-b takes consonants for noise" in note
-    y = recordings.read(tmp_path / "b.wav")
+    y = audio_files.read(tmp_path / "b.wav")
     filter = create_model("wiener", attenuation=6.0, smoothing=0.9)
-    expected = denoise(recordings.read(tmp_path / "a.wav"), filter, sample_rate=rate)
+    expected = denoise(audio_files.read(tmp_path / "a.wav"), filter, sample_rate=rate)
     np.testing.assert_allclose(y, expected, atol=1e-4)
     if rate > 16000:
-        recordings.write(tmp_path / "c.wav", samples.resample(x, 16000, rate), rate)
+        audio_writing.write(tmp_path / "c.wav", pcm.resample(x, 16000, rate), rate)
         assert denoise_file(tmp_path / "c.wav", tmp_path / "d.wav").notes == ()
-        difference = recordings.read(tmp_path / "d.wav") - 0.5 * recordings.read(tmp_path / "c.wav")
+        halved = 0.5 * audio_files.read(tmp_path / "c.wav")
+        difference = audio_files.read(tmp_path / "d.wav") - halved
         assert np.abs(difference)[999:-999].max() < 0.02
 
 
@@ -332,19 +333,19 @@ def test_telephone_speech_stays_as_intelligible_as_it_was(tmp_path, zoo_data, ra
     noises = sorted((zoo_data / "noise" / "test").iterdir())
     gains = []
     for i, path in enumerate(sorted((zoo_data / "speech" / "test").iterdir())[::4]):
-        clean = recordings.read(path, sample_rate=16000, channels=1)
-        noise = recordings.read(noises[i % len(noises)], sample_rate=16000, channels=1)
+        clean = audio_files.read(path, sample_rate=16000, channels=1)
+        noise = audio_files.read(noises[i % len(noises)], sample_rate=16000, channels=1)
         noise = np.resize(noise, clean.shape)
         active = clean[np.abs(clean) > 0.01 * np.abs(clean).max()]
         scale = np.sqrt(np.mean(active**2) / np.mean(noise**2)) * 10 ** (-snr / 20)
         clean, noisy = (
-            samples.resample(scipy.signal.sosfilt(band, x, axis=0).astype(np.float32), 16000, rate)
+            pcm.resample(scipy.signal.sosfilt(band, x, axis=0).astype(np.float32), 16000, rate)
             for x in (clean, clean + scale * noise)
         )
-        recordings.write(tmp_path / "a.wav", 0.3 * noisy / np.abs(noisy).max(), rate)
+        audio_writing.write(tmp_path / "a.wav", 0.3 * noisy / np.abs(noisy).max(), rate)
         report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", overwrite=True)
         assert "gentle wiener filter" in report.notes[0]
-        before, after = (recordings.read(tmp_path / f"{name}.wav") for name in "ab")
+        before, after = (audio_files.read(tmp_path / f"{name}.wav") for name in "ab")
         gains.append(stoi(clean[:, 0], after[:, 0], rate) - stoi(clean[:, 0], before[:, 0], rate))
     assert np.mean(gains) > 0
 
@@ -356,8 +357,8 @@ def test_where_sound_ends_is_heard_in_speech(zoo_data):
     wrong = limited = 0
     files = sorted((zoo_data / "speech" / "test").iterdir())[::4]
     for i, path in enumerate(files):
-        clean = recordings.read(path, channels=1)
-        noise = np.resize(recordings.read(noises[i % len(noises)], channels=1), clean.shape)
+        clean = audio_files.read(path, channels=1)
+        noise = np.resize(audio_files.read(noises[i % len(noises)], channels=1), clean.shape)
         noisy = clean + noise * (clean.std() / noise.std())
         wrong += sum(audio_choice.band_edge([x], 16000) is not None for x in (clean, noisy))
         for cutoff in (3400, 4500, 5500):
@@ -370,7 +371,7 @@ def test_where_sound_ends_is_heard_in_speech(zoo_data):
 
 
 def test_a_network_of_speech_that_takes_all_is_warned_of(tmp_path):
-    recordings.write(tmp_path / "a.wav", sine(440, 16000), 16000)
+    audio_writing.write(tmp_path / "a.wav", sine(440, 16000), 16000)
     for gain, told in ((0.25, True), (0.5, False)):
         model = Learned(gain)
         variables = {"params": {"gain": np.float32(gain)}}
@@ -400,22 +401,22 @@ def test_a_rate_that_cannot_be_is_named_with_its_file(tmp_path):
 
 
 def test_a_file_that_is_there_stays(tmp_path):
-    recordings.write(tmp_path / "a.wav", noise(1000), 16000)
+    audio_writing.write(tmp_path / "a.wav", noise(1000), 16000)
     before = (tmp_path / "a.wav").read_bytes()
-    recordings.write(tmp_path / "b.wav", noise(7), 16000)
+    audio_writing.write(tmp_path / "b.wav", noise(7), 16000)
     for dst in ("a.wav", "b.wav"):
         refused("overwrite=True", tmp_path / "a.wav", tmp_path / dst, Gain())
     denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", Gain(), overwrite=True)
     assert (tmp_path / "b.wav").read_bytes() == before
     denoise_file(tmp_path / "a.wav", tmp_path / "a.wav", Gain(0.5), overwrite=True)
-    found = recordings.read(tmp_path / "a.wav")
+    found = audio_files.read(tmp_path / "a.wav")
     np.testing.assert_allclose(found, 0.5 * noise(1000), atol=1e-4)
     only(tmp_path, "a.wav", "b.wav")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_ctrl_c_leaves_nothing(tmp_path, overwrite):
-    recordings.write(tmp_path / "a.wav", noise(25 * 16000), 16000)
+    audio_writing.write(tmp_path / "a.wav", noise(25 * 16000), 16000)
     before = (tmp_path / "a.wav").read_bytes()
 
     def stop(done, total):
@@ -433,7 +434,7 @@ def test_ctrl_c_leaves_nothing(tmp_path, overwrite):
 @pytest.mark.parametrize("share", [0.3, 0.97])
 def test_a_truncated_file_is_refused(tmp_path, suffix, share):
     src = tmp_path / f"a.{suffix}"
-    recordings.write(src, noise(25 * 16000), 16000)
+    audio_writing.write(src, noise(25 * 16000), 16000)
     src.write_bytes(src.read_bytes()[: int(share * src.stat().st_size)])
     refused("truncated", src, tmp_path / "b.wav", Gain())
     only(tmp_path, src.name)
@@ -442,7 +443,7 @@ def test_a_truncated_file_is_refused(tmp_path, suffix, share):
 @pytest.mark.parametrize("suffix", ["flac", "ogg"])
 def test_a_file_damaged_in_the_middle_is_refused(tmp_path, suffix):
     src = tmp_path / f"a.{suffix}"
-    recordings.write(src, noise(25 * 16000), 16000)
+    audio_writing.write(src, noise(25 * 16000), 16000)
     data = bytearray(src.read_bytes())
     at = len(data) * 2 // 3
     data[at : at + 50_000] = bytes(50_000)
@@ -472,21 +473,21 @@ def test_files_that_are_no_recordings(tmp_path):
 
 def test_places_that_cannot_be_written(tmp_path):
     src = tmp_path / "a.wav"
-    recordings.write(src, noise(1000), 16000)
+    audio_writing.write(src, noise(1000), 16000)
     (tmp_path / "folder.wav").mkdir()
     refused("is a folder", src, tmp_path / "folder.wav", Gain(), overwrite=True)
     refused("No such file", src, tmp_path / "nowhere" / "b.wav", Gain())
     refused("end it in", src, tmp_path / "b.txt", Gain())
     refused("directory", src, src / "b.wav", Gain())
     only(tmp_path, "a.wav", "folder.wav")
-    recordings.write(src, noise(1000), 96000)
+    audio_writing.write(src, noise(1000), 96000)
     refused("96000 Hz", src, tmp_path / "b.mp3", Gain())
     only(tmp_path, "a.wav", "folder.wav")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written(tmp_path):
-    recordings.write(tmp_path / "a.wav", noise(1000), 16000)
+    audio_writing.write(tmp_path / "a.wav", noise(1000), 16000)
     (tmp_path / "locked").mkdir(mode=0o500)
     refused("Permission", tmp_path / "a.wav", tmp_path / "locked" / "b.wav", Gain())
 
@@ -495,7 +496,7 @@ def test_a_folder_that_may_not_be_written(tmp_path):
 def test_a_full_disk(tmp_path, suffix):
     """A limit on the size of files looks the same to who writes them."""
     src = tmp_path / f"a.{suffix}"
-    recordings.write(src, noise(5 * 16000), 16000)
+    audio_writing.write(src, noise(5 * 16000), 16000)
     dst = tmp_path / f"b.{suffix}"
     denoise_file(src, dst, Gain())
     size = dst.stat().st_size
@@ -515,7 +516,7 @@ def test_a_full_disk(tmp_path, suffix):
 def test_mistakes_with_the_model(tmp_path, stream_t):
     path, _, variables = stream_t
     src, dst = tmp_path / "a.wav", tmp_path / "b.wav"
-    recordings.write(src, noise(1000), 16000)
+    audio_writing.write(src, noise(1000), 16000)
     for match, model, given in (
         ("unknown model 'weiner'; did you mean 'wiener'", "weiner", None),
         ("no weights of stream-s", "stream-s", None),
@@ -538,7 +539,7 @@ def test_mistakes_with_the_model(tmp_path, stream_t):
 def test_a_long_file_goes_through_flat_memory(tmp_path, model):
     """20 minutes: what is resident after the first minute grows no further by 100 MB."""
     rate, minute = 16000, 60 * 16000
-    with recordings.writing(tmp_path / "a.wav", rate, 1) as put:
+    with audio_writing.writing(tmp_path / "a.wav", rate, 1) as put:
         for seed in range(20):
             put(noise(minute, seed=seed))
     code = f"""

@@ -1,7 +1,7 @@
 """What pictures and recordings there are: data sets as read-only sequences.
 
 `load(kind, ...)` returns a `Source` for each of `train`, `validation` and `test`. A source is a
-sequence: `len(source)`, `source[i]` is a `Picture(name, target, input)`, `source.names[i]` a str.
+sequence: `len(source)`, `source[i]` is a `Example(name, target, input)`, `source.names[i]` a str.
 `target` is clean; `input` is the noisy one of paired data, else None. Reading is lazy, safe in
 threads, and a source can be pickled.
 
@@ -35,31 +35,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from zoo.data.sources import (
-    folder,
-    idx,
-    pairs,
-    photos,
-    recording_pairs,
-    recordings,
-    tfds,
-    tiles,
-    voices,
-)
-from zoo.data.sources.contract import SPLITS, Listing, Picture, Source
+from zoo.data.sources import audio_sources, image_sources, pairs, tfds_source
+from zoo.data.sources.source import SPLITS, Example, Listing, Source
 from zoo.errors import ZooError, unknown
 
-__all__ = ["KINDS", "SPLITS", "Picture", "Source", "load"]
+__all__ = ["KINDS", "SPLITS", "Example", "Source", "load"]
 
 KINDS = {
-    "photos": photos.splits,
-    "folder": folder.splits,
-    "pairs": pairs.splits,
-    "idx": idx.splits,
-    "tfds": tfds.splits,
-    "voices": voices.splits,
-    "recordings": recordings.splits,
-    "recording_pairs": recording_pairs.splits,
+    "photos": image_sources.list_photos,
+    "folder": image_sources.list_folder,
+    "pairs": pairs.list_image_pairs,
+    "idx": image_sources.list_idx,
+    "tfds": tfds_source.list_tfds,
+    "voices": audio_sources.list_voices,
+    "recordings": audio_sources.list_recordings,
+    "recording_pairs": pairs.list_audio_pairs,
 }
 
 # What an option may be, by how the kind declares it.
@@ -84,7 +74,7 @@ def load(
     Args:
       kind: one of `KINDS`.
       channels: 1 for grey, 3 for colour; of recordings 1 for mono, 2 for stereo; see
-        `zoo.data.pixels.to_channels` and `zoo.data.samples.to_channels`.
+        `zoo.data.pixels.to_channels` and `zoo.data.pcm.to_channels`.
       path: the folder the data are in; `photos` and `voices` need none.
       size: height and width in pixels to resize every picture to; None leaves them.
       tile: height and width in pixels of the tiles every picture is cut into, after resizing; None
@@ -130,7 +120,7 @@ def load(
         sources = {split: source.without_unreadable() for split, source in sources.items()}
     if tile is not None:
         sources = {
-            split: dataclasses.replace(source, listing=tiles.cut(source, tile))
+            split: dataclasses.replace(source, listing=image_sources.cut_tiles(source, tile))
             for split, source in sources.items()
         }
     return sources

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.data import samples
+from zoo.data import pcm
 from zoo.errors import ZooError
 from zoo.evaluate.recordings import figures
 from zoo.evaluate.recordings.mixing import Mixture, excerpt, mix
@@ -94,7 +94,7 @@ def measure(
 def _read(recordings: Reader, piece: Piece) -> tuple[np.ndarray, np.ndarray | None]:
     """The target of a piece, and its own input if it has one, as float32."""
     _, target, noisy = recordings.read(piece.place, piece.start, piece.stop)
-    return samples.to_float(target), None if noisy is None else samples.to_float(noisy)
+    return pcm.to_float(target), None if noisy is None else pcm.to_float(noisy)
 
 
 def _noise(noises: Reader, piece: Piece, seed: int) -> np.ndarray:

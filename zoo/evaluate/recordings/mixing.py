@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.data import samples
+from zoo.data import pcm
 from zoo.errors import ZooError
 from zoo.evaluate.recordings.protocol import LOUDEST, RecordingProtocol
 from zoo.evaluate.recordings.reading import Reader
@@ -53,7 +53,7 @@ def excerpt(noises: Reader, *, seed: int, place: int, start: int, length: int) -
             name, whole, _ = noises.read(chosen, 0, total)
             part = np.take(whole, (number + np.arange(length)) % total, axis=0)
         if part.any():
-            return samples.to_float(part)
+            return pcm.to_float(part)
     raise ZooError(f"the noise {name} is silent; leave it out")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo import charts, files
-from zoo.data import recordings as sound
+from zoo.data import audio_writing
 from zoo.evaluate import means, tables
 from zoo.evaluate.recordings import drawing, figures
 from zoo.evaluate.recordings.pieces import Piece
@@ -55,7 +55,7 @@ def write_wavs(
     peak = max(float(np.abs(signal).max()) for signal in wavs.values())
     gain = LOUDEST / max(peak, LOUDEST)
     for place, signal in wavs.items():
-        sound.write(outdir / place, signal * np.float32(gain), sample_rate)
+        audio_writing.write(outdir / place, signal * np.float32(gain), sample_rate)
         if gain < 1:
             gains[place] = gain
 

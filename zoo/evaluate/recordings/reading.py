@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from zoo.data.recordings import check
-from zoo.data.sources import Picture
+from zoo.data.pcm import check
+from zoo.data.sources import Example
 from zoo.errors import ZooError
 
 
@@ -12,10 +12,10 @@ class Reader:
 
     Args:
       recordings: a `zoo.data.sources.Source`, of whose files only pieces are read, or any other
-        sequence of `Picture`.
+        sequence of `Example`.
     """
 
-    def __init__(self, recordings: Sequence[Picture]):
+    def __init__(self, recordings: Sequence[Example]):
         self._recordings = recordings
         self._lengths: list[int] | None = None
 
@@ -34,7 +34,7 @@ class Reader:
             self._lengths = self._recordings.lengths()
         return self._lengths[index]
 
-    def read(self, index: int, start: int, stop: int) -> Picture:
+    def read(self, index: int, start: int, stop: int) -> Example:
         """Samples `start` to `stop` of recording `index`, (T, C), int16 or float.
 
         Raises:
@@ -43,19 +43,19 @@ class Reader:
         if hasattr(self._recordings, "excerpt"):
             return _fitting(self._recordings.excerpt(index, start, stop - start))
         name, target, noisy = self._whole(index)
-        return Picture(name, target[start:stop], None if noisy is None else noisy[start:stop])
+        return Example(name, target[start:stop], None if noisy is None else noisy[start:stop])
 
-    def _whole(self, index: int) -> Picture:
+    def _whole(self, index: int) -> Example:
         return _fitting(self._recordings[index])
 
 
-def _fitting(recording: Picture) -> Picture:
+def _fitting(recording: Example) -> Example:
     name, target, noisy = recording
     if noisy is not None and noisy.shape != target.shape:
         raise ZooError(
             f"{name}: the input is {noisy.shape}, its target {target.shape}; mend the pair"
         )
-    return Picture(
+    return Example(
         name,
         check(target, name),
         None if noisy is None else check(noisy, f"the input of {name}"),

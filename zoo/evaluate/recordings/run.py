@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from zoo import files
-from zoo.data import recordings as sound
-from zoo.data.sources import Picture
+from zoo.data import file_kinds
+from zoo.data.sources import Example
 from zoo.errors import ZooError, unknown
 from zoo.evaluate import means, naming
 from zoo.evaluate.means import Means
@@ -31,11 +31,11 @@ _GALLERY_ROWS = 4
 
 def evaluate_recordings(
     models: Mapping[str, Apply],
-    recordings: Sequence[Picture],
+    recordings: Sequence[Example],
     *,
     levels: Mapping[str, float | None],
     outdir: str | os.PathLike,
-    noise: Sequence[Picture] | None = None,
+    noise: Sequence[Example] | None = None,
     protocol: RecordingProtocol | None = None,
     baselines: Sequence[str] = BASELINES,
     metrics: Sequence[str] = METRICS,
@@ -168,10 +168,10 @@ def evaluate_recordings(
 
 def mean_si_sdr(
     apply: Apply,
-    recordings: Sequence[Picture],
+    recordings: Sequence[Example],
     *,
     levels: Mapping[str, float | None],
-    noise: Sequence[Picture] | None = None,
+    noise: Sequence[Example] | None = None,
     protocol: RecordingProtocol | None = None,
     limit: int | None = None,
 ) -> float:
@@ -200,9 +200,9 @@ def mean_si_sdr(
 
 
 def _check(
-    recordings: Sequence[Picture],
+    recordings: Sequence[Example],
     levels: Mapping[str, float | None],
-    noise: Sequence[Picture] | None,
+    noise: Sequence[Example] | None,
     limit: int | None,
     protocol: RecordingProtocol,
 ) -> tuple[int, Reader | None]:
@@ -239,7 +239,7 @@ def _check(
     return count, Reader(noise)
 
 
-def _rate(recordings: Sequence[Picture]) -> int:
+def _rate(recordings: Sequence[Example]) -> int:
     """The sample rate that a `Source` knows of itself; 0 for other sequences."""
     return getattr(recordings, "sample_rate", 0)
 
@@ -266,7 +266,7 @@ def _classical(name: str, rate: int) -> Apply:
 
 def _file_names(pieces: Sequence[Piece]) -> dict[Piece, str]:
     used: Counter[str] = Counter()
-    return {piece: naming.unique(piece.name, used, sound.SUFFIXES) for piece in pieces}
+    return {piece: naming.unique(piece.name, used, file_kinds.AUDIO_SUFFIXES) for piece in pieces}
 
 
 def _settle(

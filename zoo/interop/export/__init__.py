@@ -4,7 +4,7 @@
 the weights, a record of them and of the program's inputs, and was run against the model first.
 """
 
-from zoo.interop.export.onnx import to_onnx
+from zoo.interop.export.onnx_graph import to_onnx
 from zoo.interop.export.stablehlo import to_stablehlo
 
 __all__ = ["to_onnx", "to_stablehlo"]

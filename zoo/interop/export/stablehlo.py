@@ -16,10 +16,16 @@ from flax import linen as nn
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.interop.export import program
-from zoo.interop.export.check import compare
-from zoo.interop.export.place import check_place
-from zoo.interop.export.signature import Signature, about, arguments, sign
+from zoo.interop.export.exported_program import (
+    Signature,
+    arguments,
+    check_place,
+    compare,
+    metadata,
+    sign,
+    step,
+    whole,
+)
 from zoo.models import disable_winograd
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -79,15 +85,15 @@ def to_stablehlo(
     programs = {}
     with disable_winograd(), _nowhere():
         if signature.streams:
-            start, function = program.step(model, variables)
+            start, function = step(model, variables)
             programs["start"] = _export(start, signature, given, platforms)
             given += jax.eval_shape(start, *given)
         else:
-            function = program.whole(model, variables, signature)
+            function = whole(model, variables, signature)
         programs["program"] = _export(function, signature, given, platforms)
     packed = {name: bytes(one.serialize()) for name, one in programs.items()}
     call = jax.jit(jax.export.deserialize(bytearray(packed["program"])).call)
-    record = about(
+    record = metadata(
         signature,
         record,
         format="stablehlo",
@@ -132,7 +138,7 @@ def _export(
         if not signature.free:
             raise
         raise ZooError(
-            f"{signature.facts.name} cannot leave height and width free; give the size to take"
+            f"{signature.spec.name} cannot leave height and width free; give the size to take"
         ) from error
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.fft import next_fast_len
 
-from zoo.data.samples import lengthen
-from zoo.data.samples import resample as resample_exactly
+from zoo.data.pcm import lengthen
+from zoo.data.pcm import resample as resample_exactly
 from zoo.errors import ZooError, unknown
 from zoo.noise.audio.snr_mixing import samples
 from zoo.noise.op_contract import ANY, FRACTION, NOT_NEGATIVE, Range, audio_op

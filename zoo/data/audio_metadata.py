@@ -1,8 +1,8 @@
-"""What lies in an audio file beside its samples: titles, covers, chapters, markers, timecode.
+"""Metadata of audio files: tags, covers, chapters, markers, timecode.
 
-Titles and the like libsndfile reads and writes in most formats. The rest goes from a file to one of
-its kind: the chunks of a wav or aiff file as they are (the timecode is in one of them, EBU Tech
-3285), the tags of mp3, flac and ogg files by mutagen.
+libsndfile reads and writes text tags in most formats. The rest is copied between files of the same
+family: the chunks of wav or aiff files as they are (one of them holds the timecode, EBU Tech 3285),
+the tags of mp3, flac and ogg files by mutagen.
 """
 
 import base64
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo import files
-from zoo.data import truncated
+from zoo.data import audio_integrity
 
-# What libsndfile calls the tags of most formats.
-_WORDS = ("title", "artist", "album", "date", "comment", "genre", "copyright", "license")
-_WORDS += ("tracknumber",)
+# Names in libsndfile of the tags of most formats.
+_TAGS = ("title", "artist", "album", "date", "comment", "genre", "copyright", "license")
+_TAGS += ("tracknumber",)
 
 _RIFF, _AIFF, _ID3, _COMMENTS = "RIFF", "AIFF", "ID3", "comments"
 _FAMILIES = {
@@ -25,74 +25,75 @@ _FAMILIES = {
     **dict.fromkeys(("FLAC", "OGG"), _COMMENTS),
     **{"AIFF": _AIFF, "MP3": _ID3},
 }
-# Chunks that are the samples' own, that fill up, or that would be wrong of other samples.
+# Chunks that describe the samples, pad, or would be wrong for other samples.
 _OWN = {b"fmt ", b"data", b"fact", b"ds64", b"PEAK", b"levl", b"COMM", b"SSND", b"FVER"}
 _OWN |= {b"JUNK", b"junk", b"PAD ", b"FLLR", b"filr"}
 _NAMED = {b"bext": "timecode (bext)", b"cue ": "markers", b"MARK": "markers", b"iXML": "iXML"}
-# Of chunks that are only words libsndfile has the rest.
-_WORDS_ONLY = {b"LIST", b"NAME", b"AUTH", b"ANNO", b"(c) "}
+# Text chunks, whose content libsndfile has too.
+_TEXT_CHUNKS = {b"LIST", b"NAME", b"AUTH", b"ANNO", b"(c) "}
 _MOST_BYTES = 2**26
 _KEYS = {"APIC": "cover", "CHAP": "chapters", "CTOC": "chapters", "USLT": "lyrics"}
 _HELP = "covers and chapters, which need pip install 'denoising-zoo[media]'"
 
 
-class Beside(NamedTuple):
-    """What a file has beside its samples.
+class AudioMetadata(NamedTuple):
+    """The contents of a file besides its samples.
 
     Attributes:
       path: the file.
-      family: of its format, within which all of it is kept; empty for others.
-      words: the tags of most formats, by libsndfile's names.
-      chunks: of wav and aiff, one after the other, as a file holds them.
-      more: what only a file of the same family can hold, in words.
+      family: the family of its format, within which all is kept; empty for others.
+      tags: the text tags, by libsndfile's names.
+      chunks: the chunks of wav and aiff, consecutive, as in the file.
+      more: contents that only the same family can hold, such as "cover".
     """
 
     path: Path
     family: str = ""
-    words: Mapping[str, str] = {}
+    tags: Mapping[str, str] = {}
     chunks: bytes = b""
     more: tuple[str, ...] = ()
 
 
-def read(path: str | os.PathLike, file) -> Beside:
-    """Reads it.
+def read(path: str | os.PathLike, file) -> AudioMetadata:
+    """Read the metadata of a file.
 
     Args:
       path: the file.
-      file: the same, opened as a `soundfile.SoundFile` or a `Contained`.
+      file: the same, opened as a `soundfile.SoundFile` or a `ContainedAudio`.
     """
     family = _FAMILIES.get(file.format, "")
-    if hasattr(file, "beside"):
-        more = tuple(one for one in file.beside if one in ("cover", "chapters"))
+    if hasattr(file, "other_parts"):
+        more = tuple(one for one in file.other_parts if one in ("cover", "chapters"))
         if file.format == "OGG":
             more = tuple(dict.fromkeys((*more, *_by_mutagen(path))))
-        words = {key.lower(): text for key, text in file.words.items()}
-        words.setdefault("tracknumber", words.get("track", ""))
-        return Beside(Path(path), family if family == _COMMENTS else "", _known(words), b"", more)
-    words = _known(file.copy_metadata())
+        tags = {key.lower(): text for key, text in file.tags.items()}
+        tags.setdefault("tracknumber", tags.get("track", ""))
+        family = family if family == _COMMENTS else ""
+        return AudioMetadata(Path(path), family, _known(tags), b"", more)
+    tags = _known(file.copy_metadata())
     chunks, more = b"", ()
     if family in (_RIFF, _AIFF):
         chunks, more = _chunks(path)
     elif family:
         more = _by_mutagen(path)
-    return Beside(Path(path), family, words, chunks, more)
+    return AudioMetadata(Path(path), family, tags, chunks, more)
 
 
-def _known(words: Mapping[str, str]) -> dict[str, str]:
-    return {name: words[name] for name in _WORDS if words.get(name)}
+def _known(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: tags[name] for name in _TAGS if tags.get(name)}
 
 
-def chunks_for(beside: Beside, form: str) -> bytes:
-    """The chunks that a file of libsndfile's format `form` is given, each of an even length."""
-    return beside.chunks if beside.family == _FAMILIES.get(form) else b""
+def chunks_for(metadata: AudioMetadata, form: str) -> bytes:
+    """The chunks to write into a file of libsndfile's format `form`, each of an even length."""
+    return metadata.chunks if metadata.family == _FAMILIES.get(form) else b""
 
 
-def put_words(beside: Beside, file) -> bool:
-    """Sets the tags of a `soundfile.SoundFile` before its first sample; tells whether it could."""
+def set_tags(metadata: AudioMetadata, file) -> bool:
+    """Set the tags of a `soundfile.SoundFile` before its first sample; return whether all are."""
     import soundfile  # noqa: PLC0415
 
     kept = True
-    for name, text in beside.words.items():
+    for name, text in metadata.tags.items():
         try:
             setattr(file, name, text)
         except soundfile.LibsndfileError:
@@ -100,37 +101,37 @@ def put_words(beside: Beside, file) -> bool:
     return kept
 
 
-def finish(beside: Beside, part: Path, form: str, *, words: bool) -> tuple[str, ...]:
-    """Gives a written file what else it can hold.
+def finish(metadata: AudioMetadata, part: Path, form: str, *, tagged: bool) -> tuple[str, ...]:
+    """Add the remaining metadata to a written file.
 
     Args:
-      beside: of the file it was made from.
+      metadata: that of the source.
       part: the file, closed.
-      form: its format, in libsndfile's words.
-      words: whether it holds the words.
+      form: its format, as named by libsndfile.
+      tagged: whether its text tags are set already.
 
     Returns:
-      What it could not be given, in words.
+      Names of what could not be added.
 
     Raises:
       OSError: there is no room for it.
     """
-    lost = [] if words else ["tags"]
+    lost = [] if tagged else ["tags"]
     family = _FAMILIES.get(form, "")
-    if family and family == beside.family:
+    if family and family == metadata.family:
         if family in (_RIFF, _AIFF):
             return tuple(lost)
         with contextlib.suppress(ImportError):
-            return _copied(beside.path, part, family)
-        return tuple(lost + [_HELP] * bool(beside.more))
-    return (*lost, *beside.more)
+            return _copied(metadata.path, part, family)
+        return tuple(lost + [_HELP] * bool(metadata.more))
+    return (*lost, *metadata.more)
 
 
 def _chunks(path: str | os.PathLike) -> tuple[bytes, tuple[str, ...]]:
     found, more, size = [], [], os.path.getsize(path)
     with files.opened(path) as file:
         order = "big" if file.read(4) == b"FORM" else "little"
-        for name, start, length in truncated.chunks(file):
+        for name, start, length in audio_integrity.chunks(file):
             if name in _OWN or not length or start + length > min(size, start + _MOST_BYTES):
                 continue
             place = file.tell()
@@ -140,16 +141,16 @@ def _chunks(path: str | os.PathLike) -> tuple[bytes, tuple[str, ...]]:
             found.append(name + length.to_bytes(4, order) + data + bytes(length % 2))
             if name == b"LIST" and data[:4] != b"INFO":
                 more.append("markers")
-            elif name not in _WORDS_ONLY:
-                told = name.decode("latin-1").strip()
+            elif name not in _TEXT_CHUNKS:
+                text = name.decode("latin-1").strip()
                 more.append(
-                    _NAMED.get(name, f"the chunk {told}" if told.isprintable() else "a chunk")
+                    _NAMED.get(name, f"the chunk {text}" if text.isprintable() else "a chunk")
                 )
     return b"".join(found), tuple(dict.fromkeys(more))
 
 
 def _by_mutagen(path: str | os.PathLike) -> tuple[str, ...]:
-    """What the tags of an mp3, flac or ogg file hold beyond words."""
+    """Contents of the tags of an mp3, flac or ogg file other than text."""
     try:
         source = _opened(path)
     except ImportError:
@@ -171,7 +172,7 @@ def _by_mutagen(path: str | os.PathLike) -> tuple[str, ...]:
 
 
 def _opened(path: str | os.PathLike):
-    """A file in mutagen's hands, by its content; None where that makes nothing of it."""
+    """A file opened by mutagen according to its content; None where that fails."""
     from mutagen import flac, id3, oggflac, oggopus, oggvorbis  # noqa: PLC0415 - an extra
 
     with files.opened(path) as file:
@@ -185,12 +186,12 @@ def _opened(path: str | os.PathLike):
                     return kind(path)
             return oggvorbis.OggVorbis(path)
         return id3.ID3FileType(path)
-    except Exception:  # broken tags say nothing about the samples
+    except Exception:  # broken tags do not affect the samples
         return None
 
 
 def _copied(source: Path, target: Path, family: str) -> tuple[str, ...]:
-    """Copies the tags of a file to one of its family; returns what could not be copied.
+    """Copy the tags of a file to one of its family; return what could not be copied.
 
     Raises:
       OSError: the file cannot be written.
@@ -207,7 +208,7 @@ def _copied(source: Path, target: Path, family: str) -> tuple[str, ...]:
 
 
 def _copy_tags(source: Path, target: Path, family: str) -> None:
-    """Copies the tags of a file to one of its family."""
+    """Copy the tags of a file to one of its family."""
     import mutagen  # noqa: PLC0415
     from mutagen import flac, id3  # noqa: PLC0415
 
@@ -219,7 +220,7 @@ def _copy_tags(source: Path, target: Path, family: str) -> None:
             tags = id3.ID3(source, translate=False)
         except mutagen.MutagenError:
             return
-        # Players of one version do not all read the other.
+        # Not all players read both versions.
         version = 3 if tags.version[1] == 3 else 4
         if tags.version[1] < 3:
             tags.update_to_v23()

@@ -1,22 +1,28 @@
-"""What a source is: the law every kind of source obeys."""
+"""Data sources: the contract of every kind of source, and the split of names.
+
+A source is a read-only sequence of examples that are decoded on access.
+"""
 
 import dataclasses
+import hashlib
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.data import pixels, samples
+from zoo.data import pcm, pixels
 from zoo.errors import ZooError
 from zoo.modality import AUDIO, IMAGE
 
 SPLITS = ("train", "validation", "test")
 
 
-class Picture(NamedTuple):
+class Example(NamedTuple):
     """One picture of a source, or one recording.
 
     Attributes:
@@ -72,10 +78,10 @@ class Form(NamedTuple):
 
     def finish(self, x: np.ndarray, rate: int) -> np.ndarray:
         """A whole recording `(T, C)` of `rate` samples a second, in this form and as int16."""
-        x = samples.to_channels(x, self.channels)
+        x = pcm.to_channels(x, self.channels)
         if rate != self.sample_rate:
-            x = samples.resample(samples.to_float(x), rate, self.sample_rate)
-        return samples.to_int16(x)
+            x = pcm.resample(pcm.to_float(x), rate, self.sample_rate)
+        return pcm.to_int16(x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +131,7 @@ class Source(Sequence):
     def __len__(self) -> int:
         return len(self.listing.items)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> Example:
         """Read picture or recording `index`, negative from the end.
 
         Raises:
@@ -138,9 +144,9 @@ class Source(Sequence):
         name = self.listing.names[index]
         with self._advised():
             target, noisy = self.listing.read(self.listing.items[index])
-        return Picture(name, self._finish(target), None if noisy is None else self._finish(noisy))
+        return Example(name, self._finish(target), None if noisy is None else self._finish(noisy))
 
-    def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Picture:
+    def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Example:
         """Read a piece of recording `index`, and of a long file no more than that.
 
         Args:
@@ -155,7 +161,7 @@ class Source(Sequence):
         index = range(len(self))[operator.index(index)]
         item = self.listing.items[index]
         with self._advised():
-            return Picture(self.names[index], *self.listing.read(item, self._form, start, frames))
+            return Example(self.names[index], *self.listing.read(item, self._form, start, frames))
 
     def lengths(self) -> list[int]:
         """The samples of each recording, read off the files without decoding them.
@@ -213,3 +219,72 @@ class Source(Sequence):
         except ZooError as error:
             return str(error)
         return ""
+
+
+def by_fractions(
+    names: Sequence[str],
+    fractions: tuple[float, float, float],
+    seed: int,
+    group: Callable[[str], Any] = lambda name: name,
+) -> dict[str, list[int]]:
+    """Split pictures at random, keeping those of one group together.
+
+    The order is by SHA-256 of seed and group, not by a generator: NumPy does not promise its
+    streams for ever, and this way a picture more or less hardly moves the others.
+
+    Args:
+      names: what the pictures are called.
+      fractions: the shares of train, validation and test by pictures. A group goes where its
+        middle falls, so the shares are met as nearly as the groups allow.
+      seed: another seed, another split.
+      group: from a name to its group; without it every picture is one.
+
+    Returns:
+      For each split the indices into `names`, ascending; together each index once.
+    """
+    members: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        members.setdefault(str(group(name)), []).append(index)
+    order = sorted(members, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
+    ends = [fractions[0] * len(names), (fractions[0] + fractions[1]) * len(names)]
+    chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
+    before = 0
+    for key in order:
+        middle = before + len(members[key]) / 2
+        before += len(members[key])
+        chosen[SPLITS[sum(middle > end for end in ends)]] += members[key]
+    return {split: sorted(indices) for split, indices in chosen.items()}
+
+
+def namer(option: str, expression: str) -> Callable[[str], str]:
+    """A function from a file's name to its group, for `by_fractions`.
+
+    Args:
+      option: what the user calls the expression, for an error.
+      expression: searched for in the stem; what its first group matches, or all of it without a
+        group, names the group of the file. Empty makes every file one of its own.
+
+    Raises:
+      ZooError: it is no regular expression; from the function, that it does not match a stem.
+    """
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise ZooError(
+            f"{option} {expression!r} is no regular expression: {error}; mend it"
+        ) from None
+
+    def name_group(name: str) -> str:
+        if not expression:
+            return name
+        match = pattern.search(Path(name).stem)
+        if match is None:
+            raise ZooError(f"{option} {expression!r} does not match the stem of {name}; mend it")
+        return match[1] if pattern.groups else match[0]
+
+    return name_group
+
+
+def last(count: int, fraction: float) -> int:
+    """Where the last `fraction` of `count` pictures begins, rounded to the nearest."""
+    return count - round(fraction * count)

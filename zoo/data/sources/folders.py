@@ -1,15 +1,22 @@
-"""Pictures in a folder, by sub-folders or split at random; and other files, in the same way."""
+"""Files below a folder, by sub-folders or split at random; archives of images count as folders."""
 
 import fnmatch
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo.data import file_kinds
-from zoo.data.sources import files, split
-from zoo.data.sources.contract import SPLITS, Listing
+import numpy as np
+
+from zoo.data import image_files
+from zoo.data.file_kinds import IMAGE_SUFFIXES
+from zoo.data.sources import archives
+from zoo.data.sources.source import SPLITS, Listing, by_fractions
 from zoo.errors import ZooError
+from zoo.files import expanded, walk
+
+_USUAL = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
 
 class Files(NamedTuple):
@@ -35,57 +42,91 @@ class Files(NamedTuple):
         return Listing(names, items, self.read, ignored, self.length)
 
 
-_USUAL = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
-
-
-def splits(
-    path: str,
-    fractions: tuple[float, float, float],
-    seed: int,
-    *,
-    train: str | Sequence[str] = (),
-    validation: str | Sequence[str] = (),
-    test: str | Sequence[str] = (),
-    exclude: str | Sequence[str] = (),
-) -> dict[str, Listing]:
-    """List the pictures below a folder.
-
-    Sub-folders named by `train`, `validation` and `test` make the splits. When none is named, the
-    usual `train`, `validation` or `val`, and `test` do, where one of them exists; otherwise all
-    pictures below the folder are split by `fractions`. If train has sub-folders and validation
-    has none, it takes `fractions[1]` of train.
-
-    BSDS500 without its leak into BSD68: `train=("train", "test"), validation="val",
-    test="../cbsd68", exclude="../cbsd68"`.
+def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
+    """The folder `path`, or the error that it is none.
 
     Args:
-      path: the folder; all its sub-folders are searched, hidden files passed over. A zip file of
-        pictures, and a `.npy` or `.npz` file, is a folder of them.
-      fractions: shares of train, validation and test.
-      seed: of the split by fractions.
-      train: sub-folders of `path` (or absolute folders) with the pictures to train on.
-      validation: the same to select on.
-      test: the same to test on.
-      exclude: glob patterns for the names, `"*_mask.png"`, or folders, relative to `path` or
-        absolute: a picture with the stem of one in such a folder is left out, whatever the
-        suffixes. That keeps a test set out of train and validation; from the sub-folders of test
-        only patterns leave out, so that the test set may be named in both.
-
-    Returns:
-      The listings; names are relative to `path`, with forward slashes.
+      path: where the folder should be.
+      what: what to call it in the error.
+      option: what to set to mend it.
 
     Raises:
-      ZooError: a folder is missing or has no pictures, a picture is in two splits, or `exclude`
-        leaves out nothing.
+      ZooError: it is empty as a name, missing, or a file.
     """
-    return listings(
-        path,
-        fractions,
-        seed,
-        PICTURES,
-        named={"train": train, "validation": validation, "test": test},
-        exclude=exclude,
-    )
+    if not str(path):
+        raise ZooError(f"no path to {what}; set {option} to it")
+    folder = expanded(path)
+    if not is_folder(folder):
+        reason = "is not a folder" if folder.exists() else "does not exist"
+        raise ZooError(f"{what} {folder} {reason}; set {option} to it")
+    return folder
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder, a file that holds many pictures or a folder in such a file."""
+    if path.is_dir():
+        return True
+    within = archives.split(path)
+    if not within or not within[1]:
+        return bool(within)
+    return any(name.startswith(f"{within[1]}/") for name in archives.names(within[0])[0])
+
+
+def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[list[str], list[str]]:
+    """List the files below a folder, in all its sub-folders; hidden ones are passed over.
+
+    Of pictures, the files that hold many count as folders; see `zoo.data.sources.archives`.
+
+    Args:
+      folder: an existing folder.
+      suffixes: the endings, in lower case, of the files looked for.
+
+    Returns:
+      The files looked for, told by their suffix, and the other files: both relative to `folder`,
+      with forward slashes, sorted by code point, so alike on every system.
+
+    Raises:
+      ZooError: the folder cannot be read, or one below it.
+    """
+    found, others = [], []
+    opening = archives.SUFFIXES if suffixes is IMAGE_SUFFIXES else ()
+    within = archives.split(folder) if opening else None
+    if within:
+        start = f"{within[1]}/" if within[1] else ""
+        # A single array has no name within its file.
+        return tuple(
+            sorted(name[len(start) :] for name in names if name.startswith(start))
+            for names in archives.names(within[0])
+        )
+    for path in walk(folder):
+        known, suffix = path.as_posix(), path.suffix.lower()
+        if suffix in opening:
+            try:
+                held = archives.names(folder / path)
+            except ZooError:
+                # Whoever reads it is told, or leaves it out.
+                held = [""], []
+            for kind, inside in zip((found, others), held, strict=True):
+                kind += [f"{known}/{one}" if one else known for one in inside]
+        else:
+            (found if suffix in suffixes else others).append(known)
+    return sorted(found), sorted(others)
+
+
+def read_image(path: str) -> np.ndarray:
+    """A picture that `below` found, as `zoo.data.image_files.read` gives it.
+
+    Raises:
+      ZooError: as that.
+    """
+    within = archives.split(path)
+    return archives.read(*within) if within else image_files.read(path)
+
+
+def count_suffixes(names: Iterable[str]) -> str:
+    """How many files there are of each ending, such as `12 .heic, 1 .txt`."""
+    counts = Counter(Path(name).suffix.lower() or "without an ending" for name in names)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
 
 
 def listings(
@@ -112,17 +153,15 @@ def listings(
     Raises:
       ZooError: as `splits` raises.
     """
-    root = files.existing(path, f"the folder of {sort.what}", sort.option)
+    root = existing(path, f"the folder of {sort.what}", sort.option)
     named = {split_name: _tuple(named[split_name], split_name) for split_name in SPLITS}
     if not any(named.values()):
-        named = {
-            s: tuple(n for n in usual if files.is_folder(root / n)) for s, usual in _USUAL.items()
-        }
+        named = {s: tuple(n for n in usual if is_folder(root / n)) for s, usual in _USUAL.items()}
     excluded = _Excluded(root, _tuple(exclude, "exclude"), sort)
 
     if not any(named.values()):
         names, ignored = _found(root, (".",), excluded, sort)
-        chosen = split.by_fractions(names, fractions, seed, group)
+        chosen = by_fractions(names, fractions, seed, group)
         found = {s: sort.listing(root, [names[i] for i in chosen[s]], ignored) for s in SPLITS}
     else:
         found = {
@@ -132,7 +171,7 @@ def listings(
         if named["train"] and not named["validation"] and fractions[1]:
             names, ignored = found["train"].names, found["train"].ignored
             shares = (1 - fractions[1], fractions[1], 0.0)
-            chosen = split.by_fractions(names, shares, seed, group)
+            chosen = by_fractions(names, shares, seed, group)
             for s in ("train", "validation"):
                 found[s] = sort.listing(root, [names[i] for i in chosen[s]], ignored)
     excluded.check()
@@ -159,10 +198,10 @@ def _found(
     """Names relative to `root` of the files looked for and of the others below its `folders`."""
     wanted, others = [], []
     for folder in folders:
-        where = files.existing(root / folder, f"the folder of {sort.what}", sort.option)
-        found, rest = files.below(where, sort.suffixes)
+        where = existing(root / folder, f"the folder of {sort.what}", sort.option)
+        found, rest = below(where, sort.suffixes)
         if not found:
-            only = f" but {files.kinds(rest)}" if rest else ""
+            only = f" but {count_suffixes(rest)}" if rest else ""
             raise ZooError(
                 f"{root / folder} has no {sort.what}{only}; they end in "
                 f"{', '.join(sorted(sort.suffixes))}"
@@ -190,9 +229,9 @@ class _Excluded:
         self._sort = sort
         self._unused = dict.fromkeys(exclude)
         self._stems = {
-            one: {Path(name).stem for name in files.below(root / one, sort.suffixes)[0]}
+            one: {Path(name).stem for name in below(root / one, sort.suffixes)[0]}
             for one in exclude
-            if files.is_folder(root / one)
+            if is_folder(root / one)
         }
         self._patterns = [one for one in exclude if one not in self._stems]
 
@@ -225,10 +264,3 @@ def _check_disjoint(listings: dict[str, Listing]) -> None:
             other = seen.setdefault(Path(item).resolve(), name)
             if other != name:
                 raise ZooError(f"{item} is in both {other} and {name}; name disjoint folders")
-
-
-def _read(path: str):
-    return files.read(path), None
-
-
-PICTURES = Files("pictures", file_kinds.IMAGE_SUFFIXES, _read)

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.data import image_files, pixels, recordings, samples
-from zoo.data.sources import split as splitting
-from zoo.data.sources.contract import Form, Listing
-from zoo.data.sources.recordings import with_noise
+from zoo.data import image_files, pcm, pixels
+from zoo.data.sources.audio_sources import with_noise
+from zoo.data.sources.source import Form, Listing, last
 from zoo.errors import ZooError, unknown
 
 
-def splits(
+def list_tfds(
     path: str,
     fractions: tuple[float, float, float],
     seed: int,
@@ -83,7 +82,7 @@ def splits(
             taken.append((split, part))
     if not listings["validation"].items and fractions[1]:
         whole = listings["train"]
-        cut = splitting.last(len(whole.items), fractions[1])
+        cut = last(len(whole.items), fractions[1])
         listings["train"] = whole._replace(names=whole.names[:cut], items=whole.items[:cut])
         listings["validation"] = whole._replace(names=whole.names[cut:], items=whole.items[cut:])
     return with_noise(listings, noise, fractions, seed)
@@ -142,7 +141,7 @@ def _read_recording(
     where = f"{name} {split}-{number:05}"
     if value.dtype.kind == "i" and np.abs(value).max(initial=0) > sound.scale:
         raise ZooError(f"{where} holds {np.abs(value).max()}, more than its bits; set bits")
-    x = recordings.check((value / sound.scale).astype(np.float32), where)
+    x = pcm.check((value / sound.scale).astype(np.float32), where)
     stop = None if frames is None else start + frames
     return form.finish(x, sound.rate)[start:stop], None
 
@@ -151,7 +150,7 @@ def _length(
     name: str, path: str, split: str, feature: str, sound: _Sound, number: int, form: Form
 ) -> int:
     length = len(_samples(name, path, split, feature, number))
-    return samples.resampled_length(length, sound.rate, form.sample_rate)
+    return pcm.resampled_length(length, sound.rate, form.sample_rate)
 
 
 def _samples(name: str, path: str, split: str, feature: str, number: int) -> np.ndarray:

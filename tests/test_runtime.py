@@ -1,4 +1,4 @@
-"""The compilation cache: who may have it, what it does to results, and what damage does to it."""
+"""The cache of compiled programs (its folder, its results, damage to it), and memory kept."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from pathlib import Path
 import jax
 import pytest
 
-from zoo import compilation
+from zoo import runtime
 
 ROOT = Path(__file__).parents[1]
 
 # Trains a little network for three steps; prints the folder, hits, misses and what came of it.
 TRAIN = """
-from zoo import compilation
-folder = compilation.enable()
+from zoo import runtime
+folder = runtime.cache_programs()
 import hashlib, jax, jax.numpy as jnp
 counts = {"cache_hits": 0, "cache_misses": 0}
 def count(event, **_):
@@ -42,6 +42,22 @@ for i in range(3):
     params = step(params, jax.random.key(i))
 leaves = b"".join(jax.device_get(x).tobytes() for x in params)
 print(folder, counts["cache_hits"], counts["cache_misses"], hashlib.sha256(leaves).hexdigest())
+"""
+
+TWICE = """
+import resource, sys
+from zoo import runtime
+if sys.argv[1] == "keep":
+    assert runtime.keep_memory()
+import numpy as np
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+print(faults())
 """
 
 
@@ -99,7 +115,7 @@ def copied(filled, tmp_path):
 
 
 @pytest.mark.matrix
-def test_damaged_entries_are_compiled_anew_without_a_word_and_mended(filled, tmp_path):
+def test_damaged_entries_are_compiled_anew_silently_and_removed(filled, tmp_path):
     cache = copied(filled, tmp_path)
     for i, path in enumerate(entries(cache)):
         data = path.read_bytes()
@@ -160,7 +176,7 @@ def enabled(monkeypatch):
         jax.config.update("jax_compilation_cache_dir", None)
         for name, value in named.items():
             monkeypatch.setenv(name, value)
-        folder = compilation.enable()
+        folder = runtime.cache_programs()
         told = jax.config.jax_compilation_cache_dir
         assert told == (None if folder is None else str(folder))
         return folder
@@ -201,7 +217,7 @@ def printed(code, **more):
 
 def test_a_folder_that_jax_was_told_of_wins(tmp_path):
     ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
-    code = "from zoo import compilation; print(compilation.enable()); import jax; "
+    code = "from zoo import runtime; print(runtime.cache_programs()); import jax; "
     code += "print(jax.config.jax_compilation_cache_dir)"
     found = printed(code, XDG_CACHE_HOME=ours, JAX_COMPILATION_CACHE_DIR=theirs)
     assert found == ["None", theirs]
@@ -221,9 +237,9 @@ def test_above_the_limit_what_was_not_used_for_longest_goes(tmp_path):
         path.write_bytes(bytes(100))
         os.utime(path, (now - 1000 * age, now - 1e6))
     (tmp_path / "other").write_bytes(bytes(10**4))
-    compilation._drop_oldest(tmp_path, 800)
+    runtime._drop_oldest(tmp_path, 800)
     assert len(entries(tmp_path)) == 8
-    compilation._drop_oldest(tmp_path, 700)
+    runtime._drop_oldest(tmp_path, 700)
     assert {p.name for p in entries(tmp_path)} == {f"jit_{age}-cache" for age in range(5)}
     assert (tmp_path / "other").exists()
 
@@ -268,4 +284,13 @@ def test_a_run_of_main_is_bit_for_bit_the_same_from_the_cache(tmp_path):
 
 
 def test_this_session_keeps_out_of_the_home():
-    assert compilation.enable() is None
+    assert runtime.cache_programs() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' C libraries are left alone")
+def test_a_block_taken_again_is_not_cleared_again():
+    def faults(how):
+        command = [sys.executable, "-c", TWICE, how]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert faults("keep") < 100 < faults("leave")

@@ -1,7 +1,8 @@
-"""Whether an audio file is shorter than it says.
+"""Lengths of audio files by their own headers: which are truncated, which state no length.
 
-libsndfile plays a cut file to where it ends without a word, so the files' own notes of their length
-are read here. A cut flac file it notices itself.
+libsndfile silently plays a truncated file up to its end, except flac, and guesses the length of an
+MPEG file without a header by its first frame; recorders, stations and `ffmpeg -write_xing 0` omit
+that header, and mp2 has none.
 
 References:
   Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0", 1991 (RIFF).
@@ -10,31 +11,46 @@ References:
   S. Pfeiffer, "The Ogg Encapsulation Format Version 0", RFC 3533, 2003.
 """
 
+import mmap
 import os
 from collections.abc import Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
 from zoo import files
 
-# What a writer that cannot go back notes for the length it does not know, and what is more.
+# From here on, lengths stand for unknown: of writers that cannot seek back.
 _UNKNOWN = 0x7FFFF000
 _UNKNOWN_64 = 2**62
 _OGG_HEADER = 27
 _OGG_LAST_PAGE = 4
 _OGG_PAGE_LIMIT = 65307
 _MP3_TAG_WITHIN = 8192
+# Kilobits a second, by the layer of MPEG 1, and of MPEG 2 and 2.5.
+_MPEG_1 = {
+    1: (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    2: (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+}
+_MPEG_LOW = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_MPEG_2 = {
+    1: (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    2: _MPEG_LOW,
+    3: _MPEG_LOW,
+}
+_MPEG_RATES = (44100, 48000, 32000)
+_MPEG_HEADERS = (b"Xing", b"Info", b"VBRI")
 
 
 class _Kind(NamedTuple):
-    """How a container made of chunks is laid out.
+    """Layout of a container made of chunks.
 
     Attributes:
-      first: where the first chunk begins.
-      order: of the bytes of a length.
-      name: bytes of a chunk's name; the first four tell it.
+      first: the offset of the first chunk.
+      order: byte order of a length.
+      name: bytes of a chunk's name, of which the first four count.
       length: bytes of its length.
-      inclusive: whether the length counts the chunk's own head.
-      align: what chunks begin at a multiple of.
+      inclusive: whether the length includes the chunk's own head.
+      align: chunks begin at multiples of it.
       data: the name of the chunk with the samples.
     """
 
@@ -58,7 +74,7 @@ _KINDS = {
 
 
 class Chunk(NamedTuple):
-    """A chunk of a file: its name, where its contents begin and how long they say they are."""
+    """A chunk of a file: its name, the offset of its contents and their stated length."""
 
     name: bytes
     start: int
@@ -66,7 +82,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """The chunks of a wav, RF64, W64, aiff or caf file, in turn; of other files none."""
+    """The chunks of a wav, RF64, W64, aiff or caf file, in order; none for other files."""
     file.seek(0)
     kind = _KINDS.get(file.read(4))
     if kind is None:
@@ -79,23 +95,23 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
         length = int.from_bytes(file.read(kind.length), kind.order)
         length -= head if kind.inclusive else 0
         if name == b"ds64":
-            # RF64: here is the whole file's length, and then that of the samples.
+            # RF64: the length of the whole file, then that of the samples.
             file.seek(at + head + 8)
             whole = int.from_bytes(file.read(8), "little")
         if name == kind.data and whole is not None:
             length = whole
         yield Chunk(name, at + head, length)
-        # A chunk that claims less than its head would be read for ever.
+        # A length below that of the head would be an endless loop.
         at += head + max(length, 0)
         at += -at % kind.align
 
 
 def is_truncated(path: str | os.PathLike) -> bool:
-    """Whether an audio file lacks its end, as far as it can be known without decoding.
+    """Whether an audio file lacks its end, as far as that is known without decoding.
 
     Args:
-      path: a file that can be read: wav and its kin, aiff, caf, au, ogg or mp3; of another format
-        nothing is known.
+      path: a file that can be read: wav and its variants, aiff, caf, au, ogg or mp3; False for
+        other formats.
     """
     with files.opened(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -118,13 +134,13 @@ def _chunked(file: BinaryIO, size: int, kind: _Kind) -> bool:
 
 
 def _au(file: BinaryIO, size: int) -> bool:
-    """Where the samples begin and how many bytes they are, after the mark."""
+    """The offset of the samples and their length in bytes follow the magic."""
     start, length = (int.from_bytes(file.read(4), "big") for _ in range(2))
     return length < _UNKNOWN and start + length > size
 
 
 def _ogg(file: BinaryIO, size: int) -> bool:
-    """The last page must be marked as such, and be whole."""
+    """The last page must be marked as such, and be complete."""
     file.seek(max(size - _OGG_PAGE_LIMIT, 0))
     tail = file.read()
     page = tail[tail.rfind(b"OggS") :]
@@ -136,7 +152,7 @@ def _ogg(file: BinaryIO, size: int) -> bool:
 
 
 def _mp3(file: BinaryIO, size: int) -> bool:
-    """The tag that encoders put into the first frame may say how many bytes there are."""
+    """The tag that encoders put into the first frame may state the number of bytes."""
     begin = id3_length(file)
     file.seek(begin)
     frame = file.read(_MP3_TAG_WITHIN)
@@ -148,16 +164,51 @@ def _mp3(file: BinaryIO, size: int) -> bool:
             flags = int.from_bytes(frame[at + 4 : at + 8], "big")
             field = at + 8 + (4 if flags & 1 else 0)
             length = int.from_bytes(frame[field : field + 4], "big") if flags & 2 else 0
-            # A percent less may be another encoder's way to count.
+            # Encoders differ by up to a percent in what they count.
             return size - begin < 0.99 * length
     return False
 
 
 def id3_length(file: BinaryIO) -> int:
-    """The bytes of the tag (ID3v2) that a file begins with; 0 where there is none."""
+    """The bytes of the tag (ID3v2) at the beginning of a file; 0 without one."""
     file.seek(0)
     head = file.read(10)
     if head[:3] != b"ID3":
         return 0
     # Four bytes of seven bits each.
     return 10 + sum(byte << (7 * (3 - i)) for i, byte in enumerate(head[6:10]))
+
+
+def mpeg_length(path: str | os.PathLike) -> int | None:
+    """The samples of an MPEG file by its frames; None if a header states them, or for damage."""
+    with files.opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at, total = id3_length(file), 0
+        while at + 4 <= len(data):
+            found = _mpeg_frame(data[at : at + 4])
+            if found is None:
+                rest = data[at : at + 8]
+                tagged = rest.startswith((b"TAG", b"APETAGEX", b"ID3", b"LYRICSBE"))
+                return total if total and tagged else None
+            length, samples = found
+            if not total and any(data[at : at + 64].find(name) >= 0 for name in _MPEG_HEADERS):
+                return None
+            if at + length > len(data):
+                return None  # truncated within a frame
+            at, total = at + length, total + samples
+    return total or None
+
+
+def _mpeg_frame(head: bytes) -> tuple[int, int] | None:
+    """Bytes and samples of the frame with this header; None if it is not one."""
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    bits, rate, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if head[0] != 255 or head[1] < 224 or version == 1 or layer == 4:
+        return None
+    if bits in (0, 15) or rate == 3:
+        return None
+    speed = 1000 * (_MPEG_1 if version == 3 else _MPEG_2)[layer][bits - 1]
+    hertz = _MPEG_RATES[rate] // {3: 1, 2: 2, 0: 4}[version]
+    if layer == 1:
+        return (12 * speed // hertz + padding) * 4, 384
+    samples = 576 if layer == 3 and version != 3 else 1152
+    return samples // 8 * speed // hertz + padding, samples

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -14,11 +14,19 @@ from flax import linen as nn
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.interop.export import program
-from zoo.interop.export.check import compare
-from zoo.interop.export.place import check_place
-from zoo.interop.export.signature import Signature, about, arguments, sign
+from zoo.interop.export.exported_program import (
+    Signature,
+    arguments,
+    check_place,
+    compare,
+    metadata,
+    sign,
+    whole,
+)
 from zoo.models import disable_winograd
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 _TOLERANCE = 1e-4
 _MISSING = (
@@ -60,14 +68,14 @@ def to_onnx(
         raise ZooError(_MISSING)
     path = check_place(path, overwrite)
     signature = sign(model, size, name)
-    if signature.facts.modality == "audio":
+    if signature.spec.modality == "audio":
         raise ZooError(
-            f"{signature.facts.name} denoises recordings, whose models jax2onnx does not convert; "
+            f"{signature.spec.name} denoises recordings, whose models jax2onnx does not convert; "
             "take the format stablehlo"
         )
     graph = _convert(model, variables, signature)
     run = _session(graph, signature)
-    record = about(
+    record = metadata(
         signature,
         record,
         format="onnx",
@@ -85,8 +93,6 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
     """The graph, an `onnx.ModelProto`."""
     import jax2onnx  # noqa: PLC0415, only this format needs it
 
-    from zoo.interop.export import padding  # noqa: PLC0415, it imports onnx
-
     (x, *level), multiple = arguments(signature), signature.multiple
     if signature.free and multiple > 1:
         # The converter knows symbols that are a whole axis only, and no padding to a multiple.
@@ -96,13 +102,13 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
         def function(x, *level):
             return model.apply(variables, x.reshape(b, h * multiple, w * multiple, c), *level)
     else:
-        function = program.whole(model, variables, signature)
+        function = whole(model, variables, signature)
     try:
         with disable_winograd(), _quietly():
             graph = jax2onnx.to_onnx(
                 function,
                 [x, *level],
-                model_name=signature.facts.family,
+                model_name=signature.spec.family,
                 input_names=[one["name"] for one in signature.inputs],
                 output_names=["y"],
             )
@@ -112,9 +118,9 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
         way = "take the format stablehlo"
         if signature.free:
             way = f"give the size it shall take, or {way}"
-        raise ZooError(f"jax2onnx cannot convert {signature.facts.name} ({why}); {way}") from error
+        raise ZooError(f"jax2onnx cannot convert {signature.spec.name} ({why}); {way}") from error
     if signature.free and multiple > 1:
-        padding.add(graph, multiple, signature.mode)
+        _add_padding(graph, multiple, signature.mode)
     return graph
 
 
@@ -141,7 +147,7 @@ def _session(graph, signature: Signature):
     except Exception as error:
         why = str(error).strip().partition("\n")[0]
         raise ZooError(
-            f"onnxruntime does not take the graph of {signature.facts.name} ({why}); "
+            f"onnxruntime does not take the graph of {signature.spec.name} ({why}); "
             "take the format stablehlo"
         ) from error
     names = [one.name for one in session.get_inputs()]
@@ -150,3 +156,59 @@ def _session(graph, signature: Signature):
         return session.run(None, dict(zip(names, map(np.asarray, given), strict=True)))[0]
 
     return run
+
+
+def _add_padding(model: "ModelProto", multiple: int, mode: str) -> None:
+    """Pads before a graph and cuts behind it, in place.
+
+    Args:
+      model: takes `x` as (b, h, multiple, w, multiple, c), and gives `y` as (b, h multiple,
+        w multiple, c); afterwards both are (b, h, w, c).
+      multiple: side of a block in pixels.
+      mode: what lies beyond the picture: `"edge"`; `"constant"`; or `"reflect"`, which ONNX does
+        where H and W are larger than what is added.
+    """
+    from onnx import TensorProto, helper  # noqa: PLC0415, only this format needs it
+
+    graph, front = model.graph, []
+    channels = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
+
+    def put(name: str, *values: int) -> str:
+        tensor = helper.make_tensor(f"pad_{name}", TensorProto.INT64, [len(values)], values)
+        graph.initializer.append(tensor)
+        return tensor.name
+
+    def do(kind: str, *inputs: str, **attributes) -> str:
+        name = f"pad_{kind.lower()}{len(front)}"
+        front.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    none, axes = put("none", 0, 0), put("axes", 1, 2)
+    side, zero, first, second = put("side", multiple), put("zero", 0), put("h", 1), put("w", 2)
+    size = do("Gather", do("Shape", "x"), axes)
+    missing = do("Mod", do("Sub", side, do("Mod", size, side)), side)
+    padded = do("Pad", "x", do("Concat", none, missing, axis=0), "", axes, mode=mode)
+    blocks = do("Div", do("Shape", padded), side)
+    high, wide = do("Gather", blocks, first), do("Gather", blocks, second)
+    shape = do("Concat", zero, high, side, wide, side, put("c", channels), axis=0)
+    front.append(helper.make_node("Reshape", [padded, shape], ["pad_blocks"], name="pad_blocks"))
+
+    for node in graph.node:
+        _rename(node.input, "x", "pad_blocks")
+        _rename(node.output, "y", "pad_whole")
+        _rename(node.input, "y", "pad_whole")
+    cut = helper.make_node("Slice", ["pad_whole", none, size, axes], ["y"], name="pad_cut")
+    nodes = [*front, *graph.node, cut]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for place, name in ((graph.input, "x"), (graph.output, "y")):
+        signal = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", "h", "w", channels])
+        place[0].CopyFrom(signal)
+    # What the converter noted of the shapes holds for the blocks' symbols, which mean others now.
+    del graph.value_info[:]
+
+
+def _rename(names, old: str, new: str) -> None:
+    for i, name in enumerate(names):
+        if name == old:
+            names[i] = new

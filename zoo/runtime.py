@@ -1,5 +1,9 @@
-"""Compiled programs, kept from one process to the next, and what the compiler is told."""
+"""Settings of the process for commands: XLA's flags, the cache of programs, the C library's memory.
 
+Importing `zoo` changes none of them. This file can be loaded without the package.
+"""
+
+import ctypes
 import hashlib
 import os
 import platform
@@ -10,17 +14,18 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from zoo.errors import ZooError
-
 LIMIT = 2**30
-"""Bytes of compiled programs above which those unused for longest go."""
+"""Bytes of compiled programs above which the least recently used are removed."""
 
 _KEPT_FREE = 0.25
 _UNREADABLE = "Error (reading|writing) persistent compilation cache entry"
+# Of glibc's malloc.h: never trim the heap, never map blocks on their own, and have one arena, for
+# those of threads are too small for large blocks, which would be mapped all the same.
+_MALLOC = ((-1, -1), (-4, 0), (-8, 1))
 
 
 def check_flags() -> None:
-    """Tries the flags in `XLA_FLAGS`, of which XLA ends the process where it does not know one.
+    """Tries the flags in `XLA_FLAGS` in a child, because XLA ends the process at an unknown one.
 
     For commands, before JAX is imported; afterwards it does nothing.
 
@@ -41,23 +46,25 @@ def check_flags() -> None:
         os._exit(0)
     os.close(writer)
     with open(reader, "rb") as pipe:
-        told = pipe.read().decode(errors="replace")
+        output = pipe.read().decode(errors="replace")
     if os.waitpid(child, 0)[1]:
-        first = re.search(r"^[EF]\d.*?\] (.*)", told, re.MULTILINE)
+        first = re.search(r"^[EF]\d.*?\] (.*)", output, re.MULTILINE)
         reason = first[1][:200] if first else "XLA does not start"
+        from zoo.errors import ZooError  # noqa: PLC0415 - only here the package is needed
+
         raise ZooError(f"{reason}; mend or unset XLA_FLAGS")
 
 
-def enable() -> Path | None:
-    """Has JAX look for compiled programs in the user's cache folder, and leave new ones there.
+def cache_programs() -> Path | None:
+    """Makes JAX keep compiled programs in the user's cache folder from one process to the next.
 
-    For commands, before their first compilation; importing `zoo` changes nothing. Whoever has told
-    JAX itself is obeyed: `JAX_COMPILATION_CACHE_DIR` names another folder, and
-    `JAX_ENABLE_COMPILATION_CACHE=false` switches the cache off.
+    For commands, before their first compilation. JAX's own settings take precedence:
+    `JAX_COMPILATION_CACHE_DIR` names another folder, and `JAX_ENABLE_COMPILATION_CACHE=false`
+    switches the cache off.
 
     Returns:
-      The folder, below `XDG_CACHE_HOME` or `~/.cache`; None where JAX has been told otherwise or
-      there can be no such folder, as in a home that cannot be written: then all is compiled anew.
+      The folder, below `XDG_CACHE_HOME` or `~/.cache`; None where JAX is configured otherwise or
+      the folder cannot be made, as in a read-only home: then all programs are compiled.
     """
     import jax  # noqa: PLC0415 - `check_flags` comes before it
 
@@ -83,6 +90,26 @@ def enable() -> Path | None:
     return folder
 
 
+def keep_memory() -> bool:
+    """Makes the C library keep freed memory; for commands, which repeat the same computation.
+
+    On a CPU XLA allocates a step's temporary memory every time. By default glibc returns so large a
+    block to the system, which then clears every page of the next one. Call it before JAX starts
+    threads.
+
+    Returns:
+      Whether the C library is glibc and took the settings.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    done = [mallopt(option, value) for option, value in _MALLOC]
+    return all(done)
+
+
 def _cache_home() -> Path:
     """The user's cache folder by the XDG specification, which says to ignore relative paths."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -95,16 +122,16 @@ def _processor() -> str:
     A home may be shared by unlike machines. In JAX 0.12 the key of a program holds the processor's
     name and features (the fingerprint of a topology with one feature edited is another); in 0.10
     nothing shows that it does. XLA refuses a program compiled for features that are missing, with
-    pages of log (openxla/xla#44565), and JAX never replaces an entry, so it would be compiled anew
+    pages of log (openxla/xla#44565), and JAX never replaces an entry, so it would be compiled again
     each time.
     """
-    told = {"machine": platform.machine(), "processor": platform.processor()}
+    described = {"machine": platform.machine(), "processor": platform.processor()}
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = (part.strip() for part in line.partition(":"))
             if name in ("model name", "flags", "Features", "CPU implementer", "CPU part"):
-                told.setdefault(name, value)
-    return f"{platform.machine()}-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
+                described.setdefault(name, value)
+    return f"{platform.machine()}-{hashlib.sha256(repr(described).encode()).hexdigest()[:12]}"
 
 
 def _check_ours(folder: Path) -> None:
@@ -117,9 +144,9 @@ def _check_ours(folder: Path) -> None:
 def _drop_damaged(folder: Path) -> None:
     """Removes entries that cannot be read: JAX writes them in place, so a kill leaves a half.
 
-    JAX would stumble over such an entry at every start, for it never replaces one. Only what has
-    been written since the last look is looked at; what another process is just writing may go too,
-    and is compiled once more.
+    JAX never replaces an entry, so it would fail on it at every start. Only entries written since
+    the last check are read; one that another process is writing may be removed too, and is then
+    compiled once more.
     """
     stamp = folder / ".looked"
     seen = stamp.stat().st_mtime_ns if stamp.exists() else 0
@@ -143,9 +170,10 @@ def _whole(entry: bytes) -> bool:
 
 
 def _drop_oldest(folder: Path, limit: int) -> None:
-    """Removes the entries unused for longest, if all together are above the limit.
+    """Removes the least recently used entries if all together exceed the limit.
 
-    JAX's own limit needs the package filelock, and a lock around every read.
+    JAX's own limit (`jax_compilation_cache_max_size`) needs the package filelock, takes a lock
+    around every read, and leaves damaged entries.
     """
     entries = [(path, path.stat()) for path in folder.glob("*-cache")]
     excess = sum(status.st_size for _, status in entries) - limit

@@ -9,7 +9,7 @@ from contextlib import closing
 import numpy as np
 
 from zoo.data.batches import Batch, Order, stack
-from zoo.data.samples import lengthen
+from zoo.data.pcm import lengthen
 from zoo.errors import ZooError
 
 # Of a process, in batches; grain's own 500 would fill the memory.

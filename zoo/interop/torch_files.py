@@ -1,19 +1,30 @@
-"""Reads the pickles in PyTorch's files without running anything they ask for.
+"""PyTorch files without PyTorch: zip files since version 1.6, pickles in a row before.
 
-A machine of its own for the two dozen opcodes that `torch.save` uses, because a
-`pickle.Unpickler` with a strict `find_class` still sets attributes on whatever it finds, hashes any
-key (a deep tuple ends the process) and reserves the memory that one damaged index asks for.
+A pickle is read by a machine of its own for the two dozen opcodes that `torch.save` uses, and runs
+nothing. A `pickle.Unpickler` with a strict `find_class` still sets attributes on whatever it finds,
+hashes any key (a deep tuple ends the process) and reserves the memory that a damaged index implies.
 """
 
+import functools
+import io
 import pickletools
+import struct
+import zipfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import FunctionType
 from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
+from zoo import files
 from zoo.errors import ZooError
+
+_NESTS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_REMEDY = "save model.state_dict() alone with torch.save"
 
 # Far above what the largest network takes, and still little memory and time.
 _MOST_OPCODES = 2_000_000
@@ -47,7 +58,116 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def load(stream: BinaryIO) -> tuple[Any, dict[str, Storage]]:
+def read_zip(path: Path) -> dict[str, np.ndarray]:
+    """Reads a zip file whose `data.pkl` names the members that hold the storages.
+
+    Raises:
+      ZooError: as `read_state`, without the path.
+      Exception: of any kind, where it is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        paths = [member.filename for member in members]
+        if any(p.endswith("/constants.pkl") for p in paths):
+            raise ZooError(
+                "is a TorchScript program; where it was made, save it anew with "
+                "torch.save(model.state_dict(), ...)"
+            )
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ZooError("is a compressed zip file, which PyTorch does not write; unpack it")
+        # Members that overlap could claim any amount of memory.
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("its members are larger than the file")
+        roots = [p.removesuffix("data.pkl") for p in paths if p.split("/")[-1] == "data.pkl"]
+        if len(roots) != 1:
+            raise ZooError("is a zip file, but not of PyTorch: it has no data.pkl; unpack it")
+        (root,) = roots
+        order = f"{root}byteorder"
+        big = order in paths and archive.read(order) == b"big"
+        tree, storages = load_pickle(io.BytesIO(archive.read(f"{root}data.pkl")))
+
+        def values(storage: Storage) -> np.ndarray:
+            return _values(archive.read(f"{root}data/{storage.key}"), storage, big)
+
+        return _arrays(tree, storages, values)
+
+
+def read_legacy(path: Path) -> dict[str, np.ndarray]:
+    """Reads the older format: five pickles, the fourth the state dict, then the storages.
+
+    Raises:
+      ZooError: as `read_state`, without the path.
+      Exception: of any kind, where it is damaged.
+    """
+    data = files.read(path)
+    stream = io.BytesIO(data)
+    magic, _ = load_pickle(stream)
+    if magic != _MAGIC:
+        raise ZooError(f"is a pickle, but not of PyTorch; {_REMEDY}")
+    protocol, _ = load_pickle(stream)
+    if protocol != _PROTOCOL:
+        raise ZooError(f"is not of PyTorch's protocol {_PROTOCOL}; {_REMEDY}")
+    load_pickle(stream)  # The machine it was saved on; the values are little-endian on all.
+    tree, storages = load_pickle(stream)
+    keys, _ = load_pickle(stream)
+
+    found, place = {}, stream.tell()
+    for key in keys:
+        if type(key) is not str:  # To look up a deep tuple would end the process.
+            raise TypeError("a storage has no name")
+        storage = storages[key]
+        (numel,) = struct.unpack_from("<q", data, place)
+        end = place + 8 + numel * storage.dtype.itemsize
+        found[key] = memoryview(data)[place + 8 : end]
+        if numel != storage.numel or end > len(data):
+            raise ValueError("a storage is cut short")
+        place = end
+    return _arrays(tree, storages, lambda storage: _values(found[storage.key], storage))
+
+
+def _values(raw: bytes | memoryview, storage: Storage, big: bool = False) -> np.ndarray:
+    """All values that the file has under a storage's key."""
+    size = storage.dtype.itemsize
+    if len(raw) != size * storage.numel:
+        raise ValueError("a storage is not as long as it claims")
+    # By way of integers, since bfloat16 has one byte order only.
+    flat = np.frombuffer(raw, f"{'>' if big else '<'}u{size}").astype(f"=u{size}", copy=False)
+    return flat.view(storage.dtype)
+
+
+def _arrays(
+    tree: Any, storages: dict[str, Storage], read: Callable[[Storage], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The tensors of the state dict in a pickle; each storage is read once, and only if needed."""
+    values = functools.cache(lambda key: read(storages[key]))
+    return {key: _array(tensor, values) for key, tensor in _state_dict(tree).items()}
+
+
+def _state_dict(tree: Any) -> dict[str, Tensor]:
+    if type(tree) is not dict:
+        raise ZooError(f"holds no state dict; {_REMEDY}")
+    nests = (tree.get(name) for name in _NESTS)
+    state = next((n for n in nests if type(n) is dict and Tensor in map(type, n.values())), tree)
+    if Tensor not in map(type, state.values()):
+        raise ZooError(f"holds no state dict; {_REMEDY}")
+    odd = [ascii(key)[:50] for key, value in state.items() if type(value) is not Tensor]
+    if odd:
+        raise ZooError(f"holds more than tensors: {', '.join(odd[:10])}; {_REMEDY}")
+    return state
+
+
+def _array(tensor: Tensor, values: Callable[[str], np.ndarray]) -> np.ndarray:
+    storage = tensor.storage
+    flat = values(storage.key)[storage.start : storage.start + storage.length]
+    if 0 in tensor.shape:
+        return np.zeros(tensor.shape, flat.dtype)
+    # Its place in the storage was checked as the pickle was read.
+    strides = tuple(stride * flat.itemsize for stride in tensor.strides)
+    offset = tensor.offset * flat.itemsize
+    return np.ndarray(tensor.shape, flat.dtype, flat, offset, strides)
+
+
+def load_pickle(stream: BinaryIO) -> tuple[Any, dict[str, Storage]]:
     """Reads one pickle.
 
     Args:
@@ -131,14 +251,14 @@ class _Machine:
         if start + length > numel:
             raise ValueError("a storage reaches beyond its end")
         if self.storages.setdefault(key, storage)[:3] != storage[:3]:
-            raise ValueError("one storage is told in two ways")
+            raise ValueError("a storage has two records")
         self.stack.append(storage)
 
 
 def _counts(values: Iterable[Any]) -> tuple[int, ...]:
     values = tuple(values)
     if not all(type(value) is int and 0 <= value < 2**63 for value in values):
-        raise ValueError("a size or an offset is no size")
+        raise ValueError("a size or an offset is not a count")
     return values
 
 
@@ -156,7 +276,7 @@ def _ordered_dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[str, Any]:
 
 def _tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> Tensor:
     if type(storage) is not Storage or not len(shape) == len(strides) <= _MOST_AXES:
-        raise ValueError("a tensor is none")
+        raise ValueError("a tensor record is malformed")
     (offset,), shape, strides = _counts([offset]), _counts(shape), _counts(strides)
     numel, last = 1, offset
     for size, stride in zip(shape, strides, strict=True):
