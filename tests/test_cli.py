@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -80,10 +81,19 @@ def test_models_of_recordings_tell_rate_and_latency(zoo):
     code, output, _ = zoo("models", "stream-t", "spectral-gate")
     assert code == 0
     # A step of 256 samples, and 256 more until the next half window is there: 512 at 16 kHz.
-    assert [line.split(maxsplit=5) for line in output.splitlines()[1:]] == [
+    listed, cards = output.split("\n\n")
+    assert [line.split(maxsplit=5) for line in listed.splitlines()[1:]] == [
         ["stream-t", "22,091", "recordings", "any", "16000", "Hz     32 ms"],
         ["spectral-gate", "0", "recordings", "any", "16000", "Hz     whole file"],
     ]
+    assert re.search(r"^stream-t +the fastest, .* +59,900,000 a second +none$", cards, re.M)
+
+
+def test_cards_name_the_source_and_the_license_of_published_weights(zoo):
+    code, output, _ = zoo("models", "ffdnet-gray")
+    card = r"^ffdnet-gray +15 layers .* +121,000 a pixel +github\.com/cszn/KAIR \(MIT\)$"
+    assert code == 0
+    assert re.search(card, output, re.M)
 
 
 def test_an_unknown_model_is_one_line(zoo):

@@ -228,3 +228,21 @@ def test_a_trace_can_be_read(tmp_path):
     (text,) = path.parent.glob("*.trace.json.gz")
     events = json.loads(gzip.decompress(text.read_bytes()))["traceEvents"]
     assert sum(event.get("name") == "step" for event in events) == 2
+
+
+# One of each family; half a minute in all.
+@pytest.mark.parametrize(
+    "name", {models.model_spec(name).family: name for name in models.list_models()}.values()
+)
+def test_cards_state_the_multiply_accumulates(name):
+    model, spec = models.create_model(name), models.model_spec(name)
+    seconds = 64 if spec.modality == "audio" else 0
+    size = (seconds * spec.sample_rate,) if seconds else spec.size or (256, 256)
+    x = jax.ShapeDtypeStruct((1, *size, spec.channels), jnp.float32)
+    level = jax.ShapeDtypeStruct((1,), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), x, level)
+    with models.disable_winograd():
+        count = count_macs(lambda *arguments: model.apply(*arguments), variables, x, level)  # noqa: PLW0108
+    # Stated to three digits.
+    expected = models.model_card(name).macs * (seconds or np.prod(size))
+    assert count == pytest.approx(expected, rel=5e-3)

@@ -4,7 +4,7 @@ import argparse
 
 from zoo import models
 from zoo.cli import common
-from zoo.models import ModelSpec
+from zoo.models import ModelCard, ModelSpec
 
 _DESCRIPTION = """List the models of images and those of recordings, or describe some. The latency
 is the most that a stream's output lags: the samples of one step, and those the model looks
@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints a table of images' models and one of recordings'."""
+    """Prints a table of image models and one of audio models; and the cards of those named."""
     found = [models.model_spec(name) for name in arguments.names or models.list_models()]
+    kinds = {spec.name: spec.modality for spec in found}
     tables = []
     for modality, headings, cells in _KINDS:
         rows = [
@@ -30,7 +31,17 @@ def run(arguments: argparse.Namespace) -> None:
         ]
         if rows:
             tables.append(common.table([("model", "parameters", *headings), *rows]))
+    if arguments.names:
+        headings = ("model", "description", "multiply-adds", "published weights")
+        cards = [_card(models.model_card(name), modality) for name, modality in kinds.items()]
+        tables.append(common.table([headings, *cards]))
     print("\n\n".join(tables))
+
+
+def _card(card: ModelCard, modality: str) -> tuple[str, ...]:
+    macs = "unknown" if card.macs is None else f"{card.macs:,} a {_UNITS[modality]}"
+    source = f"github.com/{card.source} ({card.license})" if card.source else "none"
+    return card.name, card.summary, macs, source
 
 
 def _of_pictures(facts: ModelSpec) -> tuple[str, ...]:
@@ -50,6 +61,8 @@ def _of_recordings(facts: ModelSpec) -> tuple[str, ...]:
     return "recordings", "any", f"{facts.sample_rate} Hz", latency
 
 
+# What multiply-adds are counted for.
+_UNITS = {"image": "pixel", "audio": "second"}
 _KINDS = (
     ("image", ("denoises", "channels", "size", "takes level", "locality"), _of_pictures),
     ("audio", ("denoises", "channels", "sample rate", "latency"), _of_recordings),

@@ -180,49 +180,28 @@ class UpsampleCNN(Denoiser):
         return y
 
 
-_mlp = partial(register, MLPAutoencoder)
-_mlp(
-    "mlp_autoencoder-mnist",
-    "784-128-784, for 28x28 grey digits: the smallest model, trained in seconds.",
-    parameters=201_616,
-    macs=256,
-)
-_mlp(
+register(MLPAutoencoder, "mlp_autoencoder-mnist", "784-128-784, trained in seconds", 201_616, 256)
+register(
+    MLPAutoencoder,
     "mlp_autoencoder-mnist-deep",
-    "784-512-128-512-784, for 28x28 grey digits.",
-    parameters=935_824,
-    macs=1_190,
+    "784-512-128-512-784",
+    935_824,
+    1_190,
     widths=(512, 128),
 )
 
 _conv = partial(register, ConvAutoencoder, narrow={"widths": (4, 4, 4, 4)})
 _conv(
     "conv_autoencoder-mnist",
-    "For 28x28 grey digits, with a code of 7x7x32.",
-    parameters=56_545,
-    macs=10_600,
+    "for 28x28 gray digits, with a code of 7x7x32",
+    56_545,
+    10_600,
     channels=1,
     widths=(32, 32, 32, 32),
     strides=(2, 1, 1, 1),
 )
-_conv(
-    "conv_autoencoder-photo",
-    "For colour pictures of about 128x128, with a code of 8x8x128.",
-    parameters=626_243,
-    macs=10_300,
-)
+_conv("conv_autoencoder-photo", "for about 128x128, with a code of 8x8x128", 626_243, 10_300)
 
 _upsample = partial(register, UpsampleCNN, narrow={"widths": (4, 4, 4)})
-_upsample(
-    "upsample_cnn-base",
-    "Five layers without skips: smooths strongly, for small pictures and heavy noise.",
-    parameters=30_371,
-    macs=3_690,
-)
-_upsample(
-    "upsample_cnn-skip",
-    "With skips, which keep the detail of the input.",
-    parameters=48_884,
-    macs=8_380,
-    skip=True,
-)
+_upsample("upsample_cnn-base", "smooths strongly, for heavy noise", 30_371, 3_690)
+_upsample("upsample_cnn-skip", "keeps the detail of the input", 48_884, 8_380, skip=True)

@@ -260,11 +260,5 @@ def _triangle(reach: int) -> np.ndarray:
     return weights / weights.sum()
 
 
-register(Wiener, "wiener", "Log-MMSE gains, 20 dB at most.", parameters=0, macs=0)
-register(
-    SpectralGate,
-    "spectral-gate",
-    "Statistics of the quietest fifth of the frames, and a mask that is smoothed little.",
-    parameters=0,
-    macs=0,
-)
+register(Wiener, "wiener", "log-MMSE gains, 20 dB at most", 0, 0)
+register(SpectralGate, "spectral-gate", "statistics of the quietest fifth of the frames", 0, 0)

@@ -108,41 +108,10 @@ def _layout(model: DnCNN) -> Iterator[Tensor]:
             yield from batch_norm(f"norm{i}", f"model.{places[f'body{i}'] + 1}")
 
 
-_register = partial(
-    register,
-    DnCNN,
-    narrow={"width": 4},
-    shallow={"depth": 5},
-    source="github.com/cszn/KAIR",
-    license="MIT",
+_dncnn = partial(
+    register, DnCNN, narrow={"width": 4}, shallow={"depth": 5}, source="cszn/KAIR", license="MIT"
 )
-_register(
-    "dncnn-gray",
-    "DnCNN-S: 17 layers, grey, for one noise level.",
-    parameters=555_137,
-    macs=554_000,
-    channels=1,
-)
-_register(
-    "dncnn-color",
-    "17 layers, colour, for one noise level.",
-    parameters=557_443,
-    macs=556_000,
-    channels=3,
-)
-_register(
-    "dncnn-gray-blind",
-    "DnCNN-B: 20 layers, grey, for a range of noise levels it is not told.",
-    parameters=665_921,
-    macs=665_000,
-    channels=1,
-    depth=20,
-)
-_register(
-    "dncnn-color-blind",
-    "CDnCNN-B: 20 layers, colour, for a range of noise levels it is not told.",
-    parameters=668_227,
-    macs=667_000,
-    channels=3,
-    depth=20,
-)
+_dncnn("dncnn-gray", "DnCNN-S, for one noise level", 555_137, 554_000, channels=1)
+_dncnn("dncnn-color", "for one noise level", 557_443, 556_000)
+_dncnn("dncnn-gray-blind", "DnCNN-B, for a range of levels", 665_921, 665_000, channels=1, depth=20)
+_dncnn("dncnn-color-blind", "CDnCNN-B, for a range of levels", 668_227, 667_000, depth=20)

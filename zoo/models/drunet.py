@@ -114,25 +114,13 @@ def _block(ours: str, theirs: str) -> Iterator[Tensor]:
     yield kernel(f"{ours}/conv1", f"{theirs}.res.2", CONV)
 
 
-_register = partial(
+_drunet = partial(
     register,
     DRUNet,
     narrow={"widths": (4, 4, 4, 4)},
     shallow={"blocks": 1},
-    source="github.com/cszn/KAIR",
+    source="cszn/DPIR",
     license="MIT",
 )
-_register(
-    "drunet-gray",
-    "Four levels of 64 to 512 channels, grey.",
-    parameters=32_638_656,
-    macs=2_120_000,
-    channels=1,
-)
-_register(
-    "drunet-color",
-    "Four levels of 64 to 512 channels, colour.",
-    parameters=32_640_960,
-    macs=2_120_000,
-    channels=3,
-)
+_drunet("drunet-gray", "four levels of 64 to 512 channels", 32_638_656, 2_120_000, channels=1)
+_drunet("drunet-color", "four levels of 64 to 512 channels", 32_640_960, 2_120_000)

@@ -77,29 +77,8 @@ def _layout(model: FFDNet) -> Iterator[Tensor]:
         yield Tensor(f"params/{name}/bias", f"model.{2 * i}.bias", bias)
 
 
-_register = partial(
-    register,
-    FFDNet,
-    narrow={"width": 4},
-    shallow={"depth": 5},
-    source="github.com/cszn/KAIR",
-    license="MIT",
+_ffdnet = partial(
+    register, FFDNet, narrow={"width": 4}, shallow={"depth": 5}, source="cszn/KAIR", license="MIT"
 )
-_register(
-    "ffdnet-gray",
-    "15 layers of 64 channels, grey.",
-    parameters=485_316,
-    macs=121_000,
-    channels=1,
-    depth=15,
-    width=64,
-)
-_register(
-    "ffdnet-color",
-    "12 layers of 96 channels, colour.",
-    parameters=852_108,
-    macs=213_000,
-    channels=3,
-    depth=12,
-    width=96,
-)
+_ffdnet("ffdnet-gray", "15 layers of 64 channels", 485_316, 121_000, channels=1, depth=15, width=64)
+_ffdnet("ffdnet-color", "12 layers of 96 channels", 852_108, 213_000)

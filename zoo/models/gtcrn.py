@@ -356,5 +356,12 @@ def _gru(ours: str, units: list[str], directions: tuple[str, ...]) -> Iterator[T
                 yield Tensor(f"params/{ours}/{name}_bias{end}", f"{theirs}.bias_{suffix}", SAME)
 
 
-_register = partial(register, GTCRN, source="github.com/Xiaobin-Rong/gtcrn", license="MIT")
-_register("gtcrn", "The published size: 23,669 parameters.", parameters=23_669, macs=35_000_000)
+register(
+    GTCRN,
+    "gtcrn",
+    "the published size",
+    23_669,
+    35_000_000,
+    source="Xiaobin-Rong/gtcrn",
+    license="MIT",
+)

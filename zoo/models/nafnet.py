@@ -176,35 +176,22 @@ def _block(ours: str, theirs: str) -> Iterator[Tensor]:
         yield Tensor(f"params/{ours}/{name}", f"{theirs}.{name}", CHANNEL)
 
 
-_register = partial(
+_nafnet = partial(
     register,
     NAFNet,
     narrow={"width": 4},
     shallow={"encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
-    source="github.com/megvii-research/NAFNet",
-    license="MIT",
 )
-_register(
+_published = partial(_nafnet, source="megvii-research/NAFNet", license="MIT")
+_nafnet(
     "nafnet-small",
-    "Three levels from 16 channels: to train and run on a laptop's CPU; no published weights.",
-    parameters=438_387,
-    macs=17_800,
+    "three levels, for the CPU of a laptop",
+    438_387,
+    17_800,
     width=16,
     encoder=(1, 1, 2),
     middle=2,
     decoder=(1, 1, 1),
 )
-_register(
-    "nafnet-w32",
-    "The paper's network for real camera noise (SIDD), from 32 channels.",
-    parameters=29_159_715,
-    macs=239_000,
-    width=32,
-)
-_register(
-    "nafnet-w64",
-    "The paper's network for real camera noise (SIDD), from 64 channels.",
-    parameters=115_982_915,
-    macs=954_000,
-    width=64,
-)
+_published("nafnet-w32", "for the noise of cameras (SIDD)", 29_159_715, 239_000)
+_published("nafnet-w64", "for the noise of cameras (SIDD)", 115_982_915, 954_000, width=64)

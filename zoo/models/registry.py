@@ -24,7 +24,7 @@ class ModelCard:
 
     Attributes:
       name: the public name, family and variant, such as `"unet-small"`.
-      summary: one sentence on it.
+      summary: a phrase that distinguishes it.
       architecture: the class of its modules, or a function that makes one of its fields.
       options: the fields in which the variant differs from the defaults of the class.
       parameters: the number of trainable values, so that `zoo models` need not trace the network;
@@ -32,7 +32,7 @@ class ModelCard:
       macs: multiply-accumulates per pixel of an image, or per second of audio; None: unknown.
       narrow: overrides that leave few channels and every layer, so the reach is the same.
       shallow: overrides that leave few layers, of every kind.
-      source: where its published weights come from; empty where there are none.
+      source: the GitHub repository of its published weights; empty where there are none.
       license: that of the published weights.
     """
 
@@ -66,9 +66,9 @@ def register(
     architecture: Callable[..., nn.Module],
     name: str,
     summary: str,
-    *,
     parameters: int | None = None,
     macs: float | None = None,
+    *,
     narrow: Mapping[str, Any] | None = None,
     shallow: Mapping[str, Any] | None = None,
     source: str = "",

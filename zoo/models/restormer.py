@@ -238,32 +238,20 @@ def _block(model: Restormer, ours: str, theirs: str) -> Iterator[Tensor]:
     yield Tensor(f"{feed_forward}/project/kernel", f"{theirs}.ffn.project_out.weight", POINTWISE)
 
 
-_register = partial(
+_restormer = partial(
     register,
     Restormer,
     narrow={"width": 8},
     shallow={"blocks": (1, 1), "refinement": 1, "heads": (1, 2)},
-    source="github.com/swz30/Restormer",
-    license="non-commercial",
 )
-_register(
-    "restormer-color",
-    "The published colour denoisers, blind, for one level or for real noise.",
-    parameters=26_111_668,
-    macs=2_260_000,
-)
-_register(
-    "restormer-gray",
-    "The published grey denoisers, blind or for one level.",
-    parameters=26_109_076,
-    macs=2_250_000,
-    channels=1,
-)
-_register(
+_published = partial(_restormer, source="swz30/Restormer", license="non-commercial")
+_published("restormer-color", "for one level, a range or real noise", 26_111_668, 2_260_000)
+_published("restormer-gray", "for one level or a range", 26_109_076, 2_250_000, channels=1)
+_restormer(
     "restormer-small",
-    "A third of the width and fewer blocks: for CPUs, where the published size takes too long.",
-    parameters=1_554_875,
-    macs=90_300,
+    "a third of the width, for CPUs",
+    1_554_875,
+    90_300,
     width=16,
     blocks=(1, 2, 2, 4),
     refinement=1,

@@ -165,32 +165,20 @@ def _block(ours: str, theirs: str) -> Iterator[Tensor]:
     yield from layer(f"{ours}/project", f"{theirs}.mlp.2", LINEAR)
 
 
-_register = partial(
+_scunet = partial(
     register,
     SCUNet,
     narrow={"width": 8, "head_width": 4, "window": 4},
     shallow={"blocks": (1, 2, 1)},
-    source="github.com/cszn/SCUNet",
-    license="Apache-2.0",
 )
-_register(
-    "scunet-gray",
-    "As published, for grey pictures; one weight file takes one noise level.",
-    parameters=17_943_768,
-    macs=1_200_000,
-    channels=1,
-)
-_register(
-    "scunet-color",
-    "As published, for colour pictures: one noise level a weight file, or real noise.",
-    parameters=17_946_072,
-    macs=1_200_000,
-)
-_register(
+_published = partial(_scunet, source="cszn/SCUNet", license="Apache-2.0")
+_published("scunet-gray", "for one noise level", 17_943_768, 1_200_000, channels=1)
+_published("scunet-color", "for one noise level, or real noise", 17_946_072, 1_200_000)
+_scunet(
     "scunet-small",
-    "Three levels of half the width, a twentieth of the size: trains and runs on a CPU.",
-    parameters=914_716,
-    macs=141_000,
+    "three levels of half the width, for CPUs",
+    914_716,
+    141_000,
     width=32,
     blocks=(2, 2, 4, 2, 2),
     head_width=16,

@@ -272,30 +272,25 @@ def _triangles(bins: int, bands: int) -> np.ndarray:
     return hats / hats.sum(axis=1, keepdims=True)
 
 
-_register = partial(
+_stream = partial(
     register, StreamUNet, narrow={"width": 8, "inner": 8, "bands": 6}, shallow={"convs": 1}
 )
-_register(
-    "stream-t",
-    "22 thousand parameters: the fastest, for small processors.",
-    parameters=22_091,
-    macs=59_900_000,
-)
-_register(
+_stream("stream-t", "the fastest, for small processors", 22_091, 59_900_000)
+_stream(
     "stream-b",
-    "92 thousand parameters.",
-    parameters=92_115,
-    macs=262_000_000,
+    "between the two others",
+    92_115,
+    262_000_000,
     width=48,
     inner=36,
     bands=24,
     blocks=3,
 )
-_register(
+_stream(
     "stream-s",
-    "196 thousand parameters: the best of the three.",
-    parameters=195_523,
-    macs=664_000_000,
+    "the best of the three",
+    195_523,
+    664_000_000,
     width=64,
     convs=3,
     inner=48,

@@ -262,32 +262,20 @@ def _block(ours: str, theirs: str) -> Iterator[Tensor]:
     yield from layer(f"{ours}/project", f"{theirs}.mlp.fc2", LINEAR)
 
 
-_register = partial(
+_swinir = partial(
     register,
     SwinIR,
     narrow={"width": 12, "heads": 3, "window": 4},
     shallow={"depths": (2,)},
-    source="github.com/JingyunLiang/SwinIR",
-    license="Apache-2.0",
 )
-_register(
-    "swinir-gray",
-    "As published, for grey pictures and one noise level a weight file.",
-    parameters=11_497_681,
-    macs=12_200_000,
-    channels=1,
-)
-_register(
-    "swinir-color",
-    "As published, for colour pictures and one noise level a weight file.",
-    parameters=11_504_163,
-    macs=12_200_000,
-)
-_register(
+_published = partial(_swinir, source="JingyunLiang/SwinIR", license="Apache-2.0")
+_published("swinir-gray", "for one noise level", 11_497_681, 12_200_000, channels=1)
+_published("swinir-color", "for one noise level", 11_504_163, 12_200_000)
+_swinir(
     "swinir-small",
-    "Eight narrow blocks at a fiftieth of the published cost: trains and runs on a CPU.",
-    parameters=222_267,
-    macs=261_000,
+    "eight narrow blocks, for CPUs",
+    222_267,
+    261_000,
     width=48,
     depths=(4, 4),
     heads=3,

@@ -136,43 +136,24 @@ class UNet(Denoiser):
         return layers.upsample_nearest(Conv(width, (1, 1), **dtypes, name=name)(x))
 
 
-_register = partial(register, UNet)
-_register(
+_unet = partial(register, UNet, narrow={"widths": (4, 6, 8)})
+_unet(
     "unet-tiny",
-    "Two levels at half resolution: for tests, phones and first tries.",
-    parameters=35_404,
-    macs=4_580,
+    "two levels at half resolution, for tests and first tries",
+    35_404,
+    4_580,
     narrow={"widths": (4, 6)},
     widths=(16, 32),
     blocks=1,
     stem=2,
 )
-_register(
-    "unet-small",
-    "Three levels at half resolution: trains on two CPU cores in minutes.",
-    parameters=569_036,
-    macs=26_800,
-    narrow={"widths": (4, 6, 8)},
-    widths=(32, 64, 128),
-    blocks=1,
-    stem=2,
-)
-_register(
-    "unet-medium",
-    "Half as wide again as `unet-small`: of the weights that come with the package.",
-    parameters=947_100,
-    macs=53_900,
-    narrow={"widths": (4, 6, 8)},
-    widths=(48, 96, 144),
-    blocks=1,
-    stem=2,
-)
-_register(
+_unet("unet-small", "trains in minutes on two CPU cores", 569_036, 26_800, blocks=1, stem=2)
+_unet("unet-medium", "of shipped weights", 947_100, 53_900, widths=(48, 96, 144), blocks=1, stem=2)
+_unet(
     "unet-base",
-    "Four levels at full resolution: for an accelerator.",
-    parameters=9_574_083,
-    macs=611_000,
+    "four levels at full resolution, for an accelerator",
+    9_574_083,
+    611_000,
     narrow={"widths": (4, 4, 4, 4)},
     widths=(48, 96, 192, 384),
-    blocks=2,
 )

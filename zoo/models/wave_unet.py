@@ -108,25 +108,7 @@ def _whole(samples: int, depth: int) -> int:
     return length
 
 
-_register = partial(register, WaveUNet, narrow={"width": 4}, shallow={"depth": 3})
-_register(
-    "wave-unet-small",
-    "From 32 channels: 8 million parameters, most of them in the LSTM.",
-    parameters=8_390_465,
-    macs=280_000_000,
-    width=32,
-)
-_register(
-    "wave-unet-48",
-    "The paper's smaller network, from 48 channels.",
-    parameters=18_867_937,
-    macs=630_000_000,
-    width=48,
-)
-_register(
-    "wave-unet-64",
-    "The paper's larger network, from 64 channels.",
-    parameters=33_533_569,
-    macs=1_120_000_000,
-    width=64,
-)
+_wave = partial(register, WaveUNet, narrow={"width": 4}, shallow={"depth": 3})
+_wave("wave-unet-small", "most parameters in the LSTM", 8_390_465, 280_000_000, width=32)
+_wave("wave-unet-48", "the paper's smaller network", 18_867_937, 630_000_000)
+_wave("wave-unet-64", "the paper's larger network", 33_533_569, 1_120_000_000, width=64)
