@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
+from app_server import serving
 from PIL import Image
 from test_app_door import tiff
 
@@ -87,7 +88,7 @@ def test_what_a_visit_brought_is_seen_and_got_by_it_alone(visitor):
     assert first.get(f"gradio_api/file={path}")[0] == 200
     assert first.drop(path) == 200
     said = first.hear()
-    assert "40 x 30, grey" in said
+    assert "40 x 30, gray" in said
     (shown,) = {*re.findall(r"file=(/[^\\\"]+before\.png)", said)}
     assert first.get(f"gradio_api/file={shown}")[0] == 200
     assert second.get(f"gradio_api/file={shown}")[0] == 404
@@ -132,7 +133,7 @@ def test_pipes_and_devices_stop_nobody(visitor, tmp_path):
         assert bad.drop(path) == 400
         assert bad.get(f"gradio_api/file={path}")[0] == 404
     assert good.drop(good.upload("photo.png", png())) == 200
-    assert "40 x 30, grey" in good.hear()
+    assert "40 x 30, gray" in good.hear()
     assert time.monotonic() - start < 30
 
 
@@ -173,10 +174,10 @@ def test_fifty_at_once_are_served_or_told_within_bounded_memory(visitor, server,
     with ThreadPoolExecutor(50) as pool:
         found = list(pool.map(go, range(50)))
     for is_bomb, said in found:
-        expected = "400 MB of memory" if is_bomb else "40 x 30, grey"
+        expected = "400 MB of memory" if is_bomb else "40 x 30, gray"
         assert expected in said or "too many others are waiting" in said
     assert most() - before < 500
-    assert any("40 x 30, grey" in said for _, said in found)
+    assert any("40 x 30, gray" in said for _, said in found)
 
 
 def test_files_go_with_their_visitor(visitor, server):
@@ -193,3 +194,26 @@ def test_files_go_with_their_visitor(visitor, server):
     while place.exists():
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+HANG = """
+import threading
+from zoo.app import image_tab, server
+look = image_tab.look
+image_tab.look = lambda path, room: (
+    threading.Event().wait() if path.name == "hang.png" else look(path, room)
+)
+server._LOOK = 4
+"""
+
+
+def test_a_decoder_that_never_returns_blocks_nobody(tmp_path):
+    with serving(tmp_path, HANG) as (address, *_):
+        bad, good = Visitor(address, "bad"), Visitor(address, "good")
+        assert bad.drop(bad.upload("hang.png", png())) == 200
+        assert good.drop(good.upload("photo.png", png())) == 200
+        assert "40 x 30, gray" in good.hear()
+        assert "takes too long" in bad.hear()
+        # Another file of the same visitor is taken.
+        assert bad.drop(bad.upload("photo.png", png())) == 200
+        assert "40 x 30, gray" in bad.hear()
