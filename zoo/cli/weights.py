@@ -1,4 +1,4 @@
-"""`zoo weights`: tell what weights hold, those that come with the zoo and those trained here."""
+"""`zoo weights`: describe weights, those that come with the zoo and those trained here."""
 
 import argparse
 import json
@@ -24,8 +24,8 @@ _CARD = {
 }
 
 
-_DESCRIPTION = """Tell what weights hold: those that come with the zoo, or files. Of those that are
-named also their cards and their scores on test pictures or recordings. With --from-run, first
+_DESCRIPTION = """Describe weights: those that come with the zoo, or files. Of those that are
+named also their cards and their scores on test images or recordings. With --from-run, first
 write those of a run: the average that scored best in validation so far, or the newest one."""
 
 
@@ -81,8 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
         if card := _card(record):
             print(f"\n{common.line(file)}\n{card}")
         for where, levels in _tested(record.get("scores") or {}):
-            told = f"{file} on {where}, in brackets the noisy input"
-            print(f"\n{common.line(told)}\n{_test(levels, record)}")
+            heading = f"{file} on {where}, in brackets the noisy input"
+            print(f"\n{common.line(heading)}\n{_test(levels, record)}")
 
 
 def _from_run(arguments: argparse.Namespace) -> str:
@@ -97,12 +97,12 @@ def _from_run(arguments: argparse.Namespace) -> str:
 
 
 def _card(record: Mapping[str, Any]) -> str:
-    """What the makers of shipped weights tell, a line each."""
-    told = [(heading, str(record[key])) for key, heading in _CARD.items() if record.get(key)]
+    """What the makers of shipped weights state, a line each."""
+    rows = [(heading, str(record[key])) for key, heading in _CARD.items() if record.get(key)]
     if record.get("seconds"):
         minutes, device = record["seconds"] / 60, record.get("device") or "an unknown device"
-        told.append(("training", f"{minutes:.0f} minutes on {device}"))
-    return common.table([(f"  {heading}", value) for heading, value in told])
+        rows.append(("training", f"{minutes:.0f} minutes on {device}"))
+    return common.table([(f"  {heading}", value) for heading, value in rows])
 
 
 def _validation(scores: Mapping[str, Any]) -> str:
