@@ -7,15 +7,24 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-OUT_OF_MEMORY = "out of memory"
-"""The beginning of the result of `in_words` where memory is exhausted."""
-
 # Control characters, surrogates (bytes of a name that are not text), ends of lines.
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # Characters that change the direction of the text behind them, and so hide the end of a name.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 # Errors of JAX about environment variables, such as JAX_PLATFORMS or JAX_ENABLE_X64.
 _OF_JAX = re.compile("Unable to initialize backend|Unknown backend|environment 'JAX|for JAX flag")
+
+EXTRAS = {
+    **dict.fromkeys(("ml_collections", "orbax", "tensorboardX"), "train"),
+    **dict.fromkeys(("h5py", "jinja2", "matplotlib", "pywt", "skimage"), "science"),
+    **dict.fromkeys(("grain", "tensorflow_datasets"), "data"),
+    **dict.fromkeys(("av", "mutagen"), "media"),
+    **dict.fromkeys(("pesq", "pystoi"), "audio"),
+    "flatbuffers": "export",
+    "gradio": "app",
+    "pillow_heif": "heic",
+}
+"""The extra of `pyproject.toml` that installs each optional package, by its import name."""
 
 
 class ZooError(ValueError):
@@ -68,11 +77,21 @@ def line(text: str) -> str:
     )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or JAX, on the host or a device, had too little memory."""
+    if isinstance(error, MemoryError):
+        return True
+    message = str(error)
+    return isinstance(error, RuntimeError) and (
+        "RESOURCE_EXHAUSTED" in message or "out of memory" in message.lower()
+    )
+
+
 def in_words(error: BaseException) -> str | None:
     """One line for an error that is caused by the environment rather than by a bug.
 
     Commands print it instead of a traceback: a refused file or stream, exhausted memory or stack,
-    bytes that are not text, a platform that JAX does not find.
+    bytes that are not text, a missing package, a platform that JAX does not find.
 
     Args:
       error: what was raised.
@@ -83,16 +102,21 @@ def in_words(error: BaseException) -> str | None:
     text = " ".join(str(error).split())
     if isinstance(error, ZooError):
         return str(error)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
-        return f"{OUT_OF_MEMORY}; take a smaller model, or smaller pictures"
+    if is_out_of_memory(error):
+        return "out of memory; take a smaller model, or smaller images"
     if isinstance(error, RecursionError | UnicodeError):
         what = "nested too deeply" if isinstance(error, RecursionError) else f"not text ({text})"
         return f"what was read is {what}; correct or leave out the file"
     if isinstance(error, OSError):
         return _refused(error)
-    if isinstance(error, RuntimeError | ValueError) and _OF_JAX.search(text):
-        return f"JAX cannot start: {text[:300]}; correct or unset that variable of the environment"
-    return None
+    words = None
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        if package in EXTRAS:
+            words = f"this needs {package}; pip install 'denoising-zoo[{EXTRAS[package]}]'"
+    elif isinstance(error, RuntimeError | ValueError) and _OF_JAX.search(text):
+        words = f"JAX cannot start: {text[:300]}; correct or unset that environment variable"
+    return words
 
 
 def _refused(error: OSError) -> str:

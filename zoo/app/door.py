@@ -71,15 +71,9 @@ _FILE_HEADERS = {
     "cache-control": "no-store",
 }
 _TYPES = {
-    ".png": "image/png",
+    **{f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "bmp")},
+    **{f".{kind}": f"audio/{kind}" for kind in ("wav", "flac", "ogg")},
     ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".bmp": "image/bmp",
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".ogg": "audio/ogg",
     ".mp3": "audio/mpeg",
 }
 
@@ -270,9 +264,9 @@ class Door:
                     request.form(max_files=1, max_fields=1) as form,
                 ):
                     (file,) = form.values()
-                    place = visit.bring(file.filename or "")
+                    place = visit.place_upload(file.filename or "")
                     await asyncio.to_thread(_copy, file.file, place)
-                    visit.brought(place)
+                    visit.add_upload(place)
         except ZooError as error:
             raise _Refused(413, str(error)) from None
         except TimeoutError:
@@ -355,8 +349,8 @@ def _known(visit: Visit, value: Any) -> Any:
     Raises:
       ValueError: it is of another kind.
     """
-    if isinstance(value, dict) and isinstance(value.get("path"), str) and visit.has(value["path"]):
-        path = value["path"]
+    path = value.get("path") if isinstance(value, dict) else None
+    if isinstance(path, str) and visit.has_upload(path):
         return {
             "path": path,
             "orig_name": os.path.basename(path),

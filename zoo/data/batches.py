@@ -29,14 +29,12 @@ class Bank(NamedTuple):
     Attributes:
       values: (P,) uint8 or uint16, the (H, W, K) of all images in order; int16 for audio.
       start: (n,) int32, where each example begins.
-      height: (n,) int32; 1 for audio.
-      width: (n,) int32; samples for audio.
+      shape: (n, number of spatial axes) int32, such as height and width; for audio 1 and samples.
     """
 
     values: jax.Array
     start: jax.Array
-    height: jax.Array
-    width: jax.Array
+    shape: jax.Array
 
 
 class Batch(NamedTuple):
@@ -142,7 +140,7 @@ def make_bank(examples: Sequence[np.ndarray], length: int = 0, *, wrap: bool = F
     """
     if length:
         examples = [lengthen(x, length, wrap=wrap) for x in examples]
-    heights, widths = np.array([x.shape[:2] for x in examples], np.int32).T
+    shapes = np.array([x.shape[:-1] for x in examples], np.int32)
     ends = np.cumsum([x.size for x in examples], dtype=np.int64)
     check_room(int(ends[-1]), recordings=examples[0].dtype == np.int16)
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)
@@ -150,7 +148,7 @@ def make_bank(examples: Sequence[np.ndarray], length: int = 0, *, wrap: bool = F
         # 255 * 257 = 65535: the same brightness on the finer scale.
         examples = [x if x.dtype == np.uint16 else x.astype(np.uint16) * 257 for x in examples]
     values = np.concatenate([np.ascontiguousarray(x).reshape(-1) for x in examples])
-    return Bank(values, starts, heights, widths)
+    return Bank(values, starts, shapes)
 
 
 def crop(key: jax.Array, bank: Bank, index: jax.Array, size: tuple[int, ...]) -> jax.Array:
@@ -160,17 +158,26 @@ def crop(key: jax.Array, bank: Bank, index: jax.Array, size: tuple[int, ...]) ->
       key: a typed key.
       bank: the examples.
       index: () int32, which one.
-      size: (H, W, K) of the crop, or (T, K) for audio; no larger than the example.
+      size: (..., K) of the crop, such as (H, W, K), or (T, K) for audio; no larger than the
+        example.
 
     Returns:
       The crop, of that shape and the dtype of the bank.
     """
-    h, w, k = size if len(size) == 3 else (1, *size)
-    height, width = bank.height[index], bank.width[index]
-    key_y, key_x = jax.random.split(key)
-    y = jax.random.randint(key_y, (), 0, height - h + 1)
-    x = jax.random.randint(key_x, (), 0, width - w + 1)
-    rows = bank.start[index] + ((y + np.arange(h, dtype=np.int32)) * width + x) * k
+    axes = bank.shape.shape[1]
+    *sides, k = (1,) * (axes + 1 - len(size)) + tuple(size)
+    shape = bank.shape[index]
+    keys = jax.random.split(key, axes)
+    corner = [
+        jax.random.randint(one, (), 0, shape[axis] - side + 1)
+        for axis, (one, side) in enumerate(zip(keys, sides, strict=True))
+    ]
+    rows = jnp.zeros((), jnp.int32)
+    for axis, side in enumerate(sides[:-1]):
+        place = corner[axis] + np.arange(side, dtype=np.int32)
+        rows = jnp.add.outer(rows * shape[axis], place)
+    rows = bank.start[index] + (rows.reshape(-1) * shape[-1] + corner[-1]) * k
+    w = sides[-1]
 
     # One contiguous read per row; the width of the example is the distance between rows.
     def row(start):

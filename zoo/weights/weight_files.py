@@ -13,12 +13,13 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
-from zoo import files
+from zoo import files, plugins
 from zoo.errors import ZooError, in_one_line, unknown
 from zoo.models import (
     ModelSpec,
     create_model,
     list_models,
+    model_card,
     model_spec,
     shape_mismatches,
     variable_shapes,
@@ -84,8 +85,11 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
     # safetensors takes the memory of a transposed numpy array as it lies, and so scrambles it; an
     # array of jax lies in order.
     flat = {name: jnp.asarray(value) for name, value in flat.items()}
-    told = json.dumps(record, sort_keys=True)
-    metadata = {_KEY: told, _SUM: _checksum(told, flat)}
+    if record.get("model") in list_models():
+        plugin = plugins.origin(model_card(record["model"]).architecture)
+        record = record | ({"plugin": plugin} if plugin else {})
+    text = json.dumps(record, sort_keys=True)
+    metadata = {_KEY: text, _SUM: _checksum(text, flat)}
     data = safetensors.flax.save(flat, metadata=metadata)
     files.write(path, data, durable=True)
 
@@ -172,10 +176,9 @@ def read_model(path: str | os.PathLike) -> tuple[nn.Module, ModelSpec]:
     found = read_record(path)
     name, options = found["model"], found["options"]
     if name not in list_models():
-        raise ZooError(
-            f"{path} is of the model {name!r}, which does not come with the zoo; in Python import "
-            "the file that registers it, then zoo.load and zoo.denoise take these weights"
-        )
+        plugin = found.get("plugin")
+        remedy = plugins.remedy(plugin) if isinstance(plugin, str) else "import its module first"
+        raise ZooError(f"{path} is of the model {name!r}, which a plug-in registers; {remedy}")
     with _naming(path, name):
         return create_model(name, **options), model_spec(name, **options)
 
@@ -235,12 +238,12 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
 
 @contextmanager
 def _naming(path: Path, name: str) -> Iterator[None]:
-    told = f"{path} names a model that cannot be built, {name} with such options"
+    problem = f"{path} names a model that cannot be built, {name} with such options"
     try:
-        with in_one_line(told):
+        with in_one_line(problem):
             yield
     except ZooError as error:
-        raise error if str(path) in str(error) else ZooError(f"{told}: {error}") from None
+        raise error if str(path) in str(error) else ZooError(f"{problem}: {error}") from None
 
 
 def _checksum(record: str, flat: Mapping[str, Any]) -> str:
