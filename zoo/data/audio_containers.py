@@ -158,9 +158,9 @@ def _other_parts(container, track) -> tuple[str, ...]:
     import av  # noqa: PLC0415
 
     found = []
-    pictures = list(container.streams.video)
-    covers = [one for one in pictures if one.disposition & av.stream.Disposition.attached_pic]
-    if len(pictures) > len(covers):
+    videos = list(container.streams.video)
+    covers = [one for one in videos if one.disposition & av.stream.Disposition.attached_pic]
+    if len(videos) > len(covers):
         found.append("video")
     if covers:
         found.append("cover")

@@ -137,7 +137,7 @@ def make_augment(
       tone: the largest gain or loss of audio at any frequency, in dB; 0 for none.
 
     Returns:
-      `augment(key, x)`, which raises a `ZooError` for a picture where a step is for recordings, and
+      `augment(key, x)`, which raises a `ZooError` for an image where a step is for audio, and
       the other way round.
     """
     values = {"rotate": rotate, "shift": shift, "flip": flip, "quarter_turn": quarter_turn}

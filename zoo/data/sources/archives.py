@@ -90,16 +90,16 @@ def read(file: str, name: str) -> np.ndarray:
             return image_files.decode(_unzipped(_zip(file), file, name), full)
         keys = _keys(file)
         key, _, number = ("", "", name) if len(keys) == 1 else name.partition("/")
-        picture = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
+        image = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
         if number:
-            picture = picture[int(number)]
+            image = image[int(number)]
         else:
-            _count(picture.shape, full)
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    if picture.dtype == np.bool_:
-        picture = picture * np.uint8(255)
-    return pixels.check(np.array(picture), full)
+            _count(image.shape, full)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.dtype == np.bool_:
+        image = image * np.uint8(255)
+    return pixels.check(np.array(image), full)
 
 
 def _is_hidden(name: str) -> bool:

@@ -73,14 +73,14 @@ def list_image_pairs(
         On reading: the two images differ in size or depth.
     """
     root = folders.existing(path, "the folder of pairs")
-    pictures, ignored = folders.below(root)
+    images, ignored = folders.below(root)
     if noisy == clean or not 0 <= clean.count("*") <= noisy.count("*") or "*" not in noisy:
         raise ZooError(
             f"patterns noisy {noisy!r} and clean {clean!r} must differ and have stars, the clean "
             "one as many or fewer"
         )
     found: dict[str, dict[str, tuple[str, ...]]] = {noisy: {}, clean: {}}
-    for name in pictures:
+    for name in images:
         for pattern in sorted(found, key=len, reverse=True):
             stars = _stars(pattern, name)
             if stars is not None:
