@@ -64,7 +64,7 @@ _DISABLED = ContextVar("winograd_disabled", default=False)
 
 @contextmanager
 def disable_winograd() -> Iterator[None]:
-    """Within it convolutions are traced as XLA has them: to count their operations, to compare."""
+    """Has convolutions traced within it as XLA's: to count their operations, to compare."""
     token = _DISABLED.set(True)
     try:
         yield
@@ -188,7 +188,7 @@ def _winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _matmul_and_shift(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """What each pixel gives to its nine neighbours, by one matmul, then their sum."""
+    """Each pixel's contributions to its nine neighbors by one matmul, then their sum."""
     n, h, w, c = x.shape
     features = kernel.shape[3]
     y = x.reshape(-1, c) @ kernel.transpose(2, 0, 1, 3).reshape(c, 9 * features)
@@ -249,7 +249,7 @@ def _rows(x: jax.Array, taps: list[jax.Array]) -> jax.Array:
     inputs = lax.optimization_barrier([i.reshape(h, -1, c) for i in inputs])
     products = [
         # The transpose of this one sums over tiles that lie side by side in its left operand, and
-        # the three rows it looks at are neighbours there, so that nothing has to be copied.
+        # the three rows it looks at are neighbors there, so that nothing has to be copied.
         lax.conv_general_dilated(
             i.transpose(2, 0, 1), tap, (1,), [(1, 1)], dimension_numbers=("CWN", "IWO", "WNC")
         )
@@ -269,7 +269,7 @@ def _tiled(x: jax.Array, axis: int) -> jax.Array:
 
 
 def _inputs(tiles: jax.Array, axis: int) -> list[jax.Array]:
-    """The six sums of a tile's four values and their two neighbours, for all tiles.
+    """The six sums of a tile's four values and their two neighbors, for all tiles.
 
     Args:
       tiles: the tiles along one axis, and their four values along the next.

@@ -109,9 +109,9 @@ def _layout(model: DRUNet) -> Iterator[Tensor]:
     yield kernel("tail", "m_tail", CONV)
 
 
-def _block(ours: str, theirs: str) -> Iterator[Tensor]:
-    yield kernel(f"{ours}/conv0", f"{theirs}.res.0", CONV)
-    yield kernel(f"{ours}/conv1", f"{theirs}.res.2", CONV)
+def _block(path: str, key: str) -> Iterator[Tensor]:
+    yield kernel(f"{path}/conv0", f"{key}.res.0", CONV)
+    yield kernel(f"{path}/conv1", f"{key}.res.2", CONV)
 
 
 _drunet = partial(

@@ -316,7 +316,7 @@ class DepthwiseConv(Layer):
 @jax.custom_vjp
 def _depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
     taps = kernel.reshape(9, 1, 1, 1, -1)
-    y = sum(near * tap.astype(near.dtype) for near, tap in zip(_neighbours(x), taps, strict=True))
+    y = sum(near * tap.astype(near.dtype) for near, tap in zip(_neighbors(x), taps, strict=True))
     return y.astype(x.dtype)
 
 
@@ -328,7 +328,7 @@ def _depthwise_backward(saved, g):
     x, kernel = saved
     # All nine sums in one pass, for nine passes over the products take longer.
     # Along H only, the one axis that is neither split over devices nor contiguous in memory.
-    products = [near * g.astype(near.dtype) for near in _neighbours(x)]
+    products = [near * g.astype(near.dtype) for near in _neighbors(x)]
     zero = np.zeros((), products[0].dtype)
     sums = lax.reduce(
         products, [zero] * 9, lambda a, b: [i + j for i, j in zip(a, b, strict=True)], (1,)
@@ -340,7 +340,7 @@ def _depthwise_backward(saved, g):
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
-def _neighbours(x: jax.Array) -> list[jax.Array]:
+def _neighbors(x: jax.Array) -> list[jax.Array]:
     """The nine pixels around each, row by row and zero outside, in float32 or better."""
     h, w = x.shape[1:3]
     x = x.astype(np.promote_types(x.dtype, np.float32))
@@ -382,7 +382,7 @@ class UpsampleConv(Layer):
 def _overlapping_up(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A 4x4 transposed convolution with stride 2, from its kernel as (2, 2, C, 2, 2, features).
 
-    A window over two input pixels gives the two output pixels between their centres, so H + 1
+    A window over two input pixels gives the two output pixels between their centers, so H + 1
     windows over the zero-padded input give H pairs and half a pair too many at either end.
     """
     x = jnp.pad(cleared(x), ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -2,7 +2,7 @@
 
 After Defossez et al., "Real Time Speech Enhancement in the Waveform Domain", Interspeech 2020,
 written from its description. The paper first resamples to four times the rate by a fixed filter;
-this runs at the recording's own rate, at a quarter of the cost and with the same parameters.
+this runs at the rate of the recording, at a quarter of the cost and with the same parameters.
 """
 
 from functools import partial
