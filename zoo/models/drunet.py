@@ -91,7 +91,7 @@ class _Block(layers.Layer):
     def __call__(self, x: jax.Array) -> jax.Array:
         conv = partial(Conv, x.shape[-1], (3, 3), use_bias=False, **self.dtypes(x))
         y = nn.relu(conv(name="conv0")(x))
-        return x + conv(kernel_init=layers.small_kernel(0.1), name="conv1")(y)
+        return x + conv(kernel_init=layers.scaled_kernel(0.1), name="conv1")(y)
 
 
 def _layout(model: DRUNet) -> Iterator[Tensor]:

@@ -88,7 +88,7 @@ class NAFNet(Denoiser):
             for i in range(count):
                 y = block(name=f"decoder{depth}_{i}")(y)
 
-        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+        return conv(self.channels, kernel_init=layers.scaled_kernel(), name="tail")(y)
 
     def torch_layout(self) -> Layout:
         """As its authors store it."""

@@ -94,7 +94,7 @@ class Restormer(Denoiser):
             y = self._stage(y, self.blocks[depth], depth, f"decoder{depth}")
         y = self._stage(y, self.refinement, 0, "refinement")
 
-        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+        return conv(self.channels, kernel_init=layers.scaled_kernel(), name="tail")(y)
 
     def torch_layout(self) -> Layout:
         """As its authors' files and deepinv store it."""

@@ -125,7 +125,7 @@ class _Block(layers.Layer):
         local = local + conv(name="conv1")(nn.relu(conv(name="conv0")(local)))
         swin = SwinBlock(half // self.head_width, self.window, self.shift, 4, **dtypes, name="swin")
         y = jnp.concatenate([local, swin(distant)], axis=-1)
-        join = nn.Dense(2 * half, kernel_init=layers.small_kernel(0.01), **dtypes, name="join")
+        join = nn.Dense(2 * half, kernel_init=layers.scaled_kernel(0.01), **dtypes, name="join")
         return x + join(y)
 
 

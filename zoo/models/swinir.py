@@ -80,7 +80,7 @@ class SwinIR(Denoiser):
             y = stage(name=f"stage{i}")(y)
         y = layers.ChannelNorm(**dtypes, name="norm")(y)
         y = first + conv(self.width, name="body")(y)
-        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+        return conv(self.channels, kernel_init=layers.scaled_kernel(), name="tail")(y)
 
     def torch_layout(self) -> Layout:
         """As its authors' files and deepinv store it."""
