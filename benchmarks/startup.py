@@ -2,6 +2,7 @@
 
     python benchmarks/startup.py                          # of configs/unet.py, 5 pairs
     python benchmarks/startup.py --config=configs/conv_autoencoder.py --pairs=7
+    python benchmarks/startup.py --images=40              # a folder of images of 40 sizes
 
 Fresh processes in turn, A B A B: first one with an empty compilation cache (cold), then one with
 the cache that the first has left (warm). Every pair begins with an empty cache; one start before
@@ -13,9 +14,14 @@ them all is not counted, so that the files are in memory. The parts of a start:
     step     the first training step itself, with its tracing
     build    all the rest: flags, config, model, state, checkpoints
 
+With `--images=N` it is instead how long N images take to denoise: of N sizes, as in a folder of
+mixed images, and of one size with as many pixels in all; by a new process (cold, each program
+compiled) and once more by the same (warm). The level of the noise is given, not estimated.
+
 The rows go to `benchmarks/results/`. What main.py needs, this needs.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -62,15 +68,53 @@ def measure(arguments) -> list[dict]:
     return rows
 
 
-def medians(rows: list[dict]) -> list[dict]:
-    """The medians over the pairs, one row for cold and one for warm; the ratio's is of pairs."""
-    found = []
+def with_medians(rows: list[dict]) -> list[dict]:
+    """The rows, and their medians over the pairs, cold and warm; the ratio's is of pairs."""
+    found = list(rows)
     for kind in ("cold", "warm"):
         mine = [row for row in rows if row["cache"] == kind]
         names = (*PARTS, "warm_over_cold")
         middle = {name: float(np.median([row[name] for row in mine])) for name in names}
         found.append({"pair": "median", "cache": kind, **middle})
     return found
+
+
+_FOLDER = """
+import json, sys, time
+import numpy as np
+from zoo.inference import ImageDenoiser
+model, *sizes = json.loads(sys.argv[1])
+denoise, rng = ImageDenoiser(model), np.random.default_rng(0)
+images = [rng.integers(0, 256, size, np.uint8) for size in sizes]
+found = {}
+for cache in ("cold", "warm"):
+    begun = time.perf_counter()
+    for image in images:
+        denoise(image, level=0.1)
+    found[cache] = time.perf_counter() - begun
+print(json.dumps(found))
+"""
+
+
+def folder(arguments) -> list[dict]:
+    """A row for images of many sizes and one for images of one size, cold and warm each."""
+    rng, rows = np.random.default_rng(0), []
+    least, most = arguments.sides
+    many = rng.integers(least, most, (arguments.images, 2), endpoint=True).tolist()
+    pixels = sum(height * width for height, width in many)
+    side = round((pixels / len(many)) ** 0.5)
+    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    for kind, sizes in (("mixed", many), ("equal", [[side, side]] * len(many))):
+        seconds = ask(["-c", _FOLDER, json.dumps([arguments.model, *sizes])], environment)
+        megapixels = sum(height * width for height, width in sizes) / 1e6
+        for cache, spent in seconds.items():
+            rows.append({
+                "model": arguments.model, "images": len(sizes),
+                "sizes": len({tuple(size) for size in sizes}), "kind": kind, "cache": cache,
+                "megapixels": megapixels, "seconds": spent,
+                "megapixels_per_s": megapixels / spent,
+            })  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -86,6 +130,12 @@ def main() -> None:
         help="a key of the config, such as model.name=unet-tiny; may be repeated",
     )
     add("--pairs", type=flags.count, default=5, help="of starts, cold and warm (default 5)")
+    add("--images", type=flags.count, help="to denoise instead of starting main.py")
+    add("--model", default="unet-gray", help="of --images, which are gray (default unet-gray)")
+    add(
+        "--sides", type=flags.count, nargs=2, default=(200, 800), metavar=("LEAST", "MOST"),
+        help="of --images, in pixels (default 200 800)",
+    )  # fmt: skip
     add(
         "--out",
         type=Path,
@@ -94,12 +144,15 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     _, _, load = ask_machine()
-    rows = measure(arguments)
-    rows += medians(rows)
-    what = Path(arguments.config.partition(":")[0]).stem
-    rows = [{"config": what, **row, "load": load} for row in rows]
+    if arguments.images:
+        rows = folder(arguments)
+        name = f"images-{arguments.model}-{arguments.images}sizes"
+    else:
+        what = Path(arguments.config.partition(":")[0]).stem
+        rows = [{"config": what, **row} for row in with_medians(measure(arguments))]
+        name = "-".join(["startup", what, *arguments.override])
+    rows = [{**row, "load": load} for row in rows]
     print(results.table(rows))
-    name = "-".join(["startup", what, *arguments.override])
     print(f"written to {results.write(name, rows, arguments.out, machine.context())}")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-REPRESENTATIVE = {"unet", "nafnet", "swinir", "stream_unet"}
+REPRESENTATIVE = {"unet", "swinir", "stream_unet"}
 
 
 def marked(value, family, *more):

@@ -22,14 +22,7 @@ ALL = {f.__name__: f for f in (sigma_wavelet, sigma_smooth, poisson_gaussian)}
 # is that of BSD68.
 GRAY, COLOR = (321, 481, 1), (150, 131, 3)
 
-# Smoothness is judged in the same place for two of the three.
-by_representative = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.matrix] * (name == "estimate_sigma_smooth"))
-        for name in ALL
-    ],
-)
+by_representative = pytest.mark.parametrize("name", first(1, ALL))
 
 
 def photo(height, width, channels):
@@ -164,7 +157,7 @@ def pictures():
     return x.reshape(2, 2, *COLOR)
 
 
-@pytest.mark.parametrize("name", first(1, ALL))
+@by_representative
 def test_batches_and_vmap(name):
     x = pictures()
     found = mapped(name)(x)
@@ -175,10 +168,7 @@ def test_batches_and_vmap(name):
         np.testing.assert_allclose(np.ravel(leaf), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.matrix] * (n != "estimate_sigma")) for n in ALL],
-)
+@by_representative
 def test_jit_agrees_with_no_jit(name):
     x = pictures()[0, 0]
     found, expected = getattr(estimate, name)(x), ALL[name](x)

@@ -59,7 +59,7 @@ def compressed(x):
     return np.abs(z) ** 0.3 * np.exp(1j * np.angle(z))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", first(1, NAMES))
 @pytest.mark.parametrize("dtype", first(1, [jnp.bfloat16, jnp.float32]))
 def test_the_map_is_float32_and_broadcasts(pair, name, dtype):
     got = JITTED[name](*(jnp.asarray(x, dtype) for x in pair))
@@ -68,7 +68,7 @@ def test_the_map_is_float32_and_broadcasts(pair, name, dtype):
     assert np.isfinite(got).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", first(1, NAMES))
 def test_vmap(pair, name):
     got = jax.jit(jax.vmap(losses.LOSSES[name]))(*pair)
     np.testing.assert_allclose(got, JITTED[name](*pair), rtol=1e-4)

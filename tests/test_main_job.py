@@ -14,7 +14,12 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.slow
 def test_the_default_job_beats_non_local_means(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    flags = ["--config=configs/unet.py", "--config.train.steps=1600", f"--workdir={tmp_path}"]
+    flags = [
+        "--config=configs/unet.py",
+        "--config.train.steps=1000",
+        "--config.eval.baselines=('nlm',)",
+        f"--workdir={tmp_path}",
+    ]
     subprocess.run([sys.executable, "main.py", *flags], cwd=ROOT, env=environment, check=True)
     scores = json.loads((tmp_path / "eval" / "summary.json").read_text())
     assert scores["model"]["psnr"] > scores["nlm"]["psnr"] + 0.3

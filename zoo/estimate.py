@@ -1,13 +1,13 @@
-"""How noisy a picture is, judged from the picture alone, as pure functions.
+"""Estimates of the noise level from a noisy image alone, as pure functions.
 
-Every function takes pictures of shape (..., H, W, C), floats in any unit, computes in float32
-whatever the dtype, and returns float32 of shape (...): one figure a picture, never one a batch; NaN
-where a picture is not finite. The results are levels for `zoo.noise` and for models that take one.
+Every function takes images of shape (..., H, W, C), floats in any unit, computes in float32
+whatever the dtype, and returns float32 of shape (...), one figure per image; NaN where an image is
+not finite. The results are levels for `zoo.noise` and for models that take one.
 
 `estimate_sigma_smooth` leaves arrays of NumPy to NumPy, on the CPU: there it takes a tenth of the
-time, as XLA sorts slowly, and no size of pictures has to be compiled.
+time, as XLA sorts slowly, and no size of images has to be compiled.
 
-`estimate_sigma` is the classic that other libraries have too. It takes texture for noise, so on
+`estimate_sigma` is the classic of other libraries. It takes texture for noise, so on
 photographs at sigma 5/255 it is 1.9/255 too high on average. `estimate_sigma_smooth` looks at
 smooth places only and is 0.2/255 too high: take it to feed a model. Where the noise grows with
 the signal, `estimate_poisson_gaussian` says how. `benchmarks/estimators.py` measures all three.
@@ -29,14 +29,14 @@ _MEDIAN = 0.6744897501960817
 _SPREAD = 2.3328
 
 # Daubechies' wavelet with two vanishing moments, db2. The high pass is a second difference, which
-# is exactly 0 where the picture is constant, followed by two taps.
+# is exactly 0 where the image is constant, followed by two taps.
 _LOW = np.float32(
     [0.48296291314453416, 0.8365163037378079, 0.2241438680420134, -0.12940952255126037]
 )
 _HIGH = np.float32([-0.12940952255126037, -0.48296291314453416])
 _TAPS = 4
 
-# Chosen on every second picture of BSD68.
+# Chosen on every second image of BSD68.
 _GROUPS = 32
 _WINDOW = 5
 _START = 20
@@ -58,10 +58,10 @@ def estimate_sigma(x: jax.Array) -> jax.Array:
     `estimate_sigma_smooth`.
 
     Args:
-      x: pictures, (..., H, W, C), both sides at least 4; channels are judged each on its own.
+      x: images, (..., H, W, C), both sides at least 4; channels are estimated separately.
 
     Returns:
-      (...), float32, in units of the signal; 0 for a constant picture.
+      (...), float32, in units of the signal; 0 for a constant image.
 
     Raises:
       ZooError: if `x` is not float, has fewer than three axes or is too small.
@@ -84,14 +84,14 @@ def estimate_sigma_smooth(x: jax.Array) -> jax.Array:
     A place is smooth if the horizontal and vertical details around it are no larger than noise
     alone makes them. Choosing by those does not bias the diagonal details that are then measured,
     since white noise has them independent. The choice starts from the smoothest twentieth of the
-    picture and is repeated with each new estimate. Places next to clipped pixels are left out
+    image and is repeated with each new estimate. Places next to clipped pixels are left out
     where there are others.
 
     Args:
-      x: pictures, (..., H, W, C), both sides at least 16; channels are judged each on its own.
+      x: images, (..., H, W, C), both sides at least 16; channels are estimated separately.
 
     Returns:
-      (...), float32, in units of the signal, the mean over channels; 0 for a constant picture.
+      (...), float32, in units of the signal, the mean over channels; 0 for a constant image.
 
     Raises:
       ZooError: if `x` is not float, has fewer than three axes or is too small.
@@ -116,13 +116,13 @@ def estimate_poisson_gaussian(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     They are the levels of `zoo.noise.poisson_gaussian`. Wavelet details are grouped by the local
     mean; each group's smooth places, chosen as in `estimate_sigma_smooth`, give a variance; a line
-    is fitted through these, in which textured groups count little.
+    is fitted through these, in which textured groups have little weight.
 
     The two are hard to tell apart where intensities vary little: their sum along the line is known
     better than either. If they vary no more than noise makes them, `a` is 0 and `b` the variance.
 
     Args:
-      x: pictures, (..., H, W, C), both sides at least 16; all channels together have one `a` and
+      x: images, (..., H, W, C), both sides at least 16; all channels together have one `a` and
         one `b`. Intensities are proportional to light, black is 0.
 
     Returns:
@@ -142,7 +142,7 @@ def estimate_poisson_gaussian(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _or_nan(result: jax.Array, x: jax.Array) -> jax.Array:
-    """NaN for pictures that are not finite: sorting would hide that."""
+    """NaN for images that are not finite: sorting would hide that."""
     xp = _namespace(x)
     return xp.where(xp.isfinite(x).all(axis=(-3, -2, -1)), result, np.float32(np.nan))
 
@@ -158,13 +158,11 @@ def _check(name: str, x: jax.Array, smallest: int) -> jax.Array:
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ZooError(f"{name}: x is {x.dtype}; convert it to float first, such as x / 255")
     if x.ndim < 3 or x.shape[-1] == 0:
-        raise ZooError(
-            f"{name}: x has shape {x.shape}; give pictures (..., height, width, channels)"
-        )
+        raise ZooError(f"{name}: x has shape {x.shape}; give images (..., height, width, channels)")
     if min(x.shape[-3:-1]) < smallest:
         height, width = x.shape[-3:-1]
         raise ZooError(
-            f"{name}: a picture of {height} x {width} pixels says too little of its noise; "
+            f"{name}: an image of {height} x {width} pixels says too little of its noise; "
             f"give sides of at least {smallest}"
         )
     return x.astype(np.float32)
@@ -225,7 +223,7 @@ def _places(x: jax.Array, ends: jax.Array) -> tuple[jax.Array, jax.Array, jax.Ar
 def _usable(texture: jax.Array, clipped: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Which places (groups, n) count at all, and the smoothest of them."""
     xp = _namespace(texture)
-    # A picture clipped nearly everywhere keeps its better tenth, for want of anything else.
+    # An image clipped nearly everywhere keeps its better tenth, for want of anything else.
     limit = xp.maximum(xp.sort(clipped.ravel())[clipped.size // 10], np.float32(_CLIPPED))
     usable = (clipped <= limit) & (texture > 0)
     smoothest = xp.sort(xp.where(usable, texture, np.float32(np.inf)), axis=-1)
@@ -249,7 +247,7 @@ def _smooth(x: jax.Array) -> jax.Array:
 
 
 def _fit(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`a` and `b` of one picture (H, W, C), from groups of places of equal intensity."""
+    """`a` and `b` of one image (H, W, C), from groups of places of equal intensity."""
     ends = (x == jnp.min(x)) | (x == jnp.max(x))
     planes = [_places(x[..., c], ends[..., c]) for c in range(x.shape[-1])]
     columns = [jnp.stack(parts, axis=-1).ravel() for parts in zip(*planes, strict=True)]
@@ -299,13 +297,13 @@ def _least_squares(
 ) -> tuple[jax.Array, jax.Array]:
     """The line `a * signal + b` with `a` and `b` at least 0 nearest to the variances (groups,)."""
     weight = weight / _or_one(jnp.sum(weight))
-    centre, level = jnp.sum(weight * signal), jnp.sum(weight * variance)
-    spread = jnp.sum(weight * (signal - centre) ** 2)
-    a = jnp.sum(weight * (signal - centre) * (variance - level)) / _or_one(spread)
-    b = level - a * centre
+    center, level = jnp.sum(weight * signal), jnp.sum(weight * variance)
+    spread = jnp.sum(weight * (signal - center) ** 2)
+    a = jnp.sum(weight * (signal - center) * (variance - level)) / _or_one(spread)
+    b = level - a * center
     through_zero = jnp.sum(weight * signal * variance) / _or_one(jnp.sum(weight * signal**2))
     a, b = jnp.where(b < 0, through_zero, a), jnp.maximum(b, 0.0)
-    # The blurred low pass, and so the signal of a flat picture, has 1/36 of the noise's variance.
+    # The blurred low pass, and so the signal of a flat image, has 1/36 of the noise's variance.
     flat = (a < 0) | (spread < 4 * level / 36)
     return jnp.where(flat, 0.0, a), jnp.where(flat, level, b)
 

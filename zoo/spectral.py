@@ -1,6 +1,6 @@
 """Short-time spectra of signals, as pure functions on arrays whose last axis is time.
 
-Frames are those of `torch.stft(center=True)`: frame k is centred on sample k * hop, so T samples
+Frames are those of `torch.stft(center=True)`: frame k is centered on sample k * hop, so T samples
 have 1 + T // hop of them, and `istft` divides by the summed squared windows. Windows and bands are
 NumPy constants. Everything else can be jitted and differentiated, over any leading axes.
 """
@@ -167,13 +167,13 @@ def erb_bands(
 ) -> np.ndarray:
     """Triangular bands evenly spaced on the ERB scale.
 
-    Band i is 1 at its centre and falls, linearly in Hz, to 0 at its neighbours' centres, so that
+    Band i is 1 at its center and falls, linearly in Hz, to 0 at its neighbors' centers, so that
     every bin from `low` to `high` is shared out in parts that sum to 1, and `bands @ matrix.T`
     spreads a value a band over the bins. Centres lie on bins, the nearest.
 
     Args:
-      low: centre of the first band, Hz.
-      high: centre of the last band, Hz, at most half the sample rate.
+      low: center of the first band, Hz.
+      high: center of the last band, Hz, at most half the sample rate.
       bands: how many, at least 2.
       size: of the transform; a spectrum has size // 2 + 1 bins.
       sample_rate: samples a second.
@@ -183,7 +183,7 @@ def erb_bands(
       outside `low` to `high` are 0.
 
     Raises:
-      ZooError: limits that cannot be, or more bands than bins to centre them on.
+      ZooError: limits that cannot be, or more bands than bins to center them on.
     """
     return _bands(low, high, bands, size, sample_rate, hz_to_erb, erb_to_hz)
 
@@ -209,15 +209,15 @@ def _bands(
             f"need 0 <= low < high <= {sample_rate / 2:g} Hz and 2 bands or more, "
             f"got {low:g} to {high:g} Hz and {bands}"
         )
-    centres = backward(np.linspace(forward(low), forward(high), bands))
-    centres = np.round(centres / sample_rate * size)
-    if np.any(np.diff(centres) == 0):
+    centers = backward(np.linspace(forward(low), forward(high), bands))
+    centers = np.round(centers / sample_rate * size)
+    if np.any(np.diff(centers) == 0):
         raise ZooError(
             f"{bands} bands from {low:g} to {high:g} Hz leave some without a bin at size {size}; "
             "take fewer bands or a larger size"
         )
     matrix = [
-        np.interp(np.arange(size // 2 + 1), centres, one, left=0, right=0) for one in np.eye(bands)
+        np.interp(np.arange(size // 2 + 1), centers, one, left=0, right=0) for one in np.eye(bands)
     ]
     return np.stack(matrix, axis=1).astype(np.float32)
 

@@ -87,7 +87,7 @@ def test_what_a_visit_brought_is_seen_and_got_by_it_alone(visitor):
     assert first.get(f"gradio_api/file={path}")[0] == 200
     assert first.drop(path) == 200
     said = first.hear()
-    assert "40 x 30, grey" in said
+    assert "40 x 30, gray" in said
     (shown,) = {*re.findall(r"file=(/[^\\\"]+before\.png)", said)}
     assert first.get(f"gradio_api/file={shown}")[0] == 200
     assert second.get(f"gradio_api/file={shown}")[0] == 404
@@ -132,7 +132,7 @@ def test_pipes_and_devices_stop_nobody(visitor, tmp_path):
         assert bad.drop(path) == 400
         assert bad.get(f"gradio_api/file={path}")[0] == 404
     assert good.drop(good.upload("photo.png", png())) == 200
-    assert "40 x 30, grey" in good.hear()
+    assert "40 x 30, gray" in good.hear()
     assert time.monotonic() - start < 30
 
 
@@ -173,10 +173,10 @@ def test_fifty_at_once_are_served_or_told_within_bounded_memory(visitor, server,
     with ThreadPoolExecutor(50) as pool:
         found = list(pool.map(go, range(50)))
     for is_bomb, said in found:
-        expected = "400 MB of memory" if is_bomb else "40 x 30, grey"
+        expected = "400 MB of memory" if is_bomb else "40 x 30, gray"
         assert expected in said or "too many others are waiting" in said
     assert most() - before < 500
-    assert any("40 x 30, grey" in said for _, said in found)
+    assert any("40 x 30, gray" in said for _, said in found)
 
 
 def test_files_go_with_their_visitor(visitor, server):

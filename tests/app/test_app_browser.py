@@ -50,16 +50,16 @@ def bring(page, path):
     page.locator("input[type=file]").locator("nth=0").set_input_files(path)
 
 
-def test_a_picture_is_brought_compared_and_taken_away(opened, server, tmp_path):
+def test_an_image_is_brought_compared_and_taken_away(opened, server, tmp_path):
     path = tmp_path / "scan.png"
     Image.fromarray(GOOD).save(path)
     page = opened()
     bring(page, path)
-    page.get_by_text("160 x 120, grey, 16 bits").wait_for()
+    page.get_by_text("160 x 120, gray, 16 bits").wait_for()
     start(page)
     link = page.locator(".zoo-download")
     link.wait_for()
-    shown = page.locator("#zoo-picture-slider img")
+    shown = page.locator("#zoo-image-slider img")
     shown.nth(1).wait_for()
     assert "tiny-1" in page.locator(".zoo-facts").inner_text()
     with page.expect_download() as waited:
@@ -70,8 +70,8 @@ def test_a_picture_is_brought_compared_and_taken_away(opened, server, tmp_path):
     with Image.open(saved) as image:
         assert (image.size, image.mode[:1]) == ((160, 120), "I")
     page.locator(".zoo-samples:visible button").nth(2).click()
-    page.get_by_text("512 x 512, grey").wait_for()
-    assert page.locator("#zoo-picture-slider:visible").count() == 0
+    page.get_by_text("512 x 512, gray").wait_for()
+    assert page.locator("#zoo-image-slider:visible").count() == 0
     page.close()
     visits = next((server[1] / "tmp").glob("zoo-app-*")) / "visits"
     end = time.monotonic() + 60
@@ -94,7 +94,7 @@ def test_a_bad_file_is_a_line_and_the_next_one_is_taken(opened, tmp_path):
     assert "zoo-app" not in line.inner_text()
     assert page.locator(".file-preview").count() == 0
     bring(page, good)
-    page.get_by_text("160 x 120, grey").wait_for()
+    page.get_by_text("160 x 120, gray").wait_for()
     assert line.count() == 0
 
 
@@ -122,7 +122,7 @@ def test_noise_is_added_and_measured(opened):
     page = opened()
     page.get_by_role("tab", name="Test with noise").click()
     page.locator(".zoo-samples:visible button").nth(2).click()
-    page.get_by_text("512 x 512, grey").wait_for()
+    page.get_by_text("512 x 512, gray").wait_for()
     start(page, "Add noise and denoise")
     table = page.locator(".zoo-scores:visible")
     table.wait_for()
@@ -133,7 +133,7 @@ def test_two_at_once_are_served_in_turn(opened):
     first, second = opened(), opened()
     for page in (first, second):
         page.locator(".zoo-samples:visible button").nth(2).click()
-        page.get_by_text("512 x 512, grey").wait_for()
+        page.get_by_text("512 x 512, gray").wait_for()
     for page in (first, second):
         start(page)
     for page in (first, second):
@@ -143,7 +143,7 @@ def test_two_at_once_are_served_in_turn(opened):
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
 def test_it_fits_any_screen(opened, width, scheme):
     page = opened(width, color_scheme=scheme)
-    for tab in ("Recording", "Test with noise", "Picture"):
+    for tab in ("Recording", "Test with noise", "Image"):
         page.get_by_role("tab", name=tab).click()
         page.locator(".zoo-blank:visible").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -50,7 +50,7 @@ def test_every_end_is_that_of_ctrl_c(name):
     # A shell has what it starts in the background ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        server._end_as_by_ctrl_c()
+        server._handle_signals()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
     finally:

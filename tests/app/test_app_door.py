@@ -412,20 +412,20 @@ def tiff(path, width, height, samples, bits, *, pages=1):
 def test_what_swells_when_decoded_is_refused_by_its_header(tmp_path):
     for shape in ((8000, 8000, 3, 32), (8000, 7000, 4, 16), (4000, 1100, 100, 8)):
         with pytest.raises(ZooError, match="more than the 400 MB of memory"):
-            limits.check(tiff(tmp_path / "bomb.tif", *shape))
+            limits.check_image(tiff(tmp_path / "bomb.tif", *shape))
     # The first page is not all there is.
     small = tiff(tmp_path / "pages.tif", 1, 1, 1, 8, pages=limits.MOST_PAGES + 1)
     with pytest.raises(ZooError, match="more than the 1000 pages"):
-        limits.check(small)
+        limits.check_image(small)
     circle = bytearray(tiff(tmp_path / "circle.tif", 9, 9, 1, 8).read_bytes())
     circle[-4:] = struct.pack("<I", 8)
     (tmp_path / "circle.tif").write_bytes(circle)
     with pytest.raises(ZooError, match="more than the 1000 pages"):
-        limits.check(tmp_path / "circle.tif")
+        limits.check_image(tmp_path / "circle.tif")
     with pytest.raises(ZooError, match="more than the 64 million pixels"):
-        limits.check(tiff(tmp_path / "many.tif", 4000, 4000, 1, 8, pages=5))
+        limits.check_image(tiff(tmp_path / "many.tif", 4000, 4000, 1, 8, pages=5))
     for shape in ((8000, 8000, 3, 16), (8000, 8000, 1, 32), (64, 64, 3, 32)):
-        limits.check(tiff(tmp_path / "good.tif", *shape))
+        limits.check_image(tiff(tmp_path / "good.tif", *shape))
 
 
 @pytest.mark.parametrize("value", ["x", None, True, float("nan"), 1e30, -1, [1], 10**400])

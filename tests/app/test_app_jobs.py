@@ -293,3 +293,36 @@ def test_an_upload_that_is_gone_is_one_line(store):
     place.unlink()
     with pytest.raises(ZooError, match="drop it again"):
         one.take("picture", place)
+
+
+def test_a_job_that_never_returns_does_not_block_others(capsys):
+    """Such as a decoder caught in an endless loop by a damaged file."""
+    jobs, endless, slow = Jobs(patience=0.3), threading.Event(), Slow()
+    hung = jobs.submit(lambda progress: endless.wait(30))
+    other = jobs.submit(slow)
+    started = time.monotonic()
+    until(lambda: hung.done)
+    assert "takes too long" in str(hung.error)
+    # Work that reports its progress is not given up, however long it takes.
+    for _ in range(4):
+        time.sleep(0.15)
+        slow.let()
+    until(lambda: other.done)
+    assert (other.result, time.monotonic() - started > 0.6) == ("whole", True)
+    endless.set()
+    time.sleep(0.05)
+    assert (hung.result, "takes too long" in str(hung.error)) == (None, True)
+    assert "given up" in capsys.readouterr().err
+    jobs.close(5)
+
+
+def test_a_hung_job_that_its_visitor_left_says_nothing_to_him():
+    jobs, endless = Jobs(patience=0.2), threading.Event()
+    hung = jobs.submit(lambda progress: endless.wait(30))
+    until(lambda: not hung.before)
+    time.sleep(0.05)
+    hung.stop()
+    until(lambda: hung.done)
+    assert isinstance(hung.error, Stopped)
+    endless.set()
+    jobs.close(5)

@@ -8,10 +8,9 @@ import tifffile
 from PIL import Image
 from skimage import metrics as reference
 
-from zoo.app import limits, pictures, recordings, trial, views
+from zoo.app import appearance, audio_tab, image_tab, limits, trial_tab
+from zoo.app.choices import AUTO, Models, Samples
 from zoo.app.jobs import Stopped
-from zoo.app.models import AUTO, Models
-from zoo.app.samples import Samples
 from zoo.errors import ZooError
 
 
@@ -68,7 +67,7 @@ def test_a_picture_keeps_its_format_and_what_is_in_it(tmp_path, models):
     path = photo(tmp_path / "photo.jpg", quality=90, exif=exif)
     seen = []
     settings = {"model": AUTO, "level": 25.0, "strength": 1.0}
-    found = pictures.denoise(path, tmp_path, models, steps(seen), **settings)
+    found = image_tab.denoise(path, tmp_path, models, steps(seen), **settings)
     assert found.path.name == "photo.denoised.jpg"
     with Image.open(found.path) as image:
         assert (image.format, image.size) == ("JPEG", (60, 40))
@@ -83,9 +82,9 @@ def test_a_picture_keeps_its_format_and_what_is_in_it(tmp_path, models):
 
 
 def test_the_noise_is_estimated_unless_told(tmp_path, models, samples):
-    path = samples.noisy_pictures[2]
+    path = samples.noisy_images[2]
     settings = {"model": AUTO, "level": None, "strength": 0.0}
-    facts = dict(pictures.denoise(path, tmp_path, models, steps(), **settings).facts)
+    facts = dict(image_tab.denoise(path, tmp_path, models, steps(), **settings).facts)
     assert 20 < float(facts["Noise, estimated"].split()[0]) < 30
 
 
@@ -93,9 +92,9 @@ def test_a_dark_picture_is_shown_as_the_model_sees_it(tmp_path, models):
     dark = np.random.default_rng(0).normal(200, 5, (40, 60)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "dark.tif", dark)
     settings = {"model": AUTO, "level": None, "strength": 0.0}
-    found = pictures.denoise(tmp_path / "dark.tif", tmp_path, models, steps(), **settings)
+    found = image_tab.denoise(tmp_path / "dark.tif", tmp_path, models, steps(), **settings)
     assert ("Range", "0 to 255.996") in found.facts
-    for shown in (found.before, found.after, pictures.look(tmp_path / "dark.tif", tmp_path).views):
+    for shown in (found.before, found.after, image_tab.look(tmp_path / "dark.tif", tmp_path)[0]):
         with Image.open(shown.whole) as image:
             assert np.mean(np.asarray(image)) == pytest.approx(200, abs=2)
 
@@ -103,7 +102,7 @@ def test_a_dark_picture_is_shown_as_the_model_sees_it(tmp_path, models):
 def test_a_large_picture_is_shown_small_and_in_part(tmp_path):
     picture = np.zeros((1000, 2800, 3), np.uint16)
     picture[:, 1400:] = 65535
-    found = pictures.view(picture, tmp_path, "before")
+    found = image_tab.view(picture, tmp_path, "before")
     with Image.open(found.whole) as whole, Image.open(found.detail) as detail:
         assert whole.size == (1400, 500)
         assert detail.size == (620, 414)
@@ -114,7 +113,7 @@ def test_a_large_picture_is_shown_small_and_in_part(tmp_path):
 
 def test_alpha_is_not_shown_and_grey_stays_grey(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 2), np.uint8)
-    found = pictures.view(picture, tmp_path, "before")
+    found = image_tab.view(picture, tmp_path, "before")
     with Image.open(found.whole) as image:
         assert np.array_equal(np.asarray(image), picture[..., 0])
 
@@ -124,8 +123,8 @@ def test_a_bad_picture_is_one_line(tmp_path, content):
     path = tmp_path / "bad.png"
     path.write_bytes(content)
     with pytest.raises(ZooError) as caught:
-        pictures.look(path, tmp_path)
-    said = limits.told(caught.value, path)
+        image_tab.look(path, tmp_path)
+    said = limits.explain(caught.value, path)
     assert "bad.png" in said
     assert "/" not in said.replace("png/", "")
     assert "\n" not in said
@@ -135,18 +134,18 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path):
     path = tmp_path / "huge.png"
     Image.new("1", (9000, 9000)).save(path)
     with pytest.raises(ZooError, match="more than the 64 million pixels"):
-        pictures.look(path, tmp_path)
-    limits.check(photo(tmp_path / "small.png"))
+        image_tab.look(path, tmp_path)
+    limits.check_image(photo(tmp_path / "small.png"))
 
 
 def test_the_header_of_avif_tells_its_size_too(tmp_path, monkeypatch):
     with Image.open(photo(tmp_path / "a.png")) as image:
         image.save(tmp_path / "a.avif")
         pixels = image.width * image.height
-    limits.check(tmp_path / "a.avif")
+    limits.check_image(tmp_path / "a.avif")
     monkeypatch.setattr(limits, "MOST_PIXELS", pixels - 1)
     with pytest.raises(ZooError, match="million pixels that this page takes"):
-        limits.check(tmp_path / "a.avif")
+        limits.check_image(tmp_path / "a.avif")
 
 
 def test_what_is_too_large_for_a_trial_is_refused_by_the_header(tmp_path):
@@ -155,7 +154,7 @@ def test_what_is_too_large_for_a_trial_is_refused_by_the_header(tmp_path):
     soundfile.write(recording, np.zeros(601 * 100, np.int16), 100)
     with pytest.raises(ZooError, match="8 million pixels that a test with noise takes"):
         limits.check_trial(picture, "image")
-    limits.check(picture)
+    limits.check_image(picture)
     with pytest.raises(ZooError, match="longer than the 10 minutes that a test with noise takes"):
         limits.check_trial(recording, "audio")
 
@@ -164,8 +163,8 @@ def test_a_recording_keeps_rate_channels_and_coding(tmp_path, models):
     path = tmp_path / "talk.flac"
     x = np.random.default_rng(0).uniform(-0.1, 0.1, (8000, 2))
     soundfile.write(path, x, 44100, subtype="PCM_24")
-    assert recordings.look(path) == "0.2 s, 44.1 kHz, stereo, 24 bits"
-    found = recordings.denoise(path, tmp_path, models, steps(), model="wiener", strength=1.0)
+    assert audio_tab.describe(path) == "0.2 s, 44.1 kHz, stereo, 24 bits"
+    found = audio_tab.denoise(path, tmp_path, models, steps(), model="wiener", strength=1.0)
     told = soundfile.info(found.path)
     assert (told.samplerate, told.channels, told.frames) == (44100, 2, 8000)
     assert (told.subtype, told.format) == ("PCM_24", "FLAC")
@@ -174,18 +173,18 @@ def test_a_recording_keeps_rate_channels_and_coding(tmp_path, models):
 @pytest.mark.matrix
 def test_strength_nought_leaves_a_recording(tmp_path, models, samples):
     path = samples.noisy_recordings["Voice and hum"]
-    found = recordings.denoise(path, tmp_path, models, steps(), model=AUTO, strength=0.0)
+    found = audio_tab.denoise(path, tmp_path, models, steps(), model=AUTO, strength=0.0)
     assert np.array_equal(soundfile.read(path)[0], soundfile.read(found.path)[0])
 
 
 def test_times_read_like_times():
-    assert [recordings.clock(s) for s in (7.44, 61, 3723)] == ["7.4 s", "1:01", "1:02:03"]
+    assert [audio_tab.clock(s) for s in (7.44, 61, 3723)] == ["7.4 s", "1:01", "1:02:03"]
 
 
 @pytest.mark.slow
 def test_a_trial_of_a_picture_says_what_scikit_image_says(tmp_path, models, samples):
-    path = samples.clean_pictures[0]
-    found = trial.run(
+    path = samples.clean_images[0]
+    found = trial_tab.run(
         path, tmp_path, models, steps(), kind="Gaussian", level=20, model=AUTO, strength=0.0
     )
     clean, noisy = (np.asarray(Image.open(place.whole)) for place in (found.clean, found.noisy))
@@ -200,7 +199,7 @@ def test_a_trial_of_a_picture_says_what_scikit_image_says(tmp_path, models, samp
 def test_a_trial_of_a_recording_is_better_after_than_before(tmp_path, models, samples):
     path = samples.clean_recordings["Voice"]
     settings = {"kind": "White", "level": 5, "model": "wiener", "strength": 1.0}
-    found = trial.run(path, tmp_path, models, steps(), **settings)
+    found = trial_tab.run(path, tmp_path, models, steps(), **settings)
     before, after = (float(row[1].split()[0]) for row in found.scores[1:])
     clean, noisy = (soundfile.read(place)[0] for place in (found.clean, found.noisy))
     along = clean * np.dot(noisy, clean) / np.dot(clean, clean)
@@ -212,21 +211,21 @@ def test_a_trial_of_a_recording_is_better_after_than_before(tmp_path, models, sa
 @pytest.mark.slow
 def test_every_noise_runs_at_its_usual_level(tmp_path, models):
     path = photo(tmp_path / "photo.png", (32, 32))
-    for kind, one in trial.NOISES["image"].items():
+    for kind, one in trial_tab.NOISES["image"].items():
         assert one.low <= one.usual <= one.high
         room = tmp_path / kind
         room.mkdir()
         settings = {"kind": kind, "level": one.usual, "model": AUTO, "strength": 0.0}
-        found = trial.run(path, room, models, steps(), **settings)
+        found = trial_tab.run(path, room, models, steps(), **settings)
         assert found.scores[1][0] == "Noisy"
 
 
 def test_what_is_no_clean_file_is_told(tmp_path, models):
-    with pytest.raises(ZooError, match="neither a picture nor a recording"):
-        trial.modality(tmp_path / "letter.txt")
+    with pytest.raises(ZooError, match="neither an image nor a recording"):
+        trial_tab.modality(tmp_path / "letter.txt")
     settings = {"kind": "Hum", "level": 5, "model": AUTO, "strength": 1.0}
-    with pytest.raises(ZooError, match="Hum is no noise for this file"):
-        trial.run(photo(tmp_path / "a.png"), tmp_path, models, steps(), **settings)
+    with pytest.raises(ZooError, match="Hum noise is not for this file"):
+        trial_tab.run(photo(tmp_path / "a.png"), tmp_path, models, steps(), **settings)
 
 
 def test_stopping_ends_a_picture_and_leaves_no_file(tmp_path, models):
@@ -237,21 +236,21 @@ def test_stopping_ends_a_picture_and_leaves_no_file(tmp_path, models):
 
     settings = {"model": AUTO, "level": 25.0, "strength": 1.0}
     with pytest.raises(Stopped):
-        pictures.denoise(path, tmp_path, models, stop, **settings)
+        image_tab.denoise(path, tmp_path, models, stop, **settings)
     assert [one.name for one in tmp_path.iterdir()] == ["photo.png"]
 
 
 def test_text_is_escaped_and_addresses_are_quoted(tmp_path):
     path = tmp_path / '<b>"&?#.png'
-    for piece in (views.download(path), views.picture(path, "<i>"), views.say("<i>")):
+    for piece in (appearance.download(path), appearance.image(path, "<i>"), appearance.say("<i>")):
         assert "<b>" not in piece
         assert "<i>" not in piece.replace('<i style="width', "")
-    assert "?" not in views.url(path)
-    assert "#" not in views.url(path)
+    assert "?" not in appearance.url(path)
+    assert "#" not in appearance.url(path)
 
 
 def test_a_line_on_an_error_of_ours_says_no_more(capsys):
-    assert limits.told(Stopped()) == "Stopped."
-    assert "memory" in limits.told(MemoryError())
-    assert "not your fault" in limits.told(KeyError("x"))
+    assert limits.explain(Stopped()) == "Stopped."
+    assert "memory" in limits.explain(MemoryError())
+    assert "not your fault" in limits.explain(KeyError("x"))
     assert "KeyError" in capsys.readouterr().err

@@ -214,6 +214,24 @@ def test_startup(tmp_path):
     assert float(warm["compile_s"]) < 0.5 * float(cold["compile_s"])
 
 
+def test_a_folder_of_many_sizes(tmp_path):
+    flags = ("--images=3", "--sides", "20", "60", "--model=unet-gray")
+    rows, _ = measured(tmp_path, "startup.py", *flags)
+    assert [(row["kind"], row["sizes"], row["cache"]) for row in rows] == [
+        ("mixed", "3", "cold"),
+        ("mixed", "3", "warm"),
+        ("equal", "1", "cold"),
+        ("equal", "1", "warm"),
+    ]
+    mixed, _, equal, _ = (figures(row, "megapixels")[0] for row in rows)
+    assert mixed == pytest.approx(equal, rel=0.1)
+    for row in rows:
+        pixels, seconds, speed = figures(row, "megapixels", "seconds", "megapixels_per_s")
+        assert speed == pytest.approx(pixels / seconds, rel=1e-4)
+    cold, warm = (figures(row, "seconds")[0] for row in rows[:2])
+    assert warm < cold
+
+
 def test_loop(tmp_path):
     flags = ("--turns=2", "--steps=4", "--seconds=0.05", "--model=unet-tiny", "--size=8")
     rows, _ = measured(tmp_path, "loop.py", *flags, "--batch=2", *TINY)

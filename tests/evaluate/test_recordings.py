@@ -35,7 +35,7 @@ def hiss(seconds, seed):
 
 VOICES = [
     Example("a/one.flac", voice(1.3, 110), None),
-    Example("two.wav", voice(2.5, 150), None),
+    Example("two.wav", voice(1.7, 150), None),
     Example("three", voice(1.9, 200), None),
 ]
 NOISES = [Example("long", hiss(4, 0), None), Example("short", hiss(0.7, 1), None)]

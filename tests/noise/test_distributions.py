@@ -59,7 +59,7 @@ def test_continuous(noisy, expected):
     check_moments(sample, mean, variance, 3 + excess)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", first(1, [jnp.bfloat16, jnp.float16]))
 def test_low_precision_has_no_bias(dtype):
     """Drawn in bfloat16 the mean would be off by 0.011 sigma."""
     check_moments(noise.gaussian(KEY, full(0, dtype), sigma=0.5), 0, 0.25)
@@ -99,7 +99,7 @@ def test_poisson(exact, size):
 
 
 @pytest.mark.parametrize(
-    "rate", first(5, [0.0, 1e-3, 4.0, 9.99, 30.0, 0.5, 1.0, 10.01, 14.0, 100.0])
+    "rate", first(4, [0.0, 1e-3, 4.0, 9.99, 30.0, 0.5, 1.0, 10.01, 14.0, 100.0])
 )
 def test_poisson_quantile(rate):
     """The sampler is a function of one uniform number: feed it all of them, evenly spaced."""
@@ -184,7 +184,7 @@ def test_correlated_gaussian_rejects_a_bad_kernel():
             noise.correlated_gaussian(KEY, full(0.5), sigma=0.1, kernel=kernel)
 
 
-@pytest.mark.parametrize(("axis", "other"), [("row", 2), ("column", 1)])
+@pytest.mark.parametrize(("axis", "other"), first(1, [("row", 2), ("column", 1)]))
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_stripes(axis, other, per_channel):
     x = full(0.5, shape=(512, 32, 32, 3))
@@ -282,7 +282,7 @@ def test_keras_habit():
 @pytest.mark.parametrize(
     ("apply", "value"),
     first(
-        2,
+        1,
         [
             (lambda level, x: noise.poisson(KEY, x, peak=level), 1e-38),
             (lambda level, x: noise.rician(KEY, x, sigma=level), 1e25),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from families import first
 from scipy import stats
 
 from zoo.errors import ZooError
@@ -270,21 +271,18 @@ def decibels(clean, noisy):
     "kind",
     [pytest.param(kind, marks=[pytest.mark.matrix] * (kind != "nested")) for kind in COMPOSITIONS],
 )
-def test_recordings_passed_at_call_time(kind):
+@pytest.mark.parametrize(("mapped", "each"), first(2, [(0, 1), (1, 1), (0, 0), (1, 0)]))
+def test_recordings_passed_at_call_time(kind, mapped, each):
+    """One for each example or for all, of a batch or, as the training step has it, one by one."""
     draw = make_sampler(**COMPOSITIONS[kind], modality="audio")
     assert draw.needs_noise
-    keys = jax.random.split(KEY, len(SPEECH))
-    # One for all examples; one for each; and as the training step does it, one by one.
-    for noisy, level in (
-        jax.jit(draw)(KEY, SPEECH, NOISE[0]),
-        jax.jit(draw)(KEY, SPEECH, NOISE),
-        jax.jit(jax.vmap(draw))(keys, SPEECH, NOISE),
-        jax.jit(jax.vmap(draw, (0, 0, None)))(keys, SPEECH, NOISE[0]),
-    ):
-        assert noisy.shape == SPEECH.shape
-        assert level.shape == (6,)
-        assert len(np.unique(level)) == 6
-        np.testing.assert_allclose(decibels(SPEECH, noisy), level, atol=0.02)
+    keys = jax.random.split(KEY, len(SPEECH)) if mapped else KEY
+    run = jax.vmap(draw, (0, 0, 0 if each else None)) if mapped else draw
+    noisy, level = jax.jit(run)(keys, SPEECH, NOISE if each else NOISE[0])
+    assert noisy.shape == SPEECH.shape
+    assert level.shape == (6,)
+    assert len(np.unique(level)) == 6
+    np.testing.assert_allclose(decibels(SPEECH, noisy), level, atol=0.02)
     _, level = jax.eval_shape(draw, KEY, SPEECH[0], NOISE[0])
     assert level.shape == ()
     with pytest.raises(ZooError) as caught:

@@ -1,7 +1,7 @@
-"""The page of `zoo app`: pictures and recordings denoised in a browser, on this machine.
+"""The page of `zoo app`: images and recordings denoised in a browser, on this machine.
 
-What the page does lies in `pictures`, `recordings` and `trial`, `models` and `samples`, which know
-of no browser; `jobs` does one thing at a time, `store` keeps a visitor's files and takes them away,
-`door` says who may come in. `page` puts it together, by Gradio (the extra "app"), and `server`
-serves it.
+`server` assembles the page by Gradio (the extra "app") and serves it; `door` decides which requests
+come in. `image_tab`, `audio_tab` and `trial_tab` each do the work of a tab and lay it out, by the
+`parts` that they share: `jobs` (one at a time), `store` (a visitor's files, removed at the end),
+`choices` (models and samples). `limits` bounds sizes, `appearance` makes HTML.
 """

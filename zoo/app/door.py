@@ -1,13 +1,13 @@
-"""Who may come in, and to what: the page's outermost layer, before anything else sees a request.
+"""Access control: the outermost layer of the page, which sees each request first.
 
 Behind it is Gradio, which serves more than this page needs: it proxies, fetches, and reads any file
-that an event names. So what passes is listed here, and files come and go by this layer alone:
+that an event names. Therefore requests pass by an allowlist, and only this layer transfers files:
 
-* The host that is asked for must be this machine by a name of its own, and what sends the request
-  this page: a site in the same browser that resolves its own name to here is answered nothing.
+* The requested host must be a name of this machine, and the origin of the request this page. This
+  blocks other sites in the same browser, DNS rebinding included.
 * Each opening of the page is a visit with a token of its own, the first part of all its addresses.
-  Who does not have it can neither bring nor get its files, nor listen to its events.
-* Uploads go to the visit's folder; the files that an event names are looked up among these.
+  Without the token nobody can upload or download its files or receive its events.
+* Uploads go to the visit's folder; files that an event names are looked up among them.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:/?#@\s]+))(?::(\d{1,5}))?", re.ASCII)
 _SESSION = r"[\w-]{1,64}"
-# What of Gradio the page needs, by method; all of it reads or moves nothing of anybody else's.
+# The paths of Gradio that the page needs, by method; none gives access to other visits.
 _PASSED = {
     "GET": re.compile(
         r"|theme\.css|manifest\.json|favicon\.ico|(?:assets|static)/[\w./-]+"
@@ -44,16 +44,16 @@ _PASSED = {
 }
 _HEARTBEAT = "gradio_api/heartbeat/"
 _FILE = "gradio_api/file="
-# What of an event is handed on beside its data.
+# Fields of an event that are passed on in addition to its data.
 _EVENT = ("session_hash", "fn_index", "event_id", "trigger_id")
-# Bytes of what an event says, and characters of a word in it.
-_MOST_SAID = 2**16
-_MOST_WORD = 1000
-# Seconds until the next piece of a body, and until the last one of an upload.
-_PATIENCE, _LONG = 60, 1800
-# Bytes that a form is longer than the file in it.
+# Bytes of an event, and characters of a string in it.
+_MOST_EVENT = 2**16
+_MOST_TEXT = 1000
+# Seconds until the next part of a body, and until the end of an upload.
+_PART_TIMEOUT, _UPLOAD_TIMEOUT = 60, 1800
+# Bytes of a form in addition to its file.
 _FORM = 2**12
-# Nothing is fetched from elsewhere, whatever a library thinks of.
+# The page fetches nothing from elsewhere, even if a library tries.
 _POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
@@ -65,7 +65,7 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
-# A file is what a visitor made, so it is no document: not even where its address is opened.
+# A file comes from a visitor, so a browser must not treat it as a document.
 _FILE_HEADERS = {
     "content-security-policy": "default-src 'none'; sandbox",
     "cache-control": "no-store",
@@ -84,12 +84,12 @@ _TYPES = {
 }
 
 
-class _Refused(Exception):  # noqa: N818, it is an answer
-    """An answer other than what was asked for.
+class _Refused(Exception):  # noqa: N818, it is a response
+    """A refusal of the request.
 
     Args:
       status: of HTTP.
-      line: what to say.
+      line: the text of the response.
     """
 
     def __init__(self, status: int, line: str):
@@ -103,8 +103,8 @@ class Door:
     Args:
       inner: the page.
       store: of the visitors.
-      samples: a folder of files that every visitor may get.
-      host: the name that `zoo app` was told to listen on.
+      samples: a folder of files that every visitor may download.
+      host: the name or address that `zoo app` listens on.
     """
 
     def __init__(self, inner: Callable, store: Store, samples: Path, host: str = "127.0.0.1"):
@@ -115,7 +115,7 @@ class Door:
             self._names.add(socket.gethostname().lower())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers, or hands on to the page."""
+        """Responds, or passes the request on to the page."""
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
         elif scope["type"] != "http":
@@ -127,8 +127,8 @@ class Door:
             try:
                 await self._answer(scope, receive, send)
             except _Refused as refused:
-                said = {"content-type": "text/plain; charset=utf-8"}
-                await _send(send, refused.status, refused.line.encode(), said)
+                plain = {"content-type": "text/plain; charset=utf-8"}
+                await _send(send, refused.status, refused.line.encode(), plain)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._check_host(scope)
@@ -136,28 +136,28 @@ class Door:
         token, _, rest = path.removeprefix("/").partition("/")
         visit = self._store.of(token)
         if _opens(scope):
-            # Loaded again, the page is another visit.
+            # A reload of the page begins another visit.
             if visit is None or visit.opened:
                 return await self._begin(send)
             visit.opened = True
         if path == "/favicon.ico":
-            # Browsers ask for it unasked.
+            # Browsers request it on their own.
             return await _send(send, 204, b"", {})
         if visit is None:
             raise _Refused(404, "this visit has ended; open the page again")
         if method in ("GET", "HEAD") and rest.startswith(_FILE):
             return await self._file(visit, rest.removeprefix(_FILE), scope, receive, send)
         if method == "GET" and rest == "gradio_api/upload_progress":
-            # A browser has its own; Gradio's page wants an answer.
-            said = b'data: {"msg": "done"}\n\n'
-            return await _send(send, 200, said, {"content-type": "text/event-stream"})
+            # The browser shows the progress itself, but Gradio's page expects a response.
+            event = b'data: {"msg": "done"}\n\n'
+            return await _send(send, 200, event, {"content-type": "text/event-stream"})
         if method == "POST" and rest == "gradio_api/upload":
             return await self._upload(visit, scope, receive, send)
         passed = _PASSED.get(method)
         if passed is None or not passed.fullmatch(rest) or ".." in rest:
             raise _Refused(404, "there is nothing here")
         if method == "POST":
-            receive = await self._said(visit, rest, receive)
+            receive = await self._checked_event(visit, rest, receive)
         self._check_session(visit, rest, scope)
         headers = [(name, value) for name, value in scope["headers"] if _is_plain(name)]
         return await self._inner(
@@ -165,37 +165,38 @@ class Door:
         )
 
     def _check_host(self, scope: Scope) -> None:
-        """Refuses what does not ask for this machine by its name, or comes from elsewhere."""
+        """Refuses requests to another host name, or from another site."""
         headers = _headers(scope)
         own, port = scope.get("server") or ("", None)
         asked = headers.get("host", [])
         here = _HOST.fullmatch(asked[0].lower()) if len(asked) == 1 else None
         if here is None or not self._is_here(here, own, port):
-            said = (
-                f"the page is at http://{self._shown}:{port}; open it there, or name it by --host"
+            line = (
+                f"the page is at http://{self._shown}:{port}; open it there, or set its name by "
+                "--host"
             )
-            raise _Refused(421, said)
+            raise _Refused(421, line)
         origins = headers.get("origin", [])
         if any(origin.lower() != f"http://{asked[0].lower()}" for origin in origins):
-            raise _Refused(403, "the page takes requests from itself only")
-        # A link to the page from elsewhere is followed; nothing else comes from there.
+            raise _Refused(403, "the page accepts requests from itself only")
+        # Another site may link to the page, and nothing else.
         elsewhere = {*headers.get("sec-fetch-site", [])} - {"same-origin", "none"}
         followed = _opens(scope) and headers.get("sec-fetch-dest") == ["document"]
         if elsewhere and not followed:
-            raise _Refused(403, "the page takes requests from itself only")
+            raise _Refused(403, "the page accepts requests from itself only")
 
     def _is_here(self, host: re.Match, own: str, port: int | None) -> bool:
-        literal, name, said = host.groups()
-        if int(said or 80) != port:
+        literal, name, given = host.groups()
+        if int(given or 80) != port:
             return False
         name = literal or name
-        # Nobody resolves to here what is an address already, and this connection's.
+        # The address of this connection is safe: it needs no DNS that another site could control.
         return name in self._names or (
             _address(name) is not None and _address(name) == _address(own)
         )
 
     async def _begin(self, send: Send) -> None:
-        """Sends to the page of a new visit."""
+        """Redirects to the page of a new visit."""
         try:
             token = self._store.open()
         except ZooError as error:
@@ -203,70 +204,69 @@ class Door:
         await _send(send, 303, b"", {"location": f"/{token}/", "cache-control": "no-store"})
 
     def _check_session(self, visit: Visit, rest: str, scope: Scope) -> None:
-        """Refuses to listen to another visit's events."""
+        """Refuses access to another visit's events."""
         session = None
         if rest.startswith(_HEARTBEAT):
             session = rest.removeprefix(_HEARTBEAT)
         elif rest == "gradio_api/queue/data":
-            said = re.findall(
-                r"(?:^|&)session_hash=([^&]*)", scope["query_string"].decode("latin-1")
-            )
-            session = said[0] if len(said) == 1 else ""
+            query = scope["query_string"].decode("latin-1")
+            found = re.findall(r"(?:^|&)session_hash=([^&]*)", query)
+            session = found[0] if len(found) == 1 else ""
         if session is not None:
             self._join(visit, session)
 
     def _join(self, visit: Visit, session: Any) -> None:
         is_session = isinstance(session, str) and re.fullmatch(_SESSION, session, re.ASCII)
         if not is_session or not self._store.join(visit, session):
-            raise _Refused(403, "that is another visit's")
+            raise _Refused(403, "this belongs to another visit")
 
-    async def _said(self, visit: Visit, rest: str, receive: Receive) -> Receive:
-        """What an event says, read, and put together anew from nothing but what is known of it."""
+    async def _checked_event(self, visit: Visit, rest: str, receive: Receive) -> Receive:
+        """Reads an event, and rebuilds it from known fields with checked values only."""
         body, more = b"", True
         while more:
             message = await _next(receive)
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > _MOST_SAID:
-                raise _Refused(413, "that is too much for an event")
+            if len(body) > _MOST_EVENT:
+                raise _Refused(413, "the event is too large")
         try:
-            said = json.loads(body, parse_constant=_no_number)
-            kept = {name: said[name] for name in _EVENT if name in said}
+            given = json.loads(body, parse_constant=_refuse_constant)
+            kept = {name: given[name] for name in _EVENT if name in given}
             self._join(visit, kept.get("session_hash"))
-            if not all(_is_word(value) for value in kept.values()):
+            if not all(_is_scalar(value) for value in kept.values()):
                 raise ValueError
             if rest.endswith("join"):
-                kept["data"] = [_known(visit, value) for value in said["data"]]
-                event = said.get("event_data")
+                kept["data"] = [_known(visit, value) for value in given["data"]]
+                event = given.get("event_data")
                 if event is not None:
-                    # Of a sample that was chosen; nothing else of it is looked at.
+                    # The sample that was chosen; no other field is used.
                     kept["event_data"] = {"index": int(event.get("index") or 0), "value": None}
         except (ValueError, TypeError, ArithmeticError, AttributeError, KeyError, RecursionError):
-            raise _Refused(400, "that is no event of this page") from None
+            raise _Refused(400, "this is not an event of this page") from None
         whole = {"type": "http.request", "body": json.dumps(kept).encode(), "more_body": False}
         first = iter([whole])
 
         async def again() -> MutableMapping[str, Any]:
-            # Afterwards Gradio listens for the end of the connection.
+            # Afterwards Gradio waits for the end of the connection.
             return next(first, None) or await receive()
 
         return again
 
     async def _upload(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
-        """Takes a file into the visit's folder; answers with its place, as Gradio does."""
+        """Writes an upload to the visit's folder; responds with its path, as Gradio does."""
         from starlette.exceptions import HTTPException  # noqa: PLC0415, comes with Gradio
         from starlette.formparsers import MultiPartException  # noqa: PLC0415
         from starlette.requests import ClientDisconnect, Request  # noqa: PLC0415
 
         length = "".join(_headers(scope).get("content-length", []))
         if not (length.isascii() and length.isdecimal() and len(length) < 20):
-            raise _Refused(411, "an upload must tell its length")
+            raise _Refused(411, "an upload must state its length")
         try:
             with self._store.coming(visit, max(int(length) - _FORM, 0)):
-                # What is on its way lies in a file without a name, which goes with this process.
+                # An upload in progress is an unnamed file, which ends with this process.
                 request = Request(scope, lambda: _next(receive))
                 async with (
-                    asyncio.timeout(_LONG),
+                    asyncio.timeout(_UPLOAD_TIMEOUT),
                     request.form(max_files=1, max_fields=1) as form,
                 ):
                     (file,) = form.values()
@@ -278,7 +278,7 @@ class Door:
         except TimeoutError:
             raise _Refused(408, "the upload takes too long") from None
         except (MultiPartException, HTTPException, ClientDisconnect, ValueError, AttributeError):
-            raise _Refused(400, "that is no upload of one file") from None
+            raise _Refused(400, "this is not an upload of one file") from None
         except OSError as error:
             raise _Refused(507, f"the file cannot be kept: {error.strerror}") from None
         await _send(
@@ -288,7 +288,7 @@ class Door:
     async def _file(
         self, visit: Visit, path: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Serves a file of this visit, or a sample: to save or to show, never as a document."""
+        """Serves a file of this visit or a sample, never as a document."""
         from starlette.responses import FileResponse  # noqa: PLC0415, comes with Gradio
 
         with _opened(path, (visit.folder, self._samples)) as (place, facts):
@@ -303,12 +303,12 @@ class Door:
 
 
 def _opens(scope: Scope) -> bool:
-    """Whether the page itself is asked for."""
+    """Whether the request is for the page itself."""
     return scope["method"] == "GET" and re.fullmatch(r"/(?:[\w-]+/)?", scope["path"]) is not None
 
 
 def shown(host: str) -> str:
-    """A host as it stands in an address; that of all addresses is nowhere to go."""
+    """A host as written in an address; the unspecified one becomes the loopback address."""
     address = _address(host)
     if address is not None and address.is_unspecified:
         return "127.0.0.1" if address.version == 4 else "[::1]"
@@ -316,7 +316,7 @@ def shown(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address is reached from this machine only."""
+    """Whether a name or address is reachable from this machine only."""
     address = _address(host)
     return host.lower() == "localhost" or (address is not None and address.is_loopback)
 
@@ -337,23 +337,23 @@ def _headers(scope: Scope) -> Mapping[str, list[str]]:
 
 
 def _is_plain(name: bytes) -> bool:
-    """Whether a header is none by which Gradio is told, in a proxy's name, where it is."""
+    """Whether a header is not one by which a proxy would tell Gradio its address."""
     return not name.lower().startswith((b"x-", b"forwarded"))
 
 
-def _is_word(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, str):
-        return len(value) <= _MOST_WORD
+        return len(value) <= _MOST_TEXT
     return value is None or isinstance(value, int)
 
 
 def _known(visit: Visit, value: Any) -> Any:
-    """A value of an event: a word or a number, or a file that this visit brought.
+    """A value of an event: a string, a number, or an upload of this visit.
 
     Raises:
-      ValueError: it is another.
+      ValueError: it is of another kind.
     """
     if isinstance(value, dict) and isinstance(value.get("path"), str) and visit.has(value["path"]):
         path = value["path"]
@@ -362,12 +362,12 @@ def _known(visit: Visit, value: Any) -> Any:
             "orig_name": os.path.basename(path),
             "meta": {"_type": "gradio.FileData"},
         }
-    if not _is_word(value):
+    if not _is_scalar(value):
         raise ValueError
     return value
 
 
-def _no_number(text: str) -> None:
+def _refuse_constant(text: str) -> None:
     raise ValueError(text)
 
 
@@ -376,17 +376,17 @@ def _opened(path: str, folders: tuple[Path, ...]) -> Iterator[tuple[str, os.stat
     """A file below one of some folders, held open.
 
     Yields:
-      Where to read it, which stays this file whatever becomes of its path, and what it is.
+      A path that remains this file even if its name is replaced, and the file's status.
 
     Raises:
-      _Refused: it is not there, is not below them, or is no plain file.
+      _Refused: it is not there, not below them, or not a regular file.
     """
     none = _Refused(404, "there is no such file of this visit")
     try:
         real = os.path.realpath(path)
         if not any(Path(real).is_relative_to(folder) for folder in folders):
             raise none
-        # Who opens a pipe waits for its other end.
+        # Opening a pipe would wait for its other end.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         held = os.open(real, flags | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError):
@@ -414,22 +414,22 @@ def _copy(file: Any, place: Path) -> None:
 
 
 async def _next(receive: Receive) -> MutableMapping[str, Any]:
-    """The next piece of a body.
+    """The next part of a body.
 
     Raises:
-      _Refused: it does not come.
+      _Refused: it does not arrive.
     """
     try:
-        message = await asyncio.wait_for(receive(), _PATIENCE)
+        message = await asyncio.wait_for(receive(), _PART_TIMEOUT)
     except TimeoutError:
-        raise _Refused(408, "the rest of the request did not come") from None
+        raise _Refused(408, "the rest of the request did not arrive") from None
     if message["type"] == "http.disconnect":
         raise _Refused(400, "the request ended early")
     return message
 
 
 def _guarded(send: Send, headers: Mapping[str, str]) -> Send:
-    """Adds headers to an answer, in place of its own, and takes leave for other sites away."""
+    """Sets headers of a response, and removes permissions for other sites."""
 
     async def guarded(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""What is too large for the page, and how errors read on it."""
+"""Limits of the page on files and numbers, and its lines on errors."""
 
 import os
 import re
@@ -12,43 +12,43 @@ import tifffile
 from zoo import files
 from zoo.app.jobs import Stopped
 from zoo.data import audio_files, file_kinds, image_decoding
-from zoo.errors import ZooError
+from zoo.errors import OUT_OF_MEMORY, ZooError, in_words
 
 MOST_BYTES = 2**30
-"""Of an upload."""
+"""Largest upload."""
 
 VISIT_BYTES = 3 * 2**30
-"""Of all files of a visit: for each tab what was brought and what came of it."""
+"""All files of a visit: uploads and results of each tab."""
 
 SERVER_BYTES = 2**34
-"""Of all files of all visits."""
+"""All files of all visits."""
 
 FREE_BYTES = 2**30
-"""Left free on the disk, whatever is brought."""
+"""Left free on the disk."""
 
 MOST_VISITS = 500
-"""At once; those with nothing in them make room for new ones."""
+"""At once; empty ones make room for new ones."""
 
 MOST_EVENTS = 128
-"""Of Gradio's that wait."""
+"""Waiting events of Gradio."""
 
 MOST_CONNECTIONS = 256
-"""At once, of all visitors; a page has two or three."""
+"""At once, of all visitors; a page holds two or three."""
 
 MOST_PIXELS = 64_000_000
-"""Of a picture, over all its pages."""
+"""Of an image file, over all its pages."""
 
 MOST_PAGES = 1000
-"""Of a picture."""
+"""Of an image file."""
 
 MOST_DECODED = 400_000_000
-"""Bytes of one page of a picture, decoded; the work on it takes some times as much."""
+"""Bytes of one page of an image file, decoded; the work on it takes a multiple."""
 
 MOST_SAMPLES = 2**30
-"""Of a recording, over all its channels; a compressed file of a few bytes may say any number."""
+"""Of a recording, over all its channels; a compressed file of a few bytes may claim any number."""
 
 TRIAL_PIXELS = 8_000_000
-"""Of a picture that noise is added to: it is held as floats, several times."""
+"""Of an image that noise is added to: it is held as floats, several times."""
 
 TRIAL_SECONDS = 600
 """Of a recording that noise is added to."""
@@ -61,7 +61,7 @@ _TRIAL = "a test with noise takes; take a part of it, or use zoo noise and zoo d
 
 
 def plain(name: str) -> str:
-    """A file's name as the last part of a path, without what a terminal or a browser would obey."""
+    """The last part of a path as a file name, without control characters."""
     name = re.split(r"[/\\]", name)[-1]
     stem, suffix = os.path.splitext("".join(one for one in name if one.isprintable()).strip(" ."))
     # File systems hold names of 255 bytes, and the names of results are longer.
@@ -72,18 +72,18 @@ def plain(name: str) -> str:
 
 
 def number(value: object, low: float, high: float, what: str) -> float:
-    """A number that a slider gives.
+    """The value of a slider.
 
     Raises:
-      ZooError: it is none between these, ends included.
+      ZooError: it is not a number from `low` to `high`.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ZooError(f"{what} is from {low:g} to {high:g}; move its slider")
     return float(value)
 
 
-def check(path: Path) -> None:
-    """Refuses a picture that is too large for the page.
+def check_image(path: Path) -> None:
+    """Refuses an image file that is too large for the page.
 
     Raises:
       ZooError: it has too many pixels, or takes too much memory.
@@ -95,22 +95,22 @@ def check_recording(path: Path) -> None:
     """Refuses a recording that is too long for the page.
 
     Raises:
-      ZooError: it is, or it is none.
+      ZooError: it is too long, or not a recording.
     """
     _check_samples(path, MOST_SAMPLES, _PAGE)
 
 
-def check_trial(path: Path, form: str) -> None:
-    """Refuses what is too large for noise to be added to it.
+def check_trial(path: Path, modality: str) -> None:
+    """Refuses a file that is too large for a test with noise.
 
     Args:
       path: the file.
-      form: `"image"` or `"audio"`.
+      modality: `"image"` or `"audio"`.
 
     Raises:
       ZooError: it has too many pixels or is too long.
     """
-    if form == "image":
+    if modality == "image":
         _check_pixels(path, TRIAL_PIXELS, _TRIAL)
         return
     facts = audio_files.info(path)
@@ -130,7 +130,7 @@ def _check_samples(path: Path, most: int, remedy: str) -> None:
 
 
 def _check_pixels(path: Path, most: int, remedy: str) -> None:
-    """Refuses a picture by what its header says, before anything is decoded.
+    """Refuses an image file by its header, before anything is decoded.
 
     Raises:
       ZooError: it has too many pixels, or takes too much memory.
@@ -151,10 +151,9 @@ def _check_pixels(path: Path, most: int, remedy: str) -> None:
 
 
 def _pages(path: Path) -> Iterator[tuple[int, int]]:
-    """Pixels of each page of a picture file, and bytes that one of them takes decoded.
+    """For each page of an image file, its pixels, and the bytes of one pixel decoded.
 
-    It ends where the file cannot be read: whoever reads the whole of it, by the same libraries,
-    says better what is wrong with it.
+    Ends at the first page that cannot be read; reading the whole file reports the fault better.
     """
     with suppress(Exception):
         yield from _headers(path)
@@ -165,7 +164,7 @@ def _headers(path: Path) -> Iterator[tuple[int, int]]:
         head = file.read(file_kinds.HEAD)
     kind = file_kinds.image_format(head, path.name)
     if kind == "png":
-        # Pillow does not tell the depth of colours. Their kind: 4 and 6 have alpha, 3 a palette.
+        # Pillow does not report the depth of colors. Color types 4 and 6 have alpha, 3 a palette.
         width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
         channels = {0: 2, 4: 2}.get(head[25], 4)
         yield width * height, channels * (2 if head[24] == 16 else 1)
@@ -181,11 +180,11 @@ def _headers(path: Path) -> Iterator[tuple[int, int]]:
         yield width * height, 8 if kind in ("avif", "heic") else 4
 
 
-def told(error: BaseException, path: Path | None = None) -> str:
-    """One line on an error: what a user mended it by, or that it is ours.
+def explain(error: BaseException, path: Path | None = None) -> str:
+    """One line on an error: the user's mistake and its remedy, or that the fault is the page's.
 
     Args:
-      error: what was raised.
+      error: the exception.
       path: the visitor's file, of which only the name is shown.
     """
     if isinstance(error, Stopped):
@@ -193,12 +192,7 @@ def told(error: BaseException, path: Path | None = None) -> str:
     if isinstance(error, ZooError):
         line = str(error)
         return line if path is None else line.replace(str(path), path.name)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+    if (in_words(error) or "").startswith(OUT_OF_MEMORY):
         return "That does not fit into memory; take something smaller."
     traceback.print_exception(error)
-    return "Something went wrong that is not your fault; the terminal says what."
-
-
-def kind(error: BaseException) -> str:
-    """How a line on an error looks: "soft" where it is none."""
-    return "soft" if isinstance(error, Stopped) else "error"
+    return "Something went wrong that is not your fault; the terminal shows the details."

@@ -1,4 +1,4 @@
-"""The page served, and nothing left of it afterwards."""
+"""The page assembled and served; no file of a visitor is left afterwards."""
 
 import os
 import shutil
@@ -18,12 +18,20 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from zoo.app import appearance, audio_tab, door, image_tab, limits, trial_tab
+from zoo.app.choices import Models, Samples
+from zoo.app.door import Door
+from zoo.app.jobs import Jobs
+from zoo.app.parts import Parts
+from zoo.app.store import Store
 from zoo.errors import ZooError
 
 # Seconds that open connections get to end.
-_PATIENCE = 2
+_GRACE = 2
+# Seconds without progress after which a first look at a file is given up.
+_LOOK = 120
 _PREFIX = "zoo-app-"
-# Another process, of the standard library alone: it outlives one that is killed.
+# The program of another process, which outlives one that is killed.
 _REMOVER = """
 import os, shutil, sys, time
 sys.stdin.read()
@@ -33,10 +41,13 @@ for _ in range(50):
         break
     time.sleep(0.1)
 """
-# Seconds.
+# Seconds after which a folder must have its lock.
 _NEW = 10
-# The first Pillow without a known fault in its JPEG decoder.
-_SOUND_PILLOW = 13
+# The first Pillow without known faults in its JPEG decoder.
+_SAFE_PILLOW = 13
+_HEAD = """<div class="zoo-head"><h1>Denoising zoo</h1>
+<p>Clean up images and recordings. All of it happens on the machine that serves this page.</p>
+</div>"""
 
 
 def serve(
@@ -49,13 +60,13 @@ def serve(
     """Serves the page until Ctrl-C.
 
     Args:
-      host: the address to listen on; the default is reached from this machine only.
+      host: the address to listen on; the default is reachable from this machine only.
       port: 0 takes a free one.
-      weights: weight files to offer beside those that come with the zoo.
-      browser: whether to open the page in one.
+      weights: weight files to offer in addition to the shipped ones.
+      browser: whether to open the page in a browser.
 
     Raises:
-      ZooError: Gradio is missing, the port is taken, the host is none, there is no place for
+      ZooError: Gradio is missing, the port is taken, the host does not exist, there is no place for
         temporary files, or a weight file is bad.
     """
     with closing(_bound(host, port)) as bound:
@@ -63,7 +74,7 @@ def serve(
             with _folder() as root:
                 _serve(bound, host, root, weights, browser)
         except KeyboardInterrupt:
-            # Ctrl-C is how one leaves.
+            # Ctrl-C is the usual end.
             return
 
 
@@ -71,15 +82,14 @@ def application(root: Path, weights: Sequence[str | os.PathLike] = (), *, host: 
     """The page as an ASGI application, and the parts behind it.
 
     Args:
-      root: an empty folder for all that visitors bring and get.
+      root: an empty folder for the files of visitors.
       weights: as `serve`.
       host: as `serve`.
 
     Raises:
       ZooError: Gradio is missing, or a weight file is bad.
     """
-    # Before Gradio is imported: it asks for them then. What else the environment tells it, to share
-    # the page or to serve more files, it is not to hear.
+    # Gradio reads them on import. Others, which share the page or serve more files, are not for it.
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
     root = root.resolve()
@@ -92,20 +102,12 @@ def application(root: Path, weights: Sequence[str | os.PathLike] = (), *, host: 
     except ImportError as error:
         raise ZooError(f"the page needs Gradio ({error}); pip install '.[app]'") from None
 
-    from zoo.app import looks, views  # noqa: PLC0415
-    from zoo.app.door import Door  # noqa: PLC0415
-    from zoo.app.jobs import Jobs  # noqa: PLC0415
-    from zoo.app.models import Models  # noqa: PLC0415
-    from zoo.app.page import Parts, build  # noqa: PLC0415
-    from zoo.app.samples import Samples  # noqa: PLC0415
-    from zoo.app.store import Store  # noqa: PLC0415
-
     models = Models(weights)
     samples = root / "samples"
-    parts = Parts(Store(root), Jobs(), Jobs(), models, Samples(samples))
+    parts = Parts(Store(root), Jobs(), Jobs(patience=_LOOK), models, Samples(samples))
     made = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
-        build(parts),
+        _build(parts),
         path="/",
         footer_links=[],
         run_history=False,
@@ -114,30 +116,48 @@ def application(root: Path, weights: Sequence[str | os.PathLike] = (), *, host: 
         mcp_server=False,
         pwa=False,
         enable_monitoring=False,
-        theme=looks.theme(),
-        css=looks.CSS,
-        head=views.SCRIPT,
+        theme=appearance.theme(),
+        css=appearance.CSS.read_text(),
+        head=appearance.SCRIPT,
     )
     return Door(made, parts.store, samples, host), parts
+
+
+def _build(parts: Parts):
+    """The page as Gradio's `Blocks`."""
+    import gradio as gr  # noqa: PLC0415
+
+    def leave(request: gr.Request) -> None:
+        parts.store.leave(request.session_hash)
+
+    with gr.Blocks(title="Denoising zoo", analytics_enabled=False) as blocks:
+        gr.HTML(_HEAD)
+        with gr.Tab("Image"):
+            image_tab.build(parts)
+        with gr.Tab("Recording"):
+            audio_tab.build(parts)
+        with gr.Tab("Test with noise"):
+            trial_tab.build(parts)
+        blocks.unload(leave)
+    # The queues are ours: visitors see their place in them and can leave them.
+    return blocks.queue(default_concurrency_limit=None, max_size=limits.MOST_EVENTS, api_open=False)
 
 
 def _serve(bound: socket.socket, named: str, root: Path, weights, browser: bool) -> None:
     made, parts = application(root, weights, host=named)
     import uvicorn  # noqa: PLC0415, comes with Gradio
 
-    from zoo.app import door, limits  # noqa: PLC0415
-
     config = uvicorn.Config(
         made,
         log_level="critical",
-        timeout_graceful_shutdown=_PATIENCE,
+        timeout_graceful_shutdown=_GRACE,
         limit_concurrency=limits.MOST_CONNECTIONS,
         ws="none",
-        # Whoever says that a proxy says so is not believed.
+        # Anyone could claim to be a proxy.
         proxy_headers=False,
         server_header=False,
     )
-    _end_as_by_ctrl_c()
+    _handle_signals()
     _warn(bound, named)
     host, port = bound.getsockname()[:2]
     address = f"http://{door.shown(host)}:{port}"
@@ -153,10 +173,8 @@ def _serve(bound: socket.socket, named: str, root: Path, weights, browser: bool)
 
 
 def _warn(bound: socket.socket, named: str) -> None:
-    """Says what is less safe than it may seem."""
+    """Warns of what is less safe than it may seem."""
     import PIL  # noqa: PLC0415
-
-    from zoo.app import door  # noqa: PLC0415
 
     if not door.is_loopback(bound.getsockname()[0]):
         print(
@@ -164,20 +182,20 @@ def _warn(bound: socket.socket, named: str) -> None:
             "machine's time, unencrypted; leave out --host to keep it to this machine",
             file=sys.stderr,
         )
-    if int(PIL.__version__.split(".")[0]) < _SOUND_PILLOW:
+    if int(PIL.__version__.split(".")[0]) < _SAFE_PILLOW:
         print(
             f"warning: Pillow {PIL.__version__} has known faults in reading JPEG files, so drop no "
-            f"files of strangers here, or pip install 'pillow>={_SOUND_PILLOW}'; see SECURITY.md",
+            f"files of strangers here, or pip install 'pillow>={_SAFE_PILLOW}'; see SECURITY.md",
             file=sys.stderr,
         )
 
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """An empty folder that goes at the end, even if this process is killed.
+    """An empty folder that is removed at the end, even if this process is killed.
 
-    Another process removes it when this one has ended; what that one could not, after a power cut,
-    the next start removes, by the lock that nobody holds any more.
+    Another process removes it when this one has ended. After a power cut the next start removes it,
+    because its lock is free.
 
     Raises:
       ZooError: there is no place for it.
@@ -196,7 +214,7 @@ def _folder() -> Iterator[Path]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # Ctrl-C is for all processes of a terminal.
+        # Ctrl-C reaches all processes of a terminal.
         start_new_session=True,
     )
     try:
@@ -205,20 +223,20 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(root, ignore_errors=True)
         if lock is not None:
             os.close(lock)
-        # It looks once more.
+        # The other process then removes what is left.
         remover.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             remover.wait(10)
 
 
 def _remove_old(place: Path) -> None:
-    """Removes folders of this page whose process is gone."""
+    """Removes folders of earlier pages whose process is gone."""
     if fcntl is None:
         return
     for folder in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             facts = folder.lstat()
-            # One that is just made may not have its lock yet.
+            # A new one may not have its lock yet.
             old = facts.st_uid == os.getuid() and time.time() - facts.st_mtime > _NEW
             if old and (lock := _lock(folder)) is not None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -226,7 +244,7 @@ def _remove_old(place: Path) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """A lock on a folder, held until it is closed or the process ends; None if another has it."""
+    """A lock on a folder, held until it is closed or the process ends; None if it is taken."""
     if fcntl is None:
         return None
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -238,18 +256,18 @@ def _lock(folder: Path) -> int | None:
     return held
 
 
-def _end_as_by_ctrl_c() -> None:
-    """Has all signals that ask for an end take the way of Ctrl-C, which removes the files."""
-    # uvicorn hands the signal back when it is done.
+def _handle_signals() -> None:
+    """Makes every signal to terminate end the page as Ctrl-C does, which removes the files."""
+    # uvicorn raises the signal again when it is done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Of a terminal that was closed; uvicorn knows nothing of it. Under nohup it is to be ignored.
+    # A closed terminal sends it; uvicorn does not handle it, and under nohup it must be ignored.
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         signal.signal(hangup, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens at an address.
 
     Raises:
       ZooError: it cannot.
@@ -258,7 +276,7 @@ def _bound(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, OverflowError) as error:
-        raise ZooError(f"cannot listen on {host}: {error}; mend --host") from None
+        raise ZooError(f"cannot listen on {host}: {error}; correct --host") from None
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))

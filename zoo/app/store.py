@@ -1,4 +1,4 @@
-"""What a visitor brings and gets: files that go when the visitor does."""
+"""Visitors and their files, which are removed when the visitor leaves."""
 
 import os
 import secrets
@@ -14,28 +14,28 @@ from zoo.app import limits
 from zoo.app.jobs import Job
 from zoo.errors import ZooError
 
-# Seconds without a sign of the visitor.
+# Seconds without a request of the visitor.
 _IDLE = 3600
-# Seconds that an upload waits for its tab to take it.
+# Seconds that an upload waits for its tab.
 _UPLOAD = 120
 _SWEEP = 20
 
 
 class Visit:
-    """One visitor's folder and files, by the tab they are for.
+    """One visitor's folder and files, by tab.
 
-    A visit is one opening of the page. No path of a visitor's is ever opened: what the visitor
-    names is looked up among the files that the visit itself brought.
+    A visit is one opening of the page. A path from a visitor is never opened; it is looked up among
+    the uploads of the visit.
 
     Attributes:
-      folder: theirs alone, of a name that nobody guesses.
-      session: what Gradio calls this visit, once it is known.
+      folder: of this visit alone, with a name that cannot be guessed.
+      session: Gradio's name of the visit, once it is known.
       opened: whether the page was served to it.
-      files: the file that was taken last, by tab.
-      jobs: the last job, by tab.
-      results: what came of it, by tab.
-      seen: when the visitor last gave a sign.
-      coming: bytes that are on their way here.
+      files: tab -> file in use.
+      jobs: tab -> last job.
+      results: tab -> its result.
+      seen: time of the last request.
+      coming: bytes of uploads in progress.
     """
 
     def __init__(self, folder: Path):
@@ -51,28 +51,28 @@ class Visit:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to lose."""
+        """Whether the visit has no files."""
         return not (self.files or self._brought or self.coming)
 
     def bring(self, name: str) -> Path:
-        """A place in the visit's folder for a file that comes; `brought` tells that it is whole."""
+        """A place for an upload in the visit's folder; `brought` registers the complete file."""
         place = self.folder / "brought" / secrets.token_hex(8) / limits.plain(name)
         place.parent.mkdir(parents=True)
         return place
 
     def brought(self, place: Path) -> None:
-        """Has a file that came wait for its tab."""
+        """Registers a complete upload, which then waits for its tab."""
         self._brought[place] = time.monotonic()
 
     def has(self, path: str) -> bool:
-        """Whether a path is that of a file which this visit brought and no tab has taken."""
+        """Whether a path is that of an upload of this visit which no tab has taken."""
         return Path(path) in self._brought
 
     def take(self, tab: str, path: str | os.PathLike) -> Path:
-        """Takes a file over that this visit brought, in place of the last of this tab.
+        """Makes an upload the file of a tab, in place of its last.
 
         Raises:
-          ZooError: this visit brought none of that name, or it is gone.
+          ZooError: this visit has no such upload, or it is gone.
         """
         self.drop(tab)
         place = Path(path)
@@ -82,13 +82,13 @@ class Visit:
         return place
 
     def try_sample(self, tab: str, path: Path) -> Path:
-        """Takes a sample, which stays where it is, in place of the last file of this tab."""
+        """Makes a sample, which stays in place, the file of a tab."""
         self.drop(tab)
         self.files[tab] = path
         return path
 
     def file(self, tab: str) -> Path:
-        """The file that was taken last.
+        """The file of a tab.
 
         Raises:
           ZooError: there is none.
@@ -100,7 +100,7 @@ class Visit:
 
     @contextmanager
     def room(self, tab: str) -> Iterator[Path]:
-        """A new folder for this tab: if the work in it fails, it goes, else all before it."""
+        """A new folder for results: earlier ones are removed, or it is if the work fails."""
         rooms = self.folder / tab
         room = rooms / secrets.token_hex(8)
         room.mkdir(parents=True)
@@ -118,7 +118,7 @@ class Visit:
         self.stop(tab)
         self.results.pop(tab, None)
         file = self.files.pop(tab, None)
-        # A sample stays.
+        # Samples stay.
         if file is not None and file.is_relative_to(self.folder):
             shutil.rmtree(file.parent, ignore_errors=True)
         shutil.rmtree(self.folder / tab, ignore_errors=True)
@@ -138,17 +138,17 @@ class Visit:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def sweep(self, upload: float) -> None:
-        """Removes what no tab has taken for some seconds."""
+        """Removes uploads that no tab has taken for some seconds."""
         for place, came in list(self._brought.items()):
             if time.monotonic() - came > upload and self._brought.pop(place, None) is not None:
                 shutil.rmtree(place.parent, ignore_errors=True)
 
     def size(self) -> int:
-        """Bytes on the disk, and those that are coming."""
+        """Bytes on the disk and of uploads in progress."""
         held = 0
         for folder, _, names in os.walk(self.folder):
             for name in names:
-                # Another thread may be sooner.
+                # Another thread may have removed it.
                 try:
                     held += os.lstat(os.path.join(folder, name)).st_size
                 except OSError:
@@ -175,10 +175,10 @@ class Store:
         """Begins a visit.
 
         Returns:
-          Its token, which stands in the addresses of its page: who has it is the visitor.
+          Its token, the first part of the addresses of its page, which identifies the visitor.
 
         Raises:
-          ZooError: there are too many.
+          ZooError: there are too many visits.
         """
         with self._lock:
             if len(self._visits) >= limits.MOST_VISITS:
@@ -193,7 +193,7 @@ class Store:
             return token
 
     def of(self, token: str) -> Visit | None:
-        """The visit of a token, if there is one; a sign of the visitor."""
+        """The visit of a token, if there is one; counts as a request."""
         with self._lock:
             visit = self._visits.get(token)
             if visit is not None:
@@ -201,14 +201,14 @@ class Store:
             return visit
 
     def join(self, visit: Visit, session: str) -> bool:
-        """Ties what Gradio calls a visit to it, for good; whether it is this visit's own."""
+        """Ties a session of Gradio to a visit, for good; returns whether it is this visit's."""
         with self._lock:
             if visit.session is None and session not in self._sessions:
                 visit.session, self._sessions[session] = session, visit
             return visit.session == session
 
     def visit(self, session: str | None) -> Visit:
-        """That of a session.
+        """The visit of a session.
 
         Raises:
           ZooError: there is none.
@@ -220,7 +220,7 @@ class Store:
             return self._sessions[session]
 
     def leave(self, session: str | None) -> None:
-        """Stops what a session has going on, and removes all its files; it may come back."""
+        """Stops the jobs of a session and removes its files; the visitor may come back."""
         with self._lock:
             visit = self._sessions.get(session)
         if visit is not None:
@@ -228,10 +228,10 @@ class Store:
 
     @contextmanager
     def coming(self, visit: Visit, size: int) -> Iterator[None]:
-        """Keeps room for a file that is on its way.
+        """Reserves space for an upload in progress.
 
         Args:
-          visit: whose it is.
+          visit: of the upload.
           size: in bytes.
 
         Raises:
@@ -240,11 +240,11 @@ class Store:
         with self._lock:
             if size > limits.MOST_BYTES:
                 raise ZooError(
-                    f"files larger than {limits.MOST_BYTES >> 20} MB are not taken here; use "
+                    f"files larger than {limits.MOST_BYTES >> 20} MB are not accepted here; use "
                     "zoo denoise, which takes any size"
                 )
             if visit.size() + size > limits.VISIT_BYTES:
-                raise ZooError("this visit has brought too much; drop what is done, or reload")
+                raise ZooError("this visit has too many files; remove finished ones, or reload")
             every = sum(one.size() for one in self._visits.values())
             free = shutil.disk_usage(self.root).free
             if every + size > limits.SERVER_BYTES or free - size < limits.FREE_BYTES:
@@ -257,11 +257,11 @@ class Store:
                 visit.coming -= size
 
     def sweep(self, idle: float = _IDLE, upload: float = _UPLOAD) -> None:
-        """Removes what was left: files of visits without a sign for some time, untaken uploads.
+        """Removes files of idle visits, and uploads that no tab took.
 
         Args:
-          idle: seconds without a sign of the visitor; who has a job at work stays.
-          upload: seconds since an upload came.
+          idle: seconds without a request; a visit with a running job is not idle.
+          upload: seconds since the upload.
         """
         with self._lock:
             visits = list(self._visits.values())

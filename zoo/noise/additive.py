@@ -57,14 +57,14 @@ def laplace(key, x, *, scale):
 
 @op(axes="HWC", sigma=INTENSITY, examples={"sigma": (0.1, 0.2), "kernel": ((1, 2), (0, 1))})
 def correlated_gaussian(key, x, *, sigma, kernel):
-    """Adds Gaussian noise that neighbours share: white noise filtered by a kernel.
+    """Adds Gaussian noise that neighbors share: white noise filtered by a kernel.
 
     The kernel is scaled to unit energy, `sum(kernel**2) == 1`, so every pixel, those on the border
     included, has mean `x` and variance `sigma**2`. The covariance of two pixels is `sigma**2`
     times the kernel's autocorrelation at their distance. Channels are independent.
 
     Args:
-      x: pictures `(..., H, W, C)`.
+      x: images `(..., H, W, C)`.
       sigma: level; standard deviation of a pixel in units of the signal, 0 or more.
       kernel: the filter, `(kh, kw)`, array or nested tuple, of any scale.
 
@@ -106,11 +106,11 @@ def stripes(key, x, *, sigma, axis="row", per_channel=False):
     Mean `x`, variance `sigma**2`; pixels of one line change together, lines are independent.
 
     Args:
-      x: pictures `(..., H, W, C)`.
+      x: images `(..., H, W, C)`.
       sigma: level; standard deviation of the offsets in units of the signal, 0 or more.
       axis: `"row"` for horizontal stripes (along W), `"column"` for vertical ones (along H).
       per_channel: whether each channel has offsets of its own (spectral bands) rather than all
-        sharing one (grey stripes).
+        sharing one (gray stripes).
 
     Raises:
       ZooError: `axis` is something else.

@@ -55,21 +55,21 @@ def quantize(key, x, *, bits):
 
 @op(axes="HWC", quality=Range(1, 100, whole=True), examples={"quality": (80, 20)})
 def jpeg(key, x, *, quality, subsampling="4:2:0"):
-    """Compresses and restores pictures as a baseline JPEG file does, on the device.
+    """Compresses and restores images as a baseline JPEG file does, on the device.
 
     The standard's tables scaled to a quality as libjpeg does it; the planes are rounded to 8 bits
-    as in a file, colour at half size is smoothed on the way back as libjpeg does. The coding of
+    as in a file, color at half size is smoothed on the way back as libjpeg does. The coding of
     the coefficients loses nothing and is left out. Sides that do not fill the blocks are padded by
     their edge. Values outside [0, 1] are not clipped; `clip=(0, 1)` gives what a decoder shows.
 
     Args:
       key: ignored.
-      x: pictures `(..., H, W, C)` of any H and W; C is 1 for grey or 3 for RGB.
-      quality: level; a whole number from 1 to 100, 100 is best. One number a picture.
-      subsampling: `"4:2:0"` stores colour at half size, `"4:4:4"` at full size.
+      x: images `(..., H, W, C)` of any H and W; C is 1 for gray or 3 for RGB.
+      quality: level; a whole number from 1 to 100, 100 is best. One number per image.
+      subsampling: `"4:2:0"` stores color at half size, `"4:4:4"` at full size.
 
     Returns:
-      The restored pictures, shape and dtype of `x`.
+      The restored images, shape and dtype of `x`.
 
     Raises:
       ZooError: the number of channels is neither 1 nor 3, or `subsampling` is something else.
@@ -135,7 +135,7 @@ def _code(plane: jax.Array, quality: jax.Array, table: npt.NDArray) -> jax.Array
 
 
 def _einsum(formula: str, *operands: npt.ArrayLike) -> jax.Array:
-    # The default of TPUs multiplies in bfloat16, whose 8 bits are fewer than a picture's.
+    # The default of TPUs multiplies in bfloat16, whose 8 bits are fewer than an image's.
     return jnp.einsum(formula, *operands, precision=jax.lax.Precision.HIGHEST)
 
 

@@ -2,7 +2,7 @@
 
 Impulses hit every channel of a pixel on its own, as MATLAB's `imnoise` and scikit-image's
 `random_noise` do; `per_channel=False` makes them hit whole pixels. Dead and masked pixels are
-always whole pixels. A place is drawn anew with every key: give the same key for the same places.
+always whole pixels. The places depend on the key alone: the same key gives the same places.
 """
 
 import jax
@@ -28,7 +28,7 @@ def salt_and_pepper(key, x, *, amount, salt_fraction=0.5, per_channel=True):
       per_channel: whether channels are hit one by one rather than whole pixels.
     """
     place = random_bits.uniform(key, _places(x, per_channel))
-    # One draw decides both: below amount it is a hit, and then uniform below amount.
+    # One number decides both: below amount it is a hit, and then uniform below amount.
     return jnp.where(place < amount, (place < amount * salt_fraction).astype(x.dtype), x)
 
 
@@ -64,7 +64,7 @@ def impulse(key, x, *, amount, per_channel=True):
       x: signal `(..., C)`.
       amount: level; the part of the values that is hit, from 0 to 1.
       per_channel: whether channels are hit one by one rather than whole pixels. The values are
-        drawn for each channel either way.
+        random for each channel either way.
     """
     key_place, key_value = jax.random.split(key)
     value = random_bits.uniform(key_value, x.shape)

@@ -1,7 +1,7 @@
-"""Random numbers in bulk, equal to those of `jax.random` and on a CPU far sooner there.
+"""Random numbers in bulk, equal to those of `jax.random` and far faster on a CPU.
 
 XLA is given the rounds of Threefry as a loop on CPUs, to spare the compiler, and runs it on one
-core. The same rounds written out are arithmetic like any other: vectorised, on all cores and fused
+core. The same rounds written out are arithmetic like any other: vectorized, on all cores and fused
 with what follows. On other devices JAX does so itself.
 """
 
@@ -69,5 +69,5 @@ def bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
             right = right ^ left
         left = left + schedule[(i + 1) % 3]
         right = right + (schedule[(i + 2) % 3] + np.uint32(i + 1))
-    # Fused with an inverse error function they would not be vectorised.
+    # Fused with an inverse error function they would not be vectorized.
     return jax.lax.optimization_barrier((left ^ right).reshape(shape))

@@ -37,7 +37,7 @@ def sampler(
 
     Args:
       op: a noise op, such as `zoo.noise.gaussian`.
-      level: a number, or a range `(low, high)` from which every example's level is drawn
+      level: a number, or a range `(low, high)` from which every example's level is sampled
         uniformly; whole levels, such as a JPEG's quality, from `low` to `high` inclusive.
       signal_ndim: the number of axes of one example; by default that of the op's registry.
       **options: the op's other keywords. An op that mixes a recording in takes it here as `noise`,
@@ -109,7 +109,7 @@ def sequence(*samplers: Sampler) -> Sampler:
 def choice(
     *samplers: Sampler, weights: Sequence[float] | None = None, signal_ndim: int | None = None
 ) -> Sampler:
-    """A sampler that applies one of several, drawn for every example.
+    """A sampler that applies one of several, chosen at random for every example.
 
     Given one example it computes the chosen noise only. Under vmap, and on a batch, every example
     goes through all of them, so it costs the sum of its members.

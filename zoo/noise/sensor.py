@@ -31,7 +31,7 @@ def poisson(key, x, *, peak, exact=False):
     Args:
       x: signal of any shape; intensities, which are proportional to light.
       peak: level; the mean number of photons where the signal is 1, above 0. Fewer are noisier.
-      exact: whether to draw with `jax.random.poisson` instead.
+      exact: whether to sample by `jax.random.poisson` instead.
 
     References:
       Giles, "Algorithm 955: approximation of the inverse Poisson cumulative distribution
@@ -48,7 +48,7 @@ def poisson(key, x, *, peak, exact=False):
 
 def _poisson_counts(key: jax.Array, rate: jax.Array) -> jax.Array:
     """The counts of `poisson`, without a loop: the inverse distribution function of a uniform."""
-    # Open on both sides, as in draw.normal, so that the normal quantile is finite.
+    # Open on both sides, as in random_bits.normal, so that the normal quantile is finite.
     v = random_bits.uniform(key, rate.shape, low=random_bits.ABOVE_MINUS_ONE)
     # Fused with what follows, the sum takes twice as long on CPU.
     few = jax.lax.optimization_barrier(_few_counts(rate, 0.5 + 0.5 * v))
@@ -120,12 +120,12 @@ def _root(x: jax.Array) -> jax.Array:
 
 @op(shot=NOT_NEGATIVE, read=NOT_NEGATIVE, examples={"shot": (0.01, 0.1)})
 def camera(key, x, *, shot, read=0.0):
-    """Adds the noise of a camera to a picture it has developed.
+    """Adds the noise of a camera to a developed image.
 
     The sRGB curve is undone, `poisson_gaussian` noise is added to the linear light y, and the curve
     is applied again. In linear light: mean `y`, variance `shot * max(y, 0) + read`. The curve makes
     dark parts of the result noisier than bright ones. Below 0 and above 1 the curve is continued by
-    its own formula. There is no mosaic, white balance or colour matrix.
+    its own formula. There is no mosaic, white balance or color matrix.
 
     Args:
       x: signal of any shape, encoded in sRGB.
@@ -142,7 +142,7 @@ def camera(key, x, *, shot, read=0.0):
 
 @op(sigma=INTENSITY, examples={"sigma": (0.1, 0.2)})
 def rician(key, x, *, sigma):
-    """Takes the magnitude of a complex reading, as magnetic resonance pictures do.
+    """Takes the magnitude of a complex reading, as magnetic resonance images do.
 
     `sqrt((x + sigma * n1)**2 + (sigma * n2)**2)`, n1 and n2 standard normal. The mean square is
     `x**2 + 2 * sigma**2`; the mean lies above `x`, and at `x = 0` it is `sigma * sqrt(pi / 2)`.
@@ -155,7 +155,7 @@ def rician(key, x, *, sigma):
     References:
       Gudbjartsson, Patz, "The Rician distribution of noisy MRI data", MRM 1995.
     """
-    # Fused with what follows, the inverse error function would not be vectorised on a CPU.
+    # Fused with what follows, the inverse error function would not be vectorized on a CPU.
     real, imaginary = jax.lax.optimization_barrier(random_bits.normal(key, (2, *x.shape)))
     real, imaginary = x + sigma * real, sigma * imaginary
     # By a power of two, which rounds nothing: squares of larger or smaller numbers are no float32.
@@ -179,10 +179,10 @@ def speckle(key, x, *, sigma):
 
 @op(looks=POSITIVE, examples={"looks": (5.0, 0.7)})
 def gamma(key, x, *, looks):
-    """Multiplies by gamma noise of mean 1, the speckle of radar intensity pictures.
+    """Multiplies by gamma noise of mean 1, the speckle of radar intensity images.
 
     Mean `x`, variance `x**2 / looks`: the more looks are averaged, the less noise. One look is
-    exponential noise. The draw rejects and repeats, so it costs many times `gaussian`.
+    exponential noise. Sampling by rejection costs many times what `gaussian` does.
 
     Args:
       x: signal of any shape.

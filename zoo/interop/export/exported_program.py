@@ -68,7 +68,7 @@ def sign(model: nn.Module, size: tuple[int, ...] | None = None, name: str = "") 
 
     Args:
       model: the module.
-      size: the only (H, W), or samples (T,), it shall take. Without it pictures may have any, and
+      size: the only (H, W), or samples (T,), it shall take. Without it images may have any, and
         a model that streams is exported as its step of one hop.
       name: what to call it; that of its class by default.
 
@@ -83,7 +83,7 @@ def sign(model: nn.Module, size: tuple[int, ...] | None = None, name: str = "") 
     if spec.size:
         if size not in (None, spec.size):
             only = "x".join(map(str, spec.size))
-            raise ZooError(f"{spec.name} takes pictures of {only} only; leave out the size")
+            raise ZooError(f"{spec.name} takes images of {only} only; leave out the size")
         return Signature(spec, spec.size)
     if spec.modality == "audio":
         if size is None and not spec.hop:
@@ -217,7 +217,7 @@ def pad(x: jax.Array, axis: int, signature: Signature) -> jax.Array:
         return jnp.pad(x, pads)
     at, last = jnp.arange(want, dtype=jnp.int32), jnp.asarray(have - 1, jnp.int32)
     if signature.mode == "reflect":
-        # There and back again, as often as a small picture needs it.
+        # There and back again, as often as a small image needs it.
         at = at % jnp.maximum(2 * last, 1)
         at = jnp.minimum(at, 2 * last - at)
     return jnp.take(x, jnp.minimum(at, last), axis=axis, mode="clip")

@@ -46,7 +46,7 @@ def to_onnx(
     size: tuple[int, ...] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Writes a model of pictures as an ONNX graph, float32, its inputs called `x` and `level`.
+    """Writes a model of images as an ONNX graph, float32, its inputs called `x` and `level`.
 
     Args:
       path: the file; its folder exists.
@@ -165,7 +165,7 @@ def _add_padding(model: "ModelProto", multiple: int, mode: str) -> None:
       model: takes `x` as (b, h, multiple, w, multiple, c), and gives `y` as (b, h multiple,
         w multiple, c); afterwards both are (b, h, w, c).
       multiple: side of a block in pixels.
-      mode: what lies beyond the picture: `"edge"`; `"constant"`; or `"reflect"`, which ONNX does
+      mode: what lies beyond the image: `"edge"`; `"constant"`; or `"reflect"`, which ONNX does
         where H and W are larger than what is added.
     """
     from onnx import TensorProto, helper  # noqa: PLC0415, only this format needs it

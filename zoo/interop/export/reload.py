@@ -31,7 +31,7 @@ def load(path: str | os.PathLike) -> "Denoiser | Stream":
 
 
 class Denoiser:
-    """Whole pictures or recordings.
+    """Whole images or recordings.
 
     Attributes:
       record: what the program takes, and where its weights come from.

@@ -29,7 +29,7 @@ from zoo.interop.export.exported_program import (
 from zoo.models import disable_winograd
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-"""The devices an artefact runs on, unless told otherwise."""
+"""The devices an artefact runs on, by default."""
 
 _TOLERANCE = 1e-5
 # A fixed date, so that the same model gives the same file.
@@ -119,7 +119,7 @@ def _nowhere() -> Iterator[None]:
 
 
 def _known(signature: Signature) -> list[str]:
-    """What is obvious but has to be told: that padding never makes a picture smaller."""
+    """Constraints that the tracer needs: padding never makes an image smaller."""
     k = signature.multiple
     if not signature.free or k == 1:
         return []

@@ -94,7 +94,7 @@ def clicks(key, x, *, rate, height=0.5, width=0.0005, sample_rate=16000):
     """Adds short clicks at random places, as dust on a record or switches do.
 
     A click starts at every sample with probability `rate / sample_rate`, on average `rate` a
-    second. It jumps to a height drawn uniformly from `[-height, height)` and dies away as
+    second. It jumps to a height uniform in `[-height, height)` and dies away as
     `exp(-t / width)`. All channels have the same clicks.
 
     Args:
@@ -186,7 +186,7 @@ def mu_law(key, x, *, bits, mu=255.0):
 
     With `c = sign(x) log(1 + mu |x|) / log(1 + mu)` rounded as by `quantize`, the result is
     `sign(c) ((1 + mu)**|c| - 1) / mu`. 8 bits and 255 are the law of ITU-T G.711, whose tables
-    draw it by straight lines.
+    approximate it by straight lines.
 
     Args:
       key: ignored.
@@ -291,8 +291,8 @@ _COMPRESSION = (0.8, 0.98)
 def codec(key, x, *, amount, names=("gsm", "opus", "mp3"), sample_rate=16000):
     """Codes recordings at a low bit rate and decodes them, as telephones and messengers do.
 
-    Each example takes part with probability `amount`, and goes through a codec and a bit rate drawn
-    at random; the others stay. The codec adds its error, which ends where its band does: of GSM at
+    Each example takes part with probability `amount`, and goes through a random codec at a random
+    bit rate; the others stay. The codec adds its error, which ends where its band does: of GSM at
     4 kHz, and above the signal stays, so that `low_pass` may take it from signal and target alike.
 
     The libraries run on the host, so an accelerator waits for them: 10 to 40 ms for each second
@@ -301,7 +301,7 @@ def codec(key, x, *, amount, names=("gsm", "opus", "mp3"), sample_rate=16000):
     Args:
       x: recordings `(..., T, C)`; each channel is coded by itself and saturates at full scale.
       amount: level; the probability that an example is coded, from 0 to 1.
-      names: the codecs to draw from, of `"gsm"` (06.10), `"opus"` and `"mp3"`.
+      names: the codecs to choose from, of `"gsm"` (06.10), `"opus"` and `"mp3"`.
       sample_rate: of `x` in Hz, a whole number.
 
     Returns:

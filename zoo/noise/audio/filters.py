@@ -103,7 +103,7 @@ def band_pass(key, x, *, high, low=300.0, order=8, sample_rate=16000):
 def random_filter(key, x, *, strength):
     """Applies a random filter of second order, as differences between microphones.
 
-    `H(z) = (1 + a / z + b / z**2) / (1 + c / z + d / z**2)`, each of the four drawn uniformly from
+    `H(z) = (1 + a / z + b / z**2) / (1 + c / z + d / z**2)`, each of the four uniform in
     `[-strength, strength)`, which keeps it stable. All channels of an example share it.
 
     Args:
@@ -121,8 +121,8 @@ def random_filter(key, x, *, strength):
     size = next_fast_len(time + _RING, real=True)
     delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)[:, None].astype(np.complex64)
     delay = jnp.asarray(delay).reshape((1,) * len(lead) + delay.shape)
-    drawn = jax.random.uniform(key, (4, *lead, 1, 1), x.dtype, minval=-1, maxval=1)
-    a, b, c, d = ((strength * value).astype(np.complex64) for value in drawn)
+    coefficients = jax.random.uniform(key, (4, *lead, 1, 1), x.dtype, minval=-1, maxval=1)
+    a, b, c, d = ((strength * value).astype(np.complex64) for value in coefficients)
     response = (1 + delay * (a + delay * b)) / (1 + delay * (c + delay * d))
     # A scan over time is as fast on a CPU, but accelerators do not like steps by the thousand.
     # Padding lets the ring die away before it comes round.
@@ -153,7 +153,7 @@ def _filter(
 def reverb(key, x, *, rt60, drr=0.0, response=None, sample_rate=16000):
     """Convolves with the response of a room: the direct sound, and a tail that decays.
 
-    The drawn response is 1 at time 0, followed by Gaussian noise whose amplitude falls as
+    The random response is 1 at time 0, followed by Gaussian noise whose amplitude falls as
     `10**(-3 * t / rt60)`, by 60 dB in `rt60`, and whose energy lies `drr` below that of the direct
     sound. Channels have independent tails. The tail past the end of `x` is lost.
 

@@ -331,8 +331,8 @@ def remix(key, x, *, amount, noisy):
     key_part, key_order = jax.random.split(key)
     part = jax.random.uniform(key_part, (count,), x.dtype) < chance
     # Those that take part come first, in random order; the same places again, in their own order.
-    drawn = jax.random.uniform(key_order, (count,), x.dtype)
-    shuffled = jnp.argsort(jnp.where(part, drawn, 2.0))
+    ranks = jax.random.uniform(key_order, (count,), x.dtype)
+    shuffled = jnp.argsort(jnp.where(part, ranks, 2.0))
     places = jnp.argsort(jnp.where(part, 0, 1), stable=True)
     source = jnp.zeros(count, jnp.int32).at[places].set(shuffled.astype(jnp.int32))
     return x + jnp.take(noise, source, axis=0).reshape(x.shape)
