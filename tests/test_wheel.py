@@ -42,7 +42,7 @@ def installed(tmp_path_factory):
 
 
 def test_it_holds_every_file_of_the_package(installed):
-    kept = {".css", ".html", ".js", ".py", ".safetensors"}
+    kept = {".typed", ".css", ".html", ".js", ".py", ".safetensors"}
     expected = {p.relative_to(ROOT) for p in (ROOT / "zoo").rglob("*") if p.suffix in kept}
     expected |= {"zoo" / p.relative_to(ROOT) for p in ROOT.glob("configs/*.py")}
     found = {p.relative_to(installed) for p in (installed / "zoo").rglob("*") if p.is_file()}

@@ -17,6 +17,18 @@ _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI
 # What JAX says of a variable of the environment, such as JAX_PLATFORMS or JAX_ENABLE_X64.
 _OF_JAX = re.compile("Unable to initialize backend|Unknown backend|environment 'JAX|for JAX flag")
 
+EXTRAS = {
+    **dict.fromkeys(("ml_collections", "orbax", "tensorboardX"), "train"),
+    **dict.fromkeys(("h5py", "jinja2", "matplotlib", "pywt", "skimage"), "science"),
+    **dict.fromkeys(("grain", "tensorflow_datasets"), "data"),
+    **dict.fromkeys(("av", "mutagen"), "media"),
+    **dict.fromkeys(("pesq", "pystoi"), "audio"),
+    "flatbuffers": "export",
+    "gradio": "app",
+    "pillow_heif": "heic",
+}
+"""The extra of `pyproject.toml` that installs each optional package, by its import name."""
+
 
 class ZooError(ValueError):
     """A mistake the user can mend: one line that names the culprit and the remedy.
@@ -90,9 +102,14 @@ def in_words(error: BaseException) -> str | None:
         return f"what was read is {what}; mend or leave out the file"
     if isinstance(error, OSError):
         return _refused(error)
-    if isinstance(error, RuntimeError | ValueError) and _OF_JAX.search(told):
-        return f"JAX cannot start: {told[:300]}; mend or unset that variable of the environment"
-    return None
+    words = None
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        if package in EXTRAS:
+            words = f"this needs {package}; pip install 'denoising-zoo[{EXTRAS[package]}]'"
+    elif isinstance(error, RuntimeError | ValueError) and _OF_JAX.search(told):
+        words = f"JAX cannot start: {told[:300]}; correct or unset that environment variable"
+    return words
 
 
 def _refused(error: OSError) -> str:

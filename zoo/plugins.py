@@ -1,7 +1,8 @@
 """Plug-ins: models, noise ops, losses and data sources that other code registers.
 
-A plug-in is a module that calls `zoo.models.registry.register`, `zoo.noise.contract.op`,
-`zoo.losses.register` or `zoo.data.sources.register`. Three ways bring it into every command:
+A plug-in is a module that uses `zoo.models.registry.register`, or the decorators
+`zoo.noise.op_contract.op`, `zoo.losses.loss_registry.loss` or `zoo.data.sources.register`. Three
+ways bring it into every command:
 
 * a package names it in the entry point group `denoising_zoo.plugins`:
   `[project.entry-points."denoising_zoo.plugins"]`, `anything = "my_package.my_module"`;

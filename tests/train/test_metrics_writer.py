@@ -10,14 +10,14 @@ from tensorboardX.proto.event_pb2 import Event
 
 from zoo.modality import IMAGE
 from zoo.train import metrics_writer
-from zoo.train.metrics_writer import MetricsWriter, SilentWriter, draw_curves
+from zoo.train.metrics_writer import Metrics, MetricsWriter, draw_curves
 
 
 @pytest.mark.parametrize(
     ("pending", "leave", "taken"), [(5, 8, 0), (8, 8, 0), (9, 8, 1), (9, 0, 9)]
 )
 def test_a_look_leaves_the_latest_steps_to_the_next(pending, leave, taken):
-    report, fetched = SilentWriter(), []
+    report, fetched = Metrics(), []
 
     def fetch(metrics):
         fetched.append(metrics["step"])

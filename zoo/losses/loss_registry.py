@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from zoo import plugins
 from zoo.errors import ZooError, unknown
 from zoo.modality import Modality, get, of_batch
 
@@ -32,7 +33,7 @@ def loss(*aliases: str, modality: Modality | None = None) -> Callable[[LossMap],
 
     def register(function: LossMap) -> LossMap:
         for name in (function.__name__, *aliases):
-            if name in LOSSES:
+            if name in LOSSES and not plugins.replaces(function, LOSSES[name]):
                 raise ValueError(f"two losses are called {name!r}")
             LOSSES[name] = function
             if modality is not None:
@@ -99,6 +100,8 @@ def make_loss(
     names, factors = [], {}
     for name, factor in _terms(spec):
         names.append(name)
+        if name not in LOSSES:
+            plugins.load()
         if name not in LOSSES:
             raise unknown("loss", str(name), LOSSES)
         function = LOSSES[name]

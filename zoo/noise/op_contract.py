@@ -38,6 +38,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo import plugins
 from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
 from zoo.modality import AUDIO, IMAGE, Modality, get
@@ -64,7 +65,7 @@ _REGISTRIES: dict[str, Registry] = {}
 
 
 def registry(modality: str | Modality) -> Registry:
-    """The noise ops of a kind of signal, a registry without ops where none has been added.
+    """The noise ops of a kind of signal, with those of plug-ins; empty where none is registered.
 
     Args:
       modality: a registered `zoo.modality.Modality` or its name, such as `"image"` or `"audio"`.
@@ -72,12 +73,20 @@ def registry(modality: str | Modality) -> Registry:
     Raises:
       ZooError: there is no such modality.
     """
+    plugins.load()
+    return _registry(modality)
+
+
+def _registry(modality: str | Modality) -> Registry:
     modality = get(modality)
     return _REGISTRIES.setdefault(modality.name, Registry(modality))
 
 
-OPS = registry(IMAGE)
+OPS = _registry(IMAGE)
 """Every noise op for images by its name."""
+
+AUDIO_OPS = _registry(AUDIO)
+"""Every noise op for audio by its name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +159,7 @@ def op(
       modality: the kind of signal.
       **levels: the range of each level, the op's own level first.
     """
-    ops = registry(modality)
+    ops = _registry(modality)
 
     def register(function: Callable) -> Callable:
         name = function.__name__
@@ -178,7 +187,7 @@ def op(
         wrapper.axes = axes
         wrapper.examples = examples
         wrapper.signal_ndim = ops.signal_ndim
-        if name in ops:
+        if name in ops and not plugins.replaces(wrapper, ops[name]):
             raise ValueError(f"a noise named {name!r} is already registered")
         ops[name] = wrapper
         return wrapper

@@ -16,6 +16,7 @@ from zoo import files, plugins
 from zoo.data.pixels import PIXEL_LIMIT
 from zoo.errors import ZooError, unknown
 from zoo.models import create_model, list_models
+from zoo.train.fit_arrays import AUDIO_LOSS
 
 _MOST_BYTES = 2**20  # of a config file
 
@@ -236,9 +237,7 @@ def audio_config() -> ConfigDict:
     config.noise.name = "add_at_snr"  # an op of zoo.noise.audio, "sequence" or "choice"
     config.noise.level = (-5, 20)
     config.noise.unit = "1"
-    config.loss = ConfigDict(
-        {"compressed_magnitude": 0.3, "compressed_complex": 0.2, "consistency": 0.3, "l1": 0.2}
-    )
+    config.loss = ConfigDict(AUDIO_LOSS)
     config.eval.levels = (-5, 0, 5, 10, 15)  # SNR in dB
     config.eval.baselines = ("spectral-gate", "wiener")
     return config

@@ -23,9 +23,8 @@ from zoo.noise import make_sampler, registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
 from zoo.train.config import check
+from zoo.train.fit_arrays import LEARNING_RATE
 
-# Of a model that states none: what Adam is usually given.
-_RATE = 1e-3
 # Of a batch; 8 GiB, and a network needs many times as much.
 _MOST_VALUES = 2**31
 
@@ -291,7 +290,7 @@ def _settled(config: ConfigDict) -> ConfigDict:
         return config
     config = config.copy_and_resolve_references()
     model = models.create_model(config.model.name)
-    config.optimizer.learning_rate = getattr(model, "learning_rate", None) or _RATE
+    config.optimizer.learning_rate = getattr(model, "learning_rate", None) or LEARNING_RATE
     return config
 
 

@@ -19,7 +19,7 @@ from zoo.train.checkpoint import Checkpoints
 from zoo.train.config import override, to_plain
 from zoo.train.distributed import Interrupted, Listener, agree, alone, is_first, text_from_first
 from zoo.train.experiment import Experiment
-from zoo.train.metrics_writer import MetricsWriter, SilentWriter
+from zoo.train.metrics_writer import Metrics, MetricsWriter, diverged
 from zoo.train.parallel import check as check_devices
 from zoo.train.parallel import make_runner
 from zoo.train.run_weights import Best, write_weights
@@ -102,7 +102,7 @@ def train(
                 experiment.modality,
             )
             if is_first()
-            else SilentWriter()
+            else Metrics()
         ) as report:
             for step in range(first + 1, feed.steps + 1):
                 placed, metrics = runner.run(placed, runner.feed(next(batches), bank, noise), key)
@@ -119,12 +119,12 @@ def train(
                 save = save or stop
                 bad = report.look(runner.fetch, leave=0 if validate or save else _AHEAD)
                 if bad is not None:
-                    raise ZooError(_diverged(bad, checkpoints.latest))
+                    raise diverged(bad, checkpoints.latest)
                 if validate or save:
                     state = runner.fetch(placed)
                     # The gradient may be finite and the update overflow all the same.
                     if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params)):
-                        raise ZooError(_diverged(step, checkpoints.latest))
+                        raise diverged(step, checkpoints.latest)
                 if validate:
                     score = validation.score(state.variables)
                     report.note(**{f"validation_{experiment.modality.merit}": score})
@@ -195,14 +195,6 @@ def _check_same_pictures(experiment: Experiment, feed: experiments.Feed) -> None
     theirs = text_from_first(mine)
     if agree(int(mine != theirs)):
         raise ZooError(f"not all processes have the same pictures: {mine}, the first one {theirs}")
-
-
-def _diverged(step: int, saved: int | None) -> str:
-    return (
-        f"the loss or its gradient is not finite at step {step}; the checkpoint of step "
-        f"{saved or 0} is kept: lower optimizer.learning_rate, set optimizer.clip_norm, "
-        "or look for NaN in the data"
-    )
 
 
 def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> None:

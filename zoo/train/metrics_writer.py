@@ -12,9 +12,6 @@ from typing import Any
 
 import jax
 import tqdm
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
 
 from zoo import charts, files
 from zoo.errors import ZooError
@@ -25,68 +22,30 @@ from zoo.modality import Modality
 _SECONDS_BETWEEN_LINES = 15.0
 
 
-class MetricsWriter:
-    """The metrics of one run, each step exactly once whatever interrupted it.
-
-    Metrics stay on the device until `look`, so that logging does not make the device wait.
+class Metrics:
+    """The metrics of a run's steps: kept on the device until `look`, then as rows of numbers.
 
     Args:
-      workdir: where `metrics.jsonl`, `events/` and `curves.png` go.
-      step: how many steps are done; what an interrupted run logged beyond them is cut off.
-      steps: of the whole run.
-      batch_size: examples a step.
       schedule: learning rate by step.
-      modality: of what is trained.
+
+    Attributes:
+      rows: dictionaries of step, metrics and learning rate, of the steps looked at.
     """
 
-    def __init__(
-        self,
-        workdir: Path,
-        step: int,
-        steps: int,
-        batch_size: int,
-        schedule: Callable[[int], Any],
-        modality: Modality,
-    ):
-        self._path = workdir / "metrics.jsonl"
-        self._curves = workdir / "curves.png"
-        # Of the stretches before this one, up to where it goes on.
-        self._before = _keep_up_to(self._path, step, {"step", "loss", modality.merit})
-        self._began = time.monotonic()
-        # Whatever fails, all of these are closed: what is not, Python complains of at its end.
-        self._open = ExitStack()
-        self._file = self._open.enter_context(self._path.open("a"))
-        files.make_folder(workdir / "events")
-        # Not `SummaryWriter`, whose thread dies, and leaves the run waiting, when the clock is set
-        # back. The step keeps apart what begins within one second.
-        self._events = EventsWriter(str(workdir / "events" / "events"), f".{step}")
-        self._open.callback(self._events.close)
-        begin = SessionLog(status=SessionLog.START)
-        self._events.write_event(Event(wall_time=time.time(), step=step + 1, session_log=begin))
+    def __init__(self, schedule: Callable[[int], Any] = lambda step: 0.0):
+        self.rows: list[dict[str, float]] = []
         # Op by op it would take time in which the device may have no work.
         self._schedule = jax.jit(schedule)
-        self._batch_size = batch_size
-        self._modality = modality
-        self._steps = steps
         self._pending: list[tuple[int, Any]] = []
-        self._rows: list[dict[str, float]] = []
-        self._clock = (time.monotonic(), step)
-        self._spoke = time.monotonic()
-        self._bar = tqdm.tqdm(
-            total=steps,
-            initial=step,
-            disable=not sys.stderr.isatty(),
-            # The rate would be in steps; what remains fits into 80 columns.
-            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
-        )
+        self._before, self._began = 0.0, time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """How long the run has trained, validation included, interruptions left out."""
+        """Seconds of training, with validation, without interruptions."""
         return self._before + time.monotonic() - self._began
 
     def add(self, step: int, metrics: Any) -> None:
-        """Keeps the device metrics of one step until somebody looks."""
+        """Keeps the device metrics of one step until the next `look`."""
         self._pending.append((step, metrics))
 
     def look(self, fetch: Callable[[Any], Any], *, leave: int = 0) -> int | None:
@@ -105,28 +64,86 @@ class MetricsWriter:
             values = {name: float(value) for name, value in fetch(metrics).items()}
             if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
                 return step
-            # On the host, for the device still has steps to do before it could.
+            # On the host, because the device still has steps to do.
             with jax.default_device(jax.local_devices(backend="cpu")[0]):
                 rate = float(self._schedule(step - 1))
-            self._rows.append({"step": step, **values, "learning_rate": rate})
+            self.rows.append({"step": step, **values, "learning_rate": rate})
         self._pending = self._pending[len(ready) :]
         return None
 
     def note(self, **values: float) -> None:
         """Adds figures, such as a validation score, to the last step looked at."""
-        self._rows[-1].update(values)
+        self.rows[-1].update(values)
 
     def write(self) -> None:
-        """Writes the rows looked at down to the disk, and says how things stand."""
-        if self._rows:
+        """Forgets the rows; see `MetricsWriter`."""
+        self.rows.clear()
+
+    def __enter__(self) -> "Metrics":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+
+class MetricsWriter(Metrics):
+    """Metrics that `write` appends to files, each step exactly once whatever interrupted the run.
+
+    Args:
+      workdir: where `metrics.jsonl`, `events/` and `curves.png` go.
+      step: steps done; rows that an interrupted run logged beyond them are cut off.
+      steps: of the whole run.
+      batch_size: examples a step.
+      schedule: learning rate by step.
+      modality: of what is trained.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        step: int,
+        steps: int,
+        batch_size: int,
+        schedule: Callable[[int], Any],
+        modality: Modality,
+    ):
+        from tensorboardX import event_file_writer  # noqa: PLC0415 - an extra
+        from tensorboardX.proto import event_pb2, summary_pb2  # noqa: PLC0415
+
+        super().__init__(schedule)
+        self._event, self._summary = event_pb2, summary_pb2.Summary
+        self._path = workdir / "metrics.jsonl"
+        self._curves = workdir / "curves.png"
+        # Seconds of the earlier parts of the run.
+        self._before = _keep_up_to(self._path, step, {"step", "loss", modality.merit})
+        # Closes everything after any failure: Python warns at exit of what is left open.
+        self._open = ExitStack()
+        self._file = self._open.enter_context(self._path.open("a"))
+        files.make_folder(workdir / "events")
+        # Not `SummaryWriter`, whose thread dies, and leaves the run waiting, when the clock is set
+        # back. The step distinguishes files that begin within one second.
+        self._events = event_file_writer.EventsWriter(
+            str(workdir / "events" / "events"), f".{step}"
+        )
+        self._open.callback(self._events.close)
+        begin = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._write_event(step + 1, session_log=begin)
+        self._batch_size = batch_size
+        self._modality = modality
+        self._steps = steps
+        self._clock = (time.monotonic(), step)
+        self._printed = time.monotonic()
+        self._bar = progress_bar(step, steps, disable=not sys.stderr.isatty())
+
+    def write(self) -> None:
+        """Writes the rows to the files and reports progress."""
+        if self.rows:
             self.note(seconds=round(self.seconds, 1))
         try:
-            for row in self._rows:
+            for row in self.rows:
                 self._file.write(json.dumps(row) + "\n")
-                values = [Summary.Value(tag=k, simple_value=v) for k, v in row.items()][1:]
-                self._events.write_event(
-                    Event(wall_time=time.time(), step=row["step"], summary=Summary(value=values))
-                )
+                values = [self._summary.Value(tag=k, simple_value=v) for k, v in row.items()]
+                self._write_event(row["step"], summary=self._summary(value=values[1:]))
             self._file.flush()
             os.fsync(self._file.fileno())
             self._events.flush()
@@ -135,12 +152,13 @@ class MetricsWriter:
                 f"{self._path} cannot be written ({error.strerror}); mend that, and the same "
                 "command goes on from the last checkpoint"
             ) from None
-        if self._rows:
-            self._say(self._rows[-1])
-        self._rows.clear()
+        if self.rows:
+            self._print(self.rows[-1])
+        self.rows.clear()
 
-    def __enter__(self) -> "MetricsWriter":
-        return self
+    def _write_event(self, step: int, **content: Any) -> None:
+        event = self._event.Event(wall_time=time.time(), step=step, **content)
+        self._events.write_event(event)
 
     def __exit__(self, kind, *_) -> None:
         """Writes what was looked at, draws the curves and closes the files.
@@ -156,7 +174,7 @@ class MetricsWriter:
         self._bar.close()
         draw_curves(self._path, self._curves, self._modality)
 
-    def _say(self, row: dict[str, float]) -> None:
+    def _print(self, row: dict[str, float]) -> None:
         now, step = time.monotonic(), int(row["step"])
         then, done = self._clock
         self._clock = (now, step)
@@ -167,41 +185,50 @@ class MetricsWriter:
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
         if self._bar.disable and (
-            now - self._spoke > _SECONDS_BETWEEN_LINES or step == self._steps
+            now - self._printed > _SECONDS_BETWEEN_LINES or step == self._steps
         ):
             left = (self._steps - step) * self._batch_size / max(speed, 1e-9)
             print(f"step {step}/{self._steps}: {text}, {left / 60:.1f} min left", file=sys.stderr)
-            self._spoke = now
+            self._printed = now
 
 
-class SilentWriter(MetricsWriter):
-    """The writer of a process for which another one writes: it only fetches metrics."""
+def progress_bar(step: int, steps: int, *, disable: bool = False) -> tqdm.tqdm:
+    """A progress bar of training steps on the standard error."""
+    return tqdm.tqdm(
+        total=steps,
+        initial=step,
+        disable=disable,
+        # The rate would be in steps; this fits into 80 columns.
+        bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
+    )
 
-    def __init__(self):
-        self._schedule = lambda step: 0.0
-        self._pending, self._rows = [], []
-        self._before, self._began = 0.0, time.monotonic()
 
-    def write(self) -> None:
-        """Forgets the rows looked at."""
-        self._rows.clear()
+def diverged(step: int, saved: int | None) -> ZooError:
+    """The error for a loss, gradient or parameter that is not finite.
 
-    def _finish(self) -> None:
-        pass
+    Args:
+      step: where it was found.
+      saved: the step of the latest checkpoint, None if there is none.
+    """
+    return ZooError(
+        f"the loss or its gradient is not finite at step {step}; the checkpoint of step "
+        f"{saved or 0} is kept: lower optimizer.learning_rate, set optimizer.clip_norm, "
+        "or look for NaN in the data"
+    )
 
 
 def counter(what: str) -> Callable[[int, int], None]:
     """A function to call with the number of things done and to do; it shows a bar or lines."""
     bar = None
-    spoke = time.monotonic()
+    printed = time.monotonic()
 
     def tell(done: int, total: int) -> None:
-        nonlocal bar, spoke
+        nonlocal bar, printed
         bar = bar or tqdm.tqdm(desc=what, total=total, disable=not sys.stderr.isatty())
         bar.update(done - bar.n)
-        if bar.disable and time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
+        if bar.disable and time.monotonic() - printed > _SECONDS_BETWEEN_LINES:
             print(f"{what}: {done} of {total}", file=sys.stderr)
-            spoke = time.monotonic()
+            printed = time.monotonic()
         if done == total:
             bar.close()
 

@@ -13,12 +13,13 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
-from zoo import files
+from zoo import files, plugins
 from zoo.errors import ZooError, in_one_line, unknown
 from zoo.models import (
     ModelSpec,
     create_model,
     list_models,
+    model_card,
     model_spec,
     shape_mismatches,
     variable_shapes,
@@ -84,6 +85,9 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
     # safetensors takes the memory of a transposed numpy array as it lies, and so scrambles it; an
     # array of jax lies in order.
     flat = {name: jnp.asarray(value) for name, value in flat.items()}
+    if record.get("model") in list_models():
+        plugin = plugins.origin(model_card(record["model"]).architecture)
+        record = record | ({"plugin": plugin} if plugin else {})
     told = json.dumps(record, sort_keys=True)
     metadata = {_KEY: told, _SUM: _checksum(told, flat)}
     data = safetensors.flax.save(flat, metadata=metadata)
@@ -172,10 +176,9 @@ def read_model(path: str | os.PathLike) -> tuple[nn.Module, ModelSpec]:
     found = read_record(path)
     name, options = found["model"], found["options"]
     if name not in list_models():
-        raise ZooError(
-            f"{path} is of the model {name!r}, which does not come with the zoo; in Python import "
-            "the file that registers it, then zoo.load and zoo.denoise take these weights"
-        )
+        plugin = found.get("plugin")
+        remedy = plugins.remedy(plugin) if isinstance(plugin, str) else "import its module first"
+        raise ZooError(f"{path} is of the model {name!r}, which a plug-in registers; {remedy}")
     with _naming(path, name):
         return create_model(name, **options), model_spec(name, **options)
 

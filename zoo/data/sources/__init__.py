@@ -26,20 +26,21 @@ channels and the sample rate asked for, of any length; `source.excerpt` reads a 
 | `tfds` | a TensorFlow data set | those above, `rate`, `bits`, `noise` |
 
 A new kind is one file with one function `splits(path, fractions, seed, **options)` that returns a
-`Listing` for each split, and one line in `KINDS`.
+`Listing` for each split, and one line in `KINDS`; `register` adds one of other code.
 """
 
 import dataclasses
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from zoo import plugins
 from zoo.data.sources import audio_sources, image_sources, pairs, tfds_source
 from zoo.data.sources.source import SPLITS, Example, Listing, Source
 from zoo.errors import ZooError, unknown
 
-__all__ = ["KINDS", "SPLITS", "Example", "Source", "load"]
+__all__ = ["KINDS", "SPLITS", "Example", "Source", "load", "register"]
 
 KINDS = {
     "photos": image_sources.list_photos,
@@ -51,6 +52,26 @@ KINDS = {
     "recordings": audio_sources.list_recordings,
     "recording_pairs": pairs.list_audio_pairs,
 }
+
+
+def register(kind: str) -> Callable[[Callable], Callable]:
+    """A decorator that registers a kind of data source, a function `splits` as above.
+
+    Args:
+      kind: its name, which configs give as `data.name`.
+
+    Raises:
+      ValueError: the name is taken.
+    """
+
+    def keep(splits: Callable) -> Callable:
+        if kind in KINDS and not plugins.replaces(splits, KINDS[kind]):
+            raise ValueError(f"two kinds of data are called {kind!r}")
+        KINDS[kind] = splits
+        return splits
+
+    return keep
+
 
 # What an option may be, by how the kind declares it.
 _PLAIN = {str: (str,), int: (int,), float: (float, int)}
@@ -127,6 +148,8 @@ def load(
 
 
 def _check_options(kind: str, options: dict[str, Any]) -> None:
+    if kind not in KINDS:
+        plugins.load()
     if kind not in KINDS:
         raise unknown("kind of data", kind, KINDS)
     parameters = inspect.signature(KINDS[kind]).parameters.values()

@@ -6,15 +6,11 @@ ratio in decibels, as `zoo.noise.audio.snr_mixing` defines it. Levels in seconds
 `sample_rate`, by default 16000. `zoo.noise.make_sampler(..., modality="audio")` builds samplers.
 """
 
-from zoo.modality import AUDIO
 from zoo.noise.audio import distortion, filters, snr_mixing
 from zoo.noise.audio.distortion import *  # noqa: F403 - an op is named in its own module only
 from zoo.noise.audio.filters import *  # noqa: F403
 from zoo.noise.audio.snr_mixing import *  # noqa: F403
-from zoo.noise.op_contract import registry
-
-OPS = registry(AUDIO)
-"""Every noise op for recordings by its name."""
+from zoo.noise.op_contract import AUDIO_OPS as OPS
 
 __all__ = ["OPS"]
 __all__ += distortion.__all__
