@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -90,8 +91,13 @@ class Feed:
     steps: int
 
 
-def build(config: ConfigDict) -> Experiment:
-    """Builds what a config describes; looks for mistakes in it before it looks at the data.
+def build(config: ConfigDict, given: Mapping[str, sources.Source] | None = None) -> Experiment:
+    """Builds what a config describes; checks it before it reads any data.
+
+    Args:
+      config: see `zoo.train.config`.
+      given: sources for `"train"`, `"validation"` and `"test"`, the last two of which may be empty;
+        by default those that `data` of the config describes.
 
     Raises:
       ZooError: an unknown key or name, a value that cannot be, or data that are not there.
@@ -112,7 +118,7 @@ def build(config: ConfigDict) -> Experiment:
     for name in config.eval.baselines:
         if name not in baselines:
             raise unknown("baseline", name, baselines)
-    found = sources.load(
+    found = given or sources.load(
         data.name,
         channels=data.channels,
         sample_rate=data.sample_rate,
@@ -126,7 +132,7 @@ def build(config: ConfigDict) -> Experiment:
     )
     if data.on_error == "raise":
         found = {split: _advised(source) for split, source in found.items()}
-    for split in ("train", "test"):
+    for split in ("train",) if given else ("train", "test"):
         if not len(found[split]):
             remedy = "mend the files" if found[split].skipped else "change data.fractions"
             if data.tile:
@@ -267,21 +273,15 @@ def step_builder(
         line=experiment.line,
     )
 
-    def make_step(axis_name: str | None) -> step.Step:
-        model = experiment.model
-        if axis_name and hasattr(model, "axis_name"):
-            model = model.clone(axis_name=axis_name)
-        return step.make_step(
-            model=model,
-            loss=experiment.loss,
-            optimizer=optimizer,
-            prepare=prepare,
-            ema_decay=config.train.ema_decay,
-            modality=experiment.modality,
-            axis_name=axis_name,
-        )
-
-    return make_step
+    return partial(
+        step.make_step,
+        model=experiment.model,
+        loss=experiment.loss,
+        optimizer=optimizer,
+        prepare=prepare,
+        ema_decay=config.train.ema_decay,
+        modality=experiment.modality,
+    )
 
 
 def _settled(config: ConfigDict) -> ConfigDict:

@@ -3,7 +3,7 @@
 import json
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jax
@@ -37,6 +37,8 @@ def train(
     *,
     command: str = "",
     resume_with: Iterable[str] = (),
+    sources: Mapping[str, Source] | None = None,
+    start: Start | None = None,
 ) -> None:
     """Trains what a config describes, or goes on with it where an earlier call stopped.
 
@@ -53,17 +55,20 @@ def train(
       command: what the user typed, for the record.
       resume_with: keys of the config, `KEY=VALUE` each, that change in a run that goes on. What
         they were until then is kept beside the config and in the record of the weights.
+      sources: to train on instead of those of the config, as `experiment.build` takes them.
+      start: a module and variables to begin with instead of those of `train.start`.
 
     Raises:
       ZooError: a mistake in the config, the data or the workdir, or a loss that is not finite.
       Interrupted: by SIGTERM or Ctrl-C, after saving.
     """
     config, changed = _resumed(config, path, resume_with)
-    experiment = experiments.build(config)
+    experiment = experiments.build(config, sources)
     config = experiment.config
     _check_same_config(config)
     # A run that goes on needs no weights to begin with.
-    start = None if workdirs.has_saved(path) else load_start(config, experiment.model_options)
+    saved = workdirs.has_saved(path)
+    start = None if saved else start or load_start(config, experiment.model_options)
     with workdirs.opened(path, config, changed) as workdir, Listener() as listener:
         # What the config describes.
         check_devices(config.parallel, config.train.batch_size)
@@ -172,7 +177,9 @@ def _begun(
 ) -> tuple[State, "Best"]:
     """Where an earlier call stopped; else the fresh state, with the weights it is to begin with."""
     if start and checkpoints.latest is None:
-        state = start_from(state, experiment.model, start, experiment.config.train.start)
+        name = experiment.config.train.start
+        name = f"train.start={name}" if name else "variables"
+        state = start_from(state, experiment.model, start, name)
     state = jax.device_get(state)
     # The best average rides in the checkpoint, so that both always tell of the same step.
     best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
