@@ -1,55 +1,11 @@
-"""The page as users start it."""
+"""A server for the tests of a module."""
 
-import importlib.util
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-
-import app_models
 import pytest
-
-# Seconds; a busy machine takes long to start it.
-PATIENCE = 240
+from app_server import serving
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A server of its own: its address, the folder that all its files are below, and its number.
-
-    The environment asks Gradio for what the page is never to do.
-    """
-    if importlib.util.find_spec("gradio") is None:
-        pytest.skip("there is no Gradio here; pip install '.[app]'")
-    folder = tmp_path_factory.mktemp("server")
-    weights = [str(app_models.save(folder, channels)) for channels in (3, 1)]
-    (folder / "tmp").mkdir()
-    # Who starts the tests in a shell's background has them ignore Ctrl-C, and so the server too.
-    listening = "signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"import signal, sys; {listening}; from zoo.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "app", "--no-browser", "--port", "0"]
-    asked = {"GRADIO_SHARE": "True", "GRADIO_ALLOWED_PATHS": "/", "GRADIO_MCP_SERVER": "True"}
-    asked |= {"GRADIO_ROOT_PATH": "http://evil.example", "GRADIO_TEMP_DIR": "/"}
-    place = {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
-    with open(folder / "said", "w") as said:
-        process = subprocess.Popen(
-            [*command, "--weights", *weights],
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            env=os.environ | asked | place,
-        )
-    try:
-        end = time.monotonic() + PATIENCE
-        while not (found := re.search(r"http://\S+", (folder / "said").read_text())):
-            assert process.poll() is None, (folder / "said").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.2)
-        yield found.group(), folder, process.pid
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-    assert "Traceback" not in (folder / "said").read_text()
-    assert not list((folder / "tmp").glob("zoo-app-*"))
+    """A server of its own: its address, the folder that all its files are below, and its number."""
+    with serving(tmp_path_factory.mktemp("server")) as made:
+        yield made

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
+from app_server import serving
 from PIL import Image
 from test_app_door import tiff
 
@@ -193,3 +194,26 @@ def test_files_go_with_their_visitor(visitor, server):
     while place.exists():
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+HANG = """
+import threading
+from zoo.app import image_tab, server
+look = image_tab.look
+image_tab.look = lambda path, room: (
+    threading.Event().wait() if path.name == "hang.png" else look(path, room)
+)
+server._LOOK = 4
+"""
+
+
+def test_a_decoder_that_never_returns_blocks_nobody(tmp_path):
+    with serving(tmp_path, HANG) as (address, *_):
+        bad, good = Visitor(address, "bad"), Visitor(address, "good")
+        assert bad.drop(bad.upload("hang.png", png())) == 200
+        assert good.drop(good.upload("photo.png", png())) == 200
+        assert "40 x 30, gray" in good.hear()
+        assert "takes too long" in bad.hear()
+        # Another file of the same visitor is taken.
+        assert bad.drop(bad.upload("photo.png", png())) == 200
+        assert "40 x 30, gray" in bad.hear()

@@ -247,9 +247,9 @@ def test_an_event_names_no_file_but_what_its_visit_brought(page, tmp_path):
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"x")
     (path, visit), (_, other) = page.visit(), page.visit()
-    theirs, mine = other.bring("theirs.png"), visit.bring("mine.png")
-    other.brought(theirs)
-    visit.brought(mine)
+    theirs, mine = other.place_upload("theirs.png"), visit.place_upload("mine.png")
+    other.add_upload(theirs)
+    visit.add_upload(mine)
     sample = page.samples / "a.png"
     for named in (secret, "/dev/zero", theirs, sample, visit.folder, f"{mine}/../mine.png", "", 3):
         for meta in ({"meta": {"_type": "gradio.FileData"}}, {}):

@@ -112,9 +112,9 @@ def visit(store, session="a"):
 
 
 def upload(visit, name="photo.png", content=b"x"):
-    place = visit.bring(name)
+    place = visit.place_upload(name)
     place.write_bytes(content)
-    visit.brought(place)
+    visit.add_upload(place)
     return place
 
 
@@ -167,7 +167,7 @@ def test_a_visit_takes_nothing_but_what_it_brought(store, tmp_path):
     (tmp_path / "secret.png").write_bytes(b"x")
     theirs = upload(second)
     for path in (tmp_path / "secret.png", "/dev/zero", theirs, f"{theirs.parent}/../x", "\0", ""):
-        assert not first.has(str(path))
+        assert not first.has_upload(str(path))
         with pytest.raises(ZooError, match="drop it again"):
             first.take("picture", path)
     assert not store.join(first, "b")

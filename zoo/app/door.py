@@ -71,15 +71,9 @@ _FILE_HEADERS = {
     "cache-control": "no-store",
 }
 _TYPES = {
-    ".png": "image/png",
+    **{f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "bmp")},
+    **{f".{kind}": f"audio/{kind}" for kind in ("wav", "flac", "ogg")},
     ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".bmp": "image/bmp",
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".ogg": "audio/ogg",
     ".mp3": "audio/mpeg",
 }
 
@@ -270,9 +264,9 @@ class Door:
                     request.form(max_files=1, max_fields=1) as form,
                 ):
                     (file,) = form.values()
-                    place = visit.bring(file.filename or "")
+                    place = visit.place_upload(file.filename or "")
                     await asyncio.to_thread(_copy, file.file, place)
-                    visit.brought(place)
+                    visit.add_upload(place)
         except ZooError as error:
             raise _Refused(413, str(error)) from None
         except TimeoutError:
@@ -355,7 +349,11 @@ def _known(visit: Visit, value: Any) -> Any:
     Raises:
       ValueError: it is of another kind.
     """
-    if isinstance(value, dict) and isinstance(value.get("path"), str) and visit.has(value["path"]):
+    if (
+        isinstance(value, dict)
+        and isinstance(value.get("path"), str)
+        and visit.has_upload(value["path"])
+    ):
         path = value["path"]
         return {
             "path": path,

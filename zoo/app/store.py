@@ -47,26 +47,26 @@ class Visit:
         self.results: dict[str, Any] = {}
         self.seen = time.monotonic()
         self.coming = 0
-        self._brought: dict[Path, float] = {}
+        self._uploads: dict[Path, float] = {}
 
     @property
     def empty(self) -> bool:
         """Whether the visit has no files."""
-        return not (self.files or self._brought or self.coming)
+        return not (self.files or self._uploads or self.coming)
 
-    def bring(self, name: str) -> Path:
-        """A place for an upload in the visit's folder; `brought` registers the complete file."""
-        place = self.folder / "brought" / secrets.token_hex(8) / limits.plain(name)
+    def place_upload(self, name: str) -> Path:
+        """A place for an upload in the visit's folder; `add_upload` registers the complete file."""
+        place = self.folder / "uploads" / secrets.token_hex(8) / limits.plain(name)
         place.parent.mkdir(parents=True)
         return place
 
-    def brought(self, place: Path) -> None:
+    def add_upload(self, place: Path) -> None:
         """Registers a complete upload, which then waits for its tab."""
-        self._brought[place] = time.monotonic()
+        self._uploads[place] = time.monotonic()
 
-    def has(self, path: str) -> bool:
+    def has_upload(self, path: str) -> bool:
         """Whether a path is that of an upload of this visit which no tab has taken."""
-        return Path(path) in self._brought
+        return Path(path) in self._uploads
 
     def take(self, tab: str, path: str | os.PathLike) -> Path:
         """Makes an upload the file of a tab, in place of its last.
@@ -76,7 +76,7 @@ class Visit:
         """
         self.drop(tab)
         place = Path(path)
-        if self._brought.pop(place, None) is None or not place.is_file():
+        if self._uploads.pop(place, None) is None or not place.is_file():
             raise ZooError("the file is not here; drop it again")
         self.files[tab] = place
         return place
@@ -132,15 +132,15 @@ class Visit:
         """Stops all jobs and removes all files."""
         for tab in list(self.jobs):
             self.stop(tab)
-        self._brought.clear()
+        self._uploads.clear()
         self.files.clear()
         self.results.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def sweep(self, upload: float) -> None:
         """Removes uploads that no tab has taken for some seconds."""
-        for place, came in list(self._brought.items()):
-            if time.monotonic() - came > upload and self._brought.pop(place, None) is not None:
+        for place, since in list(self._uploads.items()):
+            if time.monotonic() - since > upload and self._uploads.pop(place, None) is not None:
                 shutil.rmtree(place.parent, ignore_errors=True)
 
     def size(self) -> int:
