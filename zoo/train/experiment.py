@@ -134,7 +134,7 @@ def build(config: ConfigDict, given: Mapping[str, sources.Source] | None = None)
         found = {split: _advised(source) for split, source in found.items()}
     for split in ("train",) if given else ("train", "test"):
         if not len(found[split]):
-            remedy = "mend the files" if found[split].skipped else "change data.fractions"
+            remedy = "fix the files" if found[split].skipped else "change data.fractions"
             if data.tile:
                 remedy += ", or make data.tile smaller"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
@@ -262,8 +262,9 @@ def step_builder(
         jax.eval_shape(after, jax.random.key(0), picture)
     if experiment.sampler:
         noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
-        told = f"noise {config.noise.name!r} cannot be made with noise.options "
-        with in_one_line(f"{told}{config.noise.options.to_dict()}"):
+        options = config.noise.options.to_dict()
+        what = f"noise {config.noise.name!r} cannot be made with noise.options {options}"
+        with in_one_line(what):
             jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
     prepare = step.make_prepare(
         size=feed.size,
@@ -345,13 +346,13 @@ def _mixing(
 
 def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
     """The sampler that `noise.coding` or `noise.line` describes."""
-    told = config.noise[key].to_dict()
-    if not told:
+    options = config.noise[key].to_dict()
+    if not options:
         return None
     if kind != "audio":
         raise ZooError(f"noise.{key} is of recordings; leave it empty")
-    with in_one_line(f"noise.{key} is {told}, which makes no noise"):
-        return make_sampler(**told, modality=kind, sample_rate=config.data.sample_rate)
+    with in_one_line(f"noise.{key} is {options}, which makes no noise"):
+        return make_sampler(**options, modality=kind, sample_rate=config.data.sample_rate)
 
 
 def model_options(config: ConfigDict) -> dict[str, Any]:
@@ -435,7 +436,7 @@ def _check_noise(config: ConfigDict, kind: str) -> None:
 
 
 def _check_published(config: ConfigDict, kind: str) -> None:
-    """Reads weights that will be scored beside once, lest they fail after hours of training."""
+    """Reads the published weights to score, so that they do not fail after hours of training."""
     for name, path in config.eval.published.items():
         if models.model_spec(name).modality != kind or kind != "audio":
             raise ZooError(f"eval.published: {name} is no model that is scored on these data")
@@ -443,8 +444,8 @@ def _check_published(config: ConfigDict, kind: str) -> None:
 
 
 def _check_model(config: ConfigDict, options: dict[str, Any]) -> None:
-    told = config.model.options.to_dict()
-    with in_one_line(f"model {config.model.name!r} cannot be built with model.options {told}"):
+    given = config.model.options.to_dict()
+    with in_one_line(f"model {config.model.name!r} cannot be built with model.options {given}"):
         models.count_parameters(config.model.name, **options)
 
 

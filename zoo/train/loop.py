@@ -54,7 +54,7 @@ def train(
       path: the workdir.
       command: what the user typed, for the record.
       resume_with: keys of the config, `KEY=VALUE` each, that change in a run that goes on. What
-        they were until then is kept beside the config and in the record of the weights.
+        they were until then is kept with the config and in the metadata of the weights.
       sources: to train on instead of those of the config, as `experiment.build` takes them.
       start: a module and variables to begin with instead of those of `train.start`.
 
@@ -79,7 +79,7 @@ def train(
             experiments.step_builder(experiment, feed, optimizer),
             config.train.batch_size,
         )
-        _check_same_pictures(experiment, feed)
+        _check_same_data(experiment, feed)
         validation = Validation(experiment)
 
         # A fresh state, or the one where an earlier call stopped.
@@ -92,7 +92,7 @@ def train(
         first = int(state.step)
         _introduce(experiment, feed, state)
 
-        # The steps. Metrics stay on the device until somebody has to look.
+        # The steps. Metrics stay on the device until they are logged.
         batches = feed.batches.starting_at(first)
         bank, noise = (runner.place_bank(b) if b else None for b in (feed.bank, feed.noise))
         placed = runner.place(state)
@@ -181,27 +181,27 @@ def _begun(
         name = f"train.start={name}" if name else "variables"
         state = start_from(state, experiment.model, start, name)
     state = jax.device_get(state)
-    # The best average rides in the checkpoint, so that both always tell of the same step.
+    # The best average is in the checkpoint, so that both are always of the same step.
     best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
     return (state, best) if checkpoints.latest is None else checkpoints.restore((state, best))
 
 
 def _check_same_config(config: ConfigDict) -> None:
-    """Refuses processes that were told different things; folders may be called differently."""
+    """Refuses processes with different configs; paths of folders may differ."""
     theirs = json.loads(text_from_first(json.dumps(to_plain(config))))
     found = workdirs.differing(config, theirs, free=("data.path", "data.workers"))
     if agree(len(found)):
-        which = ", ".join(found) or "keys that its own line names"
-        raise ZooError(f"not all processes have one config ({which}); start all with the same")
+        which = ", ".join(found) or "see its own line"
+        raise ZooError(f"the processes have different configs ({which}); start all with the same")
 
 
-def _check_same_pictures(experiment: Experiment, feed: experiments.Feed) -> None:
+def _check_same_data(experiment: Experiment, feed: experiments.Feed) -> None:
     counts = {split: len(source) for split, source in experiment.sources.items()}
     pixels = zlib.crc32(feed.bank.pixels) if feed.bank and not alone() else 0
     mine = f"{counts}, checksum {pixels}"
     theirs = text_from_first(mine)
     if agree(int(mine != theirs)):
-        raise ZooError(f"not all processes have the same pictures: {mine}, the first one {theirs}")
+        raise ZooError(f"the processes have different data: {mine}, the first one {theirs}")
 
 
 def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> None:
@@ -226,7 +226,7 @@ def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> 
     elif first:
         _say(f"going on from step {first} of {feed.steps}")
     else:
-        _say(f"{feed.steps} steps of {config.train.batch_size}; the first waits for the compiler")
+        _say(f"{feed.steps} steps of {config.train.batch_size}; compiling the first step")
 
 
 def _left_out(found: dict[str, Source]) -> list[str]:
@@ -239,8 +239,8 @@ def _left_out(found: dict[str, Source]) -> list[str]:
         # Splits by fractions share a folder, and so the list.
         names = sorted({name for source in all_of for name in source.ignored})
         if names:
-            told = f"{len(names)} other files ({count_suffixes(names)}), as {names[0]}"
-            lines.append(f"{what}: left out {told}")
+            others = f"{len(names)} other files ({count_suffixes(names)}), as {names[0]}"
+            lines.append(f"{what}: left out {others}")
     return lines
 
 
