@@ -39,7 +39,7 @@ def train(
     resume_with: Iterable[str] = (),
     sources: Mapping[str, Source] | None = None,
     start: Start | None = None,
-) -> None:
+) -> Experiment:
     """Trains what a config describes, or goes on with it where an earlier call stopped.
 
     With each checkpoint it leaves `weights.safetensors` in the workdir: the average of the
@@ -57,6 +57,9 @@ def train(
         they were until then is kept with the config and in the metadata of the weights.
       sources: to train on instead of those of the config, as `experiment.build` takes them.
       start: a module and variables to begin with instead of those of `train.start`.
+
+    Returns:
+      The experiment, for `zoo.train.scoring.evaluate_run`.
 
     Raises:
       ZooError: a mistake in the config, the data or the workdir, or a loss that is not finite.
@@ -150,6 +153,7 @@ def train(
         stop = agree(listener.signum or 0)
         if stop:
             raise Interrupted(stop, int(state.step))
+    return experiment
 
 
 def _resumed(
