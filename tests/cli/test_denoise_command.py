@@ -188,7 +188,7 @@ def test_a_reference_that_does_not_fit_is_told_after_the_work(zoo):
     assert code == 1
     assert output.startswith("in/colour.png -> x.png: ")
     assert errors.startswith(
-        "error: in/colour.png: the reference and the picture have 9 x 9 and 72 x 60 pixels"
+        "error: in/colour.png: the reference and the image have 9 x 9 and 72 x 60 pixels"
     )
 
 

@@ -359,10 +359,10 @@ def _in_flags(error: ZooError | str) -> str:
 
 def _compared(job: Job, reference: Path) -> str:
     if job.kind == file_kinds.AUDIO:
-        return compare.sound(reference, job.source, job.target)
+        return compare.audio(reference, job.source, job.target)
     pages = [_one_page(path) for path in (reference, job.source, job.target)]
     try:
-        return compare.pictures(*pages)
+        return compare.images(*pages)
     except ZooError as error:
         raise ZooError(f"{job.source}: {error}") from None
 

@@ -37,7 +37,7 @@ def train(
     *,
     command: str = "",
     resume_with: Iterable[str] = (),
-) -> None:
+) -> Experiment:
     """Trains what a config describes, or goes on with it where an earlier call stopped.
 
     With each checkpoint it leaves `weights.safetensors` in the workdir: the average of the
@@ -53,6 +53,9 @@ def train(
       command: what the user typed, for the record.
       resume_with: keys of the config, `KEY=VALUE` each, that change in a run that goes on. What
         they were until then is kept beside the config and in the record of the weights.
+
+    Returns:
+      The experiment, for `zoo.train.scoring.evaluate_run`.
 
     Raises:
       ZooError: a mistake in the config, the data or the workdir, or a loss that is not finite.
@@ -145,6 +148,7 @@ def train(
         stop = agree(listener.signum or 0)
         if stop:
             raise Interrupted(stop, int(state.step))
+    return experiment
 
 
 def _resumed(
