@@ -22,7 +22,7 @@ from harness.batch import must_fit
 from harness.examples import SIZES
 
 from zoo import runtime
-from zoo.errors import unknown
+from zoo.errors import ZooError, unknown
 from zoo.noise import registry
 
 # The options of ops that take a second signal.
@@ -32,6 +32,8 @@ _SECOND = ("noise", "noisy")
 def usual(op: Callable) -> dict[str, object]:
     """The options an op is measured at, its own level first: its milder example."""
     level, *_ = op.levels
+    if level not in op.examples:
+        raise ZooError(f"noise {op.__name__!r} has no examples of its level to be measured at")
     return op.examples | {level: op.examples[level][0]}
 
 

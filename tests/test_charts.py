@@ -12,7 +12,7 @@ from zoo.charts import Chart, Line, level_chart, short, svg, trace, training_cha
 
 def lines_of(text):
     """The points of the lines in an SVG, in order."""
-    groups = re.findall(r'<g id="line2d_\d+">\s*<path d="([^"]*)" style="fill: none', text)
+    groups = re.findall(r'<g class="line2d">\s*<path d="([^"]*)" style="fill: none', text)
     paths = [re.findall(r"[ML] (\S+) (\S+)", path) for path in groups]
     return [[tuple(map(float, point)) for point in path] for path in paths]
 
@@ -67,6 +67,8 @@ def test_an_svg_asks_for_nothing_and_styles_nothing_else():
         text = svg(chart)
         assert not re.search(r"https?:|//|url\(|@import|<style|<script|#[0-9a-f]{6}", text)
         assert (text.count("<svg"), text[-6:]) == (1, "</svg>")
+        ids = set(re.findall(r' id="(\w+)"', text))
+        assert ids == set(re.findall(r'href="#(\w+)"', text))
 
 
 def test_no_spike_of_a_long_run_is_lost():

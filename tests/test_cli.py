@@ -51,7 +51,7 @@ def test_models_are_listed_with_their_figures(zoo, monkeypatch):
     assert (code, errors) == (0, "")
     named = []
     for block, kind, modality in zip(
-        output.split("\n\n"), ("pictures", "recordings"), ("image", "audio"), strict=True
+        output.split("\n\n"), ("images", "recordings"), ("image", "audio"), strict=True
     ):
         heading, *lines = block.splitlines()
         assert heading.split()[:3] == ["model", "parameters", "denoises"]
@@ -71,7 +71,7 @@ def test_models_are_described_by_name(zoo):
     assert output.splitlines()[1].split()[:5] == [
         "mlp_autoencoder-mnist",
         f"{count:,}",
-        "pictures",
+        "images",
         "1",
         "28x28",
     ]

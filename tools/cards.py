@@ -6,12 +6,14 @@ python tools/cards.py --check    # fails where README says something else; CI ru
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from zoo import weights
+from zoo.evaluate import levels_of
 from zoo.weights.weight_files import SHIPPED
 
 README = ROOT / "README.md"
@@ -55,12 +57,12 @@ def reached(record: dict) -> str:
     """Its scores on the benchmark's sets, or on its own test set, and the noisy input's."""
     scores = record["scores"]
     sets = scores.get("benchmark") or {"test": scores["test"]}
-    return "; ".join(f"{name}: {levels(found)}" for name, found in sets.items())
+    return "; ".join(f"{name}: {levels(found, levels_of(record))}" for name, found in sets.items())
 
 
-def levels(found: dict) -> str:
+def levels(found: dict, known: Iterable[str]) -> str:
     metric = "si_sdr" if "si_sdr" in next(iter(found.values()))["model"] else "psnr"
-    ordered = sorted(found, key=number)
+    ordered = [label for label in known if label in found]
     ours, noisy = (
         " / ".join(f"{found[one][method][metric]:.2f}" for one in ordered)
         for method in ("model", "noisy")
@@ -68,13 +70,6 @@ def levels(found: dict) -> str:
     unit, what = ("dB SI-SDR", "an SNR of") if metric == "si_sdr" else ("dB", "sigma")
     at = f" at {what} {' / '.join(ordered)}" if len(ordered) > 1 else ""
     return f"**{ours}** {unit} from {noisy}{at}"
-
-
-def number(level: str) -> float:
-    try:
-        return float(level)
-    except ValueError:
-        return 0.0
 
 
 if __name__ == "__main__":

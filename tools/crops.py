@@ -20,7 +20,7 @@ import numpy as np
 
 import zoo
 from zoo.data.sources import load
-from zoo.evaluate.pictures import Panel, Row, gallery
+from zoo.evaluate.galleries import Panel, Row, gallery
 from zoo.weights import read_model, read_record
 
 OUT = ROOT / "docs"

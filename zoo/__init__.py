@@ -1,11 +1,11 @@
-"""A JAX functional model zoo for denoising.
+"""Denoising of images and audio in JAX: models, noise, training and evaluation.
 
-`zoo.noise` holds noise as pure functions, `zoo.models` the denoisers as Flax Linen modules,
-`zoo.losses` and `zoo.metrics` what measures them, `zoo.estimate` how noisy a picture is,
-`zoo.weights` the way to files and back and those that come with the package, `zoo.resolve` finds
-a model by name or path, `zoo.denoise` and `zoo.denoise_file` apply it to images and audio,
-`zoo.interop` the way to and from other frameworks, `zoo.data`
-pictures and batches, `zoo.train` the training step and loop, `zoo.evaluate` the scores.
+`zoo.denoise` and `zoo.denoise_file` denoise images and audio, `zoo.AudioStream` live audio. Below
+them, `zoo.resolve` loads a model by name or path, `zoo.weights` reads and writes weight files,
+`zoo.models` holds the denoisers as Flax Linen modules, `zoo.noise`, `zoo.losses` and `zoo.metrics`
+pure functions, `zoo.estimate` the estimation of a noise level, `zoo.data` data sources and batches,
+`zoo.train` the training step and loop, `zoo.evaluate` the evaluation, and `zoo.interop` the
+exchange with other frameworks.
 """
 
 import importlib
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
         data,
         estimate,
         evaluate,
+        inference,
         interop,
         losses,
         metrics,
         models,
         noise,
+        resolve,
         train,
         weights,
     )
@@ -40,6 +42,7 @@ __all__ = [
     "denoise_file",
     "estimate",
     "evaluate",
+    "inference",
     "interop",
     "list_models",
     "list_weights",
@@ -48,6 +51,7 @@ __all__ = [
     "metrics",
     "models",
     "noise",
+    "resolve",
     "train",
     "weights",
 ]

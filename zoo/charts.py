@@ -190,6 +190,8 @@ def svg(chart: Chart, *, width: int = 440, height: int = 250) -> str | None:
     # A rule of a style sheet inside an SVG would apply to the whole page.
     body = re.sub(r"<metadata>.*?</metadata>|<style .*?</style>", "", body, flags=re.S)
     body = re.sub(r"font-family: [^;\"]*", "font-family: inherit", body)
+    # Several charts on a page would have the same ids.
+    body = re.sub(r'<g id="([\w.]+)_\d+"', r'<g class="\1"', body)
     body = re.sub(
         r"(fill|stroke): (#[0-9a-f]{6})",
         lambda found: f"{found[1]}: {_VARIABLES.get(found[2], found[2])}",
@@ -240,9 +242,8 @@ def _draw(charts: Sequence[Chart], size: tuple[float, float], out, **options) ->
         # A name in letters that the font lacks is drawn as boxes.
         warnings.simplefilter("ignore")
         figure = Figure(size, layout="constrained")
-        for axes, chart in zip(
-            figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True
-        ):
+        places = figure.subplots(1, len(charts), squeeze=False)[0]
+        for axes, chart in zip(places, charts, strict=True):
             _fill(axes, chart)
         figure.savefig(out, **options)
 
@@ -279,11 +280,9 @@ def _scale(axes, chart: Chart) -> None:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         decades = math.log10(high / low)
+        logarithmic = LogLocator(10, (1, 2, 5) if decades < 2 else (1,))
         # Less than a decade may hold no power of ten: the round numbers of a linear axis do.
-        locator = (
-            AutoLocator() if decades < 1 else LogLocator(10, (1, 2, 5) if decades < 2 else (1,))
-        )
-        axes.yaxis.set_major_locator(locator)
+        axes.yaxis.set_major_locator(AutoLocator() if decades < 1 else logarithmic)
         axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 2.5, 5, 10)))

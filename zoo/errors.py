@@ -7,9 +7,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-OUT_OF_MEMORY = "out of memory"
-"""How `in_words` begins where there is not enough."""
-
 # Control characters, halves of pairs (bytes of a name that are no text), ends of lines.
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # What turns the direction of the text that follows, and so hides how a name ends.
@@ -80,6 +77,16 @@ def line(told: str) -> str:
     )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or JAX, on the host or a device, had too little memory."""
+    if isinstance(error, MemoryError):
+        return True
+    message = str(error)
+    return isinstance(error, RuntimeError) and (
+        "RESOURCE_EXHAUSTED" in message or "out of memory" in message.lower()
+    )
+
+
 def in_words(error: BaseException) -> str | None:
     """One line for what the machine, and not a mistake in a program, keeps a command from.
 
@@ -95,8 +102,8 @@ def in_words(error: BaseException) -> str | None:
     told = " ".join(str(error).split())
     if isinstance(error, ZooError):
         return str(error)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in told:
-        return f"{OUT_OF_MEMORY}; take a smaller model, or smaller pictures"
+    if is_out_of_memory(error):
+        return "out of memory; take a smaller model, or smaller images"
     if isinstance(error, RecursionError | UnicodeError):
         what = "nested too deeply" if isinstance(error, RecursionError) else f"no text ({told})"
         return f"what was read is {what}; mend or leave out the file"

@@ -14,7 +14,7 @@ import numpy as np
 from zoo.errors import ZooError, unknown
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Metric:
     """A figure of merit: its function and how it is shown.
 
@@ -82,6 +82,7 @@ class Modality:
       dtypes: the integers in which examples are kept on the host.
       channels: the channels an example may have, by name.
       merit: the metric that validation and the best weights go by; larger is better.
+      sides: the spatial axes in words.
       typical: the spatial size of an example to trace networks with.
       has_rate: whether examples have a sample rate.
       metrics: the metrics by name, in the order of tables; `metric` adds one, and those of images
@@ -95,6 +96,7 @@ class Modality:
     range: tuple[float, float]
     dtypes: tuple[np.dtype, ...]
     merit: str
+    sides: tuple[str, ...]
     typical: tuple[int, ...]
     channels: Mapping[int, str] = dataclasses.field(default_factory=dict)
     has_rate: bool = False
@@ -248,6 +250,7 @@ IMAGE = register(
         dtypes=(np.dtype(np.uint8), np.dtype(np.uint16)),
         channels={1: "gray", 3: "color"},
         merit="psnr",
+        sides=("height", "width"),
         typical=(64, 64),
     )
 )
@@ -263,6 +266,7 @@ AUDIO = register(
         dtypes=(np.dtype(np.int16),),
         channels={1: "mono", 2: "stereo"},
         merit="si_sdr",
+        sides=("samples",),
         typical=(4096,),
         has_rate=True,
     )

@@ -7,18 +7,9 @@ from typing import TypeVar
 
 import jax
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, is_out_of_memory
 
 Result = TypeVar("Result")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that there was not enough memory."""
-    text = str(error)
-    return isinstance(error, MemoryError) or (
-        isinstance(error, jax.errors.JaxRuntimeError)
-        and ("RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower())
-    )
 
 
 def fitting(

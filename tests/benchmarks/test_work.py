@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from harness import profile
-from harness.batch import fitting, is_out_of_memory, must_fit
+from harness.batch import fitting, must_fit
 from harness.examples import AUDIO_LOSS, SNR, examples, shape_of
 from harness.macs import count_macs
 from harness.work import Work, infer_step, train_step
 
 from zoo import models
-from zoo.errors import ZooError
+from zoo.errors import ZooError, is_out_of_memory
 from zoo.models import ModelSpec
 from zoo.models.conv import Conv
 

@@ -7,8 +7,8 @@ import jax
 import pytest
 
 from zoo.cli import common
-from zoo.cli import jobs as batch
-from zoo.cli.jobs import Job
+from zoo.cli import file_jobs as batch
+from zoo.cli.file_jobs import Job
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 

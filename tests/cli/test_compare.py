@@ -10,7 +10,7 @@ from families import first
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from zoo.cli import compare
-from zoo.cli.jobs import Job
+from zoo.cli.file_jobs import Job
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 
@@ -43,29 +43,29 @@ def test_pictures_are_compared_in_strips_as_if_whole(height, channels):
         ),
     ):
         expected += [metric(clean, other) for other in others]
-    assert numbers(compare.pictures(clean, *others)) == pytest.approx(expected, abs=0.006)
+    assert numbers(compare.images(clean, *others)) == pytest.approx(expected, abs=0.006)
 
 
 def test_depth_and_alpha_do_not_count():
     rng = np.random.default_rng(0)
     clean = rng.integers(0, 256, (20, 20, 3)).astype(np.uint8)
     other = noisy(rng, clean, 9)
-    told = compare.pictures(clean, other, clean)
+    told = compare.images(clean, other, clean)
     assert "to inf dB" in told
     deep = clean.astype(np.uint16) * 257
     alpha = np.concatenate([other, other[..., :1]], axis=-1)
-    assert compare.pictures(deep, alpha, deep) == told
+    assert compare.images(deep, alpha, deep) == told
 
 
 def test_tiny_pictures_have_no_ssim():
     x = np.zeros((10, 30, 1), np.uint8)
-    assert compare.pictures(x, x + np.uint8(1), x) == "PSNR 48.13 to inf dB"
+    assert compare.images(x, x + np.uint8(1), x) == "PSNR 48.13 to inf dB"
 
 
 def test_other_sizes_are_one_line():
     x = np.zeros((12, 20, 1), np.uint8)
     with pytest.raises(ZooError, match="12 x 20 and 20 x 12 pixels"):
-        compare.pictures(x.swapaxes(0, 1), x, x)
+        compare.images(x.swapaxes(0, 1), x, x)
 
 
 def test_recordings_are_compared_by_si_sdr(tmp_path):
@@ -78,12 +78,12 @@ def test_recordings_are_compared_by_si_sdr(tmp_path):
     files = [tmp_path / f"{name}.wav" for name in ("clean", "noisy", "denoised")]
     for file, x in zip(files, (clean, clean + noise, clean + noise / 10), strict=True):
         soundfile.write(file, x, 16000, subtype="FLOAT")
-    told = compare.sound(*files)
+    told = compare.audio(*files)
     assert told.startswith("SI-SDR")
     assert numbers(told) == pytest.approx([0, 20], abs=0.011)
     soundfile.write(files[0], clean[:-1], 16000, subtype="FLOAT")
     with pytest.raises(ZooError, match="differ in rate, channels or length"):
-        compare.sound(*files)
+        compare.audio(*files)
 
 
 def test_references_are_found_by_place_name_and_any_ending(tmp_path):

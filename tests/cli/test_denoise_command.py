@@ -163,7 +163,7 @@ def test_linear_values_below_black_are_refused(zoo):
     code, _, errors = zoo(*arguments)
     assert code == 1
     assert errors.startswith(
-        "error: below.tif: the picture is in linear light, and its values lie below black, 0; "
+        "error: below.tif: the image is in linear light, and its values lie below black, 0; "
         "give --range BLACK WHITE"
     )
     assert zoo(*arguments, "--range", "-20", "0")[0] == 0
@@ -188,7 +188,7 @@ def test_a_reference_that_does_not_fit_is_told_after_the_work(zoo):
     assert code == 1
     assert output.startswith("in/colour.png -> x.png: ")
     assert errors.startswith(
-        "error: in/colour.png: the reference and the picture have 9 x 9 and 72 x 60 pixels"
+        "error: in/colour.png: the reference and the image have 9 x 9 and 72 x 60 pixels"
     )
 
 
@@ -297,7 +297,7 @@ def test_remedies_are_options_of_the_command(zoo):
     Image.new("RGB", (9, 9)).save("small.png")
     code, _, errors = zoo("small.png", "-o", "x.png", "--weights", "ffdnet-color.safetensors")
     assert code == 1
-    assert errors.startswith("error: small.png: a picture of 9x9 pixels is too small")
+    assert errors.startswith("error: small.png: an image of 9x9 pixels is too small")
     assert errors.endswith("give --sigma\n")
     model = ("--weights", "unet-tiny.safetensors")
     errors = zoo("in/colour.png", "-o", "x.png", *model, "--tile", "15")[2]

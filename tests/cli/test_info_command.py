@@ -43,7 +43,7 @@ def test_a_picture(zoo, monkeypatch):
     assert told["image"] == "jpeg, quality 92, 4:2:0"
     assert told["size"] == "64 x 48, 0.00 megapixels"
     assert told["depth"] == "8 bits"
-    assert told["channels"] == "colour"
+    assert told["channels"] == "color"
     assert told["pages"] == "1"
     assert told["orientation"] == "turned by 90 degrees"
     assert told["camera"] == "Acme One"
@@ -57,7 +57,7 @@ def test_pages_depth_and_a_picture_too_small(zoo):
     assert told["image"] == "tiff"
     assert told["size"].startswith("8 x 9, ")
     assert told["depth"] == "16 bits"
-    assert told["channels"] == "grey"
+    assert told["channels"] == "gray"
     assert told["pages"] == "3"
     assert told["noise"] == "unknown, as the image is too small"
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from zoo.cli import jobs, paths
+from zoo.cli import file_jobs, paths
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 
@@ -95,20 +95,20 @@ def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
         "in/empty.jpg",
     ]
     assert [path.name for path in found.skipped] == ["notes.txt"]
-    made = jobs.plan(found, "out")
+    made = file_jobs.plan(found, "out")
     assert [job.target.as_posix() for job in made] == [
         "out/a.png",
         "out/b/two.wav",
         "out/empty.jpg",
     ]
-    made = jobs.plan(found, None)
+    made = file_jobs.plan(found, None)
     assert made[1].target.as_posix() == "in.denoised/b/two.wav"
 
 
 def test_a_folder_called_dot_has_its_own_name(tmp_path, monkeypatch):
     put(tmp_path / "in", {"a.png": picture()})
     monkeypatch.chdir(tmp_path / "in")
-    (job,) = jobs.plan(paths.gather(["."], word="denoised"), None)
+    (job,) = file_jobs.plan(paths.gather(["."], word="denoised"), None)
     assert job.target == tmp_path / "in.denoised" / "a.png"
 
 
@@ -126,12 +126,12 @@ def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "in", {"a.png": picture(), "b/c.png": picture(), "b/d.txt": b"x"})
     found = paths.gather(["in/**/*"], word="denoised")
-    assert [job.target.as_posix() for job in jobs.plan(found, "out")] == [
+    assert [job.target.as_posix() for job in file_jobs.plan(found, "out")] == [
         "out/a.png",
         "out/b/c.png",
     ]
     assert [path.name for path in found.skipped] == ["d.txt"]
-    assert [job.target.as_posix() for job in jobs.plan(found, None)] == [
+    assert [job.target.as_posix() for job in file_jobs.plan(found, None)] == [
         "in/a.denoised.png",
         "in/b/c.denoised.png",
     ]
@@ -163,7 +163,7 @@ def test_no_name_is_a_mistake(tmp_path, monkeypatch):
     with pytest.raises(ZooError, match="empty"):
         paths.gather([""], word="w")
     with pytest.raises(ZooError, match="empty"):
-        jobs.plan(paths.gather(["a.png"], word="w"), "")
+        file_jobs.plan(paths.gather(["a.png"], word="w"), "")
 
 
 class Stream(io.TextIOWrapper):
@@ -182,17 +182,17 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
     assert (one.kind, one.place.name) == (file_kinds.IMAGE, "standard input.jpg")
     assert one.path.read_bytes() == picture("JPEG")
     assert not one.path.is_relative_to(tmp_path)
-    (job,) = jobs.plan(found, None)
+    (job,) = file_jobs.plan(found, None)
     assert (job.stream, job.target.name) == ("-", "standard output.jpg")
-    (job,) = jobs.plan(found, "-", form="png")
+    (job,) = file_jobs.plan(found, "-", form="png")
     assert job.target.name == "standard output.png"
-    (job,) = jobs.plan(found, "x.tif")
+    (job,) = file_jobs.plan(found, "x.tif")
     assert (job.stream, job.target) == ("", Path("x.tif"))
     for output in ("/dev/stdout", "/dev/null"):
-        assert jobs.plan(found, output)[0].stream == output
+        assert file_jobs.plan(found, output)[0].stream == output
     monkeypatch.setattr("sys.stdout", Stream(terminal=True))
     with pytest.raises(ZooError, match="standard output is a terminal"):
-        jobs.plan(found, "-")
+        file_jobs.plan(found, "-")
 
 
 @pytest.mark.parametrize(
@@ -215,22 +215,22 @@ def test_a_stream_takes_one_output(tmp_path, monkeypatch):
     put(tmp_path, {"in/a.png": picture(), "in/b.png": picture()})
     monkeypatch.setattr("sys.stdout", Stream())
     with pytest.raises(ZooError, match="- takes one output, and there are several"):
-        jobs.plan(paths.gather(["in"], word="w"), "-")
+        file_jobs.plan(paths.gather(["in"], word="w"), "-")
     with pytest.raises(ZooError, match="- takes one output"):
-        jobs.plan(paths.gather(["in/a.png"], word="w"), "-", extra="noise")
+        file_jobs.plan(paths.gather(["in/a.png"], word="w"), "-", extra="noise")
 
 
 def test_the_format_of_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"in/a.png": picture(), "in/b.jpg": picture("JPEG"), "in/c.wav": sound()})
     found = paths.gather(["in"], word="w")
-    made = jobs.plan(found, "out", form="TIF")
+    made = file_jobs.plan(found, "out", form="TIF")
     assert [job.target.name for job in made] == ["a.tif", "b.tif", "c.wav"]
-    assert [job.target.name for job in jobs.plan(found, None, form="flac")][2] == "c.flac"
-    with pytest.raises(ZooError, match="unknown format 'tga'"):
-        jobs.plan(found, "out", form="tga")
+    assert [job.target.name for job in file_jobs.plan(found, None, form="flac")][2] == "c.flac"
+    with pytest.raises(ZooError, match="unknown format 'tga' of outputs; choose from aif, "):
+        file_jobs.plan(found, "out", form="tga")
     with pytest.raises(ZooError, match=r"x.jpg does not end in .png"):
-        jobs.plan(paths.gather(["in/a.png"], word="w"), "x.jpg", form="png")
+        file_jobs.plan(paths.gather(["in/a.png"], word="w"), "x.jpg", form="png")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -293,7 +293,7 @@ def test_one_file_has_one_output(tmp_path, monkeypatch):
     one, two = (paths.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
 
     def targets(found, output):
-        return [job.target.as_posix() for job in jobs.plan(found, output)]
+        return [job.target.as_posix() for job in file_jobs.plan(found, output)]
 
     assert targets(one, None) == ["a.noisy.png"]
     assert targets(one, "x.jpg") == ["x.jpg"]
@@ -301,7 +301,7 @@ def test_one_file_has_one_output(tmp_path, monkeypatch):
     assert targets(one, "x.png/") == ["x.png/a.png"]
     assert targets(one, "there") == ["there/a.png"]
     assert targets(two, "x") == ["x/a.png", "x/b.png"]
-    assert jobs.plan(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
+    assert file_jobs.plan(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
     for output in ("x.png", "a.png"):
         with pytest.raises(ZooError, match="several outputs need a folder"):
             targets(two, output)
@@ -321,13 +321,13 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
     }
     put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
     put(tmp_path, {"z.aiff": sound("AIFF"), "y.m4a": sound()})
-    made = jobs.plan(paths.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
+    made = file_jobs.plan(paths.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
     assert not [job.problem for job in made if job.problem]
     assert [job.target.name for job in made] == [out for _, out in named.values()] + [
         "z.denoised.aiff",
         "y.denoised.wav",
     ]
-    (job,) = jobs.plan(paths.gather(["f"], word="denoised"), "out")
+    (job,) = file_jobs.plan(paths.gather(["f"], word="denoised"), "out")
     assert job.target == Path("out/f.jpg")
 
 
@@ -365,7 +365,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
     )
 
     def planned(names, output=None, **more):
-        return jobs.plan(paths.gather(names, word="denoised"), output, **more)
+        return file_jobs.plan(paths.gather(names, word="denoised"), output, **more)
 
     def problems(*arguments, **more):
         return [job.problem.partition(";")[0] for job in planned(*arguments, **more)]
@@ -401,17 +401,17 @@ def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
     os.mkdir("folder.png")
     found = paths.gather(["a.png"], word="denoised")
     for output, told in (("a.png", "is the input itself"), ("b.png", "is there already")):
-        (job,) = jobs.plan(found, output)
+        (job,) = file_jobs.plan(found, output)
         with pytest.raises(ZooError, match=told):
-            jobs.check_place(job, overwrite=False)
-        jobs.check_place(job, overwrite=True)
-    (job,) = jobs.plan(found, "link.png")
+            file_jobs.check_place(job, overwrite=False)
+        file_jobs.check_place(job, overwrite=True)
+    (job,) = file_jobs.plan(found, "link.png")
     with pytest.raises(ZooError, match="is the input by another name"):
-        jobs.check_place(job, overwrite=True)
+        file_jobs.check_place(job, overwrite=True)
     os.symlink("a.png", "soft.png")
-    (job,) = jobs.plan(found, "soft.png")
+    (job,) = file_jobs.plan(found, "soft.png")
     assert job.problem.startswith("a.png would write over the input a.png")
-    (job,) = jobs.plan(found, "c.png", extra="png")
-    jobs.check_place(job, overwrite=False)
+    (job,) = file_jobs.plan(found, "c.png", extra="png")
+    file_jobs.check_place(job, overwrite=False)
     with pytest.raises(ZooError, match="is a folder"):
-        jobs.check_place(job._replace(target=Path("folder.png")), overwrite=True)
+        file_jobs.check_place(job._replace(target=Path("folder.png")), overwrite=True)

@@ -97,11 +97,7 @@ def test_a_bank_of_both_depths_keeps_brightness():
     bank = make_bank([eight, sixteen])
     assert bank.pixels.dtype == np.uint16
     assert bank.pixels.tolist() == [65535] * 6 + [1234] * 8
-    assert (bank.start.tolist(), bank.height.tolist(), bank.width.tolist()) == (
-        [0, 6],
-        [2, 4],
-        [3, 2],
-    )
+    assert (bank.start.tolist(), bank.shape.tolist()) == ([0, 6], [[2, 3], [4, 2]])
 
 
 def test_a_bank_of_too_many_values_is_refused():
@@ -161,7 +157,7 @@ def test_crops_of_a_recording_are_its_slices():
 def test_short_recordings_are_followed_by_silence_and_noise_starts_over():
     short = recording(1, 3)
     quiet = bank_of(short, recording(50, 9), length=8)
-    assert quiet.width.tolist() == [8, 9]
+    assert quiet.shape.tolist() == [[1, 8], [1, 9]]
     assert quiet.pixels[:8].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
     around = bank_of(short, recording(50, 9), length=8, wrap=True)
     assert around.pixels[:8].tolist() == [1, 2, 3, 1, 2, 3, 1, 2]

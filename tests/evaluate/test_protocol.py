@@ -9,9 +9,12 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from zoo.errors import ZooError
-from zoo.evaluate import NumpyGaussian, Protocol, compare
-from zoo.evaluate.draw import degrade
-from zoo.evaluate.protocol import METRICS, PUBLISHED, choices_of
+from zoo.evaluate import ImageProtocol, NumpyGaussian, compare
+from zoo.evaluate.degrade import degrade
+from zoo.evaluate.protocol import PUBLISHED, choices_of
+from zoo.modality import IMAGE
+
+METRICS = tuple(IMAGE.metrics)
 
 
 def gaussian(key, x):
@@ -53,7 +56,7 @@ def test_numpy_noise_is_what_the_published_scripts_draw():
 def test_scores_are_of_the_rounded_picture():
     clean, denoised = noisy_cat()
     written = np.round(np.clip(denoised, 0, 1) * 255).astype(np.uint8)
-    found = compare(clean, denoised, Protocol(), METRICS)
+    found = compare(clean, denoised, ImageProtocol(), METRICS)
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(clean, written), abs=1e-3)
     expected = structural_similarity(
         clean, written, gaussian_weights=True, use_sample_covariance=False, channel_axis=-1
@@ -63,7 +66,7 @@ def test_scores_are_of_the_rounded_picture():
     assert found["mse"] == pytest.approx(np.mean(error**2), rel=1e-5)
     assert found["mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-5)
     assert all(type(value) is float for value in found.values())
-    as_written = compare(clean, written, Protocol(), METRICS)
+    as_written = compare(clean, written, ImageProtocol(), METRICS)
     assert as_written == pytest.approx(found, rel=1e-6, nan_ok=True)
 
 
@@ -78,7 +81,7 @@ def test_scores_are_of_the_rounded_picture():
 def test_the_output_is_finished_as_named(output, finish):
     clean, denoised = noisy_cat()
     expected = 10 * np.log10(1 / np.mean((finish(denoised) - clean / 255) ** 2))
-    found = compare(clean, denoised, Protocol(output=output), ["psnr"])
+    found = compare(clean, denoised, ImageProtocol(output=output), ["psnr"])
     assert found["psnr"] == pytest.approx(expected, abs=1e-3)
 
 
@@ -89,41 +92,43 @@ def test_luma_is_that_of_matlab():
     weights = np.array([65.481, 128.553, 24.966])
     luma = [np.round(x / 255 @ weights + 16) for x in (clean.astype(float), written)]
     expected = 10 * np.log10(255**2 / np.mean((luma[0] - luma[1]) ** 2))
-    found = compare(clean, denoised, Protocol(channels="y"), ["psnr"])
+    found = compare(clean, denoised, ImageProtocol(channels="y"), ["psnr"])
     assert found["psnr"] == pytest.approx(expected, abs=1e-3)
-    gray = compare(clean[..., :1], denoised[..., :1], Protocol(channels="y"), ["psnr"])
-    assert gray == compare(clean[..., :1], denoised[..., :1], Protocol(), ["psnr"])
+    gray = compare(clean[..., :1], denoised[..., :1], ImageProtocol(channels="y"), ["psnr"])
+    assert gray == compare(clean[..., :1], denoised[..., :1], ImageProtocol(), ["psnr"])
 
 
 def test_the_range_may_be_that_of_the_picture():
     clean, denoised = noisy_cat()
     clean = clean // 2
     spread = (int(clean.max()) - int(clean.min())) / 255
-    full = compare(clean, denoised, Protocol(), ["psnr"])["psnr"]
-    own = compare(clean, denoised, Protocol(data_range="picture"), ["psnr"])["psnr"]
+    full = compare(clean, denoised, ImageProtocol(), ["psnr"])["psnr"]
+    own = compare(clean, denoised, ImageProtocol(data_range="image"), ["psnr"])["psnr"]
     assert own - full == pytest.approx(20 * np.log10(spread), abs=1e-3)
 
 
 def test_sixteen_bits_stay_sixteen():
     target = np.array([[[1000], [65535]]], np.uint16)
     close = (np.array([[[1002], [65535]]]) / 65535).astype(np.float32)
-    assert compare(target, close, Protocol(), ["mae"])["mae"] == pytest.approx(1 / 65535, rel=1e-3)
+    assert compare(target, close, ImageProtocol(), ["mae"])["mae"] == pytest.approx(
+        1 / 65535, rel=1e-3
+    )
 
 
 def test_border_does_not_count():
     target = np.zeros((20, 20, 1), np.uint8)
     denoised = np.zeros((20, 20, 1), np.float32)
     denoised[:2] = 1
-    assert compare(target, denoised, Protocol(border=2), ["mae"])["mae"] == 0
-    assert compare(target, denoised, Protocol(), ["mae"])["mae"] == pytest.approx(0.1)
+    assert compare(target, denoised, ImageProtocol(border=2), ["mae"])["mae"] == 0
+    assert compare(target, denoised, ImageProtocol(), ["mae"])["mae"] == pytest.approx(0.1)
     with pytest.raises(ZooError, match="border of 10"):
-        compare(target, denoised, Protocol(border=10), ["mae"])
+        compare(target, denoised, ImageProtocol(border=10), ["mae"])
 
 
 def test_ssim_is_undefined_on_small_pictures_and_psnr_infinite_on_equal_ones():
     picture = np.random.default_rng(0).integers(0, 256, (8, 30, 3), np.uint8)
-    found = compare(picture, picture, Protocol(), METRICS)
-    assert compare(picture, picture / np.float32(255), Protocol(), ["psnr"])["psnr"] == np.inf
+    found = compare(picture, picture, ImageProtocol(), METRICS)
+    assert compare(picture, picture / np.float32(255), ImageProtocol(), ["psnr"])["psnr"] == np.inf
     assert np.isnan(found["ssim"])
     assert np.isnan(found["ms_ssim"])
     assert found["psnr"] == np.inf
@@ -133,39 +138,39 @@ def test_depths_must_agree():
     picture = np.ones((8, 30, 1), np.uint8)
     for target, output in ((picture / 2, picture / 2), (picture, picture.astype(np.uint16))):
         with pytest.raises(ZooError, match="give a target of uint8 or uint16"):
-            compare(target, output, Protocol(), METRICS)
+            compare(target, output, ImageProtocol(), METRICS)
 
 
 def test_shapes_must_agree_and_values_be_finite():
     with pytest.raises(ZooError, match="denoised"):
-        compare(np.ones((8, 8, 1), np.uint8), np.ones((8, 8, 3), np.float32), Protocol(), [])
+        compare(np.ones((8, 8, 1), np.uint8), np.ones((8, 8, 3), np.float32), ImageProtocol(), [])
     bad = np.full((8, 8, 1), np.nan, np.float32)
     with pytest.raises(ZooError, match="not finite"):
-        compare(np.ones((8, 8, 1), np.uint8), bad, Protocol(), [])
+        compare(np.ones((8, 8, 1), np.uint8), bad, ImageProtocol(), [])
 
 
 def test_protocol_prints_itself():
-    protocol = Protocol(seed=3, border=2)
+    protocol = ImageProtocol(seed=3, border=2)
     assert json.loads(json.dumps(protocol.choices()))["seed"] == 3
     assert "\n" not in protocol.line()
     assert "seed 3" in protocol.line()
     assert "border 2" in protocol.line()
     for seed in (-1, 2**31):
         with pytest.raises(ZooError, match="seed"):
-            Protocol(seed=seed)
+            ImageProtocol(seed=seed)
     with pytest.raises(ZooError, match="border"):
-        Protocol(border=-1)
+        ImageProtocol(border=-1)
 
 
 def test_nobody_chose_the_noise_of_pairs():
-    protocol = Protocol(seed=3)
+    protocol = ImageProtocol(seed=3)
     line, told = protocol.line(paired=True), protocol.choices(paired=True)
-    assert "the pictures' own noise" in line
+    assert "the images' own noise" in line
     assert "own" in told["noise"]
     assert not {"seed", "level"} & told.keys()
     assert not any(word in line for word in ("seed", "level", "JAX"))
-    assert "level estimated" in Protocol(level="estimated").line(paired=True)
-    assert "level" in Protocol(level="estimated").choices(paired=True)
+    assert "level estimated" in ImageProtocol(level="estimated").line(paired=True)
+    assert "level" in ImageProtocol(level="estimated").choices(paired=True)
 
 
 @pytest.mark.parametrize(
@@ -174,13 +179,13 @@ def test_nobody_chose_the_noise_of_pairs():
 def test_every_choice_shows(name):
     lines, told = set(), set()
     for choice in choices_of(name):
-        protocol = Protocol(**{name: choice})
+        protocol = ImageProtocol(**{name: choice})
         lines.add(protocol.line())
         told.add(protocol.choices()[name])
         assert protocol.choices()[name].startswith(choice)
     assert len(lines) == len(told) == len(choices_of(name)) > 1
     with pytest.raises(ZooError, match=f"^unknown {name} 'x'"):
-        Protocol(**{name: "x"})
+        ImageProtocol(**{name: "x"})
 
 
 def test_the_published_protocol_is_that_of_the_papers():

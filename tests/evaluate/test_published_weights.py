@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from zoo.data import image_files, sources
-from zoo.evaluate import score as scoring
+from zoo.evaluate import Level, NumpyGaussian, evaluate
 from zoo.evaluate.contenders import contenders
 from zoo.evaluate.protocol import PUBLISHED
+from zoo.evaluate.published_figures import published
 from zoo.interop.weight_readers import read_state
 
 FIGURES = [
@@ -24,21 +25,34 @@ FIGURES = [
 ]
 
 
-def scored(zoo_data, data, model, sigmas, limit=None, **protocol):
-    """The cells of the model, and its rows."""
+def scored(zoo_data, outdir, data, model, sigmas, limit=None, **protocol):
+    """(mean PSNR, the published one) at each level, and the PSNRs of the images."""
+    protocol = dataclasses.replace(PUBLISHED, **protocol)
     name, file = model.split("=")
     everything = {"path": str(zoo_data / data), "fractions": (0.0, 0.0, 1.0)}
     source = sources.load("folder", channels=1, **everything)["test"]
-    found = scoring.score_models(
-        contenders([f"{name}={zoo_data / 'weights' / file}"], [f"{sigma}" for sigma in sigmas]),
-        {data: source},
-        sigmas=tuple(sigmas),
-        protocol=dataclasses.replace(PUBLISHED, **protocol),
+    levels = {Level(float(sigma), "1/255", "sigma"): NumpyGaussian(sigma / 255) for sigma in sigmas}
+    (one,) = contenders(
+        [f"{name}={zoo_data / 'weights' / file}"], [level.label for level in levels]
+    )
+    result = evaluate(
+        lambda level: {name: one.load(level.label)},
+        source,
+        levels=levels,
+        outdir=outdir,
+        protocol=protocol,
         metrics=("psnr",),
         baselines=(),
+        sheets=None,
+        denoised=False,
         limit=limit,
     )
-    return [[one for one in some if one.method == name] for some in (found.cells, found.rows)]
+    names = source.names[: result.count]
+    means = [
+        (means[name]["psnr"], published(data, names, 1, level, protocol, name).get("psnr"))
+        for level, means in result.by_level.items()
+    ]
+    return means, [score.figures["psnr"] for score in result.scores if score.method == name]
 
 
 def network(state, x, sigma):
@@ -89,28 +103,26 @@ def psnr_by_numpy(zoo_data, data, model, sigma, count):
 # The first file of DnCNN holds the tensors of the second. Images of BSD68 have odd sides.
 @pytest.mark.slow
 @pytest.mark.parametrize(("data", "model", "figures"), FIGURES[1:])
-def test_the_first_images_score_as_by_numpy(zoo_data, data, model, figures):
+def test_the_first_images_score_as_by_numpy(zoo_data, tmp_path, data, model, figures):
     sigma, count = max(figures), 1 if "dncnn" in model else 2
-    _, rows = scored(zoo_data, data, model, [sigma], count, noise="numpy", shapes="exact")
+    changes = {"noise": "numpy", "shapes": "exact"}
+    _, found = scored(zoo_data, tmp_path, data, model, [sigma], count, **changes)
     expected = list(psnr_by_numpy(zoo_data, data, model, sigma, count))
-    assert len(rows) == count
-    np.testing.assert_allclose([row.figures[0] for row in rows], expected, rtol=0, atol=0.002)
+    assert len(found) == count
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.002)
 
 
 @pytest.mark.release
 @pytest.mark.parametrize(("data", "model", "figures"), FIGURES)
-def test_whole_sets_score_as_published(zoo_data, data, model, figures):
-    cells, _ = scored(zoo_data, data, model, figures)
-    assert [cell.level for cell in cells] == [f"{sigma}" for sigma in figures]
-    np.testing.assert_allclose(
-        [cell.means["psnr"] for cell in cells], list(figures.values()), rtol=0, atol=0.02
-    )
+def test_whole_sets_score_as_published(zoo_data, tmp_path, data, model, figures):
+    found, _ = scored(zoo_data, tmp_path, data, model, figures)
+    means = [mean for mean, _ in found]
+    np.testing.assert_allclose(means, list(figures.values()), rtol=0, atol=0.02)
     # The printed difference is that from the papers' own tables.
-    assert all(abs(cell.difference) < 0.03 for cell in cells)
+    assert all(abs(mean - known) < 0.03 for mean, known in found)
 
 
-def test_an_image_scores_as_by_numpy(zoo_data):
+def test_an_image_scores_as_by_numpy(zoo_data, tmp_path):
     model = "ffdnet-gray=ffdnet_gray.mat"
-    (cell,), _ = scored(zoo_data, "set12", model, [25], limit=1, noise="numpy")
-    assert cell.level == "25"
-    np.testing.assert_allclose(cell.means["psnr"], 30.048, rtol=0, atol=0.002)
+    _, found = scored(zoo_data, tmp_path, "set12", model, [25], limit=1, noise="numpy")
+    np.testing.assert_allclose(found, [30.048], rtol=0, atol=0.002)

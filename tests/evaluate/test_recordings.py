@@ -10,13 +10,15 @@ import pytest
 
 from zoo.data.sources import Example
 from zoo.errors import ZooError
-from zoo.evaluate.recordings import RecordingProtocol, evaluate_recordings, figures, mean_si_sdr
-from zoo.evaluate.recordings import run as running
+from zoo.evaluate import REAL, AudioProtocol, Level, evaluate, mean_merit
+from zoo.evaluate.audio_evaluator import AudioEvaluator
+from zoo.modality import AUDIO
 
 soundfile = pytest.importorskip("soundfile")
 pystoi = pytest.importorskip("pystoi")
 
 RATE = 16000
+ZERO, FIVE, TEN = (Level(snr, "dB", "SNR") for snr in (0.0, 5.0, 10.0))
 QUICK = ("si_sdr", "si_sdr_gain", "segmental_snr", "log_spectral_distance")
 
 
@@ -35,7 +37,7 @@ def hiss(seconds, seed):
 
 VOICES = [
     Example("a/one.flac", voice(1.3, 110), None),
-    Example("two.wav", voice(1.7, 150), None),
+    Example("two.wav", voice(2.5, 150), None),
     Example("three", voice(1.9, 200), None),
 ]
 NOISES = [Example("long", hiss(4, 0), None), Example("short", hiss(0.7, 1), None)]
@@ -62,14 +64,14 @@ def si_sdr(estimate, reference):
 def two_levels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     steps = []
-    result = evaluate_recordings(
+    result = evaluate(
         {"model": identity, "smooth": smooth},
         VOICES,
-        levels={"0": 0.0, "+10 dB": 10.0},
+        levels={ZERO: None, TEN: None},
         outdir=folder,
         noise=NOISES,
         baselines=("wiener",),
-        heading="hiss at {} dB",
+        title="hiss",
         progress=lambda *step: steps.append(step),
     )
     assert steps[-1] == (6, 6)
@@ -80,15 +82,16 @@ def test_every_file_is_there_and_nothing_else(two_levels):
     folder, result = two_levels
     found = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
     names = ("a_one", "two", "three")
-    levels = ("0", "+10_dB")
+    levels = ("0_dB", "10_dB")
     heard = ("clean", "noisy", "model", "smooth", "wiener")
     assert found == sorted(
         [
             *(f"denoised/{level}/{name}.wav" for level in levels for name in names),
             *(f"listen/{lv}/{name}_{m}.wav" for lv in levels for name in names for m in heard),
             *(f"{kind}_{lv}.png" for kind in ("spectrograms", "waveforms") for lv in levels),
-            *(f"curves_{metric}.png" for metric in result.metrics),
+            *(f"curves_{metric.name}.png" for metric in result.metrics),
             "by_level.json",
+            "manifest.json",
             "per_recording.csv",
             "protocol.json",
             "summary.csv",
@@ -101,43 +104,43 @@ def test_means_are_those_of_the_rows(two_levels):
     folder, result = two_levels
     with (folder / "per_recording.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["level", "recording", "method", *result.metrics]
-    methods = ["model", "smooth", "wiener", "noisy"]
+    assert list(rows[0]) == ["level", "recording", "method", *(m.name for m in result.metrics)]
+    methods = ["model", "smooth", "noisy", "wiener"]
     assert [row["method"] for row in rows[:4]] == methods
     assert [row["recording"] for row in rows[::4]] == [v.name for v in VOICES] * 2
     summary = json.loads((folder / "summary.json").read_text())
     by_level = json.loads((folder / "by_level.json").read_text())
     assert summary == result.summary
-    assert by_level == result.by_level
+    assert by_level == {level.label: means for level, means in result.by_level.items()}
     for method in methods:
-        for metric in result.metrics:
+        for metric in (metric.name for metric in result.metrics):
             mine = [(r["level"], float(r[metric])) for r in rows if r["method"] == method]
             mean = np.mean([value for _, value in mine])
             assert summary[method][metric] == pytest.approx(mean, rel=1e-4)
-            mean = np.mean([value for level, value in mine if level == "0"])
-            assert by_level["0"][method][metric] == pytest.approx(mean, rel=1e-4)
+            mean = np.mean([value for level, value in mine if level == "0 dB"])
+            assert by_level["0 dB"][method][metric] == pytest.approx(mean, rel=1e-4)
     lines = result.table().splitlines()
-    assert lines[0].split()[:3] == ["0", "SI-SDR,", "dB"]
-    assert lines[-1] == RecordingProtocol().line()
+    assert lines[0].split()[:4] == ["0", "dB", "SI-SDR,", "dB"]
+    assert lines[-1] == AudioProtocol().line()
 
 
 def test_the_identity_scores_as_the_noise_does(two_levels):
     _, result = two_levels
     assert result.summary["model"] == result.summary["noisy"]
     assert result.summary["noisy"]["si_sdr_gain"] == 0
-    low, high = (result.by_level[level]["noisy"]["si_sdr"] for level in ("0", "+10 dB"))
+    low, high = (result.by_level[level]["noisy"]["si_sdr"] for level in (ZERO, TEN))
     assert high - low == pytest.approx(10, abs=0.1)
-    assert result.by_level["0"]["smooth"]["si_sdr_gain"] > 1
+    assert result.by_level[ZERO]["smooth"]["si_sdr_gain"] > 1
 
 
 def test_figures_are_those_computed_here(two_levels):
     folder, result = two_levels
     for score in result.scores:
-        if (score.level, score.recording) != ("0", "two.wav"):
+        if (score.level, score.example) != (ZERO, "two.wav"):
             continue
         # 16 bits are all that the files have lost, and one gain that SI-SDR and STOI do not see.
         estimate, reference = (
-            soundfile.read(folder / "listen" / "0" / f"two_{name}.wav")[0]
+            soundfile.read(folder / "listen" / "0_dB" / f"two_{name}.wav")[0]
             for name in (score.method, "clean")
         )
         assert len(estimate) == len(VOICES[1].target)
@@ -164,7 +167,7 @@ def test_wavs_can_be_played_and_are_the_mixtures(two_levels):
             # Scaled to fit, or a mixture that was made to.
             assert np.count_nonzero(np.abs(values.astype(int)) >= 32767) < 3
     clean, noisy = (
-        soundfile.read(folder / "listen" / "0" / f"three_{name}.wav")[0]
+        soundfile.read(folder / "listen" / "0_dB" / f"three_{name}.wav")[0]
         for name in ("clean", "noisy")
     )
     frames = [clean[at : at + 512] for at in range(0, len(clean), 512)]
@@ -177,33 +180,33 @@ def test_wavs_can_be_played_and_are_the_mixtures(two_levels):
 
 
 def test_what_would_clip_is_scaled_down_and_told(tmp_path):
-    evaluate_recordings(
+    evaluate(
         {"loud": lambda x, level: 8 * x},
         VOICES[:1],
-        levels={"5": 5.0},
+        levels={FIVE: None},
         outdir=tmp_path,
         noise=NOISES,
         baselines=(),
         metrics=("si_sdr",),
     )
     gains = json.loads((tmp_path / "protocol.json").read_text())["wavs scaled down"]
-    assert gains["denoised/5/a_one.wav"] < 1
+    assert gains["denoised/a_one.wav"] < 1
     # What is compared by ear keeps its relative loudness.
-    shared = {gain for path, gain in gains.items() if path.startswith("listen/5/a_one_")}
+    shared = {gain for path, gain in gains.items() if path.startswith("listen/a_one_")}
     assert len(shared) == 1
-    clean = soundfile.read(tmp_path / "listen" / "5" / "a_one_clean.wav")[0]
+    clean = soundfile.read(tmp_path / "listen" / "a_one_clean.wav")[0]
     assert np.abs(clean).max() < 0.2
-    assert np.abs(soundfile.read(tmp_path / "denoised" / "5" / "a_one.wav")[0]).max() < 1
+    assert np.abs(soundfile.read(tmp_path / "denoised" / "a_one.wav")[0]).max() < 1
 
 
-def test_mean_si_sdr_is_that_of_the_summary(two_levels):
+def test_mean_merit_is_that_of_the_summary(two_levels):
     _, result = two_levels
-    levels = {"0": 0.0, "+10 dB": 10.0}
-    found = mean_si_sdr(smooth, VOICES, levels=levels, noise=NOISES)
+    levels = {ZERO: None, TEN: None}
+    found = mean_merit(smooth, VOICES, levels=levels, noise=NOISES)
     assert type(found) is float
     assert found == pytest.approx(result.summary["smooth"]["si_sdr"], abs=1e-4)
     first = [s.figures["si_sdr"] for s in result.scores if s[1:3] == ("a/one.flac", "smooth")]
-    found = mean_si_sdr(smooth, VOICES, levels=levels, noise=NOISES, limit=1)
+    found = mean_merit(smooth, VOICES, levels=levels, noise=NOISES, limit=1)
     assert found == pytest.approx(np.mean(first), abs=1e-4)
 
 
@@ -216,36 +219,36 @@ def test_paired_recordings_bring_their_own_noise(tmp_path):
         told.extend(level.tolist())
         return x
 
-    result = evaluate_recordings(
+    result = evaluate(
         {"model": model},
         noisy,
-        levels={"real": None},
+        levels={REAL: None},
         outdir=tmp_path,
         baselines=(),
         metrics=QUICK,
-        protocol=RecordingProtocol(active=False),
+        protocol=AudioProtocol(active=False),
     )
     assert set(told) == {0}
     expected = [si_sdr(pair.input, pair.target) for pair in noisy]
     assert [s.figures["si_sdr"] for s in result.scores[::2]] == pytest.approx(expected, abs=1e-3)
     assert not list(tmp_path.glob("curves_*"))
-    written = soundfile.read(tmp_path / "denoised" / "real" / "two.wav", dtype="int16")[0]
+    written = soundfile.read(tmp_path / "denoised" / "two.wav", dtype="int16")[0]
     np.testing.assert_array_equal(written, noisy[1].input[:, 0])
 
 
 def test_two_channels(tmp_path):
     stereo = [Example("s", np.repeat(VOICES[0].target, 2, axis=1), None)]
-    result = evaluate_recordings(
+    result = evaluate(
         {"model": smooth},
         stereo,
-        levels={"5": 5.0},
+        levels={FIVE: None},
         outdir=tmp_path,
         noise=NOISES,
         baselines=(),
         metrics=("si_sdr", "stoi"),
     )
-    assert soundfile.info(tmp_path / "denoised" / "5" / "s.wav").channels == 2
-    mono = mean_si_sdr(smooth, VOICES[:1], levels={"5": 5.0}, noise=NOISES)
+    assert soundfile.info(tmp_path / "denoised" / "s.wav").channels == 2
+    mono = mean_merit(smooth, VOICES[:1], levels={FIVE: None}, noise=NOISES)
     assert result.summary["model"]["si_sdr"] == pytest.approx(mono, abs=1e-3)
 
 
@@ -253,10 +256,10 @@ def test_undefined_figures_are_counted_not_averaged(tmp_path):
     beep = np.zeros((RATE, 1), np.int16)
     beep[:800] = voice(0.05, 300)
     silent = Example("nothing", np.zeros((RATE, 1), np.int16), None)
-    result = evaluate_recordings(
+    result = evaluate(
         {"model": smooth},
         [VOICES[1], Example("beep", beep, None), silent],
-        levels={"5": 5.0},
+        levels={FIVE: None},
         outdir=tmp_path,
         noise=NOISES,
         baselines=(),
@@ -265,7 +268,7 @@ def test_undefined_figures_are_counted_not_averaged(tmp_path):
     notes = result.notes
     assert notes[0] == "nothing is silent and was left out"
     assert notes[1].startswith("no STOI for 1 of 2 mixtures")
-    assert [s.recording for s in result.scores] == ["two.wav"] * 2 + ["beep"] * 2
+    assert [s.example for s in result.scores] == ["two.wav"] * 2 + ["beep"] * 2
     assert np.isnan(result.scores[2].figures["stoi"])
     assert result.summary["model"]["stoi"] == result.scores[0].figures["stoi"]
     assert json.loads((tmp_path / "protocol.json").read_text())["notes"] == notes
@@ -277,23 +280,31 @@ def test_without_a_package_its_column_is_left_out(monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "pesq" else find(name)
     )
-    found, notes = figures.available(running.METRICS, RATE)
-    assert "pesq" not in found
-    assert "stoi" in found
+    evaluator = AudioEvaluator(AUDIO, VOICES, noise=NOISES)
+    found, notes = evaluator.available(None)
+    assert "pesq" not in {metric.name for metric in found}
+    assert "stoi" in {metric.name for metric in found}
     assert len(notes) == 1
     assert "pip install pesq" in notes[0]
-    assert "48000" in figures.available(("si_sdr", "pesq"), 48000)[1][0] or notes
+
+
+def test_pesq_is_left_out_at_other_rates():
+    protocol = AudioProtocol(sample_rate=48000)
+    found, notes = AudioEvaluator(AUDIO, VOICES, protocol=protocol).available(("si_sdr", "pesq"))
+    assert [metric.name for metric in found] == ["si_sdr"]
+    assert len(notes) == 1
+    assert "48000" in notes[0] or "pip install pesq" in notes[0]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"recordings": []}, "no recording"),
+        ({"recordings": []}, "nothing to evaluate on"),
         ({"limit": 0}, "no recording"),
-        ({"levels": {}}, "no level"),
-        ({"levels": {"a/b": 0.0, "a b": 5.0}}, "share"),
-        ({"levels": {"5": None}}, "number of dB"),
-        ({"levels": {"5": np.inf}}, "number of dB"),
+        ({"levels": {}}, "no noise level"),
+        ({"levels": {Level(None, name="a/b"): None, Level(None, name="a b"): None}}, "share"),
+        ({"levels": {REAL: None}}, "number of dB"),
+        ({"levels": {Level(np.inf, "dB", "SNR"): None}}, "number of dB"),
         ({"noise": None}, "folder of noises"),
         ({"noise": []}, "folder of noises"),
         ({"noise": [Example("n", np.zeros((9, 1), np.int16), None)]}, "n is silent"),
@@ -307,11 +318,11 @@ def test_without_a_package_its_column_is_left_out(monkeypatch):
         ({"recordings": [Example("p", VOICES[0].target * np.nan, None)]}, "p holds NaN"),
         ({"recordings": [Example("p", np.zeros((0, 1), np.int16), None)]}, "p has shape"),
         ({"recordings": [Example("p", np.zeros((99, 1), np.int16), None)]}, "silent"),
-        ({"recordings": [Example("p", *[v.target for v in VOICES[:2]])]}, "mend the pair"),
-        ({"recordings": [Example("p", *[VOICES[0].target] * 2)]}, "whose SNR is None"),
+        ({"recordings": [Example("p", *[v.target for v in VOICES[:2]])]}, "correct the pair"),
+        ({"recordings": [Example("p", *[VOICES[0].target] * 2)]}, "without a number"),
         (
             {"recordings": [VOICES[0], Example("p", *[VOICES[0].target] * 2)]},
-            "part them",
+            "split them",
         ),
     ],
 )
@@ -319,7 +330,7 @@ def test_mistakes(tmp_path, changes, words):
     arguments = {
         "models": {"model": identity},
         "recordings": VOICES,
-        "levels": {"5": 5.0},
+        "levels": {FIVE: None},
         "noise": NOISES,
         "baselines": (),
         "metrics": ("si_sdr",),
@@ -327,7 +338,7 @@ def test_mistakes(tmp_path, changes, words):
         **changes,
     }
     with pytest.raises(ZooError, match=words) as caught:
-        evaluate_recordings(arguments.pop("models"), arguments.pop("recordings"), **arguments)
+        evaluate(arguments.pop("models"), arguments.pop("recordings"), **arguments)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("*.json"))
 
@@ -335,16 +346,16 @@ def test_mistakes(tmp_path, changes, words):
 @pytest.mark.parametrize("changes", [{"seed": -1}, {"seconds": 1.0}, {"sample_rate": 0}])
 def test_a_protocol_must_make_sense(changes):
     with pytest.raises(ZooError, match=next(iter(changes))):
-        RecordingProtocol(**changes)
+        AudioProtocol(**changes)
 
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(ZooError, match="cannot make"):
-        evaluate_recordings(
+        evaluate(
             {"model": identity},
             VOICES,
-            levels={"5": 5.0},
+            levels={FIVE: None},
             outdir=tmp_path / "out",
             noise=NOISES,
             baselines=(),

@@ -1,6 +1,7 @@
 """Mixtures, pieces and the processes that listen."""
 
 import os
+import signal
 import time
 
 import jax
@@ -9,14 +10,17 @@ import pytest
 
 from zoo.data.sources import Example
 from zoo.errors import ZooError
-from zoo.evaluate.recordings import RecordingProtocol, drawing, mean_si_sdr, pool
-from zoo.evaluate.recordings.measure import measure
-from zoo.evaluate.recordings.mixing import excerpt, mix
-from zoo.evaluate.recordings.pieces import canvas, cut, groups
-from zoo.evaluate.recordings.reading import Reader
+from zoo.evaluate import AudioProtocol, Level, mean_merit, spectrograms
+from zoo.evaluate.audio_evaluator import AudioEvaluator, canvas, cut, groups
+from zoo.evaluate.batching import Decoded
+from zoo.evaluate.degrade import excerpt, mix
+from zoo.evaluate.measure import measure
+from zoo.metrics.perceptual import Pool
+from zoo.modality import AUDIO
 from zoo.noise import audio
 
 RATE = 16000
+ZERO, NINE = (Level(snr, "dB", "SNR") for snr in (0.0, 9.0))
 RNG = np.random.default_rng(0)
 NOISES = [
     Example(f"n{i}", RNG.integers(-9000, 9000, (3000 + i, 1), np.int16), None) for i in range(3)
@@ -29,23 +33,18 @@ def recording(name, length, channels=1):
 
 def mixtures(recordings, **changes):
     """Name -> noisy signal, as a model hears it and without what pads it."""
-    protocol = RecordingProtocol(**changes.pop("protocol", {}))
-    limit = changes.pop("limit", len(recordings))
-    reader = Reader(recordings)
-    pieces, _ = cut(reader, limit, protocol)
-    found = {}
-    for part in measure(
-        {},
-        reader,
-        pieces,
-        noises=Reader(changes.pop("noises", NOISES)),
-        levels=changes.pop("levels", {"0": 0.0}),
-        protocol=protocol,
-        wanted=("si_sdr",),
-    ):
-        for at, piece in enumerate(part.pieces):
-            found[part.level, piece.name] = part.outputs["noisy"][at]
-    return found
+    protocol = AudioProtocol(**changes.pop("protocol", {}))
+    levels = changes.pop("levels", [ZERO])
+    limit = changes.pop("limit", None)
+    evaluator = AudioEvaluator(AUDIO, recordings, noise=NOISES, protocol=protocol, limit=limit)
+    evaluator.prepare(dict.fromkeys(levels))
+    metrics = AUDIO.choose(["si_sdr"])
+    return {
+        (level, item.name): part.output("noisy", at)
+        for level in levels
+        for part in measure({}, evaluator, level, None, metrics=metrics)
+        for at, item in enumerate(part.group.items)
+    }
 
 
 def test_a_mixture_depends_on_seed_and_place_alone():
@@ -54,11 +53,11 @@ def test_a_mixture_depends_on_seed_and_place_alone():
     for other in (mixtures(recordings), mixtures(recordings, limit=4)):
         for key, noisy in other.items():
             np.testing.assert_array_equal(noisy, whole[key])
-    levels = mixtures(recordings, levels={"9": 9.0, "0": 0.0})
+    levels = mixtures(recordings, levels=[NINE, ZERO])
     for number, (key, noisy) in enumerate(whole.items()):
         np.testing.assert_array_equal(noisy, levels[key])
         clean = next(r.target for r in recordings if r.name == key[1]) / 32768
-        louder = (levels["9", key[1]] - clean) * 10 ** (9 / 20)
+        louder = (levels[NINE, key[1]] - clean) * 10 ** (9 / 20)
         np.testing.assert_allclose(louder, noisy - clean, atol=1e-5)
         assert number < 6
     other = mixtures(recordings, protocol={"seed": 1})
@@ -68,7 +67,7 @@ def test_a_mixture_depends_on_seed_and_place_alone():
 def test_every_noise_gets_its_turn():
     flat = [Example(f"n{i}", np.full((50, 1), i + 1, np.int16), None) for i in range(4)]
     drawn = [
-        int(excerpt(Reader(flat), seed=3, place=place, start=0, length=20)[0, 0] * 32768)
+        int(excerpt(Decoded(flat), seed=3, place=place, start=0, length=20)[0, 0] * 32768)
         for place in range(40)
     ]
     turns = [drawn[at : at + 4] for at in range(0, 40, 4)]
@@ -78,7 +77,7 @@ def test_every_noise_gets_its_turn():
 
 def test_an_excerpt_is_a_stretch_of_the_noise_and_a_short_noise_starts_over():
     noise = np.arange(1, 101, dtype=np.int16)[:, None]
-    reader = Reader([Example("n", noise, None)])
+    reader = Decoded([Example("n", noise, None)])
     firsts = set()
     for place in range(50):
         part = excerpt(reader, seed=0, place=place, start=0, length=30)[:, 0] * 32768
@@ -95,7 +94,7 @@ def test_an_excerpt_is_a_stretch_of_the_noise_and_a_short_noise_starts_over():
 def test_a_silent_stretch_is_drawn_again():
     noise = np.zeros((1000, 1), np.int16)
     noise[::250] = 5
-    reader = Reader([Example("n", noise, None)])
+    reader = Decoded([Example("n", noise, None)])
     for place in range(20):
         assert excerpt(reader, seed=0, place=place, start=0, length=100).any()
 
@@ -105,7 +104,7 @@ def test_a_silent_stretch_is_drawn_again():
 def test_the_level_is_that_of_the_noise_op(active, snr):
     clean = (RNG.normal(0, 0.05, (5000, 2)) * (np.arange(5000) < 2000)[:, None]).astype(np.float32)
     noise = RNG.normal(0, 0.02, (5000, 2)).astype(np.float32)
-    protocol = RecordingProtocol(active=active)
+    protocol = AudioProtocol(active=active)
     found = mix(clean, noise, snr, protocol)
     np.testing.assert_array_equal(found.clean, clean)
     added = np.mean((found.noisy - found.clean).astype(np.float64) ** 2)
@@ -120,7 +119,7 @@ def test_the_level_is_that_of_the_noise_op(active, snr):
 def test_what_would_clip_is_scaled_with_its_target():
     clean = (0.9 * np.sin(np.arange(4000) / 9)).astype(np.float32)[:, None]
     noise = RNG.normal(0, 0.1, (4000, 1)).astype(np.float32)
-    found = mix(clean, noise, -10.0, RecordingProtocol())
+    found = mix(clean, noise, -10.0, AudioProtocol())
     assert np.abs(found.noisy).max() == pytest.approx(32767 / 32768, abs=1e-6)
     gain = found.clean[100, 0] / clean[100, 0]
     assert gain < 0.5
@@ -141,17 +140,17 @@ def test_long_recordings_are_cut_into_equal_pieces_without_reading_the_whole():
 
     long = recording("long", 7 * RATE)
     long.target[2 * 112000 // 3 :] = 0
-    protocol = RecordingProtocol(seconds=3.0)
-    pieces, left_out = cut(Reader(Files([long, recording("r", 100)])), 2, protocol)
+    protocol = AudioProtocol(seconds=3.0)
+    pieces, left_out = cut(Decoded(Files([long, recording("r", 100)])), 2, protocol)
     assert [(p.name, p.start, p.stop) for p in pieces] == [
         ("long at 0.0 s", 0, 37334),
         ("long at 2.3 s", 37334, 74668),
         ("r", 0, 100),
     ]
     assert left_out == ["long at 4.7 s is silent and was left out"]
-    levels = {"0": 0.0}
+    levels = {ZERO: None}
     # SI-SDR of the mixtures themselves: near their SNR, for noise and signal are independent.
-    found = mean_si_sdr(
+    found = mean_merit(
         lambda x, _: x, Files([long]), levels=levels, noise=NOISES, protocol=protocol
     )
     assert found == pytest.approx(0, abs=0.2)
@@ -164,12 +163,14 @@ def test_shapes_are_few_and_batches_even():
     for length in range(8 * RATE, 64 * RATE, 501):
         assert length <= canvas(length, RATE) <= 1.26 * length
     recordings = [recording(f"r{i}", 1000 + i) for i in range(17)]
-    pieces, _ = cut(Reader(recordings), 17, RecordingProtocol())
-    found = list(groups(pieces, RATE))
-    assert [(len(g.pieces), g.capacity, g.canvas) for g in found] == [(9, 9, 32000), (8, 9, 32000)]
-    laid = found[1].lay([np.ones((p.length, 1), np.float32) for p in found[1].pieces])
+    source = Decoded(recordings)
+    pieces, _ = cut(source, 17, AudioProtocol())
+    found = list(groups(source, pieces, RATE))
+    shapes = [(len(g.items), g.capacity, g.canvas) for g in found]
+    assert shapes == [(9, 9, (32000,)), (8, 9, (32000,))]
+    laid = found[1].lay([np.ones((len(i.target), 1), np.float32) for i in found[1].items])
     assert laid.shape == (9, 32000, 1)
-    assert laid[:, :, 0].sum(axis=1).tolist() == found[1].lengths.tolist()
+    assert laid[:, :, 0].sum(axis=1).tolist() == found[1].sizes[:, 0].tolist()
 
 
 def test_a_set_of_another_rate_is_refused():
@@ -177,39 +178,39 @@ def test_a_set_of_another_rate_is_refused():
         sample_rate = 8000
 
     with pytest.raises(ZooError, match="16000 Hz and a set has 8000 Hz"):
-        mean_si_sdr(
+        mean_merit(
             lambda x, _: x,
             Source([recording("r", 999)]),
-            levels={"0": 0.0},
+            levels={ZERO: None},
             noise=NOISES,
-            protocol=RecordingProtocol(sample_rate=16000),
+            protocol=AudioProtocol(sample_rate=16000),
         )
 
 
 @pytest.mark.matrix
-def test_processes_say_what_one_says_here():
+def test_processes_give_what_this_one_gives():
     pytest.importorskip("pystoi")
+    pytest.importorskip("joblib")
     clean = RNG.normal(0, 0.1, (RATE, 1)).astype(np.float32)
     noisy = clean + RNG.normal(0, 0.1, clean.shape).astype(np.float32)
-    with pool.Pool(jobs=0) as here:
+    with Pool(jobs=0) as here:
         expected = here.judge("stoi", noisy, clean, RATE).result()
-    with pool.Pool(jobs=100, workers=1) as there:
+    with Pool(jobs=100, workers=1) as there:
         futures = [there.judge("stoi", noisy, clean, RATE) for _ in range(3)]
         assert [f.result() for f in futures] == [expected] * 3
         bad = there.judge("stoi", noisy[:100], clean[:100], RATE).result()
-        child = there._children[0]
-        child.kill()
+        (child,) = there._executor()._processes
+        assert child != os.getpid()
+        os.kill(child, signal.SIGKILL)
         time.sleep(0.1)
         again = there.judge("stoi", noisy, clean, RATE).result()
     assert np.isnan(bad.value)
-    assert bad.why
+    assert bad.reason
     assert again == expected
-    assert all(process.poll() is not None for process in there._children)
-    assert child.pid != os.getpid()
 
 
 def test_the_busiest_stretch():
     signal = np.zeros(1000)
     signal[400:500] = 1
-    assert drawing.busiest(signal, 100) == 400
-    assert drawing.busiest(signal, 1000) == drawing.busiest(signal, 5000) == 0
+    assert spectrograms.busiest(signal, 100) == 400
+    assert spectrograms.busiest(signal, 1000) == spectrograms.busiest(signal, 5000) == 0

@@ -11,11 +11,14 @@ from skimage import data
 from zoo.data import image_files
 from zoo.data.sources import Example
 from zoo.errors import ZooError
-from zoo.evaluate import Protocol, evaluate, mean_psnr
+from zoo.evaluate import REAL, ImageProtocol, Level, evaluate, mean_merit, read_manifest
 from zoo.evaluate.baselines import BASELINES
 
 METHODS = ["model", "noisy", "nlm", "wavelet", "tv"]
 METRICS = ["psnr", "ssim", "mse", "mae"]
+LOW = Level(15.0, "1/255", "sigma")
+MIDDLE = Level(25.0, "1/255", "sigma")
+ODD = Level(None, name="σ 25/255")
 
 
 def gaussian(sigma):
@@ -40,12 +43,12 @@ def pair():
 def two_levels(pair, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     result = evaluate(
-        identity,
+        {"model": identity},
         pair,
-        levels={"15": gaussian(15 / 255), "σ 25/255": gaussian(25 / 255)},
+        levels={LOW: gaussian(15 / 255), ODD: gaussian(25 / 255)},
         outdir=folder,
-        gallery=folder / "drawn" / "gallery.png",
-        level_is_sigma=True,
+        sheets=folder / "drawn",
+        sigma_known=True,
     )
     return folder, result
 
@@ -59,6 +62,7 @@ def test_every_file_is_there_and_nothing_else(two_levels):
             "drawn/gallery_15.png",
             "drawn/gallery_σ_25_255.png",
             "by_level.json",
+            "manifest.json",
             "per_image.csv",
             "protocol.json",
             "summary.csv",
@@ -70,6 +74,29 @@ def test_every_file_is_there_and_nothing_else(two_levels):
 _FILES = ("a_cat", "cup_1")
 
 
+def test_the_manifest_says_whose_each_file_is(two_levels):
+    folder, _ = two_levels
+    manifest = read_manifest(folder)
+    assert (manifest["modality"], manifest["merit"]) == ("image", "psnr")
+    assert [level["text"] for level in manifest["levels"]] == ["sigma 15/255", "σ 25/255 noise"]
+    assert [(one["name"], one["kind"]) for one in manifest["methods"]][:3] == [
+        *(("model", "model"), ("noisy", "input"), ("nlm", "baseline")),
+    ]
+    files = [one["file"] for one in manifest["files"]]
+    written = (p.relative_to(folder).as_posix() for p in folder.rglob("*.png"))
+    assert sorted(files) == sorted(written)
+    (found,) = (one for one in manifest["files"] if one["file"] == "denoised/σ_25_255/cup_1.png")
+    assert found == {
+        **{"file": "denoised/σ_25_255/cup_1.png", "kind": "denoised", "level": "σ 25/255"},
+        **{"example": "cup/1", "method": "model"},
+    }
+    assert read_manifest(folder / "denoised") is None
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "manifest.json").write_text('{"levels": []}')
+    with pytest.raises(ZooError, match="is damaged"):
+        read_manifest(folder / "damaged")
+
+
 def test_summary_is_the_mean_of_the_rows(two_levels):
     folder, result = two_levels
     summary = json.loads((folder / "summary.json").read_text())
@@ -77,7 +104,7 @@ def test_summary_is_the_mean_of_the_rows(two_levels):
     assert list(summary) == METHODS
     with (folder / "per_image.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["level", "picture", "method", *METRICS]
+    assert list(rows[0]) == ["level", "image", "method", *METRICS]
     assert len(rows) == 2 * 2 * len(METHODS)
     by_level = json.loads((folder / "by_level.json").read_text())
     assert list(by_level) == ["15", "σ 25/255"]
@@ -97,7 +124,7 @@ def test_the_identity_scores_as_the_noise_does(two_levels):
     _, result = two_levels
     assert result.summary["model"] == result.summary["noisy"]
     # sigma 15 gives 24.6 dB, to which clipping can only add.
-    assert 24.5 < result.by_level["15"]["model"]["psnr"] < 25.5
+    assert 24.5 < result.by_level[LOW]["model"]["psnr"] < 25.5
 
 
 def test_every_method_sees_the_same_pixels(pair, tmp_path, monkeypatch):
@@ -111,27 +138,27 @@ def test_every_method_sees_the_same_pixels(pair, tmp_path, monkeypatch):
         inputs.extend(noisy)
         return noisy
 
-    levels = {"25": gaussian(0.1)}
-    evaluate(model, pair, levels=levels, outdir=tmp_path, baselines=("one", "two"))
+    levels = {MIDDLE: gaussian(0.1)}
+    evaluate({"model": model}, pair, levels=levels, outdir=tmp_path, baselines=("one", "two"))
     for mine, one, two in zip(inputs, seen["one"], seen["two"], strict=True):
         np.testing.assert_array_equal(mine, one)
         np.testing.assert_array_equal(mine, two)
     # The second picture keeps its noise when the level stands among others.
     first = list(inputs)
     inputs.clear()
-    more = {"5": gaussian(0.02), **levels}
-    evaluate(model, pair, levels=more, outdir=tmp_path, baselines=())
+    more = {LOW: gaussian(0.02), **levels}
+    evaluate({"model": model}, pair, levels=more, outdir=tmp_path, baselines=())
     np.testing.assert_array_equal(inputs[3], first[1])
 
 
-def test_mean_psnr_is_that_of_the_summary(two_levels, pair):
+def test_mean_merit_is_that_of_the_summary(two_levels, pair):
     _, result = two_levels
-    levels = {"15": gaussian(15 / 255), "25": gaussian(25 / 255)}
-    found = mean_psnr(identity, pair, levels=levels)
+    levels = {LOW: gaussian(15 / 255), MIDDLE: gaussian(25 / 255)}
+    found = mean_merit(identity, pair, levels=levels)
     assert type(found) is float
     assert found == pytest.approx(result.summary["model"]["psnr"], abs=1e-4)
-    one = [s.psnr for s in result.scores if s.method == "model" and s.picture == "a cat"]
-    found = mean_psnr(identity, pair, levels=levels, limit=1)
+    one = [s.figures["psnr"] for s in result.scores if s.method == "model" and s.example == "a cat"]
+    found = mean_merit(identity, pair, levels=levels, limit=1)
     assert found == pytest.approx(np.mean(one), abs=1e-4)
 
 
@@ -139,8 +166,8 @@ def test_the_written_picture_is_the_scored_one(two_levels, pair):
     folder, result = two_levels
     written = image_files.read(folder / "denoised" / "15" / "a_cat.png")
     error = (written.astype(float) - pair[0].target) / 255
-    assert result.scores[0][:3] == ("15", "a cat", "model")
-    assert result.scores[0].mse == pytest.approx(np.mean(error**2), rel=1e-4)
+    assert result.scores[0][:3] == (LOW, "a cat", "model")
+    assert result.scores[0].figures["mse"] == pytest.approx(np.mean(error**2), rel=1e-4)
 
 
 def test_the_table_marks_the_best(two_levels):
@@ -148,10 +175,10 @@ def test_the_table_marks_the_best(two_levels):
     blocks = result.table().split("\n\n")
     assert len(blocks) == 4
     assert blocks[2].startswith("mean")
-    assert blocks[3] == Protocol().line()
+    assert blocks[3] == ImageProtocol().line()
     lines = blocks[0].splitlines()
-    assert lines[0].split() == ["15", "PSNR", "SSIM", "MSE", "MAE"]
-    best = max(METHODS, key=lambda m: result.by_level["15"][m]["psnr"])
+    assert lines[0].split() == ["15", "PSNR,", "dB", "SSIM", "MSE", "MAE"]
+    best = max(METHODS, key=lambda m: result.by_level[LOW][m]["psnr"])
     marked = [line for line in lines if line.split()[1].endswith("*")]
     assert [line.split()[0] for line in marked] == [best]
     # Decimal points stand in one column.
@@ -162,9 +189,10 @@ def test_protocol_is_written_down(two_levels):
     folder, _ = two_levels
     protocol = json.loads((folder / "protocol.json").read_text())
     assert protocol["seed"] == 0
-    assert protocol["levels"] == ["15", "σ 25/255"]
+    assert [level["label"] for level in protocol["levels"]] == ["15", "σ 25/255"]
+    assert Level.from_json(protocol["levels"][0]) == LOW
     assert protocol["limit"] is None
-    assert protocol["pictures"] == 2
+    assert protocol["images"] == 2
 
 
 def test_paired_pictures_of_sixteen_bits(tmp_path):
@@ -178,7 +206,7 @@ def test_paired_pictures_of_sixteen_bits(tmp_path):
         told.extend(level.tolist())
         return noisy
 
-    result = evaluate(model, pictures, levels={"paired": None}, outdir=tmp_path)
+    result = evaluate({"model": model}, pictures, levels={REAL: None}, outdir=tmp_path)
     assert told == [0, 0]
     np.testing.assert_array_equal(image_files.read(tmp_path / "denoised" / "p.png"), noisy)
     np.testing.assert_array_equal(image_files.read(tmp_path / "denoised" / "p_2.png"), target)
@@ -196,9 +224,9 @@ def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
         return noisy
 
     result = evaluate(
-        model,
+        {"model": model},
         pictures,
-        levels={"0": gaussian(0.0)},
+        levels={LOW: gaussian(0.0)},
         outdir=tmp_path,
         baselines=(),
         limit=130,
@@ -206,7 +234,7 @@ def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
     )
     assert sizes == [64, 64, 64]
     assert steps == [(64, 130), (128, 130), (130, 130)]
-    assert [s.picture for s in result.scores[::2]] == [str(i) for i in range(130)]
+    assert [s.example for s in result.scores[::2]] == [str(i) for i in range(130)]
     # Without noise nothing differs: infinite PSNR, and no SSIM below 11 pixels.
     expected = {"psnr": None, "ssim": None, "mse": 0.0, "mae": 0.0}
     assert json.loads((tmp_path / "summary.json").read_text())["model"] == expected
@@ -222,18 +250,19 @@ def test_large_pictures_go_one_by_one(tmp_path):
         sizes.append(len(noisy))
         return noisy
 
-    evaluate(model, pictures, levels={"25": gaussian(0.1)}, outdir=tmp_path, baselines=())
+    levels = {MIDDLE: gaussian(0.1)}
+    evaluate({"model": model}, pictures, levels=levels, outdir=tmp_path, baselines=())
     assert sizes == [1, 1]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"pictures": []}, "no picture"),
-        ({"limit": 0}, "no picture"),
+        ({"pictures": []}, "nothing to evaluate on"),
+        ({"limit": 0}, "no image"),
         ({"levels": {}}, "no noise level"),
-        ({"levels": {"a/b": gaussian(0.1), "a b": gaussian(0.1)}}, "share"),
-        ({"levels": {"25": None}}, "name a noise"),
+        ({"levels": {Level(None, name="a/b"): None, Level(None, name="a b"): None}}, "share"),
+        ({"levels": {MIDDLE: None}}, "name a noise"),
         ({"baselines": ("nml",)}, "did you mean 'nlm'"),
         ({"apply": lambda x, level: x[:, 1:]}, "into"),
         ({"apply": lambda x, level: x * np.float32("nan")}, "a cat is not finite"),
@@ -243,23 +272,23 @@ def test_mistakes(pair, tmp_path, changes, words):
     arguments = {
         "apply": identity,
         "pictures": pair,
-        "levels": {"25": gaussian(0.1)},
+        "levels": {MIDDLE: gaussian(0.1)},
         "baselines": (),
         "outdir": tmp_path,
         **changes,
     }
     with pytest.raises(ZooError, match=words) as caught:
-        evaluate(arguments.pop("apply"), arguments.pop("pictures"), **arguments)
+        evaluate({"model": arguments.pop("apply")}, arguments.pop("pictures"), **arguments)
     assert "\n" not in str(caught.value)
 
 
 def test_a_pair_must_fit(tmp_path):
     bad = Example("p", np.zeros((20, 20, 1), np.uint8), np.zeros((20, 21, 1), np.uint8))
-    with pytest.raises(ZooError, match="mend the pair"):
-        evaluate(identity, [bad], levels={"paired": None}, outdir=tmp_path)
+    with pytest.raises(ZooError, match="correct the pair"):
+        evaluate({"model": identity}, [bad], levels={REAL: None}, outdir=tmp_path)
 
 
 def test_a_file_in_the_way_is_named(pair, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(ZooError, match="cannot make"):
-        evaluate(identity, pair, levels={"25": gaussian(0.1)}, outdir=tmp_path / "out")
+        evaluate({"model": identity}, pair, levels={MIDDLE: gaussian(0.1)}, outdir=tmp_path / "out")

@@ -14,13 +14,22 @@ from variables import random_variables
 from zoo import cli, metrics, weights
 from zoo.data import image_files, sources
 from zoo.data.sources import Example
-from zoo.evaluate import NumpyGaussian, published
+from zoo.evaluate import ImageProtocol, Level, NumpyGaussian
+from zoo.evaluate import published_figures as published
+from zoo.evaluate.image_evaluator import ImageEvaluator
 from zoo.evaluate.measure import measure
-from zoo.evaluate.protocol import PUBLISHED, Protocol
-from zoo.evaluate.score import score_models
+from zoo.evaluate.protocol import PUBLISHED
+from zoo.modality import IMAGE
 from zoo.models import create_model, small_options
 
 NOISE = 25 / 255
+LEVEL = Level(25.0, "1/255", "sigma")
+
+
+def measured(model, pictures, protocol, wanted):
+    evaluator = ImageEvaluator(IMAGE, pictures, protocol=protocol)
+    metrics = IMAGE.choose(wanted)
+    return measure({"model": model}, evaluator, LEVEL, NumpyGaussian(NOISE), metrics=metrics)
 
 
 def scaled(x, level):
@@ -76,7 +85,9 @@ def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_
         *("--shapes", "exact", "--metrics", "psnr", "ssim", "mae"),
     )
     assert (code, errors) == (0, "")
-    found = {(r["picture"], r["method"]): r for r in rows(tmp_path / "scores" / "per_image.csv")}
+    found = {
+        (r["image"], r["method"]): r for r in rows(tmp_path / "scores" / "photos" / "per_image.csv")
+    }
     model, variables = weights.load(model_file)
     apply = jax.jit(model.apply)
     means = []
@@ -102,7 +113,10 @@ def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_
     assert f"{np.mean(means[1::2]):.2f}" in output
     whole = json.loads((tmp_path / "scores" / "scores.json").read_text())
     assert whole["protocol"]["seed"] == 0
-    assert [cell["pictures"] for cell in whole["scores"]] == [3, 3]
+    assert [cell["images"] for cell in whole["scores"]] == [3, 3]
+    assert {(cell["level"], cell["value"], cell["unit"]) for cell in whole["scores"]} == {
+        ("25", 25.0, "1/255")
+    }
 
 
 def test_padding_keeps_programs_few_and_figures_equal(folder):
@@ -119,20 +133,18 @@ def test_padding_keeps_programs_few_and_figures_equal(folder):
 
         found[shapes] = [
             part.scores["model"][metric]
-            for part in measure(
-                {"model": model},
+            for part in measured(
+                model,
                 pictures,
-                NumpyGaussian(NOISE),
-                count=6,
-                protocol=Protocol(noise="numpy", shapes=shapes),
-                wanted=("psnr", "ssim", "mae"),
+                ImageProtocol(noise="numpy", shapes=shapes),
+                ("psnr", "ssim", "mae"),
             )
             for metric in ("psnr", "ssim", "mae")
         ]
         compiled[shapes] = len(set(traced))
     assert compiled["exact"] == 6
     assert compiled["padded"] == compiled["auto"] < 4
-    order = {s: np.concatenate([f.ravel() for f in found[s]]) for s in found}
+    order = {s: np.concatenate(found[s]) for s in found}
     np.testing.assert_allclose(np.sort(order["padded"]), np.sort(order["exact"]), rtol=1e-4)
 
 
@@ -169,20 +181,12 @@ def test_later_batches_of_a_canvas_need_no_new_program():
 
     sides = [20] * 3 + [70] + [20] * 70 + [70] * 5 + [20]
     pictures = [Example(f"{i}", np.full((s, s, 1), i, np.uint8), None) for i, s in enumerate(sides)]
-    parts = list(
-        measure(
-            {"model": model},
-            pictures,
-            NumpyGaussian(NOISE),
-            count=80,
-            protocol=Protocol(noise="numpy", shapes="padded"),
-            wanted=("psnr",),
-        )
-    )
+    protocol = ImageProtocol(noise="numpy", shapes="padded")
+    parts = list(measured(model, pictures, protocol, ("psnr",)))
     assert len(traced) == 2
-    places = [place for part in parts for place in part.group.places]
+    places = [item.place for part in parts for item in part.group.items]
     assert sorted(places) == list(range(80))
-    assert all(len(part.scores["model"]["psnr"]) == len(part.group.places) for part in parts)
+    assert all(len(part.scores["model"]["psnr"]) == len(part.group.items) for part in parts)
 
 
 def test_one_coloured_picture_makes_a_set_colour(zoo, tmp_path):
@@ -192,7 +196,7 @@ def test_one_coloured_picture_makes_a_set_colour(zoo, tmp_path):
     image_files.write(tmp_path / "set" / "b.png", data.chelsea()[:30, :40])
     code, output, _ = zoo("score", "--data", "set", "--sigma", "25", "--baselines", "median")
     assert code == 0
-    assert "- set: 2 in set, colour, at their own sizes" in output
+    assert "- set: 2 in set, color, at their own sizes" in output
 
 
 def test_files_are_looked_for_before_anything_is_scored(zoo, folder, model_file, tmp_path):
@@ -203,16 +207,50 @@ def test_files_are_looked_for_before_anything_is_scored(zoo, folder, model_file,
     assert not (tmp_path / "scores").exists()
 
 
+def test_images_that_are_scored_are_not_removed(zoo, folder, tmp_path):
+    (tmp_path / "scores" / "photos" / "denoised").mkdir(parents=True)
+    image = tmp_path / "scores" / "photos" / "denoised" / "gallery.png"
+    image.write_bytes((folder / "0.png").read_bytes())
+    code, _, errors = zoo("score", "--data", "scores/photos", "--baselines", "median")
+    assert code == 2
+    assert "choose another --out" in errors
+    assert image.exists()
+
+
 def test_no_empty_folder_stays(zoo, tmp_path):
     assert zoo("score", "none.safetensors", "--data", ".", "-o", "a/b/c")[0] == 2
     assert not (tmp_path / "a").exists()
 
 
-def test_tables_of_no_scores_yet_know_whose_noise_it_is(folder, tmp_path):
-    kept = []
-    source = sources.load("folder", path=str(folder), channels=3, fractions=(0.0, 0.0, 1.0))["test"]
-    score_models((), {"photos": source}, sigmas=(25,), baselines=("median",), keep=kept.append)
-    assert not kept[0].paired
+def test_each_file_is_decoded_once(zoo, folder, monkeypatch):
+    """Though gray or color, the number of sizes and every level are decided by the pixels."""
+    read, names = sources.Source.__getitem__, []
+
+    def watched(self, index):
+        names.append(self.names[index])
+        return read(self, index)
+
+    monkeypatch.setattr(sources.Source, "__getitem__", watched)
+    levels = ("--sigma", "15", "25")
+    assert zoo("score", "--data", folder, *levels, "--baselines", "median", "--no-gallery")[0] == 0
+    assert sorted(names) == [f"{i}.png" for i in range(6)]
+
+
+def test_tables_are_kept_after_every_level(zoo, folder, monkeypatch, tmp_path):
+    seen = []
+
+    def median(noisy, sigma, clean):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(noisy)
+        return noisy
+
+    monkeypatch.setitem(ImageEvaluator.baselines, "median", median)
+    arguments = ("--limit", "2", "--sigma", "15", "25", "--baselines", "median", "--no-gallery")
+    code, _, _ = zoo("score", "--data", folder, *arguments)
+    assert code != 0
+    cells = rows(tmp_path / "scores" / "scores.csv")
+    assert {(r["level"], r["method"]) for r in cells} == {("15", "noisy"), ("15", "median")}
 
 
 @pytest.mark.matrix
@@ -241,8 +279,13 @@ def test_noise_of_jax_and_several_levels(zoo, folder, model_file, tmp_path):
     assert code == 0
     names = {path.name for path in (tmp_path / "there").iterdir()}
     assert names == {
-        *("table.md", "scores.csv", "scores.json", "per_image.csv", "psnr_photos.png"),
-        *("gallery_photos_5.png", "gallery_photos_50.png"),
+        *("table.md", "scores.csv", "scores.json", "photos"),
+    }
+    names = {path.name for path in (tmp_path / "there" / "photos").iterdir()}
+    assert names == {
+        *(f"curves_{metric}.png" for metric in ("psnr", "mse")),
+        *(f"{name}.json" for name in ("summary", "by_level", "protocol", "manifest")),
+        *("summary.csv", "per_image.csv", "gallery_5.png", "gallery_50.png"),
     }
     cells = rows(tmp_path / "there" / "scores.csv")
     assert {r["method"] for r in cells} == {"noisy", "mine", "median"}
@@ -270,7 +313,7 @@ def test_pairs_bring_their_own_noise(zoo, model_file, tmp_path):
     cells = {r["method"]: r for r in rows(tmp_path / "scores" / "scores.csv")}
     assert float(cells["noisy"]["psnr"]) == pytest.approx(expected, abs=1e-3)
     assert cells["noisy"]["level"] == cells["noisy"]["protocol_noise"] == "real"
-    assert "noise: the pictures' own" in output
+    assert "noise: the images' own" in output
     assert "seed" not in output
     for added in (("--sigma", "25"), ("--noise", "jax"), ("--seed", "3")):
         code, _, errors = zoo("score", model_file, "--data", "real", *pairs, *added)
@@ -291,17 +334,8 @@ def test_the_noise_level_may_be_estimated():
             told.setdefault(level, []).extend(np.asarray(sigma)[:3].tolist())
             return x
 
-        protocol = Protocol(noise="numpy", level=level)
-        list(
-            measure(
-                {"model": model},
-                pictures,
-                NumpyGaussian(NOISE),
-                count=3,
-                protocol=protocol,
-                wanted=("psnr",),
-            )
-        )
+        protocol = ImageProtocol(noise="numpy", level=level)
+        list(measured(model, pictures, protocol, ("psnr",)))
     assert told["known"] == pytest.approx([NOISE] * 3)
     assert told["estimated"] == pytest.approx([NOISE] * 3, rel=0.15)
     assert told["estimated"] != told["known"]
@@ -316,8 +350,8 @@ def test_published_figures_are_found_by_set_method_and_level():
     assert published.psnr("holiday", 12, 1, 25, "dncnn-gray") is None
     assert published.psnr("urban100", 100, 3, 25, "bm3d") is None
     assert published.differing(PUBLISHED) == []
-    assert published.differing(Protocol(seed=9)) == []
-    assert published.differing(Protocol(channels="y", border=4)) == ["channels", "border"]
+    assert published.differing(ImageProtocol(seed=9)) == []
+    assert published.differing(ImageProtocol(channels="y", border=4)) == ["channels", "border"]
 
 
 @pytest.mark.parametrize(
@@ -334,11 +368,11 @@ def test_published_figures_are_found_by_set_method_and_level():
         (["--data", ".", "--baselines"], "nothing to score"),
         (["--data", ".", "--sigma", "-1"], "sigma -1 is not between"),
         (["--data", ".", "--sigma", "nan"], "sigma nan is not between"),
-        (["--data", ".", "--limit", "0"], "no pictures to score on; check the data and the limit"),
+        (["--data", ".", "--limit", "0"], "no images to score on; check the data and the limit"),
         (["--data", ".", "."], "two folders are called"),
         (["--data", ".", "--seed", "-1"], "seed must be"),
         (["--data", ".", "--border", "300"], "border of 300 leaves nothing of cat.png, 40x40"),
-        (["MODEL", "--data", ".", "--pictures", "gray"], "mine takes colour pictures, and"),
+        (["MODEL", "--data", ".", "--images", "gray"], "mine takes color images, and"),
         (["MODEL", "MODEL", "--data", "."], "two rows would be called mine"),
     ],
 )

@@ -1,7 +1,6 @@
 """`zoo score` on recordings, against the evaluation it calls and as its users meet it."""
 
 import csv
-import io
 
 import jax
 import numpy as np
@@ -10,15 +9,11 @@ from variables import random_variables
 
 from zoo import cli, weights
 from zoo.data import audio_files, audio_writing, image_files, sources
+from zoo.evaluate import REAL, AudioProtocol, Level, Result, benchmark, evaluate
+from zoo.evaluate import published_figures as published
+from zoo.evaluate.audio_evaluator import AudioEvaluator
 from zoo.evaluate.contenders import contenders
-from zoo.evaluate.recordings import (
-    RecordingProtocol,
-    Result,
-    evaluate_recordings,
-    published,
-    report,
-)
-from zoo.evaluate.recordings import run as running
+from zoo.modality import AUDIO
 from zoo.models import create_model, small_options
 
 RATE = 16000
@@ -83,7 +78,7 @@ def rows(path):
 @pytest.mark.matrix
 def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path, monkeypatch):
     # Pictures are no figures, and take longest.
-    monkeypatch.setattr(running, "_GALLERY_ROWS", 1)
+    monkeypatch.setattr(AudioEvaluator, "rows", 1)
     code, output, errors = zoo(
         *("score", f"stream-t={model_file}", "--data", folders / "speech"),
         *("--noises", folders / "noise", "--snr", "-5", "10", "--seed", "3", "--limit", "2"),
@@ -93,29 +88,30 @@ def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path,
     model, variables = weights.load(model_file)
     apply = jax.jit(model.apply)
     everything = {"channels": 1, "fractions": (0.0, 0.0, 1.0)}
-    found = evaluate_recordings(
+    found = evaluate(
         {"stream-t": lambda x, level: apply(variables, x, level)},
         sources.load("recordings", path=str(folders / "speech"), **everything)["test"],
         noise=sources.load("recordings", path=str(folders / "noise/test"), **everything)["test"],
-        levels={"-5 dB": -5.0, "10 dB": 10.0},
+        levels={Level(snr, "dB", "SNR"): None for snr in (-5.0, 10.0)},
         outdir=tmp_path / "directly",
-        protocol=RecordingProtocol(seed=3),
+        protocol=AudioProtocol(seed=3),
         baselines=("wiener",),
         metrics=QUICK,
         limit=2,
     )
-    assert found.table() in output
+    figure = found.by_level[Level(10.0, "dB", "SNR")]["wiener"]["si_sdr"]
+    (row,) = (line for line in output.splitlines() if f"{figure:.2f}" in line and "wiener" in line)
+    assert row.startswith("| wiener")
     assert (tmp_path / "scores" / "table.md").read_text() in output
     assert f"- speech: 3 in {folders / 'speech'}, mono at 16000 Hz" in output
     assert "only the first 2" in output
     assert f"- noises: 1 in {folders / 'noise/test'}" in output
     cells = rows(tmp_path / "scores" / "scores.csv")
     assert [(r["level"], r["method"]) for r in cells] == [
-        (level, name) for level in ("-5 dB", "10 dB") for name in ("stream-t", "wiener", "noisy")
+        (level, name) for level in ("-5 dB", "10 dB") for name in ("stream-t", "noisy", "wiener")
     ]
     assert {r["recordings"] for r in cells} == {"2"}
-    expected = found.by_level["10 dB"]["wiener"]["si_sdr"]
-    assert float(cells[4]["si_sdr"]) == pytest.approx(expected, rel=1e-5)
+    assert float(cells[5]["si_sdr"]) == pytest.approx(figure, rel=1e-5)
     assert "published_si_sdr" in cells[0]
     for name in ("per_recording.csv", "summary.json", "by_level.json"):
         ours, theirs = tmp_path / "scores" / "speech" / name, tmp_path / "directly" / name
@@ -145,11 +141,11 @@ def test_pairs_bring_their_own_noise(zoo, folders, tmp_path):
         expected.append(10 * np.log10(target @ target / ((noisy - target) @ (noisy - target))))
     cells = {r["method"]: r for r in rows(tmp_path / "scores" / "scores.csv")}
     # A classical method that is asked for is the model, and no baseline besides.
-    assert list(cells) == ["wiener", "spectral-gate", "noisy"]
+    assert list(cells) == ["wiener", "noisy", "spectral-gate"]
     assert float(cells["noisy"]["si_sdr"]) == pytest.approx(np.mean(expected), abs=1e-3)
     assert {r["level"] for r in cells.values()} == {"real"}
     assert "- wiener: wiener, no weights" in output
-    assert "published, difference" not in output
+    assert "published figures" not in output
 
 
 def test_recordings_are_told_from_pictures(zoo, folders):
@@ -161,33 +157,38 @@ def test_recordings_are_told_from_pictures(zoo, folders):
     photos = ("score", "--data", folders / "photos")
     assert "has no recordings" in zoo(*photos, "--noises", folders / "noise")[2]
     assert "has no recordings" in zoo(*photos, "--baselines", "wiener")[2]
-    assert "no pictures to score on" in zoo(*photos, "--limit", "0")[2]
+    assert "no images to score on" in zoo(*photos, "--limit", "0")[2]
 
 
 def test_published_figures_stand_beside_ours():
     names = [f"noisy/p{232 if i < 394 else 257}_{i:03}.wav" for i in range(824)]
-    assert published.is_test_set(names)
-    assert not published.is_test_set(names[:823])
-    assert not published.is_test_set(["noisy/p226_001.wav", *names[1:]])
-    assert published.figures("gtcrn") == {"pesq": 2.87, "stoi": 0.940, "si_sdr": 18.83}
-    assert published.figures("wiener") is None
+    assert published.is_voicebank(names)
+    assert not published.is_voicebank(names[:823])
+    assert not published.is_voicebank(["noisy/p226_001.wav", *names[1:]])
+    assert published.voicebank("gtcrn") == {"pesq": 2.87, "stoi": 0.940, "si_sdr": 18.83}
+    assert published.voicebank("wiener") is None
     means = {
         "gtcrn a": {"si_sdr": 18.5, "stoi": 0.9412, "pesq": None},
         "noisy": {"si_sdr": 8.4501, "stoi": 0.9206, "pesq": 1.98},
     }
-    wanted = ("si_sdr", "stoi", "pesq")
-    result = Result([], means, {"real": means}, RecordingProtocol(), wanted, [], True)
-    found = {"voicebank": report.Found(result, 824, True)}
+    protocol = AudioProtocol()
+    wanted = AUDIO.choose(("si_sdr", "stoi", "pesq"))
+    result = Result(AUDIO, [], means, {REAL: means}, protocol, wanted, 824, [], True)
     labels = {"gtcrn a": "gtcrn", "noisy": "noisy"}
-    lines = report.markdown(found, [], labels).splitlines()
-    assert "| gtcrn a               | 2.87               | 0.941 (0.940, +0.001) | " in " ".join(
-        lines
-    )
-    assert any("1.98 (1.97, +0.01)" in line and "8.45 (8.45, +0.00)" in line for line in lines)
-    cells = list(csv.DictReader(io.StringIO(report.csv(found, labels))))
-    assert [r["published_pesq"] for r in cells] == ["2.87", "1.97"]
-    known = {"voicebank": report.Found(result, 824, False)}
-    assert "2.87" not in report.markdown(known, [], labels) + report.csv(known, labels)
+    known = {
+        (REAL, label): published.published("voicebank", names, 1, REAL, protocol, model)
+        for label, model in labels.items()
+    }
+    table = benchmark.markdown({"voicebank": benchmark.Found(result, known)}, {})
+    lines = " ".join(table.splitlines())
+    assert "| gtcrn a | 0.941 (0.940, +0.001)" in lines
+    assert "| - (2.87)" in lines
+    assert "1.98 (1.97, +0.01)" in lines
+    assert "8.45 (8.45, +0.00)" in lines
+    none = {key: {} for key in known}
+    assert "2.87" not in benchmark.markdown({"voicebank": benchmark.Found(result, none)}, {})
+    level = Level(5.0, "dB", "SNR")
+    assert not published.published("voicebank", names, 1, level, protocol, "gtcrn")
 
 
 @pytest.mark.parametrize(
@@ -205,11 +206,11 @@ def test_published_figures_stand_beside_ours():
         (["gtcrn=g_{sigma}.tar"], "one file serves all levels; write it without {sigma}"),
         (["MODEL", "MODEL"], "two rows would be called mine"),
         (["wiener", "wiener"], "two rows would be called wiener"),
-        (["MODEL", "--sigma", "25"], "--sigma is an option of pictures, and here recordings are"),
-        (["MODEL", "--border", "0"], "--border is an option of pictures"),
-        (["MODEL", "--range", "full"], "--range is an option of pictures"),
-        (["MODEL", "--no-gallery"], "--no-gallery is an option of pictures"),
-        (["UNET", "--snr", "5"], "--snr is an option of recordings, and here pictures are scored"),
+        (["MODEL", "--sigma", "25"], "--sigma is an option of images, and here recordings are"),
+        (["MODEL", "--border", "0"], "--border is an option of images"),
+        (["MODEL", "--range", "full"], "--range is an option of images"),
+        (["MODEL", "--no-gallery"], "--no-gallery is an option of images"),
+        (["UNET", "--snr", "5"], "--snr is an option of recordings, and here images are scored"),
         (["MODEL", "--pairs", "a", "b"], "pairs bring their own noise; drop --noises, or --pairs"),
         (["MODEL", "--metrics", "peskq"], "unknown metric 'peskq'; did you mean 'pesq'"),
         (["MODEL", "--baselines", "weiner"], "unknown baseline 'weiner'; did you mean 'wiener'"),
@@ -217,8 +218,8 @@ def test_published_figures_stand_beside_ours():
         (["--limit", "0"], "no recordings to score on; check the data and the limit"),
         (["--seed", "-1"], "seed must be"),
         (["--snr", "nan"], "the level nan dB has no SNR"),
-        (["--noises", "nowhere"], "there is no folder nowhere; mend --noises"),
-        (["--data", "nowhere"], "there is no folder nowhere; mend --data"),
+        (["--noises", "nowhere"], "there is no folder nowhere; check --noises"),
+        (["--data", "nowhere"], "there is no folder nowhere; check --data"),
         (["--data", "empty"], "empty has no recordings"),
         (["--data", "trained"], "trained has other splits but no test"),
         (["--data", "bad"], "bad/text.wav is not wav, flac, ogg or mp3"),

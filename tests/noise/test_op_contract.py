@@ -312,10 +312,10 @@ def test_only_functions_of_the_contract_are_registered():
         return x
 
     with pytest.raises(ValueError, match="already registered"):
-        op(sigma=FRACTION, examples={})(gaussian)
+        op(sigma=FRACTION)(gaussian)
     for wrong in (positional, level_last, no_key):
         with pytest.raises(TypeError, match="must take"):
-            op(amount=FRACTION, examples={})(wrong)
+            op(amount=FRACTION)(wrong)
     with pytest.raises(TypeError, match="must take"):
-        op(examples={})(gaussian)
+        op()(gaussian)
     assert before == OPS

@@ -11,6 +11,7 @@ from parsed_page import Page, number
 from zoo import cli, report
 from zoo.errors import ZooError
 from zoo.report.run_facts import duration, fixed
+from zoo.report.run_files import read, sheets, wavs
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,37 @@ def test_wavs_can_be_heard(sound):
     # Each tells its figure; the second recording's is one more.
     for figure in ("\N{MINUS SIGN}1.2", "\N{MINUS SIGN}0.2", "14.3", "15.3"):
         assert f"model{figure} dB" in page_of(sound).text
+
+
+def test_files_are_those_of_the_manifest(tmp_path):
+    """Whatever their names; none outside the workdir is read."""
+    workdir = made_runs.of_sound(tmp_path / "run")
+    out = workdir / "eval"
+    (out / "spectrograms_-5.png").rename(out / "a sheet.png")
+    (out / "listen" / "10" / "talk_model.wav").rename(out / "b.wav")
+    (tmp_path / "secret.wav").write_bytes((out / "b.wav").read_bytes())
+    level = {"value": 10.0, "unit": "dB", "name": "SNR"}
+    levels = [{"label": "-5", **level, "value": -5.0}, {"label": "10", **level}]
+    about = {"level": "10", "example": "talk", "method": "model"}
+    none = {"example": None, "method": None}
+    files = [
+        {"file": "a sheet.png", "kind": "spectrograms", "level": "-5", **none},
+        {"file": "b.wav", "kind": "listen", **about},
+        {"file": "../../secret.wav", "kind": "listen", **about, "method": "clean"},
+    ]
+    manifest = {"levels": levels, "files": files}
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    run = read(workdir)
+    assert [str(run.level(label)) for label in run.levels] == ["SNR -5 dB", "SNR 10 dB"]
+    assert sheets(run) == [("-5", "Spectrograms", out / "a sheet.png")]
+    assert [(*one[:2], one.files) for one in wavs(run)] == [
+        ("10", "talk", {"model": out / "b.wav"}),
+    ]
+    page = page_of(workdir)
+    assert len(page.all("audio")) == 1
+    (out / "manifest.json").write_text(json.dumps({"levels": levels, "files": [{"file": 3}]}))
+    with pytest.raises(ZooError, match=r"manifest\.json is damaged; evaluate again"):
+        read(workdir)
 
 
 def test_a_large_run_gives_a_small_page(tmp_path):

@@ -349,12 +349,8 @@ def _known(visit: Visit, value: Any) -> Any:
     Raises:
       ValueError: it is of another kind.
     """
-    if (
-        isinstance(value, dict)
-        and isinstance(value.get("path"), str)
-        and visit.has_upload(value["path"])
-    ):
-        path = value["path"]
+    path = value.get("path") if isinstance(value, dict) else None
+    if isinstance(path, str) and visit.has_upload(path):
         return {
             "path": path,
             "orig_name": os.path.basename(path),

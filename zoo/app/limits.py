@@ -12,7 +12,7 @@ import tifffile
 from zoo import files
 from zoo.app.jobs import Stopped
 from zoo.data import audio_files, file_kinds, image_decoding
-from zoo.errors import OUT_OF_MEMORY, ZooError, in_words
+from zoo.errors import ZooError, is_out_of_memory
 
 MOST_BYTES = 2**30
 """Largest upload."""
@@ -192,7 +192,7 @@ def explain(error: BaseException, path: Path | None = None) -> str:
     if isinstance(error, ZooError):
         line = str(error)
         return line if path is None else line.replace(str(path), path.name)
-    if (in_words(error) or "").startswith(OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return "That does not fit into memory; take something smaller."
     traceback.print_exception(error)
     return "Something went wrong that is not your fault; the terminal shows the details."

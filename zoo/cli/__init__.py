@@ -10,7 +10,7 @@ from typing import NoReturn
 from zoo import files
 from zoo.errors import ZooError, in_words, line, unknown
 
-# Each is a module of this package, imported when it is the one that was asked for: a list of the
+# Each is a module of this package, imported when it is the chosen one: a list of the
 # commands must not wait for the networks.
 COMMANDS = {
     "denoise": "denoise images and recordings",
@@ -24,7 +24,7 @@ COMMANDS = {
     "export": "write a denoiser as a program that runs without this zoo",
     "app": "serve a page to try it on",
 }
-_MODULES = {"report": "page_commands", "app": "page_commands"}
+_MODULES = {"models": "model_list", "report": "page_commands", "app": "page_commands"}
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg -o clean.jpg
@@ -118,8 +118,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         )
         if name == chosen:
             module = importlib.import_module(f"zoo.cli.{_MODULES.get(name, name)}")
-            add = "add_arguments" if name not in _MODULES else f"add_{name}_arguments"
-            getattr(module, add)(command)
+            add = getattr(module, f"add_{name}_arguments", None) or module.add_arguments
+            add(command)
     return parser
 
 

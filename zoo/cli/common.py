@@ -73,9 +73,9 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def lines(told: str) -> str:
+def lines(text: str) -> str:
     """Some lines, each a `line`."""
-    return "\n".join(map(line, told.split("\n")))
+    return "\n".join(map(line, text.split("\n")))
 
 
 def training_noise(record: Mapping[str, Any]) -> str:
@@ -87,8 +87,8 @@ def training_noise(record: Mapping[str, Any]) -> str:
         level = " to ".join(map(str, level))
     if name == "add_at_snr":
         unit = "dB"
-    told = [name, level, unit if unit != "1" else None]
-    return " ".join(str(one) for one in told if one is not None)
+    parts = [name, level, unit if unit != "1" else None]
+    return " ".join(str(one) for one in parts if one is not None)
 
 
 # Lines of a log file should not outrun its reader.
@@ -121,20 +121,20 @@ def progress(number: int, count: int, name: str) -> Iterator[Callable[[int, int]
     label = f"{number}/{count} {short}"
     with tqdm.tqdm(desc=label, total=1, leave=False, bar_format=form) as bar:
 
-        def tell(done: int, total: int) -> None:
+        def advance(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        yield tell
+        yield advance
 
 
 def _lines(label: str) -> Callable[[int, int], None]:
     spoke = time.monotonic()
 
-    def tell(done: int, total: int) -> None:
+    def advance(done: int, total: int) -> None:
         nonlocal spoke
         if done < total and time.monotonic() - spoke > _SECONDS_BETWEEN_LINES:
             print(f"{label}: {100 * done // total}%", file=sys.stderr, flush=True)
             spoke = time.monotonic()
 
-    return tell
+    return advance

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo import files, runtime
-from zoo.cli import common, compare, jobs, paths
-from zoo.cli.jobs import Done, Job
+from zoo.cli import common, compare, file_jobs, paths
+from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
@@ -25,9 +25,9 @@ from zoo.inference.denoising import check_modality
 from zoo.inference.value_scale import check_range
 from zoo.resolve import Resolved, resolve
 
-_DESCRIPTION = """Denoise pictures and recordings. INPUT is a file, a folder, which stands for all
-below it, or a quoted pattern; pictures (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
-(wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are told apart by their
+_DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
+below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
+(wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are recognized by their
 content. An output has the size, depth, channels, alpha and metadata of its input, or its sample
 rate, channels, length, coding and tags, and appears whole or not at all."""
 
@@ -40,10 +40,10 @@ _EXAMPLES = """examples:
   zoo denoise photo.png --sigma 25 --reference original.png
   zoo denoise photo.jpg --model dncnn-color-blind --weights dncnn_color_blind.pth
   zoo denoise photo.jpg --weights runs/unet/weights.safetensors --ensemble
-  zoo denoise stack.tif --range 100 4095       what is black and what white
+  zoo denoise stack.tif --range 100 4095       the values of black and white
   zoo denoise song.flac --model wiener --save-noise
 
-The noise of a picture is estimated from it unless --sigma says how much there is. An input is never
+The noise of an image is estimated from it unless --sigma says how much there is. An input is never
 written over, but with --overwrite and itself as OUTPUT. The exit code is 0 if all went well, 1 if a
 file failed (the others are done), 2 for a mistake in the command, 130 after Ctrl-C; what is
 finished by then stays."""
@@ -55,6 +55,20 @@ _OF_IMAGES = (
 )
 
 
+# Remedies as the functions name them, and as the command does.
+_FLAGS = {
+    "level=..., in signal units": "--sigma",
+    "range=(black, white)": "--range BLACK WHITE",
+    "range=": "--range ",
+    "tile=": "--tile ",
+    "overlap=": "--overlap ",
+    "model='wiener'": "--model wiener",
+    "strength=0.75": "--limit 12",
+}
+
+Advance = Callable[[int, int], None]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
@@ -63,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         metavar="NAME",
-        help="weights that come with the zoo, or a model of `zoo models` without parameters "
-        "(unet-color or unet-gray; for recordings stream-b, and wiener where their sound ends "
-        "below 6.5 kHz)",
+        help="weights that come with the zoo, a weight file, a model of `zoo models` without "
+        "parameters, or NAME=FILE, such a model and its weights (unet-color or unet-gray; for "
+        "recordings stream-b, and wiener where their sound ends below 6.5 kHz)",
     )
     add(
         "--weights",
@@ -92,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-noise",
         action="store_true",
         help="write what was taken out too, beside each output as NAME.noise.SUFFIX; that of "
-        "pictures lies around mid grey",
+        "images lies around mid gray",
     )
     add(
         "--reference",
@@ -106,7 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sigma",
         type=_sigma,
         metavar="SIGMA",
-        help="the noise's standard deviation, of 255, or auto: estimated in each picture (auto); "
+        help="the noise's standard deviation, of 255, or auto: estimated in each image (auto); "
         "255 is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if "
         "that is more",
     )
@@ -117,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_finite,
         metavar=("LOW", "HIGH"),
         help="the values that the model is to see as black and as white (chosen from the values of "
-        "all pages, and told unless it is all that the type holds)",
+        "all pages, and printed unless it is all that the type holds)",
     )
     ranges.add_argument(
         "--range-per-page", action="store_true", help="choose the range of each page by itself"
@@ -132,13 +146,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tile",
         type=_whole,
         metavar="PIXELS",
-        help="side of the tiles that a picture is cut into, 0 for none (as large as is good)",
+        help="side of the tiles that an image is cut into, 0 for none (as large as is good)",
     )
     add(
         "--overlap",
         type=_whole,
         metavar="PIXELS",
-        help="of neighbouring tiles (as far as the model looks)",
+        help="of neighboring tiles (as far as the model looks)",
     )
     add(
         "--ensemble",
@@ -154,11 +168,11 @@ def run(arguments: argparse.Namespace) -> int:
     output = files.expanded(arguments.output) if arguments.output else None
     found = paths.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
-    planned = jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
+    planned = file_jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
     _refuse_others(arguments, {job.kind for job in planned} - {None})
     common.use_device(arguments.device)
     runtime.cache_programs()
-    return jobs.run(
+    return file_jobs.run(
         planned,
         _Denoisers(arguments),
         overwrite=arguments.overwrite,
@@ -181,7 +195,7 @@ def _share(text: str) -> float:
 
 
 def _limit(text: str) -> float:
-    """As a share: what is taken away wholly is then that much softer."""
+    """As a share: what would be removed is softer by so much instead."""
     return 1 - 10 ** (-_number(text, 0, 200, "a number of dB, 0 or more") / 20)
 
 
@@ -212,20 +226,6 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-# Remedies as the functions name them, and as the command does.
-_FLAGS = {
-    "level=..., in signal units": "--sigma",
-    "range=(black, white)": "--range BLACK WHITE",
-    "range=": "--range ",
-    "tile=": "--tile ",
-    "overlap=": "--overlap ",
-    "model='wiener'": "--model wiener",
-    "strength=0.75": "--limit 12",
-}
-
-Tell = Callable[[int, int], None]
-
-
 class _Denoisers:
     """Denoises one file after the other; a model is loaded once.
 
@@ -250,7 +250,7 @@ class _Denoisers:
         if self._model and self._model.modality == "image":
             self._of_images  # noqa: B018
 
-    def __call__(self, job: Job, tell: Tell) -> Done:
+    def __call__(self, job: Job, advance: Advance) -> Done:
         """Denoises a file.
 
         Raises:
@@ -260,7 +260,7 @@ class _Denoisers:
             check_modality(self._model, job.source, job.kind)
         reference = compare.find(self._arguments.reference, job)
         make = self._image if job.kind == file_kinds.IMAGE else self._recording
-        done = make(job, tell)
+        done = make(job, advance)
         if reference is None:
             return done
         try:
@@ -280,7 +280,7 @@ class _Denoisers:
             dtype=given.dtype,
         )
 
-    def _image(self, job: Job, tell: Tell) -> Done:
+    def _image(self, job: Job, advance: Advance) -> Done:
         sigma = self._arguments.sigma
         try:
             report = denoise_image_file(
@@ -292,7 +292,7 @@ class _Denoisers:
                 linear=True if self._arguments.linear else None,
                 overwrite=self._arguments.overwrite,
                 save_noise=job.extra,
-                progress=tell,
+                progress=advance,
             )
         except ZooError as error:
             # What is wrong with the file names it already.
@@ -304,13 +304,13 @@ class _Denoisers:
             text += ", --sigma unused: the model takes none"
         return Done(text, amount)
 
-    def _recording(self, job: Job, tell: Tell) -> Done:
+    def _recording(self, job: Job, advance: Advance) -> Done:
         report = denoise_audio_file(
             job.source,
             job.target,
             self._model,
             strength=self._arguments.strength,
-            progress=tell,
+            progress=advance,
             overwrite=self._arguments.overwrite,
         )
         problem = ""
@@ -324,14 +324,14 @@ class _Denoisers:
         seconds = report.frames / report.sample_rate
         channels = "mono" if report.channels == 1 else f"{report.channels} channels"
         clipped = f", {report.clipped} values clipped" if report.clipped else ""
-        told = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
+        summary = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
         notes = [
             *([_resaved(job)] if job.source.suffix != job.target.suffix else []),
             *report.notes,
         ]
         if notes := [_in_flags(note) for note in notes if note]:
-            told += f" ({'; '.join(notes)})"
-        return Done(told, seconds, problem)
+            summary += f" ({'; '.join(notes)})"
+        return Done(summary, seconds, problem)
 
 
 def _model(name: str | None, file: str | None) -> Resolved | None:
@@ -351,18 +351,18 @@ def _resaved(job: Job) -> str:
 
 def _in_flags(error: ZooError | str) -> str:
     """What a function says of its arguments, in the words of the command."""
-    told = str(error)
+    summary = str(error)
     for argument, flag in _FLAGS.items():
-        told = told.replace(argument, flag)
-    return told
+        summary = summary.replace(argument, flag)
+    return summary
 
 
 def _compared(job: Job, reference: Path) -> str:
     if job.kind == file_kinds.AUDIO:
-        return compare.sound(reference, job.source, job.target)
+        return compare.audio(reference, job.source, job.target)
     pages = [_one_page(path) for path in (reference, job.source, job.target)]
     try:
-        return compare.pictures(*pages)
+        return compare.images(*pages)
     except ZooError as error:
         raise ZooError(f"{job.source}: {error}") from None
 
@@ -377,19 +377,19 @@ def _one_page(path: Path) -> np.ndarray:
 def _described(report: ImageReport) -> tuple[str, float]:
     """A line on a denoised image, and its pixels."""
     height, width = report.size
-    told = f"{width} x {height}"
+    summary = f"{width} x {height}"
     if report.pages > 1:
-        told += f", {report.pages} pages"
+        summary += f", {report.pages} pages"
     if report.level is not None:
-        told += (
+        summary += (
             f", sigma {report.level:.1f}" if report.level >= 1 else f", sigma {report.level:.2g}"
         )
     if not report.scale.usual:
-        told += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
+        summary += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
     if report.scale.curve:
-        told += ", linear"
+        summary += ", linear"
     if report.deviation is not None:
-        told += f", tiles differ by {255 * report.deviation:.2g}/255"
+        summary += f", tiles differ by {255 * report.deviation:.2g}/255"
     if said := (*report.lost, *report.notes):
-        told += f" ({'; '.join(said)})"
-    return told, height * width * report.pages
+        summary += f" ({'; '.join(said)})"
+    return summary, height * width * report.pages

@@ -17,7 +17,7 @@ _DESCRIPTION = """Write a denoiser, weights within, as a program that runs witho
 stablehlo: a zip for jax alone, with the few lines that run it (reload.py) and its record.
            Batch, height and width are free, on CPU, CUDA and TPU. Of a model that streams
            it holds the step of one hop.
-onnx:      a graph for any ONNX runtime, of models of pictures; its record is in the metadata.
+onnx:      a graph for any ONNX runtime, of models of images; its record is in the metadata.
            It needs the package jax2onnx.
 Both are run against the model before anything is written.
 """

@@ -18,7 +18,7 @@ from zoo.inference.noise_level import estimate_level
 from zoo.inference.value_scale import find
 from zoo.weights import read_record
 
-_DESCRIPTION = """Tell what files are: the format, size, depth and noise of a picture, the rate,
+_DESCRIPTION = """Describe files: the format, size, depth and noise of an image, the rate,
 length and loudness of a recording, the record of weights."""
 
 _EXAMPLES = """examples:
@@ -28,52 +28,9 @@ _EXAMPLES = """examples:
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes to its parser."""
-    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="pictures, recordings, weights; - for stdin"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prints a block of lines for each file; returns 1 if one cannot be told, else 0."""
-    code, first = 0, True
-    for name in arguments.files:
-        try:
-            rows = _facts(os.path.expanduser(name))
-        except Exception as error:
-            told = in_words(error)
-            if told is None:
-                raise
-            print(f"error: {common.line(told)}", file=sys.stderr)
-            code = 1
-            continue
-        print("" if first else "\n", end="")
-        print(common.table([("file", name), *rows]), flush=True)
-        first = False
-    return code
-
-
-def _facts(path: str) -> list[tuple[str, str]]:
-    if path == "-":
-        path = paths.read_stdin()
-    if os.path.isdir(path):
-        raise ZooError(f"{path} is a folder; name files in it")
-    kind = file_kinds.kind_of(path)
-    if kind == file_kinds.IMAGE:
-        return of_image(path)
-    if kind == file_kinds.AUDIO:
-        return of_recording(path)
-    if kind == file_kinds.WEIGHTS:
-        return of_weights(path)
-    raise ZooError(f"{path} is {file_kinds.description(path)}")
-
-
 Rows = list[tuple[str, str]]
 
-_CHANNELS = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha"}
+_CHANNELS = {1: "gray", 2: "gray and alpha", 3: "color", 4: "color and alpha"}
 _TURNS = {
     2: "mirrored",
     3: "turned by 180 degrees",
@@ -89,6 +46,49 @@ _SILENCE = 1e-7
 _FRAME = 0.032
 _BLOCK_FRAMES = 512
 _QUIETEST = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the command takes to its parser."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="images, recordings, weights; - for stdin"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a block of lines for each file; returns 1 if one cannot be read, else 0."""
+    code, first = 0, True
+    for name in arguments.files:
+        try:
+            rows = _facts(os.path.expanduser(name))
+        except Exception as error:
+            message = in_words(error)
+            if message is None:
+                raise
+            print(f"error: {common.line(message)}", file=sys.stderr)
+            code = 1
+            continue
+        print("" if first else "\n", end="")
+        print(common.table([("file", name), *rows]), flush=True)
+        first = False
+    return code
+
+
+def _facts(path: str) -> Rows:
+    if path == "-":
+        path = paths.read_stdin()
+    if os.path.isdir(path):
+        raise ZooError(f"{path} is a folder; name files in it")
+    kind = file_kinds.kind_of(path)
+    if kind == file_kinds.IMAGE:
+        return of_image(path)
+    if kind == file_kinds.AUDIO:
+        return of_recording(path)
+    if kind == file_kinds.WEIGHTS:
+        return of_weights(path)
+    raise ZooError(f"{path} is {file_kinds.description(path)}")
 
 
 def of_image(path: str) -> Rows:
@@ -152,7 +152,7 @@ def of_recording(path: str) -> Rows:
 
 
 def of_weights(path: str) -> Rows:
-    """The record's main lines; `zoo weights` tells the rest.
+    """The record's main lines; `zoo weights` prints the rest.
 
     Raises:
       ZooError: it is damaged, or of no model of this zoo.
@@ -186,18 +186,18 @@ def _noise(colors: np.ndarray) -> str:
 
 def _coding(metadata: Metadata) -> list[str]:
     """How the pixels are coded, as far as it is known."""
-    told = []
+    coding = []
     if metadata.quality:
-        told.append(f"quality {metadata.quality}")
+        coding.append(f"quality {metadata.quality}")
     if metadata.subsampling:
-        told.append(":".join(metadata.subsampling))
+        coding.append(":".join(metadata.subsampling))
     if metadata.tiff and metadata.tiff.compression != "none":
-        told.append(metadata.tiff.compression)
-    return told
+        coding.append(metadata.tiff.compression)
+    return coding
 
 
 def _profile(icc: bytes | None) -> str:
-    """The name of a colour profile."""
+    """The name of a color profile."""
     if not icc:
         return ""
     try:
@@ -208,8 +208,8 @@ def _profile(icc: bytes | None) -> str:
 
 def _duration(seconds: float, frames: int) -> str:
     minutes, rest = divmod(seconds, 60)
-    told = f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.3f} s"
-    return f"{told}, {frames} samples"
+    text = f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.3f} s"
+    return f"{text}, {frames} samples"
 
 
 def _decibels(amplitude: float) -> str:

@@ -10,22 +10,22 @@ import jax
 import numpy as np
 
 from zoo import files, noise, runtime
-from zoo.cli import common, jobs, paths
-from zoo.cli.jobs import Done, Job
+from zoo.cli import common, file_jobs, paths
+from zoo.cli.file_jobs import Done, Job
 from zoo.data import audio_files, audio_writing, file_kinds, pixels
 from zoo.data.image_files import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
 from zoo.inference import linear_light, value_scale
 from zoo.inference.denoising import one_of
 
-_DESCRIPTION = """Make noisy copies of pictures and recordings, by any noise of zoo.noise or
+_DESCRIPTION = """Make noisy copies of images and recordings, by any noise of zoo.noise or
 zoo.noise.audio. INPUT is a file, a folder, which stands for all below it, or a quoted pattern. A
 copy has the size, depth, channels and metadata of its input, or its sample rate, channels, length
 and coding; alpha is left alone. Recordings are held in memory whole."""
 
 _EXAMPLES = """examples:
   zoo noise photo.png --op gaussian --level 25            sigma 25/255, writes photo.noisy.png
-  zoo noise photos/ -o noisy/ --op gaussian --level 5,50  drawn anew for each picture
+  zoo noise photos/ -o noisy/ --op gaussian --level 5,50  one level for each image
   zoo noise photo.png --op poisson --level 30             30 photons at white
   zoo noise photo.png --op stripes --level 10 --option axis=column
   zoo noise talk.wav --op white --level 10                10 dB of signal to noise
@@ -34,6 +34,12 @@ _EXAMPLES = """examples:
 
 # As many on either side of 0; jax takes no more.
 _SEEDS = 2**63
+# What ops call the recording that they are given beside the signal.
+_GIVEN = ("noise", "noisy", "response")
+# Where only the options are looked at, and images have none.
+_USUAL_RATE = 16000
+
+Advance = Callable[[int, int], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=_level,
         metavar="LEVEL",
-        help="how much, or LOW,HIGH to draw it anew for each file; --level=-5 if below 0",
+        help="how much, or LOW,HIGH for a random one for each file; --level=-5 if below 0",
     )
     add(
         "--unit",
         choices=("1", "1/255"),
-        help="of the level (1/255 where it is an intensity of pictures, else 1)",
+        help="of the level (1/255 where it is an intensity of images, else 1)",
     )
     add("--seed", type=_seed, default=0, help="other numbers give other noise (0)")
     add(
@@ -72,10 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Makes the copies, prints a line a file and a summary; returns the exit code."""
     output = files.expanded(arguments.output) if arguments.output else None
     found = paths.gather(arguments.inputs, word="noisy", output=output)
-    planned = jobs.plan(found, arguments.output, form=arguments.format)
+    planned = file_jobs.plan(found, arguments.output, form=arguments.format)
     noises = _Noises(arguments, {job.kind for job in planned} - {None})
     runtime.cache_programs()
-    return jobs.run(
+    return file_jobs.run(
         planned,
         noises,
         overwrite=arguments.overwrite,
@@ -115,14 +121,6 @@ def _option(text: str) -> tuple[str, object]:
         return name, value
 
 
-# What ops call the recording that they are given beside the signal.
-_GIVEN = ("noise", "noisy", "response")
-# Where only the options are looked at, and pictures have none.
-_USUAL_RATE = 16000
-
-Tell = Callable[[int, int], None]
-
-
 class _Noises:
     """Makes one noisy copy after the other.
 
@@ -148,7 +146,7 @@ class _Noises:
                 # So that a mistake in the options is one line, and not one for each file.
                 self._sampler(kind, _USUAL_RATE, np.ones((1, 1), np.float32))
 
-    def __call__(self, job: Job, tell: Tell) -> Done:
+    def __call__(self, job: Job, advance: Advance) -> Done:
         """Makes a noisy copy.
 
         Raises:
@@ -161,10 +159,10 @@ class _Noises:
             )
         key = jax.random.key(self._arguments.seed)
         key = jax.random.fold_in(key, zlib.crc32(job.place.as_posix().encode()))
-        make = self._picture if job.kind == file_kinds.IMAGE else self._recording
-        return make(job, key, tell)
+        make = self._image if job.kind == file_kinds.IMAGE else self._recording
+        return make(job, key, advance)
 
-    def _picture(self, job: Job, key: jax.Array, tell: Tell) -> Done:
+    def _image(self, job: Job, key: jax.Array, advance: Advance) -> Done:
         draw = self._program(job.kind)
         pages = read_pages(job.source)
         levels, lost, count = [], {}, 0
@@ -176,11 +174,11 @@ class _Noises:
                 lost |= dict.fromkeys((*page.lost, *put(page._replace(image=noisy))))
                 levels.append(level)
                 count += noisy.shape[0] * noisy.shape[1]
-                tell(index + 1, len(pages))
-        told = self._told(job.kind, levels)
-        return Done(f"{told} ({'; '.join(lost)})" if lost else told, count)
+                advance(index + 1, len(pages))
+        summary = self._described(job.kind, levels)
+        return Done(f"{summary} ({'; '.join(lost)})" if lost else summary, count)
 
-    def _recording(self, job: Job, key: jax.Array, tell: Tell) -> Done:
+    def _recording(self, job: Job, key: jax.Array, advance: Advance) -> Done:
         facts = audio_files.info(job.source)
         mixed = None
         if self._arguments.noise:
@@ -193,13 +191,13 @@ class _Noises:
         settings |= {"source": job.source, "overwrite": self._arguments.overwrite}
         with audio_writing.writing(job.target, **settings) as put:
             clipped = put(np.asarray(y))
-        tell(1, 1)
-        told = self._told(job.kind, [float(level)])
+        advance(1, 1)
+        summary = self._described(job.kind, [float(level)])
         if clipped:
-            told += f", {clipped} values clipped"
+            summary += f", {clipped} values clipped"
         if notes := (*audio_files.remarks(job.source), *put.lost):
-            told += f" ({'; '.join(notes)})"
-        return Done(told, facts.frames / facts.sample_rate)
+            summary += f" ({'; '.join(notes)})"
+        return Done(summary, facts.frames / facts.sample_rate)
 
     def _program(self, kind: str, rate: int = _USUAL_RATE) -> Callable:
         """`(key, x, mixed) -> (noisy, level)`, compiled once for each size."""
@@ -236,7 +234,7 @@ class _Noises:
         usual = "1/255" if next(iter(op.levels.values())).intensity else "1"
         return self._arguments.unit or usual
 
-    def _told(self, kind: str, levels: list[float]) -> str:
+    def _described(self, kind: str, levels: list[float]) -> str:
         """The noise and its levels, each once, in the unit they were given in."""
         op = noise.registry(kind)[self._arguments.op]
         scale, end = (255, "/255") if self._unit(op) == "1/255" else (1, "")

@@ -66,7 +66,7 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
     Args:
       texts: what the user wrote: files, folders, and patterns with `*`, `?`, `[...]` and `**`; "-"
         is standard input.
-      word: what tells outputs from inputs where both lie side by side: `a.word.png`.
+      word: in the names of outputs that lie beside their inputs: `a.word.png`.
       output: a folder below one of these that is not searched, for outputs lie there.
 
     Raises:
@@ -84,8 +84,8 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
                 seen.add(key)
                 inputs.append(one)
     if not inputs:
-        told = f" among {len(skipped)} files" if skipped else ""
-        raise ZooError(f"no image and no recording in {', '.join(texts)}{told}; check the path")
+        among = f" among {len(skipped)} files" if skipped else ""
+        raise ZooError(f"no image and no recording in {', '.join(texts)}{among}; check the path")
     alone = inputs[0].path
     single = len(texts) == 1 and (texts[0] == "-" or alone == files.expanded(texts[0]))
     return Found(inputs, skipped, single)
@@ -230,7 +230,7 @@ def stream_place(output: str, suffix: str) -> Path:
 
     Args:
       output: the stream.
-      suffix: the ending that tells the format.
+      suffix: the ending that chooses the format.
 
     Raises:
       ZooError: it is a terminal.

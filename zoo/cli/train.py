@@ -158,15 +158,16 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.distributed or processes != (None, None, None):
         distributed.join(*processes)
     workdir = arguments.workdir or _default_workdir(spec)
+    experiment = config
     if arguments.mode == "train":
         program = Path(sys.argv[0]).name
         command = ["python"] if program.endswith(".py") else []
         command = shlex.join([*command, program, *sys.argv[1:]])
-        train(config, workdir, command=command, resume_with=arguments.resume_with)
+        experiment = train(config, workdir, command=command, resume_with=arguments.resume_with)
     elif arguments.resume_with:
         raise ZooError("--resume-with is for --mode=train; leave it out")
     if distributed.is_first():
-        result = evaluate_run(config, workdir)
+        result = evaluate_run(experiment, workdir)
         print(result.table())
         print(f"\nweights, tables and images are in {workdir}")
     distributed.finish()

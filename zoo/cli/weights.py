@@ -1,8 +1,7 @@
-"""`zoo weights`: tell what weights hold, those that come with the zoo and those trained here."""
+"""`zoo weights`: describe weights, those that come with the zoo and those trained here."""
 
 import argparse
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from zoo.errors import ZooError
 
 # As a validation calls them in the record.
 _VALIDATION = {"validation_psnr": "PSNR", "validation_si_sdr": "SI-SDR"}
+_HIDDEN = ("mse", "mae")
 _CARD = {
     "summary": "for",
     "parameters": "parameters",
@@ -24,8 +24,8 @@ _CARD = {
 }
 
 
-_DESCRIPTION = """Tell what weights hold: those that come with the zoo, or files. Of those that are
-named also their cards and their scores on test pictures or recordings. With --from-run, first
+_DESCRIPTION = """Describe weights: those that come with the zoo, or files. Of those that are
+named also their cards and their scores on test images or recordings. With --from-run, first
 write those of a run: the average that scored best in validation so far, or the newest one."""
 
 
@@ -81,8 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
         if card := _card(record):
             print(f"\n{common.line(file)}\n{card}")
         for where, levels in _tested(record.get("scores") or {}):
-            told = f"{file} on {where}, in brackets the noisy input"
-            print(f"\n{common.line(told)}\n{_test(levels)}")
+            heading = f"{file} on {where}, in brackets the noisy input"
+            print(f"\n{common.line(heading)}\n{_test(levels, record)}")
 
 
 def _from_run(arguments: argparse.Namespace) -> str:
@@ -97,12 +97,12 @@ def _from_run(arguments: argparse.Namespace) -> str:
 
 
 def _card(record: Mapping[str, Any]) -> str:
-    """What the makers of shipped weights tell, a line each."""
-    told = [(heading, str(record[key])) for key, heading in _CARD.items() if record.get(key)]
+    """What the makers of shipped weights state, a line each."""
+    rows = [(heading, str(record[key])) for key, heading in _CARD.items() if record.get(key)]
     if record.get("seconds"):
         minutes, device = record["seconds"] / 60, record.get("device") or "an unknown device"
-        told.append(("training", f"{minutes:.0f} minutes on {device}"))
-    return common.table([(f"  {heading}", value) for heading, value in told])
+        rows.append(("training", f"{minutes:.0f} minutes on {device}"))
+    return common.table([(f"  {heading}", value) for heading, value in rows])
 
 
 def _validation(scores: Mapping[str, Any]) -> str:
@@ -121,33 +121,22 @@ def _tested(scores: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [("its test set", scores["test"])] if scores.get("test") else []
 
 
-def _test(levels: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
+def _test(by_level: Mapping[str, Mapping[str, Mapping[str, float | None]]], record: dict) -> str:
     """The model's means, a row for each level."""
     # Here, because the list of all weights shows no scores and need not wait for this.
-    from zoo.evaluate.means import Column  # noqa: PLC0415
-    from zoo.evaluate.recordings import figures  # noqa: PLC0415
+    from zoo.evaluate import levels_of  # noqa: PLC0415
+    from zoo.modality import AUDIO, IMAGE  # noqa: PLC0415
 
-    columns = {
-        "psnr": Column("PSNR, dB", 2, higher=True),
-        "ssim": Column("SSIM", 4, higher=True),
-        **figures.COLUMNS,
-    }
-    first = next(iter(levels.values()))
-    # The gain is the difference of what stands in a cell already.
-    shown = [m for m in columns if m in first.get("model", ()) and m != "si_sdr_gain"]
-    rows = [("level", *(columns[metric].heading for metric in shown))]
-    for level in sorted(levels, key=_by_number):
-        cells = [_cell(levels[level], metric, columns[metric].digits) for metric in shown]
-        rows.append((level, *cells))
+    found = next(iter(by_level.values())).get("model", ())
+    known = [metric for one in (IMAGE, AUDIO) for metric in one.metrics.values()]
+    # The gain is the difference of what a cell shows.
+    shown = [m for m in known if m.name in found and m.name not in _HIDDEN and not m.gain_of]
+    rows = [("level", *(metric.heading for metric in shown))]
+    for level in levels_of(record):
+        if level in by_level:
+            cells = [_cell(by_level[level], metric.name, metric.digits) for metric in shown]
+            rows.append((level, *cells))
     return common.table(rows)
-
-
-def _by_number(level: str) -> tuple[float, str]:
-    """Where a level stands among others: a record keeps them as JSON does, by their letters."""
-    try:
-        return float(level), level
-    except ValueError:
-        return math.inf, level
 
 
 def _cell(methods: Mapping[str, Mapping[str, float | None]], metric: str, digits: int) -> str:

@@ -24,14 +24,13 @@ class Bank(NamedTuple):
     Attributes:
       pixels: (P,) uint8 or uint16, every picture's (H, W, K) in turn; int16 of recordings.
       start: (n,) int32, where each picture begins.
-      height: (n,) int32; 1 of recordings.
-      width: (n,) int32; samples of recordings.
+      shape: (n, number of spatial axes) int32, such as height and width; 1 and the samples of
+        recordings.
     """
 
     pixels: jax.Array
     start: jax.Array
-    height: jax.Array
-    width: jax.Array
+    shape: jax.Array
 
 
 class Batch(NamedTuple):
@@ -137,7 +136,7 @@ def make_bank(pictures: Sequence[np.ndarray], length: int = 0, *, wrap: bool = F
     """
     if length:
         pictures = [lengthen(p, length, wrap=wrap) for p in pictures]
-    heights, widths = np.array([p.shape[:2] for p in pictures], np.int32).T
+    shapes = np.array([p.shape[:-1] for p in pictures], np.int32)
     ends = np.cumsum([p.size for p in pictures], dtype=np.int64)
     check_room(int(ends[-1]), recordings=pictures[0].dtype == np.int16)
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int32)
@@ -145,7 +144,7 @@ def make_bank(pictures: Sequence[np.ndarray], length: int = 0, *, wrap: bool = F
         # 255 * 257 = 65535: the same brightness on the finer scale.
         pictures = [p if p.dtype == np.uint16 else p.astype(np.uint16) * 257 for p in pictures]
     pixels = np.concatenate([np.ascontiguousarray(p).reshape(-1) for p in pictures])
-    return Bank(pixels, starts, heights, widths)
+    return Bank(pixels, starts, shapes)
 
 
 def crop(key: jax.Array, bank: Bank, picture: jax.Array, size: tuple[int, ...]) -> jax.Array:
@@ -155,17 +154,26 @@ def crop(key: jax.Array, bank: Bank, picture: jax.Array, size: tuple[int, ...]) 
       key: a typed key.
       bank: the pictures.
       picture: () int32, which one.
-      size: (H, W, K) of the crop, or (T, K) of recordings; no larger than the picture.
+      size: (..., K) of the crop, such as (H, W, K), or (T, K) of recordings; no larger than the
+        example.
 
     Returns:
       The crop, of that shape and the dtype of the bank.
     """
-    h, w, k = size if len(size) == 3 else (1, *size)
-    height, width = bank.height[picture], bank.width[picture]
-    key_y, key_x = jax.random.split(key)
-    y = jax.random.randint(key_y, (), 0, height - h + 1)
-    x = jax.random.randint(key_x, (), 0, width - w + 1)
-    rows = bank.start[picture] + ((y + np.arange(h, dtype=np.int32)) * width + x) * k
+    axes = bank.shape.shape[1]
+    *sides, k = (1,) * (axes + 1 - len(size)) + tuple(size)
+    shape = bank.shape[picture]
+    keys = jax.random.split(key, axes)
+    corner = [
+        jax.random.randint(one, (), 0, shape[axis] - side + 1)
+        for axis, (one, side) in enumerate(zip(keys, sides, strict=True))
+    ]
+    rows = jnp.zeros((), jnp.int32)
+    for axis, side in enumerate(sides[:-1]):
+        place = corner[axis] + np.arange(side, dtype=np.int32)
+        rows = jnp.add.outer(rows * shape[axis], place)
+    rows = bank.start[picture] + (rows.reshape(-1) * shape[-1] + corner[-1]) * k
+    w = sides[-1]
 
     # One contiguous read a row; a picture's own width decides how far apart the rows lie.
     def row(start):

@@ -1,11 +1,28 @@
-"""Scores a denoiser against classical baselines, every choice named, and draws what it did.
+"""Evaluation of denoisers against classical baselines, every choice named.
 
-Pictures are scored here, recordings in `zoo.evaluate.recordings`.
+One `evaluate` serves images, audio and any other modality; see `zoo.evaluate.evaluation`.
 """
 
-from zoo.evaluate.draw import NumpyGaussian
-from zoo.evaluate.measure import compare
-from zoo.evaluate.protocol import PUBLISHED, Protocol
-from zoo.evaluate.run import Result, evaluate, mean_psnr
+from zoo.evaluate.degrade import NumpyGaussian
+from zoo.evaluate.evaluation import evaluate, mean_merit, read_manifest
+from zoo.evaluate.image_evaluator import compare
+from zoo.evaluate.protocol import PUBLISHED, AudioProtocol, ImageProtocol, Protocol
+from zoo.evaluate.result import REAL, Level, Result, Score, level_from_label, levels_of
 
-__all__ = ["PUBLISHED", "NumpyGaussian", "Protocol", "Result", "compare", "evaluate", "mean_psnr"]
+__all__ = [
+    "PUBLISHED",
+    "REAL",
+    "AudioProtocol",
+    "ImageProtocol",
+    "Level",
+    "NumpyGaussian",
+    "Protocol",
+    "Result",
+    "Score",
+    "compare",
+    "evaluate",
+    "level_from_label",
+    "levels_of",
+    "mean_merit",
+    "read_manifest",
+]

@@ -1,338 +1,470 @@
-"""The core of every evaluation: corrupt, denoise, finish, compare, in batches on the device."""
+"""The core of every evaluation: degrade, denoise, compare, in batches on the device.
+
+An `Evaluator` states how the examples of one modality are batched, degraded, compared and written;
+`measure` drives any of them. The base class suits every modality: examples of any number of axes,
+noise by the samplers of `zoo.noise`, metrics of the modality. Images and audio refine it.
+"""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+import importlib.util
+import inspect
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import estimate, metrics
-from zoo.data import pixels
-from zoo.data.sources import Example
-from zoo.errors import ZooError
-from zoo.evaluate.baselines import BASELINES
-from zoo.evaluate.canvas import Group, groups, is_exact
-from zoo.evaluate.draw import Noise, NumpyGaussian, degrade
+from zoo.errors import ZooError, unknown
+from zoo.evaluate import batching
+from zoo.evaluate.batching import Decoded, Group
+from zoo.evaluate.degrade import Noise, degrade
 from zoo.evaluate.protocol import Protocol
-
-Apply = Callable[[jax.Array, jax.Array], jax.Array]
-"""`(noisy (B, H, W, C), level (B,)) -> (B, H, W, C)`, float32."""
-
-# Of MATLAB's rgb2ycbcr, after ITU-R BT.601: Y = 16 + 65.481 R + 128.553 G + 24.966 B, of 255.
-_LUMA = np.array([65.481, 128.553, 24.966], np.float32) / 255
-_BLACK = 16 / 255
-
-_LEAST_TO_ESTIMATE = 16
+from zoo.evaluate.result import Apply, Level, Result
+from zoo.metrics.perceptual import Pool
+from zoo.modality import Metric, Modality, get, of_batch, to_float
 
 
 class Measured(NamedTuple):
-    """What came of one group of pictures.
+    """The outcome of one group at one level.
 
     Attributes:
-      group: the pictures.
-      scores: method -> metric -> (B,), float64; units as in `compare`.
-      finished: method -> (B, *canvas, C): its pixels as they were scored, uint8 or uint16, or
-        float32 where the protocol does not round. They stay on the device until looked at.
+      level: of the noise.
+      group: the items.
+      target: (B, *canvas, C), what the outputs are compared with.
+      outputs: method -> (B, *canvas, C) as it was scored, "noisy" among them. They stay on the
+        device until looked at.
+      scores: method -> metric -> one figure for each item: a float, or a future `Verdict`.
     """
 
+    level: Level
     group: Group
-    scores: dict[str, dict[str, np.ndarray]]
-    finished: dict[str, jax.Array]
+    target: jax.Array
+    outputs: dict[str, jax.Array]
+    scores: dict[str, dict[str, Sequence[float | Future]]]
 
-    def pixels(self, method: str, place: int) -> np.ndarray:
-        """A method's picture as it was scored, (H, W, C)."""
-        height, width = self.group.sizes[place]
-        # The whole batch, which jax then keeps: one transfer for all its pictures.
-        return np.asarray(self.finished[method])[place, :height, :width]
+    def output(self, method: str, at: int) -> np.ndarray:
+        """A method's output for one item, (..., C), without its padding; "clean" is the target."""
+        whole = self.target if method == "clean" else self.outputs[method]
+        # The whole batch, which jax then keeps: one transfer for all its items.
+        return np.asarray(whole)[at][tuple(map(slice, self.group.sizes[at]))]
 
-    def integers(self, method: str, place: int) -> np.ndarray:
-        """A method's picture in its target's depth, for a file."""
-        picture = self.pixels(method, place)
-        eight = self.group.pictures[place].target.dtype == np.uint8
-        return pixels.to_uint8(picture) if eight else pixels.to_uint16(picture)
+
+class Drawn(NamedTuple):
+    """An example that is drawn.
+
+    Attributes:
+      name: of the item.
+      file: its file name, without a suffix.
+      signals: method -> (..., C), "clean" the first.
+    """
+
+    name: str
+    file: str
+    signals: dict[str, np.ndarray]
+
+
+class Sheet(NamedTuple):
+    """The examples drawn at one level, and where.
+
+    Attributes:
+      folder: for files about all of them.
+      outdir: for files of single ones.
+      ending: of file names of this level, such as "25"; empty where there is one level.
+      title: above a sheet.
+      rows: the examples.
+      shown: the methods for which there is room, in order.
+      level: of the noise.
+      result: the scores up to this level.
+    """
+
+    folder: Path
+    outdir: Path
+    ending: str
+    title: str
+    rows: list[Drawn]
+    shown: list[str]
+    level: Level
+    result: Result
+
+    def path(self, stem: str) -> Path:
+        """The PNG of a stem at this level."""
+        return self.folder / f"{stem}{self.ending and '_'}{self.ending}.png"
+
+    def figures(self, name: str, method: str) -> dict[str, float]:
+        """The figures of one method for one example; empty for "clean"."""
+        for score in self.result.scores:
+            if (score.level, score.example, score.method) == (self.level, name, method):
+                return score.figures
+        return {}
+
+
+class File(NamedTuple):
+    """A file that an evaluation wrote, as `manifest.json` lists it.
+
+    Attributes:
+      path: the file.
+      kind: such as "denoised" or "gallery".
+      level: of the noise; None for a file about several.
+      example: its name; None for a file about several.
+      method: as for `example`.
+    """
+
+    path: Path
+    kind: str
+    level: Level | None = None
+    example: str | None = None
+    method: str | None = None
+
+
+class Evaluator:
+    """How the examples of one modality are evaluated.
+
+    Args:
+      modality: of the examples.
+      source: the test set, any sequence of examples.
+      noise: recordings to mix in, for modalities that do.
+      protocol: the choices; the defaults if None.
+      limit: only the first so many examples; None for all.
+      sigma_known: whether the level is the standard deviation of white noise, and is given to the
+        baselines; they estimate it otherwise, and always for paired data.
+
+    Attributes:
+      protocols: the class of the choices.
+      baselines: the classical methods by name.
+      usual_baselines: those that an evaluation runs by default.
+      suffixes: of files, in lower case, which names of examples lose.
+      skip_undefined: as for `mean_scores`.
+      sheets: the kinds of files that `draw` writes.
+      rows: how many examples are drawn.
+      mixes: whether levels are SNRs at which recordings of noise are mixed in.
+      usual_levels: of a training that names none.
+    """
+
+    protocols: type[Protocol] = Protocol
+    baselines: Mapping[str, Any] = {}
+    usual_baselines: tuple[str, ...] = ()
+    suffixes: Collection[str] = ()
+    skip_undefined = False
+    sheets: tuple[str, ...] = ()
+    rows = 0
+    mixes = False
+    usual_levels: tuple[float, ...] = ()
+
+    def __init__(
+        self,
+        modality: Modality,
+        source: Sequence,
+        *,
+        noise: Sequence | None = None,
+        protocol: Protocol | None = None,
+        limit: int | None = None,
+        sigma_known: bool = False,
+    ):
+        self.modality = modality
+        self.source = source if isinstance(source, Decoded) else Decoded(source)
+        self.noise = noise
+        self.protocol = protocol or self.protocols()
+        self.count = len(source) if limit is None else min(limit, len(source))
+        self.sigma_known = sigma_known
+
+    def prepare(self, levels: Mapping[Level, Noise | None]) -> list[str]:
+        """Checks the set and the levels; returns notes about what is left out.
+
+        Raises:
+          ZooError: there is nothing to score, or two levels would share file names.
+        """
+        if self.count < 1:
+            raise ZooError(
+                f"there is no {self.modality.noun} to evaluate on; check the data and the limit"
+            )
+        if not levels:
+            raise ZooError("there is no noise level to evaluate at; name at least one")
+        return []
+
+    @property
+    def paired(self) -> bool:
+        """Whether the examples bring their own noise."""
+        return self.source[0].input is not None
+
+    def keys(self) -> list[tuple[tuple[int, int], str]]:
+        """The keys and names of all items, in order; see `Item.key`."""
+        return [((place, 0), self.source[place].name) for place in range(self.count)]
+
+    def groups(self) -> Iterator[Group]:
+        """All items in batches."""
+        return batching.groups(self.source, self.count)
+
+    def degrade(
+        self, group: Group, level: Level, noise: Noise | None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The targets, the noisy inputs and the levels that models are given, on the device.
+
+        Raises:
+          ZooError: an item has no input of its own, and there is no noise to add.
+        """
+        target = jax.device_put(group.lay([item.target for item in group.items]))
+        if group.paired:
+            # As in training: no level is known, and 0 stands for it.
+            noisy = to_float(group.lay([item.input for item in group.items]))
+            return target, *jax.device_put((noisy, np.zeros(len(noisy), np.float32)))
+        return target, *self.add_noise(group, target, level, noise)
+
+    def add_noise(
+        self, group: Group, target: jax.Array, level: Level, noise: Noise | None
+    ) -> tuple[jax.Array, jax.Array]:
+        """The noisy inputs and the levels of items without inputs of their own."""
+        if noise is None:
+            name = group.items[0].name
+            raise ZooError(f"{name} brings no input of its own; name a noise to add")
+        return degrade(noise, self.protocol.seed, group.index, to_float(target))
+
+    def compare(
+        self, output: jax.Array, target: jax.Array, sizes: jax.Array, metrics: tuple[Metric, ...]
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The outputs as they are scored, and the figures; see `figures`."""
+        low, high = self.modality.range
+        return output, figures(output, to_float(target), sizes, metrics, data_range=high - low)
+
+    def baseline(
+        self, name: str, group: Group, noisy: jax.Array, level: jax.Array
+    ) -> np.ndarray | jax.Array:
+        """The output of a baseline, (B, *canvas, C)."""
+        return self.baselines[name](noisy, level)
+
+    def available(self, names: Iterable[str] | None) -> tuple[tuple[Metric, ...], list[str]]:
+        """Those of some metrics that can be computed here, and why the others cannot.
+
+        Args:
+          names: which; None for the usual ones.
+
+        Raises:
+          ZooError: a metric is unknown.
+        """
+        found, notes = [], []
+        rate = getattr(self.protocol, "sample_rate", 0)
+        for metric in self.modality.choose(names):
+            title = metric.name.upper()
+            if metric.package and importlib.util.find_spec(metric.package) is None:
+                notes.append(
+                    f"no {title}: it needs the package {metric.package}; "
+                    f"pip install {metric.package}, or denoising-zoo[audio]"
+                )
+            elif metric.sample_rates and rate not in metric.sample_rates:
+                rates = " and ".join(map(str, sorted(metric.sample_rates, reverse=True)))
+                notes.append(f"no {title}: it is defined at {rates} Hz, not {rate}")
+            else:
+                found.append(metric)
+        return tuple(found), notes
+
+    def write(self, path: Path, part: Measured, method: str, at: int) -> Path:
+        """Writes an output to a file of that path with a suffix added; returns the file."""
+        path = path.with_name(f"{path.name}.npy")
+        np.save(path, part.output(method, at))
+        return path
+
+    def draw(self, sheet: "Sheet") -> Iterator["File"]:
+        """Draws some examples and yields the files written."""
+        return iter(())
+
+    def facts(self, outdir: Path) -> dict[str, object]:
+        """Further facts for `protocol.json`, with files below `outdir`."""
+        return {}
+
+
+_EVALUATORS: dict[str, type[Evaluator]] = {}
+
+
+def evaluates(modality: Modality):
+    """A decorator that makes a class the `Evaluator` of a modality."""
+
+    def register(kind: type[Evaluator]) -> type[Evaluator]:
+        _EVALUATORS[modality.name] = kind
+        return kind
+
+    return register
+
+
+def modality_of(source: Sequence) -> Modality:
+    """The modality of a source, or of a sequence of examples by their number of axes.
+
+    Raises:
+      ZooError: it cannot be known.
+    """
+    name = getattr(source, "modality", "")
+    if name:
+        return get(name)
+    if not len(source):
+        raise ZooError("there is nothing to evaluate on; check the data")
+    found = of_batch(source[0].target.ndim + 1)
+    if found is None:
+        raise ZooError(f"an example has shape {source[0].target.shape}; name the modality")
+    return found
+
+
+def evaluator_class(modality: Modality) -> type[Evaluator]:
+    """The class that evaluates a modality."""
+    return _EVALUATORS.get(modality.name, Evaluator)
 
 
 def measure(
     models: Mapping[str, Apply],
-    pictures: Sequence[Example],
+    evaluator: Evaluator,
+    level: Level,
     noise: Noise | None,
     *,
-    count: int,
-    protocol: Protocol,
-    wanted: Sequence[str],
+    metrics: tuple[Metric, ...],
     baselines: Sequence[str] = (),
-    level_is_sigma: bool = False,
-    noisy_too: bool = True,
+    pool: Pool | None = None,
+    with_noisy: bool = True,
 ) -> Iterator[Measured]:
-    """Scores methods on the first `count` pictures at one level of noise.
+    """Scores methods at one level, group by group.
 
     Args:
       models: by name; called as they are, so jit them, with the parameters among their arguments.
-        B is 1 for photographs (above 362x362), up to 64 for small pictures of one canvas.
-      pictures: what to score on; each is looked up once, and more often where `protocol.shapes`
-        is not "exact".
-      noise: what corrupts them; None for pictures that bring their own input.
-      count: how many of them.
-      protocol: the choices.
-      wanted: which of `METRICS`.
-      baselines: names of `BASELINES`, run on the host after the models.
-      level_is_sigma: whether the baselines are told the level, as that of white noise.
-      noisy_too: whether the noisy picture is scored as the method "noisy".
+      evaluator: of the test set.
+      level: of the noise.
+      noise: the noise itself; None for paired examples and where the evaluator mixes.
+      metrics: which.
+      baselines: names of `evaluator.baselines`.
+      pool: computes the metrics of packages; needed if there is one.
+      with_noisy: whether the noisy input is scored as the method "noisy".
 
     Raises:
-      ZooError: a picture or a model's output does not fit, or an output is not finite.
+      ZooError: an example or a model's output does not fit, or an output is not finite.
     """
-    exact = is_exact(pictures, protocol.shapes)
-    for group in groups(pictures, count, exact=exact):
-        _check_group(group, protocol)
-        target, sizes = jax.device_put(
-            (group.lay([picture.target for picture in group.pictures]), group.sizes)
-        )
-        noisy, level = jax.device_put(_corrupt(noise, protocol, group, target))
-        compare_with = functools.partial(
-            _finish_and_compare, target, sizes=sizes, protocol=protocol, wanted=tuple(wanted)
-        )
-        scores, finished = {}, {}
-        for name, apply in models.items():
-            output = jnp.asarray(apply(noisy, level), jnp.float32)
+    methods: dict[str, Apply] = dict(models)
+    if with_noisy:
+        methods["noisy"] = lambda x, level: x
+    gained = (evaluator.modality.metrics[one.gain_of] for one in metrics if one.gain_of)
+    needed = tuple(dict.fromkeys([*metrics, *gained]))
+    for group in evaluator.groups():
+        target, noisy, given = evaluator.degrade(group, level, noise)
+        sizes = jax.device_put(group.sizes)
+        outputs, scores = {}, {}
+
+        def score(name, output, target=target, sizes=sizes, outputs=outputs, scores=scores):
+            outputs[name], scores[name] = evaluator.compare(output, target, sizes, needed)
+
+        for name, apply in methods.items():
+            output = jnp.asarray(apply(noisy, given), jnp.float32)
             if output.shape != noisy.shape:
-                raise ZooError(f"{name} turned pictures of {noisy.shape} into {output.shape}")
-            finished[name], scores[name] = compare_with(output)
-        if noisy_too:
-            finished["noisy"], scores["noisy"] = compare_with(noisy)
-        told = level_is_sigma and group.pictures[0].input is None
+                plural = evaluator.modality.plural
+                raise ZooError(f"{name} turned {plural} of {noisy.shape} into {output.shape}")
+            score(name, output)
         for name in baselines:
-            sigmas = np.asarray(level) if told else None
-            output = _baseline(name, group, np.asarray(noisy), sigmas)
-            finished[name], scores[name] = compare_with(output)
-        yield Measured(group, _fetch(scores, group), finished)
+            score(name, evaluator.baseline(name, group, noisy, given))
+        part = Measured(level, group, target, outputs, _fetched(scores, group))
+        yield part._replace(scores=_completed(part, evaluator, metrics, pool))
 
 
-def compare(
-    target: np.ndarray, denoised: np.ndarray, protocol: Protocol, wanted: Sequence[str]
-) -> dict[str, float]:
-    """Scores one picture.
-
-    Args:
-      target: (H, W, C), uint8 or uint16.
-      denoised: (H, W, C): float, to be finished as the protocol says, or of the target's dtype.
-      protocol: the choices.
-      wanted: which of `METRICS`.
-
-    Returns:
-      The figures: "psnr" in dB, inf for identical pictures; "ssim", NaN where a side is below 11,
-      and "ms_ssim", where one is below 176; "mse" and "mae" in signal units.
-
-    Raises:
-      ZooError: if the shapes or dtypes do not fit, the border leaves nothing, or `denoised` is not
-        finite.
-    """
-    if target.shape != denoised.shape:
-        raise ZooError(f"the target is {target.shape}, its denoised picture {denoised.shape}")
-    if target.dtype not in (np.uint8, np.uint16) or (
-        denoised.dtype.kind != "f" and denoised.dtype != target.dtype
-    ):
-        raise ZooError(
-            f"the target is {target.dtype} and its denoised picture {denoised.dtype}; give a "
-            "target of uint8 or uint16, and a float or the same"
-        )
-    _check_border(target.shape[:2], protocol, "the picture")
-    sizes = np.array([target.shape[:2]], np.int32)
-    if denoised.dtype.kind == "f":
-        denoised = denoised.astype(np.float32, copy=False)
-    if not np.isfinite(denoised).all():
-        raise ZooError("the denoised picture is not finite; mend what computed it")
-    _, scores = _finish_and_compare(
-        target[None], denoised[None], sizes=sizes, protocol=protocol, wanted=tuple(wanted)
-    )
-    return {name: float(value[0]) for name, value in scores.items() if name != "finite"}
-
-
-def _check_group(group: Group, protocol: Protocol) -> None:
-    for picture in group.pictures:
-        _check_border(picture.target.shape[:2], protocol, picture.name)
-        if picture.input is not None and picture.input.shape != picture.target.shape:
-            raise ZooError(
-                f"{picture.name}: the input is {picture.input.shape}, "
-                f"its target {picture.target.shape}; mend the pair"
-            )
-
-
-def _check_border(size: tuple[int, int], protocol: Protocol, name: str) -> None:
-    if 2 * protocol.border >= min(size):
-        raise ZooError(
-            f"a border of {protocol.border} leaves nothing of {name}, {size[0]}x{size[1]}; "
-            "take a smaller one"
-        )
-
-
-def _corrupt(
-    noise: Noise | None, protocol: Protocol, group: Group, target: jax.Array
-) -> tuple[np.ndarray | jax.Array, np.ndarray | jax.Array]:
-    """The noisy pictures on their canvas and the level that the models are told."""
-    first = group.pictures[0]
-    if first.input is not None:
-        noisy = pixels.to_float(group.lay([picture.input for picture in group.pictures]))
-        # As in training: no level is known, and 0 stands for it.
-        level = np.zeros(len(noisy), np.float32)
-    elif noise is None:
-        raise ZooError(f"{first.name} brings no input of its own; name a noise to add")
-    elif isinstance(noise, NumpyGaussian):
-        own = [pixels.to_float(picture.target) for picture in group.pictures]
-        noisy = group.lay([noise.add(protocol.seed, picture) for picture in own])
-        level = np.full(len(noisy), noise.sigma, np.float32)
-    else:
-        noisy, level = degrade(noise, protocol.seed, group.index, _to_float(target))
-    if protocol.noisy != "float":
-        noisy = _to_float(_finish(noisy, target.dtype, protocol.noisy))
-    if protocol.level == "estimated":
-        level = _estimate(noisy, group)
-    return noisy, level
-
-
-_estimate_sigma = jax.jit(estimate.estimate_sigma_smooth)
-
-
-def _estimate(noisy: jax.Array, group: Group) -> jax.Array:
-    for picture in group.pictures:
-        if min(picture.target.shape[:2]) < _LEAST_TO_ESTIMATE:
-            raise ZooError(
-                f"{picture.name} is too small to estimate its noise level from; sides are "
-                f"{_LEAST_TO_ESTIMATE} or more: leave it out, or tell the models the known level"
-            )
-    return _estimate_sigma(noisy)
-
-
-def _baseline(name: str, group: Group, noisy: np.ndarray, sigmas: np.ndarray | None) -> np.ndarray:
-    outputs = []
-    for place, picture in enumerate(group.pictures):
-        clean = pixels.to_float(picture.target)
-        height, width = clean.shape[:2]
-        inside = np.ascontiguousarray(noisy[place, :height, :width])
-        sigma = None if sigmas is None else float(sigmas[place])
-        outputs.append(BASELINES[name](inside, sigma, clean))
-    return group.lay(outputs)
-
-
-@functools.partial(jax.jit, static_argnames=("protocol", "wanted"))
-def _finish_and_compare(
-    target: jax.Array,
-    denoised: jax.Array,
-    *,
-    sizes: jax.Array,
-    protocol: Protocol,
-    wanted: tuple[str, ...],
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The finished pixels, and the figures of each picture with whether they are "finite"."""
-    finished = denoised
-    if jnp.issubdtype(denoised.dtype, jnp.floating):
-        finished = _finish(denoised, target.dtype, protocol.output)
-    # In counts of the target's depth, which float32 holds exactly: equal pictures differ by 0.
-    most = _most(target.dtype)
-    clean, output = target.astype(jnp.float32), finished.astype(jnp.float32)
-    if not jnp.issubdtype(finished.dtype, jnp.integer):
-        output = output * most
-    if protocol.channels == "y" and clean.shape[-1] == 3:
-        clean, output = (_luma(x, most, protocol.output == "round") for x in (clean, output))
-    spread = _spread(clean, sizes) if protocol.data_range == "picture" else most
-    edge, (height, width) = protocol.border, clean.shape[1:3]
-    sizes = sizes - 2 * edge
-    clean, output = (x[:, edge : height - edge, edge : width - edge] for x in (clean, output))
-    scores = {
-        name: _metric(name, clean, output, data_range=spread, most=most, size=sizes)
-        for name in wanted
-    }
-    scores["finite"] = jnp.all(jnp.isfinite(denoised), axis=(1, 2, 3))
-    return finished, scores
-
-
-def _metric(
-    name: str,
-    clean: jax.Array,
-    output: jax.Array,
-    *,
-    data_range: jax.Array | float,
-    most: float,
-    size: jax.Array,
-) -> jax.Array:
-    if name == "mse":
-        return metrics.mse(clean, output, size=size) / most**2
-    if name == "mae":
-        return metrics.mae(clean, output, size=size) / most
-    short = min(clean.shape[1:3])
-    if name == "psnr":
-        return metrics.psnr(clean, output, data_range=data_range, size=size)
-    scales = len(metrics.MS_SSIM_WEIGHTS)
-    least = metrics.WINDOW * (2 ** (scales - 1) if name == "ms_ssim" else 1)
-    if short < least:
-        return jnp.full(clean.shape[:1], jnp.nan)
-    if name == "ssim":
-        return metrics.ssim(clean, output, data_range=data_range, size=size)
-    return metrics.ms_ssim(clean, output, data_range=data_range, scales=scales, size=size)
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _finish(x: jax.Array, depth: np.dtype, how: str) -> jax.Array:
-    """Clips and rounds as `how` says, to integers where it rounds.
-
-    In float32, as the published scripts do.
-    """
-    if how == "float":
-        return x
-    x = jnp.clip(x, 0, 1)
-    if how == "clip":
-        return x
-    kind = jnp.uint8 if depth == np.uint8 else jnp.uint16
-    return jnp.round(x * jnp.iinfo(kind).max).astype(kind)
-
-
-@jax.jit
-def _to_float(x: jax.Array) -> jax.Array:
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return x.astype(jnp.float32)
-    return x.astype(jnp.float32) / np.float32(jnp.iinfo(x.dtype).max)
-
-
-def _most(dtype: np.dtype) -> float:
-    """What white is: 255, 65535, or 1 for floats."""
-    return float(jnp.iinfo(dtype).max) if jnp.issubdtype(dtype, jnp.integer) else 1.0
-
-
-def _luma(x: jax.Array, most: float, rounded: bool) -> jax.Array:
-    """Y of colour (B, H, W, 3) in counts, as counts (B, H, W, 1)."""
-    y = jnp.einsum("bhwc,c->bhw", x, _LUMA, precision="highest")[..., None] + _BLACK * most
-    return jnp.round(y) if rounded else y
-
-
-def _spread(clean: jax.Array, sizes: jax.Array) -> jax.Array:
-    """The distance from the darkest to the brightest value inside each picture, (B,)."""
-    rows = jnp.arange(clean.shape[1])[None] < sizes[:, :1]
-    columns = jnp.arange(clean.shape[2])[None] < sizes[:, 1:]
-    inside = rows[:, :, None, None] & columns[:, None, :, None]
-    low = jnp.min(jnp.where(inside, clean, jnp.inf), axis=(1, 2, 3))
-    high = jnp.max(jnp.where(inside, clean, -jnp.inf), axis=(1, 2, 3))
-    return high - low
-
-
-def _fetch(scores: dict, group: Group) -> dict[str, dict[str, np.ndarray]]:
+def _fetched(scores: Mapping, group: Group) -> dict[str, dict[str, list[float]]]:
     """The figures on the host, without those of what filled a batch up."""
-    number = len(group.pictures)
-    fetched = jax.device_get(scores)
-    for method, values in fetched.items():
-        for picture, good in zip(group.pictures, values["finite"][:number], strict=True):
+    found = {}
+    for method, values in jax.device_get(scores).items():
+        for item, good in zip(group.items, values["finite"], strict=False):
             if not good:
                 raise ZooError(
-                    f"the output of {method} for {picture.name} is not finite; if it diverged in "
+                    f"the output of {method} for {item.name} is not finite; if it diverged in "
                     "training, take an earlier checkpoint or a lower learning rate"
                 )
-    # In the order of `scores`: what jax hands back is sorted by name.
-    return {
-        method: {
-            metric: np.asarray(fetched[method][metric][:number], np.float64)
-            for metric in values
-            if metric != "finite"
+        found[method] = {
+            name: [float(value) for value in values[name][: len(group.items)]]
+            for name in values
+            if name != "finite"
         }
-        for method, values in scores.items()
-    }
+    # In the order of `scores`: what jax returns is sorted by name.
+    return {method: found[method] for method in scores}
+
+
+def _completed(
+    part: Measured, evaluator: Evaluator, metrics: tuple[Metric, ...], pool: Pool | None
+) -> dict[str, dict[str, Sequence[float | Future]]]:
+    """The figures of all metrics in their order: of JAX, of packages, and gains."""
+    rate = getattr(evaluator.protocol, "sample_rate", 0)
+    complete: dict[str, dict] = {}
+    for method, values in part.scores.items():
+        complete[method] = {}
+        for metric in metrics:
+            if metric.gain_of:
+                noisy = part.scores["noisy"][metric.gain_of]
+                gains = zip(values[metric.gain_of], noisy, strict=True)
+                complete[method][metric.name] = [own - before for own, before in gains]
+            elif metric.package:
+                complete[method][metric.name] = [
+                    pool.judge(metric.name, part.output(method, at), part.output("clean", at), rate)
+                    for at in range(len(part.group.items))
+                ]
+            else:
+                complete[method][metric.name] = values[metric.name]
+    return complete
+
+
+@functools.partial(jax.jit, static_argnames=("metrics", "sample_rate"))
+def figures(
+    output: jax.Array,
+    target: jax.Array,
+    sizes: jax.Array,
+    metrics: tuple[Metric, ...],
+    *,
+    data_range: jax.Array | float = 1.0,
+    scale: jax.Array | float = 1.0,
+    sample_rate: int = 0,
+) -> dict[str, jax.Array]:
+    """The figures that functions of JAX compute.
+
+    Args:
+      output: (B, *canvas, C), float32.
+      target: of the same shape.
+      sizes: (B, number of spatial axes), the part of each that counts.
+      metrics: which; those of packages are passed over, and of gains the metric they compare.
+      data_range: for the metrics that take it, a number or (B,).
+      scale: what figures with the signal's unit are divided by, to its power.
+      sample_rate: for the metrics that take it, in Hz.
+
+    Returns:
+      Metric -> (B,), NaN where the canvas is too small for it.
+    """
+    extent = {"size": sizes} if sizes.shape[1] > 1 else {"length": sizes[:, 0]}
+    given = {"data_range": data_range, "sample_rate": sample_rate, **extent}
+    own = [metric for metric in metrics if metric.function and not metric.package]
+    found = {metric.name: _figure(metric, output, target, given, scale) for metric in own}
+    return found | {"finite": all_finite(output, sizes)}
+
+
+def _figure(metric: Metric, output, target, given: Mapping, scale) -> jax.Array:
+    if min(output.shape[1:-1]) < metric.least:
+        return jnp.full(output.shape[:1], jnp.nan)
+    accepted = inspect.signature(metric.function).parameters
+    options = {name: value for name, value in given.items() if name in accepted}
+    value = metric.function(output, target, **options, **metric.options)
+    return value / scale**metric.power if metric.power else value
+
+
+def all_finite(output: jax.Array, sizes: jax.Array) -> jax.Array:
+    """Whether every value of each example that counts is finite, (B,)."""
+    inside = inside_of(sizes, output.shape[1:-1])
+    return jnp.all(jnp.isfinite(output) | ~inside[..., None], axis=tuple(range(1, output.ndim)))
+
+
+def inside_of(sizes: jax.Array, canvas: Sequence[int]) -> jax.Array:
+    """Which places of a canvas belong to each example, (B, *canvas)."""
+    inside = jnp.ones((len(sizes), *canvas), bool)
+    for axis, side in enumerate(canvas):
+        shape = [len(sizes), *(1 for _ in canvas)]
+        shape[axis + 1] = side
+        inside &= (jnp.arange(side)[None] < sizes[:, axis : axis + 1]).reshape(shape)
+    return inside
+
+
+def check_baselines(names: Iterable[str], known: Mapping[str, Any]) -> None:
+    """Refuses unknown baselines.
+
+    Raises:
+      ZooError: there is one.
+    """
+    for name in names:
+        if name not in known:
+            raise unknown("baseline", name, known)

@@ -2,8 +2,8 @@
 
 Papers differ in whether noisy pixels are clipped, whether the output is rounded, which channels
 count and what seeds the noise, and each choice moves the PSNR by more than the methods compared do.
-The defaults are those that KAIR, DPIR, SwinIR and Restormer share, but for the random numbers
-themselves: theirs are NumPy's, which cannot be drawn on an accelerator.
+The defaults for images are those that KAIR, DPIR, SwinIR and Restormer share, except for the random
+numbers themselves: theirs are NumPy's, which an accelerator cannot generate.
 """
 
 import dataclasses
@@ -11,16 +11,14 @@ from typing import Literal
 
 from zoo.errors import ZooError, unknown
 
-METRICS = ("psnr", "ssim", "ms_ssim", "mse", "mae")
-
 _NOISE = {
-    "jax": "drawn on the device by jax.random from fold_in(key(seed), picture index), at every "
-    "level; one fixed draw a picture and canvas, so that padding draws anew",
-    "numpy": "numpy.random.seed(seed) before every picture, then "
+    "jax": "made on the device by jax.random from fold_in(key(seed), image index), at every "
+    "level; one fixed draw for each image and canvas, so padding changes it",
+    "numpy": "numpy.random.seed(seed) before every image, then "
     "numpy.random.normal(0, sigma, (H, W, C)), added in float32",
 }
 _NOISY = {
-    "float": "not clipped (but by the noise's own options)",
+    "float": "not clipped (except by the noise's own options)",
     "clip": "clipped to [0, 1]",
     "round": "clipped to [0, 1] and rounded to the target's depth",
 }
@@ -32,81 +30,109 @@ _OUTPUT = {
 _CHANNELS = {
     "all": "all channels together",
     "y": "the luma of ITU-R BT.601 in [16, 235], as MATLAB's rgb2ycbcr, rounded like the output; "
-    "grey pictures as they are",
+    "gray images unchanged",
 }
 _DATA_RANGE = {
     "full": "from black to white: 1, or 255 in 8 bits",
-    "picture": "from the darkest to the brightest value of each clean picture; a flat one has none",
+    "image": "from the darkest to the brightest value of each clean image; a flat one has none",
 }
 _LEVEL = {
-    "known": "models that take a level are told the true one",
-    "estimated": "models that take a level are told what zoo.estimate.estimate_sigma_smooth finds",
+    "known": "models that take a level are given the true one",
+    "estimated": "models that take a level are given the estimate of "
+    "zoo.estimate.estimate_sigma_smooth",
 }
 _SHAPES = {
-    "exact": "every picture at its own size",
-    "padded": "every picture mirrored at its right and lower edge to multiples of {multiple}",
-    "auto": "every picture at its own size if a set has {few} sizes or fewer, else mirrored at its "
+    "exact": "every image at its own size",
+    "padded": "every image mirrored at its right and lower edge to multiples of {multiple}",
+    "auto": "every image at its own size if a set has {few} sizes or fewer, else mirrored at its "
     "right and lower edge to multiples of {multiple}",
 }
 
 MULTIPLE = 64
-"""What sides of pictures that are padded become multiples of, in pixels."""
+"""The sides of padded images become multiples of so many pixels."""
 
 FEW_SHAPES = 4
-"""How many sizes a set may have for `shapes="auto"` to leave it exact."""
+"""The most sizes of a set for which `shapes="auto"` pads nothing."""
+
+SHAPES_IN = 2.0
+"""Lengths of recordings up to eight times as many seconds become multiples of them."""
+
+LOUDEST = 32767 / 32768
+"""The highest sample of 16 bits, of 1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """The choices; `choices` explains what each comes to.
+    """The choices of any modality; `choices` explains each.
+
+    Attributes:
+      seed: of the noise, from 0 to 2**31 - 1.
+    """
+
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.seed < 2**31:
+            raise ZooError(f"seed must be from 0 to {2**31 - 1}, not {self.seed}")
+
+    def choices(self, *, paired: bool = False) -> dict[str, str | int | float]:
+        """Every choice by its name, each with its meaning; ready for JSON.
+
+        Args:
+          paired: whether the examples brought their own noise, so that none was chosen.
+        """
+        return {} if paired else dataclasses.asdict(self)
+
+    def line(self, *, paired: bool = False) -> str:
+        """The choices in one line, for below a table; `paired` as in `choices`."""
+        return f"{'own noise' if paired else f'noise of seed {self.seed}'}; mean over examples"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageProtocol(Protocol):
+    """The choices for images.
 
     Attributes:
       seed: of the noise, from 0 to 2**31 - 1.
       noise: whose random numbers, `"jax"` or `"numpy"`.
-      noisy: what is done to noisy pixels before a model sees them: `"float"` (nothing), `"clip"` or
-        `"round"`.
-      output: what is done to a model's pixels before they are scored: `"round"`, `"clip"` or
+      noisy: how noisy pixels are processed before a model gets them: `"float"` (not at all),
+        `"clip"` or `"round"`.
+      output: how a model's pixels are processed before they are scored: `"round"`, `"clip"` or
         `"float"`.
-      channels: what is compared, `"all"` or `"y"`.
+      channels: which are compared, `"all"` or `"y"`.
       border: how many pixels at each edge do not count, 0 or more.
-      data_range: of PSNR and SSIM, `"full"` or `"picture"`.
-      level: what models that take a level are told, `"known"` or `"estimated"`.
-      shapes: `"exact"` compiles a program for every size of picture; `"padded"` and `"auto"` keep
+      data_range: of PSNR and SSIM, `"full"` or `"image"`.
+      level: which level models that take one are given, `"known"` or `"estimated"`.
+      shapes: `"exact"` compiles a program for every size of image; `"padded"` and `"auto"` keep
         the sizes few: local models see it near two edges, global ones everywhere.
     """
 
-    seed: int = 0
     noise: Literal["jax", "numpy"] = "jax"
     noisy: Literal["float", "clip", "round"] = "float"
     output: Literal["round", "clip", "float"] = "round"
     channels: Literal["all", "y"] = "all"
     border: int = 0
-    data_range: Literal["full", "picture"] = "full"
+    data_range: Literal["full", "image"] = "full"
     level: Literal["known", "estimated"] = "known"
     shapes: Literal["exact", "padded", "auto"] = "exact"
 
     def __post_init__(self):
-        if not 0 <= self.seed < 2**31:
-            raise ZooError(f"seed must be from 0 to {2**31 - 1}, not {self.seed}")
+        super().__post_init__()
         if self.border < 0:
             raise ZooError(f"border must be 0 or more, not {self.border}")
-        for name, words in _WORDS.items():
-            if getattr(self, name) not in words:
-                raise unknown(name, getattr(self, name), words)
+        for name, meanings in _MEANINGS.items():
+            if getattr(self, name) not in meanings:
+                raise unknown(name, getattr(self, name), meanings)
 
-    def choices(self, *, paired: bool = False) -> dict[str, str | int]:
-        """Every choice by its name, each with what it comes to; ready for JSON.
-
-        Args:
-          paired: whether the pictures brought their own noise, so that none was chosen.
-        """
+    def choices(self, *, paired: bool = False) -> dict[str, str | int | float]:
+        """As `Protocol.choices`."""
         words = {
-            name: f"{getattr(self, name)}: {told[getattr(self, name)]}"
-            for name, told in _WORDS.items()
+            name: f"{getattr(self, name)}: {meanings[getattr(self, name)]}"
+            for name, meanings in _MEANINGS.items()
         }
         words["shapes"] = words["shapes"].format(multiple=MULTIPLE, few=FEW_SHAPES)
         if paired:
-            words["noise"] = "the pictures' own"
+            words["noise"] = "the images' own"
             if self.level == "known":
                 del words["level"]
         return {
@@ -114,24 +140,24 @@ class Protocol:
             "border": self.border,
             **words,
             "same noise": "the same pixels for every method",
-            "psnr": "10 log10(range^2 / MSE), dB; infinite for identical pictures",
+            "psnr": "10 log10(range^2 / MSE), dB; infinite for identical images",
             "ssim": "Wang 2004: 11x11 Gaussian, sigma 1.5, valid region, mean over channels; "
             "undefined for sides below 11",
             "ms_ssim": "Wang 2003: five scales; undefined for sides below 176",
-            "mean": "over the scores of the pictures; null if any of them is infinite or undefined",
+            "mean": "over the scores of the images; null if any of them is infinite or undefined",
         }
 
     def line(self, *, paired: bool = False) -> str:
-        """The choices in one line, for beside a table; `paired` as in `choices`."""
+        """As `Protocol.line`."""
         source = {"numpy": "NumPy's", "jax": "JAX's"}[self.noise]
         noisy = {"float": "not clipped", "clip": "clipped", "round": "clipped and rounded"}
         output = {"round": "clipped and rounded", "clip": "clipped, not rounded", "float": "raw"}
-        drawn = "the pictures' own noise" if paired else f"{source} noise of seed {self.seed}"
+        noise = "the images' own noise" if paired else f"{source} noise of seed {self.seed}"
         parts = [
-            f"{drawn}, {noisy[self.noisy]}",
+            f"{noise}, {noisy[self.noisy]}",
             f"output {output[self.output]}",
             "Y of YCbCr" if self.channels == "y" else "all channels together",
-            "range of each picture" if self.data_range == "picture" else "range 1 (255)",
+            "range of each image" if self.data_range == "image" else "range 1 (255)",
             f"border {self.border}",
             *([] if paired and self.level == "known" else [f"level {self.level}"]),
             {
@@ -139,12 +165,12 @@ class Protocol:
                 "padded": f"padded to x{MULTIPLE}",
                 "auto": f"own sizes up to {FEW_SHAPES} a set, else padded to x{MULTIPLE}",
             }[self.shapes],
-            "mean over pictures",
+            "mean over images",
         ]
         return "; ".join(parts)
 
 
-_WORDS = {
+_MEANINGS = {
     "noise": _NOISE,
     "noisy": _NOISY,
     "output": _OUTPUT,
@@ -154,10 +180,79 @@ _WORDS = {
     "shapes": _SHAPES,
 }
 
-PUBLISHED = Protocol(noise="numpy", shapes="auto")
-"""What the published tables were made by; sets of many sizes are padded to save compilations."""
+PUBLISHED = ImageProtocol(noise="numpy", shapes="auto")
+"""The protocol of the published tables; sets of many sizes are padded to save compilations."""
 
 
 def choices_of(name: str) -> tuple[str, ...]:
-    """What a field of `Protocol` may be, for those that are words."""
-    return tuple(_WORDS[name])
+    """The values that a field of `ImageProtocol` may have, of those that are words."""
+    return tuple(_MEANINGS[name])
+
+
+_POWER = {
+    True: "in its frames of 32 ms within 40 dB of the loudest",
+    False: "including pauses",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AudioProtocol(Protocol):
+    """The choices for audio.
+
+    Attributes:
+      seed: decides which noise a recording gets, and which part of it: from 0 to 2**31 - 1.
+      active: whether the level is that of the active parts of a recording, as for
+        `zoo.noise.audio.add_at_snr`, or of all of it.
+      seconds: a longer recording is scored in pieces, so that memory stays flat.
+      sample_rate: of the recordings, in Hz.
+    """
+
+    active: bool = True
+    seconds: float = 30.0
+    sample_rate: int = 16000
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sample_rate < 1:
+            raise ZooError(f"sample_rate must be 1 Hz or more, not {self.sample_rate}")
+        if not self.seconds >= SHAPES_IN:
+            raise ZooError(f"seconds must be {SHAPES_IN:g} or more, not {self.seconds:g}")
+
+    @property
+    def longest(self) -> int:
+        """`seconds` in samples."""
+        return int(self.seconds * self.sample_rate)
+
+    def choices(self, *, paired: bool = False) -> dict[str, str | int | float]:
+        """As `Protocol.choices`."""
+        mixing = {
+            "mixture": "clean + scaled noise; 10 log10 of the mean power of the clean recording "
+            f"({_POWER[self.active]}) over that of the noise is the level in dB",
+            "noise": "of every n recordings each of the n noises gets one, in an order made from "
+            "the seed; the excerpt begins where SHA-256 of seed and recording says, the same at "
+            "every level, and a noise shorter than the recording starts over",
+            "loudness": "a mixture beyond full scale is scaled down to it together with its clean "
+            "recording; neither is rounded",
+        }
+        return {
+            **dataclasses.asdict(self),
+            **({"noise": "the recordings' own"} if paired else mixing),
+            "output": "scored unchanged, neither clipped nor rounded",
+            "pieces": f"a recording of more than {self.seconds:g} s is scored in equal pieces of "
+            "at most that, each mixed and denoised on its own",
+            "silence": "a piece that is digital silence is left out, for it has no level",
+            "shapes": f"zeros at the end make lengths multiples of {SHAPES_IN:g} s (above "
+            f"{8 * SHAPES_IN:g} s of an eighth or more) and are cut off before scoring; a causal "
+            "model is not affected by them, one with statistics of the whole recording is",
+            "models": "given the level in dB, 0 where it is not known",
+            "mean": "over the pieces for which every method has a figure; null if there is none",
+        }
+
+    def line(self, *, paired: bool = False) -> str:
+        """As `Protocol.line`."""
+        power = "power of active frames" if self.active else "mean power"
+        mixing = "" if paired else f"noises of seed {self.seed}, level by {power}; "
+        return (
+            f"{mixing}{self.sample_rate} Hz; "
+            f"pieces of {self.seconds:g} s at most; output not clipped; mean over recordings"
+        )

@@ -16,7 +16,7 @@ _FRAME, _BAND, _TOP = 0.032, 250, 8000
 _QUIET = 1e-4
 # The level of a band is that of its loudest frames: speech is high only in its sibilants.
 _LOUD = 0.98
-# An edge lies between these bands; the four below it are heard, those from an eighth above it on
+# An edge lies between these bands; the four below it have sound, those from an eighth above it on
 # are not. Of 60 recordings of speech, clean and in noise of -5 to 25 dB, full ones fall there by at
 # most 15 dB, those that were filtered or of a telephone by 18 to 77 dB.
 _LOWEST, _HIGHEST, _BELOW, _BEYOND, _LAST = 6, 26, 4, 1.12, 31
@@ -30,24 +30,24 @@ def band_edge(blocks: Iterable[np.ndarray], sample_rate: int) -> float | None:
 
     Telephones, codecs and filters end it: from there on it is far below what is next to it, and
     never rises. Where noise of the full band covers it, by some 20 dB below the speech or more,
-    nothing can be told.
+    the edge is not known.
 
     Args:
       blocks: the recording, in pieces (n, C), float32.
       sample_rate: of them, Hz.
 
     Returns:
-      The frequency in Hz, to 250 Hz; None where the sound goes on above 6.5 kHz or nothing can be
-      told.
+      The frequency in Hz, to 250 Hz; None where the sound goes on above 6.5 kHz or nothing is
+      known.
     """
     powers = _powers(blocks, sample_rate)
     half = sample_rate / 2
     found = None
     if len(powers):
         total = powers.sum(1, dtype=np.float64)
-        heard = powers[total > total.max() * _QUIET]
-        if len(heard):
-            found = _fall(10 * np.log10(np.quantile(heard, _LOUD, axis=0) + 1e-20))
+        loud = powers[total > total.max() * _QUIET]
+        if len(loud):
+            found = _fall(10 * np.log10(np.quantile(loud, _LOUD, axis=0) + 1e-20))
     if half < _FULL:
         return min(found or half, half)
     return found

@@ -13,7 +13,7 @@ _SIZE, _HOP = 512, 256
 # Shares of the highest frequency: below the roll-off of the resampling, high enough to be like
 # what lies above.
 _LOW, _HIGH = 0.65, 0.9
-# Energies of that band far below it are silence, of which no gain can be told, and it counts as 1.
+# Energies of that band far below it are silence, of which no gain is known, and it counts as 1.
 # Rounding to 16 bits makes a tenth of it.
 _SILENCE = 1e-5
 
@@ -130,12 +130,12 @@ def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> C
     return Banded(core, channels, int(sample_rate), strength)
 
 
-def check_rate(sample_rate: float, told: str = "sample_rate is") -> None:
+def check_rate(sample_rate: float, subject: str = "sample_rate is") -> None:
     """Refuses a rate that cannot be resampled.
 
     Args:
       sample_rate: in Hz.
-      told: whose it is, for the error.
+      subject: the beginning of the error.
 
     Raises:
       ZooError: it is not a whole number, or out of range.
@@ -143,10 +143,12 @@ def check_rate(sample_rate: float, told: str = "sample_rate is") -> None:
     low, high = _RATES
     if not low <= sample_rate <= high:
         raise ZooError(
-            f"{told} {sample_rate:g} Hz, which is not from {low} to {high} Hz; resample it first"
+            f"{subject} {sample_rate:g} Hz, which is not from {low} to {high} Hz; resample it first"
         )
     if sample_rate != int(sample_rate):
-        raise ZooError(f"{told} {sample_rate!r} Hz, which is not a whole number; resample it first")
+        raise ZooError(
+            f"{subject} {sample_rate!r} Hz, which is not a whole number; resample it first"
+        )
 
 
 class Plain:

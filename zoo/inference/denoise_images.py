@@ -34,7 +34,7 @@ class ImageReport(NamedTuple):
         pages; None where the model takes none.
       deviation: how much tiles changed the result, in signal units, the most of all pages, or None
         where it is not known.
-      lost: what is in the input and not in the output, in short sentences.
+      lost: parts of the input that the output lacks, in short sentences.
       scale: which values the model saw as black and as white, of the first page.
       notes: short sentences on what a user may not expect.
     """
@@ -69,9 +69,9 @@ def denoise_image_file(
 
     Args:
       src: the file to read.
-      dst: the file to write; its suffix tells the format. It appears at the end, whole, or not at
+      dst: the file to write; its suffix chooses the format. It appears at the end, whole, or not at
         all; its folder exists.
-      denoiser: the model, or what is called alike.
+      denoiser: the model, or a function with the same arguments.
       level: standard deviation of the noise as a share of white, see `zoo.denoise`; None estimates
         it, page by page, where the model takes one.
       range: the values that the model is to see as black and as white; None chooses them for all
@@ -89,9 +89,9 @@ def denoise_image_file(
       What was written.
 
     Raises:
-      ZooError: `src` is missing, damaged or no picture; `dst` or `save_noise` exists, is the other
-        or `src`, cannot hold the picture or cannot be written; or the denoiser refuses the
-        picture. Nothing is left behind then, but for a `dst` finished before `save_noise` failed.
+      ZooError: `src` is missing, damaged or no image; `dst` or `save_noise` exists, is the other
+        or `src`, cannot hold the image or cannot be written; or the denoiser refuses the
+        image. Nothing is left behind then, but for a `dst` finished before `save_noise` failed.
     """
     # Here, since its libraries are heavy.
     from zoo.data import image_files  # noqa: PLC0415
@@ -141,27 +141,25 @@ class _Scales:
         self._limits = None if limits == "page" else limits
         self._of_all = None
         if limits is None and len(pages) > 1:
-            # The first page tells for all whether they are linear.
+            # All pages are linear if the first is.
             light = self._is_linear(next(iter(pages)))
             every = (image_canvas.colors(page.image) for page in pages)
             self._of_all = value_scale.find(every, linear=light)
 
     def of(self, page: "Page") -> Scale:
         """That of a page."""
-        picture = image_canvas.colors(page.image)
+        image = image_canvas.colors(page.image)
         if self._of_all is not None:
-            return self._of_all[picture.dtype]
-        found = value_scale.find([picture], self._limits, linear=self._is_linear(page))
-        return found[picture.dtype]
+            return self._of_all[image.dtype]
+        found = value_scale.find([image], self._limits, linear=self._is_linear(page))
+        return found[image.dtype]
 
     def _is_linear(self, page: "Page") -> bool:
-
         return page.metadata.is_linear() if self._linear is None else self._linear
 
 
 def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
-    """What to try where no noise is found in what a camera took."""
-
+    """Options to try where no noise is found in a photograph."""
     if done.level is None or done.level * done.scale.seen >= _FAINT:
         return ()
     if form == "jpeg" or page.metadata.camera():
@@ -174,22 +172,22 @@ def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
     return ()
 
 
-def removed(picture: np.ndarray, image: np.ndarray, scale: Scale) -> np.ndarray:
-    """What was removed; it takes the place of the picture where it can.
+def removed(image: np.ndarray, clean: np.ndarray, scale: Scale) -> np.ndarray:
+    """What was removed; it takes the place of the image where it can.
 
     Args:
-      picture: `(H, W, C)`; overwritten if it may be.
-      image: the clean estimate, of its shape and dtype.
+      image: `(H, W, C)`; overwritten if it may be.
+      clean: the clean estimate, of its shape and dtype.
       scale: what the model saw of it.
 
     Returns:
-      picture - image, around mid gray: 128 or 32768 of 8 or 16 bits, 0.5 of floats in [0, 1], to
+      image - clean, around mid gray: 128 or 32768 of 8 or 16 bits, 0.5 of floats in [0, 1], to
       which it is clipped. Signed integers and floats of other ranges are around 0. Alpha is that of
-      `picture`.
+      `image`.
     """
-    out = picture if picture.flags.writeable else picture.copy()
-    colors = pixels.without_alpha(picture).shape[-1]
-    kind = picture.dtype
+    out = image if image.flags.writeable else image.copy()
+    colors = pixels.without_alpha(image).shape[-1]
+    kind = image.dtype
     if kind.kind in "iu":
         limits = np.iinfo(kind)
         wide, least, most = np.int64, limits.min, limits.max
@@ -198,11 +196,11 @@ def removed(picture: np.ndarray, image: np.ndarray, scale: Scale) -> np.ndarray:
         wide, middle, least, most = kind, 0.5, 0, 1
     else:
         wide, middle, least, most = kind, 0, -np.inf, np.inf
-    rows = max(1, _BAND // (picture.shape[1] * picture.shape[2]))
-    for top in range(0, len(picture), rows):
+    rows = max(1, _BAND // (image.shape[1] * image.shape[2]))
+    for top in range(0, len(image), rows):
         band = (slice(top, top + rows), slice(None), slice(0, colors))
         with np.errstate(invalid="ignore"):
-            difference = picture[band].astype(wide) - image[band].astype(wide)
+            difference = image[band].astype(wide) - clean[band].astype(wide)
         out[band] = np.clip(difference + np.asarray(middle, wide), least, most)
     return out
 

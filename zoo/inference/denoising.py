@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
+from zoo import files
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 from zoo.inference import image_canvas, value_scale
@@ -135,19 +136,12 @@ def denoise_file(
       src: the file to read.
       dst: the file to write; its suffix chooses the format. It appears at the end, whole, or not at
         all; its folder exists.
-      model: as in `zoo.denoise`, and so are `level`, `variables`, `strength`, `tile`, `overlap`,
-        `ensemble` and `dtype`.
+      model, variables, strength, tile, overlap, ensemble, dtype: as in `zoo.denoise`.
       level: of images, see `zoo.denoise`; None estimates it, page by page.
-      variables: see `zoo.denoise`.
-      strength: see `zoo.denoise`.
       range: of images; the values that the model is to see as black and as white; None chooses them
         for all pages, "page" for each.
       linear: of images; whether values are in proportion to light; None goes by the color profile
         and the other metadata of the file.
-      tile: see `zoo.denoise`.
-      overlap: see `zoo.denoise`.
-      ensemble: see `zoo.denoise`.
-      dtype: see `zoo.denoise`.
       save_noise: a file for what was removed: of images around mid gray. None writes none.
       overwrite: whether files at `dst` and `save_noise` are replaced; `dst` may then be `src`.
       progress: called with the tiles or samples that are done and with all.
@@ -174,6 +168,8 @@ def denoise_file(
         return denoise_image_file(src, dst, denoiser, **of_images, save_noise=save_noise, **common)
     _refuse_image_options({**of_images, **options})
     check_places(src, dst, save_noise)
+    if save_noise is not None:
+        files.free(save_noise, overwrite)
     report = denoise_audio_file(src, dst, found, strength=strength, **common)
     if save_noise is not None:
         write_difference(src, dst, save_noise, overwrite=overwrite)

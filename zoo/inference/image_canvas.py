@@ -10,18 +10,18 @@ from jax.typing import ArrayLike
 from zoo.data import pixels
 from zoo.errors import ZooError
 
-# Rows of a picture that are compared at a time.
+# Rows of an image that are compared at a time.
 _ROWS = 256
 
 
 class Canvas(NamedTuple):
-    """A picture without its alpha, and where the result goes.
+    """An image without its alpha, and where the result goes.
 
     Attributes:
       source: (H, W, C), C 1 or 3, integers or floats; three channels that are equal throughout are
         one.
       seen: the same, with the nearest values in the place of those that are not finite.
-      result: of the shape and dtype of the picture that was given, its alpha filled in.
+      result: of the shape and dtype of the image that was given, its alpha filled in.
       target: room for the denoised `seen`.
     """
 
@@ -40,10 +40,10 @@ class Canvas(NamedTuple):
 
 
 def canvas(image: ArrayLike) -> Canvas:
-    """Holds an array against what a picture is, and makes room for the result.
+    """Holds an array against what an image is, and makes room for the result.
 
     Raises:
-      ZooError: it is no picture, or no value of it is finite.
+      ZooError: it is no image, or no value of it is finite.
     """
     array = _array(image)
     result = np.empty(array.shape, array.dtype)
@@ -58,7 +58,7 @@ def canvas(image: ArrayLike) -> Canvas:
 
 
 def colors(image: ArrayLike) -> np.ndarray:
-    """The picture (H, W, C) without its alpha; gray that is stored as RGB is of one channel.
+    """The image (H, W, C) without its alpha; gray that is stored as RGB is of one channel.
 
     Raises:
       ZooError: as `canvas`.
@@ -71,11 +71,11 @@ def colors(image: ArrayLike) -> np.ndarray:
 
 def _array(image: ArrayLike) -> np.ndarray:
     if isinstance(image, jax.core.Tracer):
-        raise ZooError("a picture is denoised outside of jit; inside it, take model.apply")
+        raise ZooError("an image is denoised outside of jit; inside it, take model.apply")
     if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
         if image.dtype.kind != "f":
             raise ZooError(
-                f"the picture is masked, and {image.dtype} has no value for that; convert it to "
+                f"the image is masked, and {image.dtype} has no value for that; convert it to "
                 "floats, or give .filled(VALUE)"
             )
         image = image.filled(np.nan)
@@ -83,14 +83,14 @@ def _array(image: ArrayLike) -> np.ndarray:
         array = np.asarray(image)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ZooError(f"the picture is no array ({reason}); give one of numbers") from None
+        raise ZooError(f"the image is no array ({reason}); give one of numbers") from None
     _check_shape(array)
     _check_values(array)
     return array
 
 
 def _is_gray(source: np.ndarray) -> bool:
-    """Whether three channels are equal; most pictures tell by their first rows."""
+    """Whether three channels are equal; of most images the first rows decide."""
     if source.shape[-1] != 3:
         return False
     floats = source.dtype.kind not in "iu"
@@ -103,18 +103,18 @@ def _is_gray(source: np.ndarray) -> bool:
 
 def _filled(source: np.ndarray) -> np.ndarray:
     """The source itself where it is finite."""
-    # Without a temporary array of the picture's size; both are NaN where one value is.
+    # Without a temporary array of the image's size; both are NaN where one value is.
     if source.dtype.kind in "iu" or (
         math.isfinite(float(source.min())) and math.isfinite(float(source.max()))
     ):
         return source
-    from scipy import ndimage  # noqa: PLC0415, only such pictures need it
+    from scipy import ndimage  # noqa: PLC0415, only such images need it
 
     filled = source.copy()
     for channel in np.moveaxis(filled, -1, 0):
         missing = ~np.isfinite(channel)
         if missing.all():
-            raise ZooError("a channel of the picture holds no finite value; leave it out")
+            raise ZooError("a channel of the image holds no finite value; leave it out")
         nearest = ndimage.distance_transform_edt(
             missing, return_distances=False, return_indices=True
         )
@@ -125,21 +125,21 @@ def _filled(source: np.ndarray) -> np.ndarray:
 def _check_shape(array: np.ndarray) -> None:
     if array.ndim not in (2, 3):
         remedy = "give one at a time" if array.ndim == 4 else "give such an array"
-        raise ZooError(f"a picture is (H, W) or (H, W, C), got shape {array.shape}; {remedy}")
+        raise ZooError(f"an image is (H, W) or (H, W, C), got shape {array.shape}; {remedy}")
     if array.size == 0:
-        raise ZooError(f"a picture of shape {array.shape} has no pixels")
+        raise ZooError(f"an image of shape {array.shape} has no pixels")
     if array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4):
         remedy = "give 1 to 4 channels"
         if array.shape[0] in (1, 2, 3, 4):
             remedy = "put the channels last, by x.transpose(1, 2, 0)"
         raise ZooError(
-            f"a picture is (H, W, C) of 1 to 4 channels, got shape {array.shape}; {remedy}"
+            f"an image is (H, W, C) of 1 to 4 channels, got shape {array.shape}; {remedy}"
         )
 
 
 def _check_values(array: np.ndarray) -> None:
     if array.dtype.kind not in "iu" and not jax.numpy.issubdtype(array.dtype, np.floating):
-        raise ZooError(f"a picture is of integers or floats, not {array.dtype}; convert it")
+        raise ZooError(f"an image is of integers or floats, not {array.dtype}; convert it")
 
 
 def whole_number(name: str, value: int | None, least: int) -> int | None:

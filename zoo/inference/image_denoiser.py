@@ -31,10 +31,10 @@ _WORTH_A_PROGRAM = 2**21
 
 
 class Denoised(NamedTuple):
-    """A denoised picture and how it came about.
+    """A denoised image and how it came about.
 
     Attributes:
-      image: shape and dtype of the picture that was given.
+      image: shape and dtype of the image that was given.
       level: standard deviation of the noise, given or estimated, as a share of white; None where
         the model takes no level.
       deviation: root mean square of what overlapping tiles disagree by, weighted as they are
@@ -54,7 +54,7 @@ class Denoised(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A model for pictures of some number of channels, and the level up to which it is trained."""
+    """A model for images of some number of channels, and the level up to which it is trained."""
 
     model: nn.Module
     variables: dict
@@ -80,12 +80,12 @@ class _Task(NamedTuple):
 
 
 class ImageDenoiser:
-    """A model and how it is used; pictures of like sizes share its compiled programs.
+    """A model and how it is used; images of like sizes share its compiled programs.
 
     The arguments are those of `zoo.denoise`; see there.
 
     Raises:
-      ZooError: the model is unknown or denoises no pictures, its variables do not fit, or an
+      ZooError: the model is unknown or denoises no images, its variables do not fit, or an
         option is out of range.
     """
 
@@ -188,7 +188,7 @@ class ImageDenoiser:
         """The model for an image.
 
         Raises:
-          ZooError: it takes pictures of other channels or another size.
+          ZooError: it takes images of other channels or another size.
         """
         height, width, channels = source.shape
         part = self._only
@@ -199,14 +199,14 @@ class ImageDenoiser:
         name, takes = type(part.model).__name__, part.specification.channels
         if takes != channels and not (takes == 1 or (takes == 3 and channels == 1)):
             raise ZooError(
-                f"{name} takes pictures of {takes} channels, got {channels} beside alpha; "
+                f"{name} takes images of {takes} channels, got {channels} beside alpha; "
                 "choose another model"
             )
         if part.specification.size and part.specification.size != (height, width):
             h, w = part.specification.size
             raise ZooError(
-                f"{name} takes pictures of {h}x{w} pixels only, got {height}x{width}; resize the "
-                "picture or choose another model"
+                f"{name} takes images of {h}x{w} pixels only, got {height}x{width}; resize the "
+                "image or choose another model"
             )
         return part
 
@@ -223,7 +223,7 @@ class ImageDenoiser:
             halo = reach or min(_OVERLAP, _OVERLAP if side is None else side // 4)
         exact = 0 < reach <= halo
         if side is None:
-            # Where tiles make no difference there is no need of canvases as large as the picture.
+            # Where tiles make no difference there is no need of canvases as large as the image.
             alone = not (exact and spec.canvas)
             fits = tile_program.fits(size, part.model, channels)
             if fits and self._spare[tuple(size)] > _WORTH_A_PROGRAM:

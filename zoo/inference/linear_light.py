@@ -8,20 +8,20 @@ import numpy as np
 
 from zoo.estimate import estimate_poisson_gaussian
 
-# Pixels up to which the whole picture is looked at.
+# Pixels up to which the whole image is looked at.
 _WHOLE = 2**20
 # Else so many crops along each axis, of so many pixels a side.
 _CROPS = 4
 _SIDE = 256
 
 
-def crops(picture: np.ndarray) -> list[np.ndarray]:
-    """A picture (H, W, C), or crops of a large one."""
-    height, width, _ = picture.shape
+def crops(image: np.ndarray) -> list[np.ndarray]:
+    """An image (H, W, C), or crops of a large one."""
+    height, width, _ = image.shape
     if height * width <= _WHOLE:
-        return [picture]
+        return [image]
     return [
-        picture[rows, columns]
+        image[rows, columns]
         for rows in _spread(height, width)
         for columns in _spread(width, height)
     ]
@@ -35,16 +35,16 @@ def fill_missing(crop: np.ndarray) -> np.ndarray:
     return np.where(known, crop, crop[known].min() if known.any() else 0).astype(crop.dtype)
 
 
-def crop_column(picture: np.ndarray) -> np.ndarray:
+def crop_column(image: np.ndarray) -> np.ndarray:
     """The crops one below the other, but for some at the edges, float64."""
-    every = np.concatenate(crops(picture))
+    every = np.concatenate(crops(image))
     # A program for each size would take longer than all the rest.
     every = every[tuple(_inner(length) for length in every.shape[:2])]
     return fill_missing(every.astype(np.float64))
 
 
 def _inner(length: int) -> slice:
-    """The middle of an axis, of a length that many pictures have."""
+    """The middle of an axis, of a length that many images have."""
     spare = length % (64 if length >= 512 else 16)
     return slice(spare // 2, length - (spare - spare // 2))
 
@@ -90,14 +90,14 @@ class Curve(NamedTuple):
         return 2 * np.sqrt(np.maximum(inside, 0.0))
 
 
-def fit(picture: np.ndarray, black: float) -> Curve | None:
-    """The curve of a picture's noise; None where it does not grow with the light.
+def fit(image: np.ndarray, black: float) -> Curve | None:
+    """The curve of an image's noise; None where it does not grow with the light.
 
     Args:
-      picture: (H, W, C), values in proportion to light from black on.
+      image: (H, W, C), values in proportion to light from black on.
       black: the value of no light.
     """
-    found = crop_column(picture) - black
+    found = crop_column(image) - black
     # To about 1, which its sums in single precision want.
     unit = float(np.abs(found).max()) or 1.0
     gain, read = (float(value) for value in _fit((found / unit).astype(np.float32)))
@@ -105,7 +105,7 @@ def fit(picture: np.ndarray, black: float) -> Curve | None:
 
 
 def middle(curves: Sequence[Curve | None]) -> Curve | None:
-    """The curve of several pictures of one camera: the median of each of its figures."""
+    """The curve of several images of one camera: the median of each of its figures."""
     found = [one for one in curves if one]
     if not found:
         return None

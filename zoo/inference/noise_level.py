@@ -17,7 +17,7 @@ _LUMA = np.float32([0.299, 0.587, 0.114])
 # Below it the estimate has nothing to go by.
 _LEAST = 16
 # Of noise fainter than the first nothing is taken, of the second all: the networks that come with
-# the zoo leave marks of 0.1/255 on a picture of none, two pixels apart.
+# the zoo leave marks of 0.1/255 on an image of none, two pixels apart.
 _SILENT, _AUDIBLE = 0.25 / 255, 1.25 / 255
 # From such a level on it is worth to look whether it is a regular pattern's.
 _LOUD = 3 / 255
@@ -36,7 +36,7 @@ class ModelLevel(NamedTuple):
       level: in what the model sees; None where it takes none.
       of_image: the noise of the image, as a share of white; None likewise.
       share: how much of the model's change is made, 0 to 1.
-      dim: what the picture is divided by, so that its noise is no louder than in the training.
+      dim: what the image is divided by, so that its noise is no louder than in the training.
       notes: short sentences on what a user may not expect.
     """
 
@@ -66,7 +66,7 @@ def check_level(level: ArrayLike) -> float:
 
 
 def model_level(
-    picture: np.ndarray,
+    image: np.ndarray,
     scale: Scale,
     level: float | None,
     specification: ModelSpec,
@@ -75,21 +75,21 @@ def model_level(
     """The level to give a model for an image.
 
     Args:
-      picture: (H, W, C), without alpha.
+      image: (H, W, C), without alpha.
       scale: what the model sees of it.
       level: as a share of white, or None to estimate it.
       specification: of the model.
       trained: the highest level it was trained on, or None.
 
     Raises:
-      ZooError: the picture is too small to estimate a level from.
+      ZooError: the image is too small to estimate a level from.
     """
     if not specification.takes_level:
-        clean = is_drawn(picture)
+        clean = is_drawn(image)
         notes = ("it has no noise: left as it is",) if clean else ()
         return ModelLevel(None, None, 0.0 if clean else 1.0, notes=notes)
     if level is None:
-        seen = estimate_level(picture, scale, luma=specification.channels != 1)
+        seen = estimate_level(image, scale, luma=specification.channels != 1)
         level = seen / scale.seen
     else:
         seen = level * scale.seen
@@ -98,20 +98,20 @@ def model_level(
         return ModelLevel(seen, level, share)
     most = 255 * trained / scale.seen
     note = (
-        f"beyond the training of the weights, up to sigma {most:.4g}: they see the picture "
+        f"beyond the training of the weights, up to sigma {most:.4g}: they see the image "
         f"{seen / trained:.2g} times darker"
     )
     return ModelLevel(trained, level, share, seen / trained, (note,))
 
 
-def estimate_level(picture: np.ndarray, scale: Scale | None = None, *, luma: bool = True) -> float:
-    """Estimates the level from the picture, but for some at its edges, or crops of a large one.
+def estimate_level(image: np.ndarray, scale: Scale | None = None, *, luma: bool = True) -> float:
+    """Estimates the level from the image, but for some at its edges, or crops of a large one.
 
     Of the crops' estimates the median counts, of those above 0: a clipped sky has none. A regular
     pattern, such as a halftone, is no noise.
 
     Args:
-      picture: (H, W, C), integers or floats, without alpha.
+      image: (H, W, C), integers or floats, without alpha.
       scale: what a model sees of it; None takes it as it is.
       luma: whether noise of the luma counts as that of channels of their own; see `_estimate`.
 
@@ -121,15 +121,15 @@ def estimate_level(picture: np.ndarray, scale: Scale | None = None, *, luma: boo
     Raises:
       ZooError: a side is shorter than 16 pixels.
     """
-    height, width, _ = picture.shape
+    height, width, _ = image.shape
     if min(height, width) < _LEAST:
         raise ZooError(
-            f"a picture of {height}x{width} pixels is too small to estimate its noise from; "
+            f"an image of {height}x{width} pixels is too small to estimate its noise from; "
             "give level=..., in signal units"
         )
-    if is_drawn(picture):
+    if is_drawn(image):
         return 0.0
-    seen = [_seen(crop, scale) for crop in crops(picture)]
+    seen = [_seen(crop, scale) for crop in crops(image)]
     found = [_estimate(crop, luma=luma) for crop in seen]
     level = float(np.median([one for one in found if one > 0] or [0.0]))
     return level if level < _LOUD else min(level, _irregular(seen, level))
@@ -149,12 +149,12 @@ def _to_float(crop: np.ndarray) -> np.ndarray:
 
 
 def _estimate(x: np.ndarray, *, luma: bool) -> float:
-    """The level of independent noise in each channel that the picture, or its luma, tells of.
+    """The level of independent noise in each channel, from the channels or from the luma.
 
-    JPEG, video and demosaicing smooth colour, so that channels judged one by one look cleaner than
-    a network trained on independent noise must be told: what is left is noise of the luma.
+    JPEG, video and demosaicing smooth color, so that channels judged one by one look cleaner than
+    a network trained on independent noise must be given: what is left is noise of the luma.
     """
-    # By NumPy: a program for each size of pictures would take longer to compile than a network.
+    # By NumPy: a program for each size of images would take longer to compile than a network.
     found = float(estimate_sigma_smooth(x))
     if luma and x.shape[-1] == _LUMA.size:
         bright = estimate_sigma_smooth((x @ _LUMA)[..., None]) / np.linalg.norm(_LUMA)
@@ -206,8 +206,8 @@ _STEP = 1.0
 _VALUES = 8
 
 
-def is_drawn(picture: np.ndarray) -> bool:
-    """Whether most of what is to be seen in a picture has no noise at all.
+def is_drawn(image: np.ndarray) -> bool:
+    """Whether most of what is to be seen in an image has no noise at all.
 
     All of it is drawn where it has very few values. Else a part of it counts as drawn where some
     3x3 pixels are equal, next to others that are not, or where all lie in a plane. The pixels are
@@ -215,16 +215,16 @@ def is_drawn(picture: np.ndarray) -> bool:
     white alone do not count: that is what overexposure makes.
 
     Args:
-      picture: (H, W, C), without alpha; only of 8 bits it is told.
+      image: (H, W, C), without alpha; only those of 8 bits are judged.
     """
-    height, width, _ = picture.shape
+    height, width, _ = image.shape
     if min(height, width) < _SIDE:
         return False
-    if picture.dtype != np.uint8 or _few_values(picture):
-        return picture.dtype == np.uint8
+    if image.dtype != np.uint8 or _few_values(image):
+        return image.dtype == np.uint8
     drawn, counted = 0, 0
     for top in _places(height):
-        band = picture[top : top + _SIDE]
+        band = image[top : top + _SIDE]
         parts = np.stack([band[:, left : left + _SIDE] for left in _places(width)])
         flat = parts.reshape(len(parts), -1)
         least, most = flat.min(-1), flat.max(-1)
@@ -234,12 +234,10 @@ def is_drawn(picture: np.ndarray) -> bool:
     return counted > 0 and drawn > _MOST * counted
 
 
-def _few_values(picture: np.ndarray) -> bool:
-    """Whether a picture has no more values than noise of any level leaves."""
-    # The first rows tell of most pictures.
-    return all(
-        len(np.unique(part)) <= _VALUES for part in (picture[:_SIDE], picture[::2], picture[1::2])
-    )
+def _few_values(image: np.ndarray) -> bool:
+    """Whether an image has no more values than noise of any level leaves."""
+    # Of most images the first rows decide.
+    return all(len(np.unique(part)) <= _VALUES for part in (image[:_SIDE], image[::2], image[1::2]))
 
 
 def _places(length: int) -> np.ndarray:

@@ -106,7 +106,7 @@ def _denoised(variables, tiles, level, strength, model, dtype):
     x = tiles.astype(jnp.float32)
     if jnp.issubdtype(tiles.dtype, jnp.integer):
         x = x / np.float32(jnp.iinfo(tiles.dtype).max)
-    # Stars and hot pixels far beyond white keep what no picture of the training had.
+    # Stars and hot pixels far beyond white keep what no image of the training had.
     seen = jnp.clip(x, *_SEEN)
     y = _fitted(model, variables, seen, level)
     finite = jnp.isfinite(cleared(y)).all((1, 2, 3))
@@ -138,11 +138,11 @@ _VALUES = 2**25
 _VALUES_OF_ACCELERATORS = 2**28
 # Sides of tiles in pixels: shorter ones are mostly halo, longer ones leave the caches.
 _SHORTEST, _LONGEST = 128, 768
-# Pixels of a picture that is taken whole where the model is light.
+# Pixels of an image that is taken whole where the model is light.
 _WHOLE = 2**20
 # Tiles at once on each accelerator; on a CPU one tile keeps all cores busy.
 _BATCH = 16
-# A traced picture so large makes parameters look small.
+# A traced image so large makes parameters look small.
 _PROBE = 1024
 
 
@@ -151,12 +151,12 @@ def _budget() -> int:
 
 
 def fits(size: tuple[int, int], model: nn.Module, channels: int) -> bool:
-    """Whether a picture is better taken whole.
+    """Whether an image is better taken whole.
 
     Args:
       size: (H, W).
       model: the module.
-      channels: of the picture.
+      channels: of the image.
     """
     pixels = size[0] * size[1]
     if pixels <= _SHORTEST**2:
@@ -186,7 +186,7 @@ def values_per_pixel(model: nn.Module, channels: int) -> float:
     facts = spec_of(model)
     size = facts.size or (_PROBE + -_PROBE % math.lcm(facts.stride, facts.multiple),) * 2
     values = _largest(_traced(model, facts, size))
-    # A grey model takes each channel of a colour picture by itself.
+    # A gray model takes each channel of a color image by itself.
     return values / (size[0] * size[1]) * max(channels / facts.channels, 1)
 
 

@@ -1,13 +1,13 @@
-"""Where the tiles of a picture lie, what a model sees of each, and what counts of its output.
+"""Where the tiles of an image lie, what a model sees of each, and what counts of its output.
 
-A picture is thought padded once, below and to the right, to a multiple of the model's stride and
+An image is padded once, below and to the right, to a multiple of the model's stride and
 with the model's own margin; tiles start at multiples of the stride. So the model adds nothing to a
-tile, its edges at those of the picture see what they see in the whole picture, and the pixels
+tile, its edges at those of the image see what they see in the whole image, and the pixels
 within the halo of its other edges do not count.
 
 Tiles have one of a few lengths along each axis, for each pair of them is a program to compile. Of a
-picture that is shorter, a model that knows canvases (`zoo.models.canvas`) sees a canvas of such a
-length; another sees the padded picture, and is compiled for its size.
+image that is shorter, a model that knows canvases (`zoo.models.canvas`) sees a canvas of such a
+length; another sees the padded image, and is compiled for its size.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from zoo.inference.value_scale import Scale
 # The least of the lengths, and up to which they double; from there on there are two an octave, as a
 # pixel too many costs more there than a program.
 _SHORTEST, _COARSE = 64, 256
-# Pixels of a canvas for a whole picture: a larger one is compiled for its size, and takes no more
+# Pixels of a canvas for a whole image: a larger one is compiled for its size, and takes no more
 # memory than it must.
 _MOST = 3 * 2**19
 
@@ -33,11 +33,11 @@ class Axis(NamedTuple):
     """Tiles along H or W.
 
     Attributes:
-      length: of the picture, in pixels.
+      length: of the image, in pixels.
       tile: length of every tile.
-      starts: of the tiles, ascending, the last one ending where the padded picture ends.
+      starts: of the tiles, ascending, the last one ending where the padded image ends.
       halo: pixels that do not count, or hardly, at inner ends.
-      filled: pixels of a tile that are of the padded picture; beyond them is canvas.
+      filled: pixels of a tile that are of the padded image; beyond them is canvas.
     """
 
     length: int
@@ -47,7 +47,7 @@ class Axis(NamedTuple):
     filled: int
 
     def kept(self, number: int) -> slice:
-        """The pixels of the picture that tile `number` alone gives, half way to its neighbours."""
+        """The pixels of the image that tile `number` alone gives, half way to its neighbors."""
         ends = [start + self.tile for start in self.starts]
         first = 0 if number == 0 else (self.starts[number] + ends[number - 1]) // 2
         last = number == len(self.starts) - 1
@@ -55,7 +55,7 @@ class Axis(NamedTuple):
         return slice(first, min(end, self.length))
 
     def seen(self, number: int) -> slice:
-        """The pixels of the picture under tile `number`."""
+        """The pixels of the image under tile `number`."""
         start = self.starts[number]
         return slice(start, min(start + self.tile, self.length))
 
@@ -89,7 +89,7 @@ class Tile(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """All tiles of a picture.
+    """All tiles of an image.
 
     Attributes:
       rows: along H.
@@ -114,7 +114,7 @@ class Grid:
 
     @property
     def filled(self) -> tuple[int, int]:
-        """Height and width of what of a tile is the padded picture."""
+        """Height and width of what of a tile is the padded image."""
         return self.rows.filled, self.columns.filled
 
     @property
@@ -123,7 +123,7 @@ class Grid:
         return len(self.rows.starts) * len(self.columns.starts)
 
     def place(self, tile: Tile) -> tuple[slice, slice]:
-        """The pixels of the picture that count of a tile: `kept` if exact, else `seen`."""
+        """The pixels of the image that count of a tile: `kept` if exact, else `seen`."""
         if self.exact:
             return self.rows.kept(tile.row), self.columns.kept(tile.column)
         return self.rows.seen(tile.row), self.columns.seen(tile.column)
@@ -142,17 +142,17 @@ class Grid:
         rows, columns = self.rows.weights(tile.row), self.columns.weights(tile.column)
         return (rows[:, None] * columns)[..., None]
 
-    def cut(self, picture: np.ndarray, tile: Tile, into: np.ndarray, margin: str) -> None:
+    def cut(self, image: np.ndarray, tile: Tile, into: np.ndarray, margin: str) -> None:
         """Copies what the model sees of a tile.
 
         Args:
-          picture: (H, W, C).
+          image: (H, W, C).
           tile: which.
           into: (*shape, C), zeros.
-          margin: what lies below and to the right of the picture, a mode of `numpy.pad`.
+          margin: what lies below and to the right of the image, a mode of `numpy.pad`.
         """
         rows, columns = self.rows.seen(tile.row), self.columns.seen(tile.column)
-        inside, (height, width) = picture[rows, columns], self.filled
+        inside, (height, width) = image[rows, columns], self.filled
         margins = [(0, height - inside.shape[0]), (0, width - inside.shape[1]), (0, 0)]
         # Tiles are two strides long at least, so a margin mirrors what lies inside.
         inside = np.pad(inside, margins, mode=margin) if np.any(margins) else inside
@@ -160,7 +160,7 @@ class Grid:
 
 
 def one(size: tuple[int, int], stride: int, *, canvas: bool) -> Grid:
-    """The whole picture as one tile.
+    """The whole image as one tile.
 
     Args:
       size: (H, W).
@@ -188,7 +188,7 @@ def grid(
     chosen: bool,
     canvas: bool,
 ) -> Grid:
-    """Lays tiles over a picture.
+    """Lays tiles over an image.
 
     Args:
       size: (H, W).
@@ -211,7 +211,7 @@ def grid(
         if padded > side and side < least:
             raise ZooError(
                 f"tile={asked} keeps nothing of a tile at an overlap of {halo}; "
-                f"take at least {least + -least % stride}, or 0 for the whole picture"
+                f"take at least {least + -least % stride}, or 0 for the whole image"
             )
         if padded <= side:
             tile = next(n for n in lengths if n >= padded) if canvas else padded
@@ -276,7 +276,7 @@ class Whole:
 
 
 class Blend:
-    """Tiles that see less than the picture: where they overlap, their weighted mean.
+    """Tiles that see less than the image: where they overlap, their weighted mean.
 
     Only the rows that tiles still come for are held as floats. Beside them goes what tiles
     disagree by, as the weighted variance of all that was seen of a pixel.

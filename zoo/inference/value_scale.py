@@ -1,8 +1,8 @@
-"""The way from a picture's values to those that networks are trained on, and back.
+"""The way from an image's values to those that networks are trained on, and back.
 
-Networks are trained on pictures that fill [0, 1]. A microscope's 16 bits that end at 226, a star
+Networks are trained on images that fill [0, 1]. A microscope's 16 bits that end at 226, a star
 field, floats of any unit: each is brought there by an offset and a gain, and its result brought
-back. The gain is a power of two of white, so that a picture which fills its type is left as it is,
+back. The gain is a power of two of white, so that an image which fills its type is left as it is,
 and one of half the values comes out with half the values, exactly.
 """
 
@@ -20,17 +20,17 @@ _OUTER = 0.1
 # Values looked at for them, and crops of so many pixels a side for the noise.
 _VALUES = 2**20
 _CROPS, _SIDE = 4, 128
-# Deviations of the noise between those percentiles and the picture below it.
+# Deviations of the noise between those percentiles and the image below it.
 _TAIL = 3.0
 # So far beyond a power of two still counts as that power: 256 fits into 255.
 _SLACK = 1.02
-# The level beyond which a picture is not spread further.
+# The level beyond which an image is not spread further.
 _LOUD = 56 / 255
 # Floats up to it are of white 1, and noise.
 _NOISY_WHITE = 1.5
 # Of the brightest value: values below minus it are more than noise around black.
 _SIGNED = 0.05
-# A picture far from black, of a noise so faint, that fills no more than a part of its range.
+# An image far from black, of a noise so faint, that fills no more than a part of its range.
 _FAINT, _PART = 2 / 255, 1 / 4
 # Of 8 and 16 bits, signed or not, and of all others.
 _WHITES = (255.0, 127.0, 65535.0, 32767.0, 1.0)
@@ -39,7 +39,7 @@ _STEPS = 16
 
 
 class Spread(NamedTuple):
-    """What a picture's values span.
+    """What an image's values span.
 
     Attributes:
       least: the lowest value, but for a thousandth of them.
@@ -55,7 +55,7 @@ class Spread(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Values of a picture, and what a model sees of them.
+    """Values of an image, and what a model sees of them.
 
     Attributes:
       low: the value that the model sees as 0.
@@ -64,7 +64,7 @@ class Scale(NamedTuple):
         the width of the range where values are beyond 1.
       closed: the most that the model may give of integers, which is 1 where no value is beyond
         `low` and `high`, or somewhat more; 0 where it may give anything.
-      curve: what makes the noise of a linear picture alike in dark and bright, or None.
+      curve: what makes the noise of a linear image alike in dark and bright, or None.
       dim: what all is divided by besides, so that noise is no louder than a model was trained on.
     """
 
@@ -84,12 +84,12 @@ class Scale(NamedTuple):
     @property
     def usual(self) -> bool:
         """Whether the range is all of a type, which for floats and wide integers is 0 to 1."""
-        # The white of floats grows with their range, so that it alone tells nothing.
+        # The white of floats grows with their range, so that it alone says nothing.
         return self.low == 0 and self.high == self.white and self.white in _WHITES
 
     @property
     def seen(self) -> float:
-        """What the model sees of a difference of white; of linear pictures levels are seen ones."""
+        """What the model sees of a difference of white; of linear images levels are seen ones."""
         return 1.0 if self.curve else self.white / (self.high - self.low)
 
     def enter(self, values: np.ndarray) -> np.ndarray:
@@ -150,51 +150,51 @@ def check_range(given: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def spread(picture: np.ndarray) -> Spread:
-    """Looks at some of a picture's values, those that are finite.
+def spread(image: np.ndarray) -> Spread:
+    """Looks at some of an image's values, those that are finite.
 
     Args:
-      picture: (H, W, C), without alpha.
+      image: (H, W, C), without alpha.
     """
-    step = max(1, math.isqrt(picture.size // _VALUES))
-    values = picture[::step, ::step].astype(np.float64)
+    step = max(1, math.isqrt(image.size // _VALUES))
+    values = image[::step, ::step].astype(np.float64)
     values = values[np.isfinite(values)]
     if not values.size:
         return Spread(0.0, 0.0, (0.0, 0.0), 0.0)
     least, most = np.percentile(values, (_OUTER, 100 - _OUTER), method="nearest")
     # Of floats those that are looked at will do: only integers are ever held within.
-    every = picture if picture.dtype.kind in "iu" else values
+    every = image if image.dtype.kind in "iu" else values
     ends = float(every.min()), float(every.max())
-    return Spread(float(least), float(most), ends, _noise(picture))
+    return Spread(float(least), float(most), ends, _noise(image))
 
 
 def find(
-    pictures: Iterable[np.ndarray],
+    images: Iterable[np.ndarray],
     limits: Sequence[float] | None = None,
     *,
     linear: bool = False,
 ) -> dict[np.dtype, Scale]:
-    """The scale of a picture, or the one scale of several.
+    """The scale of an image, or the one scale of several.
 
     Args:
-      pictures: (H, W, C) each, without alpha.
+      images: (H, W, C) each, without alpha.
       limits: the values of black and of white; None chooses them.
       linear: whether values are in proportion to light, from black on.
 
     Returns:
-      By the dtype of the pictures, of which there is one as a rule.
+      By the dtype of the images, of which there is one as a rule.
 
     Raises:
-      ZooError: the limits are no range, or linear pictures hold no value above black.
+      ZooError: the limits are no range, or linear images hold no value above black.
     """
     if limits is not None:
         limits = check_range(limits)
     black = limits[0] if limits else 0.0
     spreads: dict[np.dtype, list[Spread]] = {}
     curves: dict[np.dtype, list[Curve | None]] = {}
-    for picture in pictures:
-        spreads.setdefault(picture.dtype, []).append(spread(picture))
-        curves.setdefault(picture.dtype, []).append(fit(picture, black) if linear else None)
+    for image in images:
+        spreads.setdefault(image.dtype, []).append(spread(image))
+        curves.setdefault(image.dtype, []).append(fit(image, black) if linear else None)
     scales = {}
     for dtype, every in spreads.items():
         scale = (
@@ -203,7 +203,7 @@ def find(
         # Photons are not negative: no curve fits, and none of the noise would be removed.
         if linear and max(one.most for one in every) < black:
             raise ZooError(
-                f"the picture is in linear light, and its values lie below black, {black:g}; "
+                f"the image is in linear light, and its values lie below black, {black:g}; "
                 "give range=(black, white)"
             )
         least, most = min(one.ends[0] for one in every), max(one.ends[1] for one in every)
@@ -219,7 +219,7 @@ def _choose(every: Sequence[Spread], dtype: np.dtype, *, signed: bool) -> Scale:
     tail = min(_TAIL * noise, (most - least) / 2)
     inner = most - tail
     below = least + tail
-    # So noisy a picture is not spread until its noise fills the range.
+    # So noisy an image is not spread until its noise fills the range.
     top = max(inner, min(noise / _LOUD, most))
     white = _white(dtype)
     if signed and below < -_SIGNED * max(top, 0.0):
@@ -264,12 +264,12 @@ def _white(dtype: np.dtype) -> float:
     return float(np.iinfo(dtype).max) if narrow else 1.0
 
 
-def _noise(picture: np.ndarray) -> float:
+def _noise(image: np.ndarray) -> float:
     """The median of the finest diagonal details, over crops."""
     found = []
-    for top in _starts(picture.shape[0]):
-        for left in _starts(picture.shape[1]):
-            crop = picture[top : top + _SIDE, left : left + _SIDE].astype(np.float64)
+    for top in _starts(image.shape[0]):
+        for left in _starts(image.shape[1]):
+            crop = image[top : top + _SIDE, left : left + _SIDE].astype(np.float64)
             crop = crop[: len(crop) // 2 * 2, : crop.shape[1] // 2 * 2]
             with np.errstate(invalid="ignore"):
                 detail = crop[::2, ::2] - crop[1::2, ::2] - crop[::2, 1::2] + crop[1::2, 1::2]

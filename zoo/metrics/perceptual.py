@@ -1,14 +1,21 @@
-"""Perceptual metrics of speech, computed on the host by their usual packages."""
+"""Perceptual metrics of speech, computed on the host by their usual packages, and a pool."""
 
-import importlib
+import importlib.util
+import os
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
 from zoo.errors import ZooError
 from zoo.modality import AUDIO
+
+# From so many jobs on, a new process is worth its second of imports.
+_JOBS_TO_PAY = 50
 
 
 @AUDIO.metric("STOI", 3, package="pystoi")
@@ -78,6 +85,105 @@ def pesq(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float
             raise ZooError("PESQ needs a quarter of a second or more") from error
 
     return _mean_over_channels(one, estimate, reference, "PESQ")
+
+
+class Verdict(NamedTuple):
+    """A figure; where it is NaN, the reason."""
+
+    value: float
+    reason: str = ""
+
+
+class Pool:
+    """A pool of worker processes for PESQ and STOI, which take long and hold Python's lock.
+
+    It is a context manager.
+
+    The processes are loky's, neither forks (JAX has threads) nor children of `multiprocessing`
+    (which would run the user's script again). One that PESQ's C code crashes is replaced.
+
+    Args:
+      jobs: how many are to come; few are done in this process.
+      workers: how many processes, at most; None for one per core. Without joblib there are none.
+    """
+
+    def __init__(self, jobs: int, workers: int | None = None):
+        if workers is None:
+            workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        if importlib.util.find_spec("joblib") is None:
+            workers = 0
+        self._workers = min(workers, jobs // _JOBS_TO_PAY)
+        # Jobs hold their signals, so no more may wait than keep all processes busy.
+        self._room = threading.Semaphore(4 * max(self._workers, 1))
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._workers:
+            self._executor().shutdown(wait=True, kill_workers=True)
+
+    def judge(
+        self, metric: str, estimate: np.ndarray, reference: np.ndarray, sample_rate: int
+    ) -> Future:
+        """A future `Verdict` on one recording; waits while enough others are under way.
+
+        Args:
+          metric: `"pesq"` or `"stoi"`.
+          estimate: (T, C), float32.
+          reference: of the same shape.
+          sample_rate: in Hz.
+        """
+        job = (metric, estimate, reference, sample_rate)
+        if not self._workers:
+            # In this thread: STOI turns warnings into errors, for all threads while it does.
+            future = Future()
+            future.set_result(judge(*job))
+            return future
+        self._room.acquire()
+        future = _Retried(lambda: self._executor().submit(judge, *job))
+        future.inner.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def _executor(self):
+        from joblib.externals.loky import get_reusable_executor  # noqa: PLC0415 - an extra
+
+        # Importing the metrics imports JAX, which must not ask for the accelerator a second time;
+        # one thread each, because there are as many processes as cores.
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        return get_reusable_executor(self._workers, env={"JAX_PLATFORMS": "cpu", **one})
+
+
+class _Retried:
+    """A job whose process may die of another one's fault: it is done once more then.
+
+    Args:
+      submit: starts the job.
+    """
+
+    def __init__(self, submit: Callable[[], Future]):
+        self._submit = submit
+        self.inner = submit()
+
+    def result(self) -> Verdict:
+        """The verdict."""
+        try:
+            return self.inner.result()
+        except RuntimeError:
+            try:
+                return self._submit().result()
+            except RuntimeError:
+                return Verdict(np.nan, "its process died")
+
+
+def judge(metric: str, estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> Verdict:
+    """The figure of one recording, computed in this process."""
+    try:
+        value = {"pesq": pesq, "stoi": stoi}[metric](estimate, reference, sample_rate)
+    # Whatever a package makes of a recording without a word in it, the other figures stand.
+    except Exception as error:
+        return Verdict(np.nan, str(error).partition("\n")[0] or type(error).__name__)
+    return Verdict(value, "" if np.isfinite(value) else "not a number")
 
 
 def _package(name: str) -> ModuleType:

@@ -32,6 +32,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -140,7 +141,7 @@ FRACTION = Range(0, 1)
 def op(
     *,
     axes: str = "",
-    examples: Mapping[str, Any],
+    examples: Mapping[str, Any] = MappingProxyType({}),
     modality: Modality = IMAGE,
     **levels: Range,
 ) -> Callable[[Callable], Callable]:
@@ -155,7 +156,8 @@ def op(
       axes: one letter for each of the last axes that the op distinguishes; levels cannot vary along
         them.
       examples: usual values: of the op's own level a pair, the one that changes the signal less
-        first; of options without a default one value. Benchmarks and tests run the op with them.
+        first; of options without a default one value. Benchmarks and tests run the op with them,
+        so that every op of `zoo` has some.
       modality: the kind of signal.
       **levels: the range of each level, the op's own level first.
     """

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from zoo import files, weights
 from zoo.errors import ZooError
-from zoo.evaluate.means import Means
+from zoo.evaluate import Level, level_from_label, read_manifest
+from zoo.evaluate.result import Means
+from zoo.modality import AUDIO, IMAGE, Modality
 
 _WEIGHTS = "weights.safetensors"
 
@@ -28,6 +30,7 @@ class Run(NamedTuple):
       by_level: level -> method -> metric -> mean.
       protocol: the choices behind the scores.
       scores: rows of `per_image.csv` or `per_recording.csv`, by column.
+      manifest: `eval/manifest.json`; empty for runs of earlier versions.
     """
 
     workdir: Path
@@ -39,6 +42,7 @@ class Run(NamedTuple):
     by_level: dict[str, Means]
     protocol: dict[str, Any]
     scores: list[dict[str, str]]
+    manifest: dict[str, Any]
 
     @property
     def is_audio(self) -> bool:
@@ -49,21 +53,52 @@ class Run(NamedTuple):
         return any("si_sdr" in row for row in (*self.steps[:1], *self.summary.values()))
 
     @property
+    def modality(self) -> Modality:
+        """The kind of signal that the run denoises."""
+        return AUDIO if self.is_audio else IMAGE
+
+    @property
     def noun(self) -> str:
         """The name of one example: "image" or "recording"."""
-        return "recording" if self.is_audio else "image"
+        return self.modality.noun
 
     @property
     def metric(self) -> str:
         """The figure of merit: "psnr" or "si_sdr"."""
-        return "si_sdr" if self.is_audio else "psnr"
+        return self.modality.merit
 
     @property
     def levels(self) -> list[str]:
         """Labels of the noise levels of the test, in their order."""
+        if self.manifest:
+            return [level["label"] for level in self.manifest["levels"]]
         named = self.protocol.get("levels")
         named = list(map(str, named)) if isinstance(named, (list, Mapping)) else []
         return list(self.by_level) or named
+
+    def level(self, label: str) -> Level:
+        """The noise level of a label."""
+        for level in self.manifest.get("levels", ()):
+            if level["label"] == label:
+                return Level.from_json(level)
+        found = level_from_label(label)
+        if found.value is None:
+            return found
+        if self.is_audio:
+            return Level(found.value, "dB", "SNR")
+        noise = self.section("noise")
+        name = "sigma" if noise.get("name") == "gaussian" else "level"
+        return Level(found.value, str(noise.get("unit", "1")), name)
+
+    def files(self, *kinds: str) -> list[tuple[dict[str, str], Path]]:
+        """The entries of the manifest of some kinds, each with its file, inside the workdir."""
+        folder, root = self.workdir / "eval", self.workdir.resolve()
+        found = [(one, folder / one["file"]) for one in self.manifest["files"]]
+        return [
+            (one, Path(os.path.normpath(path)))
+            for one, path in found
+            if one["kind"] in kinds and path.is_file() and path.resolve().is_relative_to(root)
+        ]
 
     def metadata(self, name: str) -> dict[str, Any]:
         """A part of the weight file's metadata, such as "versions"; empty if it has none."""
@@ -75,7 +110,7 @@ class Run(NamedTuple):
 
     def example(self, row: Mapping[str, str]) -> str:
         """The image or recording of a row of `scores`."""
-        return row.get("recording" if self.is_audio else "picture", "")
+        return row.get(self.noun) or row.get("picture", "")
 
 
 class Wavs(NamedTuple):
@@ -121,11 +156,15 @@ def read(workdir: str | os.PathLike) -> Run:
         by_level,
         _json(folder / "protocol.json"),
         _rows(folder / "per_image.csv") or _rows(folder / "per_recording.csv"),
+        read_manifest(folder) or {},
     )
 
 
 def sheets(run: Run) -> list[tuple[str, str, Path]]:
     """Images of test examples by several methods: (level, title, file) in the order of levels."""
+    if run.manifest:
+        entries = run.files("gallery", "spectrograms", "waveforms")
+        return [(one["level"] or "", one["kind"].capitalize(), path) for one, path in entries]
     kinds, folder = {"gallery": "Gallery"}, run.workdir
     if run.is_audio:
         kinds, folder = {"spectrograms": "Spectrograms", "waveforms": "Waveforms"}, folder / "eval"
@@ -142,6 +181,14 @@ def sheets(run: Run) -> list[tuple[str, str, Path]]:
 
 def wavs(run: Run) -> list[Wavs]:
     """Test recordings by every method: the first recording at all levels, then the second."""
+    if run.manifest:
+        grouped: dict[tuple[str, str], dict[str, Path]] = {}
+        for one, path in run.files("listen"):
+            key = (one["example"] or "", one["level"] or "")
+            grouped.setdefault(key, {})[one["method"] or ""] = path
+        order = {label: at for at, label in enumerate(run.levels)}
+        places = sorted(grouped, key=lambda key: (key[0], order.get(key[1], len(order))))
+        return [Wavs(level, name, grouped[name, level]) for name, level in places]
     names = dict.fromkeys(map(run.example, run.scores))
     methods = ["clean", "noisy", *(method for method in run.summary if method != "noisy")]
     found = []

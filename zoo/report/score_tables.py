@@ -5,17 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from zoo import charts
-from zoo.evaluate.means import Column
-from zoo.evaluate.recordings import figures
+from zoo.modality import AUDIO, IMAGE, Metric
 from zoo.report.run_files import Run
 
-_COLUMNS = {
-    "psnr": Column("PSNR, dB", 2, higher=True),
-    "ssim": Column("SSIM", 4, higher=True),
-    "mse": Column("MSE", 6, higher=False),
-    "mae": Column("MAE", 5, higher=False),
-    **figures.COLUMNS,
-}
 # Drawn against the level, where measured.
 _DRAWN = ("psnr", "ssim", "si_sdr_gain", "pesq", "stoi")
 # More rows would make the page slow.
@@ -62,30 +54,24 @@ class Singles(NamedTuple):
     count: int
 
 
-def column(metric: str) -> Column:
+def column(name: str) -> Metric:
     """Heading, digits and direction of a metric; an unknown one goes by its own name."""
-    return _COLUMNS.get(metric, Column(metric, 4, higher=True))
+    unknown = Metric(name=name, function=None, heading=name, digits=4, higher=True)
+    return {**AUDIO.metrics, **IMAGE.metrics}.get(name, unknown)
 
 
 def level_name(run: Run, label: str) -> str:
     """A level with its quantity and unit, such as "SNR 5 dB"."""
     if not label:
         return "Gallery"
-    try:
-        number = float(label)
-    except ValueError:
-        return label
-    value = (f"{number:.0f}" if number.is_integer() else label).replace("-", "\N{MINUS SIGN}")
-    if run.is_audio:
-        return f"SNR {value} dB"
-    noise = run.section("noise")
-    unit = f"/{str(noise['unit']).partition('/')[2]}" if "/" in str(noise.get("unit")) else ""
-    return f"{'sigma' if noise.get('name') == 'gaussian' else 'level'} {value}{unit}"
+    level = run.level(label)
+    return label if level.value is None else str(level).replace("-", "\N{MINUS SIGN}")
 
 
 def test_set(run: Run) -> str:
     """One sentence on what was scored."""
-    count = run.protocol.get("recordings", run.protocol.get("pictures"))
+    known = (run.protocol.get(key) for key in (run.modality.plural, "pictures"))
+    count = next((number for number in known if number), None)
     first = "The first " if run.protocol.get("limit") else ""
     subject = f"{first}{count} {run.noun}{'s' if count != 1 else ''}" if count else "The test set"
     levels = run.levels
@@ -111,11 +97,9 @@ def means(run: Run) -> list[Table]:
 
 def level_charts(run: Run) -> list[charts.Chart]:
     """A chart for each main metric, if there are several levels and all are numbers."""
-    try:
-        at = {label: float(label) for label in run.by_level}
-    except ValueError:
-        return []
-    if len(set(at.values())) < 2:
+    levels = {label: run.level(label) for label in run.by_level}
+    at = {label: level.value for label, level in levels.items()}
+    if None in at.values() or len(set(at.values())) < 2:
         return []
     measured = metrics(run)
     # The first is on top.
@@ -131,7 +115,8 @@ def level_charts(run: Run) -> list[charts.Chart]:
             for method in methods
         }
         up = column(metric).heading.replace("gain", "SI-SDR gain")
-        found.append(charts.level_chart(series, _level_axis(run), up, classical=["noisy"]))
+        across = next(iter(levels.values())).axis
+        found.append(charts.level_chart(series, across, up, classical=["noisy"]))
     return found
 
 
@@ -170,12 +155,3 @@ def _cells(metric: str, values: list[float | None]) -> list[Cell]:
     known = [value for value in values if value is not None and not math.isnan(value)]
     best = (max if shown.higher else min)(known, default=None)
     return [Cell(v, shown.digits, v is not None and v == best) for v in values]
-
-
-def _level_axis(run: Run) -> str:
-    if run.is_audio:
-        return "SNR of the noisy recording, dB"
-    noise = run.section("noise")
-    name = "sigma of the noise" if noise.get("name") == "gaussian" else "level of the noise"
-    unit = str(noise.get("unit", "1"))
-    return name if unit == "1" else f"{name}, {unit}"

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,10 +16,10 @@ from zoo import losses, models
 from zoo.data import augment, batch_stream, sources
 from zoo.data.batches import Bank, BankBatches, Order, check_room, make_bank, stack
 from zoo.errors import ZooError, in_one_line, unknown
-from zoo.evaluate import recordings
-from zoo.evaluate.baselines import BASELINES
+from zoo.evaluate.measure import check_baselines, evaluator_class
+from zoo.evaluate.result import REAL, Level
 from zoo.interop.torch import load_torch
-from zoo.modality import AUDIO, Modality, get
+from zoo.modality import Modality, get, names
 from zoo.noise import make_sampler, registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
@@ -41,7 +42,7 @@ class Experiment:
       model_options: the fields of `model` that differ from its registered variant.
       loss: what training lowers.
       sampler: the training noise; None for paired data.
-      levels: the noise of each level to score at, by its label; of recordings the SNR in dB.
+      levels: the noise of each level to score at; None for audio, which is mixed at an SNR.
       validation: the same of the validation: training's, or the middle of its range.
       coding: what noisy recordings are coded by; None for nothing.
       line: what noisy recordings and their targets both come through; None for nothing.
@@ -54,21 +55,17 @@ class Experiment:
     model_options: dict[str, Any]
     loss: Callable[..., jax.Array]
     sampler: step.Sampler | None
-    levels: Mapping[str, step.Sampler | float | None]
-    validation: Mapping[str, step.Sampler | float | None]
+    levels: Mapping[Level, step.Sampler | None]
+    validation: Mapping[Level, step.Sampler | None]
     coding: step.Sampler | None = None
     line: step.Sampler | None = None
 
     @property
-    def heading(self) -> str:
-        """What a level's label means, for the title of a gallery; `{}` stands for the label."""
-        noise = self.config.noise
-        if self.modality is AUDIO and noise.name:
-            return "SNR {} dB"
-        if noise.level is None or not noise.name:
-            return "{} noise"
-        scale = "/255" if noise.unit == "1/255" else ""
-        return f"{noise.name}, {next(iter(registry('image')[noise.name].levels))} = {{}}{scale}"
+    def title(self) -> str:
+        """What stands before the level above galleries; the noise where levels are its own."""
+        by_level = any(level.value is not None for level in self.levels)
+        mixes = evaluator_class(self.modality).mixes
+        return self.config.noise.name if by_level and not mixes else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +87,13 @@ class Feed:
     steps: int
 
 
-def build(config: ConfigDict) -> Experiment:
-    """Builds what a config describes; looks for mistakes in it before it looks at the data.
+def build(config: ConfigDict, given: Mapping[str, sources.Source] | None = None) -> Experiment:
+    """Builds what a config describes; checks it before it reads any data.
+
+    Args:
+      config: see `zoo.train.config`.
+      given: sources for `"train"`, `"validation"` and `"test"`, the last two of which may be empty;
+        by default those that `data` of the config describes.
 
     Raises:
       ZooError: an unknown key or name, a value that cannot be, or data that are not there.
@@ -103,16 +105,13 @@ def build(config: ConfigDict) -> Experiment:
     _check_model(config, options)
     kind = models.model_spec(config.model.name, **options).modality
     _check_noise(config, kind)
-    sampler, levels, middle = (_noise if kind == "image" else _mixing)(config)
+    sampler, levels, middle = _noise(config, get(kind))
     coding, line = (_after(config, key, kind) for key in ("coding", "line"))
     with in_one_line(f"loss {config.loss!r} cannot be made"):
         loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
-    baselines = BASELINES if kind == "image" else recordings.BASELINES
-    for name in config.eval.baselines:
-        if name not in baselines:
-            raise unknown("baseline", name, baselines)
-    found = sources.load(
+    check_baselines(config.eval.baselines, evaluator_class(get(kind)).baselines)
+    found = given or sources.load(
         data.name,
         channels=data.channels,
         sample_rate=data.sample_rate,
@@ -126,9 +125,9 @@ def build(config: ConfigDict) -> Experiment:
     )
     if data.on_error == "raise":
         found = {split: _advised(source) for split, source in found.items()}
-    for split in ("train", "test"):
+    for split in ("train",) if given else ("train", "test"):
         if not len(found[split]):
-            remedy = "mend the files" if found[split].skipped else "change data.fractions"
+            remedy = "fix the files" if found[split].skipped else "change data.fractions"
             if data.tile:
                 remedy += ", or make data.tile smaller"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
@@ -191,10 +190,10 @@ def make_feed(experiment: Experiment) -> Feed:
             size = crop or (max(p.shape[1] for p in pictures),)
             bank = make_bank(pictures, *size)
         else:
-            size, bank = crop or pictures[0].shape[:2], make_bank(pictures)
+            size, bank = crop or pictures[0].shape[:-1], make_bank(pictures)
         if needs_noise:
             noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
-        areas = [p.shape[0] * p.shape[1] for p in pictures]
+        areas = [math.prod(p.shape[:-1]) for p in pictures]
         batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
     _check_batch(batch_size, (*size, config.data.channels))
     _check_readable(experiment)
@@ -256,8 +255,9 @@ def step_builder(
         jax.eval_shape(after, jax.random.key(0), picture)
     if experiment.sampler:
         noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
-        told = f"noise {config.noise.name!r} cannot be made with noise.options "
-        with in_one_line(f"{told}{config.noise.options.to_dict()}"):
+        options = config.noise.options.to_dict()
+        what = f"noise {config.noise.name!r} cannot be made with noise.options {options}"
+        with in_one_line(what):
             jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
     prepare = step.make_prepare(
         size=feed.size,
@@ -267,21 +267,15 @@ def step_builder(
         line=experiment.line,
     )
 
-    def make_step(axis_name: str | None) -> step.Step:
-        model = experiment.model
-        if axis_name and hasattr(model, "axis_name"):
-            model = model.clone(axis_name=axis_name)
-        return step.make_step(
-            model=model,
-            loss=experiment.loss,
-            optimizer=optimizer,
-            prepare=prepare,
-            ema_decay=config.train.ema_decay,
-            modality=experiment.modality,
-            axis_name=axis_name,
-        )
-
-    return make_step
+    return partial(
+        step.make_step,
+        model=experiment.model,
+        loss=experiment.loss,
+        optimizer=optimizer,
+        prepare=prepare,
+        ema_decay=config.train.ema_decay,
+        modality=experiment.modality,
+    )
 
 
 def _settled(config: ConfigDict) -> ConfigDict:
@@ -301,57 +295,49 @@ def _advised(source: sources.Source) -> sources.Source:
 
 
 def _noise(
-    config: ConfigDict,
-) -> tuple[step.Sampler | None, dict[str, step.Sampler | None], dict[str, step.Sampler | None]]:
-    """The sampler to train with; those to score at and those to validate with, by label."""
-    noise = config.noise
+    config: ConfigDict, modality: Modality
+) -> tuple[step.Sampler | None, dict[Level, step.Sampler | None], dict[Level, step.Sampler | None]]:
+    """The sampler to train with; those to score at and those to validate with, by level."""
+    noise, evaluator = config.noise, evaluator_class(modality)
     if not noise.name:
-        return None, {"real": None}, {"real": None}
-    options = {"unit": noise.unit, "options": noise.options.to_dict()}
+        return None, {REAL: None}, {REAL: None}
+    options = {"unit": noise.unit, "options": noise.options.to_dict(), "modality": modality}
+    if modality.has_rate:
+        options["sample_rate"] = config.data.sample_rate
     sampler = make_sampler(noise.name, noise.level, **options)
+    wanted = tuple(config.eval.levels) or evaluator.usual_levels
+    if evaluator.mixes:
+        # Scored as mixtures at an SNR, whatever the training noise.
+        middle = sorted(wanted)[len(wanted) // 2]
+        levels = [Level(float(snr), "dB", "SNR") for snr in wanted]
+        return sampler, dict.fromkeys(levels), {Level(float(middle), "dB", "SNR"): None}
     if noise.level is None:
-        return sampler, {noise.name: sampler}, {noise.name: sampler}
+        level = {Level(None, name=noise.name): sampler}
+        return sampler, level, level
     one = isinstance(noise.level, int | float)
     middle = noise.level if one else sum(noise.level) / 2
-    if next(iter(registry("image")[noise.name].levels.values())).whole:
+    name, span = next(iter(registry(modality)[noise.name].levels.items()))
+    if span.whole:
         middle = round(middle)
 
-    def at(level: float) -> dict[str, step.Sampler]:
-        return {f"{level:g}": make_sampler(noise.name, level, **options)}
+    def at(values: Iterable[float]) -> dict[Level, step.Sampler]:
+        return {
+            Level(float(value), noise.unit, name): make_sampler(noise.name, value, **options)
+            for value in values
+        }
 
-    levels = [at(level) for level in tuple(config.eval.levels) or (middle,)]
-    return sampler, {label: one for level in levels for label, one in level.items()}, at(middle)
-
-
-def _mixing(
-    config: ConfigDict,
-) -> tuple[step.Sampler | None, dict[str, float | None], dict[str, float | None]]:
-    """`_noise` of recordings, which are scored as mixtures of an SNR whatever they train with."""
-    noise = config.noise
-    if not noise.name:
-        return None, {"real": None}, {"real": None}
-    sampler = make_sampler(
-        noise.name,
-        noise.level,
-        unit=noise.unit,
-        options=noise.options.to_dict(),
-        modality="audio",
-        sample_rate=config.data.sample_rate,
-    )
-    levels = tuple(config.eval.levels) or (0, 5, 10)
-    middle = sorted(levels)[len(levels) // 2]
-    return sampler, {f"{snr:g}": snr for snr in levels}, {f"{middle:g}": middle}
+    return sampler, at(wanted or (middle,)), at([middle])
 
 
 def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
     """The sampler that `noise.coding` or `noise.line` describes."""
-    told = config.noise[key].to_dict()
-    if not told:
+    options = config.noise[key].to_dict()
+    if not options:
         return None
-    if kind != "audio":
+    if not get(kind).has_rate:
         raise ZooError(f"noise.{key} is of recordings; leave it empty")
-    with in_one_line(f"noise.{key} is {told}, which makes no noise"):
-        return make_sampler(**told, modality=kind, sample_rate=config.data.sample_rate)
+    with in_one_line(f"noise.{key} is {options}, which makes no noise"):
+        return make_sampler(**options, modality=kind, sample_rate=config.data.sample_rate)
 
 
 def model_options(config: ConfigDict) -> dict[str, Any]:
@@ -391,12 +377,12 @@ def _check_batch(batch_size: int, size: tuple[int, ...]) -> None:
 
 def _check_readable(experiment: Experiment) -> None:
     """Reads what will be scored once, for after hours of training it would be too late."""
-    config = experiment.config
+    config, mixes = experiment.config, evaluator_class(experiment.modality).mixes
     for split, limit in (("validation", config.validation.limit), ("test", config.eval.limit)):
         source = experiment.sources[split]
         for index in range(min(limit or len(source), len(source))):
             paired = source[index].input is not None
-            if source.modality == "audio" and not paired and source.noise is None:
+            if mixes and not paired and source.noise is None:
                 raise ZooError(
                     f"data {config.data.name!r} has no noise to mix the {split} recordings with, "
                     "and so no scores; name a folder of it in data.options.noise"
@@ -415,36 +401,39 @@ def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Mo
             f"model {config.model.name!r} is for {made_for}, which data {config.data.name!r} has "
             "none of; choose another of the two"
         )
-    if kind == "audio" and rate not in (0, source.sample_rate):
+    if rate not in (0, source.sample_rate):
         raise ZooError(f"model {config.model.name!r} is for {rate} Hz; set data.sample_rate={rate}")
     crop = tuple(config.data.crop)
-    if crop and len(crop) != (2 if kind == "image" else 1):
-        made = "a height and a width (H, W)" if kind == "image" else "a number of samples (T,)"
-        raise ZooError(f"data.crop is {crop}; for {made_for} make it {made}")
+    sides = get(kind).sides
+    if crop and len(crop) != len(sides):
+        size = ", ".join(sides) + ("," if len(sides) == 1 else "")
+        raise ZooError(f"data.crop is {crop}; for {made_for} make it ({size})")
 
 
 def _check_noise(config: ConfigDict, kind: str) -> None:
     """Refuses noise of recordings for a model of pictures, and the other way round."""
     name = config.noise.name
-    other = {"image": "audio", "audio": "image"}[kind]
-    if name in registry(other) and name not in registry(kind):
-        raise ZooError(
-            f"noise {name!r} is for {get(other).plural} and model {config.model.name!r} "
-            f"for {get(kind).plural}; change noise.name or model.name"
-        )
+    if name in registry(kind):
+        return
+    for other in names():
+        if name in registry(other):
+            raise ZooError(
+                f"noise {name!r} is for {get(other).plural} and model {config.model.name!r} "
+                f"for {get(kind).plural}; change noise.name or model.name"
+            )
 
 
 def _check_published(config: ConfigDict, kind: str) -> None:
-    """Reads weights that will be scored beside once, lest they fail after hours of training."""
+    """Reads the published weights to score, so that they do not fail after hours of training."""
     for name, path in config.eval.published.items():
-        if models.model_spec(name).modality != kind or kind != "audio":
+        if models.model_spec(name).modality != kind:
             raise ZooError(f"eval.published: {name} is no model that is scored on these data")
         load_torch(name, path)
 
 
 def _check_model(config: ConfigDict, options: dict[str, Any]) -> None:
-    told = config.model.options.to_dict()
-    with in_one_line(f"model {config.model.name!r} cannot be built with model.options {told}"):
+    given = config.model.options.to_dict()
+    with in_one_line(f"model {config.model.name!r} cannot be built with model.options {given}"):
         models.count_parameters(config.model.name, **options)
 
 
@@ -454,14 +443,15 @@ def _dtype(name: str) -> jnp.dtype:
     return jnp.dtype(name)
 
 
-def _check_fits(name: str, pictures: list, crop: tuple[int, int] | None) -> None:
-    height, width = pictures[-1].shape[:2]
-    if crop is None and pictures[0].shape[:2] != (height, width):
+def _check_fits(name: str, examples: list, crop: tuple[int, ...] | None) -> None:
+    size = examples[-1].shape[:-1]
+    words = "x".join(map(str, size))
+    if crop is None and examples[0].shape[:-1] != size:
         raise ZooError(
-            f"{name} is {height}x{width}, unlike the others; set data.crop, or data.size to resize"
+            f"{name} is {words}, unlike the others; set data.crop, or data.size to resize"
         )
-    if crop is not None and (height < crop[0] or width < crop[1]):
+    if crop is not None and any(side < least for side, least in zip(size, crop, strict=True)):
         raise ZooError(
-            f"{name} is {height}x{width}, smaller than the crop of {crop[0]}x{crop[1]}; "
-            "make data.crop smaller, or leave the picture out"
+            f"{name} is {words}, smaller than the crop of {'x'.join(map(str, crop))}; "
+            "make data.crop smaller, or leave it out"
         )

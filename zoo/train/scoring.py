@@ -1,6 +1,5 @@
-"""The scores of a run: the validation along the way and the evaluation at its end."""
+"""Scores of a run: the validation along the way and the evaluation at its end."""
 
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ import jax
 from ml_collections import ConfigDict
 
 from zoo import weights
-from zoo.evaluate import Result, evaluate, mean_psnr, recordings
+from zoo.evaluate import Result, evaluate, mean_merit
 from zoo.interop.torch import load_torch
 from zoo.models import create_model
 from zoo.train import experiment as experiments
@@ -20,7 +19,7 @@ from zoo.train.workdir import WEIGHTS, differing, has_saved
 
 
 class Validation:
-    """The mean PSNR of the validation pictures or SI-SDR of recordings, the same noise every time.
+    """The mean of the main metric over the validation examples, the same noise every time.
 
     False where there are none.
     """
@@ -37,8 +36,7 @@ class Validation:
     def score(self, variables: dict) -> float:
         """Scores a model's variables, in dB."""
         variables = jax.device_put(variables)
-        mean = recordings.mean_si_sdr if self._source.sample_rate else mean_psnr
-        return mean(
+        return mean_merit(
             lambda x, level: self._apply(variables, x, level),
             self._source,
             levels=self._levels,
@@ -46,73 +44,54 @@ class Validation:
         )
 
 
-def evaluate_run(config: ConfigDict, workdir: str | Path) -> Result | recordings.Result:
+def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Result:
     """Scores a run's weights on the test set, beside the classical baselines.
 
-    Writes `eval/`, of pictures `gallery.png` (one for each level) and, into the weight file's
-    record, the scores.
+    Writes `eval/`, see `zoo.evaluate.evaluation`, the galleries into the workdir, and the scores
+    into the metadata of the weight file.
 
     Args:
-      config: as it was trained with; what concerns evaluation may differ.
+      experiment: as built for the training, or its config; what concerns evaluation may differ.
       workdir: of the run.
 
     Raises:
-      ZooError: the run has no weights yet, or the test pictures cannot be read.
+      ZooError: the run has no weights yet, or the test set cannot be read.
     """
     workdir = Path(workdir)
     if not (workdir / WEIGHTS).is_file() and has_saved(workdir):
         weights_of(workdir)
-    record = weights.read_record(workdir / WEIGHTS)
+    metadata = weights.read_record(workdir / WEIGHTS)
     model, variables = weights.load(workdir / WEIGHTS)
-    experiment = experiments.build(config)
+    if not isinstance(experiment, Experiment):
+        experiment = experiments.build(experiment)
     config = experiment.config
-    for difference in differing(config, record["config"]):
+    for difference in differing(config, metadata["config"]):
         print(f"note: scoring with another {difference} than the training", file=sys.stderr)
     apply, variables = _apply(model), jax.device_put(variables)
 
     def denoise(x: jax.Array, level: jax.Array) -> jax.Array:
         return apply(variables, x, level)
 
-    if experiment.sources["test"].sample_rate:
-        result = recordings.evaluate_recordings(
-            {"model": denoise} | _published(config),
-            experiment.sources["test"],
-            levels=experiment.levels,
-            outdir=workdir / "eval",
-            heading=experiment.heading,
-            baselines=tuple(config.eval.baselines),
-            limit=config.eval.limit or None,
-            progress=counter("evaluating"),
-        )
-    else:
-        result = _evaluate_pictures(experiment, workdir, denoise)
-    record["scores"]["test"] = result.by_level
-    weights.save(workdir / WEIGHTS, variables, record)
-    return result
-
-
-def _evaluate_pictures(experiment: Experiment, workdir: Path, apply: Callable) -> Result:
-    config = experiment.config
-    # Pictures of an earlier evaluation at other levels would pass for this one's.
-    shutil.rmtree(workdir / "eval" / "denoised", ignore_errors=True)
-    for gallery in workdir.glob("gallery*.png"):
-        gallery.unlink()
-    return evaluate(
-        apply,
+    result = evaluate(
+        {"model": denoise} | _published(config),
         experiment.sources["test"],
         levels=experiment.levels,
         outdir=workdir / "eval",
-        gallery=workdir / "gallery.png",
-        heading=experiment.heading,
+        sheets=workdir,
+        title=experiment.title,
         baselines=tuple(config.eval.baselines),
-        level_is_sigma=config.noise.name == "gaussian",
+        sigma_known=config.noise.name == "gaussian",
         limit=config.eval.limit or None,
         progress=counter("evaluating"),
     )
+    metadata["scores"]["test"] = {level.label: means for level, means in result.by_level.items()}
+    metadata["levels"] = {level.label: level.to_json() for level in result.by_level}
+    weights.save(workdir / WEIGHTS, variables, metadata)
+    return result
 
 
 def _published(config: ConfigDict) -> dict[str, Callable]:
-    """The denoisers of `eval.published`, by name."""
+    """The models of `eval.published`, by name."""
     found = {}
     for name, path in config.eval.published.items():
         apply, variables = _apply(create_model(name)), jax.device_put(load_torch(name, path))

@@ -88,8 +88,8 @@ def save(path: str | os.PathLike, variables: dict, record: dict[str, Any]) -> No
     if record.get("model") in list_models():
         plugin = plugins.origin(model_card(record["model"]).architecture)
         record = record | ({"plugin": plugin} if plugin else {})
-    told = json.dumps(record, sort_keys=True)
-    metadata = {_KEY: told, _SUM: _checksum(told, flat)}
+    text = json.dumps(record, sort_keys=True)
+    metadata = {_KEY: text, _SUM: _checksum(text, flat)}
     data = safetensors.flax.save(flat, metadata=metadata)
     files.write(path, data, durable=True)
 
@@ -238,12 +238,12 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
 
 @contextmanager
 def _naming(path: Path, name: str) -> Iterator[None]:
-    told = f"{path} names a model that cannot be built, {name} with such options"
+    problem = f"{path} names a model that cannot be built, {name} with such options"
     try:
-        with in_one_line(told):
+        with in_one_line(problem):
             yield
     except ZooError as error:
-        raise error if str(path) in str(error) else ZooError(f"{told}: {error}") from None
+        raise error if str(path) in str(error) else ZooError(f"{problem}: {error}") from None
 
 
 def _checksum(record: str, flat: Mapping[str, Any]) -> str:

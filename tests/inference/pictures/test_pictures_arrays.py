@@ -184,9 +184,9 @@ def test_pictures_that_a_model_does_not_take_are_refused():
     fixed = create_model("mlp_autoencoder-mnist", widths=(4,))
     variables = random_variables(fixed, np.zeros((1, 28, 28, 1), np.float32))
     assert denoise(small.picture(28, 28), fixed, variables=variables).shape == (28, 28, 1)
-    with pytest.raises(ZooError, match=r"of 28x28 pixels only, got 20x28; resize the picture"):
+    with pytest.raises(ZooError, match=r"of 28x28 pixels only, got 20x28; resize the image"):
         denoise(small.picture(20, 28), fixed, variables=variables)
-    with pytest.raises(ZooError, match=r"takes pictures of 4 channels, got 3 beside alpha"):
+    with pytest.raises(ZooError, match=r"takes images of 4 channels, got 3 beside alpha"):
         denoise(small.picture(20, 20, 3), small.Half(4))
     with pytest.raises(ZooError, match="16x15 pixels is too small to estimate its noise from"):
         denoise(small.picture(16, 15), small.Half(1, takes_level=True))

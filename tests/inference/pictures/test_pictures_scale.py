@@ -134,7 +134,7 @@ def test_what_is_not_finite_is_a_mask_that_is_given_back():
 
 def test_a_mask_of_integers_is_refused_and_not_dropped():
     x = np.ma.masked_greater((255 * noisy()).astype(np.uint16), 100)
-    with pytest.raises(ZooError, match="the picture is masked, and uint16 has no value for that"):
+    with pytest.raises(ZooError, match="the image is masked, and uint16 has no value for that"):
         denoise(x, small.Half(1))
     # As floats its masked values come back as NaN; one that masks nothing is an array as any.
     found = denoise(x.astype(np.float32), small.Half(1))

@@ -6,7 +6,7 @@ from skimage import data
 
 from zoo.data import image_files
 from zoo.errors import ZooError
-from zoo.evaluate.pictures import Panel, Row, busiest, gallery
+from zoo.evaluate.galleries import Panel, Row, busiest, gallery
 
 
 def row(name, clean):

@@ -12,7 +12,7 @@ from zoo import files
 from zoo.cli import common, paths
 from zoo.cli.paths import Found
 from zoo.data import file_kinds
-from zoo.errors import OUT_OF_MEMORY, ZooError, in_words, unknown
+from zoo.errors import ZooError, in_words, is_out_of_memory
 
 _SUFFIXES = file_kinds.IMAGE_SUFFIXES | file_kinds.AUDIO_SUFFIXES
 
@@ -135,13 +135,14 @@ def _below(found: Found, output: str, ending: str) -> list[Path]:
 
 
 def _ending(form: str | None) -> str:
-    """What is asked for by `--format`, as an ending; empty for nothing."""
+    """The ending that `--format` names; empty without one."""
     if form is None:
         return ""
     ending = "." + form.lower().removeprefix(".")
-    known = {*file_kinds.IMAGE_FORMATS, *file_kinds.AUDIO_SUFFIXES}
+    known = {*file_kinds.IMAGE_FORMATS, *file_kinds.AUDIO_SUFFIXES} - file_kinds.READ_ONLY_AUDIO
     if ending not in known:
-        raise unknown("format", form, {one[1:] for one in known})
+        choices = ", ".join(sorted(one[1:] for one in known))
+        raise ZooError(f"unknown format {form!r} of outputs; choose from {choices}")
     return ending
 
 
@@ -241,7 +242,7 @@ def run(
     after an interrupted run; they are counted.
 
     Args:
-      jobs: what is to be made.
+      jobs: the files to make.
       do: makes one; is given the job and a function for its progress, and raises `ZooError`.
       overwrite: whether files may be replaced.
       skip_existing: whether every output that is there is left, however old, and is no mistake.
@@ -262,16 +263,16 @@ def run(
                 tally.there += 1
                 continue
             try:
-                with common.progress(number, len(jobs), str(job.source)) as tell:
-                    done = _one(job, do, tell, overwrite)
+                with common.progress(number, len(jobs), str(job.source)) as advance:
+                    done = _one(job, do, advance, overwrite)
             except ZooError as error:
                 _fail(tally, job, str(error))
                 continue
             took = time.monotonic() - start
             finished += 1
             tally.add(job.kind, done.amount, took)
-            told = f"{job.source} -> {job.target}: {done.text}, {took:.1f} s"
-            print(common.line(paths.without_room(told)), file=out, flush=True)
+            summary = f"{job.source} -> {job.target}: {done.text}, {took:.1f} s"
+            print(common.line(paths.without_room(summary)), file=out, flush=True)
             if done.problem:
                 _fail(tally, job, done.problem)
     except KeyboardInterrupt:
@@ -287,14 +288,14 @@ def run(
     return 1 if tally.failed else 0
 
 
-def _one(job: Job, do: Callable, tell: Callable[[int, int], None], overwrite: bool) -> Done:
+def _one(job: Job, do: Callable, advance: Callable[[int, int], None], overwrite: bool) -> Done:
     """One job; whatever keeps a file from being made is a `ZooError`."""
     if job.problem:
         raise ZooError(job.problem)
     try:
         check_place(job, overwrite)
         files.make_folder(job.target.parent)
-        done = do(job, tell)
+        done = do(job, advance)
         if job.stream:
             paths.send(job.target, job.stream)
         return done
@@ -304,7 +305,7 @@ def _one(job: Job, do: Callable, tell: Callable[[int, int], None], overwrite: bo
         message = in_words(error)
         if message is None:
             raise
-        if message.startswith(OUT_OF_MEMORY):
+        if is_out_of_memory(error):
             image = job.kind == file_kinds.IMAGE
             remedy = "give smaller tiles by --tile" if image else "cut it into pieces"
             raise ZooError(f"{job.source} does not fit into memory; {remedy}") from None
@@ -323,7 +324,7 @@ def _sum_up(
 ) -> None:
     if tally.there:
         print(
-            f"left {_plural(tally.there, 'output')} that were there (--overwrite makes them anew)",
+            f"left {_plural(tally.there, 'output')} that were there (--overwrite replaces them)",
             file=out,
         )
     if count == 1 and not skipped:
@@ -340,12 +341,12 @@ def _sum_up(
     print(f"{'; '.join(parts)}; {seconds:.1f} s in all", file=out)
     if skipped:
         ends = Counter(path.suffix.lower() or path.name for path in skipped)
-        told = ", ".join(f"{number} {end}" for end, number in ends.most_common(_LISTED))
-        print(common.line(f"skipped {_plural(len(skipped), 'other file')}: {told}"), file=out)
+        summary = ", ".join(f"{number} {end}" for end, number in ends.most_common(_LISTED))
+        print(common.line(f"skipped {_plural(len(skipped), 'other file')}: {summary}"), file=out)
     if tally.failed:
         more = f" and {len(tally.failed) - _LISTED} more" if len(tally.failed) > _LISTED else ""
-        told = ", ".join(tally.failed[:_LISTED]) + more
-        print(common.line(f"failed: {len(tally.failed)} of {count}: {told}"), file=sys.stderr)
+        summary = ", ".join(tally.failed[:_LISTED]) + more
+        print(common.line(f"failed: {len(tally.failed)} of {count}: {summary}"), file=sys.stderr)
 
 
 def _plural(count: int, what: str) -> str:

@@ -1,34 +1,101 @@
-"""A gallery of pictures side by side, on which every pixel can be judged."""
+"""Galleries of images side by side, on which every pixel can be judged, and their canvas."""
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from zoo import files
 from zoo.data import pixels
 from zoo.errors import ZooError
-from zoo.evaluate.sheet import FAINT, Sheet
 
-# All in pixels of the finished picture.
+INK = "#1b1b1b"
+FAINT = "#6b6b6b"
+
+# All in pixels of the finished image.
 _CELL = 288
 _GAP = 12
 _MARGIN = 24
 _HEAD = 64
 _CAPTION = 44
 _FOOT = 30
-# A picture with a longer side is shown by a detail, and once small and whole. At 3x a detail's
+# An image with a longer side is shown by a detail, and once small and whole. At 3x a detail's
 # pixels can be told apart, and 96 of them still show what the thing is.
 _WHOLE = 144
 _DETAIL = 96
 
 
-class Panel(NamedTuple):
-    """One picture of a row.
+class Canvas:
+    """An empty white image; positions count in pixels from its top left corner.
 
     Attributes:
-      pixels: (H, W, C), uint8, uint16 or float (clipped to [0, 1]); C of 1 is shown grey.
-      psnr: dB, or None where there is nothing to say, as for the clean picture.
+      figure: matplotlib's.
+      width: in pixels.
+      height: in pixels.
+    """
+
+    def __init__(self, width: int, height: int):
+        # Slow to import, and only needed where something is drawn. No pyplot: it keeps figures
+        # alive and takes a display where there is one.
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415
+
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
+        FigureCanvasAgg(self.figure)
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        *,
+        size: float = 12,
+        color: str = INK,
+        weight: str = "normal",
+        across: str = "left",
+    ) -> None:
+        """Writes words whose top is at `y`, and whose `across` side is at `x`."""
+        # Names may hold a dollar sign, which would start mathematics.
+        self.figure.text(
+            x / self.width,
+            1 - y / self.height,
+            words,
+            fontsize=size * 0.72,
+            color=color,
+            fontweight=weight,
+            ha=across,
+            va="top",
+            parse_math=False,
+        )
+
+    def axes(self, x: float, y: float, width: float, height: float):
+        """Matplotlib's axes in a box."""
+        across, down = self.width, self.height
+        return self.figure.add_axes(
+            (x / across, 1 - (y + height) / down, width / across, height / down)
+        )
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Writes it as PNG, whole or not at all.
+
+        Raises:
+          ZooError: the file cannot be written.
+        """
+        png = io.BytesIO()
+        # Without the program's name and version, equal images are equal files.
+        self.figure.savefig(png, format="png", dpi=100, metadata={"Software": None})
+        files.write(path, png.getvalue())
+
+
+class Panel(NamedTuple):
+    """One image of a row.
+
+    Attributes:
+      pixels: (H, W, C), uint8, uint16 or float (clipped to [0, 1]); C of 1 is shown gray.
+      psnr: dB, or None where there is nothing to say, as for the clean image.
       ssim: or None.
     """
 
@@ -38,7 +105,7 @@ class Panel(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A name, and panels of one shape by their column's heading, the clean picture first."""
+    """A name, and panels of one shape by their column's heading, the clean image first."""
 
     name: str
     panels: Mapping[str, Panel]
@@ -47,10 +114,10 @@ class Row(NamedTuple):
 def gallery(
     path: str | os.PathLike, rows: Sequence[Row], *, title: str = "", comparable: bool = True
 ) -> None:
-    """Draws rows of pictures with their scores and writes them as PNG, whole or not at all.
+    """Draws rows of images with their scores and writes them as PNG, whole or not at all.
 
-    Pixels are repeated, never interpolated. Pictures with a side above 144 are shown by their
-    `busiest` 96x96, the same in every column, with the whole picture and the place in it in front.
+    Pixels are repeated, never interpolated. Images with a side above 144 are shown by their
+    `busiest` 96x96, the same in every column, with the whole image and the place in it in front.
 
     Args:
       path: the file; its folder exists.
@@ -62,7 +129,7 @@ def gallery(
       ZooError: for no rows, or if the file cannot be written.
     """
     if not rows:
-        raise ZooError("a gallery needs at least one picture")
+        raise ZooError("a gallery needs at least one image")
     drawn = [_draw(row) for row in rows]
     overview = any(whole is not None for whole, _ in drawn)
     headings = ["", *rows[0].panels] if overview else list(rows[0].panels)
@@ -70,8 +137,8 @@ def gallery(
     width = 2 * _MARGIN + len(headings) * _CELL + (len(headings) - 1) * _GAP
     height = _HEAD + sum(heights) + len(rows) * _CAPTION + _FOOT
 
-    sheet = Sheet(width, height)
-    text = sheet.text
+    canvas = Canvas(width, height)
+    text = canvas.text
 
     def left(column):
         return _MARGIN + column * (_CELL + _GAP)
@@ -85,17 +152,17 @@ def gallery(
         for column, cell in enumerate(shown):
             if cell is not None:
                 # figimage copies pixels as they are, from the bottom left corner.
-                sheet.figure.figimage(
+                canvas.figure.figimage(
                     cell, left(column), height - top - cell.shape[0], origin="upper"
                 )
         below = top + tall + 6
         first = next(iter(row.panels.values())).pixels
         size = f"{first.shape[1]} × {first.shape[0]}"
         under = top + shown[0].shape[0] + 6 if shown[0] is not None else below
-        text(left(0), under, _shorten(row.name), size=13, weight="bold")
+        text(left(0), under, shorten(row.name, 36), size=13, weight="bold")
         text(left(0), under + 17, size, size=12, color=FAINT)
-        found = [p.psnr for p in row.panels.values() if comparable and p.psnr is not None]
-        best = max(found, default=None)
+        known = [p.psnr for p in row.panels.values() if comparable and p.psnr is not None]
+        best = max(known, default=None)
         for column, panel in enumerate(row.panels.values(), start=int(overview)):
             if panel.psnr is None:
                 continue
@@ -106,15 +173,15 @@ def gallery(
         top += tall + _CAPTION
     with_ssim = any(panel.ssim is not None for row in rows for panel in row.panels.values())
     named = "PSNR and SSIM are" if with_ssim else "PSNR is"
-    note = f"{named} of the whole picture{'; the best PSNR is bold' if comparable else ''}."
+    note = f"{named} of the whole image{'; the best PSNR is bold' if comparable else ''}."
     if overview:
         note = f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times. {note}"
     text(_MARGIN, height - 22, note, size=12, color=FAINT)
-    sheet.write(path)
+    canvas.write(path)
 
 
 def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
-    """The whole picture with its frame, if it is too large for a cell, and every panel's cell."""
+    """The whole image with its frame, if it is too large for a cell, and every panel's cell."""
     panels = [_rgb(panel.pixels) for panel in row.panels.values()]
     height, width = panels[0].shape[:2]
     longest = max(height, width)
@@ -132,26 +199,21 @@ def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
     return whole, cells
 
 
-def spread(count: int, rows: int) -> set[int]:
-    """Which of `count` pictures are drawn: up to so many, evenly spread from first to last."""
-    return set(np.linspace(0, count - 1, min(rows, count)).round().astype(int).tolist())
-
-
-def busiest(picture: np.ndarray, side: int) -> tuple[int, int]:
+def busiest(image: np.ndarray, side: int) -> tuple[int, int]:
     """Where the square of that side with the most to see begins, as (top, left).
 
     Judged by the mean absolute difference of two Gaussian blurs, of 1 and 4 pixels: finer texture,
     such as grass, is blurred away, and large plain areas, such as a coat against the sky, cancel.
 
     Args:
-      picture: (H, W, C), uint8.
-      side: in pixels; a shorter picture has its whole side taken.
+      image: (H, W, C), uint8.
+      side: in pixels; a shorter image has its whole side taken.
     """
     from scipy import ndimage  # noqa: PLC0415 - slow to import, and training waits for this module
 
-    grey = picture.mean(axis=-1, dtype=np.float64) / 255
-    detail = np.abs(ndimage.gaussian_filter(grey, 1) - ndimage.gaussian_filter(grey, 4))
-    tall, wide = min(side, grey.shape[0]), min(side, grey.shape[1])
+    gray = image.mean(axis=-1, dtype=np.float64) / 255
+    detail = np.abs(ndimage.gaussian_filter(gray, 1) - ndimage.gaussian_filter(gray, 4))
+    tall, wide = min(side, gray.shape[0]), min(side, gray.shape[1])
     # Sums over every square at once, from the sums over all rectangles that begin in the corner.
     corner = np.pad(detail.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     left, right = corner[:, :-wide], corner[:, wide:]
@@ -181,5 +243,9 @@ def _frame(pixels: np.ndarray, box: np.ndarray, shade: int) -> None:
         pixels[max(rows[0], 0) : max(rows[1], 0), max(columns[0], 0) : max(columns[1], 0)] = shade
 
 
-def _shorten(name: str) -> str:
-    return name if len(name) <= 36 else f"{name[:20]}…{name[-15:]}"
+def shorten(name: str, most: int) -> str:
+    """A name of at most so many letters, its middle left out."""
+    if len(name) <= most:
+        return name
+    end = most * 2 // 5
+    return f"{name[: most - end - 1]}\N{HORIZONTAL ELLIPSIS}{name[-end:]}"

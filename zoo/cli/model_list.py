@@ -6,7 +6,7 @@ from zoo import models
 from zoo.cli import common
 from zoo.models import ModelCard, ModelSpec
 
-_DESCRIPTION = """List the models of pictures and those of recordings, or describe some. The latency
+_DESCRIPTION = """List the models of images and those of recordings, or describe some. The latency
 is the most that a stream's output lags: the samples of one step, and those the model looks
 ahead."""
 
@@ -46,7 +46,7 @@ def _card(card: ModelCard, modality: str) -> tuple[str, ...]:
 
 def _of_pictures(facts: ModelSpec) -> tuple[str, ...]:
     return (
-        "pictures",
+        "images",
         str(facts.channels),
         "x".join(map(str, facts.size)) if facts.size else "any",
         "yes" if facts.takes_level else "no",

@@ -1,4 +1,4 @@
-"""What was heard, to look at: spectrograms and waveforms of a few recordings, method by method."""
+"""Spectrogram and waveform plots of a few recordings, method by method."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.evaluate.sheet import FAINT, Sheet
+from zoo.evaluate.galleries import FAINT, Canvas, shorten
 from zoo.spectral import hann
 
-# All in pixels of the finished picture.
+# All in pixels of the finished canvas.
 _WIDE = 340
 _TALL = {"spectrogram": 200, "waveform": 110}
 _GAP = 14
@@ -26,7 +26,7 @@ _SIZE = 512
 _DEPTH = 70
 
 _CLEAN = "#1b1b1b"
-_HEARD = "#ee7733"
+_OTHER = "#ee7733"
 
 
 class Panel(NamedTuple):
@@ -34,7 +34,7 @@ class Panel(NamedTuple):
 
     Attributes:
       signal: (T, C), float, of which the first channel is drawn.
-      scores: what stands below it, the si_sdr first, as text by metric; empty for the clean one.
+      scores: the captions below it, the si_sdr first, as text by metric; empty for the clean one.
       si_sdr: in dB, or None; the best of a row is bold.
     """
 
@@ -63,7 +63,7 @@ def spectrograms(
       path: the file; its folder exists.
       rows: at least one, all with the same headings.
       sample_rate: in Hz.
-      title: what is above the columns, such as the level of the noise.
+      title: the heading, such as the level of the noise.
 
     Raises:
       ZooError: for no rows, or if the file cannot be written.
@@ -81,7 +81,7 @@ def spectrograms(
             cmap="magma",
             vmin=-_DEPTH,
             vmax=0,
-            # More columns than pixels: averaged, lest thin lines come and go.
+            # More columns than pixels: averaged, so that thin lines do not come and go.
             interpolation="antialiased",
         )
         step = 2 if sample_rate >= 12000 else 1
@@ -105,14 +105,14 @@ def waveforms(
 ) -> None:
     """Draws rows of waveforms, each with the clean one on top; as `spectrograms` otherwise.
 
-    What sticks out in colour is what differs from the clean recording.
+    What sticks out in color differs from the clean recording.
     """
 
     def draw(axes, signals, heading, start):
         most = max(np.abs(x).max() for x in signals.values()) or 1.0
         times, low, high = _envelope(signals[heading], sample_rate)
         if heading != "clean":
-            axes.fill_between(times + start, low, high, color=_HEARD, linewidth=0)
+            axes.fill_between(times + start, low, high, color=_OTHER, linewidth=0)
         times, low, high = _envelope(signals["clean"], sample_rate)
         axes.fill_between(times + start, low, high, color=_CLEAN, linewidth=0)
         axes.set_xlim(start, start + len(signals["clean"]) / sample_rate)
@@ -130,7 +130,7 @@ def waveforms(
         sample_rate=sample_rate,
         title=title,
         unit="",
-        note="Black: clean. Orange, behind it: what was heard. "
+        note="Black: clean. Orange, behind it: the noisy recording or an output. "
         "Scores are of the whole recording; the best SI-SDR of a row is bold.",
     )
 
@@ -159,27 +159,27 @@ def _figure(
     headings, tall = list(rows[0].panels), _TALL[kind]
     width = 2 * _MARGIN + _AXIS + len(headings) * (_WIDE + _GAP) - _GAP
     height = _HEAD + len(rows) * (_NAME + tall + _BELOW) + _MARGIN
-    sheet = Sheet(width, height)
-    text = sheet.text
+    canvas = Canvas(width, height)
+    text = canvas.text
 
     def left(column):
         return _MARGIN + _AXIS + column * (_WIDE + _GAP)
 
     text(_MARGIN, 14, title, size=17, weight="bold")
     if kind == "spectrogram":
-        _scale(sheet.axes(width - _MARGIN - 220, 16, 220, 9))
+        _scale(canvas.axes(width - _MARGIN - 220, 16, 220, 9))
     for column, heading in enumerate(headings):
         text(left(column), _HEAD - 24, heading, size=14, color=FAINT)
     text(_MARGIN, height - 24, note, size=12, color=FAINT)
     for row, top in zip(rows, range(_HEAD, height, _NAME + tall + _BELOW), strict=False):
-        text(left(0), top + 4, _shorten(row.name), size=13, weight="bold")
+        text(left(0), top + 4, shorten(row.name, 60), size=13, weight="bold")
         first = next(iter(row.panels.values())).signal[:, 0]
         length = int(_SECONDS * sample_rate)
         start = busiest(first, length)
         signals = {name: p.signal[start : start + length, 0] for name, p in row.panels.items()}
         best = max((p.si_sdr for p in row.panels.values() if p.si_sdr is not None), default=None)
         for column, (heading, panel) in enumerate(row.panels.items()):
-            axes = sheet.axes(left(column), top + _NAME, _WIDE, tall)
+            axes = canvas.axes(left(column), top + _NAME, _WIDE, tall)
             draw(axes, signals, heading, start / sample_rate)
             axes.tick_params(labelsize=8.5, colors=FAINT, length=3, pad=2)
             for spine in axes.spines.values():
@@ -195,7 +195,7 @@ def _figure(
                 text(left(column), below + 22, panel.scores[0], size=12, weight=weight)
                 rest = "   ".join(panel.scores[1:])
                 text(left(column) + 110, below + 22, rest, size=12, color=FAINT)
-    sheet.write(path)
+    canvas.write(path)
 
 
 def _whole_seconds(axes, start: float, seconds: float) -> None:
@@ -209,7 +209,7 @@ def _whole_seconds(axes, start: float, seconds: float) -> None:
 
 
 def _scale(axes) -> None:
-    """The one colour bar of the picture."""
+    """The one color bar of the canvas."""
     axes.imshow(
         np.linspace(-_DEPTH, 0, 256)[None],
         extent=(-_DEPTH, 0, 0, 1),
@@ -241,7 +241,3 @@ def _envelope(signal: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndar
     parts = np.arange(0, len(signal), size)
     low, high = (f.reduceat(signal, parts) for f in (np.minimum, np.maximum))
     return (parts + size / 2) / sample_rate, low, high
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= 60 else f"{name[:36]}…{name[-23:]}"

@@ -1,0 +1,452 @@
+"""One evaluation for every modality and caller: the end of a training, `--mode=eval`, `zoo score`.
+
+`evaluate` writes below its folder, each file whole or not at all:
+
+* `per_image.csv` or `per_recording.csv`: every figure, one row for each level, example and method.
+* `summary.json`, `summary.csv`: method -> metric -> mean over all examples and levels.
+* `by_level.json`: the same for each level, by the level's label. Means that are infinite or
+  undefined are null in JSON and empty in csv.
+* `protocol.json`: every choice behind the figures.
+* `denoised/`: the first model's outputs, in a folder of each level where there are several.
+* a gallery of images for each level; of audio `spectrograms`, `waveforms` and, in `listen/`, the
+  outputs of all methods for a few recordings, one gain for all of them.
+* `curves_<metric>.png`: the means by level, where there are several.
+* `manifest.json`: which file is of which level, example and method, so that nobody has to parse
+  file names; `read_manifest` reads it.
+
+`manifest.json` is an object of
+
+* `modality`: `"image"`, `"audio"` or another.
+* `merit`: the metric that stands for all, such as `"psnr"`.
+* `levels`: in order, each with `label`, `value` (null where no number is known), `unit` (`"1/255"`,
+  `"dB"`, ...), `name` (`"sigma"`, `"SNR"`, ...) and `text`, such as "sigma 25/255".
+* `metrics`: in order, each with `name`, `heading`, `digits` and `higher`.
+* `methods`: in order, each with `name` and `kind`: `"model"`, `"input"` or `"baseline"`.
+* `files`: each with `file`, its path from the folder of the manifest; `kind` (`"denoised"`,
+  `"gallery"`, `"spectrograms"`, `"waveforms"`, `"listen"`, `"curves"`); and `level` (a label),
+  `example` and `method`, null where the file is about several. The method `"clean"` is the target.
+"""
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo import charts, files
+from zoo.errors import ZooError
+from zoo.evaluate import audio_evaluator, image_evaluator  # noqa: F401 - they register themselves
+from zoo.evaluate.degrade import Noise
+from zoo.evaluate.measure import (
+    Drawn,
+    Evaluator,
+    File,
+    Sheet,
+    check_baselines,
+    evaluator_class,
+    measure,
+    modality_of,
+)
+from zoo.evaluate.protocol import Protocol
+from zoo.evaluate.result import Apply, Level, Result, Score, csv_text, mean_scores
+from zoo.metrics import main_metric
+from zoo.metrics.perceptual import Pool
+
+# More columns than so many models, and what they are compared with, do not fit a screen.
+_SHOWN_MODELS = 4
+
+_ABOUT = ("level", "example", "method")
+
+Models = Mapping[str, Apply] | Callable[[Level], Mapping[str, Apply]]
+
+
+def evaluate(
+    models: Models,
+    source: Sequence,
+    *,
+    levels: Mapping[Level, Noise | None],
+    outdir: str | os.PathLike,
+    noise: Sequence | None = None,
+    protocol: Protocol | None = None,
+    baselines: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    title: str = "",
+    sheets: str | os.PathLike | None = "",
+    denoised: bool = True,
+    sigma_known: bool = False,
+    limit: int | None = None,
+    workers: int | None = None,
+    keep: Callable[[Result], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Denoises a set at every level by models and baselines, and scores them all.
+
+    Args:
+      models: the models by name, `(noisy (B, ..., C), level (B,)) -> (B, ..., C)`, float32; or a
+        function that gives those of a level. They are called as they are, so that they can cut
+        tiles: jit them, with the parameters among their arguments. B is 1 for photographs (sides
+        above 362), up to 64 for small images, up to 16 for recordings of multiples of 2 s.
+      source: what to score on, a `zoo.data.sources.Source` or any sequence of examples; its
+        modality decides all that follows. Each file is decoded once, as far as 1 GiB goes.
+      levels: for each level the noise, a sampler of `zoo.noise` or a `NumpyGaussian`; None for
+        audio, which is mixed at an SNR of the level, and for examples that bring their own noise,
+        which have one level without a number, such as `REAL`.
+      outdir: the folder, made if missing; see the module for what is written. Outputs of an earlier
+        evaluation in it are removed.
+      noise: recordings to mix in; None for those of `source.noise`, if it has them.
+      protocol: the choices; the defaults of the modality if None.
+      baselines: names of classical methods; None for the usual ones.
+      metrics: names; None for the usual ones. Those whose package is missing are left out, with a
+        note.
+      title: what stands before the level above galleries.
+      sheets: the folder for galleries; `outdir` if empty. None draws nothing, curves included.
+      denoised: whether the first model's outputs are written.
+      sigma_known: as for `Evaluator`.
+      limit: only the first so many examples, for every method; None for all.
+      workers: how many processes compute PESQ and STOI; None for one per core, 0 for none.
+      keep: called with the result so far after every level.
+      progress: called with the number of items done and to do, over all levels.
+
+    Returns:
+      The scores and their means, of the models, "noisy" (the input) and the baselines.
+
+    Raises:
+      ZooError: there is nothing to score, an unknown name, shapes that do not agree, an output that
+        is not finite, or a file that cannot be read or written.
+    """
+    modality = modality_of(source)
+    kind = evaluator_class(modality)
+    evaluator = kind(
+        modality, source, noise=noise, protocol=protocol, limit=limit, sigma_known=sigma_known
+    )
+    baselines = evaluator.usual_baselines if baselines is None else tuple(baselines)
+    check_baselines(baselines, evaluator.baselines)
+    _check_labels(levels)
+    notes = evaluator.prepare(levels)
+    wanted, missing = evaluator.available(metrics)
+    models_at = models if callable(models) else lambda level: models
+    first = next(iter(levels))
+    names = list(models_at(first))
+    _check_names(names, baselines)
+
+    outdir = Path(outdir)
+    folder = None if sheets is None else Path(sheets or outdir)
+    several = len(levels) > 1
+    endings = {level: files.slug(level.label) if several else "" for level in levels}
+    _clear(outdir, folder, evaluator)
+    files.make_folder(outdir)
+    for place in {
+        folder or outdir,
+        *(outdir / "denoised" / endings[x] for x in levels if denoised),
+    }:
+        files.make_folder(place)
+
+    keys = evaluator.keys()
+    order = {key: number for number, (key, _) in enumerate(keys)}
+    stems = _file_names(keys, evaluator)
+    samples = {keys[at][0] for at in _spread(len(keys), evaluator.rows)} if folder else set()
+    written: list[File] = []
+    scores: list[Score] = []
+    by_level: dict = {}
+    undefined: dict[str, dict] = {}
+    done, total = 0, len(keys) * len(levels)
+    judged = sum(bool(metric.package) for metric in wanted)
+    result = None
+    with Pool(total * (len(names) + 1 + len(baselines)) * judged, workers) as pool:
+        for level, noise_of_level in levels.items():
+            pending, rows = [], {}
+            parts = measure(
+                models_at(level),
+                evaluator,
+                level,
+                noise_of_level,
+                metrics=wanted,
+                baselines=baselines,
+                pool=pool,
+            )
+            for part in parts:
+                for at, item in enumerate(part.group.items):
+                    for method, values in part.scores.items():
+                        row = {name: value[at] for name, value in values.items()}
+                        pending.append((order[item.key], item.name, method, row))
+                    if denoised and names:
+                        path = outdir / "denoised" / endings[level] / stems[item.key]
+                        path = evaluator.write(path, part, names[0], at)
+                        written.append(File(path, "denoised", level, item.name, names[0]))
+                    if item.key in samples:
+                        # Copies: a slice would keep its whole batch.
+                        methods = ("clean", "noisy", *names, *baselines)
+                        signals = {method: part.output(method, at).copy() for method in methods}
+                        rows[item.key] = Drawn(item.name, stems[item.key], signals)
+                done += len(part.group.items)
+                if progress:
+                    progress(done, total)
+            own = _settled(level, pending, undefined)
+            scores += own
+            skip = {"skip_undefined": evaluator.skip_undefined}
+            by_level[level] = mean_scores(own, wanted, **skip)
+            told = _undefined_notes(undefined, total if level == next(reversed(levels)) else done)
+            result = Result(
+                modality,
+                list(scores),
+                mean_scores(scores, wanted, **skip),
+                dict(by_level),
+                evaluator.protocol,
+                wanted,
+                evaluator.count,
+                [*missing, *notes, *told],
+                evaluator.paired,
+            )
+            if rows:
+                written += evaluator.draw(
+                    Sheet(
+                        folder,
+                        outdir,
+                        endings[level],
+                        f"{title}, {level}" if title else str(level),
+                        [rows[key] for key in sorted(rows, key=order.get)],
+                        _shown(names, baselines, by_level[level], main_metric(modality).name),
+                        level,
+                        result,
+                    )
+                )
+            if keep:
+                keep(result)
+    if folder:
+        written += _draw_curves(outdir, result, ["noisy", *baselines])
+    _write(outdir, result, evaluator, written, names, baselines, limit)
+    return result
+
+
+def mean_merit(
+    apply: Apply,
+    source: Sequence,
+    *,
+    levels: Mapping[Level, Noise | None],
+    noise: Sequence | None = None,
+    protocol: Protocol | None = None,
+    limit: int | None = None,
+) -> float:
+    """The mean of the modality's main metric, as `evaluate` computes it, without anything else.
+
+    Arguments and errors as for `evaluate`; the noise is the same too.
+
+    Returns:
+      The mean over all examples and levels; inf if any image came out perfect.
+    """
+    modality = modality_of(source)
+    evaluator = evaluator_class(modality)(
+        modality, source, noise=noise, protocol=protocol, limit=limit
+    )
+    _check_labels(levels)
+    evaluator.prepare(levels)
+    metric = main_metric(modality)
+    found = []
+    for level, sampler in levels.items():
+        for part in measure(
+            {"model": apply}, evaluator, level, sampler, metrics=(metric,), with_noisy=False
+        ):
+            found += part.scores["model"][metric.name]
+    return float(np.mean(found))
+
+
+def read_manifest(folder: str | os.PathLike) -> dict[str, Any] | None:
+    """The `manifest.json` of an evaluation; None where there is none, as of earlier versions.
+
+    Raises:
+      ZooError: it is damaged.
+    """
+    path = Path(folder) / "manifest.json"
+    if not os.path.lexists(path):
+        return None
+    try:
+        found = json.loads(files.read(path).decode())
+        for level in found["levels"]:
+            if Level.from_json(level) is None or not isinstance(level["label"], str):
+                raise ValueError(level)
+        for file in found["files"]:
+            texts = [file["file"], file["kind"], *(file[key] or "" for key in _ABOUT)]
+            if not all(isinstance(text, str) for text in texts):
+                raise ValueError(file)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise ZooError(f"{path} is damaged; evaluate again with --mode=eval") from None
+    return found
+
+
+def _check_labels(levels: Mapping[Level, Noise | None]) -> None:
+    labels = [level.label for level in levels]
+    if len({*map(files.slug, labels)}) < len(labels):
+        raise ZooError(f"two levels would share a file name: {', '.join(labels)}; rename one")
+
+
+def _check_names(names: Sequence[str], baselines: Sequence[str]) -> None:
+    for name in ("clean", "noisy"):
+        if name in names:
+            raise ZooError(f"a model cannot be called {name}, which stands for the data; rename it")
+    for name in baselines:
+        if name in names:
+            raise ZooError(f"two rows would be called {name}; name each method once")
+
+
+def _clear(outdir: Path, folder: Path | None, evaluator: Evaluator) -> None:
+    """Removes the outputs of an earlier evaluation, which would pass for this one's."""
+    for old in ("denoised", "listen"):
+        shutil.rmtree(outdir / old, ignore_errors=True)
+    for path in outdir.glob("curves_*.png") if folder else ():
+        path.unlink()
+    for stem in evaluator.sheets if folder else ():
+        for path in folder.glob(f"{stem}*.png"):
+            path.unlink()
+
+
+def _file_names(keys: Sequence[tuple], evaluator: Evaluator) -> dict[tuple, str]:
+    """Unique file names of the items, without a suffix."""
+    used: Counter[str] = Counter()
+    found = {}
+    for key, name in keys:
+        path = Path(name)
+        known = path.suffix.lower() in evaluator.suffixes
+        slug = stem = files.slug(str(path.with_suffix("")) if known else name)
+        while stem in used:
+            used[slug] += 1
+            stem = f"{slug}_{used[slug]}"
+        used[stem] += 1
+        found[key] = stem
+    return found
+
+
+def _spread(count: int, rows: int) -> list[int]:
+    """Which of `count` items are drawn: up to so many, evenly spread from first to last."""
+    return sorted({*np.linspace(0, count - 1, min(rows, count)).round().astype(int).tolist()})
+
+
+def _settled(level: Level, pending: list[tuple], undefined: dict[str, dict]) -> list[Score]:
+    """The scores in the order of the items; adds the reasons of undefined figures."""
+    scores = []
+    for _, name, method, row in sorted(pending, key=lambda one: one[0]):
+        found = {}
+        for metric, value in row.items():
+            if isinstance(value, float):
+                found[metric] = value
+                continue
+            found[metric], reason = value.result()
+            if reason:
+                cases = undefined.setdefault(metric, {})
+                cases.setdefault((level, name), (method, reason))
+        scores.append(Score(level, name, method, found))
+    return scores
+
+
+def _undefined_notes(undefined: Mapping[str, Mapping], total: int) -> list[str]:
+    notes = []
+    for metric, cases in undefined.items():
+        (_, name), (method, reason) = next(iter(cases.items()))
+        notes.append(
+            f"no {metric.upper()} for {len(cases)} of {total} mixtures, left out "
+            f"of every method's mean; {method} of {name}: {reason}"
+        )
+    return notes
+
+
+def _shown(
+    names: Sequence[str], baselines: Sequence[str], means: Mapping, metric: str
+) -> list[str]:
+    """The methods on a sheet: the models and the best baseline, or all baselines by themselves."""
+
+    def quality(name: str) -> float:
+        mean = means[name].get(metric)
+        return -np.inf if mean is None else mean
+
+    compared = sorted(baselines, key=quality)[-1:] if names else baselines
+    return ["clean", "noisy", *names[:_SHOWN_MODELS], *compared]
+
+
+def _draw_curves(outdir: Path, result: Result, classical: Sequence[str]) -> list[File]:
+    """Draws each metric by level, one line for each method, where there are several levels."""
+    levels = [level for level in result.by_level if level.value is not None]
+    if len({level.value for level in levels}) < 2:
+        return []
+    drawn = []
+    for metric in result.metrics:
+        series: dict[str, list[tuple[float, float]]] = {}
+        for level in levels:
+            for method, row in result.by_level[level].items():
+                if row[metric.name] is not None and not (metric.gain_of and method == "noisy"):
+                    series.setdefault(method, []).append((level.value, row[metric.name]))
+        if not series:
+            continue
+        chart = charts.level_chart(
+            series,
+            levels[0].axis,
+            f"mean {metric.heading}",
+            classical=classical,
+            title=result.modality.count(result.count),
+        )
+        path = outdir / f"curves_{metric.name}.png"
+        charts.write_png(path, [chart])
+        drawn.append(File(path, "curves"))
+    return drawn
+
+
+def _write(
+    outdir: Path,
+    result: Result,
+    evaluator: Evaluator,
+    written: Sequence[File],
+    names: Sequence[str],
+    baselines: Sequence[str],
+    limit: int | None,
+) -> None:
+    levels = [level.to_json() | {"text": str(level)} for level in result.by_level]
+    protocol = {
+        **result.protocol.choices(paired=result.paired),
+        "levels": levels,
+        result.modality.plural: result.count,
+        "limit": limit,
+        "metrics": {metric.name: metric.heading for metric in result.metrics},
+        "notes": result.notes,
+        **evaluator.facts(outdir),
+    }
+    kinds = (
+        {"noisy": "input"} | dict.fromkeys(names, "model") | dict.fromkeys(baselines, "baseline")
+    )
+    manifest = {
+        "modality": result.modality.name,
+        "merit": main_metric(result.modality).name,
+        "levels": levels,
+        "metrics": [
+            {"name": m.name, "heading": m.heading, "digits": m.digits, "higher": m.higher}
+            for m in result.metrics
+        ],
+        "methods": [{"name": name, "kind": kinds[name]} for name in result.summary],
+        "files": [
+            {
+                "file": Path(os.path.relpath(file.path, outdir)).as_posix(),
+                "kind": file.kind,
+                "level": file.level and file.level.label,
+                "example": file.example,
+                "method": file.method,
+            }
+            for file in written
+        ],
+    }
+    by_level = {level.label: means for level, means in result.by_level.items()}
+    for name, value in (
+        ("protocol", protocol),
+        ("summary", result.summary),
+        ("by_level", by_level),
+        ("manifest", manifest),
+    ):
+        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+        files.write(outdir / f"{name}.json", text.encode())
+    metrics = [metric.name for metric in result.metrics]
+    rows = [(method, *row.values()) for method, row in result.summary.items()]
+    files.write(outdir / "summary.csv", csv_text(("method", *metrics), rows).encode())
+    noun = result.modality.noun
+    rows = [(s.level.label, s.example, s.method, *s.figures.values()) for s in result.scores]
+    text = csv_text(("level", noun, "method", *metrics), rows)
+    files.write(outdir / f"per_{noun}.csv", text.encode())
