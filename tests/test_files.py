@@ -164,7 +164,7 @@ with files.staged({str(tmp_path / "dead.png")!r}) as part:
     kept = sorted(set(os.listdir(tmp_path)) - {left})
     with files.staged(tmp_path / "alive") as part:
         # As another process would come, which has not looked here yet.
-        files._tidied.clear()
+        files._cleaned.clear()
         files.write(tmp_path / "next", b"x")
         assert part.exists()
         assert sorted(os.listdir(tmp_path)) == sorted([*kept, "next", part.name])

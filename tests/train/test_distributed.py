@@ -109,7 +109,7 @@ def test_each_process_reads_its_own_slots(photos, stream, monkeypatch):
     whole, *parts = batches(0, 1), batches(0, 2), batches(1, 2)
     assert parts[1][0].slot.tolist() == [4, 5, 6, 7]
     for one, *halves in zip(whole, *parts, strict=True):
-        for field in ("slot", "picture", "pixels"):
+        for field in ("slot", "example", "crops"):
             if getattr(one, field) is not None:
                 joined = np.concatenate([getattr(half, field) for half in halves])
                 np.testing.assert_array_equal(joined, getattr(one, field))
