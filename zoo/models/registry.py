@@ -1,6 +1,7 @@
 """The registry: every variant's public name and card, and what can be asked of models by name."""
 
 import dataclasses
+import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from flax import traverse_util
 from zoo import plugins
 from zoo.errors import ZooError, unknown
 from zoo.modality import get
+from zoo.models.conv import disable_winograd
 from zoo.models.denoiser import ModelSpec, spec_of
 
 
@@ -216,10 +218,12 @@ def variable_shapes(model: nn.Module, spec: ModelSpec) -> dict[str, jax.ShapeDty
       ZooError: it has too many.
     """
     size = spec.size or get(spec.modality).typical
-    signal = jax.ShapeDtypeStruct((1, *size, spec.channels), jnp.float32)
-    level = jax.ShapeDtypeStruct((1,), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)
-    shapes = traverse_util.flatten_dict(variables, sep="/")
+    trace = _traced_shapes
+    try:
+        hash(model)
+    except TypeError:  # an option of a module of the user's own
+        trace = trace.__wrapped__
+    shapes = dict(trace(model, (1, *size, spec.channels)))
     count = sum(math.prod(shape.shape) for shape in shapes.values())
     if count > _MOST_PARAMETERS:
         raise ZooError(
@@ -227,6 +231,17 @@ def variable_shapes(model: nn.Module, spec: ModelSpec) -> dict[str, jax.ShapeDty
             f"{_MOST_PARAMETERS:,}; make it smaller"
         )
     return shapes
+
+
+# The same few modules are asked for again and again, and to trace one takes up to a second.
+@functools.lru_cache(maxsize=64)
+def _traced_shapes(model: nn.Module, shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+    signal = jax.ShapeDtypeStruct(shape, jnp.float32)
+    level = jax.ShapeDtypeStruct(shape[:1], jnp.float32)
+    # Traced as XLA has them, convolutions are an operation each.
+    with disable_winograd():
+        variables = jax.eval_shape(model.init, jax.random.key(0), signal, level)
+    return traverse_util.flatten_dict(variables, sep="/")
 
 
 def shape_mismatches(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

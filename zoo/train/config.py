@@ -138,7 +138,7 @@ def _literal(value) -> FieldReference:
 def default_config() -> ConfigDict:
     """A config with every key at its default.
 
-    The `options` dictionaries are free: they go to the function the name beside them chooses.
+    The `options` dictionaries are free: they go to the function that the name next to them chooses.
     """
     config = ConfigDict()
     config.name = "run"
