@@ -94,7 +94,7 @@ _RULES = {
     "seed": _between(0, 2**32 - 1),  # a random key takes no more
     "data.size": _size(0, 2, words=_SIDES),
     "data.tile": _size(0, 2, words=_SIDES),
-    "data.crop": _size(0, 1, 2, 3, words=f"{_SIDES}, samples of audio (T,)"),
+    "data.crop": _size(0, 1, 2, 3, words=f"{_SIDES}, samples of audio (T,), voxels (D, H, W)"),
     "data.fractions": _each(_is_number, "three shares that sum to 1"),
     "data.workers": _between(0, 256),
     "data.crops_per_picture": _COUNT,
