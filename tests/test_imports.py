@@ -1,6 +1,7 @@
 """The floors of CONTRIBUTING.md: who imports whom, and who needs which library."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,14 @@ def test_public_names_are_there_at_their_first_use():
     assert all(getattr(zoo, name) is not None for name in zoo.__all__)
     with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'nose'"):
         zoo.nose
+
+
+def test_continuous_integration_names_files_that_exist():
+    """It runs them after many minutes."""
+    text = (ROOT / ".ci" / "run").read_text()
+    paths = re.findall(r"(?:tests|tools|configs)/[\w/]+\.py", text)
+    modules = text.partition("pdoc -o")[2].partition("\n  test")[0]
+    paths += [name.replace(".", "/") for name in re.findall(r"\bzoo[.\w]*", modules)]
+    assert len(paths) > 15
+    missing = [p for p in paths if not (ROOT / p).exists() and not (ROOT / f"{p}.py").exists()]
+    assert missing == [], missing

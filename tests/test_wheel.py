@@ -49,6 +49,8 @@ def test_it_holds_every_file_of_the_package(installed):
     assert found == expected
 
 
+# `.ci/run` does as much with the wheel alone in an environment.
+@pytest.mark.matrix
 def test_it_adds_noise_and_denoises(installed, tmp_path, programs):
     command = [sys.executable, "-W", "error", "-c", SMOKE, installed]
     environment = user_environment(programs, PYTHONPATH=str(installed))

@@ -12,9 +12,10 @@ what the second left, on any machine, in the same or another folder.
 DIR then holds `weights.safetensors`, the average of the parameters that scored best on the
 validation images (the latest where none were scored), the state to go on from, and
 `progress.json`: at most 8 files, each below 16 MiB. SIGTERM and Ctrl-C save too. A call that cannot
-stop in time, for it still compiles, ends all the same, with what was saved a minute before. A
-learning rate that falls with the steps wants an end: `--finish` makes the config's steps those that
-this call has time for, at the speed of the one before.
+stop in time, for it still compiles, ends all the same, with what was saved a minute before; one of
+less than a minute may have saved nothing by then, and says so. A learning rate that falls with the
+steps wants an end: `--finish` makes the config's steps those that this call has time for, at the
+speed of the one before.
 """
 
 import argparse

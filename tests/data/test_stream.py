@@ -151,10 +151,18 @@ def test_crops_that_do_not_fill_a_hosts_part_are_refused(folder):
         batches(folder, crops_per_picture=4, hosts=4)
 
 
-def test_processes_change_nothing_and_tell_mistakes_in_one_line(folder):
-    # As in plain Python, where nobody parses absl's flags.
+@pytest.fixture
+def unparsed():
+    """As in plain Python, where nobody parses absl's flags."""
     flags.FLAGS.unparse_flags()
+
+
+def test_processes_change_nothing(folder, unparsed):
     alone, shared = take(batches(folder)), take(batches(folder, workers=2))
     np.testing.assert_array_equal(pixels(alone), pixels(shared))
+
+
+@pytest.mark.matrix
+def test_processes_state_mistakes_in_one_line(folder, unparsed):
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:-60])
     refused(batches(folder, workers=1), r"2\.png is a truncated or broken png file")
