@@ -26,9 +26,9 @@ def tensors(family: str, model: nn.Module) -> Iterable[Tensor]:
 
 
 def to_theirs(form: Form, array: np.ndarray) -> np.ndarray:
-    """The inverse of `form.to_ours`, which only moves values about: so it tells where from."""
+    """The inverse of `form.convert`, which only moves values about: so it tells where from."""
     shape = form.shape(array.shape)
-    places = form.to_ours(np.arange(array.size).reshape(shape))
+    places = form.convert(np.arange(array.size).reshape(shape))
     stored = np.empty(array.size, array.dtype)
     stored[places.reshape(-1)] = array.reshape(-1)
     return stored.reshape(shape)
@@ -47,9 +47,9 @@ def export(family: str, model: nn.Module, variables: Mapping) -> dict[str, np.nd
     """
     flat = traverse_util.flatten_dict(variables, sep="/")
     found = list(tensors(family, model))
-    if sorted(flat) != sorted(tensor.ours for tensor in found):
+    if sorted(flat) != sorted(tensor.path for tensor in found):
         raise AssertionError(f"the layout of {family} does not name its variables")
-    return {t.theirs: to_theirs(t.form, np.asarray(flat[t.ours], np.float32)) for t in found}
+    return {t.key: to_theirs(t.form, np.asarray(flat[t.path], np.float32)) for t in found}
 
 
 def draw(variables: Mapping) -> dict:

@@ -65,10 +65,10 @@ def test_every_weight_goes_over_once(name):
     variables = export.shapes(one.model, one.record)
     leaves = traverse_util.flatten_dict(variables, sep="/")
     tensors = list(export.tensors(one.record.family, one.model))
-    assert sorted(t.ours for t in tensors) == sorted(leaves)
-    assert len({t.theirs for t in tensors}) == len(tensors)
-    learnt = [t for t in tensors if t.ours.startswith("params/")]
-    sizes = [np.prod(t.form.shape(leaves[t.ours].shape)) for t in learnt]
+    assert sorted(t.path for t in tensors) == sorted(leaves)
+    assert len({t.key for t in tensors}) == len(tensors)
+    learnt = [t for t in tensors if t.path.startswith("params/")]
+    sizes = [np.prod(t.form.shape(leaves[t.path].shape)) for t in learnt]
     assert sum(sizes) == one.parameters
 
 
@@ -91,7 +91,7 @@ def test_a_form_read_backwards_is_undone_by_it(form, shape):
     ours = np.random.default_rng(0).standard_normal(shape)
     theirs = export.to_theirs(form, ours)
     assert theirs.shape == form.shape(shape)
-    np.testing.assert_array_equal(form.to_ours(theirs), ours)
+    np.testing.assert_array_equal(form.convert(theirs), ours)
 
 
 def test_the_unet_runs_on_the_exported_weights_by_their_definitions():

@@ -78,7 +78,7 @@ def test_low_precision_becomes_float32():
     assert found["params"]["tail"]["bias"].dtype == np.float32
 
 
-def test_misfits_are_all_told_at_once():
+def test_shape_mismatches_are_all_reported_at_once():
     refused(
         r"^the state dict does not hold dncnn-gray; missing: model.0.bias, model.4.weight; "
         r"extra: a, b; misshapen: model.2.bias \(5,\) for \(4,\)$",

@@ -1,4 +1,4 @@
-"""What every variant is: its record and its parameters, as golden.json keeps them.
+"""The specification and the parameters of every variant, as golden.json keeps them.
 
 A change of architecture breaks every weight file of the variant, so it has to show in review:
 after one that is meant, or with a new variant, run
@@ -49,10 +49,10 @@ def traced(name, dtype=jnp.float32, **options):
 
 
 def describe(name):
-    """The variant's record, number of parameters and the dtype and shape of each, as JSON."""
+    """The specification, number of parameters and dtype and shape of each, as JSON."""
     from zoo.models import model_spec
 
-    facts = model_spec(name)
+    spec = model_spec(name)
     _, variables = traced(name)
     flat = traverse_util.flatten_dict(variables, sep="/")
     count = sum(math.prod(v.shape) for k, v in flat.items() if k.startswith("params/"))
@@ -61,7 +61,7 @@ def describe(name):
         digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()
         named = f"{len(named)} variables, SHA-256 of their names and shapes {digest}"
     described = {
-        "record": dataclasses.asdict(facts),
+        "spec": dataclasses.asdict(spec),
         "parameters": count,
         "variables": named,
     }

@@ -81,7 +81,7 @@ def test_options_and_losses_are_free():
         ("train.steps", (0, 1), (-1,)),
         ("optimizer.learning_rate", (1e-9,), (0.0, -1.0, float("nan"))),
         ("log.every", (1,), (0,)),
-        ("data.crop", ((), (8, 16), (8,)), ((0,), (8, 0), (8, 8, 3), (8.0, 8.0))),
+        ("data.crop", ((), (8, 16), (8,)), ((0,), (8, 0), (8, 8, 8, 8), (8.0, 8.0))),
     ],
 )
 def test_the_bounds_of_a_value(key, good, bad):
@@ -124,7 +124,7 @@ OTHERS = {
     "noise.level": (True,),
     "data.size": (None, (0, 8), (8,), (True, 8), ("a", 8), (10**6, 10**6)),
     "data.tile": ((0, 8), (8,), (1.5, 8), (10**6, 10**6)),
-    "data.crop": (None, (0, 8), (8, 8, 8), (None,), (10**6, 10**6)),
+    "data.crop": (None, (0, 8), (8, 8, 8, 8), (None,), (10**6, 10**6)),
     "data.fractions": (("a", 0, 0), (float("nan"), 0, 1)),
     "eval.levels": (("a",), (float("nan"),), (float("inf"),), (True,)),
     "eval.baselines": ((5,), (None,)),
@@ -239,7 +239,7 @@ def test_all_differing_keys_are_named():
 def test_values_from_the_command_line(command, monkeypatch):
     seen = {}
 
-    def build(config):
+    def build(config, _):
         seen.update(to_plain(config))
         raise ZooError("seen")
 

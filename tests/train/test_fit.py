@@ -68,7 +68,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_end(photos, tmp_path, monke
         patch.setattr(Metrics, "add", interrupted)
         part = fit(small(), photos, workdir=tmp_path / "run", **SMALL)
     assert part.history["step"] == [1, 2]
-    assert "stopped at step 2 of 4" in capsys.readouterr().err
+    assert "stopped by SIGINT at step 2" in capsys.readouterr().err
     again = fit(small(), photos, workdir=tmp_path / "run", **SMALL)
     assert again.history["step"] == [1, 2, 3, 4]
     assert again.history["loss"] == whole.history["loss"]
@@ -136,7 +136,7 @@ def test_recordings_and_a_start(tmp_path):
         ({"sample_rate": 16000}, "leave out sample_rate"),
         ({"model": "unet-tny"}, "did you mean 'unet-tiny'"),
         ({"model": "stream-t"}, "give their sample_rate"),
-        ({"variables": {"params": {}}}, "not those of the model"),
+        ({"variables": {"params": {}}}, "variables holds another model"),
     ],
 )
 def test_arguments_that_do_not_fit(photos, changes, words):

@@ -55,17 +55,17 @@ def test_weights_that_took_a_level_begin_as_if_told_none():
 def test_other_models_are_refused(options):
     module = model(**options)
     with pytest.raises(ZooError, match=r"train\.start=mine holds another model"):
-        start_from(fresh(module), module, (model(), trained()), "mine")
+        start_from(fresh(module), module, (model(), trained()), "train.start=mine")
 
 
 @pytest.mark.matrix
 def test_models_whose_parameters_would_fit_are_told_apart_too():
     mean, peak = model(down="mean"), model(down="max")
     with pytest.raises(ZooError, match=r"its options say: down \('mean', now 'max'\)"):
-        start_from(fresh(peak), peak, (mean, trained(down="mean")), "mine")
+        start_from(fresh(peak), peak, (mean, trained(down="mean")), "train.start=mine")
     other = create_model("dncnn-color")
     with pytest.raises(ZooError, match=r"another model, a UNet, than model\.name says, a DnCNN"):
-        start_from(fresh(peak), other, (mean, trained(down="mean")), "mine")
+        start_from(fresh(peak), other, (mean, trained(down="mean")), "train.start=mine")
 
 
 def test_weights_that_are_not_finite_are_refused():
@@ -73,7 +73,7 @@ def test_weights_that_are_not_finite_are_refused():
     broken = jax.tree.map(lambda leaf: leaf, trained())
     broken["params"]["tail"]["bias"] = broken["params"]["tail"]["bias"].at[0].set(np.nan)
     with pytest.raises(ZooError, match="mine is not finite in params/tail/bias"):
-        start_from(fresh(module), module, (module, broken), "mine")
+        start_from(fresh(module), module, (module, broken), "train.start=mine")
 
 
 def test_published_weights_are_a_start(tmp_path):

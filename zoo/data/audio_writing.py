@@ -29,6 +29,7 @@ _WAV_LIMIT = 2**32 - 2**16
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 # libsndfile's Vorbis encoder overflows the stack when it is given minutes at once.
 _WRITE_BLOCK = 2**16
+_FLAC_CHANNELS = 8
 
 
 def write(
@@ -142,8 +143,13 @@ def writing(
             raise
         raise ZooError(
             f"{path} cannot hold {channels} channels at {sample_rate} Hz as {subtype} "
-            f"({audio_files.reason(error)}); choose another suffix or subtype"
+            f"({audio_files.reason(error)}); end it in {_roomier(channels)}"
         ) from None
+
+
+def _roomier(channels: int) -> str:
+    """The suffixes that hold so many channels at any rate."""
+    return ".flac or .wav" if channels <= _FLAC_CHANNELS else ".wav"
 
 
 class Put:

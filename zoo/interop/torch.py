@@ -59,12 +59,12 @@ def from_state(
     model, spec = create_model(model_name, **options), model_spec(model_name, **options)
     tensors, ignored, fixed = layout_of(model)
     wanted = variable_shapes(model, spec)
-    if sorted(wanted) != sorted(t.ours for t in tensors):
+    if sorted(wanted) != sorted(t.path for t in tensors):
         raise AssertionError(f"the layout of {model_name} does not name its variables")
 
     # What wrappers for several devices put in front of every key.
     state = {key.removeprefix("module."): value for key, value in state.items()}
-    shapes = {t.theirs: t.form.shape(wanted[t.ours].shape) for t in tensors}
+    shapes = {t.key: t.form.shape(wanted[t.path].shape) for t in tensors}
     missing = [key for key in shapes if key not in state]
     extra = [
         key
@@ -87,11 +87,11 @@ def from_state(
             f"{source} has other constants than {model_name} in {_list(strange)}; "
             "it was trained as another network"
         )
-    whole = [t.theirs for t in tensors if state[t.theirs].dtype.kind in "biu"]
+    whole = [t.key for t in tensors if state[t.key].dtype.kind in "biu"]
     if whole:
         raise ZooError(f"{source} holds integers, which are no weights, in {_list(whole)}")
-    flat = {t.ours: t.form.to_ours(np.asarray(state[t.theirs], np.float32)) for t in tensors}
-    bad = [t.theirs for t in tensors if not np.isfinite(flat[t.ours]).all()]
+    flat = {t.path: t.form.convert(np.asarray(state[t.key], np.float32)) for t in tensors}
+    bad = [t.key for t in tensors if not np.isfinite(flat[t.path]).all()]
     if bad:
         raise ZooError(f"{source} holds values that are not finite in {_list(bad)}")
     # jax's own arrays lie in memory as they are indexed, which transposed ones of NumPy do not.

@@ -174,7 +174,7 @@ class SpectralGate(AudioDenoiser):
         return (decibels > threshold).astype(jnp.float32)
 
     def _smooth(self, mask: jax.Array) -> jax.Array:
-        """The mask averaged over its neighbourhood by a triangle each way, zero outside."""
+        """The mask averaged over its neighborhood by a triangle each way, zero outside."""
         size, hop = self._framing()
         for axis, reach in (
             (1, self.smooth_ms / 1000 * self.sample_rate / hop),

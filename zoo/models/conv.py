@@ -22,7 +22,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from zoo.models.canvas import cleared
-from zoo.models.layers import Layer, add_bias
+from zoo.models.layers import Layer
 
 # F(4, 3) of Lavin and Gray: outputs = _OUTPUT @ ((_KERNEL @ taps) * (_INPUT @ inputs)).
 _TILE = 4
@@ -64,7 +64,7 @@ _DISABLED = ContextVar("winograd_disabled", default=False)
 
 @contextmanager
 def disable_winograd() -> Iterator[None]:
-    """Within it convolutions are traced as XLA has them: to count their operations, to compare."""
+    """Has convolutions traced within it as XLA's: to count their operations, to compare."""
     token = _DISABLED.set(True)
     try:
         yield
@@ -95,21 +95,13 @@ class Conv(Layer):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Keeps N, and H and W where the stride is 1; dtype as `dtype`."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        bias = self.bias_param(self.features) if self.use_bias else None
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        return self.linear(x, self._convolve, shape, self.kernel_init, use_bias=self.use_bias)
+
+    def _convolve(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
         x = cleared(x) if max(self.kernel_size) > 1 else x
         if tuple(self.kernel_size) == (3, 3) and self.strides == 1:
-            y = conv3x3(x, kernel)
-        else:
-            y = lax.conv_general_dilated(
-                x,
-                kernel,
-                (self.strides, self.strides),
-                "SAME",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
-        return y if bias is None else add_bias(y, bias)
+            return conv3x3(x, kernel)
+        return _xla(x, kernel, self.strides)
 
 
 @jax.custom_jvp
@@ -166,9 +158,9 @@ def _may_reorder_sums(x: jax.Array) -> bool:
     return _on_cpu() and x.dtype in (np.float32, np.float64)
 
 
-def _xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _xla(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
@@ -188,7 +180,7 @@ def _winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _matmul_and_shift(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """What each pixel gives to its nine neighbours, by one matmul, then their sum."""
+    """Each pixel's contributions to its nine neighbors by one matmul, then their sum."""
     n, h, w, c = x.shape
     features = kernel.shape[3]
     y = x.reshape(-1, c) @ kernel.transpose(2, 0, 1, 3).reshape(c, 9 * features)
@@ -249,7 +241,7 @@ def _rows(x: jax.Array, taps: list[jax.Array]) -> jax.Array:
     inputs = lax.optimization_barrier([i.reshape(h, -1, c) for i in inputs])
     products = [
         # The transpose of this one sums over tiles that lie side by side in its left operand, and
-        # the three rows it looks at are neighbours there, so that nothing has to be copied.
+        # the three rows it looks at are neighbors there, so that nothing has to be copied.
         lax.conv_general_dilated(
             i.transpose(2, 0, 1), tap, (1,), [(1, 1)], dimension_numbers=("CWN", "IWO", "WNC")
         )
@@ -269,7 +261,7 @@ def _tiled(x: jax.Array, axis: int) -> jax.Array:
 
 
 def _inputs(tiles: jax.Array, axis: int) -> list[jax.Array]:
-    """The six sums of a tile's four values and their two neighbours, for all tiles.
+    """The six sums of a tile's four values and their two neighbors, for all tiles.
 
     Args:
       tiles: the tiles along one axis, and their four values along the next.

@@ -71,7 +71,7 @@ class DnCNN(Denoiser):
                     name=f"norm{i}",
                 )
             y = nn.relu(y)
-        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+        return conv(self.channels, kernel_init=layers.scaled_kernel(), name="tail")(y)
 
     def merge_batch_norm(self, variables: Mapping) -> tuple["DnCNN", dict]:
         """See `zoo.models.merge_batch_norm`."""

@@ -91,7 +91,7 @@ class _Block(layers.Layer):
     def __call__(self, x: jax.Array) -> jax.Array:
         conv = partial(Conv, x.shape[-1], (3, 3), use_bias=False, **self.dtypes(x))
         y = nn.relu(conv(name="conv0")(x))
-        return x + conv(kernel_init=layers.small_kernel(0.1), name="conv1")(y)
+        return x + conv(kernel_init=layers.scaled_kernel(0.1), name="conv1")(y)
 
 
 def _layout(model: DRUNet) -> Iterator[Tensor]:
@@ -109,9 +109,9 @@ def _layout(model: DRUNet) -> Iterator[Tensor]:
     yield kernel("tail", "m_tail", CONV)
 
 
-def _block(ours: str, theirs: str) -> Iterator[Tensor]:
-    yield kernel(f"{ours}/conv0", f"{theirs}.res.0", CONV)
-    yield kernel(f"{ours}/conv1", f"{theirs}.res.2", CONV)
+def _block(path: str, key: str) -> Iterator[Tensor]:
+    yield kernel(f"{path}/conv0", f"{key}.res.0", CONV)
+    yield kernel(f"{path}/conv1", f"{key}.res.2", CONV)
 
 
 _drunet = partial(

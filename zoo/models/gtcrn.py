@@ -269,7 +269,7 @@ class _DualPath(layers.Layer):
         return x + norm(y, name="inter_norm"), state
 
 
-# PyTorch's features are ordered part of the spectrum, neighbor; ours neighbor, part.
+# PyTorch's features are ordered part of the spectrum, neighbor; path neighbor, part.
 _HEAD = Form(
     lambda a: a.reshape(len(a), 3, 3, 5).transpose(3, 2, 1, 0).reshape(5, 9, -1),
     lambda shape: (shape[2], 9, 1, 5),
@@ -293,11 +293,11 @@ _SCALAR = Form(lambda a: a[0], lambda shape: (1,))
 def _strided_up(groups: int) -> Form:
     """A transposed convolution's kernel, (in, out / groups, 1, 5), to (5, in / groups, out)."""
 
-    def to_ours(a: np.ndarray) -> np.ndarray:
+    def convert(a: np.ndarray) -> np.ndarray:
         a = a.reshape(groups, -1, a.shape[1], 5).transpose(3, 1, 0, 2)
         return a.reshape(5, a.shape[1], -1)
 
-    return Form(to_ours, lambda s: (s[1] * groups, s[2] // groups, 1, 5))
+    return Form(convert, lambda s: (s[1] * groups, s[2] // groups, 1, 5))
 
 
 def _layout() -> Iterator[Tensor]:
@@ -317,43 +317,41 @@ def _layout() -> Iterator[Tensor]:
         )
 
 
-def _strided(ours: str, theirs: str, form: Form, last: bool = False) -> Iterator[Tensor]:
-    yield Tensor(f"params/{ours}/conv_kernel", f"{theirs}.conv.weight", form)
-    yield Tensor(f"params/{ours}/conv_bias", f"{theirs}.conv.bias", SAME)
-    yield from batch_norm(f"{ours}/norm", f"{theirs}.bn")
+def _strided(path: str, key: str, form: Form, last: bool = False) -> Iterator[Tensor]:
+    yield Tensor(f"params/{path}/conv_kernel", f"{key}.conv.weight", form)
+    yield Tensor(f"params/{path}/conv_bias", f"{key}.conv.bias", SAME)
+    yield from batch_norm(f"{path}/norm", f"{key}.bn")
     if not last:
-        yield Tensor(f"params/{ours}/slope", f"{theirs}.act.weight", _SCALAR)
+        yield Tensor(f"params/{path}/slope", f"{key}.act.weight", _SCALAR)
 
 
-def _block(ours: str, theirs: str, forms: tuple[Form, Form, Form]) -> Iterator[Tensor]:
+def _block(path: str, key: str, forms: tuple[Form, Form, Form]) -> Iterator[Tensor]:
     names = (("expand", "point", "1"), ("depthwise", "depth", ""), ("project", "point", "2"))
-    for (name, key, number), form in zip(names, forms, strict=True):
-        yield Tensor(f"params/{ours}/{name}_kernel", f"{theirs}.{key}_conv{number}.weight", form)
-        yield Tensor(f"params/{ours}/{name}_bias", f"{theirs}.{key}_conv{number}.bias", SAME)
-        yield from batch_norm(f"{ours}/{name}_norm", f"{theirs}.{key}_bn{number}")
+    for (name, part, number), form in zip(names, forms, strict=True):
+        yield Tensor(f"params/{path}/{name}_kernel", f"{key}.{part}_conv{number}.weight", form)
+        yield Tensor(f"params/{path}/{name}_bias", f"{key}.{part}_conv{number}.bias", SAME)
+        yield from batch_norm(f"{path}/{name}_norm", f"{key}.{part}_bn{number}")
         if name != "project":
-            yield Tensor(f"params/{ours}/{name}_slope", f"{theirs}.{key}_act.weight", _SCALAR)
-    yield from _gru(f"{ours}/attention", [f"{theirs}.tra.att_gru"], ("",))
-    yield from layer(f"{ours}/attention_out", f"{theirs}.tra.att_fc", LINEAR)
+            yield Tensor(f"params/{path}/{name}_slope", f"{key}.{part}_act.weight", _SCALAR)
+    yield from _gru(f"{path}/attention", [f"{key}.tra.att_gru"], ("",))
+    yield from layer(f"{path}/attention_out", f"{key}.tra.att_fc", LINEAR)
 
 
-def _dual(ours: str, theirs: str) -> Iterator[Tensor]:
+def _dual(path: str, key: str) -> Iterator[Tensor]:
     for name, directions in (("intra", ("", "_reverse")), ("inter", ("",))):
-        units = [f"{theirs}.{name}_rnn.rnn{i}" for i in (1, 2)]
-        yield from _gru(f"{ours}/{name}", units, directions)
-        yield from layer(f"{ours}/{name}_out", f"{theirs}.{name}_fc", LINEAR)
-        yield from norm(f"{ours}/{name}_norm", f"{theirs}.{name}_ln")
+        units = [f"{key}.{name}_rnn.rnn{i}" for i in (1, 2)]
+        yield from _gru(f"{path}/{name}", units, directions)
+        yield from layer(f"{path}/{name}_out", f"{key}.{name}_fc", LINEAR)
+        yield from norm(f"{path}/{name}_norm", f"{key}.{name}_ln")
 
 
-def _gru(ours: str, units: list[str], directions: tuple[str, ...]) -> Iterator[Tensor]:
-    for i, theirs in enumerate(units):
+def _gru(path: str, units: list[str], directions: tuple[str, ...]) -> Iterator[Tensor]:
+    for i, key in enumerate(units):
         for direction in directions:
-            for name, key in (("input", "ih"), ("hidden", "hh")):
-                end, suffix = f"{i}{direction}", f"{key}_l0{direction}"
-                yield Tensor(
-                    f"params/{ours}/{name}_kernel{end}", f"{theirs}.weight_{suffix}", LINEAR
-                )
-                yield Tensor(f"params/{ours}/{name}_bias{end}", f"{theirs}.bias_{suffix}", SAME)
+            for name, gate in (("input", "ih"), ("hidden", "hh")):
+                end, suffix = f"{i}{direction}", f"{gate}_l0{direction}"
+                yield Tensor(f"params/{path}/{name}_kernel{end}", f"{key}.weight_{suffix}", LINEAR)
+                yield Tensor(f"params/{path}/{name}_bias{end}", f"{key}.bias_{suffix}", SAME)
 
 
 register(

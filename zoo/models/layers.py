@@ -1,6 +1,7 @@
 """Layers that several image architectures share, NHWC, written so that XLA runs them as matmuls."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -12,6 +13,8 @@ from jax import lax
 from zoo.models.canvas import cleared
 
 Dtype = Any
+
+_LECUN = nn.initializers.lecun_normal()
 
 # Nearest upsampling and a 3-tap filter are one 4-tap transposed filter: _FOLD[tap, phase] says
 # which of the 3 taps that phase of the output lays on the earlier and the later input pixel.
@@ -42,6 +45,28 @@ class Layer(nn.Module):
     def bias_param(self, features: int) -> jax.Array:
         """The parameter `bias`, (features,), which starts at 0."""
         return self.param("bias", nn.initializers.zeros, (features,), self.param_dtype)
+
+    def linear(
+        self,
+        x: jax.Array,
+        apply: Callable[[jax.Array, jax.Array], jax.Array],
+        shape: Sequence[int],
+        init: nn.initializers.Initializer = _LECUN,
+        *,
+        use_bias: bool = True,
+    ) -> jax.Array:
+        """A linear map by the parameter `kernel`, and the parameter `bias` added to it.
+
+        Args:
+          x: the signal.
+          apply: `(x, kernel) -> y`, both in the dtype of the computation.
+          shape: of the kernel.
+          init: makes the kernel.
+          use_bias: whether there is a bias.
+        """
+        kernel = self.param("kernel", init, tuple(shape), self.param_dtype)
+        y = apply(*nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype))
+        return add_bias(y, self.bias_param(y.shape[-1])) if use_bias else y
 
     def normalize(
         self,
@@ -93,7 +118,7 @@ class Layer(nn.Module):
         )
 
 
-def small_kernel(scale: float = 1e-4) -> nn.initializers.Initializer:
+def scaled_kernel(scale: float = 1e-4) -> nn.initializers.Initializer:
     """An initializer of kernels whose first outputs have `scale` times the variance of the inputs.
 
     The last convolution of a network that predicts a correction then begins near the noisy input,
@@ -195,11 +220,10 @@ def identity_kernel(channels: int) -> nn.initializers.Initializer:
     Args:
       channels: how many outputs; fewer where a kernel has fewer inputs or outputs.
     """
-    others = nn.initializers.lecun_normal()
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> jax.Array:
         kept = np.arange(min(channels, *shape[-2:]))
-        kernel = others(key, shape, dtype).at[..., kept].set(0)
+        kernel = _LECUN(key, shape, dtype).at[..., kept].set(0)
         return kernel.at[1, 1, kept, kept].set(1)
 
     return init
@@ -237,16 +261,11 @@ class Down(Layer):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Halves H and W, which must be even."""
-        kernel = self.param(
-            "kernel",
-            nn.initializers.lecun_normal(),
-            (2, 2, x.shape[-1], self.features),
-            self.param_dtype,
-        )
-        bias = self.bias_param(self.features) if self.use_bias else None
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = space_to_depth(x, 2) @ kernel.reshape(-1, self.features)
-        return y if bias is None else add_bias(y, bias)
+
+        def apply(x: jax.Array, kernel: jax.Array) -> jax.Array:
+            return space_to_depth(x, 2) @ kernel.reshape(-1, self.features)
+
+        return self.linear(x, apply, (2, 2, x.shape[-1], self.features), use_bias=self.use_bias)
 
 
 class Up(Layer):
@@ -271,31 +290,27 @@ class Up(Layer):
         """Doubles H and W."""
         if self.kernel not in (2, 4):
             raise ValueError(f"Up has kernels of 2 and 4, not {self.kernel}")
-        # Stride 2 leaves each output pixel a quarter of the taps that the initializer counts.
-        scale = 4 * self.gain
-        kernel = self.param(
-            "kernel",
-            nn.initializers.variance_scaling(scale, "fan_in", "truncated_normal", in_axis=0),
-            (x.shape[-1], self.kernel, self.kernel, self.features),
-            self.param_dtype,
-        )
-        bias = self.bias_param(self.features) if self.use_bias else None
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        if self.kernel == 2:
-            y = depth_to_space(x @ kernel.reshape(x.shape[-1], -1), 2)
-        else:
+
+        def apply(x: jax.Array, kernel: jax.Array) -> jax.Array:
+            if self.kernel == 2:
+                return depth_to_space(x @ kernel.reshape(x.shape[-1], -1), 2)
             # Of each axis's four taps the later two fall on the earlier of two input pixels.
             kernel = kernel.reshape(-1, 2, 2, 2, 2, self.features)[:, ::-1, :, ::-1]
-            y = _overlapping_up(x, kernel.transpose(1, 3, 0, 2, 4, 5))
-        return y if bias is None else add_bias(y, bias)
+            return _overlapping_up(x, kernel.transpose(1, 3, 0, 2, 4, 5))
+
+        # Stride 2 leaves each output pixel a quarter of the taps that the initializer counts.
+        init = nn.initializers.variance_scaling(
+            4 * self.gain, "fan_in", "truncated_normal", in_axis=0
+        )
+        shape = (x.shape[-1], self.kernel, self.kernel, self.features)
+        return self.linear(x, apply, shape, init, use_bias=self.use_bias)
 
 
 class DepthwiseConv(Layer):
     """A 3x3 convolution of each channel with a filter of its own, zero-padded: (N, H, W, C) kept.
 
     It runs as nine shifted products, summed in float32 or better: on CPU XLA's grouped convolution
-    takes far longer. Its gradient is one in reverse mode and cannot be
-    differentiated again.
+    takes far longer. Its gradient is one in reverse mode and cannot be differentiated again.
     """
 
     use_bias: bool = True
@@ -303,20 +318,16 @@ class DepthwiseConv(Layer):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Keeps the shape."""
-        c = x.shape[-1]
-        kernel = self.param(
-            "kernel", nn.initializers.lecun_normal(), (3, 3, 1, c), self.param_dtype
+        shape = (3, 3, 1, x.shape[-1])
+        return self.linear(
+            x, lambda x, kernel: _depthwise(cleared(x), kernel), shape, use_bias=self.use_bias
         )
-        bias = self.bias_param(c) if self.use_bias else None
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = _depthwise(cleared(x), kernel)
-        return y if bias is None else add_bias(y, bias)
 
 
 @jax.custom_vjp
 def _depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
     taps = kernel.reshape(9, 1, 1, 1, -1)
-    y = sum(near * tap.astype(near.dtype) for near, tap in zip(_neighbours(x), taps, strict=True))
+    y = sum(near * tap.astype(near.dtype) for near, tap in zip(_neighbors(x), taps, strict=True))
     return y.astype(x.dtype)
 
 
@@ -328,7 +339,7 @@ def _depthwise_backward(saved, g):
     x, kernel = saved
     # All nine sums in one pass, for nine passes over the products take longer.
     # Along H only, the one axis that is neither split over devices nor contiguous in memory.
-    products = [near * g.astype(near.dtype) for near in _neighbours(x)]
+    products = [near * g.astype(near.dtype) for near in _neighbors(x)]
     zero = np.zeros((), products[0].dtype)
     sums = lax.reduce(
         products, [zero] * 9, lambda a, b: [i + j for i, j in zip(a, b, strict=True)], (1,)
@@ -340,7 +351,7 @@ def _depthwise_backward(saved, g):
 _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 
 
-def _neighbours(x: jax.Array) -> list[jax.Array]:
+def _neighbors(x: jax.Array) -> list[jax.Array]:
     """The nine pixels around each, row by row and zero outside, in float32 or better."""
     h, w = x.shape[1:3]
     x = x.astype(np.promote_types(x.dtype, np.float32))
@@ -366,23 +377,19 @@ class UpsampleConv(Layer):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Doubles H and W."""
-        kernel = self.param(
-            "kernel",
-            nn.initializers.variance_scaling(self.gain, "fan_in", "truncated_normal"),
-            (3, 3, x.shape[-1], self.features),
-            self.param_dtype,
-        )
-        bias = self.bias_param(self.features) if self.use_bias else None
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        fold = jnp.asarray(_FOLD, kernel.dtype)
-        y = _overlapping_up(x, jnp.einsum("tps,uqr,srcf->tucpqf", fold, fold, kernel))
-        return y if bias is None else add_bias(y, bias)
+
+        def apply(x: jax.Array, kernel: jax.Array) -> jax.Array:
+            fold = jnp.asarray(_FOLD, kernel.dtype)
+            return _overlapping_up(x, jnp.einsum("tps,uqr,srcf->tucpqf", fold, fold, kernel))
+
+        shape = (3, 3, x.shape[-1], self.features)
+        return self.linear(x, apply, shape, scaled_kernel(self.gain), use_bias=self.use_bias)
 
 
 def _overlapping_up(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A 4x4 transposed convolution with stride 2, from its kernel as (2, 2, C, 2, 2, features).
 
-    A window over two input pixels gives the two output pixels between their centres, so H + 1
+    A window over two input pixels gives the two output pixels between their centers, so H + 1
     windows over the zero-padded input give H pairs and half a pair too many at either end.
     """
     x = jnp.pad(cleared(x), ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -88,7 +88,7 @@ class NAFNet(Denoiser):
             for i in range(count):
                 y = block(name=f"decoder{depth}_{i}")(y)
 
-        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+        return conv(self.channels, kernel_init=layers.scaled_kernel(), name="tail")(y)
 
     def torch_layout(self) -> Layout:
         """As its authors store it."""
@@ -139,7 +139,7 @@ _SHUFFLED_UP = Form(
 The outputs of that are ordered channel, row, column: (4 out, in, 1, 1) to (in, 2, 2, out).
 """
 
-# Ours, theirs and the form of the kernel, of a block's layers with weight and bias.
+# Ours, key and the form of the kernel, of a block's layers with weight and bias.
 _LAYERS = (
     ("expand0", "conv1", POINTWISE),
     ("depthwise", "conv2", CONV),
@@ -159,7 +159,7 @@ def _layout(model: NAFNet) -> Iterator[Tensor]:
     for i in range(model.middle):
         yield from _block(f"middle{i}", f"middle_blks.{i}")
     for step, count in enumerate(model.decoder):
-        # PyTorch's count the steps up, ours the levels.
+        # PyTorch's count the steps up, path the levels.
         depth = len(model.decoder) - 1 - step
         yield kernel(f"up{depth}", f"ups.{step}.0", _SHUFFLED_UP)
         for i in range(count):
@@ -167,13 +167,13 @@ def _layout(model: NAFNet) -> Iterator[Tensor]:
     yield from layer("tail", "ending", CONV)
 
 
-def _block(ours: str, theirs: str) -> Iterator[Tensor]:
-    for name, key, form in _LAYERS:
-        yield from layer(f"{ours}/{name}", f"{theirs}.{key}", form)
-    for name, key in (("norm0", "norm1"), ("norm1", "norm2")):
-        yield from norm(f"{ours}/{name}", f"{theirs}.{key}")
+def _block(path: str, key: str) -> Iterator[Tensor]:
+    for name, part, form in _LAYERS:
+        yield from layer(f"{path}/{name}", f"{key}.{part}", form)
+    for name, part in (("norm0", "norm1"), ("norm1", "norm2")):
+        yield from norm(f"{path}/{name}", f"{key}.{part}")
     for name in ("beta", "gamma"):
-        yield Tensor(f"params/{ours}/{name}", f"{theirs}.{name}", CHANNEL)
+        yield Tensor(f"params/{path}/{name}", f"{key}.{name}", CHANNEL)
 
 
 _nafnet = partial(

@@ -94,7 +94,7 @@ class Restormer(Denoiser):
             y = self._stage(y, self.blocks[depth], depth, f"decoder{depth}")
         y = self._stage(y, self.refinement, 0, "refinement")
 
-        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+        return conv(self.channels, kernel_init=layers.scaled_kernel(), name="tail")(y)
 
     def torch_layout(self) -> Layout:
         """As its authors' files and deepinv store it."""
@@ -203,8 +203,8 @@ def _layout(model: Restormer) -> Iterator[Tensor]:
             yield Tensor(
                 f"params/down{depth}/conv/kernel", f"down{depth}_{level}.body.0.weight", CONV
             )
-        theirs = f"encoder_level{level}" if depth < last else "latent"
-        yield from _stage(model, f"encoder{depth}", theirs, count)
+        key = f"encoder_level{level}" if depth < last else "latent"
+        yield from _stage(model, f"encoder{depth}", key, count)
     for depth, count in enumerate(model.blocks[:-1]):
         level = depth + 1
         up = f"up{level + 1}_{level}.body.0.weight"
@@ -217,25 +217,25 @@ def _layout(model: Restormer) -> Iterator[Tensor]:
     yield kernel("tail", "output", CONV)
 
 
-def _stage(model: Restormer, ours: str, theirs: str, count: int) -> Iterator[Tensor]:
+def _stage(model: Restormer, path: str, key: str, count: int) -> Iterator[Tensor]:
     for i in range(count):
-        yield from _block(model, f"params/{ours}_{i}", f"{theirs}.{i}")
+        yield from _block(model, f"params/{path}_{i}", f"{key}.{i}")
 
 
-def _block(model: Restormer, ours: str, theirs: str) -> Iterator[Tensor]:
+def _block(model: Restormer, path: str, key: str) -> Iterator[Tensor]:
     for i in (0, 1):
-        norm = f"{theirs}.norm{i + 1}.body"
-        yield Tensor(f"{ours}/norm{i}/scale", f"{norm}.weight", SAME)
+        norm = f"{key}.norm{i + 1}.body"
+        yield Tensor(f"{path}/norm{i}/scale", f"{norm}.weight", SAME)
         if model.norm_bias:
-            yield Tensor(f"{ours}/norm{i}/bias", f"{norm}.bias", SAME)
-    attention, feed_forward = f"{ours}/attention", f"{ours}/feed_forward"
-    yield Tensor(f"{attention}/temperature", f"{theirs}.attn.temperature", SAME)
-    yield Tensor(f"{attention}/qkv/kernel", f"{theirs}.attn.qkv.weight", POINTWISE)
-    yield Tensor(f"{attention}/depthwise/kernel", f"{theirs}.attn.qkv_dwconv.weight", CONV)
-    yield Tensor(f"{attention}/project/kernel", f"{theirs}.attn.project_out.weight", POINTWISE)
-    yield Tensor(f"{feed_forward}/expand/kernel", f"{theirs}.ffn.project_in.weight", POINTWISE)
-    yield Tensor(f"{feed_forward}/depthwise/kernel", f"{theirs}.ffn.dwconv.weight", CONV)
-    yield Tensor(f"{feed_forward}/project/kernel", f"{theirs}.ffn.project_out.weight", POINTWISE)
+            yield Tensor(f"{path}/norm{i}/bias", f"{norm}.bias", SAME)
+    attention, feed_forward = f"{path}/attention", f"{path}/feed_forward"
+    yield Tensor(f"{attention}/temperature", f"{key}.attn.temperature", SAME)
+    yield Tensor(f"{attention}/qkv/kernel", f"{key}.attn.qkv.weight", POINTWISE)
+    yield Tensor(f"{attention}/depthwise/kernel", f"{key}.attn.qkv_dwconv.weight", CONV)
+    yield Tensor(f"{attention}/project/kernel", f"{key}.attn.project_out.weight", POINTWISE)
+    yield Tensor(f"{feed_forward}/expand/kernel", f"{key}.ffn.project_in.weight", POINTWISE)
+    yield Tensor(f"{feed_forward}/depthwise/kernel", f"{key}.ffn.dwconv.weight", CONV)
+    yield Tensor(f"{feed_forward}/project/kernel", f"{key}.ffn.project_out.weight", POINTWISE)
 
 
 _restormer = partial(

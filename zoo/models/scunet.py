@@ -125,7 +125,7 @@ class _Block(layers.Layer):
         local = local + conv(name="conv1")(nn.relu(conv(name="conv0")(local)))
         swin = SwinBlock(half // self.head_width, self.window, self.shift, 4, **dtypes, name="swin")
         y = jnp.concatenate([local, swin(distant)], axis=-1)
-        join = nn.Dense(2 * half, kernel_init=layers.small_kernel(0.01), **dtypes, name="join")
+        join = nn.Dense(2 * half, kernel_init=layers.scaled_kernel(0.01), **dtypes, name="join")
         return x + join(y)
 
 
@@ -149,20 +149,20 @@ def _layout(model: SCUNet) -> Iterator[Tensor]:
     yield kernel("tail", "m_tail.0", CONV)
 
 
-def _block(ours: str, theirs: str) -> Iterator[Tensor]:
-    yield from layer(f"{ours}/split", f"{theirs}.conv1_1", POINTWISE)
-    yield kernel(f"{ours}/conv0", f"{theirs}.conv_block.0", CONV)
-    yield kernel(f"{ours}/conv1", f"{theirs}.conv_block.2", CONV)
-    yield from layer(f"{ours}/join", f"{theirs}.conv1_2", POINTWISE)
-    ours, theirs = f"{ours}/swin", f"{theirs}.trans_block"
-    yield from norm(f"{ours}/norm0", f"{theirs}.ln1")
-    table = f"{theirs}.msa.relative_position_params"
-    yield Tensor(f"params/{ours}/attention/position_bias", table, _TABLE)
-    yield from layer(f"{ours}/attention/qkv", f"{theirs}.msa.embedding_layer", LINEAR)
-    yield from layer(f"{ours}/attention/project", f"{theirs}.msa.linear", LINEAR)
-    yield from norm(f"{ours}/norm1", f"{theirs}.ln2")
-    yield from layer(f"{ours}/expand", f"{theirs}.mlp.0", LINEAR)
-    yield from layer(f"{ours}/project", f"{theirs}.mlp.2", LINEAR)
+def _block(path: str, key: str) -> Iterator[Tensor]:
+    yield from layer(f"{path}/split", f"{key}.conv1_1", POINTWISE)
+    yield kernel(f"{path}/conv0", f"{key}.conv_block.0", CONV)
+    yield kernel(f"{path}/conv1", f"{key}.conv_block.2", CONV)
+    yield from layer(f"{path}/join", f"{key}.conv1_2", POINTWISE)
+    path, key = f"{path}/swin", f"{key}.trans_block"
+    yield from norm(f"{path}/norm0", f"{key}.ln1")
+    table = f"{key}.msa.relative_position_params"
+    yield Tensor(f"params/{path}/attention/position_bias", table, _TABLE)
+    yield from layer(f"{path}/attention/qkv", f"{key}.msa.embedding_layer", LINEAR)
+    yield from layer(f"{path}/attention/project", f"{key}.msa.linear", LINEAR)
+    yield from norm(f"{path}/norm1", f"{key}.ln2")
+    yield from layer(f"{path}/expand", f"{key}.mlp.0", LINEAR)
+    yield from layer(f"{path}/project", f"{key}.mlp.2", LINEAR)
 
 
 _scunet = partial(

@@ -80,7 +80,7 @@ class SwinIR(Denoiser):
             y = stage(name=f"stage{i}")(y)
         y = layers.ChannelNorm(**dtypes, name="norm")(y)
         y = first + conv(self.width, name="body")(y)
-        return conv(self.channels, kernel_init=layers.small_kernel(), name="tail")(y)
+        return conv(self.channels, kernel_init=layers.scaled_kernel(), name="tail")(y)
 
     def torch_layout(self) -> Layout:
         """As its authors' files and deepinv store it."""
@@ -198,7 +198,7 @@ def merge(x: jax.Array, height: int, width: int) -> jax.Array:
 
 
 def regions(x: jax.Array, window: int, shift: int) -> jax.Array:
-    """Which pixels of a window were neighbours before a signal (N, H, W, C) was rolled.
+    """Which pixels of a window were neighbors before a signal (N, H, W, C) was rolled.
 
     After a roll by `-shift` the last windows hold pixels from opposite borders of the image, and
     those at its end some from beyond it, if it is on a canvas.
@@ -228,7 +228,7 @@ def offsets(window: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 _IGNORED = (
-    # Made for pictures of one size, and from the window's size alone.
+    # Made for images of one size, and from the window's size alone.
     r"layers\.\d+\.residual_group\.blocks\.\d+\.attn_mask",
     r"layers\.\d+\.residual_group\.blocks\.\d+\.attn\.relative_position_index",
 )
@@ -251,15 +251,15 @@ def _layout(model: SwinIR) -> Iterator[Tensor]:
     yield from layer("tail", "conv_last", CONV)
 
 
-def _block(ours: str, theirs: str) -> Iterator[Tensor]:
-    yield from norm(f"{ours}/norm0", f"{theirs}.norm1")
-    table = f"{theirs}.attn.relative_position_bias_table"
-    yield Tensor(f"params/{ours}/attention/position_bias", table, _TABLE)
-    yield from layer(f"{ours}/attention/qkv", f"{theirs}.attn.qkv", LINEAR)
-    yield from layer(f"{ours}/attention/project", f"{theirs}.attn.proj", LINEAR)
-    yield from norm(f"{ours}/norm1", f"{theirs}.norm2")
-    yield from layer(f"{ours}/expand", f"{theirs}.mlp.fc1", LINEAR)
-    yield from layer(f"{ours}/project", f"{theirs}.mlp.fc2", LINEAR)
+def _block(path: str, key: str) -> Iterator[Tensor]:
+    yield from norm(f"{path}/norm0", f"{key}.norm1")
+    table = f"{key}.attn.relative_position_bias_table"
+    yield Tensor(f"params/{path}/attention/position_bias", table, _TABLE)
+    yield from layer(f"{path}/attention/qkv", f"{key}.attn.qkv", LINEAR)
+    yield from layer(f"{path}/attention/project", f"{key}.attn.proj", LINEAR)
+    yield from norm(f"{path}/norm1", f"{key}.norm2")
+    yield from layer(f"{path}/expand", f"{key}.mlp.fc1", LINEAR)
+    yield from layer(f"{path}/project", f"{key}.mlp.fc2", LINEAR)
 
 
 _swinir = partial(

@@ -16,11 +16,11 @@ class Form(NamedTuple):
     """The storage of one kind of tensor.
 
     Attributes:
-      to_ours: from the file's array to ours.
+      convert: from the file's array to ours.
       shape: from our shape to the file's.
     """
 
-    to_ours: Callable[[np.ndarray], np.ndarray]
+    convert: Callable[[np.ndarray], np.ndarray]
     shape: Callable[[Shape], Shape]
 
 
@@ -28,13 +28,13 @@ class Tensor(NamedTuple):
     """One variable and where it is stored in a published file.
 
     Attributes:
-      ours: the path among the variables, joined by "/", such as "params/head/kernel".
-      theirs: the key in the state dict, such as "m_head.weight".
+      path: its path among the variables, joined by "/", such as "params/head/kernel".
+      key: its key in the state dict, such as "m_head.weight".
       form: how it is stored there.
     """
 
-    ours: str
-    theirs: str
+    path: str
+    key: str
     form: Form
 
 
@@ -90,35 +90,35 @@ def shuffled(form: Form, axis: int, factor: int = 2, extra: int = 0) -> Form:
       extra: channels after the shuffled ones that keep their place, such as a level map.
     """
 
-    def to_ours(array: np.ndarray) -> np.ndarray:
-        array = np.moveaxis(form.to_ours(array), axis, 0)
+    def convert(array: np.ndarray) -> np.ndarray:
+        array = np.moveaxis(form.convert(array), axis, 0)
         count = len(array) - extra
         order = np.arange(count).reshape(-1, factor * factor).T.reshape(-1)
         array = np.concatenate([array[:count][order], array[count:]])
         return np.moveaxis(array, 0, axis)
 
-    return Form(to_ours, form.shape)
+    return Form(convert, form.shape)
 
 
-def kernel(ours: str, theirs: str, form: Form) -> Tensor:
+def kernel(path: str, key: str, form: Form) -> Tensor:
     """The kernel of a layer, by its path among our parameters and by its key."""
-    return Tensor(f"params/{ours}/kernel", f"{theirs}.weight", form)
+    return Tensor(f"params/{path}/kernel", f"{key}.weight", form)
 
 
-def layer(ours: str, theirs: str, form: Form) -> Iterator[Tensor]:
+def layer(path: str, key: str, form: Form) -> Iterator[Tensor]:
     """The kernel and the bias of a layer."""
-    yield kernel(ours, theirs, form)
-    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
+    yield kernel(path, key, form)
+    yield Tensor(f"params/{path}/bias", f"{key}.bias", SAME)
 
 
-def norm(ours: str, theirs: str) -> Iterator[Tensor]:
+def norm(path: str, key: str) -> Iterator[Tensor]:
     """The scale and the bias of a norm."""
-    yield Tensor(f"params/{ours}/scale", f"{theirs}.weight", SAME)
-    yield Tensor(f"params/{ours}/bias", f"{theirs}.bias", SAME)
+    yield Tensor(f"params/{path}/scale", f"{key}.weight", SAME)
+    yield Tensor(f"params/{path}/bias", f"{key}.bias", SAME)
 
 
-def batch_norm(ours: str, theirs: str) -> Iterator[Tensor]:
+def batch_norm(path: str, key: str) -> Iterator[Tensor]:
     """The scale, the bias and the running statistics of a batch norm."""
-    yield from norm(ours, theirs)
-    yield Tensor(f"batch_stats/{ours}/mean", f"{theirs}.running_mean", SAME)
-    yield Tensor(f"batch_stats/{ours}/var", f"{theirs}.running_var", SAME)
+    yield from norm(path, key)
+    yield Tensor(f"batch_stats/{path}/mean", f"{key}.running_mean", SAME)
+    yield Tensor(f"batch_stats/{path}/var", f"{key}.running_var", SAME)

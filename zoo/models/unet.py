@@ -95,7 +95,7 @@ class UNet(Denoiser):
                 y = self._block(y, f"decoder{depth}_{i}", train)
 
         features = self.channels * self.stem**2
-        y = conv(features, kernel_init=layers.small_kernel(), name="tail")(y)
+        y = conv(features, kernel_init=layers.scaled_kernel(), name="tail")(y)
         return layers.depth_to_space(y, self.stem)
 
     def _block(self, x: jax.Array, name: str, train: bool) -> jax.Array:
@@ -106,7 +106,7 @@ class UNet(Denoiser):
         norm0 = partial(self._norm, name=f"{name}_norm0", train=train)
         y = conv(name=f"{name}_conv0")(norm0(x) if before else x)
         y = nn.relu(y if before else norm0(y))
-        y = conv(kernel_init=layers.small_kernel(0.1), name=f"{name}_conv1")(y)
+        y = conv(kernel_init=layers.scaled_kernel(0.1), name=f"{name}_conv1")(y)
         return x + (y if before else self._norm(y, name=f"{name}_norm1", train=train))
 
     def _norm(self, x: jax.Array, *, name: str, train: bool) -> jax.Array:

@@ -2,7 +2,7 @@
 
 After Defossez et al., "Real Time Speech Enhancement in the Waveform Domain", Interspeech 2020,
 written from its description. The paper first resamples to four times the rate by a fixed filter;
-this runs at the recording's own rate, at a quarter of the cost and with the same parameters.
+this runs at the rate of the recording, at a quarter of the cost and with the same parameters.
 """
 
 from functools import partial
@@ -80,10 +80,9 @@ class _Strided(layers.Layer):
             init = nn.initializers.variance_scaling(
                 2.0 * _STRIDE, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2
             )
-        kernel = self.param("kernel", init, shape, self.param_dtype)
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = strided_conv_transpose(x, kernel) if self.transpose else strided_conv(x, kernel)
-        return layers.add_bias(y, self.bias_param(self.features))
+        return self.linear(
+            x, strided_conv_transpose if self.transpose else strided_conv, shape, init
+        )
 
 
 class _Gate(layers.Layer):
@@ -92,9 +91,8 @@ class _Gate(layers.Layer):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         c = x.shape[-1]
-        kernel = self.param("kernel", nn.initializers.he_normal(), (c, 2 * c), self.param_dtype)
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        a, b = jnp.split(layers.add_bias(x @ kernel, self.bias_param(2 * c)), 2, axis=-1)
+        y = self.linear(x, jnp.matmul, (c, 2 * c), nn.initializers.he_normal())
+        a, b = jnp.split(y, 2, axis=-1)
         return a * nn.sigmoid(b)
 
 

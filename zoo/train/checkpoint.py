@@ -1,6 +1,6 @@
 """Checkpoints: orbax, and the checksums that it lacks.
 
-A checkpoint counts only once its manifest, the SHA-256 of each of its files, stands beside it;
+A checkpoint counts only once its manifest, the SHA-256 of each of its files, is stored next to it;
 the manifest is written after orbax has committed. Whatever does not match is moved to `damaged/`,
 never deleted.
 
@@ -86,7 +86,7 @@ class Checkpoints:
             reason = "no space left" if "space" in str(error).lower() else type(error).__name__
             raise ZooError(
                 f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
-                "mend that, and the same command goes on from the one before"
+                "fix that, and the same command goes on from the one before"
             ) from None
         if is_first():
             self._drop_old()
@@ -136,20 +136,20 @@ class Checkpoints:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps what fails from being told by every thread of orbax, beside the one error it raises.
+    """Keeps every thread of orbax from logging a failure, in addition to the one error it raises.
 
     The standard error stays open to all others: a process that is lost meanwhile says so there.
     """
     logger, hook = logging.getLogger("absl"), sys.unraisablehook
     level = logger.level
 
-    def told(error) -> None:
+    def hook_quietly(error) -> None:
         # By tensorstore's threads, which call back when all is over.
         if "Event loop is closed" not in str(error.exc_value):
             hook(error)
 
     logger.setLevel(logging.CRITICAL)
-    sys.unraisablehook = told
+    sys.unraisablehook = hook_quietly
     try:
         yield
     except Exception:

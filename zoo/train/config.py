@@ -94,7 +94,7 @@ _RULES = {
     "seed": _between(0, 2**32 - 1),  # a random key takes no more
     "data.size": _size(0, 2, words=_SIDES),
     "data.tile": _size(0, 2, words=_SIDES),
-    "data.crop": _size(0, 1, 2, 3, words=f"{_SIDES}, samples of audio (T,)"),
+    "data.crop": _size(0, 1, 2, 3, words=f"{_SIDES}, samples of audio (T,), voxels (D, H, W)"),
     "data.fractions": _each(_is_number, "three shares that sum to 1"),
     "data.workers": _between(0, 256),
     "data.crops_per_picture": _COUNT,
@@ -138,7 +138,7 @@ def _literal(value) -> FieldReference:
 def default_config() -> ConfigDict:
     """A config with every key at its default.
 
-    The `options` dictionaries are free: they go to the function the name beside them chooses.
+    The `options` dictionaries are free: they go to the function that the name next to them chooses.
     """
     config = ConfigDict()
     config.name = "run"

@@ -212,7 +212,7 @@ def fail(error: BaseException) -> None:
     """Ends this process after an error in a joined run; does nothing in a single process.
 
     Python's normal exit would wait for processes that may be dead. The exit code and the last line
-    on the standard error tell a signal, a user's mistake and a lost process apart.
+    on the standard error distinguish a signal, a user's mistake and a lost process.
 
     Args:
       error: what ended the run.

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -86,8 +87,13 @@ class Feed:
     steps: int
 
 
-def build(config: ConfigDict) -> Experiment:
-    """Builds what a config describes; looks for mistakes in it before it looks at the data.
+def build(config: ConfigDict, given: Mapping[str, sources.Source] | None = None) -> Experiment:
+    """Builds what a config describes; checks it before it reads any data.
+
+    Args:
+      config: see `zoo.train.config`.
+      given: sources for `"train"`, `"validation"` and `"test"`, the last two of which may be empty;
+        by default those that `data` of the config describes.
 
     Raises:
       ZooError: an unknown key or name, a value that cannot be, or data that are not there.
@@ -105,7 +111,7 @@ def build(config: ConfigDict) -> Experiment:
         loss = losses.make_loss(config.loss, modality=kind)
     make_optimizer(config, steps=1)
     check_baselines(config.eval.baselines, evaluator_class(get(kind)).baselines)
-    found = sources.load(
+    found = given or sources.load(
         data.name,
         channels=data.channels,
         sample_rate=data.sample_rate,
@@ -119,9 +125,9 @@ def build(config: ConfigDict) -> Experiment:
     )
     if data.on_error == "raise":
         found = {split: _advised(source) for split, source in found.items()}
-    for split in ("train", "test"):
+    for split in ("train",) if given else ("train", "test"):
         if not len(found[split]):
-            remedy = "mend the files" if found[split].skipped else "change data.fractions"
+            remedy = "fix the files" if found[split].skipped else "change data.fractions"
             if data.tile:
                 remedy += ", or make data.tile smaller"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
@@ -249,8 +255,9 @@ def step_builder(
         jax.eval_shape(after, jax.random.key(0), picture)
     if experiment.sampler:
         noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
-        told = f"noise {config.noise.name!r} cannot be made with noise.options "
-        with in_one_line(f"{told}{config.noise.options.to_dict()}"):
+        options = config.noise.options.to_dict()
+        what = f"noise {config.noise.name!r} cannot be made with noise.options {options}"
+        with in_one_line(what):
             jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
     prepare = step.make_prepare(
         size=feed.size,
@@ -260,21 +267,15 @@ def step_builder(
         line=experiment.line,
     )
 
-    def make_step(axis_name: str | None) -> step.Step:
-        model = experiment.model
-        if axis_name and hasattr(model, "axis_name"):
-            model = model.clone(axis_name=axis_name)
-        return step.make_step(
-            model=model,
-            loss=experiment.loss,
-            optimizer=optimizer,
-            prepare=prepare,
-            ema_decay=config.train.ema_decay,
-            modality=experiment.modality,
-            axis_name=axis_name,
-        )
-
-    return make_step
+    return partial(
+        step.make_step,
+        model=experiment.model,
+        loss=experiment.loss,
+        optimizer=optimizer,
+        prepare=prepare,
+        ema_decay=config.train.ema_decay,
+        modality=experiment.modality,
+    )
 
 
 def _settled(config: ConfigDict) -> ConfigDict:
@@ -330,13 +331,13 @@ def _noise(
 
 def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
     """The sampler that `noise.coding` or `noise.line` describes."""
-    told = config.noise[key].to_dict()
-    if not told:
+    options = config.noise[key].to_dict()
+    if not options:
         return None
     if not get(kind).has_rate:
         raise ZooError(f"noise.{key} is of recordings; leave it empty")
-    with in_one_line(f"noise.{key} is {told}, which makes no noise"):
-        return make_sampler(**told, modality=kind, sample_rate=config.data.sample_rate)
+    with in_one_line(f"noise.{key} is {options}, which makes no noise"):
+        return make_sampler(**options, modality=kind, sample_rate=config.data.sample_rate)
 
 
 def model_options(config: ConfigDict) -> dict[str, Any]:
@@ -423,7 +424,7 @@ def _check_noise(config: ConfigDict, kind: str) -> None:
 
 
 def _check_published(config: ConfigDict, kind: str) -> None:
-    """Reads weights that will be scored beside once, lest they fail after hours of training."""
+    """Reads the published weights to score, so that they do not fail after hours of training."""
     for name, path in config.eval.published.items():
         if models.model_spec(name).modality != kind:
             raise ZooError(f"eval.published: {name} is no model that is scored on these data")
@@ -431,8 +432,8 @@ def _check_published(config: ConfigDict, kind: str) -> None:
 
 
 def _check_model(config: ConfigDict, options: dict[str, Any]) -> None:
-    told = config.model.options.to_dict()
-    with in_one_line(f"model {config.model.name!r} cannot be built with model.options {told}"):
+    given = config.model.options.to_dict()
+    with in_one_line(f"model {config.model.name!r} cannot be built with model.options {given}"):
         models.count_parameters(config.model.name, **options)
 
 

@@ -7,11 +7,11 @@ none of the packages that configs need unless it is given a workdir.
 import dataclasses
 import json
 import math
-import signal
 import sys
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,19 +20,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from zoo import modality as modalities
+from zoo import modality
 from zoo.data import pcm, pixels
 from zoo.data.augment import Augment, make_augment
-from zoo.data.batches import Bank, BankBatches, Order, make_bank, stack
+from zoo.data.batches import Bank, BankBatches, Batch, Order, make_bank, stack
 from zoo.errors import ZooError
 from zoo.losses import make_loss
 from zoo.models import ModelSpec, create_model, list_models, spec_of
 from zoo.noise import Sampler, make_sampler, registry
 from zoo.train.distributed import Interrupted, Listener
-from zoo.train.metrics_writer import Metrics, MetricsWriter, diverged, progress_bar
+from zoo.train.metrics_writer import Metrics, diverged, progress_bar
 from zoo.train.optimizer import make_optimizer, make_schedule
 from zoo.train.parallel import Runner, make_runner
 from zoo.train.step import State, create_state, make_prepare, make_step
+from zoo.train.warm_start import start_from
 
 AUDIO_LOSS = {
     "compressed_magnitude": 0.3,
@@ -47,9 +48,9 @@ LEARNING_RATE = 1e-3
 
 # Floats slightly beyond the range are clipped; others, as in [0, 255], are a mistake.
 _MOST = 1.5
-# Steps between two looks at the metrics, steps that each look leaves to the device, and steps
-# between two checkpoints.
-_LOOK_EVERY, _AHEAD, _SAVE_EVERY = 10, 4, 1000
+# Steps between two looks at the metrics, and steps that each look leaves to the device.
+_LOOK_EVERY, _AHEAD = 10, 4
+_CTRL_C = 130  # the exit code
 
 
 class Fit(NamedTuple):
@@ -114,8 +115,9 @@ def fit(
       learning_rate: its peak; by default the model's own, or 1e-3.
       variables: to begin with; by default random ones.
       seed: of the order, the noise and the initial parameters.
-      workdir: a folder for checkpoints, metrics and, of a registered architecture,
-        `weights.safetensors`; the same call goes on from its checkpoint. None writes no file.
+      workdir: a folder for checkpoints, metrics and `weights.safetensors`, of a registered
+        architecture and a named noise; the same call goes on from its checkpoint. It needs the
+        extra "train". None writes no file.
       progress: whether to show a progress bar.
 
     Returns:
@@ -125,61 +127,29 @@ def fit(
       ZooError: an argument does not fit the others, or the loss is not finite.
       Interrupted: by SIGTERM.
     """
-    name, model = (model, create_model(model)) if isinstance(model, str) else (None, model)
+    model = create_model(model) if isinstance(model, str) else model
     sample_rate = getattr(images, "sample_rate", 0) or sample_rate
-    spec = _checked(model, sample_rate)
-    audio = bool(sample_rate)
+    spec, audio = _checked(model, sample_rate), bool(sample_rate)
     if steps < 1:
         raise ZooError(f"steps is {steps}; make it 1 or more")
     examples, paired = _examples(images, audio)
-    channels = examples[0].shape[-1] // (2 if paired else 1)
-    if hasattr(model, "channels") and model.channels != channels:
-        raise ZooError(
-            f"the images have {channels} channel(s) and the model {model.channels}; "
-            f"build it with zoo.create_model(name, channels={channels})"
-        )
+    channels = _channels(model, examples, paired)
     size = (*_crop(crop, examples, spec, sample_rate), channels)
-
-    # The data, the noise and the step, as `zoo.train.experiment` builds them from a config.
     sampler, described = _sampler(noise, level, noise_options or {}, sample_rate, paired)
-    bank = make_bank(examples, size[0] if audio else 0)
     noises = None
     if getattr(sampler, "needs_noise", False):
         if noise_recordings is None:
             raise ZooError(f"noise {noise!r} mixes recordings in; give noise_recordings")
-        noises = make_bank(_examples(noise_recordings, audio)[0], size[0], wrap=True)
-    order = Order([x.shape[0] * x.shape[1] for x in examples], math.prod(size[:-1]), seed)
+        noises, _ = _examples(noise_recordings, audio)
     peak = learning_rate or getattr(model, "learning_rate", None) or LEARNING_RATE
-    schedule = make_schedule("cosine", peak=peak, steps=steps)
-    transform = make_optimizer(optimizer, schedule)
     loss = loss or (AUDIO_LOSS if audio else "charbonnier")
-    prepare = make_prepare(size=size, augment=_augment(augment, size), sampler=sampler)
-    modality = modalities.get(spec.modality)
-
-    def build(axis_name: str | None) -> Callable:
-        own = model
-        if axis_name and hasattr(model, "axis_name"):
-            own = model.clone(axis_name=axis_name)
-        return make_step(
-            model=own,
-            loss=make_loss(loss, modality=spec.modality),
-            optimizer=transform,
-            prepare=prepare,
-            ema_decay=0.999,
-            modality=modality,
-            axis_name=axis_name,
-        )
-
-    runner = make_runner("jit", build, batch_size)
-    init_key, key = jax.random.split(jax.random.key(seed))
-    state = create_state(model, transform, init_key, (1, *size))
-    if variables is not None:
-        state = _begun(state, variables)
-    state = jax.device_get(state)
-    folder = None
+    augmentation = _augmentation(augment, size)
     if workdir is not None:
+        if callable(augment) or callable(noise):
+            raise ZooError("a workdir needs a named noise and augment True or False; give those")
         settings = {
             **described,
+            **{f"data.augment.{key}": value for key, value in augmentation.items()},
             "seed": seed,
             "loss": loss if isinstance(loss, str) else dict(loss),
             "optimizer.name": optimizer,
@@ -188,67 +158,178 @@ def fit(
             "train.batch_size": batch_size,
             "data.channels": channels,
             "data.crop": size[:-1],
-            "data.options": {"checksum": zlib.crc32(bank.pixels)},
+            "data.options": {"checksum": zlib.crc32(b"".join(x.tobytes() for x in examples))},
             **({"data.sample_rate": sample_rate} if audio else {}),
         }
-        folder = _Folder(workdir, name, model, settings)
-    batches = BankBatches(order, batch_size)
-    with folder or nullcontext():
-        if folder:
-            state = folder.restore(state)
-        metrics = Metrics(schedule)
-        if folder and int(state.step) < steps:
-            metrics = MetricsWriter(
-                folder.path, int(state.step), steps, batch_size, schedule, modality
-            )
-        show = progress and folder is None
-        with metrics:
-            state = _run(runner, state, key, steps, batches, (bank, noises), metrics, folder, show)
-        rows = folder.rows() if folder else metrics.rows
-    names = [key for key in (rows[0] if rows else ()) if key != "seconds"]
-    return Fit(state.variables, {key: [row[key] for row in rows] for key in names})
+        source = images
+        if not hasattr(images, "listing"):
+            source = _source(examples, channels, sample_rate, noises)
+        return _fit_in(Path(workdir), model, settings, source, variables)
+
+    # As `zoo.train.loop` does it from a config, without files.
+    schedule = make_schedule("cosine", peak=peak, steps=steps)
+    transform = make_optimizer(optimizer, schedule)
+    runner = make_runner(
+        "jit",
+        partial(
+            make_step,
+            model=model,
+            loss=make_loss(loss, modality=spec.modality),
+            optimizer=transform,
+            prepare=make_prepare(
+                size=size,
+                augment=augment if callable(augment) else make_augment(**augmentation),
+                sampler=sampler,
+            ),
+            ema_decay=0.999,
+            modality=modality.get(spec.modality),
+        ),
+        batch_size,
+    )
+    init_key, key = jax.random.split(jax.random.key(seed))
+    state = create_state(model, transform, init_key, (1, *size))
+    if variables is not None:
+        state = start_from(state, model, (model, variables), "variables")
+    order = Order([x.shape[0] * x.shape[1] for x in examples], math.prod(size[:-1]), seed)
+    bank = make_bank(examples, size[0] if audio else 0)
+    noises = noises and make_bank(noises, size[0], wrap=True)
+    batches = _placed(runner, BankBatches(order, batch_size), bank, noises)
+    metrics = Metrics(schedule)
+    with progress_bar(0, steps, disable=not progress) as bar:
+        state = _run(runner, jax.device_get(state), key, batches, steps, metrics, bar)
+    return Fit(state.variables, _columns(metrics.rows))
+
+
+def _placed(
+    runner: Runner, batches: BankBatches, bank: Bank, noises: Bank | None
+) -> Iterator[Batch]:
+    """Batches on the devices, with the images and the noise there."""
+    bank, noises = (one and runner.place_bank(one) for one in (bank, noises))
+    for batch in batches.starting_at(0):
+        yield runner.feed(batch, bank, noises)
 
 
 def _run(
     runner: Runner,
     state: State,
     key: jax.Array,
+    batches: Iterator[Batch],
     steps: int,
-    batches: BankBatches,
-    banks: tuple[Bank, Bank | None],
     metrics: Metrics,
-    folder: "_Folder | None",
-    show: bool,
+    bar: Any,
 ) -> State:
-    """The steps from that of a host state on; returns the state after the last one."""
-    first = step = int(state.step)
+    """The state after so many steps, or after those done when a signal came."""
     placed = runner.place(state)
-    bank, noises = (runner.place_bank(one) if one else None for one in banks)
-    with Listener() as listener, progress_bar(first, steps, disable=not show) as bar:
-        order = batches.starting_at(first)
-        for step in range(first + 1, steps + 1):
-            placed, found = runner.run(placed, runner.feed(next(order), bank, noises), key)
+    with Listener() as listener:
+        for step, batch in zip(range(1, steps + 1), batches, strict=False):
+            placed, found = runner.run(placed, batch, key)
             metrics.add(step, found)
             end = step == steps or listener.signum is not None
-            save = folder is not None and (end or step % _SAVE_EVERY == 0)
-            if not (end or save or step % _LOOK_EVERY == 0):
-                continue
-            bad = metrics.look(runner.fetch, leave=0 if end or save else _AHEAD)
-            if bad is not None:
-                raise diverged(bad, folder and folder.saved)
-            if metrics.rows:
-                bar.set_postfix_str(f"loss {metrics.rows[-1]['loss']:.3g}", refresh=False)
-            bar.update(step - bar.n)
-            if save:
-                metrics.write()
-                folder.save(runner.fetch(placed))
+            if end or step % _LOOK_EVERY == 0:
+                bad = metrics.look(runner.fetch, leave=0 if end else _AHEAD)
+                if bad is not None:
+                    raise diverged(bad, None)
+                if metrics.rows:
+                    bar.set_postfix_str(f"loss {metrics.rows[-1]['loss']:.3g}", refresh=False)
+                bar.update(step - bar.n)
             if end:
                 break
-        if listener.signum == signal.SIGTERM:
-            raise Interrupted(listener.signum, step)
-        if listener.signum is not None and step < steps:
-            print(f"stopped at step {step} of {steps}", file=sys.stderr)
+    if listener.signum is not None and step < steps:
+        _stopped(Interrupted(listener.signum, step))
     return runner.fetch(placed)
+
+
+def _stopped(stop: Interrupted) -> None:
+    """Reports Ctrl-C, after which the caller gets what there is; SIGTERM ends the program."""
+    if stop.exit_code != _CTRL_C:
+        raise stop
+    print(stop, file=sys.stderr)
+
+
+def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
+    names = [name for name in (rows[0] if rows else ()) if name != "seconds"]
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _fit_in(
+    workdir: Path,
+    model: nn.Module,
+    settings: Mapping[str, Any],
+    source: Any,
+    variables: Mapping[str, Any] | None,
+) -> Fit:
+    """`fit` by the loop of a config, which keeps checkpoints, metrics and weights in its workdir.
+
+    Args:
+      workdir: the folder.
+      model: of a registered architecture.
+      settings: values of keys of the config.
+      source: the `zoo.data.sources.Source` to train on.
+      variables: to begin with, or None.
+    """
+    from zoo import weights  # noqa: PLC0415 - this and the next three need the extra "train"
+    from zoo.train.config import audio_config, default_config  # noqa: PLC0415
+    from zoo.train.loop import train  # noqa: PLC0415
+    from zoo.train.workdir import WEIGHTS  # noqa: PLC0415
+
+    config = audio_config() if source.sample_rate else default_config()
+    config.name, config.data.name = "fit", "arrays"
+    config.model.name, config.model.options = _registered(model)
+    config.model.dtype = jnp.dtype(getattr(model, "dtype", None) or jnp.float32).name
+    for key, value in settings.items():
+        group, _, last = key.rpartition(".")
+        (attrgetter(group)(config) if group else config)[last] = value
+    empty = dataclasses.replace(source, listing=source.listing._replace(names=(), items=()))
+    sources = {"train": source, "validation": empty, "test": empty}
+    start = None if variables is None else (model, variables)
+    try:
+        train(config, workdir, command="zoo.train.fit", sources=sources, start=start)
+    except Interrupted as stop:
+        _stopped(stop)
+    _, variables = weights.load(workdir / WEIGHTS)
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return Fit(variables, _columns([json.loads(line) for line in lines]))
+
+
+def _registered(model: nn.Module) -> tuple[str, dict[str, Any]]:
+    """The registered variant nearest to a module, and the options in which it differs."""
+    fields = {field.name for field in dataclasses.fields(model)}
+    fields -= {"parent", "name", "channels", "sample_rate", "axis_name", "dtype", "param_dtype"}
+    found = []
+    for name in list_models():
+        variant = create_model(name)
+        if type(variant) is type(model):
+            options = {field: getattr(model, field) for field in fields}
+            options = {k: v for k, v in options.items() if v != getattr(variant, k)}
+            found.append((len(options), name, options))
+    if not found:
+        raise ZooError(
+            f"{type(model).__name__} is not registered, so its weights could not be loaded; "
+            "register it by zoo.models.registry.register, or leave out workdir"
+        )
+    return min(found, key=lambda one: one[0])[1:]
+
+
+def _source(
+    examples: list[np.ndarray], channels: int, sample_rate: int, noises: list[np.ndarray] | None
+) -> Any:
+    """A `zoo.data.sources.Source` of arrays as `_examples` returns them."""
+    from zoo.data.sources.source import Listing, Source  # noqa: PLC0415 - for a workdir alone
+
+    def read(item, *piece):
+        if not piece:
+            return item, None
+        _, start, frames = piece
+        return item[0][start : None if frames is None else start + frames], None
+
+    listing = Listing(
+        [f"example {index}" for index in range(len(examples))],
+        examples,
+        read,
+        length=(lambda item, _: item.shape[1]) if sample_rate else None,
+    )
+    noise = noises and _source(noises, channels, sample_rate, None)
+    return Source(listing, channels, sample_rate=sample_rate, noise=noise)
 
 
 def _checked(model: nn.Module, sample_rate: int) -> ModelSpec:
@@ -261,6 +342,17 @@ def _checked(model: nn.Module, sample_rate: int) -> ModelSpec:
     if audio and spec.sample_rate not in (0, sample_rate):
         raise ZooError(f"{label} is for {spec.sample_rate} Hz; resample the recordings to that")
     return spec
+
+
+def _channels(model: nn.Module, examples: list[np.ndarray], paired: bool) -> int:
+    """The channels of the examples, which the model must have too."""
+    channels = examples[0].shape[-1] // (2 if paired else 1)
+    if getattr(model, "channels", channels) != channels:
+        raise ZooError(
+            f"the images have {channels} channel(s) and the model {model.channels}; "
+            f"build it with zoo.create_model(name, channels={channels})"
+        )
+    return channels
 
 
 def _examples(data: Any, audio: bool) -> tuple[list[np.ndarray], bool]:
@@ -330,126 +422,26 @@ def _sampler(
             raise ZooError("pairs bring their own noise; leave out noise")
         return None, {"noise.name": "", "noise.level": None}
     if callable(noise):
-        return noise, {"noise.name": getattr(noise, "__name__", "sampler"), "noise.level": None}
+        return noise, {}
     if noise is None and level is None:
         level = (-5, 20) if audio else (0, 55)
     noise = noise or ("white" if audio else "gaussian")
-    modality = "audio" if audio else "image"
+    kind = "audio" if audio else "image"
     if level is None and noise == "gaussian":
         level = (0, 55)
-    op = registry(modality).get(noise)
+    op = registry(kind).get(noise)
     intensity = op is not None and next(iter(op.levels.values())).intensity
     unit = "1/255" if intensity and not audio else "1"
     rate = {"sample_rate": sample_rate} if audio else {}
-    sampler = make_sampler(
-        noise, level, unit=unit, options=dict(options), modality=modality, **rate
-    )
+    sampler = make_sampler(noise, level, unit=unit, options=dict(options), modality=kind, **rate)
     described = {"noise.name": noise, "noise.level": level, "noise.unit": unit}
     return sampler, described | {"noise.options": dict(options)}
 
 
-def _augment(augment: bool | Augment, size: tuple[int, ...]) -> Augment:
+def _augmentation(augment: bool | Augment, size: tuple[int, ...]) -> dict[str, Any]:
+    """Arguments of `make_augment`."""
     if callable(augment):
-        return augment
+        return {}
     if len(size) == 2:
-        return make_augment(gain=6.0 if augment else 0.0, polarity=augment)
-    return make_augment(flip=augment, quarter_turn=augment and size[0] == size[1])
-
-
-def _begun(state: State, variables: Mapping[str, Any]) -> State:
-    """The state before its first step, with given variables."""
-    own = {"params": state.params, **state.model_state}
-    if jax.tree.structure(own) != jax.tree.structure(dict(variables)) or any(
-        np.shape(a) != np.shape(b)
-        for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(dict(variables)), strict=True)
-    ):
-        raise ZooError("variables are not those of the model; give what init or fit returned")
-    params = jax.tree.map(jnp.asarray, variables["params"])
-    rest = {key: value for key, value in variables.items() if key != "params"}
-    return state.replace(params=params, model_state=rest, ema=jax.tree.map(jnp.copy, params))
-
-
-class _Folder:
-    """The workdir of a `fit`, in the form of a run's: checkpoints, metrics, weights, a config.
-
-    Args:
-      path: the folder.
-      name: the registered name of the model, if it was given by name.
-      model: the module.
-      settings: keys of the config that describe the call.
-    """
-
-    def __init__(
-        self, path: str | Path, name: str | None, model: nn.Module, settings: Mapping[str, Any]
-    ):
-        from zoo.train.config import audio_config, default_config  # noqa: PLC0415 - extras
-
-        self.path = Path(path)
-        self._name, options = (name, {}) if name else _registered(model)
-        config = audio_config() if spec_of(model).modality == "audio" else default_config()
-        config.name, config.data.name = "fit", "arrays"
-        config.model.name = self._name or type(model).__name__
-        config.model.options = options
-        for key, value in settings.items():
-            group, _, last = key.rpartition(".")
-            (config[group] if group else config)[last] = value
-        self._config = config
-
-    def __enter__(self) -> "_Folder":
-        from zoo.train import checkpoint, workdir  # noqa: PLC0415 - extras
-
-        self._stack = ExitStack()
-        self._stack.enter_context(workdir.opened(self.path, self._config))
-        self._checkpoints = checkpoint.Checkpoints(self.path / workdir.CHECKPOINTS, keep=1)
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._stack.close()
-
-    @property
-    def saved(self) -> int | None:
-        """The step of the latest checkpoint."""
-        return self._checkpoints.latest
-
-    def restore(self, state: State) -> State:
-        """The state of the latest checkpoint; the given one if there is none."""
-        if self.saved is None:
-            return state
-        return self._checkpoints.restore((state, self._best(state)))[0]
-
-    def save(self, state: State) -> None:
-        """Writes a checkpoint and the weights."""
-        from zoo import weights  # noqa: PLC0415 - an extra
-        from zoo.train import run_weights, workdir  # noqa: PLC0415
-
-        self._checkpoints.save(int(state.step), (state, self._best(state)))
-        if self._name:
-            record = run_weights.make_record(
-                self._config, step=int(state.step), score=math.nan, command="zoo.train.fit"
-            )
-            weights.save(self.path / workdir.WEIGHTS, state.variables, record)
-
-    def rows(self) -> list[dict[str, float]]:
-        """The rows of metrics.jsonl."""
-        lines = (self.path / "metrics.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-    def _best(self, state: State) -> Any:
-        from zoo.train.run_weights import Best  # noqa: PLC0415 - an extra
-
-        return Best(state.variables, np.array(-np.inf, np.float32), state.step)
-
-
-def _registered(model: nn.Module) -> tuple[str | None, dict[str, Any]]:
-    """The registered variant nearest to a module, and the options that differ from it."""
-    found = []
-    for name in list_models():
-        variant = create_model(name)
-        if type(variant) is type(model):
-            fields = {f.name for f in dataclasses.fields(model)}
-            fields -= {"parent", "name", "channels", "sample_rate", "axis_name"}
-            fields -= {"dtype", "param_dtype"}
-            options = {f: getattr(model, f) for f in fields}
-            options = {f: v for f, v in options.items() if v != getattr(variant, f)}
-            found.append((len(options), name, options))
-    return min(found)[1:] if found else (None, {})
+        return {"gain": 6.0 if augment else 0.0, "polarity": augment}
+    return {"flip": augment, "quarter_turn": augment and size[0] == size[1]}

@@ -3,7 +3,7 @@
 import json
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jax
@@ -37,6 +37,8 @@ def train(
     *,
     command: str = "",
     resume_with: Iterable[str] = (),
+    sources: Mapping[str, Source] | None = None,
+    start: Start | None = None,
 ) -> Experiment:
     """Trains what a config describes, or goes on with it where an earlier call stopped.
 
@@ -52,7 +54,9 @@ def train(
       path: the workdir.
       command: what the user typed, for the record.
       resume_with: keys of the config, `KEY=VALUE` each, that change in a run that goes on. What
-        they were until then is kept beside the config and in the record of the weights.
+        they were until then is kept with the config and in the metadata of the weights.
+      sources: to train on instead of those of the config, as `experiment.build` takes them.
+      start: a module and variables to begin with instead of those of `train.start`.
 
     Returns:
       The experiment, for `zoo.train.scoring.evaluate_run`.
@@ -62,11 +66,12 @@ def train(
       Interrupted: by SIGTERM or Ctrl-C, after saving.
     """
     config, changed = _resumed(config, path, resume_with)
-    experiment = experiments.build(config)
+    experiment = experiments.build(config, sources)
     config = experiment.config
     _check_same_config(config)
     # A run that goes on needs no weights to begin with.
-    start = None if workdirs.has_saved(path) else load_start(config, experiment.model_options)
+    saved = workdirs.has_saved(path)
+    start = None if saved else start or load_start(config, experiment.model_options)
     with workdirs.opened(path, config, changed) as workdir, Listener() as listener:
         # What the config describes.
         check_devices(config.parallel, config.train.batch_size)
@@ -77,7 +82,7 @@ def train(
             experiments.step_builder(experiment, feed, optimizer),
             config.train.batch_size,
         )
-        _check_same_pictures(experiment, feed)
+        _check_same_data(experiment, feed)
         validation = Validation(experiment)
 
         # A fresh state, or the one where an earlier call stopped.
@@ -90,7 +95,7 @@ def train(
         first = int(state.step)
         _introduce(experiment, feed, state)
 
-        # The steps. Metrics stay on the device until somebody has to look.
+        # The steps. Metrics stay on the device until they are logged.
         batches = feed.batches.starting_at(first)
         bank, noise = (runner.place_bank(b) if b else None for b in (feed.bank, feed.noise))
         placed = runner.place(state)
@@ -176,29 +181,31 @@ def _begun(
 ) -> tuple[State, "Best"]:
     """Where an earlier call stopped; else the fresh state, with the weights it is to begin with."""
     if start and checkpoints.latest is None:
-        state = start_from(state, experiment.model, start, experiment.config.train.start)
+        name = experiment.config.train.start
+        name = f"train.start={name}" if name else "variables"
+        state = start_from(state, experiment.model, start, name)
     state = jax.device_get(state)
-    # The best average rides in the checkpoint, so that both always tell of the same step.
+    # The best average is in the checkpoint, so that both are always of the same step.
     best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
     return (state, best) if checkpoints.latest is None else checkpoints.restore((state, best))
 
 
 def _check_same_config(config: ConfigDict) -> None:
-    """Refuses processes that were told different things; folders may be called differently."""
+    """Refuses processes with different configs; paths of folders may differ."""
     theirs = json.loads(text_from_first(json.dumps(to_plain(config))))
     found = workdirs.differing(config, theirs, free=("data.path", "data.workers"))
     if agree(len(found)):
-        which = ", ".join(found) or "keys that its own line names"
-        raise ZooError(f"not all processes have one config ({which}); start all with the same")
+        which = ", ".join(found) or "see its own line"
+        raise ZooError(f"the processes have different configs ({which}); start all with the same")
 
 
-def _check_same_pictures(experiment: Experiment, feed: experiments.Feed) -> None:
+def _check_same_data(experiment: Experiment, feed: experiments.Feed) -> None:
     counts = {split: len(source) for split, source in experiment.sources.items()}
     pixels = zlib.crc32(feed.bank.pixels) if feed.bank and not alone() else 0
     mine = f"{counts}, checksum {pixels}"
     theirs = text_from_first(mine)
     if agree(int(mine != theirs)):
-        raise ZooError(f"not all processes have the same pictures: {mine}, the first one {theirs}")
+        raise ZooError(f"the processes have different data: {mine}, the first one {theirs}")
 
 
 def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> None:
@@ -223,7 +230,7 @@ def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> 
     elif first:
         _say(f"going on from step {first} of {feed.steps}")
     else:
-        _say(f"{feed.steps} steps of {config.train.batch_size}; the first waits for the compiler")
+        _say(f"{feed.steps} steps of {config.train.batch_size}; compiling the first step")
 
 
 def _left_out(found: dict[str, Source]) -> list[str]:
@@ -236,8 +243,8 @@ def _left_out(found: dict[str, Source]) -> list[str]:
         # Splits by fractions share a folder, and so the list.
         names = sorted({name for source in all_of for name in source.ignored})
         if names:
-            told = f"{len(names)} other files ({count_suffixes(names)}), as {names[0]}"
-            lines.append(f"{what}: left out {told}")
+            others = f"{len(names)} other files ({count_suffixes(names)}), as {names[0]}"
+            lines.append(f"{what}: left out {others}")
     return lines
 
 

@@ -149,7 +149,7 @@ class MetricsWriter(Metrics):
             self._events.flush()
         except OSError as error:
             raise ZooError(
-                f"{self._path} cannot be written ({error.strerror}); mend that, and the same "
+                f"{self._path} cannot be written ({error.strerror}); fix that, and the same "
                 "command goes on from the last checkpoint"
             ) from None
         if self.rows:
@@ -222,7 +222,7 @@ def counter(what: str) -> Callable[[int, int], None]:
     bar = None
     printed = time.monotonic()
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         nonlocal bar, printed
         bar = bar or tqdm.tqdm(desc=what, total=total, disable=not sys.stderr.isatty())
         bar.update(done - bar.n)
@@ -232,7 +232,7 @@ def counter(what: str) -> Callable[[int, int], None]:
         if done == total:
             bar.close()
 
-    return tell
+    return report
 
 
 def draw_curves(metrics: Path, path: Path, modality: Modality) -> None:

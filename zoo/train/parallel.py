@@ -29,7 +29,7 @@ class Runner(Protocol):
         """Puts a host bank on every device."""
 
     def feed(self, batch: Batch, bank: Bank | None, noise: Bank | None = None) -> Batch:
-        """Puts this host's part of a batch on its devices, beside the placed banks."""
+        """Puts this host's part of a batch on its devices, with the placed banks."""
 
     def fetch(self, tree: Any) -> Any:
         """Brings one copy of a placed state or metrics back to the host, as numpy arrays."""
@@ -44,7 +44,7 @@ class JitRunner:
     """
 
     def __init__(self, make_step: Callable[[str | None], Step]):
-        # Each process has its devices, and so its slots of a batch, side by side.
+        # Each process has its devices, and so its slots of a batch, next to each other.
         devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
         mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
         self._copied = NamedSharding(mesh, PartitionSpec())

@@ -88,11 +88,11 @@ def weights_of(path: str | Path, output: str | Path | None = None) -> Path:
       ZooError: it is no run's workdir, or has no whole checkpoint.
     """
     workdir = Path(path).expanduser()
-    told = workdirs.read_config(workdir)
+    plain = workdirs.read_config(workdir)
     step, (state, best) = read_saved(workdir / workdirs.CHECKPOINTS)
     config = default_config()
     try:
-        config.update(told)
+        config.update(plain)
     except (KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ZooError(f"{workdir} holds a config of another version: {reason}") from None

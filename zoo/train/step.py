@@ -149,6 +149,7 @@ def make_prepare(
 
 
 def make_step(
+    axis_name: str | None = None,
     *,
     model: nn.Module,
     loss: Callable[..., jax.Array],
@@ -156,20 +157,19 @@ def make_step(
     prepare: Callable[[Batch, jax.Array], Example],
     ema_decay: float,
     modality: Modality = IMAGE,
-    axis_name: str | None = None,
 ) -> Step:
     """Builds the training step.
 
     Args:
+      axis_name: the axis, of a mesh or of pmap, over which gradients, and the statistics of a model
+        with a field `axis_name`, are averaged; None where the batch is whole, as on one device.
       model: the denoiser.
       loss: `(prediction, target, weight, axis_name) -> scalar`, from `zoo.losses.make_loss`.
       optimizer: from `zoo.train.optimizer`.
       prepare: from `make_prepare`.
-      ema_decay: how much of the parameter average stays each step, in [0, 1); it starts lower, as
-        (1 + t) / (10 + t), so that the average forgets the initialisation.
+      ema_decay: how much of the parameter average is kept each step, in [0, 1); it starts lower, as
+        (1 + t) / (10 + t), so that the average forgets the initial parameters.
       modality: of the model; its figure of merit is among the metrics.
-      axis_name: the axis, of a mesh or of pmap, over which gradients are averaged; None where the
-        batch is whole, as on one device.
 
     Returns:
       `step(state, batch, key) -> (state, metrics)`, pure. `key` is the run's root key; the step
@@ -177,6 +177,8 @@ def make_step(
       grad_norm.
     """
     metric = main_metric(modality)
+    if axis_name and hasattr(model, "axis_name"):
+        model = model.clone(axis_name=axis_name)
 
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, dict[str, jax.Array]]:
         example = prepare(batch, jax.random.fold_in(key, state.step))

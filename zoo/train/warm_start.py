@@ -8,31 +8,32 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
-from ml_collections import ConfigDict
 
-from zoo import weights
 from zoo.errors import ZooError
-from zoo.interop.torch import load_torch
 from zoo.models import create_model, shape_mismatches
 from zoo.train.step import State
 
 Start = tuple[nn.Module, Mapping[str, Any]]
 
+_REMEDY = "set model.name and model.options as `zoo weights FILE` shows them, or begin with others"
 # Fields of a module that change nothing of what its weights mean.
 _FREE = frozenset({"parent", "name", "dtype", "param_dtype", "axis_name", "takes_level"})
 
 
-def load_start(config: ConfigDict, options: Mapping[str, Any]) -> Start | None:
+def load_start(config: Any, options: Mapping[str, Any]) -> Start | None:
     """The weights that a run begins with: a module and its variables; None without train.start.
 
     Args:
-      config: of the run. `train.start` is a name of `zoo.list_weights()`, a weight file, or a file
-        of weights that the authors of `model.name` published.
+      config: of the run, a ConfigDict. `train.start` is a name of `zoo.list_weights()`, a weight
+        file, or a file of weights that the authors of `model.name` published.
       options: the fields of the module that the config sets.
 
     Raises:
       ZooError: there are no such weights, or they are published ones of another model.
     """
+    from zoo import weights  # noqa: PLC0415 - `fit` needs neither
+    from zoo.interop.torch import load_torch  # noqa: PLC0415
+
     name, start = config.model.name, config.train.start
     if not start:
         return None
@@ -48,8 +49,8 @@ def start_from(state: State, model: nn.Module, start: Start, name: str) -> State
       state: of `create_state`.
       model: what is going to be trained.
       start: a model and its variables, as `load_start` gives them: the same as `model`, or
-        one that differs in taking a level where that takes none: it begins as if told 0.
-      name: what to call them in an error.
+        one that differs in taking a level where that takes none: it begins at level 0.
+      name: of the weights, for errors.
 
     Raises:
       ZooError: they are not of this model, or not finite.
@@ -62,11 +63,11 @@ def start_from(state: State, model: nn.Module, start: Start, name: str) -> State
         found = _without_level(wanted, found)
     if wrong := shape_mismatches(wanted, found):
         raise ZooError(
-            f"train.start={name} holds another model than model.name and its options say; first "
-            f"of {len(wrong)} differences: {wrong[0]}"
+            f"{name} holds another model than model.name and its options say; first "
+            f"of {len(wrong)} differences: {wrong[0]}; {_REMEDY}"
         )
     if odd := [path for path, x in found.items() if not jnp.isfinite(x).all()]:
-        raise ZooError(f"train.start={name} is not finite in {odd[0]}; begin with other weights")
+        raise ZooError(f"{name} is not finite in {odd[0]}; begin with other weights")
     variables = traverse_util.unflatten_dict(
         {path: found[path].astype(x.dtype) for path, x in wanted.items()}, sep="/"
     )
@@ -78,15 +79,15 @@ def _check_same(model: nn.Module, origin: nn.Module, name: str) -> None:
     """Refuses another module, even one whose parameters would fit."""
     if type(model) is not type(origin):
         raise ZooError(
-            f"train.start={name} holds another model, a {type(origin).__name__}, than model.name "
-            f"says, a {type(model).__name__}"
+            f"{name} holds another model, a {type(origin).__name__}, than model.name "
+            f"says, a {type(model).__name__}; {_REMEDY}"
         )
     for field in dataclasses.fields(model):
         now, then = getattr(model, field.name), getattr(origin, field.name)
         if field.name not in _FREE and now != then:
             raise ZooError(
-                f"train.start={name} holds another model than model.name and its options say: "
-                f"{field.name} ({then!r}, now {now!r})"
+                f"{name} holds another model than model.name and its options say: "
+                f"{field.name} ({then!r}, now {now!r}); {_REMEDY}"
             )
 
 

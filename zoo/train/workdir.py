@@ -154,7 +154,7 @@ def check_same(config: ConfigDict, earlier: dict, changed: Iterable[str] = ()) -
     Args:
       config: of the run that goes on.
       earlier: the workdir's config, as `to_plain` gave it.
-      changed: keys that may differ, beside those that do not change the result.
+      changed: keys that may differ, in addition to those that do not change the result.
 
     Raises:
       ZooError: names the keys that differ.
