@@ -63,6 +63,12 @@ def browser():
         browser.close()
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Leaves out folders of `tools` alone where that marker is: to import them takes seconds."""
+    folders = [Path(__file__).with_name(name) for name in ("benchmarks", "tools")]
+    return True if "not tools" in config.option.markexpr and collection_path in folders else None
+
+
 def pytest_collection_modifyitems(items):
     """What takes longest comes first: at the end of the order one worker would wait for it."""
     items.sort(key=lambda item: item.path.name != "test_resume.py")

@@ -4,6 +4,8 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+from zoo.models import disable_winograd
+
 
 def random_variables(model, *args):
     """What `model.init(key, *args)` gives, with scales and biases off their start.
@@ -11,7 +13,8 @@ def random_variables(model, *args):
     A scale or a bias that starts at zero would hide what lies behind it.
     """
     rng = np.random.default_rng(1)
-    shapes = traverse_util.flatten_dict(jax.eval_shape(model.init, jax.random.key(0), *args))
+    with disable_winograd():
+        shapes = traverse_util.flatten_dict(jax.eval_shape(model.init, jax.random.key(0), *args))
     values = {}
     for path, v in shapes.items():
         if len(v.shape) > 1:

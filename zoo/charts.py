@@ -270,22 +270,23 @@ def _fill(axes, chart: Chart) -> None:
 
 
 def _scale(axes, chart: Chart) -> None:
-    from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator  # noqa: PLC0415
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator  # noqa: PLC0415
 
     if chart.ticks is not None:
         axes.set_xticks(chart.ticks)
     elif all(float(x).is_integer() for line in chart.lines for x, _ in line.points):
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    linear = MaxNLocator(6, steps=(1, 2, 2.5, 5, 10))
     if chart.log:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         decades = math.log10(high / low)
         logarithmic = LogLocator(10, (1, 2, 5) if decades < 2 else (1,))
         # Less than a decade may hold no power of ten: the round numbers of a linear axis do.
-        axes.yaxis.set_major_locator(AutoLocator() if decades < 1 else logarithmic)
+        axes.yaxis.set_major_locator(linear if decades < 1 else logarithmic)
         axes.yaxis.set_minor_locator(NullLocator())
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 2.5, 5, 10)))
+        axes.yaxis.set_major_locator(linear)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(short)
 

@@ -1,9 +1,9 @@
-"""What scikit-image can do, the bar a network has to clear.
+"""Classical methods of scikit-image, which a network has to beat.
 
 A baseline takes `(noisy, sigma, clean)`, NumPy float32 of shape (H, W, C), and returns the denoised
-picture, float32 of that shape, not clipped. `sigma` is the noise's standard deviation in signal
+image, float32 of that shape, not clipped. `sigma` is the noise's standard deviation in signal
 units; None has `zoo.estimate.estimate_sigma` estimate it. `clean` is there for those that choose
-their strength by the PSNR they reach: no user has that oracle, so it errs in the baseline's favour.
+their strength by the PSNR they reach: no user has that oracle, which favors the baseline.
 """
 
 import importlib
@@ -48,7 +48,7 @@ def nlm(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray
 def wavelet(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
     """BayesShrink in the Haar wavelet, averaged over the four shifts by one pixel; no oracle.
 
-    Colour is shrunk in YCbCr, where the noise stands out from the little chroma there is. On three
+    Color is shrunk in YCbCr, where the noise stands out from the little chroma there is. On three
     photographs at sigma 25/255 that gains 1.0 to 1.8 dB, the shifts 1.1 to 1.4 dB more, while
     VisuShrink loses 3.5 to 4.5 dB everywhere and is therefore not tried.
 
@@ -64,7 +64,7 @@ def wavelet(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.nda
     total = np.zeros(noisy.shape, np.float64)
     for shift in ((0, 0), (0, 1), (1, 0), (1, 1)):
         with warnings.catch_warnings():
-            # Of small pictures PyWavelets says what cannot be helped.
+            # PyWavelets warns about small images, which cannot be avoided.
             warnings.filterwarnings("ignore", "Level value", UserWarning)
             shrunk = restoration.denoise_wavelet(
                 np.roll(noisy, shift, axis=(0, 1)),
@@ -104,7 +104,7 @@ def median(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndar
 
 
 def bm3d(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
-    """Block-matching and 3D filtering, if the user has installed it; colour as CBM3D.
+    """Block-matching and 3D filtering, if the user has installed it; color as CBM3D.
 
     Raises:
       ZooError: the package bm3d is not there.
@@ -117,18 +117,16 @@ def bm3d(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarra
     del clean
     if not is_installed("bm3d"):
         raise ZooError(
-            "the baseline bm3d needs the package bm3d, whose licence is non-commercial; install it "
+            "the baseline bm3d needs the package bm3d, whose license is non-commercial; install it "
             "if that suits you: pip install bm3d"
         )
     package = importlib.import_module("bm3d")
     sigma = _given_or_estimated(sigma, noisy)
     if sigma <= 0:
         return noisy
-    colour = noisy.shape[-1] == 3
-    denoise = package.bm3d_rgb if colour else package.bm3d
-    return (
-        denoise(noisy if colour else noisy[..., 0], sigma).reshape(noisy.shape).astype(np.float32)
-    )
+    color = noisy.shape[-1] == 3
+    denoise = package.bm3d_rgb if color else package.bm3d
+    return denoise(noisy if color else noisy[..., 0], sigma).reshape(noisy.shape).astype(np.float32)
 
 
 BASELINES: Mapping[str, Baseline] = {
@@ -141,11 +139,11 @@ BASELINES: Mapping[str, Baseline] = {
 
 
 def is_installed(name: str) -> bool:
-    """Whether a baseline can run here: all do but bm3d, which users bring."""
+    """Whether a baseline can run here: all but bm3d, which users install."""
     return name != "bm3d" or importlib.util.find_spec("bm3d") is not None
 
 
-# Op by op every size of picture would compile a dozen programs instead of one.
+# Op by op every size of image would compile a dozen programs instead of one.
 _estimate_sigma = jax.jit(estimate_sigma)
 
 

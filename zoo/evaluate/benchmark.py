@@ -40,12 +40,12 @@ class TestSet(NamedTuple):
 
     Attributes:
       source: its examples.
-      told: how many there are, where and in what form, for the head of a table.
+      summary: how many there are, where and in what form, for the head of a table.
       read: the folders that are read.
     """
 
     source: Source | Decoded
-    told: str
+    summary: str
     read: tuple[Path, ...] = ()
 
 
@@ -228,7 +228,7 @@ class AudioSets:
 
     def facts(self, baselines: Sequence[str]) -> dict[str, str]:
         """As `ImageSets.facts`."""
-        return {} if self.noises is None else {"noises": self.noises.told}
+        return {} if self.noises is None else {"noises": self.noises.summary}
 
     def _alone(self, folder: str, option: str) -> TestSet:
         """A folder of clean recordings, or of noises."""
@@ -249,8 +249,8 @@ class AudioSets:
         remedy = "for audio --pairs names two folders below --data, the noisy and the clean one"
         read = tuple(_existing(root / one, remedy) for one in self._pairs)
         source = self._source("recording_pairs", root, test_noisy=noisy, test_clean=clean)
-        told = f"{len(source)} in {root}, noisy {noisy}, clean {clean}, {self._form}"
-        return TestSet(source, told, read)
+        summary = f"{len(source)} in {root}, noisy {noisy}, clean {clean}, {self._form}"
+        return TestSet(source, summary, read)
 
     @property
     def _form(self) -> str:
@@ -459,10 +459,10 @@ def _heads(
     limit: int | None,
 ) -> dict[str, Any]:
     """Every choice, and what else the figures rest on, for the head of the table."""
-    told = {}
+    data_lines = {}
     for name, test in data.items():
         first = [f"only the first {limit}"] if limit and limit < len(test.source) else []
-        told[name] = ", ".join([test.told, *first])
+        data_lines[name] = ", ".join([test.summary, *first])
     left_out = [
         sets.refusal(one, name, test)
         for name, test in data.items()
@@ -475,7 +475,7 @@ def _heads(
         left_out.append(f"{len(ignored)} other files, as {ignored[0]}")
     return {
         "protocol": sets.protocol.choices(paired=paired),
-        "data": told,
+        "data": data_lines,
         "models": {one.label: str(one) for one in entered},
         **sets.facts(baselines),
         "versions": versions(),

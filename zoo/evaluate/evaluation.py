@@ -189,7 +189,7 @@ def evaluate(
             scores += own
             skip = {"skip_undefined": evaluator.skip_undefined}
             by_level[level] = mean_scores(own, wanted, **skip)
-            told = _undefined_notes(undefined, total if level == next(reversed(levels)) else done)
+            lost = _undefined_notes(undefined, done)
             result = Result(
                 modality,
                 list(scores),
@@ -198,7 +198,7 @@ def evaluate(
                 evaluator.protocol,
                 wanted,
                 evaluator.count,
-                [*missing, *notes, *told],
+                [*missing, *notes, *lost],
                 evaluator.paired,
             )
             if rows:

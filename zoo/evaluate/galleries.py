@@ -22,7 +22,7 @@ _HEAD = 64
 _CAPTION = 44
 _FOOT = 30
 # An image with a longer side is shown by a detail, and once small and whole. At 3x a detail's
-# pixels can be told apart, and 96 of them still show what the thing is.
+# pixels are distinguishable, and 96 of them still show the object.
 _WHOLE = 144
 _DETAIL = 96
 

@@ -20,7 +20,7 @@ _HEAD = 78
 _NAME = 26
 _BELOW = 52
 
-# A second of speech then has 85 pixels, in which its harmonics and pauses can still be told apart.
+# A second of speech then has 85 pixels, in which its harmonics and pauses are still distinct.
 _SECONDS = 4.0
 _SIZE = 512
 _DEPTH = 70

@@ -113,6 +113,7 @@ class Pool:
         if importlib.util.find_spec("joblib") is None:
             workers = 0
         self._workers = min(workers, jobs // _JOBS_TO_PAY)
+        self._begun = False
         # Jobs hold their signals, so no more may wait than keep all processes busy.
         self._room = threading.Semaphore(4 * max(self._workers, 1))
 
@@ -120,7 +121,7 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._workers:
+        if self._begun:
             self._executor().shutdown(wait=True, kill_workers=True)
 
     def judge(
@@ -140,6 +141,7 @@ class Pool:
             future = Future()
             future.set_result(judge(*job))
             return future
+        self._begun = True
         self._room.acquire()
         future = _Retried(lambda: self._executor().submit(judge, *job))
         future.inner.add_done_callback(lambda _: self._room.release())
@@ -151,7 +153,8 @@ class Pool:
         # Importing the metrics imports JAX, which must not ask for the accelerator a second time;
         # one thread each, because there are as many processes as cores.
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        return get_reusable_executor(self._workers, env={"JAX_PLATFORMS": "cpu", **one})
+        environment = {"JAX_PLATFORMS": "cpu", **one}
+        return get_reusable_executor(self._workers, timeout=600, env=environment)
 
 
 class _Retried:

@@ -272,7 +272,9 @@ def init_variables(model: nn.Module, key: jax.Array, shape: Sequence[int]) -> di
     cpu = jax.default_backend() == "cpu"
     options = {"xla_backend_optimization_level": 0} if cpu else None
     init = jax.jit(model.init, compiler_options=options)
-    return init(key, jnp.zeros(shape), jnp.zeros(shape[:1]))
+    # What the network computes is left out of the program; to trace it takes time all the same.
+    with disable_winograd():
+        return init(key, jnp.zeros(shape), jnp.zeros(shape[:1]))
 
 
 def merge_batch_norm(model: nn.Module, variables: Mapping) -> tuple[nn.Module, dict]:
