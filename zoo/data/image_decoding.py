@@ -16,6 +16,7 @@ import logging
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -109,8 +110,10 @@ def decode(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
     return _decode_pillow(data, kind, name)
 
 
-def opened(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
+def opened(file: BinaryIO, kind: str, name: str) -> ImageFile.ImageFile:
     """A JPEG, BMP, WebP, GIF, AVIF or HEIC file in Pillow: its size and metadata, not decoded.
+
+    Of JPEG, BMP and GIF only the header is read.
 
     Raises:
       ZooError: the library that reads it is missing.
@@ -123,17 +126,17 @@ def opened(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
             raise ZooError(
                 f"{name} is HEIC, which needs pillow-heif; pip install 'denoising-zoo[heic]'"
             ) from None
-        return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+        return pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
     if kind == "avif":
         try:
             from PIL import AvifImagePlugin  # noqa: PLC0415 - of Pillow 11.3
 
             if AvifImagePlugin.SUPPORTED:
-                return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
+                return AvifImagePlugin.AvifImageFile(file)
         except ImportError:
             pass
         raise ZooError(f"{name} is AVIF, which this Pillow does not read; pip install -U pillow")
-    return _PILLOW[kind](io.BytesIO(data))
+    return _PILLOW[kind](file)
 
 
 def _decode_png(data: bytes, name: str) -> tuple[np.ndarray, int]:
@@ -160,7 +163,7 @@ def _png_orientation(data: bytes) -> int:
 
 
 def _decode_avif(data: bytes, name: str) -> tuple[np.ndarray, int]:
-    with opened(data, "avif", name) as image:
+    with opened(io.BytesIO(data), "avif", name) as image:
         pixels.check_size(*image.size, name)
         orientation = _orientation(image)
     array = imagecodecs.avif_decode(data, index=0)
@@ -177,7 +180,7 @@ def _avif_is_12_bit(data: bytes) -> bool:
 
 
 def _decode_heic(data: bytes, name: str) -> tuple[np.ndarray, int]:
-    image = opened(data, "heic", name)
+    image = opened(io.BytesIO(data), "heic", name)
     pixels.check_size(*image.size, name)
     array = np.asarray(image)
     if array.dtype == np.uint16:
@@ -189,7 +192,7 @@ def _decode_heic(data: bytes, name: str) -> tuple[np.ndarray, int]:
 
 
 def _decode_pillow(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
-    with opened(data, kind, name) as image:
+    with opened(io.BytesIO(data), kind, name) as image:
         pixels.check_size(*image.size, name)
         for coding, _, offset, *more in image.tile:
             # Pillow allocates the whole image before it reaches the end of the file.
