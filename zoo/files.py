@@ -381,13 +381,15 @@ def _remove_left_behind(folder: Path) -> None:
 
 
 def _unwritable(path: str | os.PathLike, error: OSError) -> ZooError:
-    return ZooError(f"cannot write {path}: {error.strerror}; {_remedy(error)}")
+    # NumPy does not say why the disk took only a part.
+    reason = error.strerror or "the disk took only a part"
+    return ZooError(f"cannot write {path}: {reason}; {_remedy(error)}")
 
 
 def _remedy(error: OSError) -> str:
-    if error.errno in FULL:
-        return "make room on its disk" if error.errno != errno.EFBIG else "raise ulimit -f"
-    return "check the path"
+    if error.errno == errno.EFBIG:
+        return "raise ulimit -f"
+    return "make room on its disk" if error.errno in (None, *FULL) else "check the path"
 
 
 # Files being written, each with its process, since a forked child inherits the handler.

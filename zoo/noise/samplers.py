@@ -164,7 +164,6 @@ def make_sampler(
     unit: str = "1",
     options: Any = None,
     modality: str | Modality = "image",
-    signal_ndim: int | None = None,
     sample_rate: int | None = None,
 ) -> Sampler:
     """A sampler from plain values, such as those of a config.
@@ -180,7 +179,6 @@ def make_sampler(
         recordings have the one unit their op names.
       options: a mapping of the other options of the op; anything `dict` takes.
       modality: whose ops the names mean: a registered modality or its name.
-      signal_ndim: the number of axes of one example; by default that of the modality.
       sample_rate: of recordings, in Hz, for the ops that need it and have no such option set.
 
     Returns:
@@ -190,12 +188,11 @@ def make_sampler(
       ZooError: a name, level, unit or option is unknown, missing or out of range.
     """
     ops = registry(modality)
-    signal_ndim = ops.signal_ndim if signal_ndim is None else signal_ndim
     if unit not in ("1", "1/255"):
         raise ZooError(f"noise {name!r}: unit must be '1' or '1/255', got {unit!r}")
     options = _mapping(options or {}, f"noise {name!r}: options")
     if name in ("sequence", "choice"):
-        given = {"modality": modality, "signal_ndim": signal_ndim, "sample_rate": sample_rate}
+        given = {"modality": modality, "sample_rate": sample_rate}
         return _make_composite(name, level, options, given)
     if name not in ops:
         raise unknown("noise", name, [*ops, "sequence", "choice"])
@@ -209,7 +206,7 @@ def make_sampler(
             raise ZooError(
                 f"{name}: {given!r} is not an option; give it as an argument beside the options"
             )
-    return sampler(op, (low, high), signal_ndim=signal_ndim, **options)
+    return sampler(op, (low, high), **options)
 
 
 def _apply(
@@ -241,16 +238,14 @@ def _make_composite(name: str, level: Any, options: dict, given: dict[str, Any])
     for member in options.get("ops", ()):
         arguments = _mapping(member, f"noise {name!r}: each of its ops")
         for argument in arguments:
-            if argument not in ("name", "level", "unit", "options"):
-                raise unknown(
-                    f"field of an op of {name}", argument, ("name", "level", "unit", "options")
-                )
+            if argument not in _FIELDS:
+                raise unknown(f"field of an op of {name}", argument, _FIELDS)
         if "name" not in arguments:
             raise ZooError(f"noise {name!r}: one of its ops has no name")
         members.append(make_sampler(**arguments, **given))
     if name == "sequence":
         return sequence(*members)
-    return choice(*members, weights=options.get("weights"), signal_ndim=given["signal_ndim"])
+    return choice(*members, weights=options.get("weights"))
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:

@@ -34,9 +34,6 @@ def gain(key, x, *, db):
       key: ignored.
       x: recordings of any shape.
       db: level; the gain in dB, any number. -6 is about half the amplitude.
-
-    Returns:
-      The signal, shape and dtype of `x`.
     """
     del key
     return x * 10 ** (db / 20)
@@ -50,9 +47,6 @@ def dc_offset(key, x, *, offset):
       key: ignored.
       x: recordings of any shape.
       offset: level; the constant, of either sign, in units of the signal.
-
-    Returns:
-      The signal, shape and dtype of `x`.
     """
     del key
     return x + offset
@@ -140,9 +134,6 @@ def dropouts(key, x, *, amount, length=0.02, sample_rate=16000):
       length: of a stretch in seconds.
       sample_rate: of `x` in Hz.
 
-    Returns:
-      The recordings with gaps, shape and dtype of `x`.
-
     Raises:
       ZooError: `length` is negative.
     """
@@ -170,9 +161,6 @@ def quantize(key, x, *, bits):
       key: ignored.
       x: recordings of any shape.
       bits: level; bits a sample, a whole number from 1 to 24.
-
-    Returns:
-      The rounded signal, shape and dtype of `x`.
     """
     del key
     # Rounded, for exp2 of a whole number is not always a power of two.
@@ -193,9 +181,6 @@ def mu_law(key, x, *, bits, mu=255.0):
       x: recordings of any shape.
       bits: level; bits a sample, a whole number from 1 to 16.
       mu: how strongly loud samples are compressed, above 0.
-
-    Returns:
-      The rounded signal, shape and dtype of `x`.
 
     Raises:
       ZooError: `mu` is not above 0.

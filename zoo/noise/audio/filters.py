@@ -31,9 +31,6 @@ def band_stop(key, x, *, share, sample_rate=16000):
       share: level; the band's part of the mel scale, from 0 to 1. Up to 0.2 is usual in training.
       sample_rate: of `x` in Hz.
 
-    Returns:
-      The signal without the band, shape and dtype of `x`.
-
     References:
       Defossez, Synnaeve, Adi, "Real time speech enhancement in the waveform domain", Interspeech
       2020, where up to 20 % of mel bands are removed.
@@ -65,9 +62,6 @@ def low_pass(key, x, *, cutoff, order=8, sample_rate=16000):
       cutoff: level; the frequency in Hz that loses 3 dB, above 0. Less is worse.
       order: how steep it is: 6 dB an octave for each.
       sample_rate: of `x` in Hz.
-
-    Returns:
-      The signal, shape and dtype of `x`.
     """
     del key
     return _filter(x, lambda hz: _butterworth(hz / cutoff, order), sample_rate, "low_pass")
@@ -86,9 +80,6 @@ def band_pass(key, x, *, high, low=300.0, order=8, sample_rate=16000):
       low: the lower one, a level too.
       order: how steep it is: 6 dB an octave for each.
       sample_rate: of `x` in Hz.
-
-    Returns:
-      The signal, shape and dtype of `x`.
     """
     del key
     return _filter(
@@ -109,9 +100,6 @@ def random_filter(key, x, *, strength):
     Args:
       x: recordings `(..., T, C)`.
       strength: level; the largest coefficient, from 0 to 0.49; 0.375 is usual.
-
-    Returns:
-      The filtered signal, shape and dtype of `x`.
 
     References:
       Valin, "A hybrid DSP/deep learning approach to real-time full-band speech enhancement", MMSP
@@ -170,9 +158,6 @@ def reverb(key, x, *, rt60, drr=0.0, response=None, sample_rate=16000):
       response: a recorded response `(L, C)`, or one for each example, to take instead; floats. One
         channel serves all channels of `x`.
       sample_rate: of `x` in Hz.
-
-    Returns:
-      The reverberant recordings, shape and dtype of `x`.
 
     Raises:
       ZooError: the response is silent, of integers, or of a shape that does not fit.
