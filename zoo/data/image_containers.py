@@ -207,7 +207,7 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
 
 def _read_png(data: bytes, name: str) -> tuple[Metadata, list[str]]:
     found, lost, chunks = {}, [], []
-    for kind, body, intact in _png_chunks(data):
+    for kind, body, intact in image_decoding.png_chunks(data):
         if kind == b"acTL" and struct.unpack(">I", body[:4])[0] > 1:
             _refuse_animation(name)
         if kind[0] & 32 and not intact:
@@ -230,18 +230,6 @@ def _read_png(data: bytes, name: str) -> tuple[Metadata, list[str]]:
         if found.get(field, b"") is None:
             lost.append(f"its {what}, of more than {_PNG_MOST // 2**20} MB, is not kept")
     return Metadata(**found, chunks=tuple(chunks)), lost
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Kind, body and whether the checksum is right, of all chunks but the pixels."""
-    at = 8
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if kind != b"IDAT":
-            body = data[at + 8 : end - 4]
-            yield kind, body, data[end - 4 : end] == struct.pack(">I", zlib.crc32(kind + body))
-        at = end
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:
