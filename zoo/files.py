@@ -401,9 +401,6 @@ def _removed_when_killed(part: Path) -> Iterator[None]:
 
     Only for signals with the default handler; a program with its own handler cleans up by itself.
     Nothing is done outside the main thread, where Python handles no signals.
-
-    Args:
-      part: the file; it need not exist.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -24,6 +24,8 @@ _FRAME_LIMIT = 2**48
 # Samples of each channel: silence in flac, the least, takes 11 bytes for 65,535 of them.
 _MOST_PER_BYTE = 2**13
 _FORWARD = 2**18
+# Parts of files read by PyAV that a copy may keep.
+_COPIED = ("cover", "chapters")
 
 
 class Info(NamedTuple):
@@ -66,7 +68,8 @@ def remarks(path: str | os.PathLike) -> tuple[str, ...]:
       ZooError: as `info`.
     """
     with _opened(path) as file:
-        found = [f"{', '.join(left)} left out"] if (left := _left_out(file)) else []
+        left = [part for part in getattr(file, "other_parts", ()) if part not in _COPIED]
+        found = [f"{', '.join(left)} left out"] if left else []
         if isinstance(file.name, _Repaired):
             seconds = file.frames / file.samplerate
             found.append(
@@ -251,11 +254,6 @@ def _repaired(path: str | os.PathLike) -> _Repaired | None:
     return _Repaired(
         path, {at: min(n, 2**32 - 1).to_bytes(4, "little") for at, n in lengths.items()}
     )
-
-
-def _left_out(file) -> list[str]:
-    """Ignored parts of a file read by PyAV, except covers and chapters."""
-    return [one for one in getattr(file, "other_parts", ()) if one not in ("cover", "chapters")]
 
 
 def _decode(file, path: str | os.PathLike, first: int, count: int, dtype: str) -> np.ndarray:

@@ -333,15 +333,8 @@ class _Arrays:
 
     An error is returned like a batch: raised in a worker, grain would wrap it in its own.
 
-    Attributes:
-      cutter: cuts the crops of an example.
-      order: the sequence of examples; item j gives the crops of group j.
-      seed: the run's seed.
-      crops: slots of a group.
-      noise: item g is the noise of slot g of all slots of the run; None without noise.
-      groups: those of a batch, over all hosts.
-      mine: the host's, within a batch.
-      first: the number of the first batch.
+    Item j of `order` gives the `crops` of group j, item g of `noise` the noise of slot g. Of the
+    `groups` of each batch this host makes those numbered by `mine`.
     """
 
     cutter: "_ImageCrops | _AudioCrops"

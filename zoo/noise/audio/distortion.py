@@ -96,7 +96,6 @@ def clicks(key, x, *, rate, height=0.5, width=0.0005, sample_rate=16000):
       rate: level; clicks a second, 0 or more.
       height: the most that a click jumps by, in units of the signal, 0 or more; a level too.
       width: the time in seconds in which a click falls to 1/e; 0 makes it one sample.
-      sample_rate: of `x` in Hz.
 
     Raises:
       ZooError: `width` is negative.
@@ -132,7 +131,6 @@ def dropouts(key, x, *, amount, length=0.02, sample_rate=16000):
       x: recordings `(..., T, C)`.
       amount: level; the part of the signal that is lost, on average, from 0 to 1.
       length: of a stretch in seconds.
-      sample_rate: of `x` in Hz.
 
     Raises:
       ZooError: `length` is negative.

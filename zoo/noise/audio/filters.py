@@ -29,7 +29,6 @@ def band_stop(key, x, *, share, sample_rate=16000):
     Args:
       x: recordings `(..., T, C)`.
       share: level; the band's part of the mel scale, from 0 to 1. Up to 0.2 is usual in training.
-      sample_rate: of `x` in Hz.
 
     References:
       Defossez, Synnaeve, Adi, "Real time speech enhancement in the waveform domain", Interspeech
@@ -61,7 +60,6 @@ def low_pass(key, x, *, cutoff, order=8, sample_rate=16000):
       x: recordings `(..., T, C)`.
       cutoff: level; the frequency in Hz that loses 3 dB, above 0. Less is worse.
       order: how steep it is: 6 dB an octave for each.
-      sample_rate: of `x` in Hz.
     """
     del key
     return _filter(x, lambda hz: _butterworth(hz / cutoff, order), sample_rate, "low_pass")
@@ -79,7 +77,6 @@ def band_pass(key, x, *, high, low=300.0, order=8, sample_rate=16000):
       high: level; the upper frequency in Hz that loses 3 dB, above 0. Less is worse.
       low: the lower one, a level too.
       order: how steep it is: 6 dB an octave for each.
-      sample_rate: of `x` in Hz.
     """
     del key
     return _filter(
@@ -157,7 +154,6 @@ def reverb(key, x, *, rt60, drr=0.0, response=None, sample_rate=16000):
         `response`.
       response: a recorded response `(L, C)`, or one for each example, to take instead; floats. One
         channel serves all channels of `x`.
-      sample_rate: of `x` in Hz.
 
     Raises:
       ZooError: the response is silent, of integers, or of a shape that does not fit.

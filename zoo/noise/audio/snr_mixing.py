@@ -38,18 +38,7 @@ def _add(
     active: bool = True,
     sample_rate: float = 16000,
 ) -> jax.Array:
-    """Scales the noise to the ratio and adds it.
-
-    Args:
-      x: signal (..., T, C), float32.
-      noise: of the shape of `x`, or with one channel for all.
-      snr: ratio in dB, of the rank of `x`.
-      op: name used in error messages.
-      active: whether P_x is measured over the active parts only.
-      sample_rate: in Hz; what the 32 ms are counted with.
-
-    Returns:
-      (..., T, C).
+    """Scales noise (..., T, C or 1) to a ratio in dB, of the rank of `x`, and adds it.
 
     Raises:
       ZooError: `sample_rate` is not above 0.
@@ -69,15 +58,7 @@ def _power(x: jax.Array) -> jax.Array:
 
 
 def _active_power(x: jax.Array, frame: int) -> jax.Array:
-    """The mean power over the active frames.
-
-    Args:
-      x: signal (..., T, C).
-      frame: samples in a frame; the last one may be shorter.
-
-    Returns:
-      (...), 0 for silence.
-    """
+    """The mean power (...) over the active ones of frames of `frame` samples."""
     *lead, time, channels = x.shape
     frames = -(-time // frame)
     last = frames * frame - time
@@ -118,8 +99,6 @@ def add_at_snr(key, x, *, snr, noise, active=True, sample_rate=16000):
       snr: level; signal-to-noise ratio in dB, any number. Less is noisier.
       noise: a recording `(T', C)` for all examples, or one for each, `(..., T', C)` with the
         leading axes of `x`; floats of any scale. One channel serves all channels of `x`.
-      active: whether the signal's power is measured where there is speech rather than over pauses
-        too.
       sample_rate: of `x` in Hz; `active` needs it.
 
     Returns:
@@ -144,9 +123,6 @@ def hum(key, x, *, snr, frequency=50.0, harmonics=8, active=True, sample_rate=16
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
       frequency: of the mains in Hz, 50 or 60; a level too.
       harmonics: how many tones, the first included.
-      active: whether the signal's power is measured where there is speech rather than over pauses
-        too.
-      sample_rate: of `x` in Hz.
 
     Returns:
       The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.
@@ -235,9 +211,6 @@ def colored(key, x, *, snr, exponent, active=True, sample_rate=16000):
       x: recordings `(..., T, C)`.
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
       exponent: how the density falls, from -4 to 4; a level too.
-      active: whether the signal's power is measured where there is speech rather than over pauses
-        too.
-      sample_rate: of `x` in Hz.
 
     Returns:
       The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.
@@ -278,9 +251,6 @@ def _named(name: str, exponent: float, density: str):
     Args:
       x: recordings `(..., T, C)`.
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
-      active: whether the signal's power is measured where there is speech rather than over pauses
-        too.
-      sample_rate: of `x` in Hz.
 
     Returns:
       The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.
