@@ -329,8 +329,10 @@ def _read_pillow(kind: str, data: bytes, name: str) -> tuple[Metadata, list[str]
                 _refuse_animation(name)
             info = {} if kind == "gif" else image.info
     blob, xmp = info.get("exif") or b"", info.get("xmp")
+    dpi = info.get("dpi", (0, 0)) if kind == "bmp" else (0, 0)
     return Metadata(
-        density=Density(*info["dpi"]) if kind == "bmp" and min(info.get("dpi", (0,))) > 0 else None,
+        # In the file they are signed integers, a meter.
+        density=Density(*dpi) if min(dpi) > 0 and max(dpi) < 2**31 * INCH else None,
         exif=blob.removeprefix(_EXIF) or None,
         icc=info.get("icc_profile") or None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,

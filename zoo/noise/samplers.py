@@ -106,9 +106,7 @@ def sequence(*samplers: Sampler) -> Sampler:
     return _combined(sample, samplers)
 
 
-def choice(
-    *samplers: Sampler, weights: Sequence[float] | None = None, signal_ndim: int | None = None
-) -> Sampler:
+def choice(*samplers: Sampler, weights: Sequence[float] | None = None) -> Sampler:
     """A sampler that applies one of several, chosen at random for every example.
 
     Given one example it computes the chosen noise only. Under vmap, and on a batch, every example
@@ -117,7 +115,6 @@ def choice(
     Args:
       *samplers: the samplers to choose from.
       weights: how often each is chosen, in any unit; equally often by default.
-      signal_ndim: the number of axes of one example; by default that of the members.
 
     Returns:
       A function `(key, x, noise=None) -> (noisy, level)`; the level is that of the chosen sampler,
@@ -153,7 +150,7 @@ def choice(
             batched = jax.vmap(batched, (0, 0, None if shared else 0))
         return batched(keys, x, noise)
 
-    combined = _combined(sample, samplers, signal_ndim)
+    combined = _combined(sample, samplers)
     return combined
 
 
@@ -216,13 +213,11 @@ def _apply(
     return member(key, x, noise) if getattr(member, "needs_noise", False) else member(key, x)
 
 
-def _combined(
-    sample: Sampler, members: Sequence[Sampler], signal_ndim: int | None = None
-) -> Sampler:
+def _combined(sample: Sampler, members: Sequence[Sampler]) -> Sampler:
     """A combination with the attributes of its members."""
     sample.needs_noise = any(getattr(member, "needs_noise", False) for member in members)
     known = [member.signal_ndim for member in members if hasattr(member, "signal_ndim")]
-    sample.signal_ndim = signal_ndim or next(iter(known), OPS.signal_ndim)
+    sample.signal_ndim = next(iter(known), OPS.signal_ndim)
     return sample
 
 
