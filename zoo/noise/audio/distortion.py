@@ -10,7 +10,7 @@ from scipy.fft import next_fast_len
 from zoo.data.pcm import lengthen
 from zoo.data.pcm import resample as resample_exactly
 from zoo.errors import ZooError, unknown
-from zoo.noise.audio.snr_mixing import samples
+from zoo.noise.audio.snr_mixing import along_time, samples
 from zoo.noise.op_contract import ANY, FRACTION, NOT_NEGATIVE, Range, audio_op
 
 __all__ = [
@@ -218,9 +218,8 @@ def resample(key, x, *, factor, method="linear"):
     if method not in ("linear", "hold"):
         raise ZooError(f"resample: method must be 'ideal', 'linear' or 'hold', got {method!r}")
     time = x.shape[-2]
-    steps = jnp.arange(time, dtype=x.dtype).reshape((1,) * (x.ndim - 2) + (time, 1))
     # The place of every sample, counted in samples of the rate in between.
-    place = steps * factor
+    place = along_time(np.arange(time), x) * factor
     # Rounding must not put a sample that falls on the grid of both rates just before it.
     before = jnp.floor(place + 1e-4)
     first = _at(x, before / factor, method)
@@ -249,8 +248,7 @@ def _band_limit(x: jax.Array, factor: jax.Array) -> jax.Array:
     # Forwards and then backwards, the signal has no step at its ends, which would ring.
     padded = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, size - time), (0, 0)], mode="edge")
     spectrum = jnp.fft.rfft(jnp.concatenate([padded, jnp.flip(padded, -2)], -2), axis=-2)
-    bins = np.linspace(0, 1, size + 1, dtype=np.float32)[:, None]
-    bins = jnp.asarray(bins).reshape((1,) * (x.ndim - 2) + bins.shape)
+    bins = along_time(np.linspace(0, 1, size + 1, dtype=np.float32), x)
     limited = jnp.fft.irfft(jnp.where(bins <= factor, spectrum, 0), 2 * size, axis=-2)
     return jax.lax.slice_in_dim(limited, 0, time, axis=-2)
 

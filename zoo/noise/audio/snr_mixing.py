@@ -52,6 +52,11 @@ def _add(
     return x + noise * (scale * 10 ** (-snr / 20))
 
 
+def along_time(values: np.ndarray, x: jax.Array, dtype: type = np.float32) -> jax.Array:
+    """Values (T',) as an array of the rank of signals (..., T, C), along their time."""
+    return jnp.asarray(values, dtype).reshape((1,) * (x.ndim - 2) + (-1, 1))
+
+
 def _power(x: jax.Array) -> jax.Array:
     """The mean power (...) of signals (..., T, C)."""
     return jnp.mean(jnp.square(x), (-2, -1))
@@ -132,8 +137,7 @@ def hum(key, x, *, snr, frequency=50.0, harmonics=8, active=True, sample_rate=16
     samples(0, sample_rate, "hum")
     *lead, time, _ = x.shape
     phases = jax.random.uniform(key, (harmonics, *lead, 1, 1), x.dtype)
-    seconds = np.arange(time, dtype=np.float64)[:, None] / sample_rate
-    cycles = frequency * jnp.asarray(seconds, x.dtype).reshape((1,) * len(lead) + (time, 1))
+    cycles = frequency * along_time(np.arange(time) / sample_rate, x)
     # Without its whole turns an angle loses nothing more when it is multiplied by 2 pi.
     cycles = cycles - jnp.floor(cycles)
     tone = jnp.zeros_like(cycles)
@@ -227,9 +231,8 @@ def _colored(key, x, snr, exponent, active, sample_rate):
     size = next_fast_len(max(time, _SHORTEST), real=True)
     frequency = np.fft.rfftfreq(size, 1 / sample_rate)
     # In kilohertz, so that no power of it comes near the ends of float32.
-    octaves = jnp.asarray(np.log(np.maximum(frequency, _LOWEST) / 1000)[:, None], x.dtype)
-    octaves = octaves.reshape((1,) * len(lead) + octaves.shape)
-    audible = jnp.asarray((frequency >= _LOWEST)[:, None]).reshape(octaves.shape)
+    octaves = along_time(np.log(np.maximum(frequency, _LOWEST) / 1000), x)
+    audible = along_time(frequency >= _LOWEST, x, bool)
     shape = jnp.where(audible, jnp.exp(-exponent / 2 * octaves), 0.0)
     real, imaginary = jax.random.normal(key, (2, *lead, frequency.size, channels), x.dtype)
     noise = jnp.fft.irfft(jax.lax.complex(real * shape, imaginary * shape), size, axis=-2)
