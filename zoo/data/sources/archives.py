@@ -71,7 +71,7 @@ def read(file: str, name: str) -> np.ndarray:
     full = f"{file}/{name}" if name else file
     with intact("archive", full):
         if Path(file).suffix.lower() == ".zip":
-            return image_files.decode(_unzipped(_zip(file), file, name), full)
+            return image_files.decode(_unzipped(file, name), full)
         keys = _keys(file)
         key, _, number = ("", "", name) if len(keys) == 1 else name.partition("/")
         image = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
@@ -130,7 +130,7 @@ def _shape(file: str, key: str) -> tuple[int, ...]:
             stored, stream = os.path.getsize(file), files.opened(file)
         with stream:
             major, _ = np.lib.format.read_magic(stream)
-            shape, _, dtype = getattr(np.lib.format, f"read_array_header_{major}_0")(stream)
+            shape, _, dtype = getattr(np.lib.format, f"read_array_header_{min(major, 2)}_0")(stream)
             wanted = stream.tell() + dtype.itemsize * int(np.prod(shape, dtype=object))
     if dtype.hasobject:
         raise ZooError(f"{name} holds Python objects, which are not read; save plain numbers")
@@ -146,24 +146,21 @@ def _shape(file: str, key: str) -> tuple[int, ...]:
 def _array(file: str, key: str, changed: int) -> np.ndarray:
     del changed  # a modified file is read again
     shape = _shape(file, key)
-    with intact("archive", f"{file}/{key}" if key else file):
-        if not key:
-            return np.load(file, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
-        with _zip(file).open(f"{key}.npy") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+    if not key:
+        return np.load(file, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
+    with _zip(file).open(f"{key}.npy") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _unzipped(opened: zipfile.ZipFile, file: str, name: str) -> bytes:
-    full = f"{file}/{name}"
-    with intact("archive", full):
-        info = opened.getinfo(name)
-        if info.flag_bits & 1:
-            raise ZooError(f"{full} is encrypted; unpack {file} with its password first")
-        if info.file_size > _LIMIT:
-            raise ZooError(f"{full} unpacks to {info.file_size:,} bytes, more than an image has")
-        with opened.open(info) as stream:
-            # Bounded, whatever the zip contains.
-            return stream.read(info.file_size)
+def _unzipped(file: str, name: str) -> bytes:
+    info = _zip(file).getinfo(name)
+    if info.flag_bits & 1:
+        raise ZooError(f"{file}/{name} is encrypted; unpack {file} with its password first")
+    if info.file_size > _LIMIT:
+        raise ZooError(f"{file}/{name} unpacks to {info.file_size:,} bytes, more than an image has")
+    with _zip(file).open(info) as stream:
+        # Bounded, whatever the zip contains.
+        return stream.read(info.file_size)
 
 
 def _zip(file: str) -> zipfile.ZipFile:
