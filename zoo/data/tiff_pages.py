@@ -9,7 +9,7 @@ References:
 
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -238,7 +238,7 @@ class Writer:
         """Complete the file, which stays open."""
         self._writer.close()
         if any(self._below):
-            self._fill()
+            self._fill(self._file)
 
     def _adjoins(self, metadata: Metadata, below: exif.Tags) -> bool:
         """Whether a page's pixels follow those of the page before, with all directories behind.
@@ -272,16 +272,39 @@ class Writer:
         tags += [(_NAMES[code], kind, 1, bytes(size), True) for code in below]
         return tags, below
 
-    def _fill(self) -> None:
-        """Append the sub-directories, and fill in their offsets."""
-        with tifffile.TiffFile(self._file) as tiff:
-            for page, below in zip(list(tiff.pages), self._below, strict=True):
-                for code, value in below.items():
-                    end = self._file.seek(0, 2)
-                    self._file.write(b"\0" * (end % 2))
-                    end += end % 2
-                    self._file.write(exif.pack(value.data, end, self._order, big=self._big))
-                    page.tags[code].overwrite(end)
+    def _fill(self, file: BinaryIO) -> None:
+        def at(place: int, size: int) -> bytes:
+            file.seek(place)
+            return file.read(size)
+
+        head, wide = (8, "Q") if self._big else (4, "I")
+        size = struct.calcsize(wide)
+        link = head
+        for below in self._below:
+            (place,) = struct.unpack(self._order + wide, at(link, size))
+            entries = _entries(at, place, self._order, self._big)
+            link = entries.pop(None)
+            for code, value in below.items():
+                end = file.seek(0, 2)
+                file.write(b"\0" * (end % 2))
+                end += end % 2
+                file.write(exif.pack(value.data, end, self._order, big=self._big))
+                file.seek(entries[code] + (12 if self._big else 8))
+                file.write(struct.pack(self._order + wide, end))
+
+
+def _entries(
+    at: Callable[[int, int], bytes], place: int, order: str, big: bool
+) -> dict[int | None, int]:
+    """The offset of each tag's entry, and under None that of the link to the next directory."""
+    head, entry = (8, 20) if big else (2, 12)
+    (many,) = struct.unpack(order + ("Q" if big else "H"), at(place, head))
+    body = at(place + head, many * entry)
+    found = {
+        struct.unpack_from(order + "H", body, i * entry)[0]: place + head + i * entry
+        for i in range(many)
+    }
+    return found | {None: place + head + many * entry}
 
 
 def _layout(metadata: Metadata) -> Metadata:
