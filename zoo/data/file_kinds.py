@@ -112,9 +112,7 @@ _SIGNATURES = _table(
     ),
     (rb"\x89PNG\r\n\x1a\n", IMAGE, "png"),
     (rb"\xff\xd8\xff", IMAGE, "jpeg"),
-    # The offset of the pixels and the length of the header are small numbers of 32 bits, so that
-    # text beginning with BM does not match.
-    (rb"BM(.{0,12}\Z|.{11}\0.(\0|\Z))", IMAGE, "bmp"),
+    (rb"BM", IMAGE, "bmp"),
     (rb"GIF8[79]a", IMAGE, "gif"),
     # Little and big endian, classic and BigTIFF.
     (rb"II[*+]\0|MM\0[*+]", IMAGE, "tiff"),
@@ -174,7 +172,7 @@ def kind_of(path: str | os.PathLike) -> str | None:
     Raises:
       ZooError: it cannot be read.
     """
-    kind, _ = _signature(_head(path))
+    kind, _ = _kind(_head(path))
     if kind == IMAGE and _is_raw(path):
         return None
     return kind or kind_of_suffix(path)
@@ -211,7 +209,7 @@ def output_suffix(path: str | os.PathLike) -> str:
     Raises:
       ZooError: it cannot be read.
     """
-    kind, detail = _signature(_head(path))
+    kind, detail = _kind(_head(path))
     if kind == IMAGE:
         return _SUFFIXES.get(detail, ".png")
     return detail if kind == AUDIO else ".wav"
@@ -225,6 +223,15 @@ def _head(path: str | os.PathLike) -> bytes:
 def _is_raw(path: str | os.PathLike) -> bool:
     """Whether the suffix is that of cameras' raw files, most of which begin as TIFF files do."""
     return Path(path).suffix.lower() in _RAW_SUFFIXES
+
+
+def _kind(head: bytes) -> tuple[str | None, str]:
+    """As `_signature`, but text that begins with BM is not an image."""
+    kind, detail = _signature(head)
+    # The offset of the pixels and the length of the header are small numbers of 32 bits.
+    if detail == "bmp" and not (head[13:14] == b"\0" and head[15:16] in (b"", b"\0")):
+        return None, ""
+    return kind, detail
 
 
 def _signature(head: bytes) -> tuple[str | None, str]:
