@@ -74,7 +74,7 @@ class AudioEvaluator(Evaluator):
     def cut(self, place: int) -> tuple[list[Piece], list[str]]:
         """As `Evaluator.cut`: equal pieces of at most `AudioProtocol.seconds`."""
         pieces, left_out = [], []
-        length = self.source.length(place)
+        length = self.source.lengths[place]
         number = math.ceil(length / self.protocol.longest)
         size = math.ceil(length / number)
         for start in range(0, length, size):

@@ -3,6 +3,7 @@
 An example lies at the start of its canvas: an image in the top left corner, audio at time 0.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -39,7 +40,6 @@ class Decoded(Sequence):
         self._check = check
         self._free = keep
         self._kept: dict[tuple[int, int, int | None], Example] = {}
-        self._lengths: list[int] | None = None
 
     def __getattr__(self, name: str):
         return getattr(self._source, name)
@@ -73,17 +73,15 @@ class Decoded(Sequence):
             self._kept[key] = example
         return self._kept[key]
 
-    def length(self, index: int) -> int:
-        """The samples of recording `index`, without decoding it where the source knows them.
+    @functools.cached_property
+    def lengths(self) -> list[int]:
+        """The samples of each recording, without decoding it where the source knows them.
 
         Raises:
-          ZooError: it cannot be read, or is not a recording.
+          ZooError: one cannot be read, or is not a recording.
         """
-        if not hasattr(self._source, "lengths"):
-            return len(self[index].target)
-        if self._lengths is None:
-            self._lengths = self._source.lengths()
-        return self._lengths[index]
+        known = getattr(self._source, "lengths", None)
+        return known() if known else [len(example.target) for example in self]
 
     def _read(self, index: int, start: int, frames: int | None) -> Example:
         if frames is None:

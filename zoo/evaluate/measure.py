@@ -485,12 +485,8 @@ def all_finite(output: jax.Array, sizes: jax.Array) -> jax.Array:
 
 def inside_of(sizes: jax.Array, canvas: Sequence[int]) -> jax.Array:
     """Which places of a canvas belong to each example, (B, *canvas)."""
-    inside = jnp.ones((len(sizes), *canvas), bool)
-    for axis, side in enumerate(canvas):
-        shape = [len(sizes), *(1 for _ in canvas)]
-        shape[axis + 1] = side
-        inside &= (jnp.arange(side)[None] < sizes[:, axis : axis + 1]).reshape(shape)
-    return inside
+    limits = sizes.reshape(*sizes.shape, *(1 for _ in canvas))
+    return jnp.all(jnp.indices(canvas)[None] < limits, axis=1)
 
 
 def check_baselines(names: Iterable[str], known: Mapping[str, Any]) -> None:
