@@ -185,7 +185,7 @@ def test_later_batches_of_a_canvas_need_no_new_program():
     protocol = ImageProtocol(noise="numpy", shapes="padded")
     parts = list(measured(model, pictures, protocol, ("psnr",)))
     assert len(traced) == 2
-    places = [item.place for part in parts for item in part.group.items]
+    places = [item.piece.place for part in parts for item in part.group.items]
     assert sorted(places) == list(range(80))
     assert all(len(part.scores["model"]["psnr"]) == len(part.group.items) for part in parts)
 

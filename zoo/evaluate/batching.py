@@ -195,7 +195,7 @@ class Group(NamedTuple):
 
 def kind_of(canvas: Size, target: np.ndarray, noisy: np.ndarray | None) -> tuple:
     """What the items of a batch have in common."""
-    return canvas, target.shape[-1], target.dtype.name, noisy is None
+    return canvas, target.shape[-1], target.dtype.name, noisy is not None
 
 
 def groups(

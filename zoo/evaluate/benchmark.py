@@ -144,7 +144,7 @@ class ImageSets(Sets):
     def refusal(self, one: Contender, name: str, test: TestSet) -> str:
         """As `Sets.refusal`: another number of channels."""
         own, other = one.facts.channels, test.channels
-        return "" if own == other else f"takes {_in_words(own)}, {name} has {_in_words(other)}"
+        return "" if own == other else f"takes {_in_words(own)}, and {name} has {_in_words(other)}"
 
     def load(
         self, folders: Mapping[str, str], entered: Sequence[Contender], baselines: Sequence[str]
