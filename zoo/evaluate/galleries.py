@@ -196,11 +196,12 @@ def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
     scale = _CELL / longest
     small = (max(round(height * scale), 1), max(round(width * scale), 1))
     whole = Image.fromarray(pixels.resize(panels[0], small))
-    box = np.array([left, top, left + _DETAIL, top + _DETAIL])
-    box = (box * scale).round().astype(int) - [0, 0, 1, 1]
+    corners = np.array([[left, top], [left + _DETAIL, top + _DETAIL]])
+    first, last = (corners * scale).round().astype(int) - [[0, 0], [1, 1]]
+    last = np.maximum(first, last)
     frame = ImageDraw.Draw(whole)
-    frame.rectangle([*np.add(box, [-1, -1, 1, 1])], outline=(255, 255, 255))
-    frame.rectangle([*box], outline=(20, 20, 20))
+    frame.rectangle([*(first - 1), *(last + 1)], outline=(255, 255, 255))
+    frame.rectangle([*first, *last], outline=(20, 20, 20))
     return np.asarray(whole), cells
 
 
