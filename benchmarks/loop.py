@@ -38,7 +38,7 @@ from harness.batch import must_fit
 from harness.examples import SIZES
 from harness.timing import measure
 from harness.work import Training
-from noise import KINDS, SECOND
+from noise import second, usual
 
 from zoo import models, runtime
 from zoo.data.augment import make_augment
@@ -208,8 +208,9 @@ def input_pipeline(experiment, config, seconds: float) -> float:
 def prepare(arguments, name: str) -> list[dict]:
     """Rows of crop, augmentation and noise alone against the whole step, one a turn."""
     record = models.model_spec(arguments.model)
-    options = dict(KINDS[record.modality].levels[name])
-    level = options.pop(next(iter(options)))
+    op = registry(record.modality)[name]
+    options = usual(op)
+    level = options.pop(op.levels[0])
     pictures = record.modality == "image"
     training = Training(
         models.create_model(arguments.model),
@@ -217,7 +218,7 @@ def prepare(arguments, name: str) -> list[dict]:
         batch=arguments.batch,
         size=arguments.size,
         augment=make_augment(flip=True, quarter_turn=True) if pictures else None,
-        sampler=sampler(registry(record.modality)[name], level, **options),
+        sampler=sampler(op, level, **options),
     )
     works = training.preparation(), training.step()
     share = arguments.seconds / 2 / arguments.turns
@@ -325,9 +326,9 @@ def main() -> None:
     arguments.noise = arguments.noise or [NOISE[modality]]
     arguments.size = arguments.size or SIZES[modality]
     for name in arguments.noise:
-        if name not in KINDS[modality].levels:
-            raise unknown("noise", name, KINDS[modality].levels)
-        if SECOND.get(name) == "noisy":
+        if name not in (ops := registry(modality)):
+            raise unknown("noise", name, ops)
+        if "noisy" in second(ops[name], None):
             raise ZooError(f"noise {name!r} needs a whole batch; a step's is drawn for each one")
     runtime.cache_programs()
     logging.getLogger("imagecodecs").setLevel(logging.ERROR)  # it dislikes a profile in a PNG

@@ -74,8 +74,8 @@ def test_a_file_is_the_model_applied_to_the_whole(tmp_path, stream_t, samples):
     expected = np.asarray(jax.jit(model.apply)(variables, x[None]))[0]
     np.testing.assert_allclose(audio_files.read(tmp_path / "b.wav"), expected, atol=1e-4)
     if samples == 40009:
-        denoise_file(tmp_path / "a.wav", tmp_path / "c.wav", model, variables)
-        denoise_file(tmp_path / "a.wav", tmp_path / "d.wav", "stream-t", variables)
+        denoise_file(tmp_path / "a.wav", tmp_path / "c.wav", model, variables=variables)
+        denoise_file(tmp_path / "a.wav", tmp_path / "d.wav", "stream-t", variables=variables)
         b, c, d = (audio_files.read(tmp_path / f"{name}.wav") for name in "bcd")
         np.testing.assert_array_equal(b, c)
         np.testing.assert_array_equal(b, d)
