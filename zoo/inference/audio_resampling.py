@@ -7,7 +7,7 @@ import numpy as np
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.inference.audio_chunks import Fifo, Segments, hops
+from zoo.inference.audio_chunks import Fifo, Hops, Segments
 
 _SIZE, _HOP = 512, 256
 # Shares of the highest frequency: below the roll-off of the resampling, high enough to be like
@@ -109,11 +109,9 @@ def pipe(
     Raises:
       ZooError: as `around`.
     """
-    if getattr(model, "hop", 0):
-        core = hops(model, variables, channels, live=False)
-    else:
-        core = Segments(model, variables, channels)
-    return around(core, channels=channels, sample_rate=sample_rate, strength=strength)
+    feed = Hops if getattr(model, "hop", 0) else Segments
+    settings = {"channels": channels, "sample_rate": sample_rate, "strength": strength}
+    return around(feed(model, variables, channels), **settings)
 
 
 def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> Core:

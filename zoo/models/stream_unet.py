@@ -138,7 +138,7 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
         n, t = shape
         f, r = x.shape[1:]
         y = x.reshape(n, t, f, r).swapaxes(0, 1).reshape(t, n * f, r)
-        gru = GRU(r, time_major=True, **dtypes, name=f"{name}_gru")
+        gru = GRU(r, **dtypes, name=f"{name}_gru")
         y, carry = gru(y, carry.reshape(n * f, r))
         y = y.reshape(t, n, f, r).swapaxes(0, 1).reshape(n * t, f, r)
         return x + conv(r, name=f"{name}_project")(y), carry.reshape(n, f, r)
