@@ -17,8 +17,8 @@ from PIL import Image
 from variables import random_variables
 
 from zoo import cli, denoise_file, models, weights
-from zoo.cli import denoise as command
 from zoo.errors import ZooError
+from zoo.inference import denoise_audio
 
 RATE = 16000
 
@@ -203,7 +203,7 @@ def test_noise_that_cannot_be_written_leaves_the_recording(zoo, tmp_path, monkey
     def full(source, target, place, overwrite):
         raise ZooError(f"cannot write {place} whole: No space left on device; make room")
 
-    monkeypatch.setattr(command, "write_difference", full)
+    monkeypatch.setattr(denoise_audio, "write_difference", full)
     options = ("-o", "out/", "--save-noise", "--model", "wiener")
     code, output, errors = zoo("in/sound.wav", *options)
     assert code == 1

@@ -159,16 +159,16 @@ class _Scales:
 
 
 def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
-    """Options to try where no noise is found in a photograph."""
+    """Parameters to try where no noise is found in a photograph."""
     if done.level is None or done.level * done.scale.seen >= _FAINT:
         return ()
     if form == "jpeg" or page.metadata.camera():
         return (
             "hardly any noise found, but that of cameras and JPEG hides from the estimate: "
-            "try --model unet-real, or --sigma 10",
+            "try model='unet-real', or level=10 / 255",
         )
     if page.image.dtype != np.uint8 and not done.scale.curve:
-        return ("hardly any noise found; if values are in proportion to light, try --linear",)
+        return ("hardly any noise found; if values are in proportion to light, try linear=True",)
     return ()
 
 
