@@ -13,6 +13,7 @@ from zoo.cli import common, paths
 from zoo.cli.paths import Found
 from zoo.data import file_kinds
 from zoo.errors import ZooError, in_words, is_out_of_memory
+from zoo.progress import progress
 
 _SUFFIXES = file_kinds.IMAGE_SUFFIXES | file_kinds.AUDIO_SUFFIXES
 
@@ -263,7 +264,7 @@ def run(
                 tally.there += 1
                 continue
             try:
-                with common.progress(number, len(jobs), str(job.source)) as advance:
+                with progress(str(job.source), number, len(jobs)) as advance:
                     done = _one(job, do, advance, overwrite)
             except ZooError as error:
                 _fail(tally, job, str(error))
