@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from zoo.errors import ZooError
 from zoo.inference.audio_chunks import Fifo, Hops, Segments
+from zoo.inference.image_canvas import check_strength
 
 _SIZE, _HOP = 512, 256
 # Shares of the highest frequency: below the roll-off of the resampling, high enough to be like
@@ -120,8 +121,7 @@ def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> C
     Raises:
       ZooError: the strength is not in [0, 1], or the rate is none.
     """
-    if not 0 <= strength <= 1:
-        raise ZooError(f"strength={strength!r} is not in 0 to 1; 0 changes nothing, 1 is the model")
+    check_strength(strength)
     check_rate(sample_rate)
     if sample_rate == core.sample_rate:
         return Plain(core, channels, strength)

@@ -1,5 +1,6 @@
 """Images denoised: arrays in memory, and files page by page with all else in them kept."""
 
+import functools
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -101,6 +102,10 @@ def denoise_image_file(
     pages = image_files.read_pages(src)
     every = _Scales(pages, range, linear)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
+
+    def advance(index: int, done: int, whole: int) -> None:
+        progress(index * whole + done, len(pages) * whole)
+
     with ExitStack() as stack:
         puts = [
             stack.enter_context(image_files.writing(place, len(pages), overwrite=overwrite))
@@ -111,7 +116,7 @@ def denoise_image_file(
                 # What cannot be written is said before the work, not after it.
                 image_files.fitting(page, place, len(pages))
             scale = every.of(page)
-            done = denoiser(page.image, level, _nth(progress, i, len(pages)), scale)
+            done = denoiser(page.image, level, progress and functools.partial(advance, i), scale)
             image = np.asarray(done.image)
             said |= dict.fromkeys((*done.notes, *_hints(page, pages.form, done)))
             first = first or scale
@@ -205,14 +210,6 @@ def removed(image: np.ndarray, clean: np.ndarray, scale: Scale) -> np.ndarray:
     return out
 
 
-def _nth(
-    progress: Callable[[int, int], None] | None, index: int, count: int
-) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, whole: progress(index * whole + done, count * whole)
-
-
 def check_places(
     src: str | os.PathLike, dst: str | os.PathLike, save_noise: str | os.PathLike | None
 ) -> None:
@@ -223,10 +220,9 @@ def check_places(
     """
     if save_noise is None:
         return
-    # By path for those that are not there yet, and by file for links.
     for other, what in ((src, "the input"), (dst, "the output")):
+        # By path for those that are not there yet, and by file for links.
         same = os.path.realpath(other) == os.path.realpath(save_noise)
-        if not same and os.path.exists(other) and os.path.exists(save_noise):
-            same = os.path.samefile(other, save_noise)
-        if same:
+        there = os.path.exists(other) and os.path.exists(save_noise)
+        if same or (there and os.path.samefile(other, save_noise)):
             raise ZooError(f"{save_noise} is {what}; name another file for the noise")

@@ -103,9 +103,9 @@ class ImageDenoiser:
         if model is None and variables is not None:
             raise ZooError("variables are given without their model; name it too")
         self._dtype = None if dtype is None else _dtype(dtype)
-        self._strength = image_canvas.share("strength", strength)
-        self._tile = image_canvas.whole_number("tile", tile, 0)
-        self._overlap = image_canvas.whole_number("overlap", overlap, 0)
+        self._strength = image_canvas.check_strength(strength)
+        self._tile = image_canvas.pixels_of("tile", tile)
+        self._overlap = image_canvas.pixels_of("overlap", overlap)
         self._ensemble = bool(ensemble)
         self._parts: dict[int, _Part] = {}
         self._only = None

@@ -86,7 +86,7 @@ class GTCRN(StreamingDenoiser, layers.Layer):
     ) -> tuple[jax.Array, _Memory]:
         dtypes = {"dtype": self.dtype or dtype, "param_dtype": self.param_dtype}
         norms = {**dtypes, "train": train, "axis_name": self.axis_name}
-        conv, block = partial(_Strided, **norms), partial(_Block, **norms)
+        conv = partial(_Strided, **norms)
         real, imaginary = spectrum.real, spectrum.imag
         # Its slope at silence stays finite, and the original's weights expect it.
         magnitude = jnp.sqrt(real**2 + imaginary**2 + 1e-12)
@@ -98,22 +98,23 @@ class GTCRN(StreamingDenoiser, layers.Layer):
         for i, groups in enumerate((1, 2)):
             y = conv(features=_CHANNELS, groups=groups, name=f"encoder{i}")(y)
             skips.append(y)
-        for i, dilation in enumerate(_DILATIONS):
-            layer = block(dilation=dilation, name=f"encoder{i + 2}")
-            y, past, attention = layer(y, memory.pasts[i], memory.attentions[i])
-            skips.append(y)
+
+        def block(y: jax.Array, dilation: int, name: str) -> jax.Array:
+            at = len(pasts)
+            layer = _Block(dilation=dilation, **norms, name=name)
+            y, past, attention = layer(y, memory.pasts[at], memory.attentions[at])
             pasts.append(past)
             attentions.append(attention)
+            return y
+
+        for i, dilation in enumerate(_DILATIONS):
+            y = block(y, dilation, f"encoder{i + 2}")
+            skips.append(y)
         for i, before in enumerate(memory.duals):
             y, dual = _DualPath(**dtypes, name=f"dual{i}")(y, before)
             duals.append(dual)
         for i, dilation in enumerate(_DILATIONS[::-1]):
-            layer = block(dilation=dilation, name=f"decoder{i}")
-            y, past, attention = layer(
-                y + skips.pop(), memory.pasts[3 + i], memory.attentions[3 + i]
-            )
-            pasts.append(past)
-            attentions.append(attention)
+            y = block(y + skips.pop(), dilation, f"decoder{i}")
         y = conv(features=_CHANNELS, groups=2, up=True, name="decoder3")(y + skips.pop())
         y = conv(features=2, up=True, last=True, name="decoder4")(y + skips.pop())
 

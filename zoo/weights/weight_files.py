@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -108,15 +109,10 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
 
 
 class _Header(NamedTuple):
-    """The head of a file: its metadata, and its tensors' shapes and dtypes."""
+    """The head of a file: its metadata, and its tensors without their values."""
 
     metadata: Mapping[str, str]
-    tensors: Mapping[str, "_Tensor"]
-
-
-class _Tensor(NamedTuple):
-    shape: tuple[int, ...]
-    dtype: str
+    tensors: Mapping[str, jax.ShapeDtypeStruct]
 
 
 def _header(path: Path) -> _Header:
@@ -131,10 +127,9 @@ def _header(path: Path) -> _Header:
         )
     try:
         with safetensors.safe_open(files.regular(path), framework="flax") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, no dict
             tensors = {
-                name: _Tensor(tuple(one.get_shape()), one.get_dtype())
-                for name, one in slices.items()
+                name: jax.ShapeDtypeStruct(file.get_slice(name).get_shape(), jnp.float32)
+                for name in file.keys()  # noqa: SIM118, no dict
             }
             return _Header(file.metadata() or {}, tensors)
     # OverflowError: of a header that claims more than there can be.
