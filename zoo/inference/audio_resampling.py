@@ -98,18 +98,7 @@ def pipe(
     sample_rate: int,
     strength: float,
 ) -> Core:
-    """A model for recordings of any rate that are there as a whole.
-
-    Args:
-      model: a module of recordings.
-      variables: its own.
-      channels: C.
-      sample_rate: of the recording, Hz.
-      strength: as `around`.
-
-    Raises:
-      ZooError: as `around`.
-    """
+    """A model for recordings of any rate, in Hz, that are there as a whole; see `around`."""
     feed = Hops if getattr(model, "hop", 0) else Segments
     settings = {"channels": channels, "sample_rate": sample_rate, "strength": strength}
     return around(feed(model, variables, channels), **settings)
@@ -129,15 +118,7 @@ def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> C
 
 
 def check_rate(sample_rate: float, subject: str = "sample_rate is") -> None:
-    """Refuses a rate that cannot be resampled.
-
-    Args:
-      sample_rate: in Hz.
-      subject: the beginning of the error.
-
-    Raises:
-      ZooError: it is not a whole number, or out of range.
-    """
+    """Raises `ZooError` for a rate, in Hz, that is no whole number or cannot be resampled."""
     low, high = _RATES
     if not low <= sample_rate <= high:
         raise ZooError(

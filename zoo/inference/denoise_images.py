@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -100,7 +100,7 @@ def denoise_image_file(
     check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
     pages = image_files.read_pages(src)
-    every = _Scales(pages, range, linear)
+    scale_of = _scales(pages, range, linear)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
 
     def advance(index: int, done: int, whole: int) -> None:
@@ -115,7 +115,7 @@ def denoise_image_file(
             for place in places:
                 # What cannot be written is said before the work, not after it.
                 image_files.fitting(page, place, len(pages))
-            scale = every.of(page)
+            scale = scale_of(page)
             done = denoiser(page.image, level, progress and functools.partial(advance, i), scale)
             image = np.asarray(done.image)
             said |= dict.fromkeys((*done.notes, *_hints(page, pages.form, done)))
@@ -138,29 +138,19 @@ def denoise_image_file(
     )
 
 
-class _Scales:
-    """The value scales of the pages of a file: one for all, by default."""
+def _scales(
+    pages: "Pages", limits: tuple | str | None, linear: bool | None
+) -> Callable[["Page"], Scale]:
+    """The value scale of each page of a file: one for all, by default."""
 
-    def __init__(self, pages: "Pages", limits: tuple | str | None, linear: bool | None):
-        self._linear = linear
-        self._limits = None if limits == "page" else limits
-        self._of_all = None
-        if limits is None and len(pages) > 1:
-            # All pages are linear if the first is.
-            light = self._is_linear(next(iter(pages)))
-            every = (image_canvas.colors(page.image) for page in pages)
-            self._of_all = value_scale.find(every, linear=light)
+    def found(every: Iterable["Page"], first: "Page") -> dict[np.dtype, Scale]:
+        light = first.metadata.is_linear() if linear is None else linear
+        images = (image_canvas.colors(page.image) for page in every)
+        return value_scale.find(images, None if limits == "page" else limits, linear=light)
 
-    def of(self, page: "Page") -> Scale:
-        """That of a page."""
-        image = image_canvas.colors(page.image)
-        if self._of_all is not None:
-            return self._of_all[image.dtype]
-        found = value_scale.find([image], self._limits, linear=self._is_linear(page))
-        return found[image.dtype]
-
-    def _is_linear(self, page: "Page") -> bool:
-        return page.metadata.is_linear() if self._linear is None else self._linear
+    # All pages are linear if the first is.
+    shared = found(pages, next(iter(pages))) if limits is None and len(pages) > 1 else None
+    return lambda page: (shared or found([page], page))[image_canvas.colors(page.image).dtype]
 
 
 def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:

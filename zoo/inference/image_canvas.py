@@ -85,7 +85,8 @@ def _array(image: ArrayLike) -> np.ndarray:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ZooError(f"the image is no array ({reason}); give one of numbers") from None
     _check_shape(array)
-    _check_values(array)
+    if array.dtype.kind not in "iu" and not jax.numpy.issubdtype(array.dtype, np.floating):
+        raise ZooError(f"an image is of integers or floats, not {array.dtype}; convert it")
     return array
 
 
@@ -135,11 +136,6 @@ def _check_shape(array: np.ndarray) -> None:
         raise ZooError(
             f"an image is (H, W, C) of 1 to 4 channels, got shape {array.shape}; {remedy}"
         )
-
-
-def _check_values(array: np.ndarray) -> None:
-    if array.dtype.kind not in "iu" and not jax.numpy.issubdtype(array.dtype, np.floating):
-        raise ZooError(f"an image is of integers or floats, not {array.dtype}; convert it")
 
 
 def pixels_of(name: str, value: int | None) -> int | None:
