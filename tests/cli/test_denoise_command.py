@@ -299,6 +299,11 @@ def test_remedies_are_options_of_the_command(zoo):
     assert code == 1
     assert errors.startswith("error: small.png: an image of 9x9 pixels is too small")
     assert errors.endswith("give --sigma\n")
+    Image.new("RGB", (64, 64), "gray").save("flat.jpg")
+    output = zoo("flat.jpg", "-o", "x.png", "--weights", "ffdnet-color.safetensors")[1]
+    assert "try --model unet-real, or --sigma 10)" in output
+    report = denoise_file("flat.jpg", "y.png", "ffdnet-color.safetensors")
+    assert report.notes[0].endswith("try model='unet-real', or level=10 / 255")
     model = ("--weights", "unet-tiny.safetensors")
     errors = zoo("in/colour.png", "-o", "x.png", *model, "--tile", "15")[2]
     assert errors.startswith("error: in/colour.png: --tile 15 keeps nothing of a tile")

@@ -13,7 +13,7 @@ from flax import traverse_util
 from jax.extend.core import Jaxpr
 from jax.sharding import Mesh, PartitionSpec
 
-from zoo.models import ModelSpec, spec_of, variable_shapes
+from zoo.models import spec_of, variable_shapes
 from zoo.models.canvas import cleared, on_canvas
 
 AXIS = "tiles"
@@ -145,16 +145,12 @@ def values_per_pixel(model: nn.Module, channels: int) -> float:
     """Values of the largest array that a model makes, over the pixels it is given."""
     facts = spec_of(model)
     size = facts.size or (_PROBE + -_PROBE % math.lcm(facts.stride, facts.multiple),) * 2
-    values = _largest(_traced(model, facts, size))
-    # A gray model takes each channel of a color image by itself.
-    return values / (size[0] * size[1]) * max(channels / facts.channels, 1)
-
-
-def _traced(model: nn.Module, facts: ModelSpec, size: tuple[int, int]) -> Jaxpr:
     variables = traverse_util.unflatten_dict(variable_shapes(model, facts), sep="/")
     x = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((), jnp.float32)
-    return jax.make_jaxpr(model.apply)(variables, x, level).jaxpr
+    values = _largest(jax.make_jaxpr(model.apply)(variables, x, level).jaxpr)
+    # A gray model takes each channel of a color image by itself.
+    return values / (size[0] * size[1]) * max(channels / facts.channels, 1)
 
 
 def _largest(jaxpr: Jaxpr) -> int:
