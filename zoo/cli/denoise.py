@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import zoo
-from zoo import files, runtime
-from zoo.cli import common, file_jobs, paths
+from zoo import files
+from zoo.cli import common, file_jobs
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
@@ -158,29 +158,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
-    output = files.expanded(arguments.output) if arguments.output else None
-    found = paths.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
-    planned = file_jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
-    _refuse_others(arguments, {job.kind for job in planned} - {None})
-    common.use_device(arguments.device)
-    runtime.cache_programs()
-    return file_jobs.run(
-        planned,
-        _Denoisers(arguments),
-        overwrite=arguments.overwrite,
-        skip_existing=arguments.skip_existing,
-        skipped=found.skipped,
-    )
-
-
-def _refuse_others(arguments: argparse.Namespace, kinds: set[str]) -> None:
-    """Refuses options of images where there is none."""
-    given = [name for name in _OF_IMAGES if getattr(arguments, name) not in (None, False)]
-    if kinds and file_kinds.IMAGE not in kinds and given:
-        raise ZooError(
-            f"--{given[0].replace('_', '-')} is an option of images, and no input is one; drop it"
-        )
+    return file_jobs.run_command(arguments, _Denoisers, "denoised", extra=extra)
 
 
 def _share(text: str) -> float:
@@ -224,13 +203,20 @@ class _Denoisers:
 
     Args:
       arguments: those of `zoo denoise`.
+      kinds: of the inputs.
 
     Raises:
-      ZooError: the model or its weights cannot be had, or there is no such reference.
+      ZooError: the model or its weights cannot be had, there is no such reference, or an option of
+        images where there is none.
     """
 
-    def __init__(self, arguments: argparse.Namespace):
+    def __init__(self, arguments: argparse.Namespace, kinds: set[str]):
         self._arguments = arguments
+        given = [name for name in _OF_IMAGES if getattr(arguments, name) not in (None, False)]
+        if kinds and file_kinds.IMAGE not in kinds and given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise ZooError(f"{flag} is an option of images, and no input is one; drop it")
+        common.use_device(arguments.device)
         reference, name, file = arguments.reference, arguments.model, arguments.weights
         if reference is not None and not files.expanded(reference).exists():
             raise ZooError(f"there is no reference {reference}; check the path")

@@ -1,5 +1,6 @@
 """Jobs: which file is made of which, one after the other, with a line for each and a summary."""
 
+import argparse
 import os
 import sys
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from zoo import files
+from zoo import files, runtime
 from zoo.cli import common, paths
 from zoo.cli.paths import Found
 from zoo.data import file_kinds
@@ -225,6 +226,34 @@ class _Tally:
         self.made: dict[str, list[tuple[float, float]]] = {}
         self.failed: list[str] = []
         self.there = 0
+
+
+def run_command(
+    arguments: argparse.Namespace,
+    prepare: Callable[[argparse.Namespace, set[str]], Callable],
+    word: str,
+    *,
+    extra: str = "",
+) -> int:
+    """Runs a command with the arguments of `common.add_places`; returns the exit code.
+
+    Args:
+      arguments: of the command.
+      prepare: makes `do` of `run` from them and the kinds of the inputs.
+      word: as of `common.add_places`.
+      extra: as of `plan`.
+    """
+    output = files.expanded(arguments.output) if arguments.output else None
+    found = paths.gather(arguments.inputs, word=word, output=output)
+    jobs = plan(found, arguments.output, extra=extra, form=arguments.format)
+    runtime.cache_programs()
+    return run(
+        jobs,
+        prepare(arguments, {job.kind for job in jobs} - {None}),
+        overwrite=arguments.overwrite,
+        skip_existing=arguments.skip_existing,
+        skipped=found.skipped,
+    )
 
 
 def run(

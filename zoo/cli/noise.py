@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import zoo
-from zoo import files, runtime
-from zoo.cli import common, file_jobs, paths
+from zoo.cli import common, file_jobs
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import audio_files, audio_writing, file_kinds, pixels
 from zoo.data.image_files import fitting, read_pages, writing
@@ -79,18 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the copies, prints a line a file and a summary; returns the exit code."""
-    output = files.expanded(arguments.output) if arguments.output else None
-    found = paths.gather(arguments.inputs, word="noisy", output=output)
-    planned = file_jobs.plan(found, arguments.output, form=arguments.format)
-    noises = _Noises(arguments, {job.kind for job in planned} - {None})
-    runtime.cache_programs()
-    return file_jobs.run(
-        planned,
-        noises,
-        overwrite=arguments.overwrite,
-        skip_existing=arguments.skip_existing,
-        skipped=found.skipped,
-    )
+    return file_jobs.run_command(arguments, _Noises, "noisy")
 
 
 def _seed(text: str) -> int:
@@ -132,19 +120,19 @@ class _Noises:
 
     Args:
       arguments: those of `zoo noise`.
-      found: the kinds of the inputs.
+      kinds: of the inputs.
 
     Raises:
       ZooError: there is no such noise, or its level or an option is wrong.
     """
 
-    def __init__(self, arguments: argparse.Namespace, found: set[str]):
+    def __init__(self, arguments: argparse.Namespace, kinds: set[str]):
         self._arguments = arguments
         self._programs: dict[tuple, Callable] = {}
         ops = {kind: zoo.noise.registry(kind) for kind in (file_kinds.IMAGE, file_kinds.AUDIO)}
         if not any(arguments.op in registry for registry in ops.values()):
             raise unknown("noise", arguments.op, {name for one in ops.values() for name in one})
-        for kind in found:
+        for kind in kinds:
             if arguments.op in ops[kind]:
                 # So that a mistake in the options is one line, and not one for each file.
                 self._sampler(kind, _USUAL_RATE, np.ones((1, 1), np.float32))
