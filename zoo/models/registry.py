@@ -149,7 +149,7 @@ def create_model(name: str, **overrides) -> nn.Module:
             raise ZooError(f"model {name!r} cannot be built: {key} is {value!r:.100}; {wanted}")
     try:
         return card.architecture(**card.options | overrides)
-    except (TypeError, ZooError) as error:
+    except TypeError as error:
         raise ZooError(f"model {name!r} cannot be built: {error}") from None
 
 
