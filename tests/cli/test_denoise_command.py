@@ -300,7 +300,7 @@ def test_remedies_are_options_of_the_command(zoo):
     assert errors.startswith("error: small.png: an image of 9x9 pixels is too small")
     assert errors.endswith("give --sigma\n")
     Image.new("RGB", (64, 64), "gray").save("flat.jpg")
-    output = zoo("flat.jpg", "-o", "x.png", "--weights", "ffdnet-color.safetensors")[1]
+    output = zoo("flat.jpg", "-o", "z.png", "--weights", "ffdnet-color.safetensors")[1]
     assert "try --model unet-real, or --sigma 10)" in output
     report = denoise_file("flat.jpg", "y.png", "ffdnet-color.safetensors")
     assert report.notes[0].endswith("try model='unet-real', or level=10 / 255")
