@@ -7,6 +7,7 @@ none of the packages that configs need unless it is given a workdir.
 import dataclasses
 import json
 import math
+import numbers
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from zoo.losses import make_loss
 from zoo.models import ModelSpec, create_model, list_models, spec_of
 from zoo.noise import Sampler, make_sampler, registry
 from zoo.train.distributed import Interrupted, Listener
-from zoo.train.metrics_writer import Metrics, diverged, progress_bar
+from zoo.train.metrics_writer import Metrics, progress_bar
 from zoo.train.optimizer import make_optimizer, make_schedule
 from zoo.train.parallel import Runner, make_runner
 from zoo.train.step import State, create_state, make_prepare, make_step
@@ -48,6 +49,8 @@ LEARNING_RATE = 1e-3
 
 # Floats slightly beyond the range are clipped; others, as in [0, 255], are a mistake.
 _MOST = 1.5
+# As many as a random key takes, of anything.
+_MOST_WHOLE = 2**32
 # Steps between two looks at the metrics, and steps that each look leaves to the device.
 _LOOK_EVERY, _AHEAD = 10, 4
 _CTRL_C = 130  # the exit code
@@ -130,8 +133,15 @@ def fit(
     model = create_model(model) if isinstance(model, str) else model
     sample_rate = getattr(images, "sample_rate", 0) or sample_rate
     spec, audio = _checked(model, sample_rate), bool(sample_rate)
-    if steps < 1:
-        raise ZooError(f"steps is {steps}; make it 1 or more")
+    steps, batch_size = _whole("steps", steps, 1), _whole("batch_size", batch_size, 1)
+    seed = _whole("seed", seed, 0)
+    if learning_rate is not None and not _is_positive(learning_rate):
+        raise ZooError(f"learning_rate is {learning_rate!r}; make it greater than 0")
+    if not isinstance(variables, Mapping | None):
+        raise ZooError(
+            f"variables are a dictionary such as init returns, not {type(variables).__name__}; "
+            "give that, or None"
+        )
     examples, paired = _examples(images, audio)
     channels = _channels(model, examples, paired)
     size = (*_crop(crop, examples, spec, sample_rate), channels)
@@ -228,7 +238,10 @@ def _run(
             if end or step % _LOOK_EVERY == 0:
                 bad = metrics.look(runner.fetch, leave=0 if end else _AHEAD)
                 if bad is not None:
-                    raise diverged(bad, None)
+                    raise ZooError(
+                        f"the loss or its gradient is not finite at step {bad}; lower "
+                        "learning_rate, or look at the data and the loss"
+                    )
                 if metrics.rows:
                     bar.set_postfix_str(f"loss {metrics.rows[-1]['loss']:.3g}", refresh=False)
                 bar.update(step - bar.n)
@@ -334,6 +347,8 @@ def _source(
 
 def _checked(model: nn.Module, sample_rate: int) -> ModelSpec:
     """The specification of a model, of the modality that the sample rate says."""
+    if not isinstance(model, nn.Module):
+        raise ZooError(f"a model is a name or a module, not {type(model).__name__}; give one")
     spec, label = spec_of(model), type(model).__name__
     audio = spec.modality == "audio"
     if audio != bool(sample_rate):
@@ -395,21 +410,41 @@ def _crop(
 ) -> tuple[int, ...]:
     """The spatial size of a training crop, checked against the images."""
     if sample_rate:
-        (length,) = (crop,) if isinstance(crop, int) else crop or (2 * sample_rate,)
-        if length < 1:
-            raise ZooError(f"crop is {length}; make it 1 sample or more")
-        return (length,)
+        size = (2 * sample_rate,) if crop is None else crop
+        size = (size,) if isinstance(size, numbers.Integral) else size
+        if not _is_size(size, 1):
+            raise ZooError(f"crop is {crop!r}; make it a number of samples, 1 or more")
+        return tuple(map(int, size))
     sides = tuple(min(x.shape[axis] for x in examples) for axis in (0, 1))
     if crop is None:
         side = min(64, *sides)
         return spec.size or (max(side // spec.multiple, 1) * spec.multiple,) * 2
-    size = (crop, crop) if isinstance(crop, int) else tuple(crop)
-    if len(size) != 2 or min(size) < 1 or any(map(int.__gt__, size, sides)):
+    size = (crop, crop) if isinstance(crop, numbers.Integral) else crop
+    if not _is_size(size, 2) or size[0] > sides[0] or size[1] > sides[1]:
         raise ZooError(
-            f"crop is {crop}; make it a height and a width of at most {sides[0]}x{sides[1]}, the "
+            f"crop is {crop!r}; make it a height and a width of at most {sides[0]}x{sides[1]}, the "
             "smallest image"
         )
-    return size
+    return tuple(map(int, size))
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    """An argument that is a whole number, of NumPy too."""
+    if not (isinstance(value, numbers.Integral) and least <= value < _MOST_WHOLE):
+        raise ZooError(f"{name} is {value!r}; make it a whole number of {least} or more")
+    return int(value)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and 0 < value < math.inf
+
+
+def _is_size(value: Any, axes: int) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == axes
+        and all(isinstance(side, numbers.Integral) and side > 0 for side in value)
+    )
 
 
 def _sampler(
@@ -418,10 +453,12 @@ def _sampler(
     """The noise sampler, and the keys of a config that describe it."""
     audio = bool(sample_rate)
     if paired:
-        if noise is not None:
-            raise ZooError("pairs bring their own noise; leave out noise")
+        if noise is not None or level is not None:
+            raise ZooError("pairs bring their own noise; leave out noise and level")
         return None, {"noise.name": "", "noise.level": None}
     if callable(noise):
+        if level is not None or options:
+            raise ZooError("a sampler has its own level; leave out level and noise_options")
         return noise, {}
     if noise is None and level is None:
         level = (-5, 20) if audio else (0, 55)
