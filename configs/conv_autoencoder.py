@@ -32,7 +32,7 @@ def get_config(folder: str = ""):
     config.train.batch_size = 64
     config.train.epochs = 50.0
     config.train.ema_decay = 0.99
-    config.data.natural = "--config=configs/conv_autoencoder.py:FOLDER with a folder of pictures"
+    config.data.natural = "zoo train conv_autoencoder:FOLDER with a folder of pictures"
     if folder:
         config.data.name = "folder"
         config.data.path = folder

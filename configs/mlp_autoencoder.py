@@ -32,7 +32,7 @@ def get_config(folder: str = ""):
     config.validation.every = 200
     config.eval.levels = (0.3, 0.5, 0.8)
     config.eval.limit = 1000
-    config.data.natural = "--config=configs/mlp_autoencoder.py:FOLDER with MNIST's idx files"
+    config.data.natural = "zoo train mlp_autoencoder:FOLDER with MNIST's idx files"
     if folder:
         config.data.name = "idx"
         config.data.path = folder

@@ -21,7 +21,7 @@ def get_config(folder: str = ""):
     config.optimizer.warmup = 0.02
     config.train.batch_size = 8
     config.train.steps = 7000
-    config.data.natural = "--config=configs/unet.py:FOLDER with a folder of photographs"
+    config.data.natural = "zoo train unet:FOLDER with a folder of photographs"
     if folder:
         config.data.name = "folder"
         config.data.path = folder

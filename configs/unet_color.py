@@ -30,7 +30,7 @@ def get_config(folder: str = ""):
     config.checkpoint.every = 1000
     config.validation.every = 2000
     config.eval.levels = (15, 25, 50)
-    config.data.natural = "--config=configs/unet_color.py:DATA, with bsds500/ and cbsd68/ in it"
+    config.data.natural = "zoo train unet_color:DATA, with bsds500/ and cbsd68/ in it"
     if folder:
         config.data.name = "folder"
         config.data.path = f"{folder}/bsds500"

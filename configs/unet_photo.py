@@ -38,7 +38,7 @@ def get_config(folder: str = ""):
     config.checkpoint.every = 200
     config.validation.every = 1000
     config.eval.levels = (1.0,)
-    config.data.natural = "--config=configs/unet_photo.py:DATA, with photos/ and cbsd68/ in it"
+    config.data.natural = "zoo train unet_photo:DATA, with photos/ and cbsd68/ in it"
     if folder:
         config.data.name = "folder"
         config.data.path = f"{folder}/photos"

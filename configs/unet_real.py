@@ -27,7 +27,7 @@ def get_config(folder: str = ""):
     config.optimizer.warmup = 0.02
     config.train.steps = 3000
     config.noise.unit = "1"
-    config.data.natural = "--config=configs/unet_real.py:FOLDER with PolyU's *_real.JPG, *_mean.JPG"
+    config.data.natural = "zoo train unet_real:FOLDER with PolyU's *_real.JPG, *_mean.JPG"
     if folder:
         config.noise.name = ""
         config.noise.level = None

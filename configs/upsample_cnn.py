@@ -26,7 +26,7 @@ def get_config(folder: str = ""):
     config.train.batch_size = 32
     config.train.epochs = 10.0
     config.train.ema_decay = 0.99
-    config.data.natural = "--config=configs/upsample_cnn.py:FOLDER with a folder of pictures"
+    config.data.natural = "zoo train upsample_cnn:FOLDER with a folder of pictures"
     if folder:
         config.data.name = "folder"
         config.data.path = folder

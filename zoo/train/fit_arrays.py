@@ -248,7 +248,7 @@ def _run(
             if end:
                 break
     if listener.signum is not None and step < steps:
-        _stopped(Interrupted(listener.signum, step))
+        _stopped(Interrupted(listener.signum, step, saved=False))
     return runner.fetch(placed)
 
 
