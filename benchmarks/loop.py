@@ -210,7 +210,7 @@ def prepare(arguments, name: str) -> list[dict]:
     record = models.model_spec(arguments.model)
     op = registry(record.modality)[name]
     options = usual(op)
-    level = options.pop(op.levels[0])
+    level = options.pop(next(iter(op.levels)))
     pictures = record.modality == "image"
     training = Training(
         models.create_model(arguments.model),
