@@ -23,7 +23,6 @@ import importlib
 import io
 import itertools
 import logging
-import runpy
 import sys
 import tempfile
 import time
@@ -135,13 +134,9 @@ class Turns:
 
 def config_of(arguments, *, stream: bool):
     """The config the flags name, with a checkpoint every turn, and its own steps between two."""
-    from zoo.train.config import override  # noqa: PLC0415 - see NEEDS
+    from zoo.train.config import load_config  # noqa: PLC0415 - see NEEDS
 
-    file = Path(arguments.config)
-    if not file.is_file():
-        raise ZooError(f"there is no config file {str(file)!r}; try --config=configs/unet.py")
-    config = runpy.run_path(str(file))["get_config"]()
-    override(config, arguments.override)
+    config = load_config(arguments.config, arguments.override)
     every = config.checkpoint.every
     config.data.stream = stream
     config.checkpoint.every = arguments.steps

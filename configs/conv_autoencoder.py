@@ -1,7 +1,7 @@
 """A strided convolutional autoencoder on 128x128 colour pictures, after a published recipe.
 
-    python main.py --config=configs/conv_autoencoder.py:FOLDER
-    python main.py --config=configs/conv_autoencoder.py:FOLDER --config.optimizer.learning_rate=1e-3
+    zoo train conv_autoencoder:FOLDER
+    zoo train conv_autoencoder:FOLDER --optimizer.learning_rate=1e-3
 
 Mean squared error, Adam, 60/40 split, small rotations, shifts and flips, 50 epochs, batch 64. The
 first line is the recipe with its learning rate of 1e-5, the second the same with a sensible one.
@@ -32,7 +32,7 @@ def get_config(folder: str = ""):
     config.train.batch_size = 64
     config.train.epochs = 50.0
     config.train.ema_decay = 0.99
-    config.data.natural = "--config=configs/conv_autoencoder.py:FOLDER with a folder of pictures"
+    config.data.natural = "zoo train conv_autoencoder:FOLDER with a folder of pictures"
     if folder:
         config.data.name = "folder"
         config.data.path = folder

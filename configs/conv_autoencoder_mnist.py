@@ -1,6 +1,6 @@
 """A convolutional autoencoder on MNIST, Gaussian noise, mean squared error.
 
-    python main.py --config=configs/conv_autoencoder_mnist.py:FOLDER
+    zoo train conv_autoencoder_mnist:FOLDER
 
 FOLDER holds the four idx files of MNIST; without it tiles of the embedded photos train.
 
@@ -27,7 +27,7 @@ def get_config(folder: str = ""):
     config.train.epochs = 3.0
     config.validation.every = 500
     config.eval.limit = 1000
-    config.data.natural = "--config=configs/conv_autoencoder_mnist.py:FOLDER with MNIST's idx files"
+    config.data.natural = "zoo train conv_autoencoder_mnist:FOLDER with MNIST's idx files"
     if folder:
         config.data.name = "idx"
         config.data.path = folder

@@ -1,7 +1,7 @@
 """A dense 784-128-784 autoencoder on 28x28 grey pictures at noise factors 0.3, 0.5 and 0.8.
 
-    python main.py --config=configs/mlp_autoencoder.py:FOLDER
-    python main.py --config=configs/mlp_autoencoder.py:FOLDER --config.noise.level=0.5
+    zoo train mlp_autoencoder:FOLDER
+    zoo train mlp_autoencoder:FOLDER --noise.level=0.5
 
 FOLDER holds the four idx files of MNIST; without it tiles of the embedded photos train. The first
 line trains one network for all three factors, the second one for a factor of its own.
@@ -32,7 +32,7 @@ def get_config(folder: str = ""):
     config.validation.every = 200
     config.eval.levels = (0.3, 0.5, 0.8)
     config.eval.limit = 1000
-    config.data.natural = "--config=configs/mlp_autoencoder.py:FOLDER with MNIST's idx files"
+    config.data.natural = "zoo train mlp_autoencoder:FOLDER with MNIST's idx files"
     if folder:
         config.data.name = "idx"
         config.data.path = folder

@@ -1,6 +1,6 @@
 """`unet-color`, the weights for any colour photograph: one network for every sigma up to 55.
 
-    python main.py --config=configs/unet_color.py:DATA
+    zoo train unet_color:DATA
 
 DATA holds `bsds500/` with train/, val/ and test/, and `cbsd68/`. It trains on BSDS500's train and
 test, selects on the 32 pictures of val that are not in CBSD68, and is tested on CBSD68. Without
@@ -30,7 +30,7 @@ def get_config(folder: str = ""):
     config.checkpoint.every = 1000
     config.validation.every = 2000
     config.eval.levels = (15, 25, 50)
-    config.data.natural = "--config=configs/unet_color.py:DATA, with bsds500/ and cbsd68/ in it"
+    config.data.natural = "zoo train unet_color:DATA, with bsds500/ and cbsd68/ in it"
     if folder:
         config.data.name = "folder"
         config.data.path = f"{folder}/bsds500"

@@ -1,7 +1,7 @@
 """A LeakyReLU upsampling CNN on 256x256 colour pictures, after a published recipe.
 
-    python main.py --config=configs/upsample_cnn.py:FOLDER
-    python main.py --config=configs/upsample_cnn.py:FOLDER --config.model.name=upsample_cnn-skip
+    zoo train upsample_cnn:FOLDER
+    zoo train upsample_cnn:FOLDER --model.name=upsample_cnn-skip
 
 Binary cross-entropy, Adam, batch 32. FOLDER holds pictures; without it tiles of the embedded photos
 train. The second line is the variant with skip connections.
@@ -26,7 +26,7 @@ def get_config(folder: str = ""):
     config.train.batch_size = 32
     config.train.epochs = 10.0
     config.train.ema_decay = 0.99
-    config.data.natural = "--config=configs/upsample_cnn.py:FOLDER with a folder of pictures"
+    config.data.natural = "zoo train upsample_cnn:FOLDER with a folder of pictures"
     if folder:
         config.data.name = "folder"
         config.data.path = folder

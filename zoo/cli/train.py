@@ -134,7 +134,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from absl import logging  # noqa: PLC0415 - an extra
+    # Both are of the extra "train", which is to be named before any work.
+    import orbax.checkpoint  # noqa: F401, PLC0415
+    from absl import logging  # noqa: PLC0415
 
     from zoo import runtime  # noqa: PLC0415
     from zoo.train import distributed  # noqa: PLC0415

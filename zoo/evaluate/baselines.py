@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import numpy as np
-from skimage import restoration
 
 from zoo.errors import ZooError
 from zoo.estimate import estimate_sigma
@@ -27,6 +26,8 @@ def nlm(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray
     References:
       Buades, Coll, Morel, "A non-local algorithm for image denoising", CVPR 2005.
     """
+    from skimage import restoration  # noqa: PLC0415 - an extra
+
     sigma = _given_or_estimated(sigma, noisy)
     if sigma <= 0:
         return noisy
@@ -57,6 +58,8 @@ def wavelet(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.nda
       IEEE TIP 2000. Coifman, Donoho, "Translation-invariant de-noising", 1995.
     """
     del clean
+    from skimage import restoration  # noqa: PLC0415 - an extra
+
     sigma = _given_or_estimated(sigma, noisy)
     if sigma <= 0:
         return noisy
@@ -85,6 +88,8 @@ def tv(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
     References:
       Chambolle, "An algorithm for total variation minimization and applications", JMIV 2004.
     """
+    from skimage import restoration  # noqa: PLC0415 - an extra
+
     sigma = _given_or_estimated(sigma, noisy)
     if sigma <= 0:
         return noisy
