@@ -289,7 +289,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", denied)
-    with pytest.raises(ZooError, match=r"cannot read .*Permission denied; mend"):
+    with pytest.raises(ZooError, match=r"cannot read .*Permission denied; check"):
         read_state(path)
 
 
