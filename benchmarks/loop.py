@@ -108,8 +108,8 @@ class Turns:
                 last = batch_and_key
                 return run(placed, *batch_and_key)
 
-            runner.run, self._run = remember, bare
-            return runner
+            self._run = bare
+            return runner._replace(run=remember)
 
         return make_watched
 
