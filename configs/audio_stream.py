@@ -62,8 +62,7 @@ def get_config(folder: str = ""):
     config.train.batch_size = 16
     config.train.steps = 4000
     config.data.natural = (
-        "zoo train audio_stream:SPEECH --data.options.noise=NOISE with two "
-        "folders of recordings"
+        "zoo train audio_stream:SPEECH --data.options.noise=NOISE with two folders of recordings"
     )
     if folder:
         config.data.name = "recordings"

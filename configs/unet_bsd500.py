@@ -24,9 +24,7 @@ def get_config(folder: str = ""):
     config.eval.levels = (15, 25, 50)
     config.eval.limit = 50
     config.noise.level = (0, 55)
-    config.data.natural = (
-        "zoo train unet_bsd500:FOLDER with BSDS500's train/, val/, test/"
-    )
+    config.data.natural = "zoo train unet_bsd500:FOLDER with BSDS500's train/, val/, test/"
     if folder:
         config.data.name = "folder"
         config.data.path = folder

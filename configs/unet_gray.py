@@ -54,9 +54,7 @@ def get_config(folder: str = ""):
     config.checkpoint.every = 1000
     config.validation.every = 2000
     config.eval.levels = (15, 25, 50)
-    config.data.natural = (
-        "zoo train unet_gray:DATA with bsds500/, cbsd68/, bsd68/ in DATA"
-    )
+    config.data.natural = "zoo train unet_gray:DATA with bsds500/, cbsd68/, bsd68/ in DATA"
     if folder:
         config.data.name = "folder"
         config.data.path = f"{folder}/bsds500"

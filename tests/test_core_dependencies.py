@@ -67,7 +67,8 @@ import numpy as np
 from zoo import cli
 from zoo.data import image_files
 image_files.write("x.png", np.full((16, 24, 3), 100, np.uint8))
-sys.exit(10 * cli.main(["train", "unet"]) + cli.main(["score", "nlm", "--data", "."]))
+score = ["score", "unet-gray", "--data", ".", "--baselines", "nlm", "--sigma", "25"]
+sys.exit(10 * cli.main(["train", "unet"]) + cli.main(score))
 """
     done = blocked(code, tmp_path)
     assert done.returncode == 22, done.stderr

@@ -126,7 +126,7 @@ def fit(
         shapes.append(data.shape)
 
     config = audio_config() if audio else default_config()
-    config.name, config.seed = "fit", seed
+    config.name, config.seed = "fit", int(seed)
     config.model.name = type(model).__name__
     config.data.name, config.data.channels = "arrays", channels
     config.data.sample_rate = sample_rate or config.data.sample_rate
@@ -140,7 +140,7 @@ def fit(
     config.loss = loss or config.loss
     config.optimizer.name = optimizer
     config.optimizer.learning_rate = learning_rate or experiments.learning_rate(model)
-    config.train.steps, config.train.batch_size = steps, batch_size
+    config.train.steps, config.train.batch_size = int(steps), int(batch_size)
     if workdir is None:
         config.log.every = 10
     else:
