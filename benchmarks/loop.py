@@ -37,7 +37,7 @@ from harness.batch import must_fit
 from harness.examples import SIZES
 from harness.timing import measure
 from harness.work import Training
-from noise import KINDS, SECOND
+from noise import second, usual
 
 from zoo import models, runtime
 from zoo.data.augment import make_augment
@@ -203,7 +203,7 @@ def input_pipeline(experiment, config, seconds: float) -> float:
 def prepare(arguments, name: str) -> list[dict]:
     """Rows of crop, augmentation and noise alone against the whole step, one a turn."""
     record = models.model_spec(arguments.model)
-    options = dict(KINDS[record.modality].levels[name])
+    options = dict(usual(registry(record.modality)[name]))
     level = options.pop(next(iter(options)))
     pictures = record.modality == "image"
     training = Training(
@@ -320,9 +320,10 @@ def main() -> None:
     arguments.noise = arguments.noise or [NOISE[modality]]
     arguments.size = arguments.size or SIZES[modality]
     for name in arguments.noise:
-        if name not in KINDS[modality].levels:
-            raise unknown("noise", name, KINDS[modality].levels)
-        if SECOND.get(name) == "noisy":
+        op = registry(modality).get(name)
+        if op is None:
+            raise unknown("noise", name, registry(modality))
+        if "noisy" in second(op, None):
             raise ZooError(f"noise {name!r} needs a whole batch; a step's is drawn for each one")
     runtime.cache_programs()
     logging.getLogger("imagecodecs").setLevel(logging.ERROR)  # it dislikes a profile in a PNG

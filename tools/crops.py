@@ -102,7 +102,8 @@ def draw_digits(names: list[str], folder: str) -> None:
 
 def panel(x: np.ndarray, clean: np.ndarray) -> Panel:
     shown = np.clip(x, 0, 1)
-    return Panel(shown, float(zoo.metrics.psnr(shown, clean, data_range=1.0)))
+    psnr = float(zoo.metrics.psnr(shown, clean, data_range=1.0))
+    return Panel(shown, (f"{psnr:.2f} dB",), psnr)
 
 
 if __name__ == "__main__":

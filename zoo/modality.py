@@ -40,7 +40,7 @@ class Metric:
     function: Callable[..., Any] | None
     heading: str
     digits: int
-    higher: bool
+    higher: bool = True
     usual: bool = True
     power: int = 0
     least: int = 0
@@ -121,34 +121,21 @@ class Modality:
         """A number of examples in words, such as "1 image" or "3 images"."""
         return f"{number} {self.noun if number == 1 else self.plural}"
 
-    def metric(
-        self, heading: str, digits: int, *, higher: bool = True, name: str = "", **options: Any
-    ) -> Callable[[Callable], Callable]:
-        """A decorator that registers a function as a metric under its name.
+    def metric(self, heading: str, digits: int, **options: Any) -> Callable[[Callable], Callable]:
+        """A decorator that registers a function as a metric.
 
         Args:
           heading: as `Metric.heading`.
           digits: as `Metric.digits`.
-          higher: as `Metric.higher`.
-          name: the key; by default the function's name.
-          **options: the other fields of `Metric`.
+          **options: the other fields of `Metric`; the name is the function's by default.
 
         Raises:
           ValueError: the name is taken.
         """
 
         def register_metric(function: Callable) -> Callable:
-            key = name or function.__name__
-            self.add(
-                Metric(
-                    name=key,
-                    function=function,
-                    heading=heading,
-                    digits=digits,
-                    higher=higher,
-                    **options,
-                )
-            )
+            shown = {"heading": heading, "digits": digits}
+            self.add(Metric(**{"name": function.__name__, "function": function} | shown | options))
             return function
 
         return register_metric

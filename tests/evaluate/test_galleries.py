@@ -11,7 +11,9 @@ from zoo.evaluate.galleries import Panel, Row, busiest, gallery
 
 def row(name, clean):
     noisy = np.clip(clean / 255 + np.random.default_rng(0).normal(0, 0.1, clean.shape), 0, 1)
-    return Row(name, {"clean": Panel(clean), "noisy": Panel(noisy, 20.0, 0.5)})
+    return Row(
+        name, {"clean": Panel(clean), "noisy": Panel(noisy, ("20.00 dB", "SSIM 0.500"), 20.0)}
+    )
 
 
 def test_small_pictures_are_shown_whole_and_crisp(tmp_path):

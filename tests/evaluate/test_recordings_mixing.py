@@ -11,7 +11,7 @@ import pytest
 from zoo.data.sources import Example
 from zoo.errors import ZooError
 from zoo.evaluate import AudioProtocol, Level, mean_merit, spectrograms
-from zoo.evaluate.audio_evaluator import AudioEvaluator, canvas, cut, groups
+from zoo.evaluate.audio_evaluator import AudioEvaluator
 from zoo.evaluate.batching import Decoded
 from zoo.evaluate.degrade import excerpt, mix
 from zoo.evaluate.measure import measure
@@ -141,10 +141,12 @@ def test_long_recordings_are_cut_into_equal_pieces_without_reading_the_whole():
     long = recording("long", 7 * RATE)
     long.target[2 * 112000 // 3 :] = 0
     protocol = AudioProtocol(seconds=3.0)
-    pieces, left_out = cut(Decoded(Files([long, recording("r", 100)])), 2, protocol)
-    assert [(p.name, p.start, p.stop) for p in pieces] == [
+    files = Files([long, recording("r", 100)])
+    evaluator = AudioEvaluator(AUDIO, files, noise=NOISES, protocol=protocol)
+    left_out = evaluator.prepare({ZERO: None})
+    assert [(p.name, p.start, p.frames) for p in evaluator.pieces] == [
         ("long at 0.0 s", 0, 37334),
-        ("long at 2.3 s", 37334, 74668),
+        ("long at 2.3 s", 37334, 37334),
         ("r", 0, 100),
     ]
     assert left_out == ["long at 4.7 s is silent and was left out"]
@@ -157,15 +159,15 @@ def test_long_recordings_are_cut_into_equal_pieces_without_reading_the_whole():
 
 
 def test_shapes_are_few_and_batches_even():
-    sizes = {canvas(length, RATE) for length in range(100, 64 * RATE, 501)}
-    assert len(sizes) == 16
-    assert min(sizes) == 2 * RATE
-    for length in range(8 * RATE, 64 * RATE, 501):
-        assert length <= canvas(length, RATE) <= 1.26 * length
     recordings = [recording(f"r{i}", 1000 + i) for i in range(17)]
-    source = Decoded(recordings)
-    pieces, _ = cut(source, 17, AudioProtocol())
-    found = list(groups(source, pieces, RATE))
+    evaluator = AudioEvaluator(AUDIO, recordings, noise=NOISES)
+    sizes = {evaluator.canvas((length,)) for length in range(100, 64 * RATE, 501)}
+    assert len(sizes) == 16
+    assert min(sizes) == (2 * RATE,)
+    for length in range(8 * RATE, 64 * RATE, 501):
+        assert length <= evaluator.canvas((length,))[0] <= 1.26 * length
+    evaluator.prepare({ZERO: None})
+    found = list(evaluator.groups())
     shapes = [(len(g.items), g.capacity, g.canvas) for g in found]
     assert shapes == [(9, 9, (32000,)), (8, 9, (32000,))]
     laid = found[1].lay([np.ones((len(i.target), 1), np.float32) for i in found[1].items])
@@ -194,16 +196,16 @@ def test_processes_give_what_this_one_gives():
     clean = RNG.normal(0, 0.1, (RATE, 1)).astype(np.float32)
     noisy = clean + RNG.normal(0, 0.1, clean.shape).astype(np.float32)
     with Pool(jobs=0) as here:
-        expected = here.judge("stoi", noisy, clean, RATE).result()
+        (expected,) = here.judge([("stoi", noisy, clean, RATE)])
     with Pool(jobs=100, workers=1) as there:
-        futures = [there.judge("stoi", noisy, clean, RATE) for _ in range(3)]
-        assert [f.result() for f in futures] == [expected] * 3
-        bad = there.judge("stoi", noisy[:100], clean[:100], RATE).result()
+        job = ("stoi", noisy, clean, RATE)
+        assert there.judge([job] * 3) == [expected] * 3
+        (bad,) = there.judge([("stoi", noisy[:100], clean[:100], RATE)])
         (child,) = there._executor()._processes
         assert child != os.getpid()
         os.kill(child, signal.SIGKILL)
         time.sleep(0.1)
-        again = there.judge("stoi", noisy, clean, RATE).result()
+        (again,) = there.judge([job])
     assert np.isnan(bad.value)
     assert bad.reason
     assert again == expected

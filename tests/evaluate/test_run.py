@@ -232,8 +232,8 @@ def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
         limit=130,
         progress=lambda *step: steps.append(step),
     )
-    assert sizes == [64, 64, 64]
-    assert steps == [(64, 130), (128, 130), (130, 130)]
+    assert sizes == [44, 44, 44]
+    assert steps == [(44, 130), (88, 130), (130, 130)]
     assert [s.example for s in result.scores[::2]] == [str(i) for i in range(130)]
     # Without noise nothing differs: infinite PSNR, and no SSIM below 11 pixels.
     expected = {"psnr": None, "ssim": None, "mse": 0.0, "mae": 0.0}

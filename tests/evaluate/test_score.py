@@ -28,6 +28,7 @@ LEVEL = Level(25.0, "1/255", "sigma")
 
 def measured(model, pictures, protocol, wanted):
     evaluator = ImageEvaluator(IMAGE, pictures, protocol=protocol)
+    evaluator.prepare({LEVEL: None})
     metrics = IMAGE.choose(wanted)
     return measure({"model": model}, evaluator, LEVEL, NumpyGaussian(NOISE), metrics=metrics)
 
@@ -184,7 +185,7 @@ def test_later_batches_of_a_canvas_need_no_new_program():
     protocol = ImageProtocol(noise="numpy", shapes="padded")
     parts = list(measured(model, pictures, protocol, ("psnr",)))
     assert len(traced) == 2
-    places = [item.place for part in parts for item in part.group.items]
+    places = [item.piece.place for part in parts for item in part.group.items]
     assert sorted(places) == list(range(80))
     assert all(len(part.scores["model"]["psnr"]) == len(part.group.items) for part in parts)
 
@@ -368,7 +369,7 @@ def test_published_figures_are_found_by_set_method_and_level():
         (["--data", ".", "--baselines"], "nothing to score"),
         (["--data", ".", "--sigma", "-1"], "sigma -1 is not between"),
         (["--data", ".", "--sigma", "nan"], "sigma nan is not between"),
-        (["--data", ".", "--limit", "0"], "no images to score on; check the data and the limit"),
+        (["--data", ".", "--limit", "0"], "no image to evaluate on; check the data and the limit"),
         (["--data", ".", "."], "two folders are called"),
         (["--data", ".", "--seed", "-1"], "seed must be"),
         (["--data", ".", "--border", "300"], "border of 300 leaves nothing of cat.png, 40x40"),

@@ -157,7 +157,7 @@ def test_recordings_are_told_from_pictures(zoo, folders):
     photos = ("score", "--data", folders / "photos")
     assert "has no recordings" in zoo(*photos, "--noises", folders / "noise")[2]
     assert "has no recordings" in zoo(*photos, "--baselines", "wiener")[2]
-    assert "no images to score on" in zoo(*photos, "--limit", "0")[2]
+    assert "no image to evaluate on" in zoo(*photos, "--limit", "0")[2]
 
 
 def test_published_figures_stand_beside_ours():
@@ -215,7 +215,7 @@ def test_published_figures_stand_beside_ours():
         (["MODEL", "--metrics", "peskq"], "unknown metric 'peskq'; did you mean 'pesq'"),
         (["MODEL", "--baselines", "weiner"], "unknown baseline 'weiner'; did you mean 'wiener'"),
         (["--baselines"], "nothing to score"),
-        (["--limit", "0"], "no recordings to score on; check the data and the limit"),
+        (["--limit", "0"], "no recording to evaluate on; check the data and the limit"),
         (["--seed", "-1"], "seed must be"),
         (["--snr", "nan"], "the level nan dB has no SNR"),
         (["--noises", "nowhere"], "there is no folder nowhere; check --noises"),

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from zoo import files, runtime
@@ -13,7 +14,7 @@ from zoo.errors import ZooError
 from zoo.evaluate import benchmark
 from zoo.evaluate.contenders import modality as modality_of
 from zoo.evaluate.measure import evaluator_class
-from zoo.evaluate.protocol import PUBLISHED, AudioProtocol, ImageProtocol, choices_of
+from zoo.evaluate.protocol import PUBLISHED, AudioProtocol, choices_of
 from zoo.modality import AUDIO, IMAGE, Modality, get
 
 _DESCRIPTION = """Score denoisers on folders of images, at levels of Gaussian noise, or of
@@ -153,7 +154,7 @@ def run(arguments: argparse.Namespace) -> None:
             sets,
             outdir=arguments.out,
             levels=_or(levels, usual["levels"]),
-            metrics=_with_main(_or(arguments.metrics, usual["metrics"]), modality),
+            metrics=_or(arguments.metrics, usual["metrics"]),
             baselines=_or(arguments.baselines, evaluator_class(modality).usual_baselines),
             limit=arguments.limit,
             galleries=not arguments.no_gallery,
@@ -177,23 +178,16 @@ def _folder(path: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _sets(arguments: argparse.Namespace, modality: Modality) -> tuple:
+def _sets(arguments: argparse.Namespace, modality: Modality) -> tuple[benchmark.Sets, list]:
     """How the sets of the modality are read, and the levels that were given."""
     fields = ("seed", "border", *_CHOICES)
     given = {n: getattr(arguments, n) for n in fields if getattr(arguments, n) is not None}
+    options = {"pairs": arguments.pairs}
     if modality is AUDIO:
-        protocol = AudioProtocol(**given)
-        pairs = {"pairs": arguments.pairs, "noises": arguments.noises}
-        return benchmark.AudioSets(**pairs, protocol=protocol), arguments.snr
-    protocol = ImageProtocol(**{"noise": PUBLISHED.noise, "shapes": PUBLISHED.shapes} | given)
-    channels = _or(arguments.images, "auto")
-    sets = benchmark.ImageSets(pairs=arguments.pairs, channels=channels, protocol=protocol)
-    return sets, arguments.sigma
-
-
-def _with_main(metrics: list[str], modality: Modality) -> list[str]:
-    """Some metrics of images and the PSNR, by which tables are sorted."""
-    return [*metrics, modality.merit] if modality is IMAGE else metrics
+        options |= {"noises": arguments.noises, "protocol": AudioProtocol(**given)}
+        return benchmark.AudioSets(**options), arguments.snr
+    options |= {"channels": arguments.images or "auto"}
+    return benchmark.ImageSets(**options, protocol=replace(PUBLISHED, **given)), arguments.sigma
 
 
 def _or(value, default):
@@ -205,10 +199,9 @@ def _modality(arguments: argparse.Namespace) -> Modality:
     found = modality_of(arguments.models)
     if found:
         return get(found)
-    named = {*(arguments.baselines or ())}
     for modality in (AUDIO, IMAGE):
         baselines = {*evaluator_class(modality).baselines}
-        if _given(arguments, _OPTIONS[modality.name]) or named & baselines:
+        if _given(arguments, _OPTIONS[modality.name]) or baselines & {*(arguments.baselines or ())}:
             return modality
 
     def count(modality: Modality) -> int:

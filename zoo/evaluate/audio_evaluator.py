@@ -4,7 +4,6 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,42 +13,17 @@ from zoo import files
 from zoo.data import audio_writing, file_kinds, pcm
 from zoo.errors import ZooError
 from zoo.evaluate import spectrograms
-from zoo.evaluate.batching import Decoded, Group, Item
+from zoo.evaluate.batching import Decoded, Group, Item, Piece, Size, kind_of
 from zoo.evaluate.degrade import Mixture, Noise, excerpt, mix
-from zoo.evaluate.measure import Evaluator, File, Measured, Sheet, evaluates, figures
+from zoo.evaluate.measure import Evaluator, File, Measured, Sheet, evaluates
 from zoo.evaluate.protocol import LOUDEST, SHAPES_IN, AudioProtocol
 from zoo.evaluate.result import Apply, Level
-from zoo.modality import AUDIO, Metric, to_float
+from zoo.modality import AUDIO, to_float
 from zoo.models import create_model
 
 # What a model gets in one call: so many seconds in all, in at most so many recordings.
 _SECONDS = 64
 _BATCH = 16
-
-
-class Piece(NamedTuple):
-    """A recording, or as much of a long one as is scored at once.
-
-    Attributes:
-      place: of the recording in its whole set.
-      name: of the recording, and where the piece begins if there are several.
-      start: its first sample.
-      stop: the sample after its last.
-      channels: of the recording.
-      paired: whether it brings its noisy version.
-    """
-
-    place: int
-    name: str
-    start: int
-    stop: int
-    channels: int
-    paired: bool
-
-    @property
-    def length(self) -> int:
-        """In samples."""
-        return self.stop - self.start
 
 
 @evaluates(AUDIO)
@@ -64,8 +38,14 @@ class AudioEvaluator(Evaluator):
     baselines: Mapping[str, str] = {name: name for name in ("spectral-gate", "wiener")}
     usual_baselines = ("spectral-gate", "wiener")
     suffixes = file_kinds.AUDIO_SUFFIXES
+    padding = "constant"
     skip_undefined = True
     sheets = ("spectrograms", "waveforms")
+    captions: Mapping[str, str] = {
+        "si_sdr": "SI-SDR {:.1f} dB",
+        "pesq": "PESQ {:.2f}",
+        "stoi": "STOI {:.2f}",
+    }
     rows = 4
     mixes = True
     usual_levels = (0, 5, 10)
@@ -76,7 +56,6 @@ class AudioEvaluator(Evaluator):
             source = Decoded(source, pcm.check)
         super().__init__(modality, source, noise=noise, protocol=protocol, **options)
         self.gains: dict[Path, float] = {}
-        self._pieces: list[Piece] = []
 
     def prepare(self, levels: Mapping[Level, Noise | None]) -> list[str]:
         """Checks the set, the noises and the levels; cuts long recordings.
@@ -85,22 +64,45 @@ class AudioEvaluator(Evaluator):
           ZooError: there is nothing to score or to mix in, or a level without a number of dB.
         """
         notes = super().prepare(levels)
+        if not self.pieces:
+            raise ZooError("every recording is silent; check the data")
+        if len({piece.paired for piece in self.pieces}) > 1:
+            raise ZooError("some recordings are paired with noisy ones and others not; split them")
         self.noise = self._noises(levels)
-        self._pieces, silent = cut(self.source, self.count, self.protocol)
-        return notes + silent
+        return notes
 
-    @property
-    def paired(self) -> bool:
-        """Whether the recordings bring their own noisy versions."""
-        return self.source.excerpt(0, 0, 1).input is not None
+    def cut(self, place: int) -> tuple[list[Piece], list[str]]:
+        """As `Evaluator.cut`: equal pieces of at most `AudioProtocol.seconds`."""
+        pieces, left_out = [], []
+        length = self.source.lengths[place]
+        number = math.ceil(length / self.protocol.longest)
+        size = math.ceil(length / number)
+        for start in range(0, length, size):
+            frames = min(size, length - start)
+            name, target, noisy = self.source.excerpt(place, start, frames)
+            if number > 1:
+                name = f"{name} at {start / self.protocol.sample_rate:.1f} s"
+            if target.any():
+                kind = kind_of(self.canvas(target.shape[:1]), target, noisy)
+                pieces.append(Piece(place, name, kind, start, frames))
+            else:
+                left_out.append(f"{name} is silent and was left out")
+        return pieces, left_out
 
-    def keys(self) -> list[tuple[tuple[int, int], str]]:
-        """The keys and names of all pieces, in order."""
-        return [((piece.place, piece.start), piece.name) for piece in self._pieces]
+    def canvas(self, size: Size) -> Size:
+        """As `Evaluator.canvas`.
 
-    def groups(self) -> Iterator[Group]:
-        """All pieces in batches, the short ones first."""
-        return groups(self.source, self._pieces, self.protocol.sample_rate)
+        Multiples of 2 s up to 16 s; beyond, of twice as many every time the length doubles. So
+        there are at most four sizes an octave and at most a quarter of zeros in a long one.
+        """
+        unit = int(SHAPES_IN * self.protocol.sample_rate)
+        while size[0] > 8 * unit:
+            unit *= 2
+        return (-(-size[0] // unit) * unit,)
+
+    def most(self, canvas: Size) -> int:
+        """As `Evaluator.most`."""
+        return max(1, min(_BATCH, int(_SECONDS * self.protocol.sample_rate / canvas[0])))
 
     def degrade(
         self, group: Group, level: Level, noise: Noise | None
@@ -117,13 +119,6 @@ class AudioEvaluator(Evaluator):
         # As in training: where no level is known, 0 stands for it.
         given = np.full(group.capacity, level.value or 0.0, np.float32)
         return jax.device_put((clean, noisy, given))
-
-    def compare(
-        self, output: jax.Array, target: jax.Array, sizes: jax.Array, metrics: tuple[Metric, ...]
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """As `Evaluator.compare`."""
-        rate = self.protocol.sample_rate
-        return output, figures(output, target, sizes, metrics, sample_rate=rate)
 
     def baseline(self, name: str, group: Group, noisy: jax.Array, level: jax.Array) -> jax.Array:
         """The output of a registered model without parameters."""
@@ -146,19 +141,11 @@ class AudioEvaluator(Evaluator):
 
     def draw(self, sheet: Sheet) -> Iterator[File]:
         """Draws spectrograms and waveforms, and writes the output of every method for the ear."""
-        drawn = []
-        for row in sheet.rows:
-            panels = {}
-            for method in sheet.shown:
-                found = sheet.figures(row.name, method)
-                scores = (_captions(found), found.get("si_sdr"))
-                panels[method] = spectrograms.Panel(row.signals[method], *scores)
-            drawn.append(spectrograms.Row(row.name, panels))
-        kinds = (("spectrograms", spectrograms.spectrograms), ("waveforms", spectrograms.waveforms))
-        for kind, draw in kinds:
-            rate = self.protocol.sample_rate
-            draw(sheet.path(kind), drawn, sample_rate=rate, title=sheet.title)
-            yield File(sheet.path(kind), kind, sheet.level)
+        rows, rate = sheet.panels(self.captions), self.protocol.sample_rate
+        for kind in self.sheets:
+            path = sheet.path(kind)
+            spectrograms.draw(path, rows, kind, sample_rate=rate, title=sheet.title)
+            yield File(path, kind, sheet.level)
         for row in sheet.rows:
             folder = sheet.outdir / "listen" / sheet.ending
             files.make_folder(folder)
@@ -170,7 +157,7 @@ class AudioEvaluator(Evaluator):
     def facts(self, outdir: Path) -> dict[str, object]:
         """The number of pieces, and the wavs scaled down with their gains."""
         gains = {str(path.relative_to(outdir)): gain for path, gain in self.gains.items()}
-        return {"pieces scored": len(self._pieces), "wavs scaled down": gains}
+        return {"pieces scored": len(self.pieces), "wavs scaled down": gains}
 
     def _noises(self, levels: Mapping[Level, Noise | None]) -> Decoded | None:
         """The recordings to mix in; None for paired recordings."""
@@ -181,7 +168,7 @@ class AudioEvaluator(Evaluator):
                     f"the protocol is for {self.protocol.sample_rate} Hz and a set has "
                     f"{_rate(source)} Hz; load it at that rate"
                 )
-        first = self.source.excerpt(0, 0, 1)
+        first = self.pieces[0]
         if self.paired:
             if [level.value for level in levels] != [None]:
                 raise ZooError(
@@ -201,7 +188,11 @@ class AudioEvaluator(Evaluator):
     def _noise_of(self, item: Item) -> np.ndarray:
         length, channels = item.target.shape
         noise = excerpt(
-            self.noise, seed=self.protocol.seed, place=item.place, start=item.start, length=length
+            self.noise,
+            seed=self.protocol.seed,
+            place=item.piece.place,
+            start=item.piece.start,
+            length=length,
         )
         if noise.shape[1] not in (1, channels):
             raise ZooError(
@@ -209,62 +200,6 @@ class AudioEvaluator(Evaluator):
                 "load both with the same number"
             )
         return noise
-
-
-def cut(source: Decoded, count: int, protocol: AudioProtocol) -> tuple[list[Piece], list[str]]:
-    """The pieces of the first `count` recordings, and a line about each that is left out.
-
-    Raises:
-      ZooError: a recording or pair cannot be scored, or some are paired and others not.
-    """
-    pieces, left_out = [], []
-    for place in range(count):
-        length = source.length(place)
-        number = math.ceil(length / protocol.longest)
-        size = math.ceil(length / number)
-        for start in range(0, length, size):
-            stop = min(start + size, length)
-            name, target, noisy = source.excerpt(place, start, stop - start)
-            if number > 1:
-                name = f"{name} at {start / protocol.sample_rate:.1f} s"
-            if target.any():
-                pieces.append(Piece(place, name, start, stop, target.shape[1], noisy is not None))
-            else:
-                left_out.append(f"{name} is silent and was left out")
-    if len({piece.paired for piece in pieces}) > 1:
-        raise ZooError("some recordings are paired with noisy ones and others not; split them")
-    if not pieces:
-        raise ZooError("every recording is silent; check the data")
-    return pieces, left_out
-
-
-def groups(source: Decoded, pieces: Sequence[Piece], sample_rate: int) -> Iterator[Group]:
-    """All pieces in batches, the short ones first."""
-    kinds: dict[tuple[int, int], list[Piece]] = {}
-    for piece in pieces:
-        kinds.setdefault((canvas(piece.length, sample_rate), piece.channels), []).append(piece)
-    for (size, _), own in sorted(kinds.items()):
-        most = max(1, min(_BATCH, int(_SECONDS * sample_rate / size)))
-        # As even as can be: 17 pieces are 9 and 8, not 16 and one that is computed 16 times.
-        capacity = math.ceil(len(own) / math.ceil(len(own) / most))
-        for first in range(0, len(own), capacity):
-            items = []
-            for piece in own[first : first + capacity]:
-                _, *signals = source.excerpt(piece.place, piece.start, piece.length)
-                items.append(Item(piece.place, piece.name, *signals, piece.start))
-            yield Group(items, (size,), capacity, "constant")
-
-
-def canvas(length: int, sample_rate: int) -> int:
-    """The length to which recordings of a length are padded, in samples.
-
-    Multiples of 2 s up to 16 s; beyond, of twice as many every time the length doubles. So there
-    are at most four sizes an octave and at most a quarter of zeros in a long one.
-    """
-    unit = int(SHAPES_IN * sample_rate)
-    while length > 8 * unit:
-        unit *= 2
-    return -(-length // unit) * unit
 
 
 @functools.cache
@@ -276,11 +211,3 @@ def _classical(name: str, rate: int) -> Apply:
 def _rate(source: Sequence | None) -> int:
     """The sample rate that a `Source` knows of itself; 0 for other sequences."""
     return getattr(source, "sample_rate", 0)
-
-
-def _captions(values: Mapping[str, float]) -> list[str]:
-    """The scores below a drawing."""
-    words = {"si_sdr": "SI-SDR {:.1f} dB", "pesq": "PESQ {:.2f}", "stoi": "STOI {:.2f}"}
-    return [
-        w.format(values[name]) for name, w in words.items() if np.isfinite(values.get(name, np.nan))
-    ]

@@ -6,6 +6,7 @@ units; None has `zoo.estimate.estimate_sigma` estimate it. `clean` is there for 
 their strength by the PSNR they reach: no user has that oracle, which favors the baseline.
 """
 
+import functools
 import importlib
 import importlib.util
 import warnings
@@ -19,8 +20,23 @@ from zoo.estimate import estimate_sigma
 
 Baseline = Callable[[np.ndarray, float | None, np.ndarray], np.ndarray]
 
+# Op by op every size of image would compile a dozen programs instead of one.
+_estimate_sigma = jax.jit(estimate_sigma)
 
-def nlm(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
+
+def _with_sigma(method: Baseline) -> Baseline:
+    """The method with sigma estimated where it is not known; without noise nothing is done."""
+
+    @functools.wraps(method)
+    def baseline(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
+        sigma = float(_estimate_sigma(noisy)) if sigma is None else sigma
+        return method(noisy, sigma, clean) if sigma > 0 else noisy
+
+    return baseline
+
+
+@_with_sigma
+def nlm(noisy: np.ndarray, sigma: float, clean: np.ndarray) -> np.ndarray:
     """Non-local means: the best by PSNR of three filter strengths, all channels together.
 
     References:
@@ -28,9 +44,6 @@ def nlm(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray
     """
     from skimage import restoration  # noqa: PLC0415 - an extra
 
-    sigma = _given_or_estimated(sigma, noisy)
-    if sigma <= 0:
-        return noisy
     candidates = (
         restoration.denoise_nl_means(
             noisy,
@@ -46,7 +59,8 @@ def nlm(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray
     return _closest(candidates, clean)
 
 
-def wavelet(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
+@_with_sigma
+def wavelet(noisy: np.ndarray, sigma: float, clean: np.ndarray) -> np.ndarray:
     """BayesShrink in the Haar wavelet, averaged over the four shifts by one pixel; no oracle.
 
     Color is shrunk in YCbCr, where the noise stands out from the little chroma there is. On three
@@ -60,9 +74,6 @@ def wavelet(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.nda
     del clean
     from skimage import restoration  # noqa: PLC0415 - an extra
 
-    sigma = _given_or_estimated(sigma, noisy)
-    if sigma <= 0:
-        return noisy
     # Not skimage's `cycle_spin`: it wants dask, or else warns.
     total = np.zeros(noisy.shape, np.float64)
     for shift in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -82,7 +93,8 @@ def wavelet(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.nda
     return (total / 4).astype(np.float32)
 
 
-def tv(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
+@_with_sigma
+def tv(noisy: np.ndarray, sigma: float, clean: np.ndarray) -> np.ndarray:
     """Total variation: the best by PSNR of five weights, channel by channel.
 
     References:
@@ -90,9 +102,6 @@ def tv(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
     """
     from skimage import restoration  # noqa: PLC0415 - an extra
 
-    sigma = _given_or_estimated(sigma, noisy)
-    if sigma <= 0:
-        return noisy
     candidates = (
         restoration.denoise_tv_chambolle(noisy, weight=factor * sigma, channel_axis=-1)
         for factor in (0.5, 0.75, 1.0, 1.25, 1.5)
@@ -108,7 +117,8 @@ def median(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndar
     return ndimage.median_filter(noisy, size=(3, 3, 1), mode="reflect")
 
 
-def bm3d(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarray:
+@_with_sigma
+def bm3d(noisy: np.ndarray, sigma: float, clean: np.ndarray) -> np.ndarray:
     """Block-matching and 3D filtering, if the user has installed it; color as CBM3D.
 
     Raises:
@@ -126,9 +136,6 @@ def bm3d(noisy: np.ndarray, sigma: float | None, clean: np.ndarray) -> np.ndarra
             "if that suits you: pip install bm3d"
         )
     package = importlib.import_module("bm3d")
-    sigma = _given_or_estimated(sigma, noisy)
-    if sigma <= 0:
-        return noisy
     color = noisy.shape[-1] == 3
     denoise = package.bm3d_rgb if color else package.bm3d
     return denoise(noisy if color else noisy[..., 0], sigma).reshape(noisy.shape).astype(np.float32)
@@ -146,14 +153,6 @@ BASELINES: Mapping[str, Baseline] = {
 def is_installed(name: str) -> bool:
     """Whether a baseline can run here: all but bm3d, which users install."""
     return name != "bm3d" or importlib.util.find_spec("bm3d") is not None
-
-
-# Op by op every size of image would compile a dozen programs instead of one.
-_estimate_sigma = jax.jit(estimate_sigma)
-
-
-def _given_or_estimated(sigma: float | None, noisy: np.ndarray) -> float:
-    return float(_estimate_sigma(noisy)) if sigma is None else sigma
 
 
 def _closest(candidates: Iterable[np.ndarray], clean: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 An example lies at the start of its canvas: an image in the top left corner, audio at time 0.
 """
 
-import itertools
-from collections import Counter
+import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,9 +13,6 @@ import numpy as np
 from zoo.data.sources import Example
 from zoo.errors import ZooError
 
-# The values a model gets in one call: 64 images of 64x64, or as many values of larger ones.
-_BATCH = 64
-_BATCH_VALUES = 64 * 64 * 64
 # Bytes of decoded examples that are kept; what does not fit is decoded again at each level.
 _KEPT = 2**30
 
@@ -43,7 +40,6 @@ class Decoded(Sequence):
         self._check = check
         self._free = keep
         self._kept: dict[tuple[int, int, int | None], Example] = {}
-        self._lengths: list[int] | None = None
 
     def __getattr__(self, name: str):
         return getattr(self._source, name)
@@ -77,69 +73,79 @@ class Decoded(Sequence):
             self._kept[key] = example
         return self._kept[key]
 
-    def length(self, index: int) -> int:
-        """The samples of recording `index`, without decoding it where the source knows them.
+    @functools.cached_property
+    def lengths(self) -> list[int]:
+        """The samples of each recording, without decoding it where the source knows them.
 
         Raises:
-          ZooError: it cannot be read, or is not a recording.
+          ZooError: one cannot be read, or is not a recording.
         """
-        if not hasattr(self._source, "lengths"):
-            return len(self[index].target)
-        if self._lengths is None:
-            self._lengths = self._source.lengths()
-        return self._lengths[index]
-
-    def converted(self, convert: Callable[[np.ndarray], np.ndarray], channels: int) -> "Decoded":
-        """The same examples, those at hand not decoded again, with every array converted.
-
-        Args:
-          convert: the conversion of an array.
-          channels: that it gives.
-        """
-        other = Decoded(self, lambda x, name: convert(x), keep=0)
-        other.channels = channels
-        return other
+        known = getattr(self._source, "lengths", None)
+        return known() if known else [len(example.target) for example in self]
 
     def _read(self, index: int, start: int, frames: int | None) -> Example:
-        if frames is not None and not hasattr(self._source, "excerpt"):
-            name, target, noisy = self[index]
-            part = slice(start, start + frames)
-            return Example(name, target[part], None if noisy is None else noisy[part])
         if frames is None:
             name, target, noisy = self._source[index]
-        else:
+        elif hasattr(self._source, "excerpt"):
             name, target, noisy = self._source.excerpt(index, start, frames)
-        if noisy is not None and noisy.shape != target.shape:
-            raise ZooError(
-                f"{name}: the input is {noisy.shape}, its target {target.shape}; correct the pair"
-            )
-        target = self._check(target, name)
-        return Example(
-            name, target, None if noisy is None else self._check(noisy, f"the input of {name}")
-        )
+        else:
+            name, *whole = self[index]
+            return Example(name, *(x if x is None else x[start : start + frames] for x in whole))
+        if noisy is not None:
+            if noisy.shape != target.shape:
+                raise ZooError(
+                    f"{name}: the input is {noisy.shape}, its target {target.shape}; correct the "
+                    "pair"
+                )
+            noisy = self._check(noisy, f"the input of {name}")
+        return Example(name, self._check(target, name), noisy)
 
 
-class Item(NamedTuple):
+class Piece(NamedTuple):
     """An example, or as much of a long recording as is scored at once.
 
     Attributes:
       place: of the example in its set.
       name: its name, and where the piece begins if there are several.
-      target: the clean signal, integers or floats.
-      input: the noisy one where it brings its own, else None.
+      kind: what the items of a batch have in common: the canvas first.
       start: the first sample of a piece.
+      frames: how many samples it has; None for a whole example.
     """
 
     place: int
     name: str
-    target: np.ndarray
-    input: np.ndarray | None
+    kind: tuple
     start: int = 0
+    frames: int | None = None
 
     @property
     def key(self) -> tuple[int, int]:
         """What identifies it within its set."""
         return self.place, self.start
+
+    @property
+    def paired(self) -> bool:
+        """Whether it brings its own noise."""
+        return self.kind[-1]
+
+
+class Item(NamedTuple):
+    """A piece that is decoded.
+
+    Attributes:
+      piece: which.
+      target: the clean signal, integers or floats.
+      input: the noisy one where it brings its own, else None.
+    """
+
+    piece: Piece
+    target: np.ndarray
+    input: np.ndarray | None
+
+    @property
+    def name(self) -> str:
+        """Of the piece."""
+        return self.piece.name
 
 
 class Group(NamedTuple):
@@ -156,7 +162,7 @@ class Group(NamedTuple):
     items: list[Item]
     canvas: Size
     capacity: int
-    mode: str = "reflect"
+    mode: str
 
     @property
     def paired(self) -> bool:
@@ -166,7 +172,7 @@ class Group(NamedTuple):
     @property
     def index(self) -> np.ndarray:
         """The places of the items in their set, (B,) int32."""
-        return np.array(self._filled([item.place for item in self.items]), np.int32)
+        return np.array(self._filled([item.piece.place for item in self.items]), np.int32)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -187,43 +193,29 @@ class Group(NamedTuple):
         return np.pad(array, [*room, (0, 0)], mode=self.mode)
 
 
-def groups(examples: Sequence[Example], count: int, *, multiple: int = 1) -> Iterator[Group]:
-    """The first `count` examples in batches, each as large as memory and caches allow.
+def kind_of(canvas: Size, target: np.ndarray, noisy: np.ndarray | None) -> tuple:
+    """What the items of a batch have in common."""
+    return canvas, target.shape[-1], target.dtype.name, noisy is not None
+
+
+def groups(
+    source: Decoded, pieces: Sequence[Piece], most: Callable[[Size], int], mode: str
+) -> Iterator[Group]:
+    """All pieces in batches of one kind, small canvases first.
 
     Args:
-      examples: the set.
-      count: how many.
-      multiple: what sides are padded to multiples of; 1 leaves every example at its own size and
-        in its place, otherwise the batches are sorted by canvas, each of which has one B.
+      source: the set.
+      pieces: of its examples.
+      most: from a canvas to the number of items that one call of a model takes.
+      mode: as for `Group`.
     """
-    order: Sequence[int] = range(count)
-    if multiple > 1:
-        kinds = [_kind(examples[place], multiple) for place in range(count)]
-        order = sorted(order, key=lambda place: (str(kinds[place]), place))
-        numbers = Counter(kinds)
-    capacities: dict[tuple, int] = {}
-    for kind, items in _batches(examples, order, multiple):
-        most = len(items) if multiple == 1 else min(numbers[kind], _most(kind[0]))
-        capacity = max(capacities.setdefault(kind, most), len(items))
-        yield Group(items, kind[0], capacity)
-
-
-def _batches(
-    examples: Sequence[Example], order: Sequence[int], multiple: int
-) -> Iterator[tuple[tuple, list[Item]]]:
-    """Runs of examples of one kind, none longer than one call takes."""
-    read = (Item(place, *examples[place]) for place in order)
-    for kind, run in itertools.groupby(read, lambda item: _kind(item, multiple)):
-        while batch := list(itertools.islice(run, _most(kind[0]))):
-            yield kind, batch
-
-
-def _most(canvas: Size) -> int:
-    return min(_BATCH, max(_BATCH_VALUES // int(np.prod(canvas)), 1))
-
-
-def _kind(example: Example | Item, multiple: int) -> tuple:
-    """What the examples of a batch have in common."""
-    target = example.target
-    canvas = tuple(side + -side % multiple for side in target.shape[:-1])
-    return canvas, target.shape[-1], target.dtype.name, example.input is None
+    kinds: dict[tuple, list[Piece]] = {}
+    for piece in pieces:
+        kinds.setdefault(piece.kind, []).append(piece)
+    for kind, own in sorted(kinds.items()):
+        # As even as can be: 17 pieces are 9 and 8, not 16 and one that is computed 16 times.
+        capacity = math.ceil(len(own) / math.ceil(len(own) / most(kind[0])))
+        for first in range(0, len(own), capacity):
+            batch = own[first : first + capacity]
+            items = [Item(p, *source.excerpt(p.place, p.start, p.frames)[1:]) for p in batch]
+            yield Group(items, kind[0], capacity, mode)

@@ -26,11 +26,10 @@ from zoo.evaluate.degrade import Noise, NumpyGaussian
 from zoo.evaluate.evaluation import evaluate
 from zoo.evaluate.image_evaluator import is_exact
 from zoo.evaluate.measure import check_baselines, evaluator_class
-from zoo.evaluate.protocol import MULTIPLE, AudioProtocol, ImageProtocol
+from zoo.evaluate.protocol import MULTIPLE, Protocol
 from zoo.evaluate.published_figures import AUDIO_METRICS, AUDIO_NOTE, differing, published
-from zoo.evaluate.result import REAL, Level, Result, csv_text, markdown_table
-from zoo.metrics import main_metric
-from zoo.modality import AUDIO, IMAGE, Modality
+from zoo.evaluate.result import REAL, Level, Result, csv_text, markdown_table, rank
+from zoo.modality import AUDIO, IMAGE, Metric, Modality
 from zoo.models import model_spec
 from zoo.noise import make_sampler
 
@@ -40,13 +39,15 @@ class TestSet(NamedTuple):
 
     Attributes:
       source: its examples.
+      channels: of every example.
       summary: how many there are, where and in what form, for the head of a table.
       read: the folders that are read.
     """
 
     source: Source | Decoded
+    channels: int
     summary: str
-    read: tuple[Path, ...] = ()
+    read: tuple[Path, ...]
 
 
 class Found(NamedTuple):
@@ -61,210 +62,215 @@ class Found(NamedTuple):
     published: dict[tuple[Level, str], dict[str, float]]
 
 
-class ImageSets:
-    """The side of a benchmark that is particular to images.
+class Sets:
+    """How a benchmark reads the sets of a modality, which images and audio state.
 
     Args:
-      pairs: patterns of noisy and clean files, or None to add Gaussian noise.
-      channels: `"gray"`, `"color"`, or `"auto"`: as the files of each folder are.
+      pairs: where the noisy and the clean files of each folder are, or None to add noise.
       protocol: the choices.
+
+    Attributes:
+      denoised: whether the outputs are written.
+      noises: recordings that are mixed in.
     """
 
-    modality: Modality = IMAGE
+    modality: Modality
+    unit: str
+    quantity: str
+    option: str
     denoised = False
-    noises = None
+    noises: TestSet | None = None
 
-    def __init__(self, *, pairs: tuple[str, str] | None, channels: str, protocol: ImageProtocol):
-        self._pairs = pairs
-        self._channels = channels
+    def __init__(self, *, pairs: tuple[str, str] | None, protocol: Protocol):
+        self.pairs = pairs
         self.protocol = protocol
 
-    def levels(self, sigmas: Sequence[float]) -> list[Level]:
+    def levels(self, values: Sequence[float]) -> list[Level]:
         """The levels, without repetition."""
-        if self._pairs:
+        if self.pairs:
             return [REAL]
-        for sigma in sigmas:
-            if not 0 <= sigma <= 255:
-                raise ZooError(f"sigma {sigma:g} is not between 0 and 255")
-        if not sigmas:
-            raise ZooError("there is no level to score at; name one with --sigma")
-        return list(dict.fromkeys(Level(float(sigma), "1/255", "sigma") for sigma in sigmas))
+        if not values:
+            raise ZooError(f"there is no level to score at; name one with {self.option}")
+        return list(dict.fromkeys(Level(float(x), self.unit, self.quantity) for x in values))
 
     def noise(self, level: Level) -> Noise | None:
-        """The noise of a level; None for pairs."""
-        if level.value is None:
-            return None
-        if self.protocol.noise == "numpy":
-            return NumpyGaussian(level.value / 255)
-        return _gaussian(level.value)
+        """The noise to add at a level; None where the examples bring it or it is mixed in."""
+        return None
 
     def load(
-        self, folders: Sequence[str], entered: Sequence[Contender], baselines: Sequence[str]
+        self, folders: Mapping[str, str], entered: Sequence[Contender], baselines: Sequence[str]
     ) -> dict[str, TestSet]:
-        """The sets by name; see `_named`."""
-        return {name: self._load(folder) for name, folder in _named(folders).items()}
-
-    def fits(self, one: Contender, test: TestSet) -> bool:
-        """Whether a model takes part in a set: if it has the same number of channels."""
-        return one.facts.channels == test.source.channels
+        """The sets by name."""
+        return {name: self.read(folder) for name, folder in folders.items()}
 
     def refusal(self, one: Contender, name: str, test: TestSet) -> str:
-        """Why a model takes no part in a set."""
-        own, other = (_in_words(n) for n in (one.facts.channels, test.source.channels))
-        return f"{one.label} takes {own}, {name} has {other}"
-
-    def check(self, entered: Sequence[Contender], data: Mapping[str, TestSet]) -> None:
-        """Refuses a model that fits no set, or that would need an unknown level."""
-        for one in entered:
-            fitting = {name: test for name, test in data.items() if self.fits(one, test)}
-            if not fitting:
-                kinds = {_in_words(test.source.channels) for test in data.values()}
-                raise ZooError(
-                    f"{one.label} takes {_in_words(one.facts.channels)}, and {', '.join(data)} has "
-                    f"{' and '.join(sorted(kinds))}; choose another model, or --images gray "
-                    "or color"
-                )
-            if self._pairs and one.facts.takes_level and self.protocol.level == "known":
-                raise ZooError(
-                    f"{one.label} takes a noise level and that of {next(iter(fitting))} is not "
-                    "known; choose --level estimated"
-                )
+        """Why a model cannot take part in a set; empty if it does."""
+        return ""
 
     def facts(self, baselines: Sequence[str]) -> dict[str, str]:
         """What else the figures rest on, for the head of a table."""
+        return {}
+
+
+class ImageSets(Sets):
+    """Folders of images.
+
+    Args:
+      pairs: patterns of noisy and clean files, or None to add Gaussian noise.
+      protocol: the choices.
+      channels: `"gray"`, `"color"`, or `"auto"`: as the files of each folder are.
+    """
+
+    modality, unit, quantity, option = IMAGE, "1/255", "sigma", "--sigma"
+
+    def __init__(self, *, channels: str, **options: Any):
+        super().__init__(**options)
+        self._channels = channels
+
+    def levels(self, values: Sequence[float]) -> list[Level]:
+        """As `Sets.levels`."""
+        for sigma in values:
+            if not 0 <= sigma <= 255:
+                raise ZooError(f"sigma {sigma:g} is not between 0 and 255")
+        return super().levels(values)
+
+    def noise(self, level: Level) -> Noise | None:
+        """As `Sets.noise`."""
+        if level.value is None:
+            return None
+        numpy = self.protocol.noise == "numpy"
+        return NumpyGaussian(level.value / 255) if numpy else _gaussian(level.value)
+
+    def refusal(self, one: Contender, name: str, test: TestSet) -> str:
+        """As `Sets.refusal`: another number of channels."""
+        own, other = one.facts.channels, test.channels
+        return "" if own == other else f"takes {_in_words(own)}, and {name} has {_in_words(other)}"
+
+    def load(
+        self, folders: Mapping[str, str], entered: Sequence[Contender], baselines: Sequence[str]
+    ) -> dict[str, TestSet]:
+        """As `Sets.load`; refuses a model that fits no set, or that needs an unknown level."""
+        data = super().load(folders, entered, baselines)
+        for one in entered:
+            reasons = [self.refusal(one, name, test) for name, test in data.items()]
+            if all(reasons):
+                raise ZooError(
+                    f"{one.label} {reasons[0]}; choose another model, or --images gray or color"
+                )
+            if self.pairs and one.facts.takes_level and self.protocol.level == "known":
+                raise ZooError(
+                    f"{one.label} takes a noise level, which is not known; choose --level estimated"
+                )
+        return data
+
+    def facts(self, baselines: Sequence[str]) -> dict[str, str]:
+        """As `Sets.facts`."""
         facts = {}
         if baselines:
-            sigma = "estimated from each image" if self._pairs else "the true sigma"
+            sigma = "estimated from each image" if self.pairs else "the true sigma"
             facts["baselines"] = f"given {sigma}"
         if {"nlm", "tv"} & set(baselines):
             facts["nlm and tv"] = "choose their strength by the PSNR they reach, in their favor"
-        apart = [] if self._pairs else differing(self.protocol)
+        apart = [] if self.pairs else differing(self.protocol)
         if apart:
             facts["published figures"] = f"not shown, for they differ in {' and '.join(apart)}"
         return facts
 
-    def _load(self, folder: str) -> TestSet:
-        kind, options = "folder", {}
-        if self._pairs:
-            kind, options = "pairs", {"noisy": self._pairs[0], "clean": self._pairs[1]}
-        everything = {"path": folder, "fractions": (0.0, 0.0, 1.0), **options}
+    def read(self, folder: str) -> TestSet:
+        """One set."""
+        kind, options, words = "folder", {}, []
+        if self.pairs:
+            kind, options = "pairs", dict(zip(("noisy", "clean"), self.pairs, strict=True))
+            words = [" ".join(one) for one in options.items()]
         channels = 1 if self._channels == "gray" else 3
-        source = Decoded(sources.load(kind, channels=channels, **everything)["test"])
+        source = Decoded(_test_split(kind, folder, channels=channels, **options))
         if not len(source):
             raise ZooError(f"{folder} has no images to test on; name a folder of them")
         if self._channels == "auto":
             targets = (image.target for image in source)
             if all((target == target[..., :1]).all() for target in targets):
-                source = source.converted(lambda x: pixels.to_channels(x, 1), 1)
+                # Those at hand are not decoded again.
+                source = Decoded(source, lambda x, name: pixels.to_channels(x, 1), keep=0)
+                channels = 1
         own = is_exact(source, self.protocol.shapes)
         words = (
             f"{len(source)} in {folder}",
-            "gray" if source.channels == 1 else "color",
+            IMAGE.channels[channels],
             "at their own sizes" if own else f"padded to multiples of {MULTIPLE}",
-            *([f"noisy {self._pairs[0]}, clean {self._pairs[1]}"] if self._pairs else []),
+            *words,
         )
-        return TestSet(source, ", ".join(words), (files.expanded(folder),))
+        return TestSet(source, channels, ", ".join(words), (files.expanded(folder),))
 
 
-class AudioSets:
-    """The side of a benchmark that is particular to audio.
+class AudioSets(Sets):
+    """Folders of recordings; of a folder with a sub-folder `test` only that.
 
     Args:
       pairs: sub-folders of each folder with the noisy and the clean recordings of equal names, or
         None to mix in noise.
-      noises: the folder of noise recordings to mix in; None with `pairs`.
       protocol: the choices; its sample rate becomes that of the models.
+      noises: the folder of noise recordings to mix in; None with `pairs`.
     """
 
-    modality: Modality = AUDIO
+    modality, unit, quantity, option = AUDIO, "dB", "SNR", "--snr"
     denoised = True
 
-    def __init__(
-        self, *, pairs: tuple[str, str] | None, noises: str | None, protocol: AudioProtocol
-    ):
-        self._pairs = pairs
+    def __init__(self, *, noises: str | None, **options: Any):
+        super().__init__(**options)
         self._folder = noises
-        self.protocol = protocol
-        self.noises: TestSet | None = None
-
-    def levels(self, snrs: Sequence[float]) -> list[Level]:
-        """The levels, without repetition."""
-        if self._pairs:
-            return [REAL]
-        if not snrs:
-            raise ZooError("there is no level to score at; name one with --snr")
-        return list(dict.fromkeys(Level(float(snr), "dB", "SNR") for snr in snrs))
-
-    def noise(self, level: Level) -> None:
-        """Nothing: the noises are mixed in."""
-        return
 
     def load(
-        self, folders: Sequence[str], entered: Sequence[Contender], baselines: Sequence[str]
+        self, folders: Mapping[str, str], entered: Sequence[Contender], baselines: Sequence[str]
     ) -> dict[str, TestSet]:
-        """The sets by name, each at the rate of the models; of a folder with a sub-folder `test`
-        only that."""
+        """As `Sets.load`, each at the rate of the models."""
         rate = _rate(entered, baselines)
         self.protocol = dataclasses.replace(self.protocol, sample_rate=rate)
-        named = _named(folders)
-        if self._pairs:
-            data = {name: self._paired(folder) for name, folder in named.items()}
-        else:
-            data = {name: self._alone(folder, "--data") for name, folder in named.items()}
+        data = super().load(folders, entered, baselines)
+        if not self.pairs:
             if not self._folder:
                 raise ZooError(
                     "there is no noise to mix in; name its folder with --noises, or two with "
                     "--pairs"
                 )
-            self.noises = self._alone(self._folder, "--noises")
+            self.noises = self.read(self._folder, "--noises")
         return data
 
-    def fits(self, one: Contender, test: TestSet) -> bool:
-        """Every model takes part in every set, which is resampled."""
-        return True
-
-    def check(self, entered: Sequence[Contender], data: Mapping[str, TestSet]) -> None:
-        """Nothing to check: the rates agree."""
-
     def facts(self, baselines: Sequence[str]) -> dict[str, str]:
-        """As `ImageSets.facts`."""
+        """As `Sets.facts`."""
         return {} if self.noises is None else {"noises": self.noises.summary}
 
-    def _alone(self, folder: str, option: str) -> TestSet:
-        """A folder of clean recordings, or of noises."""
-        root = _existing(folder, f"check {option}")
-        source = self._source("recordings", root)
+    def read(self, folder: str, option: str = "--data") -> TestSet:
+        """One set, or the noises."""
+        root, words = _existing(folder, f"check {option}"), ""
+        whole, kind, options = root, "recordings", {}
+        if (root / "test").is_dir() and not (self.pairs and (root / self.pairs[0]).is_dir()):
+            root = root / "test"
+        read = (root,)
+        if self.pairs:
+            remedy = "for audio --pairs names two folders below --data, the noisy and the clean one"
+            read = tuple(_existing(root / one, remedy) for one in self.pairs)
+            noisy, clean = self.pairs
+            whole, kind, words = root, "recording_pairs", f"noisy {noisy}, clean {clean}, "
+            options = {"test_noisy": noisy, "test_clean": clean}
+        rate = self.protocol.sample_rate
+        source = _test_split(kind, whole, channels=1, sample_rate=rate, **options)
         if not len(source):
             raise ZooError(
                 f"{folder} has other splits but no test; name the sub-folder to take with {option}"
             )
-        read = root / "test" if (root / "test").is_dir() else root
-        return TestSet(source, f"{len(source)} in {read}, {self._form}", (read,))
+        form = f"{words}mono at {rate} Hz, resampled where the files are not"
+        return TestSet(source, 1, f"{len(source)} in {root}, {form}", read)
 
-    def _paired(self, folder: str) -> TestSet:
-        root = _existing(folder, "check --data")
-        noisy, clean = self._pairs
-        if (root / "test").is_dir() and not (root / noisy).is_dir():
-            root = root / "test"
-        remedy = "for audio --pairs names two folders below --data, the noisy and the clean one"
-        read = tuple(_existing(root / one, remedy) for one in self._pairs)
-        source = self._source("recording_pairs", root, test_noisy=noisy, test_clean=clean)
-        summary = f"{len(source)} in {root}, noisy {noisy}, clean {clean}, {self._form}"
-        return TestSet(source, summary, read)
 
-    @property
-    def _form(self) -> str:
-        return f"mono at {self.protocol.sample_rate} Hz, resampled where the files are not"
-
-    def _source(self, kind: str, root: Path, **options: str) -> Source:
-        everything = {"path": str(root), "channels": 1, "sample_rate": self.protocol.sample_rate}
-        return sources.load(kind, fractions=(0.0, 0.0, 1.0), **everything, **options)["test"]
+def _test_split(kind: str, path: str | Path, **options: Any) -> Source:
+    """Everything in a folder, as a test set."""
+    return sources.load(kind, path=str(path), fractions=(0.0, 0.0, 1.0), **options)["test"]
 
 
 def run(
     models: Sequence[str],
     folders: Sequence[str],
-    sets: ImageSets | AudioSets,
+    sets: Sets,
     *,
     outdir: Path,
     levels: Sequence[float],
@@ -295,26 +301,24 @@ def run(
       ZooError: there is nothing to score, a name is unknown or twice there, or a model fits no set.
     """
     modality = sets.modality
-    kind = evaluator_class(modality)
-    if any("{sigma}" in text for text in models) and modality is not IMAGE:
-        text = next(text for text in models if "{sigma}" in text)
-        raise ZooError(f"{text}: one file serves all levels; write it without {{sigma}}")
+    for text in models if modality is not IMAGE else ():
+        if "{sigma}" in text:
+            raise ZooError(f"{text}: one file serves all levels; write it without {{sigma}}")
     levels = sets.levels(levels)
+    metrics = [*metrics, modality.merit]
     entered = contenders(models, [level.label for level in levels])
-    baselines = _baselines(entered, baselines, kind.baselines)
-    _check(modality, entered, baselines, metrics, limit)
-    data = sets.load(folders, entered, baselines)
-    sets.check(entered, data)
+    baselines = _baselines(entered, baselines, evaluator_class(modality).baselines)
+    modality.choose(metrics)
+    data = sets.load(_named(folders), entered, baselines)
     _check_apart(outdir, [*data.values(), *filter(None, [sets.noises])], data, sets.denoised)
     names = {"noisy": "noisy"} | {one.label: one.facts.name for one in entered}
     heads = _heads(sets, data, entered, baselines, limit)
     found: dict[str, Found] = {}
     for name, test in data.items():
-        fitting = [one for one in entered if sets.fits(one, test)]
-        count = min(len(test.source), limit or len(test.source))
+        fitting = [one for one in entered if not sets.refusal(one, name, test)]
 
-        def keep(result: Result, name=name, test=test, count=count) -> None:
-            found[name] = Found(result, _published(name, test.source, count, result, names))
+        def keep(result: Result, name=name, test=test) -> None:
+            found[name] = Found(result, _published(name, test, result, names))
             _write(outdir, found, heads, sets)
 
         evaluate(
@@ -352,31 +356,20 @@ def _named(folders: Sequence[str]) -> dict[str, str]:
 def _baselines(
     entered: Sequence[Contender], baselines: Sequence[str], known: Mapping[str, Any]
 ) -> list[str]:
+    """The baselines without those that are among the models; all rows have names of their own."""
     if "all" in baselines:
         everyone = [name for name in known if is_installed(name)]
         baselines = [*everyone, *(name for name in baselines if name != "all")]
     bare = {one.label for one in entered if one.file is None}
-    return [name for name in dict.fromkeys(baselines) if name not in bare]
-
-
-def _check(
-    modality: Modality,
-    entered: Sequence[Contender],
-    baselines: Sequence[str],
-    metrics: Sequence[str],
-    limit: int | None,
-) -> None:
-    check_baselines(baselines, evaluator_class(modality).baselines)
-    if not modality.choose(metrics):
-        raise ZooError("there is no metric to score by; name one with --metrics")
+    baselines = [name for name in dict.fromkeys(baselines) if name not in bare]
+    check_baselines(baselines, known)
     if not entered and not baselines:
         raise ZooError("there is nothing to score; name a model or a baseline")
-    if limit is not None and limit < 1:
-        raise ZooError(f"there are no {modality.plural} to score on; check the data and the limit")
     labels = [one.label for one in entered]
     for label in labels:
         if labels.count(label) > 1 or label in (*baselines, "noisy", "clean"):
             raise ZooError(f"two rows would be called {label}; name each model once")
+    return baselines
 
 
 def _check_apart(
@@ -430,17 +423,16 @@ def _gaussian(sigma: float) -> Noise:
 
 
 def _published(
-    data: str, source: Source, count: int, result: Result, names: Mapping[str, str]
+    data: str, test: TestSet, result: Result, names: Mapping[str, str]
 ) -> dict[tuple[Level, str], dict[str, float]]:
-    known = {}
-    scored = list(source.names[:count])
-    for level, means in result.by_level.items():
-        for method in means:
-            model = names.get(method, method)
-            known[level, method] = published(
-                data, scored, source.channels, level, result.protocol, model
-            )
-    return known
+    scored = list(test.source.names[: result.count])
+    return {
+        (level, method): published(
+            data, scored, test.channels, level, result.protocol, names.get(method, method)
+        )
+        for level, means in result.by_level.items()
+        for method in means
+    }
 
 
 def versions() -> str:
@@ -452,29 +444,24 @@ def versions() -> str:
 
 
 def _heads(
-    sets: ImageSets | AudioSets,
+    sets: Sets,
     data: Mapping[str, TestSet],
     entered: Sequence[Contender],
     baselines: Sequence[str],
     limit: int | None,
 ) -> dict[str, Any]:
     """Every choice, and what else the figures rest on, for the head of the table."""
-    data_lines = {}
+    data_lines, left_out = {}, []
     for name, test in data.items():
-        first = [f"only the first {limit}"] if limit and limit < len(test.source) else []
-        data_lines[name] = ", ".join([test.summary, *first])
-    left_out = [
-        sets.refusal(one, name, test)
-        for name, test in data.items()
-        for one in entered
-        if not sets.fits(one, test)
-    ]
-    paired = sets.levels([0.0]) == [REAL]
+        part = f", only the first {limit}" if limit and limit < len(test.source) else ""
+        data_lines[name] = test.summary + part
+        reasons = {one.label: sets.refusal(one, name, test) for one in entered}
+        left_out += [f"{label} {reason}" for label, reason in reasons.items() if reason]
     ignored = sorted({name for test in data.values() for name in test.source.ignored})
     if ignored:
         left_out.append(f"{len(ignored)} other files, as {ignored[0]}")
     return {
-        "protocol": sets.protocol.choices(paired=paired),
+        "protocol": sets.protocol.choices(paired=bool(sets.pairs)),
         "data": data_lines,
         "models": {one.label: str(one) for one in entered},
         **sets.facts(baselines),
@@ -495,12 +482,9 @@ def markdown(found: Mapping[str, Found], heads: Mapping[str, Any]) -> str:
     """
     lines = ["## Protocol", ""]
     for name, value in heads.items():
-        if isinstance(value, Mapping):
-            lines += [f"- {key}: {_text(one)}" for key, one in value.items()]
-        elif isinstance(value, list):
-            lines += [f"- {name}: {one}" for one in value]
-        else:
-            lines.append(f"- {name}: {value}")
+        several = value if isinstance(value, Mapping | list) else [value]
+        pairs = several.items() if isinstance(several, Mapping) else [(name, x) for x in several]
+        lines += [f"- {key}: {x if isinstance(x, str) else json.dumps(x)}" for key, x in pairs]
     if any(known for one in found.values() for known in one.published.values()):
         lines.append("- published figures: in brackets, with our difference from them")
     for name, (result, known) in found.items():
@@ -513,19 +497,14 @@ def markdown(found: Mapping[str, Found], heads: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _table(result: Result, known: Mapping, metric) -> list[str]:
-    def merit(method: str) -> float:
-        mean = result.summary[method].get(main_metric(result.modality).name)
-        return -float("inf") if mean is None else mean
-
+def _table(result: Result, known: Mapping, metric: Metric) -> list[str]:
     several = len(result.by_level) > 1
-    heading = [level.label if level.value is None else _heading(level) for level in result.by_level]
-    rows = [[metric.heading, *heading, *(["mean"] if several else [])]]
-    for method in sorted(result.summary, key=merit):
+    levels = [
+        one.label if one.value is None else f"{one.name} {one.label}" for one in result.by_level
+    ]
+    rows = [[metric.heading, *levels, *(["mean"] if several else [])]]
+    merit = result.modality.merit
+    for method in sorted(result.summary, key=lambda name: rank(result.summary[name].get(merit))):
         cells = []
         for level, means in result.by_level.items():
             value, other = means[method][metric.name], known[level, method].get(metric.name)
@@ -539,44 +518,31 @@ def _table(result: Result, known: Mapping, metric) -> list[str]:
     return markdown_table(rows)
 
 
-def _heading(level: Level) -> str:
-    return f"{level.name} {level.label}"
-
-
-def _write(folder: Path, found: Mapping[str, Found], heads: Mapping[str, Any], sets: Any) -> None:
+def _write(folder: Path, found: Mapping[str, Found], heads: Mapping[str, Any], sets: Sets) -> None:
     """Writes `table.md`, `scores.csv` and `scores.json`, each whole or not at all."""
-    modality = sets.modality
-    metrics = [metric.name for metric in next(iter(found.values())).result.metrics]
-    beside = [n for n in (AUDIO_METRICS if modality is AUDIO else ("psnr",)) if n in metrics]
     choices = {f"protocol_{k}": v for k, v in dataclasses.asdict(sets.protocol).items()}
-    paired = next(iter(found.values())).result.paired
-    if paired:
+    if sets.pairs:
         choices |= {"protocol_seed": "", "protocol_noise": REAL.label}
-    header = (
-        *("data", "level", "method", modality.plural, *metrics),
-        *(f"published_{name}" for name in beside),
-        *(f"difference_{name}" for name in beside),
-        *choices,
-    )
-    rows, cells = [], []
+    cells, extra = [], []
     for name, (result, known) in found.items():
+        beside = AUDIO_METRICS if sets.modality is AUDIO else ("psnr",)
         for level, means in result.by_level.items():
             for method, row in means.items():
-                others = [known[level, method].get(metric) for metric in beside]
-                apart = [
-                    None if other is None or row[metric] is None else row[metric] - other
-                    for metric, other in zip(beside, others, strict=True)
-                ]
-                start = (name, level.label, method, result.count, *row.values(), *others, *apart)
-                rows.append((*start, *choices.values()))
-                cells.append(
-                    dict(zip(header, start, strict=False))
-                    | {"value": level.value, "unit": level.unit}
-                )
-    whole = json.dumps({**heads, "scores": cells}, indent=2, allow_nan=False) + "\n"
+                others = {m: known[level, method].get(m) for m in beside if m in row}
+                apart = {
+                    m: None if other is None or row[m] is None else row[m] - other
+                    for m, other in others.items()
+                }
+                cell = {"data": name, "level": level.label, "method": method}
+                cell |= {sets.modality.plural: result.count, **row}
+                cell |= {f"published_{m}": other for m, other in others.items()}
+                cells.append(cell | {f"difference_{m}": x for m, x in apart.items()})
+                extra.append({"value": level.value, "unit": level.unit})
+    rows = [(*cell.values(), *choices.values()) for cell in cells]
+    whole = {**heads, "scores": [cell | more for cell, more in zip(cells, extra, strict=True)]}
     for file, text in (
         ("table.md", markdown(found, heads)),
-        ("scores.csv", csv_text(header, rows)),
-        ("scores.json", whole),
+        ("scores.csv", csv_text((*cells[0], *choices), rows)),
+        ("scores.json", json.dumps(whole, indent=2, allow_nan=False) + "\n"),
     ):
         files.write(folder / file, text.encode())

@@ -91,7 +91,7 @@ def excerpt(noises: Decoded, *, seed: int, place: int, start: int, length: int) 
     turn, position = divmod(place, len(noises))
     order = sorted(range(len(noises)), key=lambda number: _number(seed, "order", turn, number))
     chosen = order[position]
-    total = noises.length(chosen)
+    total = noises.lengths[chosen]
     for trial in range(_TRIES):
         number = _number(seed, "place", place, start, trial)
         if total >= length:

@@ -52,7 +52,16 @@ from zoo.evaluate.measure import (
     modality_of,
 )
 from zoo.evaluate.protocol import Protocol
-from zoo.evaluate.result import Apply, Level, Result, Score, csv_text, mean_scores
+from zoo.evaluate.result import (
+    Apply,
+    Level,
+    Means,
+    Result,
+    Score,
+    csv_text,
+    mean_scores,
+    rank,
+)
 from zoo.metrics import main_metric
 from zoo.metrics.perceptual import Pool
 
@@ -79,7 +88,6 @@ def evaluate(
     denoised: bool = True,
     sigma_known: bool = False,
     limit: int | None = None,
-    workers: int | None = None,
     keep: Callable[[Result], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
@@ -107,7 +115,6 @@ def evaluate(
       denoised: whether the first model's outputs are written.
       sigma_known: as for `Evaluator`.
       limit: only the first so many examples, for every method; None for all.
-      workers: how many processes compute PESQ and STOI; None for one per core, 0 for none.
       keep: called with the result so far after every level.
       progress: called with the number of items done and to do, over all levels.
 
@@ -125,12 +132,13 @@ def evaluate(
     )
     baselines = evaluator.usual_baselines if baselines is None else tuple(baselines)
     check_baselines(baselines, evaluator.baselines)
-    _check_labels(levels)
+    labels = [level.label for level in levels]
+    if len({*map(files.slug, labels)}) < len(labels):
+        raise ZooError(f"two levels would share a file name: {', '.join(labels)}; rename one")
     notes = evaluator.prepare(levels)
     wanted, missing = evaluator.available(metrics)
     models_at = models if callable(models) else lambda level: models
-    first = next(iter(levels))
-    names = list(models_at(first))
+    names = list(models_at(next(iter(levels))))
     _check_names(names, baselines)
 
     outdir = Path(outdir)
@@ -138,28 +146,24 @@ def evaluate(
     several = len(levels) > 1
     endings = {level: files.slug(level.label) if several else "" for level in levels}
     _clear(outdir, folder, evaluator)
-    files.make_folder(outdir)
-    for place in {
-        folder or outdir,
-        *(outdir / "denoised" / endings[x] for x in levels if denoised),
-    }:
+    denoised_folders = [outdir / "denoised" / endings[level] for level in levels if denoised]
+    for place in (outdir, folder or outdir, *denoised_folders):
         files.make_folder(place)
 
-    keys = evaluator.keys()
-    order = {key: number for number, (key, _) in enumerate(keys)}
-    stems = _file_names(keys, evaluator)
-    samples = {keys[at][0] for at in _spread(len(keys), evaluator.rows)} if folder else set()
+    order = {piece.key: number for number, piece in enumerate(evaluator.pieces)}
+    stems = _file_names(evaluator)
+    samples = _spread(evaluator) if folder else set()
     written: list[File] = []
     scores: list[Score] = []
-    by_level: dict = {}
-    undefined: dict[str, dict] = {}
-    done, total = 0, len(keys) * len(levels)
+    by_level: dict[Level, Means] = {}
+    reasons: dict[str, dict] = {}
+    done, total = 0, len(order) * len(levels)
     judged = sum(bool(metric.package) for metric in wanted)
-    result = None
-    with Pool(total * (len(names) + 1 + len(baselines)) * judged, workers) as pool:
+    skip = {"skip_undefined": evaluator.skip_undefined}
+    with Pool(total * (len(names) + 1 + len(baselines)) * judged) as pool:
         for level, noise_of_level in levels.items():
-            pending, rows = [], {}
-            parts = measure(
+            own, rows = {}, {}
+            for part in measure(
                 models_at(level),
                 evaluator,
                 level,
@@ -167,29 +171,31 @@ def evaluate(
                 metrics=wanted,
                 baselines=baselines,
                 pool=pool,
-            )
-            for part in parts:
+            ):
                 for at, item in enumerate(part.group.items):
-                    for method, values in part.scores.items():
-                        row = {name: value[at] for name, value in values.items()}
-                        pending.append((order[item.key], item.name, method, row))
+                    key = item.piece.key
+                    own[key] = [
+                        Score(level, item.name, method, {m: found[at] for m, found in row.items()})
+                        for method, row in part.scores.items()
+                    ]
                     if denoised and names:
-                        path = outdir / "denoised" / endings[level] / stems[item.key]
+                        path = outdir / "denoised" / endings[level] / stems[key]
                         path = evaluator.write(path, part, names[0], at)
                         written.append(File(path, "denoised", level, item.name, names[0]))
-                    if item.key in samples:
+                    if key in samples:
                         # Copies: a slice would keep its whole batch.
                         methods = ("clean", "noisy", *names, *baselines)
                         signals = {method: part.output(method, at).copy() for method in methods}
-                        rows[item.key] = Drawn(item.name, stems[item.key], signals)
+                        rows[key] = Drawn(item.name, stems[key], signals)
+                for (metric, at, method), reason in part.reasons.items():
+                    name = part.group.items[at].name
+                    reasons.setdefault(metric, {}).setdefault((level, name), (method, reason))
                 done += len(part.group.items)
                 if progress:
                     progress(done, total)
-            own = _settled(level, pending, undefined)
-            scores += own
-            skip = {"skip_undefined": evaluator.skip_undefined}
-            by_level[level] = mean_scores(own, wanted, **skip)
-            lost = _undefined_notes(undefined, done)
+            of_level = [score for key in sorted(own, key=order.get) for score in own[key]]
+            scores += of_level
+            by_level[level] = mean_scores(of_level, wanted, **skip)
             result = Result(
                 modality,
                 list(scores),
@@ -198,22 +204,21 @@ def evaluate(
                 evaluator.protocol,
                 wanted,
                 evaluator.count,
-                [*missing, *notes, *lost],
+                [*missing, *notes, *_undefined_notes(reasons, done)],
                 evaluator.paired,
             )
             if rows:
-                written += evaluator.draw(
-                    Sheet(
-                        folder,
-                        outdir,
-                        endings[level],
-                        f"{title}, {level}" if title else str(level),
-                        [rows[key] for key in sorted(rows, key=order.get)],
-                        _shown(names, baselines, by_level[level], main_metric(modality).name),
-                        level,
-                        result,
-                    )
+                sheet = Sheet(
+                    folder,
+                    outdir,
+                    endings[level],
+                    f"{title}, {level}" if title else str(level),
+                    [rows[key] for key in sorted(rows, key=order.get)],
+                    _shown(names, baselines, by_level[level], modality.merit),
+                    level,
+                    result,
                 )
+                written += evaluator.draw(sheet)
             if keep:
                 keep(result)
     if folder:
@@ -239,10 +244,8 @@ def mean_merit(
       The mean over all examples and levels; inf if any image came out perfect.
     """
     modality = modality_of(source)
-    evaluator = evaluator_class(modality)(
-        modality, source, noise=noise, protocol=protocol, limit=limit
-    )
-    _check_labels(levels)
+    kind = evaluator_class(modality)
+    evaluator = kind(modality, source, noise=noise, protocol=protocol, limit=limit)
     evaluator.prepare(levels)
     metric = main_metric(modality)
     found = []
@@ -277,18 +280,11 @@ def read_manifest(folder: str | os.PathLike) -> dict[str, Any] | None:
     return found
 
 
-def _check_labels(levels: Mapping[Level, Noise | None]) -> None:
-    labels = [level.label for level in levels]
-    if len({*map(files.slug, labels)}) < len(labels):
-        raise ZooError(f"two levels would share a file name: {', '.join(labels)}; rename one")
-
-
 def _check_names(names: Sequence[str], baselines: Sequence[str]) -> None:
-    for name in ("clean", "noisy"):
-        if name in names:
+    for name in names:
+        if name in ("clean", "noisy"):
             raise ZooError(f"a model cannot be called {name}, which stands for the data; rename it")
-    for name in baselines:
-        if name in names:
+        if name in baselines:
             raise ZooError(f"two rows would be called {name}; name each method once")
 
 
@@ -303,47 +299,32 @@ def _clear(outdir: Path, folder: Path | None, evaluator: Evaluator) -> None:
             path.unlink()
 
 
-def _file_names(keys: Sequence[tuple], evaluator: Evaluator) -> dict[tuple, str]:
-    """Unique file names of the items, without a suffix."""
+def _file_names(evaluator: Evaluator) -> dict[tuple, str]:
+    """Unique file names of the pieces, without a suffix, by their keys."""
     used: Counter[str] = Counter()
     found = {}
-    for key, name in keys:
-        path = Path(name)
+    for piece in evaluator.pieces:
+        path = Path(piece.name)
         known = path.suffix.lower() in evaluator.suffixes
-        slug = stem = files.slug(str(path.with_suffix("")) if known else name)
+        slug = stem = files.slug(str(path.with_suffix("")) if known else piece.name)
         while stem in used:
             used[slug] += 1
             stem = f"{slug}_{used[slug]}"
         used[stem] += 1
-        found[key] = stem
+        found[piece.key] = stem
     return found
 
 
-def _spread(count: int, rows: int) -> list[int]:
-    """Which of `count` items are drawn: up to so many, evenly spread from first to last."""
-    return sorted({*np.linspace(0, count - 1, min(rows, count)).round().astype(int).tolist()})
+def _spread(evaluator: Evaluator) -> set[tuple]:
+    """The keys of the pieces that are drawn, evenly spread from first to last."""
+    last = len(evaluator.pieces) - 1
+    places = np.linspace(0, last, min(evaluator.rows, last + 1)).round().astype(int)
+    return {evaluator.pieces[at].key for at in places}
 
 
-def _settled(level: Level, pending: list[tuple], undefined: dict[str, dict]) -> list[Score]:
-    """The scores in the order of the items; adds the reasons of undefined figures."""
-    scores = []
-    for _, name, method, row in sorted(pending, key=lambda one: one[0]):
-        found = {}
-        for metric, value in row.items():
-            if isinstance(value, float):
-                found[metric] = value
-                continue
-            found[metric], reason = value.result()
-            if reason:
-                cases = undefined.setdefault(metric, {})
-                cases.setdefault((level, name), (method, reason))
-        scores.append(Score(level, name, method, found))
-    return scores
-
-
-def _undefined_notes(undefined: Mapping[str, Mapping], total: int) -> list[str]:
+def _undefined_notes(reasons: Mapping[str, Mapping], total: int) -> list[str]:
     notes = []
-    for metric, cases in undefined.items():
+    for metric, cases in reasons.items():
         (_, name), (method, reason) = next(iter(cases.items()))
         notes.append(
             f"no {metric.upper()} for {len(cases)} of {total} mixtures, left out "
@@ -357,11 +338,8 @@ def _shown(
 ) -> list[str]:
     """The methods on a sheet: the models and the best baseline, or all baselines by themselves."""
 
-    def quality(name: str) -> float:
-        mean = means[name].get(metric)
-        return -np.inf if mean is None else mean
-
-    compared = sorted(baselines, key=quality)[-1:] if names else baselines
+    compared = sorted(baselines, key=lambda name: rank(means[name].get(metric)))
+    compared = compared[-1:] if names else baselines
     return ["clean", "noisy", *names[:_SHOWN_MODELS], *compared]
 
 

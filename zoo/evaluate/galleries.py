@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from zoo import files
 from zoo.data import pixels
@@ -91,24 +92,30 @@ class Canvas:
 
 
 class Panel(NamedTuple):
-    """One image of a row.
+    """One example of a row, as one method left it.
 
     Attributes:
-      pixels: (H, W, C), uint8, uint16 or float (clipped to [0, 1]); C of 1 is shown gray.
-      psnr: dB, or None where there is nothing to say, as for the clean image.
-      ssim: or None.
+      signal: an image (H, W, C), uint8, uint16 or float (clipped to [0, 1]), where C of 1 is shown
+        gray; or a recording (T, C), float, of which the first channel is drawn.
+      captions: scores in words, the main one first; empty for the clean example.
+      merit: the main score, of which the best of a row is bold; or None.
     """
 
-    pixels: np.ndarray
-    psnr: float | None = None
-    ssim: float | None = None
+    signal: np.ndarray
+    captions: Sequence[str] = ()
+    merit: float | None = None
 
 
 class Row(NamedTuple):
-    """A name, and panels of one shape by their column's heading, the clean image first."""
+    """A name, and panels of one shape by their column's heading, the clean example first."""
 
     name: str
     panels: Mapping[str, Panel]
+
+    @property
+    def best(self) -> float | None:
+        """The highest merit."""
+        return max((p.merit for p in self.panels.values() if p.merit is not None), default=None)
 
 
 def gallery(
@@ -156,24 +163,20 @@ def gallery(
                     cell, left(column), height - top - cell.shape[0], origin="upper"
                 )
         below = top + tall + 6
-        first = next(iter(row.panels.values())).pixels
+        first = next(iter(row.panels.values())).signal
         size = f"{first.shape[1]} × {first.shape[0]}"
         under = top + shown[0].shape[0] + 6 if shown[0] is not None else below
         text(left(0), under, shorten(row.name, 36), size=13, weight="bold")
         text(left(0), under + 17, size, size=12, color=FAINT)
-        known = [p.psnr for p in row.panels.values() if comparable and p.psnr is not None]
-        best = max(known, default=None)
         for column, panel in enumerate(row.panels.values(), start=int(overview)):
-            if panel.psnr is None:
-                continue
-            weight = "bold" if panel.psnr == best else "normal"
-            text(left(column), below, f"{panel.psnr:.2f} dB", size=13, weight=weight)
-            if panel.ssim is not None and np.isfinite(panel.ssim):
-                text(left(column), below + 17, f"SSIM {panel.ssim:.3f}", size=12, color=FAINT)
+            best = comparable and panel.merit is not None and panel.merit == row.best
+            for number, words in enumerate(panel.captions):
+                style = {"size": 12, "color": FAINT} if number else {"size": 13}
+                weight = "bold" if best and not number else "normal"
+                text(left(column), below + 17 * number, words, weight=weight, **style)
         top += tall + _CAPTION
-    with_ssim = any(panel.ssim is not None for row in rows for panel in row.panels.values())
-    named = "PSNR and SSIM are" if with_ssim else "PSNR is"
-    note = f"{named} of the whole image{'; the best PSNR is bold' if comparable else ''}."
+    best = "; the best is bold" if comparable else ""
+    note = f"Scores are of the whole image{best}."
     if overview:
         note = f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times. {note}"
     text(_MARGIN, height - 22, note, size=12, color=FAINT)
@@ -182,7 +185,7 @@ def gallery(
 
 def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
     """The whole image with its frame, if it is too large for a cell, and every panel's cell."""
-    panels = [_rgb(panel.pixels) for panel in row.panels.values()]
+    panels = [_rgb(panel.signal) for panel in row.panels.values()]
     height, width = panels[0].shape[:2]
     longest = max(height, width)
     if longest <= _WHOLE:
@@ -192,11 +195,14 @@ def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
     cells = [_enlarge(pixels[inside], _CELL // _DETAIL) for pixels in panels]
     scale = _CELL / longest
     small = (max(round(height * scale), 1), max(round(width * scale), 1))
-    whole = pixels.resize(panels[0], small).copy()
-    box = (np.array([top, left, top + _DETAIL, left + _DETAIL]) * scale).round().astype(int)
-    _frame(whole, box - [1, 1, -1, -1], 255)
-    _frame(whole, box, 20)
-    return whole, cells
+    whole = Image.fromarray(pixels.resize(panels[0], small))
+    corners = np.array([[left, top], [left + _DETAIL, top + _DETAIL]])
+    first, last = (corners * scale).round().astype(int) - [[0, 0], [1, 1]]
+    last = np.maximum(first, last)
+    frame = ImageDraw.Draw(whole)
+    frame.rectangle([*(first - 1), *(last + 1)], outline=(255, 255, 255))
+    frame.rectangle([*first, *last], outline=(20, 20, 20))
+    return np.asarray(whole), cells
 
 
 def busiest(image: np.ndarray, side: int) -> tuple[int, int]:
@@ -229,18 +235,6 @@ def _rgb(values: np.ndarray) -> np.ndarray:
 
 def _enlarge(pixels: np.ndarray, times: int) -> np.ndarray:
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
-
-
-def _frame(pixels: np.ndarray, box: np.ndarray, shade: int) -> None:
-    """Draws a one-pixel frame (top, left, bottom, right) in place, as far as it is inside."""
-    top, left, bottom, right = box
-    for rows, columns in (
-        ((top, top + 1), (left, right)),
-        ((bottom - 1, bottom), (left, right)),
-        ((top, bottom), (left, left + 1)),
-        ((top, bottom), (right - 1, right)),
-    ):
-        pixels[max(rows[0], 0) : max(rows[1], 0), max(columns[0], 0) : max(columns[1], 0)] = shade
 
 
 def shorten(name: str, most: int) -> str:

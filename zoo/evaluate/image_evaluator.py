@@ -1,7 +1,7 @@
 """Evaluation of images: the protocols of the literature, pixel by pixel."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -11,9 +11,9 @@ import numpy as np
 from zoo import estimate
 from zoo.data import file_kinds, image_files, pixels
 from zoo.errors import ZooError
-from zoo.evaluate import batching, galleries
+from zoo.evaluate import galleries
 from zoo.evaluate.baselines import BASELINES
-from zoo.evaluate.batching import Group
+from zoo.evaluate.batching import Group, Piece, Size
 from zoo.evaluate.degrade import Noise, NumpyGaussian
 from zoo.evaluate.measure import (
     Evaluator,
@@ -48,15 +48,23 @@ class ImageEvaluator(Evaluator):
     usual_baselines = ("nlm", "wavelet", "tv")
     suffixes = file_kinds.IMAGE_SUFFIXES
     sheets = ("gallery",)
+    captions: Mapping[str, str] = {"psnr": "{:.2f} dB", "ssim": "SSIM {:.3f}"}
     rows = 5
 
-    def groups(self) -> Iterator[Group]:
-        """All images in batches; each is checked against the protocol."""
-        multiple = 1 if is_exact(self.source, self.protocol.shapes) else MULTIPLE
-        for group in batching.groups(self.source, self.count, multiple=multiple):
-            for item in group.items:
-                _check_border(item.target.shape[:2], self.protocol, item.name)
-            yield group
+    def prepare(self, levels: Mapping[Level, Noise | None]) -> list[str]:
+        """As `Evaluator.prepare`; each image is checked against the protocol."""
+        self._multiple = 1 if is_exact(self.source, self.protocol.shapes) else MULTIPLE
+        return super().prepare(levels)
+
+    def cut(self, place: int) -> tuple[list[Piece], list[str]]:
+        """As `Evaluator.cut`."""
+        name, target, _ = self.source[place]
+        _check_border(target.shape[:2], self.protocol, name)
+        return super().cut(place)
+
+    def canvas(self, size: Size) -> Size:
+        """As `Evaluator.canvas`, as `ImageProtocol.shapes` says."""
+        return tuple(side + -side % self._multiple for side in size)
 
     def degrade(
         self, group: Group, level: Level, noise: Noise | None
@@ -110,16 +118,9 @@ class ImageEvaluator(Evaluator):
 
     def draw(self, sheet: Sheet) -> Iterator[File]:
         """Draws `gallery.png`; see `galleries.gallery`."""
-        drawn = []
-        for row in sheet.rows:
-            panels = {}
-            for method in sheet.shown:
-                found = sheet.figures(row.name, method)
-                scores = (found.get("psnr"), found.get("ssim"))
-                panels[method] = galleries.Panel(row.signals[method], *scores)
-            drawn.append(galleries.Row(row.name, panels))
-        galleries.gallery(sheet.path("gallery"), drawn, title=sheet.title)
-        yield File(sheet.path("gallery"), "gallery", sheet.level)
+        path = sheet.path("gallery")
+        galleries.gallery(path, sheet.panels(self.captions), title=sheet.title)
+        yield File(path, "gallery", sheet.level)
 
     def facts(self, outdir: Path) -> dict[str, object]:
         """How the baselines get sigma."""
@@ -189,7 +190,7 @@ def compare(
     return {name: float(value[0]) for name, value in scores.items() if name != "finite"}
 
 
-def _check_border(size: tuple[int, int], protocol: ImageProtocol, name: str) -> None:
+def _check_border(size: Size, protocol: ImageProtocol, name: str) -> None:
     if 2 * protocol.border >= min(size):
         raise ZooError(
             f"a border of {protocol.border} leaves nothing of {name}, {size[0]}x{size[1]}; "

@@ -8,8 +8,8 @@ noise by the samplers of `zoo.noise`, metrics of the modality. Images and audio 
 import functools
 import importlib.util
 import inspect
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError, unknown
-from zoo.evaluate import batching
-from zoo.evaluate.batching import Decoded, Group
+from zoo.evaluate.batching import Decoded, Group, Piece, Size, groups, kind_of
 from zoo.evaluate.degrade import Noise, degrade
+from zoo.evaluate.galleries import Panel, Row
 from zoo.evaluate.protocol import Protocol
 from zoo.evaluate.result import Apply, Level, Result
 from zoo.metrics.perceptual import Pool
 from zoo.modality import Metric, Modality, get, of_batch, to_float
+
+# What a model gets in one call: 64 images of 64x64, or as many values of larger ones.
+_BATCH = 64
+_BATCH_VALUES = 64 * 64 * 64
 
 
 class Measured(NamedTuple):
@@ -36,14 +40,16 @@ class Measured(NamedTuple):
       target: (B, *canvas, C), what the outputs are compared with.
       outputs: method -> (B, *canvas, C) as it was scored, "noisy" among them. They stay on the
         device until looked at.
-      scores: method -> metric -> one figure for each item: a float, or a future `Verdict`.
+      scores: method -> metric -> one figure for each item.
+      reasons: (metric, place in the group, method) -> why there is no figure.
     """
 
     level: Level
     group: Group
     target: jax.Array
     outputs: dict[str, jax.Array]
-    scores: dict[str, dict[str, Sequence[float | Future]]]
+    scores: dict[str, dict[str, list[float]]]
+    reasons: dict[tuple[str, int, str], str]
 
     def output(self, method: str, at: int) -> np.ndarray:
         """A method's output for one item, (..., C), without its padding; "clean" is the target."""
@@ -93,12 +99,19 @@ class Sheet(NamedTuple):
         """The PNG of a stem at this level."""
         return self.folder / f"{stem}{self.ending and '_'}{self.ending}.png"
 
-    def figures(self, name: str, method: str) -> dict[str, float]:
-        """The figures of one method for one example; empty for "clean"."""
-        for score in self.result.scores:
-            if (score.level, score.example, score.method) == (self.level, name, method):
-                return score.figures
-        return {}
+    def panels(self, captions: Mapping[str, str]) -> list[Row]:
+        """The rows with the methods shown, and `Evaluator.captions` below them."""
+        figures = {(s.level, s.example, s.method): s.figures for s in self.result.scores}
+
+        def panel(row: Drawn, method: str) -> Panel:
+            found = figures.get((self.level, row.name, method), {})
+            known = {
+                name: found[name] for name in captions if not np.isnan(found.get(name, np.nan))
+            }
+            words = [captions[name].format(value) for name, value in known.items()]
+            return Panel(row.signals[method], words, known.get(self.result.modality.merit))
+
+        return [Row(row.name, {m: panel(row, m) for m in self.shown}) for row in self.rows]
 
 
 class File(NamedTuple):
@@ -136,8 +149,11 @@ class Evaluator:
       baselines: the classical methods by name.
       usual_baselines: those that an evaluation runs by default.
       suffixes: of files, in lower case, which names of examples lose.
+      padding: as for `Group`.
+      pieces: what is scored, in order; there once `prepare` is called.
       skip_undefined: as for `mean_scores`.
       sheets: the kinds of files that `draw` writes.
+      captions: how scores read below an example that is drawn, the main one first.
       rows: how many examples are drawn.
       mixes: whether levels are SNRs at which recordings of noise are mixed in.
       usual_levels: of a training that names none.
@@ -147,8 +163,10 @@ class Evaluator:
     baselines: Mapping[str, Any] = {}
     usual_baselines: tuple[str, ...] = ()
     suffixes: Collection[str] = ()
+    padding = "reflect"
     skip_undefined = False
     sheets: tuple[str, ...] = ()
+    captions: Mapping[str, str] = {}
     rows = 0
     mixes = False
     usual_levels: tuple[float, ...] = ()
@@ -171,10 +189,10 @@ class Evaluator:
         self.sigma_known = sigma_known
 
     def prepare(self, levels: Mapping[Level, Noise | None]) -> list[str]:
-        """Checks the set and the levels; returns notes about what is left out.
+        """Checks the set and the levels, and plans `pieces`; returns notes about what is left out.
 
         Raises:
-          ZooError: there is nothing to score, or two levels would share file names.
+          ZooError: there is nothing to score, or an example or a level does not fit.
         """
         if self.count < 1:
             raise ZooError(
@@ -182,20 +200,31 @@ class Evaluator:
             )
         if not levels:
             raise ZooError("there is no noise level to evaluate at; name at least one")
-        return []
+        found = [self.cut(place) for place in range(self.count)]
+        self.pieces = [piece for pieces, _ in found for piece in pieces]
+        return [note for _, notes in found for note in notes]
+
+    def cut(self, place: int) -> tuple[list[Piece], list[str]]:
+        """The pieces of an example, and notes about those that are left out."""
+        name, target, noisy = self.source[place]
+        return [Piece(place, name, kind_of(self.canvas(target.shape[:-1]), target, noisy))], []
+
+    def canvas(self, size: Size) -> Size:
+        """The spatial size to which examples of a size are padded."""
+        return size
+
+    def most(self, canvas: Size) -> int:
+        """How many items one call of a model takes."""
+        return min(_BATCH, max(_BATCH_VALUES // math.prod(canvas), 1))
 
     @property
     def paired(self) -> bool:
         """Whether the examples bring their own noise."""
-        return self.source[0].input is not None
-
-    def keys(self) -> list[tuple[tuple[int, int], str]]:
-        """The keys and names of all items, in order; see `Item.key`."""
-        return [((place, 0), self.source[place].name) for place in range(self.count)]
+        return self.pieces[0].paired
 
     def groups(self) -> Iterator[Group]:
-        """All items in batches."""
-        return batching.groups(self.source, self.count)
+        """All pieces in batches."""
+        return groups(self.source, self.pieces, self.most, self.padding)
 
     def degrade(
         self, group: Group, level: Level, noise: Noise | None
@@ -226,7 +255,8 @@ class Evaluator:
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The outputs as they are scored, and the figures; see `figures`."""
         low, high = self.modality.range
-        return output, figures(output, to_float(target), sizes, metrics, data_range=high - low)
+        scales = {"data_range": high - low, "sample_rate": self.protocol.sample_rate}
+        return output, figures(output, to_float(target), sizes, metrics, **scales)
 
     def baseline(
         self, name: str, group: Group, noisy: jax.Array, level: jax.Array
@@ -244,7 +274,7 @@ class Evaluator:
           ZooError: a metric is unknown.
         """
         found, notes = [], []
-        rate = getattr(self.protocol, "sample_rate", 0)
+        rate = self.protocol.sample_rate
         for metric in self.modality.choose(names):
             title = metric.name.upper()
             if metric.package and importlib.util.find_spec(metric.package) is None:
@@ -356,8 +386,8 @@ def measure(
             score(name, output)
         for name in baselines:
             score(name, evaluator.baseline(name, group, noisy, given))
-        part = Measured(level, group, target, outputs, _fetched(scores, group))
-        yield part._replace(scores=_completed(part, evaluator, metrics, pool))
+        part = Measured(level, group, target, outputs, _fetched(scores, group), {})
+        yield _completed(part, evaluator, metrics, pool)
 
 
 def _fetched(scores: Mapping, group: Group) -> dict[str, dict[str, list[float]]]:
@@ -381,25 +411,29 @@ def _fetched(scores: Mapping, group: Group) -> dict[str, dict[str, list[float]]]
 
 def _completed(
     part: Measured, evaluator: Evaluator, metrics: tuple[Metric, ...], pool: Pool | None
-) -> dict[str, dict[str, Sequence[float | Future]]]:
+) -> Measured:
     """The figures of all metrics in their order: of JAX, of packages, and gains."""
-    rate = getattr(evaluator.protocol, "sample_rate", 0)
-    complete: dict[str, dict] = {}
-    for method, values in part.scores.items():
-        complete[method] = {}
-        for metric in metrics:
-            if metric.gain_of:
-                noisy = part.scores["noisy"][metric.gain_of]
-                gains = zip(values[metric.gain_of], noisy, strict=True)
-                complete[method][metric.name] = [own - before for own, before in gains]
-            elif metric.package:
-                complete[method][metric.name] = [
-                    pool.judge(metric.name, part.output(method, at), part.output("clean", at), rate)
-                    for at in range(len(part.group.items))
-                ]
-            else:
-                complete[method][metric.name] = values[metric.name]
-    return complete
+    count, rate = range(len(part.group.items)), evaluator.protocol.sample_rate
+    packaged = [metric.name for metric in metrics if metric.package]
+    keys = [(name, at, method) for method in part.scores for name in packaged for at in count]
+    jobs = [
+        (name, part.output(method, at), part.output("clean", at), rate) for name, at, method in keys
+    ]
+    verdicts = dict(zip(keys, pool.judge(jobs) if jobs else (), strict=True))
+
+    def values(method: str, metric: Metric) -> list[float]:
+        own = part.scores[method]
+        if metric.gain_of:
+            pairs = zip(own[metric.gain_of], part.scores["noisy"][metric.gain_of], strict=True)
+            return [after - before for after, before in pairs]
+        if metric.package:
+            return [verdicts[metric.name, at, method].value for at in count]
+        return own[metric.name]
+
+    return part._replace(
+        scores={method: {m.name: values(method, m) for m in metrics} for method in part.scores},
+        reasons={key: verdict.reason for key, verdict in verdicts.items() if verdict.reason},
+    )
 
 
 @functools.partial(jax.jit, static_argnames=("metrics", "sample_rate"))
@@ -451,12 +485,8 @@ def all_finite(output: jax.Array, sizes: jax.Array) -> jax.Array:
 
 def inside_of(sizes: jax.Array, canvas: Sequence[int]) -> jax.Array:
     """Which places of a canvas belong to each example, (B, *canvas)."""
-    inside = jnp.ones((len(sizes), *canvas), bool)
-    for axis, side in enumerate(canvas):
-        shape = [len(sizes), *(1 for _ in canvas)]
-        shape[axis + 1] = side
-        inside &= (jnp.arange(side)[None] < sizes[:, axis : axis + 1]).reshape(shape)
-    return inside
+    limits = sizes.reshape(*sizes.shape, *(1 for _ in canvas))
+    return jnp.all(jnp.indices(canvas)[None] < limits, axis=1)
 
 
 def check_baselines(names: Iterable[str], known: Mapping[str, Any]) -> None:

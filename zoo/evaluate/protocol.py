@@ -71,6 +71,9 @@ class Protocol:
 
     seed: int = 0
 
+    # Of signals without one.
+    sample_rate = 0
+
     def __post_init__(self):
         if not 0 <= self.seed < 2**31:
             raise ZooError(f"seed must be from 0 to {2**31 - 1}, not {self.seed}")

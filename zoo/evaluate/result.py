@@ -155,6 +155,11 @@ class Result(NamedTuple):
         return "\n\n".join([*blocks, "\n".join(below)])
 
 
+def rank(mean: float | None) -> float:
+    """A mean to sort by, unknown ones below all others."""
+    return -np.inf if mean is None else mean
+
+
 def mean_scores(
     scores: Sequence[Score], metrics: Sequence[Metric], *, skip_undefined: bool
 ) -> Means:

@@ -1,18 +1,16 @@
 """Spectrogram and waveform plots of a few recordings, method by method."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.evaluate.galleries import FAINT, Canvas, shorten
+from zoo.evaluate.galleries import FAINT, Canvas, Row, shorten
 from zoo.spectral import hann
 
 # All in pixels of the finished canvas.
 _WIDE = 340
-_TALL = {"spectrogram": 200, "waveform": 110}
 _GAP = 14
 _MARGIN = 24
 _AXIS = 34
@@ -29,134 +27,30 @@ _CLEAN = "#1b1b1b"
 _OTHER = "#ee7733"
 
 
-class Panel(NamedTuple):
-    """One recording of a row.
-
-    Attributes:
-      signal: (T, C), float, of which the first channel is drawn.
-      scores: the captions below it, the si_sdr first, as text by metric; empty for the clean one.
-      si_sdr: in dB, or None; the best of a row is bold.
-    """
-
-    signal: np.ndarray
-    scores: Sequence[str] = ()
-    si_sdr: float | None = None
-
-
-class Row(NamedTuple):
-    """A name, and panels of one length by their heading, among them clean, the first, and noisy."""
-
-    name: str
-    panels: Mapping[str, Panel]
-
-
-def spectrograms(
-    path: str | os.PathLike, rows: Sequence[Row], *, sample_rate: int, title: str = ""
+def draw(
+    path: str | os.PathLike, rows: Sequence[Row], kind: str, *, sample_rate: int, title: str = ""
 ) -> None:
-    """Draws rows of spectrograms with their scores and writes them as PNG, whole or not at all.
+    """Draws rows of recordings with their scores and writes them as PNG, whole or not at all.
 
     A recording of more than 4 s is shown by the 4 s with the most energy in the clean one, the same
-    in every column. Decibels count down from the loudest point of the row's noisy panel, or of the
-    clean one if there is no noisy one; 70 of them are shown.
+    in every column. Decibels of spectrograms count down from the loudest point of the row's noisy
+    panel; 70 of them are shown. Waveforms have the clean one on top: what sticks out in color
+    differs from it.
 
     Args:
       path: the file; its folder exists.
-      rows: at least one, all with the same headings.
+      rows: at least one, all with the same headings, "clean" and "noisy" among them.
+      kind: `"spectrograms"` or `"waveforms"`.
       sample_rate: in Hz.
       title: the heading, such as the level of the noise.
 
     Raises:
       ZooError: for no rows, or if the file cannot be written.
     """
-
-    def draw(axes, signals, heading, start):
-        loudest = _decibels(signals["noisy"]).max()
-        power = _decibels(signals[heading]) - loudest
-        seconds = len(signals[heading]) / sample_rate
-        axes.imshow(
-            power.T,
-            origin="lower",
-            aspect="auto",
-            extent=(start, start + seconds, 0, sample_rate / 2000),
-            cmap="magma",
-            vmin=-_DEPTH,
-            vmax=0,
-            # More columns than pixels: averaged, so that thin lines do not come and go.
-            interpolation="antialiased",
-        )
-        step = 2 if sample_rate >= 12000 else 1
-        axes.set_yticks(np.arange(0, sample_rate / 2000 + 0.01, max(step, sample_rate // 8000)))
-
-    _figure(
-        path,
-        rows,
-        "spectrogram",
-        draw,
-        sample_rate=sample_rate,
-        title=title,
-        unit="kHz",
-        note="0 dB is the loudest point of a row's noisy spectrogram. "
-        "Scores are of the whole recording; the best SI-SDR of a row is bold.",
-    )
-
-
-def waveforms(
-    path: str | os.PathLike, rows: Sequence[Row], *, sample_rate: int, title: str = ""
-) -> None:
-    """Draws rows of waveforms, each with the clean one on top; as `spectrograms` otherwise.
-
-    What sticks out in color differs from the clean recording.
-    """
-
-    def draw(axes, signals, heading, start):
-        most = max(np.abs(x).max() for x in signals.values()) or 1.0
-        times, low, high = _envelope(signals[heading], sample_rate)
-        if heading != "clean":
-            axes.fill_between(times + start, low, high, color=_OTHER, linewidth=0)
-        times, low, high = _envelope(signals["clean"], sample_rate)
-        axes.fill_between(times + start, low, high, color=_CLEAN, linewidth=0)
-        axes.set_xlim(start, start + len(signals["clean"]) / sample_rate)
-        axes.set_ylim(-1.05 * most, 1.05 * most)
-        top = float(f"{most:.1g}")
-        top = top if top <= 1.05 * most else float(f"{most / 2:.1g}")
-        axes.set_yticks([-top, 0, top], [f"{-top:g}", "0", f"{top:g}"])
-        axes.spines[["top", "right"]].set_visible(False)
-
-    _figure(
-        path,
-        rows,
-        "waveform",
-        draw,
-        sample_rate=sample_rate,
-        title=title,
-        unit="",
-        note="Black: clean. Orange, behind it: the noisy recording or an output. "
-        "Scores are of the whole recording; the best SI-SDR of a row is bold.",
-    )
-
-
-def busiest(clean: np.ndarray, length: int) -> int:
-    """Where the stretch of that many samples with the most energy begins, (T,) given."""
-    if len(clean) <= length:
-        return 0
-    energy = np.concatenate([[0.0], np.cumsum(np.square(clean, dtype=np.float64))])
-    return int(np.argmax(energy[length:] - energy[:-length]))
-
-
-def _figure(
-    path: str | os.PathLike,
-    rows: Sequence[Row],
-    kind: str,
-    draw: Callable,
-    *,
-    sample_rate: int,
-    title: str,
-    unit: str,
-    note: str,
-) -> None:
     if not rows:
         raise ZooError("a gallery needs at least one recording")
-    headings, tall = list(rows[0].panels), _TALL[kind]
+    plot, tall, unit, note = _KINDS[kind]
+    headings = list(rows[0].panels)
     width = 2 * _MARGIN + _AXIS + len(headings) * (_WIDE + _GAP) - _GAP
     height = _HEAD + len(rows) * (_NAME + tall + _BELOW) + _MARGIN
     canvas = Canvas(width, height)
@@ -166,10 +60,11 @@ def _figure(
         return _MARGIN + _AXIS + column * (_WIDE + _GAP)
 
     text(_MARGIN, 14, title, size=17, weight="bold")
-    if kind == "spectrogram":
+    if kind == "spectrograms":
         _scale(canvas.axes(width - _MARGIN - 220, 16, 220, 9))
     for column, heading in enumerate(headings):
         text(left(column), _HEAD - 24, heading, size=14, color=FAINT)
+    note += " Scores are of the whole recording; the best SI-SDR of a row is bold."
     text(_MARGIN, height - 24, note, size=12, color=FAINT)
     for row, top in zip(rows, range(_HEAD, height, _NAME + tall + _BELOW), strict=False):
         text(left(0), top + 4, shorten(row.name, 60), size=13, weight="bold")
@@ -177,25 +72,84 @@ def _figure(
         length = int(_SECONDS * sample_rate)
         start = busiest(first, length)
         signals = {name: p.signal[start : start + length, 0] for name, p in row.panels.items()}
-        best = max((p.si_sdr for p in row.panels.values() if p.si_sdr is not None), default=None)
+        begin, seconds = start / sample_rate, min(length, len(first)) / sample_rate
         for column, (heading, panel) in enumerate(row.panels.items()):
             axes = canvas.axes(left(column), top + _NAME, _WIDE, tall)
-            draw(axes, signals, heading, start / sample_rate)
-            axes.tick_params(labelsize=8.5, colors=FAINT, length=3, pad=2)
-            for spine in axes.spines.values():
-                spine.set_color("#b0b0b0")
-            _whole_seconds(axes, start / sample_rate, len(signals[heading]) / sample_rate)
+            plot(axes, signals, heading, begin, sample_rate)
+            _faint(axes, "#b0b0b0")
+            _whole_seconds(axes, begin, seconds)
             if column:
                 axes.set_yticklabels([])
             elif unit:
                 text(left(0) - 8, top + _NAME - 18, unit, size=12, color=FAINT, across="right")
-            below = top + _NAME + tall
-            if panel.scores:
-                weight = "bold" if panel.si_sdr is not None and panel.si_sdr == best else "normal"
-                text(left(column), below + 22, panel.scores[0], size=12, weight=weight)
-                rest = "   ".join(panel.scores[1:])
-                text(left(column) + 110, below + 22, rest, size=12, color=FAINT)
+            below = top + _NAME + tall + 22
+            for number, words in enumerate([*panel.captions[:1], "   ".join(panel.captions[1:])]):
+                best = panel.merit is not None and panel.merit == row.best
+                style = {"color": FAINT} if number else {"weight": "bold" if best else "normal"}
+                text(left(column) + 110 * number, below, words, size=12, **style)
     canvas.write(path)
+
+
+def _spectrogram(axes, signals, heading: str, start: float, sample_rate: int) -> None:
+    power = _decibels(signals[heading]) - _decibels(signals["noisy"]).max()
+    seconds = len(signals[heading]) / sample_rate
+    axes.imshow(
+        power.T,
+        origin="lower",
+        aspect="auto",
+        extent=(start, start + seconds, 0, sample_rate / 2000),
+        cmap="magma",
+        vmin=-_DEPTH,
+        vmax=0,
+        # More columns than pixels: averaged, so that thin lines do not come and go.
+        interpolation="antialiased",
+    )
+    step = 2 if sample_rate >= 12000 else 1
+    axes.set_yticks(np.arange(0, sample_rate / 2000 + 0.01, max(step, sample_rate // 8000)))
+
+
+def _waveform(axes, signals, heading: str, start: float, sample_rate: int) -> None:
+    most = max(np.abs(x).max() for x in signals.values()) or 1.0
+    for name, color in {heading: _OTHER, "clean": _CLEAN}.items():
+        times, low, high = _envelope(signals[name], sample_rate)
+        axes.fill_between(times + start, low, high, color=color, linewidth=0)
+    axes.set_xlim(start, start + len(signals["clean"]) / sample_rate)
+    axes.set_ylim(-1.05 * most, 1.05 * most)
+    top = float(f"{most:.1g}")
+    top = top if top <= 1.05 * most else float(f"{most / 2:.1g}")
+    axes.set_yticks([-top, 0, top], [f"{-top:g}", "0", f"{top:g}"])
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+# What draws a panel, how tall it is, the unit of its axis, and the note below all.
+_KINDS = {
+    "spectrograms": (
+        _spectrogram,
+        200,
+        "kHz",
+        "0 dB is the loudest point of a row's noisy spectrogram.",
+    ),
+    "waveforms": (
+        _waveform,
+        110,
+        "",
+        "Black: clean. Orange, behind it: the noisy recording or an output.",
+    ),
+}
+
+
+def _faint(axes, color: str) -> None:
+    axes.tick_params(labelsize=8.5, colors=FAINT, length=3, pad=2)
+    for spine in axes.spines.values():
+        spine.set_color(color)
+
+
+def busiest(clean: np.ndarray, length: int) -> int:
+    """Where the stretch of that many samples with the most energy begins, (T,) given."""
+    if len(clean) <= length:
+        return 0
+    energy = np.concatenate([[0.0], np.cumsum(np.square(clean, dtype=np.float64))])
+    return int(np.argmax(energy[length:] - energy[:-length]))
 
 
 def _whole_seconds(axes, start: float, seconds: float) -> None:
@@ -221,9 +175,7 @@ def _scale(axes) -> None:
     axes.set_yticks([])
     ticks = [-_DEPTH, -50, -25, 0]
     axes.set_xticks(ticks, [*(f"{tick}" for tick in ticks[:-1]), "0 dB"])
-    axes.tick_params(labelsize=8.5, colors=FAINT, length=3, pad=2)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    _faint(axes, "none")
 
 
 def _decibels(signal: np.ndarray) -> np.ndarray:

@@ -88,16 +88,7 @@ def si_sdr(
     return jnp.mean(_decibels(_energy(target), _energy(estimate - target)), axis=-1)
 
 
-AUDIO.add(
-    Metric(
-        name="si_sdr_gain",
-        function=None,
-        heading="gain, dB",
-        digits=2,
-        higher=True,
-        gain_of="si_sdr",
-    )
-)
+AUDIO.add(Metric(name="si_sdr_gain", function=None, heading="gain, dB", digits=2, gain_of="si_sdr"))
 
 
 @AUDIO.metric("segSNR, dB", 2)

@@ -1,10 +1,8 @@
 """Perceptual metrics of speech, computed on the host by their usual packages, and a pool."""
 
 import importlib.util
-import os
-import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import ModuleType
 from typing import NamedTuple
@@ -94,13 +92,16 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
+Job = tuple[str, np.ndarray, np.ndarray, int]
+"""A metric, `"pesq"` or `"stoi"`; the estimate and the reference, (T, C), float32; and the rate."""
+
+
 class Pool:
-    """A pool of worker processes for PESQ and STOI, which take long and hold Python's lock.
+    """Worker processes for PESQ and STOI, which take long and hold Python's lock.
 
-    It is a context manager.
-
-    The processes are loky's, neither forks (JAX has threads) nor children of `multiprocessing`
-    (which would run the user's script again). One that PESQ's C code crashes is replaced.
+    It is a context manager. The processes are loky's, neither forks (JAX has threads) nor children
+    of `multiprocessing` (which would run the user's script again). One that PESQ's C code crashes
+    is replaced.
 
     Args:
       jobs: how many are to come; few are done in this process.
@@ -108,44 +109,34 @@ class Pool:
     """
 
     def __init__(self, jobs: int, workers: int | None = None):
-        if workers is None:
-            workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        if importlib.util.find_spec("joblib") is None:
-            workers = 0
-        self._workers = min(workers, jobs // _JOBS_TO_PAY)
-        self._begun = False
-        # Jobs hold their signals, so no more may wait than keep all processes busy.
-        self._room = threading.Semaphore(4 * max(self._workers, 1))
+        self._workers = 0
+        if importlib.util.find_spec("joblib") is not None:
+            import joblib  # noqa: PLC0415 - an extra
+
+            most = joblib.cpu_count() if workers is None else workers
+            self._workers = min(most, jobs // _JOBS_TO_PAY)
 
     def __enter__(self) -> "Pool":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._begun:
+        if self._workers:
             self._executor().shutdown(wait=True, kill_workers=True)
 
-    def judge(
-        self, metric: str, estimate: np.ndarray, reference: np.ndarray, sample_rate: int
-    ) -> Future:
-        """A future `Verdict` on one recording; waits while enough others are under way.
-
-        Args:
-          metric: `"pesq"` or `"stoi"`.
-          estimate: (T, C), float32.
-          reference: of the same shape.
-          sample_rate: in Hz.
-        """
-        job = (metric, estimate, reference, sample_rate)
+    def judge(self, jobs: Sequence[Job]) -> list[Verdict]:
+        """The verdicts on some recordings."""
         if not self._workers:
-            # In this thread: STOI turns warnings into errors, for all threads while it does.
-            future = Future()
-            future.set_result(judge(*job))
-            return future
-        self._begun = True
-        self._room.acquire()
-        future = _Retried(lambda: self._executor().submit(judge, *job))
-        future.inner.add_done_callback(lambda _: self._room.release())
-        return future
+            return [judge(*job) for job in jobs]
+        futures = [self._executor().submit(judge, *job) for job in jobs]
+        return [self._verdict(future, job) for future, job in zip(futures, jobs, strict=True)]
+
+    def _verdict(self, future: Future, job: Job) -> Verdict:
+        """Of a job that is done once more if its process died, perhaps of another one's fault."""
+        try:
+            return future.result()
+        except RuntimeError:
+            again = self._executor().submit(judge, *job)
+            return Verdict(np.nan, "its process died") if again.exception() else again.result()
 
     def _executor(self):
         from joblib.externals.loky import get_reusable_executor  # noqa: PLC0415 - an extra
@@ -155,28 +146,6 @@ class Pool:
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         environment = {"JAX_PLATFORMS": "cpu", **one}
         return get_reusable_executor(self._workers, timeout=600, env=environment)
-
-
-class _Retried:
-    """A job whose process may die of another one's fault: it is done once more then.
-
-    Args:
-      submit: starts the job.
-    """
-
-    def __init__(self, submit: Callable[[], Future]):
-        self._submit = submit
-        self.inner = submit()
-
-    def result(self) -> Verdict:
-        """The verdict."""
-        try:
-            return self.inner.result()
-        except RuntimeError:
-            try:
-                return self._submit().result()
-            except RuntimeError:
-                return Verdict(np.nan, "its process died")
 
 
 def judge(metric: str, estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> Verdict:

@@ -1,14 +1,15 @@
 """Scores of a run: the validation along the way and the evaluation at its end."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from zoo import weights
 from zoo.evaluate import Result, evaluate, mean_merit
+from zoo.evaluate.result import Apply
 from zoo.interop.torch import load_torch
 from zoo.models import create_model
 from zoo.train import experiment as experiments
@@ -28,7 +29,7 @@ class Validation:
         self._source = experiment.sources["validation"]
         self._levels = experiment.validation
         self._limit = experiment.config.validation.limit or None
-        self._apply = _apply(experiment.model)
+        self._apply = jax.jit(experiment.model.apply)
 
     def __bool__(self) -> bool:
         return len(self._source) > 0
@@ -67,13 +68,8 @@ def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Re
     config = experiment.config
     for difference in differing(config, metadata["config"]):
         print(f"note: scoring with another {difference} than the training", file=sys.stderr)
-    apply, variables = _apply(model), jax.device_put(variables)
-
-    def denoise(x: jax.Array, level: jax.Array) -> jax.Array:
-        return apply(variables, x, level)
-
     result = evaluate(
-        {"model": denoise} | _published(config),
+        {"model": _denoiser(model, variables)} | _published(config),
         experiment.sources["test"],
         levels=experiment.levels,
         outdir=workdir / "eval",
@@ -90,14 +86,14 @@ def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Re
     return result
 
 
-def _published(config: ConfigDict) -> dict[str, Callable]:
+def _published(config: ConfigDict) -> dict[str, Apply]:
     """The models of `eval.published`, by name."""
-    found = {}
-    for name, path in config.eval.published.items():
-        apply, variables = _apply(create_model(name)), jax.device_put(load_torch(name, path))
-        found[name] = lambda x, level, apply=apply, variables=variables: apply(variables, x, level)
-    return found
+    return {
+        name: _denoiser(create_model(name), load_torch(name, path))
+        for name, path in config.eval.published.items()
+    }
 
 
-def _apply(model) -> Callable:
-    return jax.jit(model.apply)
+def _denoiser(model: nn.Module, variables: dict) -> Apply:
+    apply, variables = jax.jit(model.apply), jax.device_put(variables)
+    return lambda x, level: apply(variables, x, level)
