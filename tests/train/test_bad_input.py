@@ -210,6 +210,12 @@ def test_a_mistaken_config_file(refused, tmp_path, text, named):
     assert named in line
 
 
+def test_a_config_file_by_a_relative_path(refused, tmp_path):
+    (tmp_path / "cwd" / "mine.py").write_text("x = 1\n1 / 0")
+    for file in ("mine.py", "../cwd/mine.py"):
+        assert f"error: {file}, line 2: ZeroDivisionError" in refused(f"--config={file}")
+
+
 def test_a_missing_config_file(refused, tmp_path):
     for file in ("configs/unett.py", str(tmp_path)):
         assert repr(file) in refused(f"--config={file}:folder", "--config.train.steps=3")

@@ -326,7 +326,7 @@ def _configs_folder() -> Path:
 
 
 def _find_config(name: str) -> Path:
-    file = Path(name)
+    file = Path(name).absolute()  # as tracebacks name it
     if name in list_configs() and not file.is_file():
         return _configs_folder() / f"{name}.py"
     if not file.is_file():

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import numbers
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,8 @@ from zoo.train import experiment as experiments
 from zoo.train.config import audio_config, default_config
 from zoo.train.loop import run
 
+# As many as a random key takes, of anything.
+_MOST_WHOLE = 2**32
 # Floats slightly beyond the range are clipped; others, as in [0, 255], are a mistake.
 _MOST = 1.5
 _CTRL_C = 130  # the exit code
@@ -108,8 +112,15 @@ def fit(
     model = create_model(model) if isinstance(model, str) else model
     sample_rate = getattr(images, "sample_rate", 0) or sample_rate
     spec, audio = _checked(model, sample_rate), bool(sample_rate)
-    if steps < 1:
-        raise ZooError(f"steps is {steps}; make it 1 or more")
+    steps, batch_size = _whole("steps", steps, 1), _whole("batch_size", batch_size, 1)
+    seed = _whole("seed", seed, 0)
+    if learning_rate is not None and not _is_positive(learning_rate):
+        raise ZooError(f"learning_rate is {learning_rate!r}; make it greater than 0")
+    if not isinstance(variables, Mapping | None):
+        raise ZooError(
+            f"variables are a dictionary such as init returns, not {type(variables).__name__}; "
+            "give that, or None"
+        )
     source = _source(images, sample_rate)
     if noise_recordings is not None:
         source = dataclasses.replace(source, noise=_source(noise_recordings, sample_rate))
@@ -126,7 +137,7 @@ def fit(
         shapes.append(data.shape)
 
     config = audio_config() if audio else default_config()
-    config.name, config.seed = "fit", int(seed)
+    config.name, config.seed = "fit", seed
     config.model.name = type(model).__name__
     config.data.name, config.data.channels = "arrays", channels
     config.data.sample_rate = sample_rate or config.data.sample_rate
@@ -139,8 +150,8 @@ def fit(
     config.noise.update(_noise(noise, level, noise_options or {}, audio, paired))
     config.loss = loss or config.loss
     config.optimizer.name = optimizer
-    config.optimizer.learning_rate = learning_rate or experiments.learning_rate(model)
-    config.train.steps, config.train.batch_size = int(steps), int(batch_size)
+    config.optimizer.learning_rate = float(learning_rate or experiments.learning_rate(model))
+    config.train.steps, config.train.batch_size = steps, batch_size
     if workdir is None:
         config.log.every = 10
     else:
@@ -175,6 +186,8 @@ def fit(
 
 def _checked(model: nn.Module, sample_rate: int) -> ModelSpec:
     """The specification of a model, of the modality that the sample rate says."""
+    if not isinstance(model, nn.Module):
+        raise ZooError(f"a model is a name or a module, not {type(model).__name__}; give one")
     spec, label = spec_of(model), type(model).__name__
     audio = spec.modality == "audio"
     if audio != bool(sample_rate):
@@ -232,13 +245,43 @@ def _crop(
     spec: ModelSpec,
     sample_rate: int,
 ) -> tuple[int, ...]:
-    """The spatial size of a training crop; by default one that every image has."""
+    """The spatial size of a training crop, checked against the images."""
     if sample_rate:
-        return (crop,) if isinstance(crop, int) else crop or (2 * sample_rate,)
+        size = (2 * sample_rate,) if crop is None else crop
+        size = (size,) if isinstance(size, numbers.Integral) else size
+        if not _is_size(size, 1):
+            raise ZooError(f"crop is {crop!r}; make it a number of samples, 1 or more")
+        return tuple(map(int, size))
+    sides = tuple(min(shape[axis] for shape in shapes) for axis in (0, 1))
     if crop is None:
-        side = min(64, *(min(shape[:2]) for shape in shapes))
+        side = min(64, *sides)
         return spec.size or (max(side // spec.multiple, 1) * spec.multiple,) * 2
-    return (crop, crop) if isinstance(crop, int) else tuple(crop)
+    size = (crop, crop) if isinstance(crop, numbers.Integral) else crop
+    if not _is_size(size, 2) or size[0] > sides[0] or size[1] > sides[1]:
+        raise ZooError(
+            f"crop is {crop!r}; make it a height and a width of at most {sides[0]}x{sides[1]}, the "
+            "smallest image"
+        )
+    return tuple(map(int, size))
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    """An argument that is a whole number, of NumPy too."""
+    if not (isinstance(value, numbers.Integral) and least <= value < _MOST_WHOLE):
+        raise ZooError(f"{name} is {value!r}; make it a whole number of {least} or more")
+    return int(value)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and 0 < value < math.inf
+
+
+def _is_size(value: Any, axes: int) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == axes
+        and all(isinstance(side, numbers.Integral) and side > 0 for side in value)
+    )
 
 
 def _noise(
@@ -246,10 +289,12 @@ def _noise(
 ) -> dict[str, Any]:
     """The keys below `noise` of a config; none for a sampler, which takes their place."""
     if paired:
-        if noise is not None:
-            raise ZooError("pairs bring their own noise; leave out noise")
+        if noise is not None or level is not None:
+            raise ZooError("pairs bring their own noise; leave out noise and level")
         return {"name": "", "level": None}
     if callable(noise):
+        if level is not None or options:
+            raise ZooError("a sampler has its own level; leave out level and noise_options")
         return {}
     if noise is None and level is None and audio:
         level = (-5, 20)

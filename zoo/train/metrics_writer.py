@@ -218,10 +218,10 @@ def diverged(step: int, saved: int | None) -> ZooError:
       step: where it was found.
       saved: the step of the latest checkpoint, None if there is none.
     """
+    kept = "" if saved is None else f"; the checkpoint of step {saved} is kept"
     return ZooError(
-        f"the loss or its gradient is not finite at step {step}; the checkpoint of step "
-        f"{saved or 0} is kept: lower optimizer.learning_rate, set optimizer.clip_norm, "
-        "or look for NaN in the data"
+        f"the loss or its gradient is not finite at step {step}{kept}: lower "
+        "optimizer.learning_rate, set optimizer.clip_norm, or look for NaN in the data"
     )
 
 

@@ -11,6 +11,7 @@ from flax import struct
 
 from zoo.data.augment import Augment
 from zoo.data.batches import Bank, Batch, crop, excerpt
+from zoo.errors import ZooError
 from zoo.metrics import main_metric
 from zoo.modality import IMAGE, Modality, to_float
 from zoo.models import init_variables
@@ -53,8 +54,16 @@ def create_state(
       optimizer: its optimizer.
       key: a typed key.
       shape: (N, H, W, C) of a batch; the values do not matter.
+
+    Raises:
+      ZooError: the model has no parameters.
     """
     variables = init_variables(model, key, shape)
+    if "params" not in variables:
+        raise ZooError(
+            f"{type(model).__name__} has no parameters to train; choose another model, or denoise "
+            "with it as it is"
+        )
     model_state = {k: v for k, v in variables.items() if k != "params"}
     params = variables["params"]
     return State(
