@@ -179,7 +179,7 @@ def test_what_comes_with_the_zoo_has_a_card(zoo, file):
     assert {tuple(line.split(maxsplit=1)) for line in output.splitlines()[3:]} == {
         (str(file),),
         ("for", "any photo"),
-        ("licence", "research use"),
+        ("license", "research use"),
         ("training", "90 minutes on cpu"),
         ("parameters", "5"),
     }

@@ -27,9 +27,8 @@ from zoo.errors import ZooError
 LIMIT = 2**32
 """The most bytes that are read at once by default: more than a gigapixel of 8-bit color."""
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Error numbers of a full disk, or of a limit on the size of files."""
-
+# Error numbers of a full disk; NumPy gives none.
+_FULL = (errno.ENOSPC, errno.EDQUOT, None)
 # Bytes. File systems allow names of 255, and that of the staging file is longer.
 _LONG_NAME = 255 - len("..01234567.part")
 # Error numbers of a file system without hard links.
@@ -381,13 +380,15 @@ def _remove_left_behind(folder: Path) -> None:
 
 
 def _unwritable(path: str | os.PathLike, error: OSError) -> ZooError:
-    return ZooError(f"cannot write {path}: {error.strerror}; {_remedy(error)}")
+    # NumPy does not say why the disk took only a part.
+    reason = error.strerror or "the disk took only a part"
+    return ZooError(f"cannot write {path}: {reason}; {_remedy(error)}")
 
 
 def _remedy(error: OSError) -> str:
-    if error.errno in FULL:
-        return "make room on its disk" if error.errno != errno.EFBIG else "raise ulimit -f"
-    return "check the path"
+    if error.errno == errno.EFBIG:
+        return "raise ulimit -f"
+    return "make room on its disk" if error.errno in _FULL else "check the path"
 
 
 # Files being written, each with its process, since a forked child inherits the handler.
@@ -400,9 +401,6 @@ def _removed_when_killed(part: Path) -> Iterator[None]:
 
     Only for signals with the default handler; a program with its own handler cleans up by itself.
     Nothing is done outside the main thread, where Python handles no signals.
-
-    Args:
-      part: the file; it need not exist.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

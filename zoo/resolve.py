@@ -119,16 +119,16 @@ def resolve(
     return found._replace(module=module, variables=jax.device_put(variables))
 
 
-def build(model: str | os.PathLike | Source) -> tuple[nn.Module, ModelSpec]:
+def build(model: str | os.PathLike) -> tuple[nn.Module, ModelSpec]:
     """The module and its specification without any weights; weight files give its options.
 
     Args:
-      model: a name, a path or `NAME=FILE`, or what `parse` made of it.
+      model: a name, a path or `NAME=FILE`.
 
     Raises:
       ZooError: no such model or file, or one of another model.
     """
-    source = model if isinstance(model, Source) else parse(os.fsdecode(model))
+    source = parse(os.fsdecode(model))
     if source.file and not _is_published(source):
         return weights.read_model(existing(source.file))
     return create_model(source.name), model_spec(source.name)
@@ -167,13 +167,7 @@ def parse(text: str, modality: str | None = None) -> Source:
     raise unknown("model", text, _choices(modality))
 
 
-def load(source: Source) -> Resolved:
-    """Loads what `parse` found.
-
-    Raises:
-      ZooError: the file is missing, damaged, of another model, or does not name its model; or a
-        model with parameters has no file.
-    """
+def _load(source: Source) -> Resolved:
     name, file, label = source
     if not file:
         if not _is_bare(name):
@@ -226,7 +220,7 @@ def _from_text(text: str, variables: Mapping | None, modality: str | None) -> Re
         source = parse(text, modality)
         if source.name:
             _require(modality, model_spec(source.name), source.name)
-        return load(source)
+        return _load(source)
     if text in list_models():
         return _with_variables(create_model(text), variables, model_spec(text), text)
     parse(text, modality)

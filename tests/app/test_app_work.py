@@ -1,5 +1,8 @@
 """What the buttons do, without a browser: the files that come out, and what is said of them."""
 
+import os
+import tracemalloc
+
 import app_models
 import numpy as np
 import pytest
@@ -136,6 +139,33 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path):
     with pytest.raises(ZooError, match="more than the 64 million pixels"):
         image_tab.look(path, tmp_path)
     limits.check_image(photo(tmp_path / "small.png"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("jpg", {}),
+        ("bmp", {}),
+        ("gif", {}),
+        ("webp", {}),
+        ("webp", {"lossless": True}),
+        ("webp", {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}),
+    ],
+)
+def test_only_the_header_is_read(suffix, options, tmp_path, monkeypatch):
+    path = tmp_path / f"a.{suffix}"
+    Image.new("L" if suffix == "jpg" else "RGB", (301, 203)).save(path, **options)
+    os.truncate(path, 2**31)
+    tracemalloc.start()
+    limits.check_image(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**22
+    monkeypatch.setattr(limits, "MOST_PIXELS", 301 * 203)
+    limits.check_image(path)
+    monkeypatch.setattr(limits, "MOST_PIXELS", 301 * 203 - 1)
+    with pytest.raises(ZooError, match="million pixels that this page takes"):
+        limits.check_image(path)
 
 
 def test_the_header_of_avif_tells_its_size_too(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from zoo.cli import common
+from zoo import progress
 from zoo.cli import file_jobs as batch
 from zoo.cli.file_jobs import Job
 from zoo.data import file_kinds
@@ -204,8 +204,8 @@ def test_long_lists_of_failures_are_cut(run, tmp_path):
 
 def test_progress_is_lines_now_and_then_where_there_is_no_terminal(monkeypatch, capsys):
     clock = [0]
-    monkeypatch.setattr(common.time, "monotonic", lambda: clock[0])
-    with common.progress(2, 5, "a.png") as tell:
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.progress("a.png", 2, 5) as tell:
         for done, now in ((1, 1), (2, 16), (3, 17), (4, 40)):
             clock[0] = now
             tell(done, 4)
@@ -213,8 +213,8 @@ def test_progress_is_lines_now_and_then_where_there_is_no_terminal(monkeypatch, 
 
 
 def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(common.sys.stderr, "isatty", lambda: True)
-    with common.progress(2, 5, "a/very/long/name/of/some/picture.png") as tell:
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    with progress.progress("a/very/long/name/of/some/picture.png", 2, 5) as tell:
         tell(1, 4)
         tell(4, 4)
     output, errors = capsys.readouterr()

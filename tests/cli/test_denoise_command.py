@@ -17,8 +17,8 @@ from PIL import Image
 from variables import random_variables
 
 from zoo import cli, denoise_file, models, weights
-from zoo.cli import denoise as command
 from zoo.errors import ZooError
+from zoo.inference import denoise_audio
 
 RATE = 16000
 
@@ -203,7 +203,7 @@ def test_noise_that_cannot_be_written_leaves_the_recording(zoo, tmp_path, monkey
     def full(source, target, place, overwrite):
         raise ZooError(f"cannot write {place} whole: No space left on device; make room")
 
-    monkeypatch.setattr(command, "write_difference", full)
+    monkeypatch.setattr(denoise_audio, "write_difference", full)
     options = ("-o", "out/", "--save-noise", "--model", "wiener")
     code, output, errors = zoo("in/sound.wav", *options)
     assert code == 1
@@ -299,6 +299,11 @@ def test_remedies_are_options_of_the_command(zoo):
     assert code == 1
     assert errors.startswith("error: small.png: an image of 9x9 pixels is too small")
     assert errors.endswith("give --sigma\n")
+    Image.new("RGB", (64, 64), "gray").save("flat.jpg")
+    output = zoo("flat.jpg", "-o", "z.png", "--weights", "ffdnet-color.safetensors")[1]
+    assert "try --model unet-real, or --sigma 10)" in output
+    report = denoise_file("flat.jpg", "y.png", "ffdnet-color.safetensors")
+    assert report.notes[0].endswith("try model='unet-real', or level=10 / 255")
     model = ("--weights", "unet-tiny.safetensors")
     errors = zoo("in/colour.png", "-o", "x.png", *model, "--tile", "15")[2]
     assert errors.startswith("error: in/colour.png: --tile 15 keeps nothing of a tile")

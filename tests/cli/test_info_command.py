@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from zoo import cli, weights
-from zoo.cli import info
+from zoo.inference import noise_level
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def zoo(capsys, tmp_path, monkeypatch):
 def test_a_picture(zoo, monkeypatch):
     # Compiling it takes longer than all else here, and it has its own tests.
     level = lambda picture, scale: picture.shape[-1] / 255 * scale.seen  # noqa: E731
-    monkeypatch.setattr(info, "estimate_level", level)
+    monkeypatch.setattr(noise_level, "estimate_level", level)
     noisy = np.random.default_rng(0).normal(128, 10, (64, 48, 3)).round().astype(np.uint8)
     exif = Image.Exif()
     exif[271], exif[272], exif[274] = "Acme", "Acme One", 6

@@ -164,14 +164,11 @@ def test_seeking_is_slicing_at_another_rate(tmp_path, rate):
 
 
 @pytest.mark.parametrize("size", [1000, 4096, 100000])
-@pytest.mark.parametrize("sample_rate", [None, 16000, 48000])
-def test_blocks_are_the_whole(tmp_path, size, sample_rate):
+def test_blocks_are_the_whole(tmp_path, size):
     audio_writing.write(tmp_path / "a.flac", noise(20011, 2), 44100)
-    options = {"sample_rate": sample_rate, "channels": 1}
-    found = list(audio_files.blocks(tmp_path / "a.flac", size, **options))
+    found = list(audio_files.blocks(tmp_path / "a.flac", size))
     assert {len(block) for block in found[:-1]} <= {size}
-    whole = audio_files.read(tmp_path / "a.flac", **options)
-    np.testing.assert_allclose(np.concatenate(found), whole, atol=1e-6)
+    np.testing.assert_array_equal(np.concatenate(found), audio_files.read(tmp_path / "a.flac"))
 
 
 def test_writing_piece_by_piece(tmp_path):

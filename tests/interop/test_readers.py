@@ -136,8 +136,8 @@ ATTACKS = {
         "holds more than tensors",
     ),
     "a new object": (handmade.Code(name(RAN) + b")\x81"), "opcode NEWOBJ"),
-    "a call of a value": (handmade.Code(handmade.code({}) + b")R"), "it calls a value"),
-    "a call of a dtype": (handmade.Code(name("torch.FloatStorage") + b")R"), "it calls a value"),
+    "a call of a value": (handmade.Code(handmade.code({}) + b")R"), "not callable"),
+    "a call of a dtype": (handmade.Code(name("torch.FloatStorage") + b")R"), "not callable"),
     "a key that is deep": (handmade.Code(b"}" + deep(10**5) + b"Ns"), "holds more than tensors"),
     "a deep size": (tensor(size=deep(10**5)), "damaged"),
     "a deep name": (

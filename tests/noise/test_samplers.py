@@ -77,7 +77,7 @@ def test_other_signals():
     sound = np.zeros((3, 100, 2), np.float32)
     for draw in (
         sampler(gaussian, (0.1, 0.2), signal_ndim=2),
-        choice(sampler(gaussian, 0.1, signal_ndim=2), signal_ndim=2),
+        choice(sampler(gaussian, 0.1, signal_ndim=2)),
     ):
         noisy, level = as_a_batch(draw, sound)
         assert noisy.shape == sound.shape

@@ -162,22 +162,36 @@ def _pages(path: Path) -> Iterator[tuple[int, int]]:
 def _headers(path: Path) -> Iterator[tuple[int, int]]:
     with files.opened(path) as file:
         head = file.read(file_kinds.HEAD)
-    kind = file_kinds.image_format(head, path.name)
+        kind = file_kinds.image_format(head, path.name)
+        file.seek(0)
+        if kind not in ("png", "tiff", "webp"):
+            width, height = image_decoding.opened(file, kind, path.name).size
+            # Of 16 bits and with alpha, at most.
+            yield width * height, 8 if kind in ("avif", "heic") else 4
     if kind == "png":
         # Pillow does not report the depth of colors. Color types 4 and 6 have alpha, 3 a palette.
         width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
         channels = {0: 2, 4: 2}.get(head[25], 4)
         yield width * height, channels * (2 if head[24] == 16 else 1)
+    elif kind == "webp":
+        width, height = _webp_size(head)
+        yield width * height, 4
     elif kind == "tiff":
         with tifffile.TiffFile(path) as tiff:
             for page in tiff.pages:
                 samples = max(int(page.samplesperpixel), 3 if page.photometric == 3 else 1)
                 depth = -(-int(page.bitspersample) // 8)
                 yield int(page.imagewidth) * int(page.imagelength), samples * depth
-    else:
-        width, height = image_decoding.opened(files.read(path), kind, path.name).size
-        # Of 16 bits and with alpha, at most.
-        yield width * height, 8 if kind in ("avif", "heic") else 4
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """The sides by the first chunk (RFC 9649), as Pillow would read all and allocate the canvas."""
+    if head[12:16] == b"VP8X":
+        return tuple(int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    if head[12:16] == b"VP8L":
+        sides = int.from_bytes(head[21:25], "little")
+        return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
+    return tuple(int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
 
 
 def explain(error: BaseException, path: Path | None = None) -> str:

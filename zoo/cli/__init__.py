@@ -24,7 +24,10 @@ COMMANDS = {
     "export": "write a denoiser as a program that runs without this zoo",
     "app": "serve a page to try it on",
 }
-_MODULES = {"models": "model_list", "report": "page_commands", "app": "page_commands"}
+_MODULES = {
+    **dict.fromkeys(("models", "weights"), "listings"),
+    **dict.fromkeys(("report", "app"), "page_commands"),
+}
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg -o clean.jpg

@@ -1,29 +1,19 @@
 """`zoo denoise`: clean copies of images and recordings."""
 
 import argparse
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from zoo import files, runtime
-from zoo.cli import common, compare, file_jobs, paths
+import zoo
+from zoo import files
+from zoo.cli import common, file_jobs
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
-from zoo.inference import (
-    ImageDenoiser,
-    ImageReport,
-    denoise_audio_file,
-    denoise_image_file,
-)
-from zoo.inference.denoise_audio import write_difference
-from zoo.inference.denoising import check_modality
-from zoo.inference.value_scale import check_range
-from zoo.resolve import Resolved, resolve
 
 _DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
@@ -64,6 +54,9 @@ _FLAGS = {
     "overlap=": "--overlap ",
     "model='wiener'": "--model wiener",
     "strength=0.75": "--limit 12",
+    "model='unet-real'": "--model unet-real",
+    "level=10 / 255": "--sigma 10",
+    "linear=True": "--linear",
 }
 
 Advance = Callable[[int, int], None]
@@ -114,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a clean file, or a folder of them by the same names: prints PSNR and SSIM, or "
         "SI-SDR, before and after",
     )
-    add("--device", choices=("cpu", "gpu", "tpu"), help="what to compute on (the fastest there is)")
+    add("--device", choices=common.DEVICES, help="what to compute on (the fastest there is)")
     add = parser.add_argument_group("images").add_argument
     add(
         "--sigma",
@@ -165,29 +158,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
-    output = files.expanded(arguments.output) if arguments.output else None
-    found = paths.gather(arguments.inputs, word="denoised", output=output)
     extra = "noise" if arguments.save_noise else ""
-    planned = file_jobs.plan(found, arguments.output, extra=extra, form=arguments.format)
-    _refuse_others(arguments, {job.kind for job in planned} - {None})
-    common.use_device(arguments.device)
-    runtime.cache_programs()
-    return file_jobs.run(
-        planned,
-        _Denoisers(arguments),
-        overwrite=arguments.overwrite,
-        skip_existing=arguments.skip_existing,
-        skipped=found.skipped,
-    )
-
-
-def _refuse_others(arguments: argparse.Namespace, kinds: set[str]) -> None:
-    """Refuses options of images where there is none."""
-    given = [name for name in _OF_IMAGES if getattr(arguments, name) not in (None, False)]
-    if kinds and file_kinds.IMAGE not in kinds and given:
-        raise ZooError(
-            f"--{given[0].replace('_', '-')} is an option of images, and no input is one; drop it"
-        )
+    return file_jobs.run_command(arguments, _Denoisers, "denoised", extra=extra)
 
 
 def _share(text: str) -> float:
@@ -231,24 +203,35 @@ class _Denoisers:
 
     Args:
       arguments: those of `zoo denoise`.
+      kinds: of the inputs.
 
     Raises:
-      ZooError: the model or its weights cannot be had, or there is no such reference.
+      ZooError: the model or its weights cannot be had, there is no such reference, or an option of
+        images where there is none.
     """
 
-    def __init__(self, arguments: argparse.Namespace):
+    def __init__(self, arguments: argparse.Namespace, kinds: set[str]):
         self._arguments = arguments
-        reference = arguments.reference
+        given = [name for name in _OF_IMAGES if getattr(arguments, name) not in (None, False)]
+        if kinds and file_kinds.IMAGE not in kinds and given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise ZooError(f"{flag} is an option of images, and no input is one; drop it")
+        common.use_device(arguments.device)
+        reference, name, file = arguments.reference, arguments.model, arguments.weights
         if reference is not None and not files.expanded(reference).exists():
             raise ZooError(f"there is no reference {reference}; check the path")
+        self._model, check = None, zoo.inference.value_scale.check_range
+        # Before the first file, so that a mistake is one line, and not one for each file.
         try:
-            self._range = check_range(arguments.range) if arguments.range else None
+            self._range = check(arguments.range) if arguments.range else None
         except ZooError as error:
             raise ZooError(_in_flags(error)) from None
-        self._model = _model(arguments.model, arguments.weights)
-        # Before the first file, so that a mistake is one line, and not one for each file.
-        if self._model and self._model.modality == "image":
-            self._of_images  # noqa: B018
+        if name or file:
+            self._model = zoo.resolve.resolve(f"{name}={file}" if name and file else name or file)
+        if self._model is None or self._model.modality == "image":
+            names = ("strength", "tile", "overlap", "ensemble", "dtype")
+            options = {name: getattr(arguments, name) for name in names}
+            self._of_images = zoo.inference.ImageDenoiser(self._model, **options)
 
     def __call__(self, job: Job, advance: Advance) -> Done:
         """Denoises a file.
@@ -256,68 +239,54 @@ class _Denoisers:
         Raises:
           ZooError: it cannot be read, denoised or written, or the model is for the other kind.
         """
+        from zoo.cli import compare  # noqa: PLC0415 - `--help` need not wait for JAX
+
         if self._model:
-            check_modality(self._model, job.source, job.kind)
+            zoo.inference.denoising.check_modality(self._model, job.source, job.kind)
         reference = compare.find(self._arguments.reference, job)
         make = self._image if job.kind == file_kinds.IMAGE else self._recording
         done = make(job, advance)
         if reference is None:
             return done
         try:
-            return done._replace(text=f"{done.text}, {_compared(job, reference)}")
+            if job.kind == file_kinds.AUDIO:
+                text = compare.audio(reference, job.source, job.target)
+            else:
+                text = compare.images(*map(_one_page, (reference, job.source, job.target)))
+            return done._replace(text=f"{done.text}, {text}")
         except ZooError as error:
-            return done._replace(problem=str(error))
-
-    @functools.cached_property
-    def _of_images(self) -> ImageDenoiser:
-        given = self._arguments
-        return ImageDenoiser(
-            self._model,
-            strength=given.strength,
-            tile=given.tile,
-            overlap=given.overlap,
-            ensemble=given.ensemble,
-            dtype=given.dtype,
-        )
+            return done._replace(problem=_naming(job, error))
 
     def _image(self, job: Job, advance: Advance) -> Done:
-        sigma = self._arguments.sigma
+        given = self._arguments
         try:
-            report = denoise_image_file(
+            report = zoo.inference.denoise_image_file(
                 job.source,
                 job.target,
                 self._of_images,
-                level=None if sigma is None else sigma / 255,
-                range="page" if self._arguments.range_per_page else self._range,
-                linear=True if self._arguments.linear else None,
-                overwrite=self._arguments.overwrite,
+                level=None if given.sigma is None else given.sigma / 255,
+                range="page" if given.range_per_page else self._range,
+                linear=True if given.linear else None,
+                overwrite=given.overwrite,
                 save_noise=job.extra,
                 progress=advance,
             )
         except ZooError as error:
-            # What is wrong with the file names it already.
-            named = str(job.source) in str(error) or str(job.target) in str(error)
-            where = "" if named else f"{job.source}: "
-            raise ZooError(where + _in_flags(error)) from None
+            raise ZooError(_naming(job, error)) from None
         text, amount = _described(report)
-        if sigma is not None and report.level is None:
+        if given.sigma is not None and report.level is None:
             text += ", --sigma unused: the model takes none"
         return Done(text, amount)
 
     def _recording(self, job: Job, advance: Advance) -> Done:
-        report = denoise_audio_file(
-            job.source,
-            job.target,
-            self._model,
-            strength=self._arguments.strength,
-            progress=advance,
-            overwrite=self._arguments.overwrite,
-        )
+        overwrite = {"overwrite": self._arguments.overwrite}
+        settings = {"strength": self._arguments.strength, "progress": advance, **overwrite}
+        report = zoo.inference.denoise_audio_file(job.source, job.target, self._model, **settings)
         problem = ""
         if job.extra:
+            write = zoo.inference.denoise_audio.write_difference
             try:
-                overwrite = self._arguments.overwrite
-                write_difference(job.source, job.target, job.extra, overwrite=overwrite)
+                write(job.source, job.target, job.extra, **overwrite)
             except ZooError as error:
                 # The recording itself is there, and is no failure of its own.
                 problem = str(error)
@@ -325,46 +294,28 @@ class _Denoisers:
         channels = "mono" if report.channels == 1 else f"{report.channels} channels"
         clipped = f", {report.clipped} values clipped" if report.clipped else ""
         summary = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
-        notes = [
-            *([_resaved(job)] if job.source.suffix != job.target.suffix else []),
-            *report.notes,
-        ]
-        if notes := [_in_flags(note) for note in notes if note]:
-            summary += f" ({'; '.join(notes)})"
-        return Done(summary, seconds, problem)
+        suffix, notes = job.source.suffix.lower(), list(report.notes)
+        if suffix in file_kinds.READ_ONLY_AUDIO and suffix != job.target.suffix:
+            notes.insert(0, f"{suffix} can be read and not written, so it is {job.target.suffix}")
+        return Done(summary + _in_brackets(notes), seconds, problem)
 
 
-def _model(name: str | None, file: str | None) -> Resolved | None:
-    """The model of `--model` and `--weights`; None leaves the choice to the input."""
-    if name and file:
-        return resolve(f"{name}={file}")
-    return resolve(name or file) if name or file else None
-
-
-def _resaved(job: Job) -> str:
-    """That a recording is saved as another kind because its own cannot be written."""
-    suffix = job.source.suffix.lower()
-    if suffix not in file_kinds.READ_ONLY_AUDIO:
-        return ""
-    return f"{suffix} can be read and not written, so it is {job.target.suffix}"
-
-
-def _in_flags(error: ZooError | str) -> str:
+def _in_flags(text: ZooError | str) -> str:
     """What a function says of its arguments, in the words of the command."""
-    summary = str(error)
+    summary = str(text)
     for argument, flag in _FLAGS.items():
         summary = summary.replace(argument, flag)
     return summary
 
 
-def _compared(job: Job, reference: Path) -> str:
-    if job.kind == file_kinds.AUDIO:
-        return compare.audio(reference, job.source, job.target)
-    pages = [_one_page(path) for path in (reference, job.source, job.target)]
-    try:
-        return compare.images(*pages)
-    except ZooError as error:
-        raise ZooError(f"{job.source}: {error}") from None
+def _naming(job: Job, error: ZooError) -> str:
+    """An error in the words of the command, with the name of the file unless it has it already."""
+    named = str(job.source) in str(error) or str(job.target) in str(error)
+    return ("" if named else f"{job.source}: ") + _in_flags(error)
+
+
+def _in_brackets(notes: Sequence[str]) -> str:
+    return f" ({'; '.join(map(_in_flags, notes))})" if notes else ""
 
 
 def _one_page(path: Path) -> np.ndarray:
@@ -374,22 +325,19 @@ def _one_page(path: Path) -> np.ndarray:
     return next(iter(pages)).image
 
 
-def _described(report: ImageReport) -> tuple[str, float]:
+def _described(report: "zoo.inference.ImageReport") -> tuple[str, float]:
     """A line on a denoised image, and its pixels."""
     height, width = report.size
     summary = f"{width} x {height}"
     if report.pages > 1:
         summary += f", {report.pages} pages"
     if report.level is not None:
-        summary += (
-            f", sigma {report.level:.1f}" if report.level >= 1 else f", sigma {report.level:.2g}"
-        )
+        summary += f", sigma {report.level:{'.1f' if report.level >= 1 else '.2g'}}"
     if not report.scale.usual:
         summary += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
     if report.scale.curve:
         summary += ", linear"
     if report.deviation is not None:
         summary += f", tiles differ by {255 * report.deviation:.2g}/255"
-    if said := (*report.lost, *report.notes):
-        summary += f" ({'; '.join(said)})"
-    return summary, height * width * report.pages
+    notes = (*report.lost, *report.notes)
+    return summary + _in_brackets(notes), height * width * report.pages

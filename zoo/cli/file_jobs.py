@@ -1,5 +1,6 @@
 """Jobs: which file is made of which, one after the other, with a line for each and a summary."""
 
+import argparse
 import os
 import sys
 import time
@@ -8,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from zoo import files
+from zoo import files, runtime
 from zoo.cli import common, paths
 from zoo.cli.paths import Found
 from zoo.data import file_kinds
 from zoo.errors import ZooError, in_words, is_out_of_memory
+from zoo.modality import get
+from zoo.progress import progress
 
 _SUFFIXES = file_kinds.IMAGE_SUFFIXES | file_kinds.AUDIO_SUFFIXES
 
@@ -198,6 +201,8 @@ def _same(a: Path, b: Path) -> bool:
 
 # Names of failed files that the summary repeats, and of endings of skipped ones.
 _LISTED = 10
+# Of each kind what a unit of its amount is, and the unit of its rate.
+_RATES = ((file_kinds.IMAGE, 1e6, "megapixels/s"), (file_kinds.AUDIO, 1, "times real time"))
 
 
 class Done(NamedTuple):
@@ -215,17 +220,40 @@ class Done(NamedTuple):
 
 
 class _Tally:
-    """What the summary is made of."""
+    """What the summary is made of: for each kind the amounts and the seconds of files made."""
 
     def __init__(self):
-        self.count, self.amount, self.seconds = Counter(), Counter(), Counter()
+        self.made: dict[str, list[tuple[float, float]]] = {}
         self.failed: list[str] = []
         self.there = 0
 
-    def add(self, kind: str, amount: float, seconds: float) -> None:
-        self.count[kind] += 1
-        self.amount[kind] += amount
-        self.seconds[kind] += seconds
+
+def run_command(
+    arguments: argparse.Namespace,
+    prepare: Callable[[argparse.Namespace, set[str]], Callable],
+    word: str,
+    *,
+    extra: str = "",
+) -> int:
+    """Runs a command with the arguments of `common.add_places`; returns the exit code.
+
+    Args:
+      arguments: of the command.
+      prepare: makes `do` of `run` from them and the kinds of the inputs.
+      word: as of `common.add_places`.
+      extra: as of `plan`.
+    """
+    output = files.expanded(arguments.output) if arguments.output else None
+    found = paths.gather(arguments.inputs, word=word, output=output)
+    jobs = plan(found, arguments.output, extra=extra, form=arguments.format)
+    runtime.cache_programs()
+    return run(
+        jobs,
+        prepare(arguments, {job.kind for job in jobs} - {None}),
+        overwrite=arguments.overwrite,
+        skip_existing=arguments.skip_existing,
+        skipped=found.skipped,
+    )
 
 
 def run(
@@ -252,7 +280,6 @@ def run(
       The exit code: 0, 1 if anything failed or all was there, 130 after Ctrl-C.
     """
     tally, began = _Tally(), time.monotonic()
-    finished = 0
     # What goes to standard output must be alone there.
     out = sys.stderr if any(job.stream for job in jobs) else sys.stdout
     leave = not overwrite and (skip_existing or len(jobs) > 1)
@@ -263,19 +290,19 @@ def run(
                 tally.there += 1
                 continue
             try:
-                with common.progress(number, len(jobs), str(job.source)) as advance:
+                with progress(str(job.source), number, len(jobs)) as advance:
                     done = _one(job, do, advance, overwrite)
             except ZooError as error:
                 _fail(tally, job, str(error))
                 continue
             took = time.monotonic() - start
-            finished += 1
-            tally.add(job.kind, done.amount, took)
+            tally.made.setdefault(job.kind, []).append((done.amount, took))
             summary = f"{job.source} -> {job.target}: {done.text}, {took:.1f} s"
             print(common.line(paths.without_room(summary)), file=out, flush=True)
             if done.problem:
                 _fail(tally, job, done.problem)
     except KeyboardInterrupt:
+        finished = sum(map(len, tally.made.values()))
         print(f"stopped; {finished} of {len(jobs)} files are written and stay", file=sys.stderr)
         return 130
     _sum_up(tally, len(jobs), time.monotonic() - began, skipped, out)
@@ -330,13 +357,11 @@ def _sum_up(
     if count == 1 and not skipped:
         return
     parts = []
-    if found := tally.count[file_kinds.IMAGE]:
-        mega = tally.amount[file_kinds.IMAGE] / 1e6
-        rate = mega / max(tally.seconds[file_kinds.IMAGE], 1e-9)
-        parts.append(f"{_plural(found, 'image')}, {rate:.3g} megapixels/s")
-    if recordings := tally.count[file_kinds.AUDIO]:
-        rate = tally.amount[file_kinds.AUDIO] / max(tally.seconds[file_kinds.AUDIO], 1e-9)
-        parts.append(f"{_plural(recordings, 'recording')}, {rate:.3g} times real time")
+    for kind, scale, unit in _RATES:
+        if made := tally.made.get(kind):
+            amount, took = map(sum, zip(*made, strict=True))
+            rate = amount / scale / max(took, 1e-9)
+            parts.append(f"{get(kind).count(len(made))}, {rate:.3g} {unit}")
     parts = parts or ["nothing written"]
     print(f"{'; '.join(parts)}; {seconds:.1f} s in all", file=out)
     if skipped:

@@ -9,14 +9,12 @@ import sys
 import numpy as np
 from PIL import ImageCms
 
+import zoo
 from zoo.cli import common, paths
 from zoo.data import audio_files, file_kinds, pixels
 from zoo.data.image_files import read_pages
 from zoo.data.image_metadata import Metadata
 from zoo.errors import ZooError, in_words
-from zoo.inference.noise_level import estimate_level
-from zoo.inference.value_scale import find
-from zoo.weights import read_record
 
 _DESCRIPTION = """Describe files: the format, size, depth and noise of an image, the rate,
 length and loudness of a recording, the record of weights."""
@@ -157,7 +155,7 @@ def of_weights(path: str) -> Rows:
     Raises:
       ZooError: it is damaged, or of no model of this zoo.
     """
-    record = read_record(path)
+    record = zoo.weights.read_record(path)
     options = ", ".join(f"{name}={value}" for name, value in record["options"].items())
     rows = [
         ("weights of", record["model"] + (f" with {options}" if options else "")),
@@ -177,9 +175,10 @@ def _noise(colors: np.ndarray) -> str:
     if not np.isfinite(colors).any():
         return "unknown, as no value is finite"
     # As the denoiser sees it, or floats of any unit have millions of 1/255.
-    scale = find([colors])[colors.dtype]
+    scale = zoo.inference.value_scale.find([colors])[colors.dtype]
     try:
-        return f"about {255 * estimate_level(colors, scale) / scale.seen:.1f}/255"
+        level = zoo.inference.noise_level.estimate_level(colors, scale) / scale.seen
+        return f"about {255 * level:.1f}/255"
     except ZooError:
         return "unknown, as the image is too small"
 

@@ -2,21 +2,23 @@
 
 import argparse
 import ast
+import functools
 import inspect
 import zlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
-from zoo import files, noise, runtime
-from zoo.cli import common, file_jobs, paths
+import zoo
+from zoo.cli import common, file_jobs
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import audio_files, audio_writing, file_kinds, pixels
 from zoo.data.image_files import fitting, read_pages, writing
 from zoo.errors import ZooError, unknown
-from zoo.inference import linear_light, value_scale
-from zoo.inference.denoising import one_of
+
+if TYPE_CHECKING:
+    import jax
 
 _DESCRIPTION = """Make noisy copies of images and recordings, by any noise of zoo.noise or
 zoo.noise.audio. INPUT is a file, a folder, which stands for all below it, or a quoted pattern. A
@@ -76,18 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the copies, prints a line a file and a summary; returns the exit code."""
-    output = files.expanded(arguments.output) if arguments.output else None
-    found = paths.gather(arguments.inputs, word="noisy", output=output)
-    planned = file_jobs.plan(found, arguments.output, form=arguments.format)
-    noises = _Noises(arguments, {job.kind for job in planned} - {None})
-    runtime.cache_programs()
-    return file_jobs.run(
-        planned,
-        noises,
-        overwrite=arguments.overwrite,
-        skip_existing=arguments.skip_existing,
-        skipped=found.skipped,
-    )
+    return file_jobs.run_command(arguments, _Noises, "noisy")
 
 
 def _seed(text: str) -> int:
@@ -129,19 +120,19 @@ class _Noises:
 
     Args:
       arguments: those of `zoo noise`.
-      found: the kinds of the inputs.
+      kinds: of the inputs.
 
     Raises:
       ZooError: there is no such noise, or its level or an option is wrong.
     """
 
-    def __init__(self, arguments: argparse.Namespace, found: set[str]):
+    def __init__(self, arguments: argparse.Namespace, kinds: set[str]):
         self._arguments = arguments
         self._programs: dict[tuple, Callable] = {}
-        ops = {kind: noise.registry(kind) for kind in (file_kinds.IMAGE, file_kinds.AUDIO)}
+        ops = {kind: zoo.noise.registry(kind) for kind in (file_kinds.IMAGE, file_kinds.AUDIO)}
         if not any(arguments.op in registry for registry in ops.values()):
             raise unknown("noise", arguments.op, {name for one in ops.values() for name in one})
-        for kind in found:
+        for kind in kinds:
             if arguments.op in ops[kind]:
                 # So that a mistake in the options is one line, and not one for each file.
                 self._sampler(kind, _USUAL_RATE, np.ones((1, 1), np.float32))
@@ -152,17 +143,21 @@ class _Noises:
         Raises:
           ZooError: the file cannot be read or written, or its kind has no such noise.
         """
-        if self._arguments.op not in noise.registry(job.kind):
+        if self._arguments.op not in zoo.noise.registry(job.kind):
+            one = zoo.inference.denoising.one_of(job.kind)
             raise ZooError(
-                f"{job.source} is {one_of(job.kind)}, of which there is no noise "
-                f"{self._arguments.op}; leave it out, or choose another"
+                f"{job.source} is {one}, of which there is no noise {self._arguments.op}; leave it "
+                "out, or choose another"
             )
-        key = jax.random.key(self._arguments.seed)
-        key = jax.random.fold_in(key, zlib.crc32(job.place.as_posix().encode()))
-        make = self._image if job.kind == file_kinds.IMAGE else self._recording
-        return make(job, key, advance)
+        from jax import random  # noqa: PLC0415 - `--help` need not wait for it
 
-    def _image(self, job: Job, key: jax.Array, advance: Advance) -> Done:
+        key = random.key(self._arguments.seed)
+        key = random.fold_in(key, zlib.crc32(job.place.as_posix().encode()))
+        if job.kind == file_kinds.IMAGE:
+            return self._image(job, functools.partial(random.fold_in, key), advance)
+        return self._recording(job, key, advance)
+
+    def _image(self, job: Job, key_of: Callable, advance: Advance) -> Done:
         draw = self._program(job.kind)
         pages = read_pages(job.source)
         levels, lost, count = [], {}, 0
@@ -170,7 +165,7 @@ class _Noises:
             for index, page in enumerate(pages):
                 # What cannot be written is said before the work.
                 fitting(page, job.target, len(pages))
-                noisy, level = _noisy(page.image, draw, jax.random.fold_in(key, index))
+                noisy, level = _noisy(page.image, draw, key_of(index))
                 lost |= dict.fromkeys((*page.lost, *put(page._replace(image=noisy))))
                 levels.append(level)
                 count += noisy.shape[0] * noisy.shape[1]
@@ -178,7 +173,7 @@ class _Noises:
         summary = self._described(job.kind, levels)
         return Done(f"{summary} ({'; '.join(lost)})" if lost else summary, count)
 
-    def _recording(self, job: Job, key: jax.Array, advance: Advance) -> Done:
+    def _recording(self, job: Job, key: "jax.Array", advance: Advance) -> Done:
         facts = audio_files.info(job.source)
         mixed = None
         if self._arguments.noise:
@@ -201,17 +196,18 @@ class _Noises:
 
     def _program(self, kind: str, rate: int = _USUAL_RATE) -> Callable:
         """`(key, x, mixed) -> (noisy, level)`, compiled once for each size."""
+        from jax import jit  # noqa: PLC0415 - as in `__call__`
+
         if (kind, rate) not in self._programs:
-            self._programs[kind, rate] = jax.jit(
-                lambda key, x, mixed=None: self._sampler(kind, rate, mixed)(key, x)
-            )
+            sampler = functools.partial(self._sampler, kind, rate)
+            self._programs[kind, rate] = jit(lambda key, x, mixed=None: sampler(mixed)(key, x))
         return self._programs[kind, rate]
 
-    def _sampler(self, kind: str, rate: int, mixed: jax.Array | None) -> noise.Sampler:
+    def _sampler(self, kind: str, rate: int, mixed: "jax.Array | None") -> Callable:
         """The noise for a kind of file, at a sample rate, with a recording to mix in."""
         given = self._arguments
         options = dict(given.options)
-        op = noise.registry(kind)[given.op]
+        op = zoo.noise.registry(kind)[given.op]
         known = inspect.signature(op).parameters
         takes = [name for name in _GIVEN if name in known]
         if given.noise and not takes:
@@ -221,7 +217,7 @@ class _Noises:
             raise ZooError(f"{given.op} mixes a recording in; name it by --noise FILE")
         if given.noise:
             options[takes[0]] = mixed
-        return noise.make_sampler(
+        return zoo.noise.make_sampler(
             given.op,
             given.level,
             unit=self._unit(op),
@@ -236,13 +232,13 @@ class _Noises:
 
     def _described(self, kind: str, levels: list[float]) -> str:
         """The noise and its levels, each once, in the unit they were given in."""
-        op = noise.registry(kind)[self._arguments.op]
+        op = zoo.noise.registry(kind)[self._arguments.op]
         scale, end = (255, "/255") if self._unit(op) == "1/255" else (1, "")
         values = ", ".join(dict.fromkeys(f"{level * scale:.4g}{end}" for level in levels))
         return f"{self._arguments.op}, {next(iter(op.levels))} {values}"
 
 
-def _noisy(image: np.ndarray, draw: Callable, key: jax.Array) -> tuple[np.ndarray, float]:
+def _noisy(image: np.ndarray, draw: Callable, key: "jax.Array") -> tuple[np.ndarray, float]:
     """A noisy image of the same dtype, and the level.
 
     Levels are shares of white, as `zoo denoise` has them: the largest value of 8 and 16 bits; of
@@ -251,10 +247,11 @@ def _noisy(image: np.ndarray, draw: Callable, key: jax.Array) -> tuple[np.ndarra
     stand for a mask, and alpha stay.
     """
     colors = pixels.without_alpha(image)
-    usual = value_scale.find([colors])[colors.dtype]
+    scales = zoo.inference.value_scale
+    usual = scales.find([colors])[colors.dtype]
     black = min(usual.low, 0.0)
-    scale = value_scale.Scale(black, black + usual.white, usual.white)
-    seen = scale.enter(linear_light.fill_missing(colors))
+    scale = scales.Scale(black, black + usual.white, usual.white)
+    seen = scale.enter(zoo.inference.linear_light.fill_missing(colors))
     found, level = draw(key, seen)
     found = np.asarray(found)
     if colors.dtype.kind == "f" and scale.usual and seen.min() >= 0 and seen.max() <= 1:

@@ -93,27 +93,25 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
 
 def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator[Input]:
     path = read_stdin() if text == "-" else files.expanded(text)
+    closed: list[Input] = []
+
+    def unreadable(folder: Path, why: str) -> None:
+        problem = f"cannot read the folder {folder}: {why}; repair its permissions, or leave it out"
+        closed.append(Input(folder, Path(folder.name), folder, problem=problem))
+
     if path.is_dir():
         # "." and ".." have no name of their own.
         root = path if path.name not in ("", "..") else path.resolve()
         beside = root.parent / f"{root.name}.{word}"
-        closed: list[Input] = []
-        found = files.walk(
-            path,
-            without=[output] if output else (),
-            unreadable=lambda folder, why: closed.append(_closed(folder, why)),
-        )
-        for below in found:
+        for below in files.walk(path, without=[output] if output else (), unreadable=unreadable):
             place = Path(root.name, below) if several else below
             yield _input(path / below, place, beside / below, named=False)
-        yield from closed
     # Before it is taken for a pattern: a file may be called a[1].png.
     elif os.path.lexists(path) or not glob.has_magic(str(path)):
         yield _input(path, Path(path.name), _beside(path, word), named=True)
     else:
         fixed = _fixed(path)
-        closed = []
-        matches = _matches(path, fixed, lambda folder, why: closed.append(_closed(folder, why)))
+        matches = _matches(path, fixed, unreadable)
         if not matches and not closed:
             problem = f"no file matches {text}; check the pattern"
             yield Input(path, Path(path.name), path, problem=problem)
@@ -121,12 +119,7 @@ def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator
             if not match.is_dir():
                 place = match.relative_to(fixed)
                 yield _input(match, place, _beside(match, word), named=False)
-        yield from closed
-
-
-def _closed(folder: Path, why: str) -> Input:
-    problem = f"cannot read the folder {folder}: {why}; repair its permissions, or leave it out"
-    return Input(folder, Path(folder.name), folder, problem=problem)
+    yield from closed
 
 
 def _input(path: Path, place: Path, beside: Path, *, named: bool) -> Input:

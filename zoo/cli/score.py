@@ -1,7 +1,6 @@
 """`zoo score`: the literature's tables, with every choice named."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from zoo.evaluate.contenders import modality as modality_of
 from zoo.evaluate.measure import evaluator_class
 from zoo.evaluate.protocol import PUBLISHED, AudioProtocol, choices_of
 from zoo.modality import AUDIO, IMAGE, Modality, get
+from zoo.progress import progress
 
 _DESCRIPTION = """Score denoisers on folders of images, at levels of Gaussian noise, or of
 recordings, mixed with noises at several SNRs, beside classical methods on the same noisy pixels or
@@ -147,7 +147,7 @@ def run(arguments: argparse.Namespace) -> None:
     _refuse_others(arguments, modality)
     sets, levels = _sets(arguments, modality)
     usual = _USUAL[modality.name]
-    with _folder(arguments.out):
+    with _folder(arguments.out), progress("scoring") as advance:
         tables = benchmark.run(
             arguments.models,
             arguments.data,
@@ -158,7 +158,7 @@ def run(arguments: argparse.Namespace) -> None:
             baselines=_or(arguments.baselines, evaluator_class(modality).usual_baselines),
             limit=arguments.limit,
             galleries=not arguments.no_gallery,
-            progress=_progress if sys.stderr.isatty() else None,
+            progress=lambda name, done, count: advance(done, count, name),
         )
         print(common.lines(tables))
     print(common.line(f"written to {arguments.out}"))
@@ -228,8 +228,3 @@ def _refuse_others(arguments: argparse.Namespace, modality: Modality) -> None:
 def _given(arguments: argparse.Namespace, options: dict[str, str]) -> list[str]:
     """Those of some options that were given."""
     return [flag for name, flag in options.items() if getattr(arguments, name) is not None]
-
-
-def _progress(what: str, done: int, count: int) -> None:
-    end = "\n" if done == count else ""
-    print(f"\r{common.line(what)}: {done} of {count} ", end=end, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ See `zoo.data.pcm` for the arrays, and `zoo.data.audio_writing` for the way out.
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ _FRAME_LIMIT = 2**48
 # Samples of each channel: silence in flac, the least, takes 11 bytes for 65,535 of them.
 _MOST_PER_BYTE = 2**13
 _FORWARD = 2**18
+# Parts of files read by PyAV that a copy may keep.
+_COPIED = ("cover", "chapters")
 
 
 class Info(NamedTuple):
@@ -56,7 +58,7 @@ def info(path: str | os.PathLike) -> Info:
       ZooError: the file is missing, empty, truncated, holds no samples or is not an audio file.
     """
     with _opened(path) as file:
-        return _info(file)
+        return Info(file.samplerate, file.channels, file.frames, file.subtype, file.format)
 
 
 def remarks(path: str | os.PathLike) -> tuple[str, ...]:
@@ -66,7 +68,8 @@ def remarks(path: str | os.PathLike) -> tuple[str, ...]:
       ZooError: as `info`.
     """
     with _opened(path) as file:
-        found = [f"{', '.join(left)} left out"] if (left := _left_out(file)) else []
+        left = [part for part in getattr(file, "other_parts", ()) if part not in _COPIED]
+        found = [f"{', '.join(left)} left out"] if left else []
         if isinstance(file.name, _Repaired):
             seconds = file.frames / file.samplerate
             found.append(
@@ -139,26 +142,20 @@ def read(
         direct = plain and dtype == np.int16 and file.subtype in _FITS_INT16
         x = _decode(file, path, first, count, "int16" if direct else "float32")
     if channels is not None:
-        with _about(path):
+        try:
             x = pcm.to_channels(x, channels)
+        except ZooError as error:
+            raise ZooError(f"{path}: {error}") from None
     x = pcm.resample(x, rate, wanted)[skip : skip + frames]
     return pcm.to_int16(x) if dtype == np.int16 else x
 
 
-def blocks(
-    path: str | os.PathLike,
-    size: int,
-    *,
-    sample_rate: int | None = None,
-    channels: int | None = None,
-) -> Iterator[np.ndarray]:
+def blocks(path: str | os.PathLike, size: int) -> Iterator[np.ndarray]:
     """Read an audio file of any length block by block, in constant memory.
 
     Args:
       path: the file.
       size: samples of a block; the last may be shorter.
-      sample_rate: samples per second to resample to; None keeps the file's.
-      channels: as `read` takes it.
 
     Yields:
       Blocks `(size, C)` float32; together they equal the result of `read`.
@@ -167,27 +164,11 @@ def blocks(
       ZooError: as `read`, when the damage is reached.
     """
     with _opened(path) as file:
-        count = channels or file.channels
-        change, total = (
-            _changer(file.samplerate, sample_rate, count),
-            _info(file).length(sample_rate),
-        )
-        held, left = np.zeros((0, count), np.float32), total
         for first in range(0, file.frames, size):
             # libsndfile skips damage within an ogg file; then its position is ahead.
             if first and file.seekable() and file.tell() != first:
                 raise ZooError(_damaged(path))
-            x = _decode(file, path, first, min(size, file.frames - first), "float32")
-            if channels is not None:
-                with _about(path):
-                    x = pcm.to_channels(x, channels)
-            last = first + size >= file.frames
-            held = np.concatenate([held, change(x, last)])
-            if last:
-                held = pcm.lengthen(held, left)[:left]
-            while len(held) >= size or (last and len(held)):
-                yield held[:size]
-                held, left = held[size:], left - size
+            yield _decode(file, path, first, min(size, file.frames - first), "float32")
 
 
 @contextlib.contextmanager
@@ -275,15 +256,6 @@ def _repaired(path: str | os.PathLike) -> _Repaired | None:
     )
 
 
-def _left_out(file) -> list[str]:
-    """Ignored parts of a file read by PyAV, except covers and chapters."""
-    return [one for one in getattr(file, "other_parts", ()) if one not in ("cover", "chapters")]
-
-
-def _info(file) -> Info:
-    return Info(file.samplerate, file.channels, file.frames, file.subtype, file.format)
-
-
 def _decode(file, path: str | os.PathLike, first: int, count: int, dtype: str) -> np.ndarray:
     """Samples of a file, `(count, C)`, checked."""
     import soundfile  # noqa: PLC0415
@@ -318,22 +290,3 @@ def _pass_over(file, count: int) -> None:
 
 def _damaged(path: str | os.PathLike) -> str:
     return f"{path} is truncated or damaged; fetch it again, or leave it out"
-
-
-def _changer(rate: int, sample_rate: int | None, channels: int) -> Callable:
-    """A function `(block, last) -> block` that resamples consecutive blocks."""
-    if sample_rate in (None, rate):
-        return lambda x, last: x
-    import soxr  # noqa: PLC0415
-
-    stream = soxr.ResampleStream(rate, sample_rate, channels, dtype="float32")
-    return lambda x, last: stream.resample_chunk(np.ascontiguousarray(x), last=last)
-
-
-@contextlib.contextmanager
-def _about(path: str | os.PathLike):
-    """Prefix errors about samples with the name of the file."""
-    try:
-        yield
-    except ZooError as error:
-        raise ZooError(f"{path}: {error}") from None

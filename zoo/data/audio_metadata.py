@@ -199,7 +199,12 @@ def _copied(source: Path, target: Path, family: str) -> tuple[str, ...]:
     import mutagen  # noqa: PLC0415
 
     try:
-        _copy_tags(source, target, family)
+        before = _opened(source)
+        if before is not None and before.tags is not None:
+            if family == _ID3:
+                _copy_id3(source, target)
+            else:
+                _copy_comments(before, target)
     except mutagen.MutagenError as error:
         if error.args and isinstance(error.args[0], OSError):
             raise error.args[0] from None
@@ -207,26 +212,19 @@ def _copied(source: Path, target: Path, family: str) -> tuple[str, ...]:
     return ()
 
 
-def _copy_tags(source: Path, target: Path, family: str) -> None:
-    """Copy the tags of a file to one of its family."""
-    import mutagen  # noqa: PLC0415
-    from mutagen import flac, id3  # noqa: PLC0415
+def _copy_id3(source: Path, target: Path) -> None:
+    from mutagen import id3  # noqa: PLC0415
 
-    before = _opened(source)
-    if before is None or before.tags is None:
-        return
-    if family == _ID3:
-        try:
-            tags = id3.ID3(source, translate=False)
-        except mutagen.MutagenError:
-            return
-        # Not all players read both versions.
-        version = 3 if tags.version[1] == 3 else 4
-        if tags.version[1] < 3:
-            tags.update_to_v23()
-            version = 3
-        tags.save(target, v2_version=version)
-        return
+    tags = id3.ID3(source, translate=False)
+    if tags.version[1] < 3:
+        tags.update_to_v23()
+    # Not all players read both versions.
+    tags.save(target, v2_version=min(max(tags.version[1], 3), 4))
+
+
+def _copy_comments(before, target: Path) -> None:
+    from mutagen import flac  # noqa: PLC0415
+
     after = _opened(target)
     pictures = getattr(before, "pictures", [])
     kept = [(key, text) for key, text in before.tags if key.lower() != "encoder"]

@@ -112,39 +112,35 @@ def writing(
     level = {}
     if like is not None and source is not None:
         level = _level(like, Path(source), form, subtype)
-    sink = None
-    try:
-        with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
-            with part.open("wb", buffering=0) as raw:
-                sink = _Sink(raw, audio_metadata.chunks_for(metadata, form))
+    with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
+        with part.open("wb", buffering=0) as raw:
+            sink = _Sink(raw, audio_metadata.chunks_for(metadata, form))
+            try:
                 with soundfile.SoundFile(
                     sink, "w", sample_rate, channels, subtype, format=form, **level
                 ) as file:
                     tagged = bool(sink.chunks) or audio_metadata.set_tags(metadata, file)
                     put = Put(path, file, channels, subtype)
                     yield put
-                sink.finish(form)
+            except soundfile.LibsndfileError as error:
+                if not sink.refused:
+                    raise ZooError(
+                        f"{path} cannot hold {channels} channels at {sample_rate} Hz as {subtype} "
+                        f"({audio_files.reason(error)}); end it in {_roomier(channels)}"
+                    ) from None
+            # soundfile asserts that libsndfile wrote everything.
+            except AssertionError:
+                if not sink.refused:
+                    raise
             if sink.refused:
-                raise ZooError(_unwritable(path, sink.refused))
-            try:
-                lost = audio_metadata.finish(metadata, part, form, tagged=tagged)
-            except OSError as error:
-                raise ZooError(_unwritable(path, error)) from None
-            lost = (f"not kept: {', '.join(lost)}",) if lost else ()
-            if source is not None and like is not None and like.subtype != subtype:
-                recoded = Path(source).suffix.lower() == suffix
-                lost += (f"coded as {subtype}, for {like.subtype} is not written",) * recoded
-            put.lost = lost
-    # soundfile asserts that libsndfile wrote everything.
-    except (soundfile.LibsndfileError, AssertionError) as error:
-        if sink is not None and sink.refused:
-            raise ZooError(_unwritable(path, sink.refused)) from None
-        if isinstance(error, AssertionError):
-            raise
-        raise ZooError(
-            f"{path} cannot hold {channels} channels at {sample_rate} Hz as {subtype} "
-            f"({audio_files.reason(error)}); end it in {_roomier(channels)}"
-        ) from None
+                raise sink.refused
+            sink.finish(form)
+        lost = audio_metadata.finish(metadata, part, form, tagged=tagged)
+        lost = (f"not kept: {', '.join(lost)}",) if lost else ()
+        if source is not None and like is not None and like.subtype != subtype:
+            recoded = Path(source).suffix.lower() == suffix
+            lost += (f"coded as {subtype}, for {like.subtype} is not written",) * recoded
+        put.lost = lost
 
 
 def _roomier(channels: int) -> str:
@@ -229,10 +225,6 @@ def _level(like: Info, source: Path, form: str, subtype: str) -> dict[str, objec
     return {"compression_level": min(max((most - kilobits) / (most - least), 0.0), 0.99), **mode}
 
 
-def _unwritable(path: Path, error: OSError) -> str:
-    return f"cannot write {path} whole: {error.strerror}; make room on its disk"
-
-
 class _Sink:
     """The file that libsndfile writes to, which records the error that libsndfile hides on closing.
 
@@ -283,16 +275,13 @@ class _Sink:
 
     def finish(self, form: str) -> None:
         """Write the chunks, and add their length to that of the whole."""
-        if not self.chunks or self.refused:
+        if not self.chunks:
             return
-        try:
-            end = self._file.seek(0, os.SEEK_END)
-            self._file.seek(min(self._first, end + end % 2))
-            self._file.write(self.chunks)
-            place, width = (20, 8) if form == "RF64" else (4, 4)
-            order = "big" if form == "AIFF" else "little"
-            size = self._file.seek(0, os.SEEK_END) - 8
-            self._file.seek(place)
-            self._file.write(size.to_bytes(width, order))
-        except OSError as error:
-            self.refused = error
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.seek(min(self._first, end + end % 2))
+        self._file.write(self.chunks)
+        place, width = (20, 8) if form == "RF64" else (4, 4)
+        order = "big" if form == "AIFF" else "little"
+        size = self._file.seek(0, os.SEEK_END) - 8
+        self._file.seek(place)
+        self._file.write(size.to_bytes(width, order))

@@ -10,6 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.ndimage import map_coordinates
 
 from zoo.errors import ZooError
 
@@ -171,34 +172,13 @@ def make_augment(
 
 
 def _resample(x: jax.Array, where: Callable) -> jax.Array:
-    """Sample x at `where(i, j)`, with i and j in pixels from the center.
-
-    As `jax.scipy.ndimage.map_coordinates` for each channel, but all channels of a pixel are read at
-    once, which is faster on CPU.
-    """
-    h, w, c = x.shape
-    i = jnp.arange(h, dtype=x.dtype)[:, None] - (h - 1) / 2
-    j = jnp.arange(w, dtype=x.dtype)[None, :] - (w - 1) / 2
-    i, j = where(jnp.broadcast_to(i, (h, w)), jnp.broadcast_to(j, (h, w)))
-    top, bottom, below = _neighbours(i + (h - 1) / 2, h)
-    left, right, beyond = _neighbours(j + (w - 1) / 2, w)
-    pixels = x.reshape(h * w, c)
-
-    def row(start):
-        near = jnp.take(pixels, start + left, axis=0, mode="clip")
-        far = jnp.take(pixels, start + right, axis=0, mode="clip")
-        return near + (far - near) * beyond
-
-    upper, lower = row(top * w), row(bottom * w)
-    return upper + (lower - upper) * below
-
-
-def _neighbours(at: jax.Array, size: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The two pixels around a coordinate reflected into [0, size - 1], and its fraction between
-    them, with an axis for the channels."""
-    last = max(size - 1, 1)
-    at = last - jnp.abs(last - jnp.abs(at) % (2 * last))
-    low = jnp.floor(at)
-    share = (at - low)[..., None]
-    low = low.astype(jnp.int32)
-    return low, jnp.minimum(low + 1, size - 1), share
+    """Sample x at `where(i, j)`, with i and j in pixels from the center."""
+    middle = [(side - 1) / 2 for side in x.shape[:2]]
+    from_center = [
+        np.arange(side, dtype=np.float32) - half
+        for side, half in zip(x.shape[:2], middle, strict=True)
+    ]
+    i, j = where(*jnp.meshgrid(*from_center, indexing="ij"))
+    at = [i + middle[0], j + middle[1]]
+    read = partial(map_coordinates, coordinates=at, order=1, mode="mirror")
+    return jax.vmap(read, -1, -1)(x)

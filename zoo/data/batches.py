@@ -8,6 +8,7 @@ so that a resumed run seeks by arithmetic.
 Audio (T, C) is kept as an image of one row, (1, T, C), so that a crop is one contiguous read.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
@@ -205,6 +206,12 @@ def excerpt(key: jax.Array, bank: Bank, size: tuple[int, int]) -> jax.Array:
     return crop(key_where, bank, which, size)
 
 
+def _slots(batch_size: int, host: int, hosts: int) -> np.ndarray:
+    """The slots of a batch that a host makes, consecutive."""
+    local = batch_size // hosts
+    return np.arange(host * local, (host + 1) * local, dtype=np.int32)
+
+
 class BankBatches:
     """Batches of indices for examples that are kept on the device.
 
@@ -218,8 +225,7 @@ class BankBatches:
     def __init__(self, order: Order, batch_size: int, host: int = 0, hosts: int = 1):
         self.order = order
         self.batch_size = batch_size
-        local = batch_size // hosts
-        self._slots = np.arange(host * local, (host + 1) * local, dtype=np.int32)
+        self._slots = _slots(batch_size, host, hosts)
 
     def starting_at(self, n: int) -> Iterator[Batch]:
         """This host's part of batches n, n + 1, ... without end."""
@@ -286,28 +292,26 @@ class StreamBatches:
         noise = None
         if recordings:
             areas, crop_area = source.lengths(), self.size[0] * crops_per_picture
-            cutter = _AudioCrops(source, areas, self.size[0], whole=whole)
+            cutter = _AudioCrops(source, areas, self.size[0], whole)
             if with_noise and source.noise is not None:
-                noise = _Noise(source.noise, self.size[0], seed)
+                noise = _Noise(source.noise, source.noise.lengths(), self.size[0], seed)
         else:
             areas, crop_area = [1] * len(source), 1
-            cutter = _ImageCrops(source, self.size, whole=whole)
+            cutter = _ImageCrops(source, self.size, whole)
         groups = Order(areas, crop_area, seed)
         self.order = Order(groups.repeats * crops_per_picture, 1, seed)
-        self._crops = _Crops(cutter, groups, seed, crops_per_picture, noise)
-        self._batch_size = batch_size
         self._workers = workers
-        local = batch_size // hosts
-        self._slots = np.arange(host * local, (host + 1) * local, dtype=np.int32)
+        self._slots = _slots(batch_size, host, hosts)
+        mine = self._slots[::crops_per_picture] // crops_per_picture
+        per_batch = batch_size // crops_per_picture
+        self._arrays = _Arrays(cutter, groups, seed, crops_per_picture, noise, per_batch, mine)
 
     def starting_at(self, n: int) -> Iterator[Batch]:
         """This host's part of batches n, n + 1, ... without end."""
         import grain  # noqa: PLC0415 - only streams need it, and it is slow to import
         from absl import flags  # noqa: PLC0415
 
-        crops = self._crops.crops
-        mine = self._slots[::crops] // crops
-        arrays = _Arrays(self._crops, n, self._batch_size // crops, mine)
+        arrays = dataclasses.replace(self._arrays, first=n)
         reading = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
         dataset = grain.MapDataset.source(arrays).to_iter_dataset(reading)
         if self._workers:
@@ -323,39 +327,59 @@ class StreamBatches:
                 yield Batch(self._slots, **found)
 
 
-class _Crops:
-    """Group j: the crops of one example, (crops, ..., K), and their noise."""
+@dataclasses.dataclass(frozen=True)
+class _Arrays:
+    """The arrays of one host's part of the batches from `first` on, as an endless sequence.
 
-    def __init__(self, cutter, order: Order, seed: int, crops: int, noise: "_Noise | None"):
-        self._cutter = cutter
-        self._order = order
-        self._seed = seed
-        self._noise = noise
-        self.crops = crops
+    An error is returned like a batch: raised in a worker, grain would wrap it in its own.
 
-    def __getitem__(self, j: int) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng([self._seed, 1, j])
-        found = {"crops": self._cutter.cut(self._order[j], rng, self.crops)}
-        if self._noise is not None:
-            slots = range(j * self.crops, (j + 1) * self.crops)
-            found["noise_crops"] = np.stack([self._noise[slot] for slot in slots])
+    Item j of `order` gives the `crops` of group j, item g of `noise` the noise of slot g. Of the
+    `groups` of each batch this host makes those numbered by `mine`.
+    """
+
+    cutter: "_ImageCrops | _AudioCrops"
+    order: Order
+    seed: int
+    crops: int
+    noise: "_Noise | None"
+    groups: int
+    mine: np.ndarray
+    first: int = 0
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __getitem__(self, i: int) -> dict[str, np.ndarray] | ZooError:
+        start = (self.first + int(i)) * self.groups
+        numbers = [start + int(j) for j in self.mine]
+        try:
+            found = {"crops": np.concatenate([self._cut(j) for j in numbers])}
+            if self.noise is not None:
+                slots = (j * self.crops + k for j in numbers for k in range(self.crops))
+                found["noise_crops"] = np.stack([self.noise[slot] for slot in slots])
+        except ZooError as error:
+            return error
         return found
 
+    def _cut(self, j: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, 1, j])
+        return self.cutter.cut(self.order[j], rng, self.crops)
 
+
+@dataclasses.dataclass(frozen=True)
 class _ImageCrops:
     """Crops (H, W, K) of images."""
 
-    def __init__(self, source, size: tuple[int, int], *, whole: bool):
-        self._source = source
-        self._size = size
-        self._whole = whole
+    source: Sequence
+    size: tuple[int, int]
+    whole: bool
 
     def cut(self, index: int, rng: np.random.Generator, count: int) -> np.ndarray:
-        example = self._source[index]
+        example = self.source[index]
         pixels = stack(example)
         height, width = pixels.shape[:2]
-        h, w = self._size
-        if self._whole and (h, w) != (height, width):
+        h, w = self.size
+        if self.whole and (h, w) != (height, width):
             raise ZooError(
                 f"{example.name} is {height}x{width}, unlike the others; set data.crop, or "
                 "data.size to resize"
@@ -370,65 +394,39 @@ class _ImageCrops:
         return np.stack([pixels[y : y + h, x : x + w] for y, x in zip(ys, xs, strict=True)])
 
 
+@dataclasses.dataclass(frozen=True)
 class _AudioCrops:
     """Crops (T, K) of audio."""
 
-    def __init__(self, source, lengths: Sequence[int], size: int, *, whole: bool):
-        self._source = source
-        self._lengths = lengths
-        self._size = size
-        self._whole = whole
+    source: Sequence
+    lengths: Sequence[int]
+    size: int
+    whole: bool
 
     def cut(self, index: int, rng: np.random.Generator, count: int) -> np.ndarray:
-        length = self._lengths[index]
-        if self._whole and length != self._size:
+        length = self.lengths[index]
+        if self.whole and length != self.size:
             raise ZooError(
-                f"{self._source.names[index]} has {length} samples, unlike the others; "
-                "set data.crop"
+                f"{self.source.names[index]} has {length} samples, unlike the others; set data.crop"
             )
-        starts = rng.integers(max(length - self._size, 0), size=count, endpoint=True)
-        pieces = [self._source.excerpt(index, int(start), self._size) for start in starts]
-        return np.stack([lengthen(stack(piece)[0], self._size) for piece in pieces])
+        starts = rng.integers(max(length - self.size, 0), size=count, endpoint=True)
+        pieces = [self.source.excerpt(index, int(start), self.size) for start in starts]
+        return np.stack([lengthen(stack(piece)[0], self.size) for piece in pieces])
 
 
+@dataclasses.dataclass(frozen=True)
 class _Noise:
     """Item g, for slot g of all slots of the run: an excerpt of noise (T, C)."""
 
-    def __init__(self, source, size: int, seed: int):
-        self._source = source
-        self._ends = np.cumsum(source.lengths())
-        self._size = size
-        self._seed = seed
+    source: Sequence
+    lengths: Sequence[int]
+    size: int
+    seed: int
 
     def __getitem__(self, g: int) -> np.ndarray:
-        rng = np.random.default_rng([self._seed, 2, g])
-        index = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))
-        length = int(np.diff(self._ends, prepend=0)[index])
-        start = int(rng.integers(max(length - self._size, 0), endpoint=True))
-        return lengthen(
-            self._source.excerpt(index, start, self._size).target, self._size, wrap=True
-        )
-
-
-class _Arrays:
-    """The arrays of one host's part of the batches from `n` on, as an endless sequence for grain.
-
-    An error is returned like a batch: raised in a worker, grain would wrap it in its own.
-    """
-
-    def __init__(self, crops: _Crops, n: int, groups: int, mine: np.ndarray):
-        self._crops = crops
-        self._n = n
-        self._groups = groups
-        self._mine = mine
-
-    def __len__(self) -> int:
-        return 2**40
-
-    def __getitem__(self, i: int) -> dict[str, np.ndarray] | ZooError:
-        first = (self._n + int(i)) * self._groups
-        try:
-            groups = [self._crops[first + int(j)] for j in self._mine]
-            return {key: np.concatenate([group[key] for group in groups]) for key in groups[0]}
-        except ZooError as error:
-            return error
+        rng = np.random.default_rng([self.seed, 2, g])
+        ends = np.cumsum(self.lengths)
+        index = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
+        spare = max(self.lengths[index] - self.size, 0)
+        start = int(rng.integers(spare, endpoint=True))
+        return lengthen(self.source.excerpt(index, start, self.size).target, self.size, wrap=True)

@@ -31,7 +31,8 @@ _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _JPEG_MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _JPEG_ICC = b"ICC_PROFILE\0"
 # Of other images in the file, which are reported by what follows the image; and the color coding.
-_JPEG_LAYOUT = (b"MPF\0", b"FPXR\0", b"Adobe")
+_JPEG_LAYOUT = (b"MPF\0", b"FPXR\0", b"Adobe", _JPEG_ICC)
+_JPEG_KEPT = {"APP13": 0xED, "COM": 0xFE}
 _JPEG_MOST = 65533
 _SUBSAMPLING = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411"}
 # Where the entropy-coded data ends: any marker but a stuffed zero, a fill byte or a restart.
@@ -69,7 +70,7 @@ def read(data: bytes, kind: str, name: str) -> tuple[Metadata, tuple[str, ...]]:
     Raises:
       ZooError: the image is animated, or the library that reads it is missing.
     """
-    readers = {"png": _read_png, "jpeg": _read_jpeg, "webp": _read_webp, "bmp": _read_bmp}
+    readers = {"png": _read_png, "jpeg": _read_jpeg, "webp": _read_webp}
     try:
         found, lost = readers.get(kind, functools.partial(_read_pillow, kind))(data, name)
     except ZooError:
@@ -108,54 +109,40 @@ def _refuse_animation(name: str) -> None:
 
 
 def _read_jpeg(data: bytes, name: str) -> tuple[Metadata, list[str]]:
-    del name
-    found, lost = {}, []
-    segments, profile, at_scan = [], {}, len(data)
-    for marker, body, at in _jpeg_segments(data):
-        if marker == 0xDA:
-            at_scan = at
-            break
-        if marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 12:
-            unit, x, y = struct.unpack_from(">BHH", body, 7)
-            if x and y and (unit or x != y):
-                found["density"] = Density(x, y, {1: INCH, 2: 0.01}.get(unit))
-        elif marker == 0xE1 and body.startswith((_EXIF, _JPEG_XMP)):
+    found, lost, segments = {}, [], []
+    with image_decoding.opened(io.BytesIO(data), "jpeg", name) as image:
+        info, parts, at_scan = image.info, image.applist, image.fp.tell()
+        layers, tables = image.layer, image.quantization
+    (x, y), unit = info.get("jfif_density", (0, 0)), info.get("jfif_unit")
+    if x and y and (unit or x != y):
+        found["density"] = Density(x, y, {1: INCH, 2: 0.01}.get(unit))
+    for kind, body in parts:
+        if kind == "APP1" and body.startswith((_EXIF, _JPEG_XMP)):
             field, mark = ("exif", _EXIF) if body.startswith(_EXIF) else ("xmp", _JPEG_XMP)
             found.setdefault(field, body[len(mark) :])
-        elif marker == 0xE1 and body.startswith(_JPEG_MORE_XMP):
+        elif kind == "APP1" and body.startswith(_JPEG_MORE_XMP):
             lost.append("the part of its XMP beyond 64 KB is not kept")
-        elif marker == 0xE2 and body.startswith(_JPEG_ICC) and len(body) > 14:
-            profile[body[12]] = body[14:]
-        elif marker in (0xED, 0xFE):
-            segments.append((marker, body))
-        elif 0xE1 <= marker <= 0xEF and not body.startswith(_JPEG_LAYOUT):
-            lost.append(f"its JPEG segment APP{marker - 0xE0} is not kept")
-        elif marker == 0xDB and body[0] % 16 == 0:
-            found.setdefault("quality", _jpeg_quality(body))
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            lost += _read_jpeg_frame(body, found)
-    if profile:
-        found["icc"] = b"".join(profile[number] for number in sorted(profile))
+        elif kind in _JPEG_KEPT:
+            segments.append((_JPEG_KEPT[kind], body))
+        elif kind != "APP0" and not body.startswith(_JPEG_LAYOUT):
+            lost.append(f"its JPEG segment {kind} is not kept")
+    if "icc_profile" in info:
+        found["icc"] = info["icc_profile"]
+        if not found["icc"]:
+            lost.append("its color profile lacks a part and is not kept")
+    if 0 in tables:
+        found["quality"] = _jpeg_quality(sum(tables[0]))
+    if len(layers) == 3:
+        (_, h, v, _), (_, h2, v2, _), _ = layers
+        found["subsampling"] = _SUBSAMPLING.get((h // max(h2, 1), v // max(v2, 1)), "444")
+    if len(layers) == 4:
+        lost.append("CMYK became RGB by the plain formula, without its color profile")
     lost += _find_beyond_jpeg(data, at_scan, found)
     return Metadata(**found, segments=tuple(segments)), sorted(set(lost))
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Marker, body and end of each segment."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
-            at += 1 if marker == 0xFF else 2
-            continue
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        yield marker, data[at + 4 : at + 2 + length], at + 2 + length
-        at += 2 + length
-
-
-def _jpeg_quality(table: bytes) -> int:
-    """The quality of libjpeg whose table of brightness is, in sum, nearest to that of a file."""
-    total = sum(struct.unpack_from(">64H", table, 1) if table[0] >= 16 else table[1:65])
+def _jpeg_quality(total: int) -> int:
+    """The quality of libjpeg whose table of brightness has the sum nearest to that of a file."""
     sums = _jpeg_sums()
     return min(range(100, 0, -1), key=lambda quality: abs(sums[quality] - total))
 
@@ -170,17 +157,6 @@ def _jpeg_sums() -> dict[int, int]:
         with Image.open(out) as image:
             sums[quality] = sum(image.quantization[0])
     return sums
-
-
-def _read_jpeg_frame(body: bytes, found: dict) -> list[str]:
-    """Note the subsampling; a frame of four components is CMYK."""
-    many = body[5]
-    if many == 4:
-        return ["CMYK became RGB by the plain formula, without its color profile"]
-    if many == 3:
-        (h, v), (h2, v2), _ = (divmod(body[7 + 3 * i], 16) for i in range(3))
-        found["subsampling"] = _SUBSAMPLING.get((h // max(h2, 1), v // max(v2, 1)), "444")
-    return []
 
 
 def _find_beyond_jpeg(data: bytes, at: int, found: dict) -> list[str]:
@@ -231,7 +207,7 @@ def _jpeg_segment(marker: int, body: bytes) -> bytes:
 
 def _read_png(data: bytes, name: str) -> tuple[Metadata, list[str]]:
     found, lost, chunks = {}, [], []
-    for kind, body, intact in _png_chunks(data):
+    for kind, body, intact in image_decoding.png_chunks(data):
         if kind == b"acTL" and struct.unpack(">I", body[:4])[0] > 1:
             _refuse_animation(name)
         if kind[0] & 32 and not intact:
@@ -254,18 +230,6 @@ def _read_png(data: bytes, name: str) -> tuple[Metadata, list[str]]:
         if found.get(field, b"") is None:
             lost.append(f"its {what}, of more than {_PNG_MOST // 2**20} MB, is not kept")
     return Metadata(**found, chunks=tuple(chunks)), lost
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Kind, body and whether the checksum is right, of all chunks but the pixels."""
-    at = 8
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if kind != b"IDAT":
-            body = data[at + 8 : end - 4]
-            yield kind, body, data[end - 4 : end] == struct.pack(">I", zlib.crc32(kind + body))
-        at = end
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -341,15 +305,6 @@ def _encode_webp(image: np.ndarray, metadata: Metadata) -> Iterator[Piece]:
     )
 
 
-def _read_bmp(data: bytes, name: str) -> tuple[Metadata, list[str]]:
-    """The resolution, in pixels per meter, which the older, shorter headers lack."""
-    del name
-    header = int.from_bytes(data[14:18], "little")
-    x, y = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (38, 42))
-    has_density = header >= 40 and x > 0 and y > 0
-    return Metadata(density=Density(x, y, 1.0) if has_density else None), []
-
-
 def _encode_bmp(image: np.ndarray, metadata: Metadata) -> Iterator[Piece]:
     density = metadata.density
     # Pillow expects pixels per inch, and without them writes 96.
@@ -358,9 +313,9 @@ def _encode_bmp(image: np.ndarray, metadata: Metadata) -> Iterator[Piece]:
 
 
 def _read_pillow(kind: str, data: bytes, name: str) -> tuple[Metadata, list[str]]:
-    """The metadata of GIF, AVIF and HEIC."""
+    """The metadata of BMP, GIF, AVIF and HEIC."""
     lost = []
-    image = image_decoding.opened(data, kind, name)
+    image = image_decoding.opened(io.BytesIO(data), kind, name)
     if kind == "heic":
         more = len(image) - 1
         if more:
@@ -374,7 +329,10 @@ def _read_pillow(kind: str, data: bytes, name: str) -> tuple[Metadata, list[str]
                 _refuse_animation(name)
             info = {} if kind == "gif" else image.info
     blob, xmp = info.get("exif") or b"", info.get("xmp")
+    dpi = info.get("dpi", (0, 0)) if kind == "bmp" else (0, 0)
     return Metadata(
+        # In the file they are signed integers, a meter.
+        density=Density(*dpi) if min(dpi) > 0 and max(dpi) < 2**31 * INCH else None,
         exif=blob.removeprefix(_EXIF) or None,
         icc=info.get("icc_profile") or None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,

@@ -13,13 +13,17 @@ The choice of library was settled by a round trip, which `tests/data/test_images
 
 import io
 import logging
+import struct
 import textwrap
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -47,6 +51,7 @@ _PILLOW = {
     "bmp": BmpImagePlugin.BmpImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "gif": GifImagePlugin.GifImageFile,
+    "avif": AvifImagePlugin.AvifImageFile,
 }
 
 
@@ -109,8 +114,10 @@ def decode(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
     return _decode_pillow(data, kind, name)
 
 
-def opened(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
+def opened(file: BinaryIO, kind: str, name: str) -> ImageFile.ImageFile:
     """A JPEG, BMP, WebP, GIF, AVIF or HEIC file in Pillow: its size and metadata, not decoded.
+
+    Of JPEG, BMP and GIF only the header is read.
 
     Raises:
       ZooError: the library that reads it is missing.
@@ -123,17 +130,10 @@ def opened(data: bytes, kind: str, name: str) -> ImageFile.ImageFile:
             raise ZooError(
                 f"{name} is HEIC, which needs pillow-heif; pip install 'denoising-zoo[heic]'"
             ) from None
-        return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-    if kind == "avif":
-        try:
-            from PIL import AvifImagePlugin  # noqa: PLC0415 - of Pillow 11.3
-
-            if AvifImagePlugin.SUPPORTED:
-                return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
-        except ImportError:
-            pass
+        return pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+    if kind == "avif" and not AvifImagePlugin.SUPPORTED:
         raise ZooError(f"{name} is AVIF, which this Pillow does not read; pip install -U pillow")
-    return _PILLOW[kind](io.BytesIO(data))
+    return _PILLOW[kind](file)
 
 
 def _decode_png(data: bytes, name: str) -> tuple[np.ndarray, int]:
@@ -145,22 +145,28 @@ def _decode_png(data: bytes, name: str) -> tuple[np.ndarray, int]:
 
 def _png_orientation(data: bytes) -> int:
     """The orientation in the chunk `eXIf`, which imagecodecs ignores."""
-    at = 8
-    while at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"eXIf":
-            exif = Image.Exif()
-            try:
-                exif.load(data[at + 8 : at + 8 + length])
-            except Exception:  # broken metadata does not affect the pixels
-                return 1
-            return exif.get(_ORIENTATION, 1)
-        at += 12 + length
+    exif = Image.Exif()
+    # Broken metadata does not affect the pixels.
+    with suppress(Exception):
+        exif.load(next(body for kind, body, _ in png_chunks(data) if kind == b"eXIf"))
+        return exif.get(_ORIENTATION, 1)
     return 1
 
 
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Kind, body and whether the checksum is right, of all chunks of a PNG but the pixels."""
+    at = 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if kind != b"IDAT":
+            body = data[at + 8 : end - 4]
+            yield kind, body, data[end - 4 : end] == struct.pack(">I", zlib.crc32(kind + body))
+        at = end
+
+
 def _decode_avif(data: bytes, name: str) -> tuple[np.ndarray, int]:
-    with opened(data, "avif", name) as image:
+    with opened(io.BytesIO(data), "avif", name) as image:
         pixels.check_size(*image.size, name)
         orientation = _orientation(image)
     array = imagecodecs.avif_decode(data, index=0)
@@ -177,7 +183,7 @@ def _avif_is_12_bit(data: bytes) -> bool:
 
 
 def _decode_heic(data: bytes, name: str) -> tuple[np.ndarray, int]:
-    image = opened(data, "heic", name)
+    image = opened(io.BytesIO(data), "heic", name)
     pixels.check_size(*image.size, name)
     array = np.asarray(image)
     if array.dtype == np.uint16:
@@ -189,7 +195,7 @@ def _decode_heic(data: bytes, name: str) -> tuple[np.ndarray, int]:
 
 
 def _decode_pillow(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
-    with opened(data, kind, name) as image:
+    with opened(io.BytesIO(data), kind, name) as image:
         pixels.check_size(*image.size, name)
         for coding, _, offset, *more in image.tile:
             # Pillow allocates the whole image before it reaches the end of the file.
@@ -211,7 +217,6 @@ def _decode_pillow(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
 
 
 def _orientation(image: Image.Image) -> int:
-    try:
+    with suppress(Exception):  # broken metadata does not affect the pixels
         return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # broken metadata does not affect the pixels
-        return 1
+    return 1

@@ -234,22 +234,19 @@ def writing(
             image = pixels.check(page.image, str(path), any_range=True)
             metadata, lost = fitting(page._replace(image=image), path, count)
             page = Page(_converted(image, form), metadata)
-            with _disk_errors(path):
-                if form == "tiff":
-                    writer = writer or tiff_pages.Writer(file, metadata, page.image.nbytes * count)
-                    writer.put(page)
-                else:
-                    file.writelines(_encoded(page, form, path))
+            if form == "tiff":
+                writer = writer or tiff_pages.Writer(file, metadata, page.image.nbytes * count)
+                writer.put(page)
+            else:
+                file.writelines(_encoded(page, form, path))
             done += 1
             return lost
 
         yield put
         if done < count:
             raise ValueError(f"{path} got {done} of {count} pages")
-        with _disk_errors(path):
-            if writer:
-                writer.finish()
-            file.flush()
+        if writer:
+            writer.finish()
 
 
 def fitting(page: Page, path: Path, count: int = 1) -> tuple[Metadata, tuple[str, ...]]:
@@ -371,13 +368,3 @@ def _encoded(page: Page, form: str, path: Path) -> list[bytes | memoryview]:
         return list(image_containers.encode(page.image, page.metadata, form))
     except (OSError, RuntimeError, ValueError) as error:
         raise ZooError(f"{path} cannot be coded as {form} ({error}); end it in .png") from None
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # NumPy does not say why the disk took only a part.
-        why = error.strerror or "the disk took only a part"
-        raise ZooError(f"cannot write {path} whole: {why}; make room on its disk") from None

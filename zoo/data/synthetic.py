@@ -2,7 +2,7 @@
 
 Most signals of `clean` resemble speech: pulses of a gliding pitch shaped by the formants of vowels,
 with hisses between them and pauses between phrases, each index another speaker. The others are
-melodies of tones, chirps and plucked strings. `ambience` is colored noise of varying loudness, hum,
+melodies. `ambience` is colored noise of varying loudness, hum,
 babble of several speakers, clicks, and mixtures of these. It demonstrates that training works, and
 does not replace real audio.
 
@@ -11,11 +11,7 @@ References:
   24(2), 1952 (the formants, table II, men).
   J. A. Moorer, "The synthesis of complex audio spectra by means of discrete summation formulas",
   J. Audio Eng. Soc. 24(9), 1976 (the pulses).
-  K. Karplus, A. Strong, "Digital synthesis of plucked-string and drum timbres", Computer Music
-  Journal 7(2), 1983 (the strings, here as the sum of their decaying partials).
 """
-
-from collections.abc import Callable
 
 import numpy as np
 
@@ -45,7 +41,7 @@ _KINDS = 8
 
 
 def clean(seed: int, index: int, *, sample_rate: int, length: int) -> np.ndarray:
-    """A clean signal with pauses: of each eight, five are speech and three are music.
+    """A clean signal with pauses: of each eight, five are speech and three are melodies.
 
     Args:
       seed: another seed gives another set.
@@ -57,12 +53,8 @@ def clean(seed: int, index: int, *, sample_rate: int, length: int) -> np.ndarray
       (length, 1) float32, its peak between 0.3 and 0.9; silent where it pauses.
     """
     rng = np.random.default_rng([seed, 0, index])
-    kind = index % _KINDS
-    if kind < _SPEECH_SHARE:
-        x = speak(rng, sample_rate, length)
-    else:
-        x = _music(rng, sample_rate, length, (_tone, _chirp, _pluck)[kind - _SPEECH_SHARE])
-    return _to_peak(x, rng.uniform(0.3, 0.9))
+    make = speak if index % _KINDS < _SPEECH_SHARE else _melody
+    return _to_peak(make(rng, sample_rate, length), rng.uniform(0.3, 0.9))
 
 
 def ambience(seed: int, index: int, *, sample_rate: int, length: int) -> np.ndarray:
@@ -228,51 +220,23 @@ def _shaped(parts, step: int, length: int) -> np.ndarray:
     return out.reshape(-1)[step : step + length]
 
 
-def _music(rng: np.random.Generator, sample_rate: int, length: int, play: Callable) -> np.ndarray:
-    """A sequence of notes with occasional rests."""
+def _melody(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
+    """Notes of a few harmonics, with occasional rests."""
     x = np.zeros(length, np.float32)
     at = int(rng.uniform(0, 0.3) * sample_rate)
     while at < length:
         count = int(rng.uniform(0.25, 0.8) * sample_rate)
         pitch = 110 * 2 ** (rng.integers(0, 37) / 12)
         t = np.arange(min(count, length - at), dtype=np.float32) / sample_rate
-        note = play(rng, pitch, t, sample_rate / 2.2)
+        numbers = np.arange(1, 6)[: max(int(sample_rate / 2.2 / pitch), 1)]
+        strength = rng.uniform(0.3, 1, len(numbers)) / numbers
+        note = strength @ np.sin(2 * np.pi * pitch * numbers[:, None] * t)
         edges = np.minimum(1, np.minimum(t, count / sample_rate - t) / 0.01)
-        x[at : at + len(t)] = note * edges.astype(np.float32)
+        x[at : at + len(t)] = note * edges
         at += count
         if rng.random() < 0.3:
             at += int(rng.uniform(0.2, 0.5) * sample_rate)
     return x
-
-
-def _tone(rng: np.random.Generator, pitch: float, t: np.ndarray, limit: float) -> np.ndarray:
-    """A few harmonics of decreasing strength."""
-    numbers = np.arange(1, 6)[: max(int(limit / pitch), 1)]
-    strength = rng.uniform(0.3, 1, len(numbers)) / numbers
-    return sum(
-        a * np.sin(2 * np.pi * pitch * k * t) for k, a in zip(numbers, strength, strict=True)
-    )
-
-
-def _chirp(rng: np.random.Generator, pitch: float, t: np.ndarray, limit: float) -> np.ndarray:
-    """A sweep between two pitches, its logarithm linear in time."""
-    end = min(pitch * 2 ** rng.uniform(-1.5, 2.5), limit)
-    span = max(float(t[-1]), 1e-3)
-    rate = np.log(end / pitch) / span
-    rate = rate if abs(rate) > 1e-3 else 1e-3
-    return np.sin(2 * np.pi * pitch * (np.exp(rate * t) - 1) / rate)
-
-
-def _pluck(rng: np.random.Generator, pitch: float, t: np.ndarray, limit: float) -> np.ndarray:
-    """A plucked string: partials of which the higher decay faster."""
-    place = rng.uniform(0.1, 0.4)
-    decay = rng.uniform(2, 5)
-    numbers = np.arange(1, min(int(limit / pitch), 15) + 1)
-    strength = np.sin(np.pi * numbers * place) / numbers
-    return sum(
-        a * np.exp(-decay * (1 + 0.3 * k) * t) * np.sin(2 * np.pi * pitch * k * t)
-        for k, a in zip(numbers, strength, strict=True)
-    )
 
 
 def _colored(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
@@ -290,11 +254,10 @@ def _hum(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:
     """Mains hum of 50 or 60 Hz with harmonics."""
     mains = rng.choice([50.0, 60.0]) * rng.uniform(0.998, 1.002)
     turn = 2 * np.pi * mains / sample_rate * np.arange(length)
-    strength = rng.uniform(0, 1, 12) / np.arange(1, 13)
+    numbers = np.arange(1, 13)
+    strength = rng.uniform(0, 1, 12) / numbers
     phase = rng.uniform(0, 2 * np.pi, 12)
-    return sum(
-        a * np.sin(k * turn + p) for k, (a, p) in enumerate(zip(strength, phase, strict=True), 1)
-    )
+    return strength @ np.sin(numbers[:, None] * turn + phase[:, None])
 
 
 def _babble(rng: np.random.Generator, sample_rate: int, length: int) -> np.ndarray:

@@ -96,14 +96,19 @@ def decode(leaf: Leaf, name: str) -> np.ndarray:
     page = leaf.page
     _check_size(page, name)
     if page.compression != _NONE and page.compression not in tifffile.TIFF.DECOMPRESSORS:
-        raise _not_read(page, name)
+        raise ZooError(
+            f"{name} is compressed by {compression_of(page)}, which is not read; save it again "
+            "without compression, or with LZW or deflate"
+        )
     _check_segments(page)
-    if _is_for_libtiff(page):
+    photometric, bits = photometric_of(page), page.bitspersample
+    # tifffile converts YCbCr of JPEG only.
+    converted = page.compression in _CONVERTED and page.planarconfig == 1
+    if photometric == _YCBCR and not converted:
         return _by_libtiff(page)
     array = page.asarray() if leaf.at is None else _slice(page, leaf.at)
     if page.axes == "SYX":
         array = np.moveaxis(array, 0, -1)
-    photometric, bits = photometric_of(page), page.bitspersample
     if photometric == _PALETTE:
         return _looked_up(page, array)
     if photometric not in (_MINISBLACK, _MINISWHITE, _RGB, _YCBCR):
@@ -291,13 +296,6 @@ def _check_segments(page: tifffile.TiffPage) -> None:
                 raise ValueError("a part of it is cut off")
 
 
-def _is_for_libtiff(page: tifffile.TiffPage) -> bool:
-    """Whether it is YCbCr, of which tifffile converts only that of JPEG."""
-    if photometric_of(page) != _YCBCR:
-        return False
-    return page.compression not in _CONVERTED or page.planarconfig == 2
-
-
 def _by_libtiff(page: tifffile.TiffPage) -> np.ndarray:
     """Decode to RGB of 8 bits, the only depth that libtiff converts to."""
     file = page.parent.filehandle
@@ -323,13 +321,6 @@ def _check_ycbcr(page: tifffile.TiffPage) -> None:
         data = file.read(count)
         if len(data) < count or len(decompress(data)) < -(-width // h) * -(-left // v) * samples:
             raise ValueError("a part of it is cut off")
-
-
-def _not_read(page: tifffile.TiffPage, name: str) -> ZooError:
-    return ZooError(
-        f"{name} is compressed by {compression_of(page)}, which is not read; save it again without "
-        "compression, or with LZW or deflate"
-    )
 
 
 def _looked_up(page: tifffile.TiffPage, array: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from zoo.errors import ZooError
 from zoo.evaluate.measure import Apply
 from zoo.modality import get
 from zoo.models import ModelSpec, model_spec
-from zoo.resolve import Resolved, Source, build, existing, load, parse, resolve
+from zoo.resolve import build, existing, parse, resolve
 
 _SIGMA = "{sigma}"
 
@@ -78,11 +78,11 @@ def modality(texts: Sequence[str]) -> str | None:
     kinds: dict[str, str] = {}
     for text in texts:
         name, path, _ = parse(text)
-        # One file a level is a matter of images, and none of its files is known yet.
-        if not name and _SIGMA in path:
-            kind = "image"
+        if name:
+            kind = model_spec(name).modality
         else:
-            kind = model_spec(name).modality if name else build(path)[1].modality
+            # One file a level is a matter of images, and none of its files is known yet.
+            kind = "image" if _SIGMA in path else build(path)[1].modality
         kinds.setdefault(kind, text)
     if len(kinds) > 1:
         found = " and ".join(f"{text} denoises {get(kind).plural}" for kind, text in kinds.items())
@@ -91,22 +91,20 @@ def modality(texts: Sequence[str]) -> str | None:
 
 
 def _contender(text: str, levels: Sequence[str]) -> Contender:
-    source = parse(text)
-    name, path, _ = source
-    if not path:
-        model = resolve(text)
-        return Contender(name, model.specification, levels, None, lambda level: _apply(model))
+    name, path, _ = parse(text)
+
+    def at(level: str) -> str:
+        return text.replace(_SIGMA, level)
 
     def file(level: str) -> Path:
         return existing(path.replace(_SIGMA, level))
 
+    # What is missing is said before hours of work.
     for level in levels:
-        file(level)
-    first = Source(name, str(file(levels[0])), text)
-    specification = build(first)[1]
-    return Contender(
-        name or _short(path), specification, levels, file, lambda level: _loaded(name, file(level))
-    )
+        file(level) if path else _loaded(text)
+    label, specification = name or _short(path), build(at(levels[0]))[1]
+    load = lambda level: _loaded(at(level))  # noqa: E731
+    return Contender(label, specification, levels, file if path else None, load)
 
 
 def digest(path: Path) -> str:
@@ -125,12 +123,9 @@ def _short(path: str | Path) -> str:
 
 # Every set asks again, and every level where one file serves them all.
 @functools.lru_cache(maxsize=16)
-def _loaded(name: str, path: Path) -> Apply:
-    return _apply(load(Source(name, str(path), str(path))))
-
-
-def _apply(model: Resolved) -> Apply:
-    apply, variables = _jitted(model.module), jax.device_put(model.variables)
+def _loaded(text: str) -> Apply:
+    module, variables, *_ = resolve(text)
+    apply = _jitted(module)
     return lambda x, level: apply(variables, x, level)
 
 

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -89,19 +88,7 @@ def _fall(levels: np.ndarray) -> float | None:
 _PREFERRED = ("stream-b", "stream-t")
 
 
-class Choice(NamedTuple):
-    """The default model for a recording.
-
-    Attributes:
-      model: loaded.
-      reason: why it is not the usual one, in words; empty where it is.
-    """
-
-    model: Resolved
-    reason: str = ""
-
-
-def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> Choice:
+def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, str]:
     """The best model for a recording.
 
     Networks that were trained on full-band speech alone take the consonants of telephone speech for
@@ -110,17 +97,20 @@ def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> Choice:
     Args:
       blocks: the recording in pieces (n, C), float32; not read where the usual model takes any.
       sample_rate: of them, Hz.
+
+    Returns:
+      The model; and why it is not the usual one, in words, empty where it is.
     """
     usual, any_band = _usual()
     edge = None if any_band else band_edge(blocks, sample_rate)
     if edge is None:
-        return Choice(usual)
+        return usual, ""
     reason = (
         f"a gentle wiener filter, for its sound ends at {edge / 1000:.2g} kHz, where "
         f"{usual.label} takes consonants for noise"
     )
     filter = create_model("wiener", attenuation=6.0, smoothing=0.9)
-    return Choice(Resolved(filter, {}, spec_of(filter, "wiener"), "wiener"), reason)
+    return Resolved(filter, {}, spec_of(filter, "wiener"), "wiener"), reason
 
 
 @functools.cache

@@ -1,8 +1,7 @@
 """A model of audio fed with pieces of any size: hops of a stream, or cross-faded segments."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
@@ -43,34 +42,26 @@ class Hops:
     """
 
     def __init__(
-        self,
-        step: Callable[[Any, np.ndarray], tuple[Any, np.ndarray]],
-        state: Any,
-        *,
-        channels: int,
-        hop: int,
-        latency: int,
-        sample_rate: int,
-        live: bool,
+        self, model: nn.Module, variables: Mapping | None, channels: int, *, live: bool = False
     ):
-        """Begins a recording.
+        """Begins a recording of C channels.
 
         Args:
-          step: `(state, chunk) -> (state, output)`, chunks (1, n hop, C).
-          state: before the first sample.
+          model: one that streams.
+          variables: its own; None leaves the samples unchanged, as late as the model's.
           channels: C.
-          hop: samples.
-          latency: samples that `step` lags.
-          sample_rate: in Hz.
           live: whether to give at once what can be given, or to wait for the largest size, which
             costs the least a sample and leaves one program to compile.
         """
-        self.sample_rate = sample_rate
-        self._step, self._state, self._hop = step, state, hop
+        self.sample_rate, self._hop = model.sample_rate, model.hop
+        self._step, self._state = (lambda state, chunk: (state, chunk)), None
+        if variables is not None:
+            self._step = partial(_step, model, variables)
+            self._state = model.init_state(1, channels)
         self._sizes = [size for size in SIZES if size * channels <= _MOST]
         self._sizes = self._sizes[-2:] if live else self._sizes
         self._fed_sizes = self._sizes if live else self._sizes[:1]
-        self._held, self._skip, self._owed = Fifo(channels), latency, 0
+        self._held, self._skip, self._owed = Fifo(channels), model.latency, 0
         self._empty = np.zeros((0, channels), np.float32)
 
     def feed(self, x: np.ndarray) -> np.ndarray:
@@ -114,32 +105,6 @@ class Hops:
         self._skip -= skipped
         self._owed -= len(y)
         return y
-
-
-def hops(model: nn.Module, variables: Mapping, channels: int, *, live: bool) -> Hops:
-    """The hops of a module that streams; see `Hops`."""
-    return Hops(
-        partial(_step, model, variables),
-        model.init_state(1, channels),
-        channels=channels,
-        hop=model.hop,
-        latency=model.latency,
-        sample_rate=model.sample_rate,
-        live=live,
-    )
-
-
-def lag(model: nn.Module, channels: int) -> Hops:
-    """Hops that do nothing but come as late as those of a module."""
-    return Hops(
-        lambda state, chunk: (state, chunk),
-        None,
-        channels=channels,
-        hop=model.hop,
-        latency=model.latency,
-        sample_rate=model.sample_rate,
-        live=True,
-    )
 
 
 # One cache of programs for all streams of a model.

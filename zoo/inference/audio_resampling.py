@@ -7,7 +7,8 @@ import numpy as np
 from flax import linen as nn
 
 from zoo.errors import ZooError
-from zoo.inference.audio_chunks import Fifo, Segments, hops
+from zoo.inference.audio_chunks import Fifo, Hops, Segments
+from zoo.inference.image_canvas import check_strength
 
 _SIZE, _HOP = 512, 256
 # Shares of the highest frequency: below the roll-off of the resampling, high enough to be like
@@ -97,23 +98,10 @@ def pipe(
     sample_rate: int,
     strength: float,
 ) -> Core:
-    """A model for recordings of any rate that are there as a whole.
-
-    Args:
-      model: a module of recordings.
-      variables: its own.
-      channels: C.
-      sample_rate: of the recording, Hz.
-      strength: as `around`.
-
-    Raises:
-      ZooError: as `around`.
-    """
-    if getattr(model, "hop", 0):
-        core = hops(model, variables, channels, live=False)
-    else:
-        core = Segments(model, variables, channels)
-    return around(core, channels=channels, sample_rate=sample_rate, strength=strength)
+    """A model for recordings of any rate, in Hz, that are there as a whole; see `around`."""
+    feed = Hops if getattr(model, "hop", 0) else Segments
+    settings = {"channels": channels, "sample_rate": sample_rate, "strength": strength}
+    return around(feed(model, variables, channels), **settings)
 
 
 def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> Core:
@@ -122,8 +110,7 @@ def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> C
     Raises:
       ZooError: the strength is not in [0, 1], or the rate is none.
     """
-    if not 0 <= strength <= 1:
-        raise ZooError(f"strength={strength!r} is not in 0 to 1; 0 changes nothing, 1 is the model")
+    check_strength(strength)
     check_rate(sample_rate)
     if sample_rate == core.sample_rate:
         return Plain(core, channels, strength)
@@ -131,15 +118,7 @@ def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> C
 
 
 def check_rate(sample_rate: float, subject: str = "sample_rate is") -> None:
-    """Refuses a rate that cannot be resampled.
-
-    Args:
-      sample_rate: in Hz.
-      subject: the beginning of the error.
-
-    Raises:
-      ZooError: it is not a whole number, or out of range.
-    """
+    """Raises `ZooError` for a rate, in Hz, that is no whole number or cannot be resampled."""
     low, high = _RATES
     if not low <= sample_rate <= high:
         raise ZooError(

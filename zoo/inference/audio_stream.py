@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
-from zoo.inference.audio_chunks import hops, lag
+from zoo.inference.audio_chunks import Hops
 from zoo.inference.audio_resampling import around
 from zoo.inference.denoise_audio import check_chunk
 from zoo.resolve import Resolved, resolve
@@ -100,7 +100,7 @@ class AudioStream:
             return self._model.hop + self._model.latency
         # How resampling buffers is written nowhere, so it is listened to.
         settings = {**settings, "channels": 1}
-        silent = around(lag(self._model, 1), **settings)
+        silent = around(Hops(self._model, None, 1, live=True), **settings)
         grain = round(_GRAIN * settings["sample_rate"])
         chunk, behind, most = np.zeros((grain, 1), np.float32), 0, 0
         for _ in range(round(_LISTEN / _GRAIN)):
@@ -114,6 +114,6 @@ class AudioStream:
         return self.latency / self._settings["sample_rate"]
 
     def _begin(self):
-        core = hops(self._model, self._variables, self._settings["channels"], live=True)
+        core = Hops(self._model, self._variables, self._settings["channels"], live=True)
         core.warm()
         return around(core, **self._settings)

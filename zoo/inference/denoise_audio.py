@@ -114,7 +114,7 @@ def denoise_audio(
     check_rate(sample_rate)
     size = _BLOCK * int(sample_rate)
     blocks = [signal[at : at + size] for at in range(0, len(signal), size)]
-    module, variables, *_ = model or choose(blocks, int(sample_rate)).model
+    module, variables, *_ = model or choose(blocks, int(sample_rate))[0]
     settings = {"sample_rate": sample_rate, "strength": strength}
     through = pipe(module, variables, channels=signal.shape[1], **settings)
     found, done = [], 0

@@ -1,7 +1,8 @@
 """Images denoised: arrays in memory, and files page by page with all else in them kept."""
 
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -99,8 +100,12 @@ def denoise_image_file(
     check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
     pages = image_files.read_pages(src)
-    every = _Scales(pages, range, linear)
+    scale_of = _scales(pages, range, linear)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
+
+    def advance(index: int, done: int, whole: int) -> None:
+        progress(index * whole + done, len(pages) * whole)
+
     with ExitStack() as stack:
         puts = [
             stack.enter_context(image_files.writing(place, len(pages), overwrite=overwrite))
@@ -110,8 +115,8 @@ def denoise_image_file(
             for place in places:
                 # What cannot be written is said before the work, not after it.
                 image_files.fitting(page, place, len(pages))
-            scale = every.of(page)
-            done = denoiser(page.image, level, _nth(progress, i, len(pages)), scale)
+            scale = scale_of(page)
+            done = denoiser(page.image, level, progress and functools.partial(advance, i), scale)
             image = np.asarray(done.image)
             said |= dict.fromkeys((*done.notes, *_hints(page, pages.form, done)))
             first = first or scale
@@ -133,42 +138,32 @@ def denoise_image_file(
     )
 
 
-class _Scales:
-    """The value scales of the pages of a file: one for all, by default."""
+def _scales(
+    pages: "Pages", limits: tuple | str | None, linear: bool | None
+) -> Callable[["Page"], Scale]:
+    """The value scale of each page of a file: one for all, by default."""
 
-    def __init__(self, pages: "Pages", limits: tuple | str | None, linear: bool | None):
-        self._linear = linear
-        self._limits = None if limits == "page" else limits
-        self._of_all = None
-        if limits is None and len(pages) > 1:
-            # All pages are linear if the first is.
-            light = self._is_linear(next(iter(pages)))
-            every = (image_canvas.colors(page.image) for page in pages)
-            self._of_all = value_scale.find(every, linear=light)
+    def found(every: Iterable["Page"], first: "Page") -> dict[np.dtype, Scale]:
+        light = first.metadata.is_linear() if linear is None else linear
+        images = (image_canvas.colors(page.image) for page in every)
+        return value_scale.find(images, None if limits == "page" else limits, linear=light)
 
-    def of(self, page: "Page") -> Scale:
-        """That of a page."""
-        image = image_canvas.colors(page.image)
-        if self._of_all is not None:
-            return self._of_all[image.dtype]
-        found = value_scale.find([image], self._limits, linear=self._is_linear(page))
-        return found[image.dtype]
-
-    def _is_linear(self, page: "Page") -> bool:
-        return page.metadata.is_linear() if self._linear is None else self._linear
+    # All pages are linear if the first is.
+    shared = found(pages, next(iter(pages))) if limits is None and len(pages) > 1 else None
+    return lambda page: (shared or found([page], page))[image_canvas.colors(page.image).dtype]
 
 
 def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
-    """Options to try where no noise is found in a photograph."""
+    """Parameters to try where no noise is found in a photograph."""
     if done.level is None or done.level * done.scale.seen >= _FAINT:
         return ()
     if form == "jpeg" or page.metadata.camera():
         return (
             "hardly any noise found, but that of cameras and JPEG hides from the estimate: "
-            "try --model unet-real, or --sigma 10",
+            "try model='unet-real', or level=10 / 255",
         )
     if page.image.dtype != np.uint8 and not done.scale.curve:
-        return ("hardly any noise found; if values are in proportion to light, try --linear",)
+        return ("hardly any noise found; if values are in proportion to light, try linear=True",)
     return ()
 
 
@@ -205,14 +200,6 @@ def removed(image: np.ndarray, clean: np.ndarray, scale: Scale) -> np.ndarray:
     return out
 
 
-def _nth(
-    progress: Callable[[int, int], None] | None, index: int, count: int
-) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, whole: progress(index * whole + done, count * whole)
-
-
 def check_places(
     src: str | os.PathLike, dst: str | os.PathLike, save_noise: str | os.PathLike | None
 ) -> None:
@@ -223,10 +210,9 @@ def check_places(
     """
     if save_noise is None:
         return
-    # By path for those that are not there yet, and by file for links.
     for other, what in ((src, "the input"), (dst, "the output")):
+        # By path for those that are not there yet, and by file for links.
         same = os.path.realpath(other) == os.path.realpath(save_noise)
-        if not same and os.path.exists(other) and os.path.exists(save_noise):
-            same = os.path.samefile(other, save_noise)
-        if same:
+        there = os.path.exists(other) and os.path.exists(save_noise)
+        if same or (there and os.path.samefile(other, save_noise)):
             raise ZooError(f"{save_noise} is {what}; name another file for the noise")

@@ -85,7 +85,8 @@ def _array(image: ArrayLike) -> np.ndarray:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ZooError(f"the image is no array ({reason}); give one of numbers") from None
     _check_shape(array)
-    _check_values(array)
+    if array.dtype.kind not in "iu" and not jax.numpy.issubdtype(array.dtype, np.floating):
+        raise ZooError(f"an image is of integers or floats, not {array.dtype}; convert it")
     return array
 
 
@@ -137,34 +138,29 @@ def _check_shape(array: np.ndarray) -> None:
         )
 
 
-def _check_values(array: np.ndarray) -> None:
-    if array.dtype.kind not in "iu" and not jax.numpy.issubdtype(array.dtype, np.floating):
-        raise ZooError(f"an image is of integers or floats, not {array.dtype}; convert it")
-
-
-def whole_number(name: str, value: int | None, least: int) -> int | None:
+def pixels_of(name: str, value: int | None) -> int | None:
     """An option in pixels.
 
     Raises:
-      ZooError: it is neither None nor a whole number that large.
+      ZooError: it is neither None nor a whole number of 0 or more.
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ZooError(f"{name}={value!r} is not a whole number of pixels, at least {least}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ZooError(f"{name}={value!r} is not a whole number of pixels, at least 0")
     return int(value)
 
 
-def share(name: str, value: float) -> float:
-    """An option from 0 to 1.
+def check_strength(value: float) -> float:
+    """The strength of images or audio.
 
     Raises:
-      ZooError: it is not.
+      ZooError: it is no number from 0 to 1.
     """
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number <= 1:
-        raise ZooError(f"{name}={value!r} is not from 0 (no change) to 1 (all of the model's)")
+        raise ZooError(f"strength={value!r} is not from 0 (no change) to 1 (all of the model's)")
     return number

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike, DTypeLike
 
 from zoo.errors import ZooError, unknown
@@ -103,9 +103,9 @@ class ImageDenoiser:
         if model is None and variables is not None:
             raise ZooError("variables are given without their model; name it too")
         self._dtype = None if dtype is None else _dtype(dtype)
-        self._strength = image_canvas.share("strength", strength)
-        self._tile = image_canvas.whole_number("tile", tile, 0)
-        self._overlap = image_canvas.whole_number("overlap", overlap, 0)
+        self._strength = image_canvas.check_strength(strength)
+        self._tile = image_canvas.pixels_of("tile", tile)
+        self._overlap = image_canvas.pixels_of("overlap", overlap)
         self._ensemble = bool(ensemble)
         self._parts: dict[int, _Part] = {}
         self._only = None
@@ -284,19 +284,15 @@ class ImageDenoiser:
         part, variables = task.part, task.part.variables
         if task.mesh is not None:
             if id(variables) not in self._spread:
-                self._spread[id(variables)] = tile_program.replicate(variables, task.mesh)
+                every = NamedSharding(task.mesh, PartitionSpec())
+                self._spread[id(variables)] = jax.device_put(dict(variables), every)
             variables = self._spread[id(variables)]
-            tiles = tile_program.share(tiles, task.mesh)
-        return tile_program.run(
-            variables,
-            tiles,
-            np.int32(filled) if part.specification.canvas else None,
-            task.level,
-            task.strength,
-            model=part.model,
-            dtype=task.dtype,
-            mesh=task.mesh,
-        )
+            split = NamedSharding(task.mesh, PartitionSpec(tile_program.AXIS))
+            tiles = jax.device_put(tiles, split)
+        shape, kind, blind = tiles.shape, np.dtype(tiles.dtype), task.level is None
+        program = tile_program.compiled(part.model, shape, kind, blind, task.dtype, task.mesh)
+        filled = np.int32(filled) if part.specification.canvas else None
+        return program(variables, tiles, filled, task.level, task.strength)
 
     def _mean_of_eight(self, cut: np.ndarray, task: _Task) -> np.ndarray:
         """The mean over the flips and turns of each tile; turned ones have its sides swapped.
@@ -328,8 +324,11 @@ def _fetch(started: tuple[jax.Array, jax.Array], model: nn.Module) -> np.ndarray
 
 
 def _mesh(grid: tiling.Grid) -> Mesh | None:
-    devices = None if grid.count == 1 else tile_program.devices()
-    return None if devices is None else Mesh(np.array(devices), (tile_program.AXIS,))
+    """The devices that share the tiles; None for the one that is chosen, or the only one."""
+    one = grid.count == 1 or jax.local_device_count() == 1
+    if one or jax.config.jax_default_device is not None:
+        return None
+    return Mesh(np.array(jax.local_devices()), (tile_program.AXIS,))
 
 
 def _dtype(dtype: DTypeLike) -> str:

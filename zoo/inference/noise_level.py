@@ -139,13 +139,8 @@ def _seen(crop: np.ndarray, scale: Scale | None) -> np.ndarray:
     crop = fill_missing(crop)
     if scale and not scale.plain(crop.dtype):
         return scale.enter(crop)
-    return _to_float(crop)
-
-
-def _to_float(crop: np.ndarray) -> np.ndarray:
-    if crop.dtype.kind in "iu":
-        return crop.astype(np.float32) / np.float32(np.iinfo(crop.dtype).max)
-    return crop.astype(np.float32)
+    most = np.iinfo(crop.dtype).max if crop.dtype.kind in "iu" else 1
+    return crop.astype(np.float32) / np.float32(most)
 
 
 def _estimate(x: np.ndarray, *, luma: bool) -> float:

@@ -1,8 +1,8 @@
 """The compiled program of a batch of tiles, and the size of tile and batch that memory holds."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import lru_cache, partial
 
 import jax
@@ -11,9 +11,9 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 from jax.extend.core import Jaxpr
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
-from zoo.models import ModelSpec, spec_of, variable_shapes
+from zoo.models import spec_of, variable_shapes
 from zoo.models.canvas import cleared, on_canvas
 
 AXIS = "tiles"
@@ -25,54 +25,6 @@ KEPT = 48
 fewer; one that does not, one for each size."""
 
 
-def devices() -> list[jax.Device] | None:
-    """The devices that share the tiles; None for the one that is chosen, or the only one."""
-    if jax.config.jax_default_device is not None or jax.local_device_count() == 1:
-        return None
-    return jax.local_devices()
-
-
-def replicate(variables: Mapping, mesh: Mesh) -> dict:
-    """The variables on every device."""
-    return jax.device_put(dict(variables), NamedSharding(mesh, PartitionSpec()))
-
-
-def share(tiles: np.ndarray, mesh: Mesh) -> jax.Array:
-    """As many of the tiles on each device."""
-    return jax.device_put(tiles, NamedSharding(mesh, PartitionSpec(AXIS)))
-
-
-def run(
-    variables: Mapping,
-    tiles: jax.Array | np.ndarray,
-    filled: np.ndarray | None,
-    level: jax.Array | None,
-    strength: jax.Array,
-    *,
-    model: nn.Module,
-    dtype: np.dtype,
-    mesh: Mesh | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    """Denoises a batch of tiles.
-
-    Args:
-      variables: of the model.
-      tiles: (N, H, W, C), uint8, uint16 or float32.
-      filled: (2,) int32, height and width of what of the tiles is not canvas; None for a model
-        that knows no canvases.
-      level: of the noise in what the model sees, or None.
-      strength: of x + strength (y - x).
-      model: the module, of C channels, of 1 or of 3.
-      dtype: what the result is rounded and clipped to, or float32.
-      mesh: the devices that share the tiles, or None.
-
-    Returns:
-      (N, H, W, C) of `dtype`, and whether the model's outputs are finite, (N,).
-    """
-    made = compiled(model, tiles.shape, np.dtype(tiles.dtype), level is None, dtype, mesh)
-    return made(variables, tiles, filled, level, strength)
-
-
 @lru_cache(maxsize=KEPT)
 def compiled(
     model: nn.Module,
@@ -82,9 +34,23 @@ def compiled(
     dtype: np.dtype,
     mesh: Mesh | None,
 ) -> Callable:
-    """The program for tiles of one shape and kind; a function of its own, which can be let go.
+    """The program for a batch of tiles of one shape and kind, for `lru_cache` to let go.
 
     A function compiled for many shapes keeps every program for as long as the process lives.
+
+    Args:
+      model: the module, of C channels, of 1 or of 3.
+      shape: (N, H, W, C) of the tiles.
+      kind: their dtype, uint8, uint16 or float32.
+      blind: whether it is called without a level.
+      dtype: what the result is rounded and clipped to, or float32.
+      mesh: the devices that share the tiles, or None.
+
+    Returns:
+      `(variables, tiles, filled, level, strength) -> (result, finite)`. `filled`, (2,) int32, is
+      height and width of what of the tiles is not canvas, None for a model that knows no canvases;
+      `level` the noise in what the model sees; `strength` that of x + strength (y - x). The result
+      is (N, H, W, C) of `dtype`; `finite`, (N,), whether the outputs of the model are.
     """
     body = partial(_run, model=model, dtype=dtype)
     if mesh is not None:
@@ -96,20 +62,14 @@ def compiled(
 
 
 def _run(variables, tiles, filled, level, strength, *, model, dtype):
-    if filled is None:
-        return _denoised(variables, tiles, level, strength, model, dtype)
-    with on_canvas(filled, tiles.shape[1:3]):
-        return _denoised(variables, tiles, level, strength, model, dtype)
-
-
-def _denoised(variables, tiles, level, strength, model, dtype):
     x = tiles.astype(jnp.float32)
     if jnp.issubdtype(tiles.dtype, jnp.integer):
         x = x / np.float32(jnp.iinfo(tiles.dtype).max)
     # Stars and hot pixels far beyond white keep what no image of the training had.
     seen = jnp.clip(x, *_SEEN)
-    y = _fitted(model, variables, seen, level)
-    finite = jnp.isfinite(cleared(y)).all((1, 2, 3))
+    with nullcontext() if filled is None else on_canvas(filled, tiles.shape[1:3]):
+        y = _fitted(model, variables, seen, level)
+        finite = jnp.isfinite(cleared(y)).all((1, 2, 3))
     y = x + strength * (y - seen)
     if jnp.issubdtype(dtype, jnp.integer):
         y = jnp.round(jnp.clip(y, 0, 1) * np.float32(jnp.iinfo(dtype).max))
@@ -180,21 +140,17 @@ def batch(shape: tuple[int, int], model: nn.Module, channels: int) -> int:
     return min(max(int(most), 1), _BATCH)
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def values_per_pixel(model: nn.Module, channels: int) -> float:
     """Values of the largest array that a model makes, over the pixels it is given."""
     facts = spec_of(model)
     size = facts.size or (_PROBE + -_PROBE % math.lcm(facts.stride, facts.multiple),) * 2
-    values = _largest(_traced(model, facts, size))
-    # A gray model takes each channel of a color image by itself.
-    return values / (size[0] * size[1]) * max(channels / facts.channels, 1)
-
-
-def _traced(model: nn.Module, facts: ModelSpec, size: tuple[int, int]) -> Jaxpr:
     variables = traverse_util.unflatten_dict(variable_shapes(model, facts), sep="/")
     x = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
     level = jax.ShapeDtypeStruct((), jnp.float32)
-    return jax.make_jaxpr(model.apply)(variables, x, level).jaxpr
+    values = _largest(jax.make_jaxpr(model.apply)(variables, x, level).jaxpr)
+    # A gray model takes each channel of a color image by itself.
+    return values / (size[0] * size[1]) * max(channels / facts.channels, 1)
 
 
 def _largest(jaxpr: Jaxpr) -> int:

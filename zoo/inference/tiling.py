@@ -278,13 +278,9 @@ class Whole:
 class Blend:
     """Tiles that see less than the image: where they overlap, their weighted mean.
 
-    Only the rows that tiles still come for are held as floats. Beside them goes what tiles
-    disagree by, as the weighted variance of all that was seen of a pixel.
-
-    Args:
-      grid: of the tiles, which come row by row.
-      target: the result (H, W, C); integers are rounded and clipped.
-      scale: between what the model gives and the values of the target.
+    Only the rows that tiles, row by row, still come for are held as floats. Beside them goes what
+    tiles disagree by, as the weighted variance of all that was seen of a pixel. For the arguments
+    see `Whole`.
     """
 
     def __init__(self, grid: Grid, target: np.ndarray, scale: Scale):

@@ -79,21 +79,27 @@ def from_state(
     ]
     if missing or extra or misshapen:
         found = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
-        listed = "; ".join(f"{name}: {_list(keys)}" for name, keys in found if keys)
+        listed = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in found if keys)
         raise ZooError(f"{source} does not hold {model_name}; {listed}")
-    strange = [key for key in fixed if key in state and not _equal(state[key], fixed[key])]
+    # As far as another machine computes the same constants.
+    strange = [
+        key
+        for key, constant in fixed.items()
+        if key in state
+        and not (state[key].shape == constant.shape and np.allclose(state[key], constant, 0, 1e-5))
+    ]
     if strange:
         raise ZooError(
-            f"{source} has other constants than {model_name} in {_list(strange)}; "
+            f"{source} has other constants than {model_name} in {', '.join(strange)}; "
             "it was trained as another network"
         )
     whole = [t.key for t in tensors if state[t.key].dtype.kind in "biu"]
     if whole:
-        raise ZooError(f"{source} holds integers, which are no weights, in {_list(whole)}")
+        raise ZooError(f"{source} holds integers, which are no weights, in {', '.join(whole)}")
     flat = {t.path: t.form.convert(np.asarray(state[t.key], np.float32)) for t in tensors}
     bad = [t.key for t in tensors if not np.isfinite(flat[t.path]).all()]
     if bad:
-        raise ZooError(f"{source} holds values that are not finite in {_list(bad)}")
+        raise ZooError(f"{source} holds values that are not finite in {', '.join(bad)}")
     # jax's own arrays lie in memory as they are indexed, which transposed ones of NumPy do not.
     return traverse_util.unflatten_dict({k: jnp.asarray(v) for k, v in flat.items()}, sep="/")
 
@@ -116,12 +122,3 @@ def layout_of(model: nn.Module) -> Layout:
 def _layout(model: nn.Module) -> Layout | None:
     # A plug-in's model need not have one of our base classes.
     return model.torch_layout() if hasattr(model, "torch_layout") else None
-
-
-def _equal(found: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether a file has our constants, as far as another machine computes the same."""
-    return found.shape == expected.shape and bool(np.allclose(found, expected, rtol=0, atol=1e-5))
-
-
-def _list(keys: list[str]) -> str:
-    return ", ".join(keys)

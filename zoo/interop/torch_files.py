@@ -1,18 +1,19 @@
 """PyTorch files without PyTorch: zip files since version 1.6, pickles in a row before.
 
-A pickle is read by a machine of its own for the two dozen opcodes that `torch.save` uses, and runs
-nothing. A `pickle.Unpickler` with a strict `find_class` still sets attributes on whatever it finds,
-hashes any key (a deep tuple ends the process) and reserves the memory that a damaged index implies.
+A pickle is read by the unpickler that the standard library has in Python, limited to the opcodes
+that `torch.save` uses, and runs nothing. `pickle.Unpickler`, in C, would even with a strict
+`find_class` set attributes on whatever it finds, hash any key (a deep tuple ends the process) and
+reserve the memory that a damaged index implies.
 """
 
 import functools
 import io
+import pickle
 import pickletools
 import struct
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import FunctionType
 from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
@@ -29,6 +30,13 @@ _REMEDY = "save model.state_dict() alone with torch.save"
 # Far above what the largest network takes, and still little memory and time.
 _MOST_OPCODES = 2_000_000
 _MOST_AXES = 32
+_WRITTEN = (
+    "PROTO FRAME STOP NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE "
+    "SHORT_BINUNICODE BINSTRING SHORT_BINSTRING EMPTY_TUPLE EMPTY_LIST EMPTY_DICT MARK TUPLE "
+    "TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS BINPUT LONG_BINPUT MEMOIZE BINGET "
+    "LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD BINPERSID"
+)
+_OPCODES = frozenset(_WRITTEN.split())
 
 
 class Storage(NamedTuple):
@@ -182,67 +190,44 @@ def load_pickle(stream: BinaryIO) -> tuple[Any, dict[str, Storage]]:
       ZooError: it asks for anything but tensors and plain containers.
       Exception: of any kind, where it is damaged.
     """
-    machine = _Machine()
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-        if count == _MOST_OPCODES:
-            raise ZooError("holds far more than a state dict; save model.state_dict() alone")
-        if opcode.name in _LITERALS:
-            machine.stack.append(argument)
-        elif opcode.name in _STEPS:
-            _STEPS[opcode.name](machine, argument)
-        else:
-            raise ValueError(f"opcode {opcode.name}, which torch.save does not write")
-    (value,) = machine.stack
-    return value, machine.storages
+    start = stream.tell()
+    if any(count == _MOST_OPCODES for count, _ in enumerate(pickletools.genops(stream))):
+        raise ZooError("holds far more than a state dict; save model.state_dict() alone")
+    end = stream.tell()
+    stream.seek(start)
+    unpickler = _Unpickler(stream, encoding="latin1")
+    value = unpickler.load()
+    stream.seek(end)
+    return value, unpickler.storages
 
 
-class _Machine:
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
+class _Loaders(dict[int, Callable]):
+    """The methods of an unpickler by opcode."""
+
+    def __missing__(self, code: int) -> None:
+        name = pickletools.code2op[chr(code)].name
+        raise ValueError(f"opcode {name}, which torch.save does not write")
+
+
+class _Unpickler(pickle._Unpickler):
+    """Unpickler of tensors, plain containers, numbers and strings."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.storages: dict[str, Storage] = {}
 
-    def take(self, count: int) -> list[Any]:
-        """The last so many values, off the stack."""
-        return self.cut(len(self.stack) - count)
-
-    def take_marked(self) -> list[Any]:
-        """The values behind the last mark, off the stack."""
-        return self.cut(self.marks.pop())
-
-    def cut(self, start: int) -> list[Any]:
-        if not 0 <= start <= len(self.stack):
-            raise IndexError("its stack is too short")
-        values = self.stack[start:]
-        del self.stack[start:]
-        return values
-
-    def memoize(self, index: int | None) -> None:
-        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
-
-    def set_items(self, flat: list[Any]) -> None:
-        _set_items(self.stack[-1], zip(flat[::2], flat[1::2], strict=True))
-
-    def find(self, name: str) -> None:
-        if name in _DTYPES:
-            self.stack.append(_DTYPES[name])
-        elif name in _CALLS:
-            self.stack.append(_CALLS[name])
-        else:
+    def find_class(self, module: str, name: str) -> Any:
+        found = _NAMES.get(f"{module}.{name}")
+        if found is None:
             raise ZooError(
-                f"asks to run {ascii(name)[1:-1][:100]}, and only tensors are read from a pickle; "
-                "where it was made, save it anew with torch.save(model.state_dict(), ...)"
+                f"asks to run {ascii(f'{module}.{name}')[1:-1][:100]}, and only tensors are read "
+                "from a pickle; where it was made, save it anew with "
+                "torch.save(model.state_dict(), ...)"
             )
+        return found
 
-    def call(self) -> None:
-        function, arguments = self.take(2)
-        if not isinstance(function, FunctionType):
-            raise TypeError("it calls a value")
-        self.stack.append(function(*arguments))
-
-    def find_storage(self) -> None:
-        kind, dtype, key, _, numel, *rest = self.stack.pop()
+    def persistent_load(self, pid: Any) -> Storage:
+        kind, dtype, key, _, numel, *rest = pid
         if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
             raise ValueError("it refers to no storage")
         # Before PyTorch 0.4 a storage could be a part of another.
@@ -252,7 +237,28 @@ class _Machine:
             raise ValueError("a storage reaches beyond its end")
         if self.storages.setdefault(key, storage)[:3] != storage[:3]:
             raise ValueError("a storage has two records")
-        self.stack.append(storage)
+        return storage
+
+    def load_build(self) -> None:
+        # Attributes, such as the versions of a state dict's modules; nothing here has any.
+        self.stack.pop()
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        _set_items(self.stack[-1], [(key, value)])
+
+    def load_setitems(self) -> None:
+        flat = self.pop_mark()
+        _set_items(self.stack[-1], zip(flat[::2], flat[1::2], strict=True))
+
+    dispatch = _Loaders(
+        (code, load)
+        for code, load in pickle._Unpickler.dispatch.items()
+        if pickletools.code2op[chr(code)].name in _OPCODES
+    )
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
 
 
 def _counts(values: Iterable[Any]) -> tuple[int, ...]:
@@ -296,7 +302,7 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-_CALLS: dict[str, Callable] = {
+_CALLS: dict[str, Any] = {
     "collections.OrderedDict": _ordered_dict,
     "torch.Size": _nothing,
     "torch.device": _nothing,
@@ -324,43 +330,4 @@ _DTYPES = {
     for name, dtype in _STORAGES.items()
 } | {f"torch.{np.dtype(dtype).name}": np.dtype(dtype) for dtype in _STORAGES.values()}
 
-_LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
-_LITERALS |= {"SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING"}
-
-_STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
-    "PROTO": _nothing,
-    "FRAME": _nothing,
-    "STOP": _nothing,
-    "NONE": lambda m, _: m.stack.append(None),
-    "NEWTRUE": lambda m, _: m.stack.append(True),
-    "NEWFALSE": lambda m, _: m.stack.append(False),
-    "EMPTY_TUPLE": lambda m, _: m.stack.append(()),
-    "EMPTY_LIST": lambda m, _: m.stack.append([]),
-    "EMPTY_DICT": lambda m, _: m.stack.append({}),
-    "MARK": lambda m, _: m.marks.append(len(m.stack)),
-    "TUPLE": lambda m, _: m.stack.append(tuple(m.take_marked())),
-    "TUPLE1": lambda m, _: m.stack.append(tuple(m.take(1))),
-    "TUPLE2": lambda m, _: m.stack.append(tuple(m.take(2))),
-    "TUPLE3": lambda m, _: m.stack.append(tuple(m.take(3))),
-    "APPEND": lambda m, _: _append(m, m.take(1)),
-    "APPENDS": lambda m, _: _append(m, m.take_marked()),
-    "SETITEM": lambda m, _: m.set_items(m.take(2)),
-    "SETITEMS": lambda m, _: m.set_items(m.take_marked()),
-    "BINPUT": _Machine.memoize,
-    "LONG_BINPUT": _Machine.memoize,
-    "MEMOIZE": _Machine.memoize,
-    "BINGET": lambda m, index: m.stack.append(m.memo[index]),
-    "LONG_BINGET": lambda m, index: m.stack.append(m.memo[index]),
-    "GLOBAL": lambda m, name: m.find(name.replace(" ", ".")),
-    "STACK_GLOBAL": lambda m, _: m.find(".".join(m.take(2))),
-    "REDUCE": lambda m, _: m.call(),
-    # Attributes, such as the versions of a state dict's modules; nothing here has any.
-    "BUILD": lambda m, _: m.take(1),
-    "BINPERSID": lambda m, _: m.find_storage(),
-}
-
-
-def _append(machine: _Machine, values: list[Any]) -> None:
-    if type(machine.stack[-1]) is not list:
-        raise TypeError("it appends to what is no list")
-    machine.stack[-1].extend(values)
+_NAMES = _CALLS | _DTYPES

@@ -4,10 +4,9 @@ from zoo.models.audio_denoiser import AudioDenoiser, StreamingDenoiser
 from zoo.models.autoencoders import ConvAutoencoder, MLPAutoencoder, UpsampleCNN
 from zoo.models.classical import SpectralGate, Wiener
 from zoo.models.conv import disable_winograd
+from zoo.models.conv_chains import DnCNN, FFDNet
 from zoo.models.denoiser import Denoiser, ModelSpec, spec_of
-from zoo.models.dncnn import DnCNN
 from zoo.models.drunet import DRUNet
-from zoo.models.ffdnet import FFDNet
 from zoo.models.gtcrn import GTCRN
 from zoo.models.nafnet import NAFNet
 from zoo.models.registry import (

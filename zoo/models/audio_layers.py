@@ -1,8 +1,9 @@
 """Layers of audio models: strided convolutions, a fused batch norm and recurrent units.
 
-Signals are (N, W, C), or (B, T, F) for what runs over time.
+Signals are (N, W, C), or (T, B, F) for what runs over time.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -147,62 +148,72 @@ def _means(arrays, axis_name):
 
 
 class _Recurrent(Layer):
-    """The fields of the recurrent layers, with PyTorch's parametrization and an explicit carry.
+    """Recurrent units with PyTorch's parametrization and an explicit carry; (T, B, F) to (T, B, R).
 
     Published PyTorch weights map one to one: `input_kernel` is `weight_ih_l0` transposed,
     `hidden_kernel` `weight_hh_l0` transposed, `input_bias` `bias_ih_l0` and `hidden_bias`
     `bias_hh_l0`; those of the backward direction end in `_reverse`. The products with the input are
     one matmul before the scan, in `dtype`; the recurrence is in float32 or better, for it sums over
-    the whole recording.
+    the whole recording. All groups and directions run as one unit, whose kernels are theirs with
+    zeros between them: one loop with one matmul a step instead of several that wait for themselves.
 
     Attributes:
-      features: R, of one direction.
-      bidirectional: a second unit runs from the end; outputs lie side by side, forward first.
-      time_major: inputs and outputs are (T, B, F) and (T, B, R), which saves two transpositions.
+      features: R of one direction, of all groups together.
+      groups: units side by side, each on its share of the features: what the names of the
+        parameters of each end in.
+      bidirectional: each group has a second unit, which runs from the end; their outputs lie side
+        by side, forward first.
     """
 
     features: int
+    groups: Sequence[str] = ("",)
     bidirectional: bool = False
-    time_major: bool = False
 
     def _run(self, x: jax.Array, gates: int, step, carry):
-        """The directions over time: outputs (B, T, R), and the carry, a tuple of states."""
-        if not self.time_major:
-            x = x.swapaxes(0, 1)
+        """Outputs (T, B, R), and the carry, a tuple of states."""
         directions = ("", "_reverse") if self.bidirectional else ("",)
+        units = [group + direction for group in self.groups for direction in directions]
+        count, r = len(units), self.features // len(self.groups)
         wide = np.promote_types(self.param_dtype, np.float32)
+
+        def joined(name: str, blocks: int, *shape: int) -> jax.Array:
+            """The parameters of all units, the columns gate by gate and in each unit by unit."""
+            parts = []
+            for i, unit in enumerate(units):
+                shapes = (*shape, gates * r)
+                part = self.param(name + unit, _uniform(r), shapes, self.param_dtype)
+                pads = ((0, 0), (0, 0), (i * r, (count - 1 - i) * r))
+                parts.append(jnp.pad(part.reshape(-1, gates, r), pads))
+            together = count // blocks
+            rows = [sum(parts[i : i + together]) for i in range(0, count, together)]
+            return jnp.concatenate(rows).reshape(-1, gates * count * r)
+
+        groups = len(self.groups)
+        input_kernel = joined("input_kernel", groups, x.shape[-1] // groups)
+        hidden_kernel = joined("hidden_kernel", count, r).astype(wide)
+        input_bias, hidden_bias = (joined(f"{n}_bias", 1).astype(wide) for n in ("input", "hidden"))
+        x, input_kernel = nn.dtypes.promote_dtype(x, input_kernel, dtype=self.dtype)
+        products = (x @ input_kernel).astype(wide) + input_bias[None]
+        if self.bidirectional:
+            back = np.tile(np.repeat([False, True], r), gates * groups)[None, None]
+            products = jnp.where(back, products[::-1], products)
         if carry is None:
             # A carry of the input's own making keeps a mesh's sharding of the batch.
-            zeros = jnp.zeros((x.shape[1], len(directions) * self.features), wide)
-            carry = (zeros,) * (2 if gates == 4 else 1)
-        carry = [jnp.split(state.astype(wide), len(directions), -1) for state in carry]
-        outputs, ends = [], []
-        for i, suffix in enumerate(directions):
-            y, end = self._direction(x, gates, step, tuple(c[i] for c in carry), suffix)
-            outputs.append(y)
-            ends.append(end)
-        y = jnp.concatenate(outputs, -1) if len(directions) > 1 else outputs[0]
-        carry = tuple(jnp.concatenate(state, -1) for state in zip(*ends, strict=True))
-        return y if self.time_major else y.swapaxes(0, 1), carry
-
-    def _direction(self, x: jax.Array, gates: int, step, carry, suffix: str):
-        r = self.features
-
-        def param(name, *shape):
-            return self.param(f"{name}{suffix}", _uniform(r), (*shape, gates * r), self.param_dtype)
-
-        input_kernel, hidden_kernel = param("input_kernel", x.shape[-1]), param("hidden_kernel", r)
-        input_bias, hidden_bias = param("input_bias"), param("hidden_bias")
-        x, input_kernel = nn.dtypes.promote_dtype(x, input_kernel, dtype=self.dtype)
-        wide = carry[0].dtype
-        products = (x @ input_kernel).astype(wide) + input_bias.astype(wide)[None, None]
-        hidden_kernel, hidden_bias = hidden_kernel.astype(wide), hidden_bias.astype(wide)
+            carry = (jnp.zeros((x.shape[1], count * r), wide),) * (2 if gates == 4 else 1)
 
         def body(carry, product):
-            carry = step(carry, product, carry[0] @ hidden_kernel + hidden_bias[None])
+            carry = step(carry, product, carry[0] @ hidden_kernel + hidden_bias)
             return carry, carry[0]
 
-        carry, y = _scan(body, carry, products, reverse=bool(suffix))
+        carry = tuple(state.astype(wide) for state in carry)
+        if len(products) == 1:
+            # A stream's single frame needs no loop.
+            carry, y = body(carry, products[0])
+            y = y[None]
+        else:
+            carry, y = lax.scan(body, carry, products, unroll=_UNROLL)
+        if self.bidirectional:
+            y = jnp.where(back[..., : count * r], y[::-1], y)
         return y.astype(x.dtype), carry
 
 
@@ -216,12 +227,12 @@ class GRU(_Recurrent):
         """Runs over time.
 
         Args:
-          x: (B, T, F).
+          x: (T, B, F).
           carry: the state (B, R) after the sample before the first, (B, 2 R) where bidirectional;
             None for zeros.
 
         Returns:
-          The states (B, T, R), (B, T, 2 R) where bidirectional, in the dtype of the computation;
+          The states (T, B, R), (T, B, 2 R) where bidirectional, in the dtype of the computation;
           and the carry for the samples that follow (of the backward direction: its last state).
         """
         y, (carry,) = self._run(x, 3, _gru_step, None if carry is None else (carry,))
@@ -238,72 +249,6 @@ class LSTM(_Recurrent):
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Runs over time as `GRU` does; the carry is a pair of states (h, c), each (B, R)."""
         return self._run(x, 4, _lstm_step, carry)
-
-
-class GroupedGRU(Layer):
-    """GRUs side by side, each on its share of the features, run as one.
-
-    Their kernels are joined with zeros between them: one loop with one matmul a step, where a loop
-    for every unit would wait for itself. The equations are those of `GRU`.
-
-    Attributes:
-      features: of all groups together, in one direction.
-      groups: how many.
-      bidirectional: each group has a second unit, which runs from the end.
-    """
-
-    features: int
-    groups: int
-    bidirectional: bool = False
-
-    @nn.compact
-    def __call__(self, x: jax.Array, state: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-        """(N, T, inputs) to (N, T, units together), and the last state (N, units together)."""
-        directions = ("", "_reverse") if self.bidirectional else ("",)
-        inputs, r = x.shape[-1] // self.groups, self.features // self.groups
-        units = [(group, direction) for group in range(self.groups) for direction in directions]
-
-        def params(name: str, *shape: int) -> list[jax.Array]:
-            keys = [f"{name}{group}{direction}" for group, direction in units]
-            return [self.param(key, _uniform(r), (*shape, 3 * r), self.param_dtype) for key in keys]
-
-        wide = np.promote_types(self.param_dtype, np.float32)
-        rows = [range(g * len(directions), (g + 1) * len(directions)) for g in range(self.groups)]
-        input_kernel = _joined(params("input_kernel", inputs), rows)
-        hidden_kernel = _joined(params("hidden_kernel", r), [[i] for i in range(len(units))])
-        input_bias, hidden_bias = (
-            _joined([b[None] for b in params(name)], [range(len(units))]).astype(wide)
-            for name in ("input_bias", "hidden_bias")
-        )
-        x = x.swapaxes(0, 1)
-        size = len(units) * r
-        products = (x @ input_kernel.astype(x.dtype)).astype(wide) + input_bias[None]
-        if self.bidirectional:
-            back = np.tile(np.repeat([False, True], r), 3 * self.groups)[None, None]
-            products = jnp.where(back, products[::-1], products)
-        if state is None:
-            state = jnp.zeros((x.shape[1], size), wide)
-        hidden_kernel = hidden_kernel.astype(wide)
-
-        def body(h: jax.Array, product: jax.Array) -> tuple[jax.Array, jax.Array]:
-            hidden = h @ hidden_kernel + hidden_bias
-            gates = nn.sigmoid(product[:, : 2 * size] + hidden[:, : 2 * size])
-            n = nn.tanh(product[:, 2 * size :] + gates[:, :size] * hidden[:, 2 * size :])
-            h = n + gates[:, size:] * (h - n)
-            return h, h
-
-        state, y = _scan(body, state.astype(wide), products)
-        if self.bidirectional:
-            y = jnp.where(back[..., :size], y[::-1], y)
-        return y.astype(x.dtype).swapaxes(0, 1), state
-
-
-def _scan(body, carry, inputs, *, reverse: bool = False):
-    if len(inputs) == 1:
-        # A stream's single frame needs no loop.
-        carry, y = body(carry, inputs[0])
-        return carry, y[None]
-    return lax.scan(body, carry, inputs, reverse=reverse, unroll=_UNROLL)
 
 
 def _uniform(features: int) -> nn.initializers.Initializer:
@@ -325,20 +270,3 @@ def _lstm_step(carry, product, hidden):
     i, f, g, o = jnp.split(product + hidden, 4, -1)
     c = nn.sigmoid(f) * c + nn.sigmoid(i) * nn.tanh(g)
     return nn.sigmoid(o) * nn.tanh(c), c
-
-
-def _joined(kernels: list[jax.Array], rows) -> jax.Array:
-    """The kernels (in, 3 r) of units as one, its columns gate by gate and in each unit by unit.
-
-    Args:
-      kernels: one a unit.
-      rows: the units that share each block of rows.
-    """
-    count, r = len(kernels), kernels[0].shape[-1] // 3
-    wide = [
-        jnp.pad(k.reshape(-1, 3, r), ((0, 0), (0, 0), (i * r, (count - 1 - i) * r)))
-        for i, k in enumerate(kernels)
-    ]
-    return jnp.concatenate([sum(wide[i] for i in block) for block in rows]).reshape(
-        -1, 3 * count * r
-    )

@@ -256,7 +256,7 @@ def _track_noise(track: Track, power: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _triangle(reach: int) -> np.ndarray:
     """Weights that fall on both sides and sum to 1; those `reach` + 1 away are 0."""
-    weights = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
+    weights = np.bartlett(2 * reach + 3)[1:-1]
     return weights / weights.sum()
 
 

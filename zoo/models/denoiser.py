@@ -200,16 +200,7 @@ class Denoiser(CheckedModule, Layer):
 
 
 def check_float(x: jax.Array, model: str, signals: str, scale: str) -> None:
-    """Refuses integers, which the layers would promote without scaling them.
-
-    Args:
-      x: the signal.
-      model: its name in the error message.
-      signals: the kind of signal, in the plural.
-      scale: the range it takes.
-
-    Raises:
-      ZooError: `x` holds integers.
-    """
+    """Raises `ZooError` for integers, which the layers would promote without scaling them; the
+    texts are for its message."""
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ZooError(f"{model} takes {signals} of floats, got {x.dtype}; scale them to {scale}")

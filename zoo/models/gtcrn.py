@@ -17,7 +17,7 @@ from jax import lax
 from zoo import spectral
 from zoo.models import layers
 from zoo.models.audio_denoiser import StreamingDenoiser
-from zoo.models.audio_layers import GroupedGRU
+from zoo.models.audio_layers import GRU
 from zoo.models.registry import register
 from zoo.models.torch_layout import LINEAR, SAME, Form, Layout, Tensor, batch_norm, layer, norm
 
@@ -86,7 +86,7 @@ class GTCRN(StreamingDenoiser, layers.Layer):
     ) -> tuple[jax.Array, _Memory]:
         dtypes = {"dtype": self.dtype or dtype, "param_dtype": self.param_dtype}
         norms = {**dtypes, "train": train, "axis_name": self.axis_name}
-        conv, block = partial(_Strided, **norms), partial(_Block, **norms)
+        conv = partial(_Strided, **norms)
         real, imaginary = spectrum.real, spectrum.imag
         # Its slope at silence stays finite, and the original's weights expect it.
         magnitude = jnp.sqrt(real**2 + imaginary**2 + 1e-12)
@@ -98,22 +98,23 @@ class GTCRN(StreamingDenoiser, layers.Layer):
         for i, groups in enumerate((1, 2)):
             y = conv(features=_CHANNELS, groups=groups, name=f"encoder{i}")(y)
             skips.append(y)
-        for i, dilation in enumerate(_DILATIONS):
-            layer = block(dilation=dilation, name=f"encoder{i + 2}")
-            y, past, attention = layer(y, memory.pasts[i], memory.attentions[i])
-            skips.append(y)
+
+        def block(y: jax.Array, dilation: int, name: str) -> jax.Array:
+            at = len(pasts)
+            layer = _Block(dilation=dilation, **norms, name=name)
+            y, past, attention = layer(y, memory.pasts[at], memory.attentions[at])
             pasts.append(past)
             attentions.append(attention)
+            return y
+
+        for i, dilation in enumerate(_DILATIONS):
+            y = block(y, dilation, f"encoder{i + 2}")
+            skips.append(y)
         for i, before in enumerate(memory.duals):
             y, dual = _DualPath(**dtypes, name=f"dual{i}")(y, before)
             duals.append(dual)
         for i, dilation in enumerate(_DILATIONS[::-1]):
-            layer = block(dilation=dilation, name=f"decoder{i}")
-            y, past, attention = layer(
-                y + skips.pop(), memory.pasts[3 + i], memory.attentions[3 + i]
-            )
-            pasts.append(past)
-            attentions.append(attention)
+            y = block(y + skips.pop(), dilation, f"decoder{i}")
         y = conv(features=_CHANNELS, groups=2, up=True, name="decoder3")(y + skips.pop())
         y = conv(features=2, up=True, last=True, name="decoder4")(y + skips.pop())
 
@@ -218,8 +219,10 @@ class _Block(_Normed):
 
         energy = jnp.square(y.astype(jnp.float32)).mean(2).astype(y.dtype)
         dtypes = self.dtypes(x)
-        gain, attention = GroupedGRU(2 * half, 1, **dtypes, name="attention")(energy, attention)
-        gain = nn.sigmoid(nn.Dense(half, **dtypes, name="attention_out")(gain))
+        gru = GRU(2 * half, ("0",), **dtypes, name="attention")
+        gain, attention = gru(energy.swapaxes(0, 1), attention)
+        dense = nn.Dense(half, **dtypes, name="attention_out")
+        gain = nn.sigmoid(dense(gain.swapaxes(0, 1)))
         y = y * gain[:, :, None]
         # Their channels alternate, so that both halves meet in the next block.
         return jnp.stack([y, kept], -1).reshape(x.shape), past, attention
@@ -250,7 +253,8 @@ class _DualPath(layers.Layer):
         """Keeps the shape (N, T, F, C); `state` is (N * F, C)."""
         n, t, f, c = x.shape
         dtypes = self.dtypes(x)
-        grouped, dense = partial(GroupedGRU, groups=2, **dtypes), partial(nn.Dense, c, **dtypes)
+        gru = partial(GRU, groups=("0", "1"), **dtypes)
+        dense = partial(nn.Dense, c, **dtypes)
         norm = partial(
             self.normalize,
             nn.LayerNorm,
@@ -259,13 +263,13 @@ class _DualPath(layers.Layer):
             feature_axes=(-2, -1),
             use_fast_variance=False,
         )
-        along = x.reshape(n * t, f, c)
-        y, _ = grouped(c // 2, bidirectional=True, name="intra")(along, None)
-        y = dense(name="intra_out")(y).reshape(x.shape)
+        along = x.reshape(n * t, f, c).swapaxes(0, 1)
+        y, _ = gru(c // 2, bidirectional=True, name="intra")(along)
+        y = dense(name="intra_out")(y.swapaxes(0, 1)).reshape(x.shape)
         x = x + norm(y, name="intra_norm")
-        along = x.swapaxes(1, 2).reshape(n * f, t, c)
-        y, state = grouped(c, name="inter")(along, state)
-        y = dense(name="inter_out")(y).reshape(n, f, t, c).swapaxes(1, 2)
+        along = x.transpose(1, 0, 2, 3).reshape(t, n * f, c)
+        y, state = gru(c, name="inter")(along, state)
+        y = dense(name="inter_out")(y).reshape(t, n, f, c).swapaxes(0, 1)
         return x + norm(y, name="inter_norm"), state
 
 

@@ -5,7 +5,7 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -155,12 +155,9 @@ def create_model(name: str, **overrides) -> nn.Module:
 
 def _requirement(model: nn.Module, key: str, value: Any) -> str:
     """What a field of a model must be, for a value it must not have; else nothing."""
-    usual, hint = getattr(model, key), get_type_hints(type(model))[key]
+    usual, good, wanted = getattr(model, key), True, ""
     least, most = (0, _MOST_LAYERS) if key in _LAYERS else (1, _MOST)
-    wanted = ""
-    if get_origin(hint) is Literal:
-        good, wanted = value in get_args(hint), f"one of {', '.join(map(repr, get_args(hint)))}"
-    elif isinstance(usual, bool):
+    if isinstance(usual, bool):
         good, wanted = isinstance(value, bool), "True or False"
     elif isinstance(usual, int):
         good = _is_whole(value) and least <= value <= most
@@ -174,8 +171,6 @@ def _requirement(model: nn.Module, key: str, value: Any) -> str:
         good = good and (sum if key in _LAYERS else max)(value) <= most
         together = " in all" if key in _LAYERS else ""
         wanted = f"1 to {_LONGEST} whole numbers from {least} to {most}{together}"
-    else:
-        good = True
     return "" if good else f"make it {wanted}"
 
 

@@ -7,7 +7,7 @@ frequency in turn, and a complex mask on the compressed spectrum.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -138,7 +138,7 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
         n, t = shape
         f, r = x.shape[1:]
         y = x.reshape(n, t, f, r).swapaxes(0, 1).reshape(t, n * f, r)
-        gru = GRU(r, time_major=True, **dtypes, name=f"{name}_gru")
+        gru = GRU(r, **dtypes, name=f"{name}_gru")
         y, carry = gru(y, carry.reshape(n * f, r))
         y = y.reshape(t, n, f, r).swapaxes(0, 1).reshape(n * t, f, r)
         return x + conv(r, name=f"{name}_project")(y), carry.reshape(n, f, r)
@@ -214,18 +214,14 @@ class _Mask(layers.Layer):
         init = nn.initializers.normal(np.prod(shape) ** -0.5)
         kernel = self.param("kernel", init, shape, self.param_dtype)
         scale = self.param("scale", nn.initializers.ones, (1,), self.param_dtype)
-        bias = self.param("bias", _one, (2,), self.param_dtype)
+        # The number 1 as a real and an imaginary part.
+        bias = self.param("bias", lambda key: jnp.asarray([1, 0], self.param_dtype))
         norm = jnp.sqrt(jnp.maximum(jnp.square(kernel).sum(keepdims=True), 1e-12))
         kernel = kernel * (scale[None, None] / norm)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         y = strided_conv_transpose(x, kernel)
         # In float32, or the gradient of the bias would be summed over the whole batch in bfloat16.
         return y.astype(self.param_dtype) + bias[None, None]
-
-
-def _one(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """The number 1 as a real and an imaginary part."""
-    return jnp.asarray([1, 0], dtype)
 
 
 def _conv3(x: jax.Array, kernel: jax.Array, train: bool) -> jax.Array:

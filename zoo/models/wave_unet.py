@@ -55,7 +55,7 @@ class WaveUNet(AudioDenoiser, layers.Layer):
             skips.append(y)
         y = y.swapaxes(0, 1)
         for i in range(2):
-            y, _ = LSTM(y.shape[-1], time_major=True, **dtypes, name=f"memory{i}")(y)
+            y, _ = LSTM(y.shape[-1], **dtypes, name=f"memory{i}")(y)
         y = y.swapaxes(0, 1)
         for i in reversed(range(self.depth)):
             y = gate(name=f"decoder{i}")(y + skips[i])

@@ -38,8 +38,8 @@ RGB_TO_YCC = np.array(
 )
 YCC_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136286, -0.714136286], [1, 1.772, 0]], np.float32)
 
-# Weights in eighths of the 5x5 neighbors: green at red and blue pixels; red or blue from the row,
-# from the column and from the diagonals. Malvar, He, Cutler, figure 2.
+# Weights in eighths of the 5x5 neighbors: green at red and blue pixels; red or blue from the row
+# and from the diagonals; those from the column are transposed. Malvar, He, Cutler, figure 2.
 _GRADIENT = np.array(
     [
         [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]],
@@ -51,13 +51,6 @@ _GRADIENT = np.array(
             [0, 0, 0.5, 0, 0],
         ],
         [
-            [0, 0, -1, 0, 0],
-            [0, -1, 4, -1, 0],
-            [0.5, 0, 5, 0, 0.5],
-            [0, -1, 4, -1, 0],
-            [0, 0, -1, 0, 0],
-        ],
-        [
             [0, 0, -1.5, 0, 0],
             [0, 2, 0, 2, 0],
             [-1.5, 0, 6, 0, -1.5],
@@ -67,6 +60,7 @@ _GRADIENT = np.array(
     ],
     np.float32,
 )
+_GRADIENT = np.insert(_GRADIENT, 2, _GRADIENT[1].T, axis=0)
 _BILINEAR = np.zeros_like(_GRADIENT)
 _BILINEAR[0, [1, 2, 2, 3], [2, 1, 3, 2]] = 2
 _BILINEAR[1, 2, [1, 3]] = 4
@@ -112,14 +106,14 @@ def color_matrices(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
       Two arrays `(..., 3, 3)`, inverse to each other. Every row sums to 1, so white is kept.
     """
     weights = weights / jnp.sum(weights, -1, keepdims=True)
-    matrix = _einsum("...k,kij->...ij", weights, (_XYZ_TO_CAMERA @ _RGB_TO_XYZ).astype(np.float32))
+    matrix = einsum("...k,kij->...ij", weights, (_XYZ_TO_CAMERA @ _RGB_TO_XYZ).astype(np.float32))
     matrix = matrix / jnp.sum(matrix, -1, keepdims=True)
     return matrix, jnp.linalg.inv(matrix)
 
 
 def mix_channels(x: jax.Array, matrix: jax.Array) -> jax.Array:
     """Multiplies every pixel `(..., H, W, C)` by a matrix `(D, C)`, or by one per image."""
-    return _einsum("...hwc,...dc->...hwd", x, matrix)
+    return einsum("...hwc,...dc->...hwd", x, matrix)
 
 
 def luma(x: jax.Array) -> jax.Array:
@@ -219,7 +213,7 @@ def enlarge(x: jax.Array, factor: jax.Array) -> jax.Array:
         distance = jnp.abs(at - place)
         weights = jnp.maximum(1 - distance, 0.0)
         formula = "...ij,...jwc->...iwc" if axis == -3 else "...ij,...hjc->...hic"
-        x = _einsum(formula, weights, x)
+        x = einsum(formula, weights, x)
     return x
 
 
@@ -241,6 +235,6 @@ def _binomial(x: jax.Array, step: int) -> jax.Array:
     return x
 
 
-def _einsum(formula: str, *operands: jax.Array | np.ndarray) -> jax.Array:
-    # The default of TPUs multiplies in bfloat16, whose 8 bits are fewer than an image's.
+def einsum(formula: str, *operands: jax.Array | np.ndarray) -> jax.Array:
+    """`jax.numpy.einsum` in float32; TPUs would multiply in bfloat16, of 8 bits."""
     return jnp.einsum(formula, *operands, precision=jax.lax.Precision.HIGHEST)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import ZooError
-from zoo.noise.develop import RGB_TO_YCC, YCC_TO_RGB, mix_channels
+from zoo.noise.develop import RGB_TO_YCC, YCC_TO_RGB, einsum, mix_channels
 from zoo.noise.op_contract import Range, op
 
 __all__ = ["jpeg", "quantize"]
@@ -44,9 +44,6 @@ def quantize(key, x, *, bits):
       key: ignored.
       x: signal of any shape.
       bits: level; bits a value, a whole number from 1 to 16.
-
-    Returns:
-      The rounded signal, shape and dtype of `x`.
     """
     del key
     steps = jnp.round(jnp.exp2(bits)) - 1
@@ -67,9 +64,6 @@ def jpeg(key, x, *, quality, subsampling="4:2:0"):
       x: images `(..., H, W, C)` of any H and W; C is 1 for gray or 3 for RGB.
       quality: level; a whole number from 1 to 100, 100 is best. One number per image.
       subsampling: `"4:2:0"` stores color at half size, `"4:4:4"` at full size.
-
-    Returns:
-      The restored images, shape and dtype of `x`.
 
     Raises:
       ZooError: the number of channels is neither 1 nor 3, or `subsampling` is something else.
@@ -126,17 +120,12 @@ def _code(plane: jax.Array, quality: jax.Array, table: npt.NDArray) -> jax.Array
     steps = table.reshape(*[1] * len(lead), 1, 8, 1, 8)
     steps = jnp.clip(jnp.floor((steps * scale + 50) / 100), 1, 255)
     blocks = plane.reshape(*lead, height // 8, 8, width // 8, 8)
-    waves = _einsum("ui,...aibj,vj->...aubv", _DCT, blocks, _DCT)
+    waves = einsum("ui,...aibj,vj->...aubv", _DCT, blocks, _DCT)
     # Halves, which flat blocks make often, go away from 0 as in libjpeg, whatever the error of the
     # float32 sums: hence the little more than a half.
     waves = jnp.sign(waves) * jnp.floor(jnp.abs(waves) / steps + 0.5001) * steps
-    blocks = _einsum("ui,...aubv,vj->...aibj", _DCT, waves, _DCT)
+    blocks = einsum("ui,...aubv,vj->...aibj", _DCT, waves, _DCT)
     return jnp.round(blocks).reshape(plane.shape)
-
-
-def _einsum(formula: str, *operands: npt.ArrayLike) -> jax.Array:
-    # The default of TPUs multiplies in bfloat16, whose 8 bits are fewer than an image's.
-    return jnp.einsum(formula, *operands, precision=jax.lax.Precision.HIGHEST)
 
 
 def _pad(x: jax.Array, multiple: int) -> jax.Array:

@@ -90,9 +90,6 @@ def mask_pixels(key, x, *, amount):
     Args:
       x: signal `(..., C)`.
       amount: level; the part of the pixels that is masked, from 0 to 1.
-
-    Returns:
-      The masked signal, shape and dtype of `x`.
     """
     return jnp.where(_hits(key, x, amount, per_channel=False), 0.0, x)
 

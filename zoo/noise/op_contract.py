@@ -31,7 +31,7 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -184,7 +184,7 @@ def op(
             return noisy.astype(x.dtype)
 
         wrapper.__signature__ = signature
-        wrapper.__doc__ = _documented(function.__doc__ or "")
+        wrapper.__doc__ = _documented(function.__doc__ or "", signature.parameters)
         wrapper.levels = levels
         wrapper.axes = axes
         wrapper.examples = examples
@@ -201,14 +201,24 @@ audio_op = functools.partial(op, modality=AUDIO)
 """`op` for recordings `(..., T, C)` in [-1, 1]."""
 
 
-def _documented(docstring: str) -> str:
-    """A docstring of an op with the arguments and the result that all ops have in common."""
+# Options of several ops.
+_SHARED = {
+    "active": "whether the power is that where there is speech rather than over pauses too.",
+    "sample_rate": "of `x` in Hz.",
+}
+
+
+def _documented(docstring: str, options: Collection[str]) -> str:
+    """A docstring of an op with the arguments and the result that ops have in common."""
     summary, heading, rest = inspect.cleandoc(docstring).partition("\nArgs:\n")
     if not heading:
         return docstring
     arguments, _, sections = rest.partition("\n\n")
     if not arguments.startswith("  key:"):
         arguments = f"  key: random key.\n{arguments}"
+    for option, text in _SHARED.items():
+        if option in options and f"\n  {option}:" not in arguments:
+            arguments += f"\n  {option}: {text}"
     arguments += "\n  clip: `(low, high)` to clip the result to, or None."
     if not sections.startswith("Returns:"):
         sections = f"Returns:\n  The noisy signal, shape and dtype of `x`.\n\n{sections}".rstrip()

@@ -106,9 +106,7 @@ def sequence(*samplers: Sampler) -> Sampler:
     return _combined(sample, samplers)
 
 
-def choice(
-    *samplers: Sampler, weights: Sequence[float] | None = None, signal_ndim: int | None = None
-) -> Sampler:
+def choice(*samplers: Sampler, weights: Sequence[float] | None = None) -> Sampler:
     """A sampler that applies one of several, chosen at random for every example.
 
     Given one example it computes the chosen noise only. Under vmap, and on a batch, every example
@@ -117,7 +115,6 @@ def choice(
     Args:
       *samplers: the samplers to choose from.
       weights: how often each is chosen, in any unit; equally often by default.
-      signal_ndim: the number of axes of one example; by default that of the members.
 
     Returns:
       A function `(key, x, noise=None) -> (noisy, level)`; the level is that of the chosen sampler,
@@ -153,7 +150,7 @@ def choice(
             batched = jax.vmap(batched, (0, 0, None if shared else 0))
         return batched(keys, x, noise)
 
-    combined = _combined(sample, samplers, signal_ndim)
+    combined = _combined(sample, samplers)
     return combined
 
 
@@ -164,7 +161,6 @@ def make_sampler(
     unit: str = "1",
     options: Any = None,
     modality: str | Modality = "image",
-    signal_ndim: int | None = None,
     sample_rate: int | None = None,
 ) -> Sampler:
     """A sampler from plain values, such as those of a config.
@@ -180,7 +176,6 @@ def make_sampler(
         recordings have the one unit their op names.
       options: a mapping of the other options of the op; anything `dict` takes.
       modality: whose ops the names mean: a registered modality or its name.
-      signal_ndim: the number of axes of one example; by default that of the modality.
       sample_rate: of recordings, in Hz, for the ops that need it and have no such option set.
 
     Returns:
@@ -190,12 +185,11 @@ def make_sampler(
       ZooError: a name, level, unit or option is unknown, missing or out of range.
     """
     ops = registry(modality)
-    signal_ndim = ops.signal_ndim if signal_ndim is None else signal_ndim
     if unit not in ("1", "1/255"):
         raise ZooError(f"noise {name!r}: unit must be '1' or '1/255', got {unit!r}")
     options = _mapping(options or {}, f"noise {name!r}: options")
     if name in ("sequence", "choice"):
-        given = {"modality": modality, "signal_ndim": signal_ndim, "sample_rate": sample_rate}
+        given = {"modality": modality, "sample_rate": sample_rate}
         return _make_composite(name, level, options, given)
     if name not in ops:
         raise unknown("noise", name, [*ops, "sequence", "choice"])
@@ -209,7 +203,7 @@ def make_sampler(
             raise ZooError(
                 f"{name}: {given!r} is not an option; give it as an argument beside the options"
             )
-    return sampler(op, (low, high), signal_ndim=signal_ndim, **options)
+    return sampler(op, (low, high), **options)
 
 
 def _apply(
@@ -219,13 +213,11 @@ def _apply(
     return member(key, x, noise) if getattr(member, "needs_noise", False) else member(key, x)
 
 
-def _combined(
-    sample: Sampler, members: Sequence[Sampler], signal_ndim: int | None = None
-) -> Sampler:
+def _combined(sample: Sampler, members: Sequence[Sampler]) -> Sampler:
     """A combination with the attributes of its members."""
     sample.needs_noise = any(getattr(member, "needs_noise", False) for member in members)
     known = [member.signal_ndim for member in members if hasattr(member, "signal_ndim")]
-    sample.signal_ndim = signal_ndim or next(iter(known), OPS.signal_ndim)
+    sample.signal_ndim = next(iter(known), OPS.signal_ndim)
     return sample
 
 
@@ -241,16 +233,14 @@ def _make_composite(name: str, level: Any, options: dict, given: dict[str, Any])
     for member in options.get("ops", ()):
         arguments = _mapping(member, f"noise {name!r}: each of its ops")
         for argument in arguments:
-            if argument not in ("name", "level", "unit", "options"):
-                raise unknown(
-                    f"field of an op of {name}", argument, ("name", "level", "unit", "options")
-                )
+            if argument not in _FIELDS:
+                raise unknown(f"field of an op of {name}", argument, _FIELDS)
         if "name" not in arguments:
             raise ZooError(f"noise {name!r}: one of its ops has no name")
         members.append(make_sampler(**arguments, **given))
     if name == "sequence":
         return sequence(*members)
-    return choice(*members, weights=options.get("weights"), signal_ndim=given["signal_ndim"])
+    return choice(*members, weights=options.get("weights"))
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def default_config() -> ConfigDict:
     config.data.augment.polarity = False  # of recordings
     config.data.augment.speed = 0.0  # of recordings, up to this share faster or slower
     config.data.augment.tone = 0.0  # of recordings, each frequency up to so many dB up or down
-    config.data.natural = ""  # the flag that trains on the data this experiment is meant for
+    config.data.natural = ""  # the command that trains on the data this experiment is meant for
 
     config.noise = ConfigDict()
     config.noise.name = "gaussian"  # an op of zoo.noise, "sequence" or "choice"; "" for paired data

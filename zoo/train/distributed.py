@@ -40,16 +40,19 @@ _joined = False
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
-    """A signal stopped the run, which has saved a checkpoint.
+    """A signal stopped the run, which has saved a checkpoint if it has a workdir.
 
     Attributes:
       exit_code: 128 plus the signal's number: 143 for SIGTERM, 130 for Ctrl-C.
     """
 
-    def __init__(self, signum: int, step: int):
+    def __init__(self, signum: int, step: int, *, saved: bool = True):
         self.exit_code = 128 + signum
         name = signal.Signals(signum).name
-        super().__init__(f"stopped by {name} at step {step}; the same command goes on from there")
+        rest = (
+            "the same command goes on from there" if saved else "nothing is saved without a workdir"
+        )
+        super().__init__(f"stopped by {name} at step {step}; {rest}")
 
 
 class Listener:

@@ -190,7 +190,8 @@ def run(
         if checkpoints and first >= feed.steps:
             write_weights(workdir, experiment, best, state, report.seconds, command)
         stop = stop or agree(listener.signum or 0)
-    interrupted = Interrupted(stop, int(state.step)) if stop else None
+    saved = path is not None
+    interrupted = Interrupted(stop, int(state.step), saved=saved) if stop else None
     return Run(state, report.history, interrupted)
 
 

@@ -17,9 +17,7 @@ from zoo import charts, files
 from zoo.errors import ZooError
 from zoo.metrics import main_metric
 from zoo.modality import Modality
-
-# Lines of a log file should not outrun its reader.
-_SECONDS_BETWEEN_LINES = 15.0
+from zoo.progress import SECONDS_BETWEEN_LINES
 
 
 class Metrics:
@@ -200,7 +198,7 @@ class Progress:
         text = f"loss {row['loss']:.3g}, {merit}, {speed:.0f} {plural}/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
-        late = now - self._printed > _SECONDS_BETWEEN_LINES or step == self._steps
+        late = now - self._printed > SECONDS_BETWEEN_LINES or step == self._steps
         if self._lines and late:
             left = (self._steps - step) * self._batch_size / max(speed, 1e-9)
             print(f"step {step}/{self._steps}: {text}, {left / 60:.1f} min left", file=sys.stderr)
@@ -223,24 +221,6 @@ def diverged(step: int, saved: int | None) -> ZooError:
         f"the loss or its gradient is not finite at step {step}{kept}: lower "
         "optimizer.learning_rate, set optimizer.clip_norm, or look for NaN in the data"
     )
-
-
-def counter(what: str) -> Callable[[int, int], None]:
-    """A function to call with the number of things done and to do; it shows a bar or lines."""
-    bar = None
-    printed = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal bar, printed
-        bar = bar or tqdm.tqdm(desc=what, total=total, disable=not sys.stderr.isatty())
-        bar.update(done - bar.n)
-        if bar.disable and time.monotonic() - printed > _SECONDS_BETWEEN_LINES:
-            print(f"{what}: {done} of {total}", file=sys.stderr)
-            printed = time.monotonic()
-        if done == total:
-            bar.close()
-
-    return report
 
 
 def draw_curves(metrics: Path, path: Path, modality: Modality) -> None:

@@ -12,9 +12,9 @@ from zoo.evaluate import Result, evaluate, mean_merit
 from zoo.evaluate.result import Apply
 from zoo.interop.torch import load_torch
 from zoo.models import create_model
+from zoo.progress import progress
 from zoo.train import experiment as experiments
 from zoo.train.experiment import Experiment
-from zoo.train.metrics_writer import counter
 from zoo.train.run_weights import weights_of
 from zoo.train.workdir import WEIGHTS, differing, has_saved
 
@@ -68,18 +68,19 @@ def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Re
     config = experiment.config
     for difference in differing(config, metadata["config"]):
         print(f"note: scoring with another {difference} than the training", file=sys.stderr)
-    result = evaluate(
-        {"model": _denoiser(model, variables)} | _published(config),
-        experiment.sources["test"],
-        levels=experiment.levels,
-        outdir=workdir / "eval",
-        sheets=workdir,
-        title=experiment.title,
-        baselines=tuple(config.eval.baselines),
-        sigma_known=config.noise.name == "gaussian",
-        limit=config.eval.limit or None,
-        progress=counter("evaluating"),
-    )
+    with progress("evaluating") as advance:
+        result = evaluate(
+            {"model": _denoiser(model, variables)} | _published(config),
+            experiment.sources["test"],
+            levels=experiment.levels,
+            outdir=workdir / "eval",
+            sheets=workdir,
+            title=experiment.title,
+            baselines=tuple(config.eval.baselines),
+            sigma_known=config.noise.name == "gaussian",
+            limit=config.eval.limit or None,
+            progress=advance,
+        )
     metadata["scores"]["test"] = {level.label: means for level, means in result.by_level.items()}
     metadata["levels"] = {level.label: level.to_json() for level in result.by_level}
     weights.save(workdir / WEIGHTS, variables, metadata)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -108,15 +109,10 @@ def read_record(path: str | os.PathLike) -> dict[str, Any]:
 
 
 class _Header(NamedTuple):
-    """The head of a file: its metadata, and its tensors' shapes and dtypes."""
+    """The head of a file: its metadata, and its tensors without their values."""
 
     metadata: Mapping[str, str]
-    tensors: Mapping[str, "_Tensor"]
-
-
-class _Tensor(NamedTuple):
-    shape: tuple[int, ...]
-    dtype: str
+    tensors: Mapping[str, jax.ShapeDtypeStruct]
 
 
 def _header(path: Path) -> _Header:
@@ -131,10 +127,9 @@ def _header(path: Path) -> _Header:
         )
     try:
         with safetensors.safe_open(files.regular(path), framework="flax") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, no dict
             tensors = {
-                name: _Tensor(tuple(one.get_shape()), one.get_dtype())
-                for name, one in slices.items()
+                name: jax.ShapeDtypeStruct(file.get_slice(name).get_shape(), jnp.float32)
+                for name in file.keys()  # noqa: SIM118, no dict
             }
             return _Header(file.metadata() or {}, tensors)
     # OverflowError: of a header that claims more than there can be.
@@ -230,7 +225,13 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
             f"misshapen: {', '.join(wrong)}"
         )
     flat = safetensors.flax.load_file(path)
-    _check_whole(path, head, flat)
+    # Files from before there was a checksum have none.
+    expected = head.metadata.get(_SUM)
+    if expected is not None and expected != _checksum(head.metadata[_KEY], flat):
+        raise ZooError(
+            f"{path} is damaged: it does not hold what was saved (its checksum differs); copy it "
+            "again from where it was made"
+        )
     _check_values(path, shapes, flat)
     flat = {name: value.astype(shapes[name].dtype) for name, value in flat.items()}
     return model, traverse_util.unflatten_dict(flat, sep="/")
@@ -254,16 +255,6 @@ def _checksum(record: str, flat: Mapping[str, Any]) -> str:
         found.update(f"\n{name} {value.dtype} {np.shape(flat[name])}\n".encode())
         found.update(value.tobytes())
     return found.hexdigest()
-
-
-def _check_whole(path: Path, head: _Header, flat: Mapping[str, Any]) -> None:
-    """Holds what was read against the checksum; files from before there was one have none."""
-    expected = head.metadata.get(_SUM)
-    if expected is not None and expected != _checksum(head.metadata[_KEY], flat):
-        raise ZooError(
-            f"{path} is damaged: it does not hold what was saved (its checksum differs); copy it "
-            "again from where it was made"
-        )
 
 
 def _check_values(path: Path, shapes: Mapping[str, Any], flat: Mapping[str, Any]) -> None:

@@ -265,7 +265,7 @@ def test_where_noise_hides_from_the_estimate_the_remedy_is_told(tmp_path):
         Image.fromarray(clean).save(tmp_path / name, **options)
         denoiser = lambda image, *given: Denoised(image, 0.001, None, 1, given[-1])  # noqa: E731
         report = denoise_image_file(tmp_path / name, tmp_path / f"out.{name}", denoiser)
-        assert (name != "other.png") == any("--model unet-real" in note for note in report.notes)
+        assert (name != "other.png") == any("model='unet-real'" in note for note in report.notes)
 
 
 def test_removed_takes_the_place_of_the_picture():

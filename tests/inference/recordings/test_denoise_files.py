@@ -506,7 +506,7 @@ def test_a_full_disk(tmp_path, suffix):
     try:
         for limit in (size // 2, size - 10):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-            refused("cannot write .* whole: File too large", src, dst, Gain())
+            refused("cannot write .*: File too large; raise ulimit", src, dst, Gain())
             only(tmp_path, src.name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -7,16 +7,14 @@ several arrays `set.npz/noisy/17`. A file with one image is an image: `1.npy`.
 import functools
 import os
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from zoo import files
 from zoo.data import file_kinds, image_files, pixels
+from zoo.data.image_decoding import intact
 from zoo.errors import ZooError
 
 SUFFIXES = frozenset({".npy", ".npz", ".zip"})
@@ -25,19 +23,6 @@ SUFFIXES = frozenset({".npy", ".npz", ".zip"})
 # The most bytes of a file in a zip, or of an array: those of the largest image.
 _LIMIT = 4 * pixels.PIXEL_LIMIT
 _CHANNELS = 4
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError)
-
-
-class _Array(NamedTuple):
-    """The header of an array.
-
-    Attributes:
-      shape: its shape.
-      bytes: its size in memory.
-    """
-
-    shape: tuple[int, ...]
-    bytes: int
 
 
 def split(path: str | os.PathLike) -> tuple[str, str] | None:
@@ -68,11 +53,10 @@ def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
         inside = [name for name in inside if not _is_hidden(name)]
         known = [name for name in inside if Path(name).suffix.lower() in file_kinds.IMAGE_SUFFIXES]
         return sorted(known), sorted({*inside} - {*known})
-    arrays = {key: _header(file, key) for key in _keys(file)}
-    found = []
-    for key, header in arrays.items():
-        prefix = "" if len(arrays) == 1 else key
-        count = _count(header.shape, f"{file}/{key}" if prefix else file)
+    keys, found = _keys(file), []
+    for key in keys:
+        prefix = "" if len(keys) == 1 else key
+        count = _count(_shape(file, key), f"{file}/{key}" if prefix else file)
         last = [""] if count is None else [f"{n:05}" for n in range(count)]
         found += ["/".join(filter(None, (prefix, one))) for one in last]
     return found, []
@@ -85,9 +69,9 @@ def read(file: str, name: str) -> np.ndarray:
       ZooError: it is damaged, or not an image.
     """
     full = f"{file}/{name}" if name else file
-    with _whole(full):
+    with intact("archive", full):
         if Path(file).suffix.lower() == ".zip":
-            return image_files.decode(_unzipped(_zip(file), file, name), full)
+            return image_files.decode(_unzipped(file, name), full)
         keys = _keys(file)
         key, _, number = ("", "", name) if len(keys) == 1 else name.partition("/")
         image = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
@@ -131,27 +115,22 @@ def _keys(file: str) -> list[str]:
     return keys
 
 
-def _header(file: str, key: str) -> _Array:
-    """The header of an array, read without its values.
+def _shape(file: str, key: str) -> tuple[int, ...]:
+    """The shape of an array, read without its values.
 
     Raises:
       ZooError: it is damaged, larger than an image can be, or holds Python objects.
     """
     name = f"{file}/{key}" if key else file
-    with _whole(name):
+    with intact("archive", name):
         if key:
             stored = _zip(file).getinfo(f"{key}.npy").file_size
             stream = _zip(file).open(f"{key}.npy")
         else:
             stored, stream = os.path.getsize(file), files.opened(file)
         with stream:
-            version = np.lib.format.read_magic(stream)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read(stream)
+            major, _ = np.lib.format.read_magic(stream)
+            shape, _, dtype = getattr(np.lib.format, f"read_array_header_{min(major, 2)}_0")(stream)
             wanted = stream.tell() + dtype.itemsize * int(np.prod(shape, dtype=object))
     if dtype.hasobject:
         raise ZooError(f"{name} holds Python objects, which are not read; save plain numbers")
@@ -159,32 +138,29 @@ def _header(file: str, key: str) -> _Array:
         raise ZooError(f"{name} is truncated: {stored} of {wanted} bytes; fetch it again")
     if key and wanted > _LIMIT:
         raise ZooError(f"{name} takes {wanted:,} bytes, too many; save it as .npy, uncompressed")
-    return _Array(shape, wanted)
+    return shape
 
 
 # Images of one file are usually read one after the other.
 @functools.lru_cache(maxsize=1)
 def _array(file: str, key: str, changed: int) -> np.ndarray:
     del changed  # a modified file is read again
-    header = _header(file, key)
-    with _whole(f"{file}/{key}" if key else file):
-        if not key:
-            return np.load(file, mmap_mode="r" if header.bytes else None, allow_pickle=False)
-        with _zip(file).open(f"{key}.npy") as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+    shape = _shape(file, key)
+    if not key:
+        return np.load(file, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
+    with _zip(file).open(f"{key}.npy") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _unzipped(opened: zipfile.ZipFile, file: str, name: str) -> bytes:
-    full = f"{file}/{name}"
-    with _whole(full):
-        info = opened.getinfo(name)
-        if info.flag_bits & 1:
-            raise ZooError(f"{full} is encrypted; unpack {file} with its password first")
-        if info.file_size > _LIMIT:
-            raise ZooError(f"{full} unpacks to {info.file_size:,} bytes, more than an image has")
-        with opened.open(info) as stream:
-            # Bounded, whatever the zip contains.
-            return stream.read(info.file_size)
+def _unzipped(file: str, name: str) -> bytes:
+    info = _zip(file).getinfo(name)
+    if info.flag_bits & 1:
+        raise ZooError(f"{file}/{name} is encrypted; unpack {file} with its password first")
+    if info.file_size > _LIMIT:
+        raise ZooError(f"{file}/{name} unpacks to {info.file_size:,} bytes, more than an image has")
+    with _zip(file).open(info) as stream:
+        # Bounded, whatever the zip contains.
+        return stream.read(info.file_size)
 
 
 def _zip(file: str) -> zipfile.ZipFile:
@@ -195,17 +171,5 @@ def _zip(file: str) -> zipfile.ZipFile:
 @functools.lru_cache(maxsize=8)
 def _opened(file: str, changed: int, process: int) -> zipfile.ZipFile:
     del changed, process
-    with _whole(file):
+    with intact("archive", file):
         return zipfile.ZipFile(files.regular(file))
-
-
-@contextmanager
-def _whole(name: str) -> Iterator[None]:
-    """Turn errors of the libraries on damaged files into one line."""
-    try:
-        yield
-    except ZooError:
-        raise
-    except (*_BROKEN, OSError) as error:
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ZooError(f"{name} is truncated or broken ({reason}); fetch it again") from None

@@ -16,7 +16,6 @@ from typing import BinaryIO
 import numpy as np
 
 from zoo import files
-from zoo.data import image_files
 from zoo.data.file_kinds import IMAGE_SUFFIXES
 from zoo.data.sources import folders
 from zoo.data.sources.source import Example, Listing, last
@@ -128,7 +127,7 @@ def list_photos(
             if not (folder / name).is_file():
                 raise ZooError(f"{folder / name} is missing; reinstall scikit-image")
         items = [str(folder / name) for name in names]
-        listings[split] = Listing([Path(name).stem for name in names], items, _read_photo)
+        listings[split] = Listing([Path(name).stem for name in names], items, _read_image)
     return listings
 
 
@@ -138,10 +137,6 @@ def _photos_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ZooError("the photos need scikit-image; pip install scikit-image")
     return Path(spec.submodule_search_locations[0], "data")
-
-
-def _read_photo(path: str):
-    return image_files.read(path), None
 
 
 def _read_image(path: str):
@@ -255,10 +250,4 @@ def cut_tiles(images: Sequence[Example], size: tuple[int, int]) -> Listing:
                 names.append(f"{image.name}_{row}_{column}")
                 noisy = None if image.input is None else image.input[tile]
                 items.append((image.target[tile], noisy))
-    return Listing(names, items, _read_tile)
-
-
-def _read_tile(
-    item: tuple[np.ndarray, np.ndarray | None],
-) -> tuple[np.ndarray, np.ndarray | None]:
-    return item
+    return Listing(names, items, tuple)

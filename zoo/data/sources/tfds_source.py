@@ -109,13 +109,7 @@ def _sample_rate_and_scale(
 class _Records(NamedTuple):
     """The records of a split, opened on access; only these values are pickled.
 
-    Attributes:
-      name: the data set.
-      path: the folder of data sets.
-      split: the split, or a slice of one; empty for no records.
-      feature: the feature that is read.
-      rate: samples per second of audio; 0 for images.
-      scale: full scale of audio.
+    `split` is empty for no records, `rate` 0 for images; `scale` is full scale of audio.
     """
 
     name: str

@@ -112,22 +112,6 @@ def arguments(signature: Signature, constraints: Sequence[str] = ()) -> list[jax
     ]
 
 
-def examples(signature: Signature, size: tuple[int, ...], batch: int = 2) -> list[jax.Array]:
-    """Inputs at random, one array for each of `Signature.inputs`.
-
-    Args:
-      signature: of the program.
-      size: one of `Signature.example_sizes()`.
-      batch: b.
-    """
-    low, high = signature.spec.range
-    shape = (batch, *size, signature.spec.channels)
-    found = [jax.random.uniform(jax.random.key(0), shape, jnp.float32, low, high)]
-    if signature.spec.takes_level:
-        found.append(jnp.linspace(0.05, 0.2, batch, dtype=jnp.float32))
-    return found
-
-
 def metadata(signature: Signature, record: Mapping[str, Any] | None, **more: Any) -> dict[str, Any]:
     """The metadata of an exported program, JSON-like.
 
@@ -243,7 +227,10 @@ def compare(
     """
     sizes, worst = signature.example_sizes(), 0.0
     for size in sizes:
-        given = examples(signature, size)
+        shape = (2, *size, signature.spec.channels)
+        given = [jax.random.uniform(jax.random.key(0), shape, jnp.float32, *signature.spec.range)]
+        if signature.spec.takes_level:
+            given.append(jnp.float32([0.05, 0.2]))
         # The model's tests compare Winograd's sums with the plain ones.
         with disable_winograd():
             pairs = _pairs_of_steps if signature.streams else _pairs_of_outputs

@@ -10,7 +10,7 @@ from scipy.fft import next_fast_len
 from zoo.data.pcm import lengthen
 from zoo.data.pcm import resample as resample_exactly
 from zoo.errors import ZooError, unknown
-from zoo.noise.audio.snr_mixing import samples
+from zoo.noise.audio.snr_mixing import along_time, samples
 from zoo.noise.op_contract import ANY, FRACTION, NOT_NEGATIVE, Range, audio_op
 
 __all__ = [
@@ -34,9 +34,6 @@ def gain(key, x, *, db):
       key: ignored.
       x: recordings of any shape.
       db: level; the gain in dB, any number. -6 is about half the amplitude.
-
-    Returns:
-      The signal, shape and dtype of `x`.
     """
     del key
     return x * 10 ** (db / 20)
@@ -50,9 +47,6 @@ def dc_offset(key, x, *, offset):
       key: ignored.
       x: recordings of any shape.
       offset: level; the constant, of either sign, in units of the signal.
-
-    Returns:
-      The signal, shape and dtype of `x`.
     """
     del key
     return x + offset
@@ -102,7 +96,6 @@ def clicks(key, x, *, rate, height=0.5, width=0.0005, sample_rate=16000):
       rate: level; clicks a second, 0 or more.
       height: the most that a click jumps by, in units of the signal, 0 or more; a level too.
       width: the time in seconds in which a click falls to 1/e; 0 makes it one sample.
-      sample_rate: of `x` in Hz.
 
     Raises:
       ZooError: `width` is negative.
@@ -138,10 +131,6 @@ def dropouts(key, x, *, amount, length=0.02, sample_rate=16000):
       x: recordings `(..., T, C)`.
       amount: level; the part of the signal that is lost, on average, from 0 to 1.
       length: of a stretch in seconds.
-      sample_rate: of `x` in Hz.
-
-    Returns:
-      The recordings with gaps, shape and dtype of `x`.
 
     Raises:
       ZooError: `length` is negative.
@@ -170,9 +159,6 @@ def quantize(key, x, *, bits):
       key: ignored.
       x: recordings of any shape.
       bits: level; bits a sample, a whole number from 1 to 24.
-
-    Returns:
-      The rounded signal, shape and dtype of `x`.
     """
     del key
     # Rounded, for exp2 of a whole number is not always a power of two.
@@ -193,9 +179,6 @@ def mu_law(key, x, *, bits, mu=255.0):
       x: recordings of any shape.
       bits: level; bits a sample, a whole number from 1 to 16.
       mu: how strongly loud samples are compressed, above 0.
-
-    Returns:
-      The rounded signal, shape and dtype of `x`.
 
     Raises:
       ZooError: `mu` is not above 0.
@@ -235,9 +218,8 @@ def resample(key, x, *, factor, method="linear"):
     if method not in ("linear", "hold"):
         raise ZooError(f"resample: method must be 'ideal', 'linear' or 'hold', got {method!r}")
     time = x.shape[-2]
-    steps = jnp.arange(time, dtype=x.dtype).reshape((1,) * (x.ndim - 2) + (time, 1))
     # The place of every sample, counted in samples of the rate in between.
-    place = steps * factor
+    place = along_time(np.arange(time), x) * factor
     # Rounding must not put a sample that falls on the grid of both rates just before it.
     before = jnp.floor(place + 1e-4)
     first = _at(x, before / factor, method)
@@ -266,8 +248,7 @@ def _band_limit(x: jax.Array, factor: jax.Array) -> jax.Array:
     # Forwards and then backwards, the signal has no step at its ends, which would ring.
     padded = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, size - time), (0, 0)], mode="edge")
     spectrum = jnp.fft.rfft(jnp.concatenate([padded, jnp.flip(padded, -2)], -2), axis=-2)
-    bins = np.linspace(0, 1, size + 1, dtype=np.float32)[:, None]
-    bins = jnp.asarray(bins).reshape((1,) * (x.ndim - 2) + bins.shape)
+    bins = along_time(np.linspace(0, 1, size + 1, dtype=np.float32), x)
     limited = jnp.fft.irfft(jnp.where(bins <= factor, spectrum, 0), 2 * size, axis=-2)
     return jax.lax.slice_in_dim(limited, 0, time, axis=-2)
 

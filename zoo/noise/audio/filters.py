@@ -9,7 +9,7 @@ import numpy as np
 from scipy.fft import next_fast_len
 
 from zoo.errors import ZooError
-from zoo.noise.audio.snr_mixing import recording, samples
+from zoo.noise.audio.snr_mixing import along_time, recording, samples
 from zoo.noise.op_contract import ANY, FRACTION, POSITIVE, Range, audio_op
 
 __all__ = ["band_pass", "band_stop", "low_pass", "random_filter", "reverb"]
@@ -29,10 +29,6 @@ def band_stop(key, x, *, share, sample_rate=16000):
     Args:
       x: recordings `(..., T, C)`.
       share: level; the band's part of the mel scale, from 0 to 1. Up to 0.2 is usual in training.
-      sample_rate: of `x` in Hz.
-
-    Returns:
-      The signal without the band, shape and dtype of `x`.
 
     References:
       Defossez, Synnaeve, Adi, "Real time speech enhancement in the waveform domain", Interspeech
@@ -43,13 +39,10 @@ def band_stop(key, x, *, share, sample_rate=16000):
     size = next_fast_len(time, real=True)
     mel = np.log1p(np.fft.rfftfreq(size, 1 / sample_rate) / 700)
     # The top a little above the last frequency, so that a share of 1 removes that one as well.
-    mel = (mel / (np.log1p(sample_rate / 2 / 700) * (1 + 1e-6))).astype(np.float32)[:, None]
-    mel = jnp.asarray(mel).reshape((1,) * len(lead) + mel.shape)
+    mel = along_time(mel / (np.log1p(sample_rate / 2 / 700) * (1 + 1e-6)), x)
     low = (1 - share) * jax.random.uniform(key, (*lead, 1, 1), x.dtype)
     stopped = (mel >= low) & (mel < low + share)
-    spectrum = jnp.fft.rfft(x, size, axis=-2)
-    kept = jnp.fft.irfft(jnp.where(stopped, 0, spectrum), size, axis=-2)
-    return jax.lax.slice_in_dim(kept, 0, time, axis=-2)
+    return _respond(x, jnp.where(stopped, 0.0, 1.0), size)
 
 
 @audio_op(axes="TC", cutoff=POSITIVE, examples={"cutoff": (3400.0, 800.0)})
@@ -64,10 +57,6 @@ def low_pass(key, x, *, cutoff, order=8, sample_rate=16000):
       x: recordings `(..., T, C)`.
       cutoff: level; the frequency in Hz that loses 3 dB, above 0. Less is worse.
       order: how steep it is: 6 dB an octave for each.
-      sample_rate: of `x` in Hz.
-
-    Returns:
-      The signal, shape and dtype of `x`.
     """
     del key
     return _filter(x, lambda hz: _butterworth(hz / cutoff, order), sample_rate, "low_pass")
@@ -85,10 +74,6 @@ def band_pass(key, x, *, high, low=300.0, order=8, sample_rate=16000):
       high: level; the upper frequency in Hz that loses 3 dB, above 0. Less is worse.
       low: the lower one, a level too.
       order: how steep it is: 6 dB an octave for each.
-      sample_rate: of `x` in Hz.
-
-    Returns:
-      The signal, shape and dtype of `x`.
     """
     del key
     return _filter(
@@ -110,24 +95,19 @@ def random_filter(key, x, *, strength):
       x: recordings `(..., T, C)`.
       strength: level; the largest coefficient, from 0 to 0.49; 0.375 is usual.
 
-    Returns:
-      The filtered signal, shape and dtype of `x`.
-
     References:
       Valin, "A hybrid DSP/deep learning approach to real-time full-band speech enhancement", MMSP
       2018.
     """
     *lead, time, _ = x.shape
     size = next_fast_len(time + _RING, real=True)
-    delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)[:, None].astype(np.complex64)
-    delay = jnp.asarray(delay).reshape((1,) * len(lead) + delay.shape)
+    delay = along_time(np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size), x, np.complex64)
     coefficients = jax.random.uniform(key, (4, *lead, 1, 1), x.dtype, minval=-1, maxval=1)
     a, b, c, d = ((strength * value).astype(np.complex64) for value in coefficients)
     response = (1 + delay * (a + delay * b)) / (1 + delay * (c + delay * d))
     # A scan over time is as fast on a CPU, but accelerators do not like steps by the thousand.
     # Padding lets the ring die away before it comes round.
-    filtered = jnp.fft.irfft(response * jnp.fft.rfft(x, size, axis=-2), size, axis=-2)
-    return jax.lax.slice_in_dim(filtered, 0, time, axis=-2)
+    return _respond(x, response, size)
 
 
 def _butterworth(ratio: jax.Array, order: float) -> jax.Array:
@@ -140,13 +120,16 @@ def _filter(
 ) -> jax.Array:
     """Signals (..., T, C) with a gain by the frequency in Hz, without delay."""
     samples(0, sample_rate, op)
-    *lead, time, _ = x.shape
     # It rings on before and behind.
-    size = next_fast_len(time + 2 * _RING, real=True)
-    hz = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1e-3).astype(np.float32)[:, None]
-    gains = gain(jnp.asarray(hz).reshape((1,) * len(lead) + hz.shape))
-    spectrum = jnp.fft.rfft(x, size, axis=-2) * gains.astype(np.complex64)
-    return jax.lax.slice_in_dim(jnp.fft.irfft(spectrum, size, axis=-2), 0, time, axis=-2)
+    size = next_fast_len(x.shape[-2] + 2 * _RING, real=True)
+    hz = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1e-3)
+    return _respond(x, gain(along_time(hz, x)), size)
+
+
+def _respond(x: jax.Array, response: jax.Array, size: int) -> jax.Array:
+    """Signals (..., T, C) by a response to each frequency of a transform of so many samples."""
+    spectrum = jnp.fft.rfft(x, size, axis=-2) * response.astype(np.complex64)
+    return jax.lax.slice_in_dim(jnp.fft.irfft(spectrum, size, axis=-2), 0, x.shape[-2], axis=-2)
 
 
 @audio_op(axes="TC", rt60=POSITIVE, drr=ANY, examples={"rt60": (0.1, 0.8)})
@@ -169,10 +152,6 @@ def reverb(key, x, *, rt60, drr=0.0, response=None, sample_rate=16000):
         `response`.
       response: a recorded response `(L, C)`, or one for each example, to take instead; floats. One
         channel serves all channels of `x`.
-      sample_rate: of `x` in Hz.
-
-    Returns:
-      The reverberant recordings, shape and dtype of `x`.
 
     Raises:
       ZooError: the response is silent, of integers, or of a shape that does not fit.
@@ -192,8 +171,7 @@ def reverb(key, x, *, rt60, drr=0.0, response=None, sample_rate=16000):
 def _tail(key, x, rt60, drr, sample_rate):
     """What follows the direct sound, as long as the signal: later parts would not be heard."""
     *lead, time, channels = x.shape
-    seconds = np.arange(time, dtype=np.float32)[:, None] / np.float32(sample_rate)
-    seconds = jnp.asarray(seconds).reshape((1,) * len(lead) + seconds.shape)
+    seconds = along_time(np.arange(time, dtype=np.float32) / np.float32(sample_rate), x)
     envelope = jnp.exp(-3 * math.log(10) * seconds / rt60)
     # Time 0 belongs to the direct sound.
     envelope = jnp.where(seconds > 0, envelope, 0.0)

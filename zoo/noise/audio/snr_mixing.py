@@ -38,18 +38,7 @@ def _add(
     active: bool = True,
     sample_rate: float = 16000,
 ) -> jax.Array:
-    """Scales the noise to the ratio and adds it.
-
-    Args:
-      x: signal (..., T, C), float32.
-      noise: of the shape of `x`, or with one channel for all.
-      snr: ratio in dB, of the rank of `x`.
-      op: name used in error messages.
-      active: whether P_x is measured over the active parts only.
-      sample_rate: in Hz; what the 32 ms are counted with.
-
-    Returns:
-      (..., T, C).
+    """Scales noise (..., T, C or 1) to a ratio in dB, of the rank of `x`, and adds it.
 
     Raises:
       ZooError: `sample_rate` is not above 0.
@@ -63,21 +52,18 @@ def _add(
     return x + noise * (scale * 10 ** (-snr / 20))
 
 
+def along_time(values: np.ndarray, x: jax.Array, dtype: type = np.float32) -> jax.Array:
+    """Values (T',) as an array of the rank of signals (..., T, C), along their time."""
+    return jnp.asarray(values, dtype).reshape((1,) * (x.ndim - 2) + (-1, 1))
+
+
 def _power(x: jax.Array) -> jax.Array:
     """The mean power (...) of signals (..., T, C)."""
     return jnp.mean(jnp.square(x), (-2, -1))
 
 
 def _active_power(x: jax.Array, frame: int) -> jax.Array:
-    """The mean power over the active frames.
-
-    Args:
-      x: signal (..., T, C).
-      frame: samples in a frame; the last one may be shorter.
-
-    Returns:
-      (...), 0 for silence.
-    """
+    """The mean power (...) over the active ones of frames of `frame` samples."""
     *lead, time, channels = x.shape
     frames = -(-time // frame)
     last = frames * frame - time
@@ -118,8 +104,6 @@ def add_at_snr(key, x, *, snr, noise, active=True, sample_rate=16000):
       snr: level; signal-to-noise ratio in dB, any number. Less is noisier.
       noise: a recording `(T', C)` for all examples, or one for each, `(..., T', C)` with the
         leading axes of `x`; floats of any scale. One channel serves all channels of `x`.
-      active: whether the signal's power is measured where there is speech rather than over pauses
-        too.
       sample_rate: of `x` in Hz; `active` needs it.
 
     Returns:
@@ -144,9 +128,6 @@ def hum(key, x, *, snr, frequency=50.0, harmonics=8, active=True, sample_rate=16
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
       frequency: of the mains in Hz, 50 or 60; a level too.
       harmonics: how many tones, the first included.
-      active: whether the signal's power is measured where there is speech rather than over pauses
-        too.
-      sample_rate: of `x` in Hz.
 
     Returns:
       The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.
@@ -156,8 +137,7 @@ def hum(key, x, *, snr, frequency=50.0, harmonics=8, active=True, sample_rate=16
     samples(0, sample_rate, "hum")
     *lead, time, _ = x.shape
     phases = jax.random.uniform(key, (harmonics, *lead, 1, 1), x.dtype)
-    seconds = np.arange(time, dtype=np.float64)[:, None] / sample_rate
-    cycles = frequency * jnp.asarray(seconds, x.dtype).reshape((1,) * len(lead) + (time, 1))
+    cycles = frequency * along_time(np.arange(time) / sample_rate, x)
     # Without its whole turns an angle loses nothing more when it is multiplied by 2 pi.
     cycles = cycles - jnp.floor(cycles)
     tone = jnp.zeros_like(cycles)
@@ -235,9 +215,6 @@ def colored(key, x, *, snr, exponent, active=True, sample_rate=16000):
       x: recordings `(..., T, C)`.
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
       exponent: how the density falls, from -4 to 4; a level too.
-      active: whether the signal's power is measured where there is speech rather than over pauses
-        too.
-      sample_rate: of `x` in Hz.
 
     Returns:
       The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.
@@ -254,9 +231,8 @@ def _colored(key, x, snr, exponent, active, sample_rate):
     size = next_fast_len(max(time, _SHORTEST), real=True)
     frequency = np.fft.rfftfreq(size, 1 / sample_rate)
     # In kilohertz, so that no power of it comes near the ends of float32.
-    octaves = jnp.asarray(np.log(np.maximum(frequency, _LOWEST) / 1000)[:, None], x.dtype)
-    octaves = octaves.reshape((1,) * len(lead) + octaves.shape)
-    audible = jnp.asarray((frequency >= _LOWEST)[:, None]).reshape(octaves.shape)
+    octaves = along_time(np.log(np.maximum(frequency, _LOWEST) / 1000), x)
+    audible = along_time(frequency >= _LOWEST, x, bool)
     shape = jnp.where(audible, jnp.exp(-exponent / 2 * octaves), 0.0)
     real, imaginary = jax.random.normal(key, (2, *lead, frequency.size, channels), x.dtype)
     noise = jnp.fft.irfft(jax.lax.complex(real * shape, imaginary * shape), size, axis=-2)
@@ -278,9 +254,6 @@ def _named(name: str, exponent: float, density: str):
     Args:
       x: recordings `(..., T, C)`.
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
-      active: whether the signal's power is measured where there is speech rather than over pauses
-        too.
-      sample_rate: of `x` in Hz.
 
     Returns:
       The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.

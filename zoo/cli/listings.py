@@ -1,4 +1,4 @@
-"""`zoo weights`: describe weights, those that come with the zoo and those trained here."""
+"""`zoo models`, which lists or describes models, and `zoo weights`, the same of weights."""
 
 import argparse
 import json
@@ -6,10 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo import weights
+from zoo import models, weights
 from zoo.cli import common
 from zoo.errors import ZooError
+from zoo.models import ModelSpec
 
+_MODELS = """List the models of images and those of recordings, or describe some. The latency
+is the most that a stream's output lags: the samples of one step, and those the model looks
+ahead."""
+
+_WEIGHTS = """Describe weights: those that come with the zoo, or files. Of those that are
+named also their cards and their scores on test images or recordings. With --from-run, first
+write those of a run: the average that scored best in validation so far, or the newest one."""
+
+# What multiply-adds are counted for, and the headings of a table.
+_KINDS = {
+    "image": ("pixel", ("denoises", "channels", "size", "takes level", "locality")),
+    "audio": ("second", ("denoises", "channels", "sample rate", "latency")),
+}
 # As a validation calls them in the record.
 _VALIDATION = {"validation_psnr": "PSNR", "validation_si_sdr": "SI-SDR"}
 _HIDDEN = ("mse", "mae")
@@ -19,19 +33,21 @@ _CARD = {
     "stored": "stored as",
     "trained_on": "trained on",
     "terms": "terms of the data",
-    "license": "licence",
+    "license": "license",
     "command": "command",
 }
 
 
-_DESCRIPTION = """Describe weights: those that come with the zoo, or files. Of those that are
-named also their cards and their scores on test images or recordings. With --from-run, first
-write those of a run: the average that scored best in validation so far, or the newest one."""
+def add_models_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `zoo models` to its parser."""
+    parser.description = _MODELS
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a model; all if none is named")
+    parser.set_defaults(run=_list_models)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the command takes to its parser."""
-    parser.description = _DESCRIPTION
+def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `zoo weights` to its parser."""
+    parser.description = _WEIGHTS
     parser.add_argument(
         "files",
         nargs="*",
@@ -49,10 +65,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     parser.add_argument("--json", action="store_true", help="print the whole records")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_list_weights)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def _list_models(arguments: argparse.Namespace) -> None:
+    """Prints a table of image models and one of audio models; and the cards of those named."""
+    found = [models.model_spec(name) for name in arguments.names or models.list_models()]
+    tables = []
+    for modality, (_, headings) in _KINDS.items():
+        rows = [_model_row(spec) for spec in found if spec.modality == modality]
+        if rows:
+            tables.append(common.table([("model", "parameters", *headings), *rows]))
+    if arguments.names:
+        headings = ("model", "description", "multiply-adds", "published weights")
+        cards = [_model_card(spec) for spec in {spec.name: spec for spec in found}.values()]
+        tables.append(common.table([headings, *cards]))
+    print("\n\n".join(tables))
+
+
+def _model_row(spec: ModelSpec) -> tuple[str, ...]:
+    start = (spec.name, f"{models.count_parameters(spec.name):,}")
+    if spec.modality == "image":
+        size = "x".join(map(str, spec.size)) if spec.size else "any"
+        level = "yes" if spec.takes_level else "no"
+        return (*start, "images", str(spec.channels), size, level, spec.locality)
+    latency = "whole file"
+    if spec.hop:
+        latency = f"{1000 * (spec.hop + spec.latency) / spec.sample_rate:g} ms"
+    return (*start, "recordings", "any", f"{spec.sample_rate} Hz", latency)
+
+
+def _model_card(spec: ModelSpec) -> tuple[str, ...]:
+    card, (unit, _) = models.model_card(spec.name), _KINDS[spec.modality]
+    macs = "unknown" if card.macs is None else f"{card.macs:,} a {unit}"
+    source = f"github.com/{card.source} ({card.license})" if card.source else "none"
+    return card.name, card.summary, macs, source
+
+
+def _list_weights(arguments: argparse.Namespace) -> None:
     """Prints the tables, or the records."""
     if arguments.from_run:
         arguments.files = [*arguments.files, _from_run(arguments)]
