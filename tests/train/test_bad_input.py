@@ -1,6 +1,7 @@
 """What a user can get wrong ends with one line that names it, and costs nothing."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -219,6 +220,12 @@ def test_a_config_file_by_a_relative_path(refused, tmp_path):
 def test_a_missing_config_file(refused, tmp_path):
     for file in ("configs/unett.py", str(tmp_path)):
         assert repr(file) in refused(f"--config={file}:folder", "--config.train.steps=3")
+
+
+def test_oddities_of_image_files_are_not_printed(refused, caplog):
+    refused(CONFIG, "--config.noise.level=abc")
+    logging.getLogger("imagecodecs").warning("PNG warning: iCCP: invalid rendering intent")
+    assert not caplog.records
 
 
 def test_a_process_says_it_too():
