@@ -23,7 +23,6 @@ import importlib
 import io
 import itertools
 import logging
-import runpy
 import sys
 import tempfile
 import time
@@ -109,8 +108,8 @@ class Turns:
                 last = batch_and_key
                 return run(placed, *batch_and_key)
 
-            runner.run, self._run = remember, bare
-            return runner
+            self._run = bare
+            return runner._replace(run=remember)
 
         return make_watched
 
@@ -135,13 +134,9 @@ class Turns:
 
 def config_of(arguments, *, stream: bool):
     """The config the flags name, with a checkpoint every turn, and its own steps between two."""
-    from zoo.train.config import override  # noqa: PLC0415 - see NEEDS
+    from zoo.train.config import load_config  # noqa: PLC0415 - see NEEDS
 
-    file = Path(arguments.config)
-    if not file.is_file():
-        raise ZooError(f"there is no config file {str(file)!r}; try --config=configs/unet.py")
-    config = runpy.run_path(str(file))["get_config"]()
-    override(config, arguments.override)
+    config = load_config(arguments.config, arguments.override)
     every = config.checkpoint.every
     config.data.stream = stream
     config.checkpoint.every = arguments.steps
@@ -208,9 +203,8 @@ def input_pipeline(experiment, config, seconds: float) -> float:
 def prepare(arguments, name: str) -> list[dict]:
     """Rows of crop, augmentation and noise alone against the whole step, one a turn."""
     record = models.model_spec(arguments.model)
-    op = registry(record.modality)[name]
-    options = usual(op)
-    level = options.pop(next(iter(op.levels)))
+    options = dict(usual(registry(record.modality)[name]))
+    level = options.pop(next(iter(options)))
     pictures = record.modality == "image"
     training = Training(
         models.create_model(arguments.model),
@@ -218,7 +212,7 @@ def prepare(arguments, name: str) -> list[dict]:
         batch=arguments.batch,
         size=arguments.size,
         augment=make_augment(flip=True, quarter_turn=True) if pictures else None,
-        sampler=sampler(op, level, **options),
+        sampler=sampler(registry(record.modality)[name], level, **options),
     )
     works = training.preparation(), training.step()
     share = arguments.seconds / 2 / arguments.turns
@@ -326,9 +320,10 @@ def main() -> None:
     arguments.noise = arguments.noise or [NOISE[modality]]
     arguments.size = arguments.size or SIZES[modality]
     for name in arguments.noise:
-        if name not in (ops := registry(modality)):
-            raise unknown("noise", name, ops)
-        if "noisy" in second(ops[name], None):
+        op = registry(modality).get(name)
+        if op is None:
+            raise unknown("noise", name, registry(modality))
+        if "noisy" in second(op, None):
             raise ZooError(f"noise {name!r} needs a whole batch; a step's is drawn for each one")
     runtime.cache_programs()
     logging.getLogger("imagecodecs").setLevel(logging.ERROR)  # it dislikes a profile in a PNG

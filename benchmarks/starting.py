@@ -33,8 +33,7 @@ def main() -> None:
             # At once: what main.py would do next is not its start.
             os._exit(0)
 
-        runner.run = first
-        return runner
+        return runner._replace(run=first)
 
     loop.make_runner = stopping
     experiment.make_feed = parts.timed("data_s", experiment.make_feed)

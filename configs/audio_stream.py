@@ -1,9 +1,9 @@
 """The streaming complex-mask U-Net on speech in noise, at 16 kHz and 16 ms a step.
 
-    python main.py --config=configs/audio_stream.py
-    python main.py --config=configs/audio_stream.py:SPEECH --config.data.options.noise=NOISE
-    python main.py --config=configs/audio_stream.py:SPEECH --config.data.options.noise=NOISE \\
-        --config.model.name=stream-b
+    zoo train audio_stream
+    zoo train audio_stream:SPEECH --data.options.noise=NOISE
+    zoo train audio_stream:SPEECH --data.options.noise=NOISE \\
+        --model.name=stream-b
 
 The first trains on voices and ambience made by a formula, so that it runs anywhere; it is no
 substitute for speech. The others train on a folder of clean recordings, mixed on the device with

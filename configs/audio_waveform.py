@@ -1,7 +1,7 @@
 """A causal U-Net on the waveform itself, of the Demucs kind, on speech in noise at 16 kHz.
 
-    python main.py --config=configs/audio_waveform.py
-    python main.py --config=configs/audio_waveform.py:SPEECH --config.data.options.noise=NOISE
+    zoo train audio_waveform
+    zoo train audio_waveform:SPEECH --data.options.noise=NOISE
 
 The first trains on voices and ambience made by a formula, the second on folders of recordings. It
 has hundreds of times the parameters of `audio_stream.py` and is meant for an accelerator.

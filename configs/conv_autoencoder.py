@@ -1,7 +1,7 @@
 """A strided convolutional autoencoder on 128x128 colour pictures, after a published recipe.
 
-    python main.py --config=configs/conv_autoencoder.py:FOLDER
-    python main.py --config=configs/conv_autoencoder.py:FOLDER --config.optimizer.learning_rate=1e-3
+    zoo train conv_autoencoder:FOLDER
+    zoo train conv_autoencoder:FOLDER --optimizer.learning_rate=1e-3
 
 Mean squared error, Adam, 60/40 split, small rotations, shifts and flips, 50 epochs, batch 64. The
 first line is the recipe with its learning rate of 1e-5, the second the same with a sensible one.

@@ -1,6 +1,6 @@
 """A convolutional autoencoder on MNIST, Gaussian noise, mean squared error.
 
-    python main.py --config=configs/conv_autoencoder_mnist.py:FOLDER
+    zoo train conv_autoencoder_mnist:FOLDER
 
 FOLDER holds the four idx files of MNIST; without it tiles of the embedded photos train.
 

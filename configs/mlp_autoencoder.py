@@ -1,7 +1,7 @@
 """A dense 784-128-784 autoencoder on 28x28 grey pictures at noise factors 0.3, 0.5 and 0.8.
 
-    python main.py --config=configs/mlp_autoencoder.py:FOLDER
-    python main.py --config=configs/mlp_autoencoder.py:FOLDER --config.noise.level=0.5
+    zoo train mlp_autoencoder:FOLDER
+    zoo train mlp_autoencoder:FOLDER --noise.level=0.5
 
 FOLDER holds the four idx files of MNIST; without it tiles of the embedded photos train. The first
 line trains one network for all three factors, the second one for a factor of its own.

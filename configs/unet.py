@@ -1,8 +1,8 @@
 """The default job: a small U-Net that removes Gaussian noise of sigma 25/255 from colour photos.
 
-    python main.py --config=configs/unet.py
-    python main.py --config=configs/unet.py --config.noise.level=50
-    python main.py --config=configs/unet.py:FOLDER
+    zoo train unet
+    zoo train unet --noise.level=50
+    zoo train unet:FOLDER
 
 The first trains on the photographs embedded in scikit-image, the last on a folder of your own.
 

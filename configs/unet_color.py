@@ -1,6 +1,6 @@
 """`unet-color`, the weights for any colour photograph: one network for every sigma up to 55.
 
-    python main.py --config=configs/unet_color.py:DATA
+    zoo train unet_color:DATA
 
 DATA holds `bsds500/` with train/, val/ and test/, and `cbsd68/`. It trains on BSDS500's train and
 test, selects on the 32 pictures of val that are not in CBSD68, and is tested on CBSD68. Without

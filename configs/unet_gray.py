@@ -1,19 +1,19 @@
 r"""`unet-gray`, the weights for any grey photograph: one network for every sigma up to 55.
 
-    python main.py --config=configs/unet_gray.py:DATA
+    zoo train unet_gray:DATA
 
 Its weights come from three runs, each begun with those of the one before, here called START:
 
-    python main.py --config=configs/unet_gray.py:DATA --workdir=runs/first
-    python main.py --config=configs/unet_gray.py:DATA --workdir=runs/second \
-      --config.train.start=START --config.optimizer.name=muon --config.optimizer.warmup=0.02 \
-      --config.data.crop='(96, 96)' --config.train.batch_size=4 --config.train.steps=14000 \
-      --config.validation.every=1000
-    python main.py --config=configs/unet_gray.py:DATA --workdir=runs/third \
-      --config.train.start=START --config.optimizer.name=muon --config.optimizer.warmup=0.02 \
-      --config.data.crop='(96, 96)' --config.train.batch_size=4 --config.train.steps=6000 \
-      --config.optimizer.learning_rate=4e-4 --config.loss=psnr \
-      --config.validation.every=500
+    zoo train unet_gray:DATA --workdir=runs/first
+    zoo train unet_gray:DATA --workdir=runs/second \
+      --train.start=START --optimizer.name=muon --optimizer.warmup=0.02 \
+      --data.crop='(96, 96)' --train.batch_size=4 --train.steps=14000 \
+      --validation.every=1000
+    zoo train unet_gray:DATA --workdir=runs/third \
+      --train.start=START --optimizer.name=muon --optimizer.warmup=0.02 \
+      --data.crop='(96, 96)' --train.batch_size=4 --train.steps=6000 \
+      --optimizer.learning_rate=4e-4 --loss=psnr \
+      --validation.every=500
 
 DATA holds `bsds500/` with train/, val/ and test/, `cbsd68/` and `bsd68/`. It trains on BSDS500's
 train and test, selects on the 32 pictures of val that are not in CBSD68 (the colour version, which
@@ -28,10 +28,10 @@ On BSD68, by the published protocol at sigma 15 / 25 / 50, the last has 31.44 / 
 
 What was tried for it, from nothing, validated at sigma 27.5 on the 32 pictures:
 
-    --config.train.steps=1500 --config.train.ema_decay=0.99 --config.validation.every=500   27.28 dB
-    the same, --config.optimizer.name=muon --config.optimizer.learning_rate=2e-3   27.63, a step a
+    --train.steps=1500 --train.ema_decay=0.99 --validation.every=500   27.28 dB
+    the same, --optimizer.name=muon --optimizer.learning_rate=2e-3   27.63, a step a
                                                                                  fifth slower
-    the same again, --config.model.options.takes_level=False (blind)               27.36
+    the same again, --model.options.takes_level=False (blind)               27.36
 """
 
 from zoo.train.config import default_config

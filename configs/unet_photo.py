@@ -1,6 +1,6 @@
 """A network for any color photograph whose noise is not known: cameras, files and Gaussian noise.
 
-    python main.py --config=configs/unet_photo.py:DATA
+    zoo train unet_photo:DATA
 
 DATA holds `photos/` with train/ and val/, and `cbsd68/`. It trains on photos/train with the noise
 op `photograph`, selects on photos/val and is tested on CBSD68, each with noise of its own kind and
@@ -8,7 +8,7 @@ strength per image. The network is blind to the level, and of the widths of `une
 times as many blocks; 9.7 GMACs for an image of 256x256. Without DATA the embedded photos train.
 
 After 300 steps of 4 crops of 64x64 at a learning rate of 2e-3 it had 35.1 dB in validation, and
-with --config.model.options.norm=layer 34.5.
+with --model.options.norm=layer 34.5.
 
 Further tests of its weights, called WEIGHTS here: Gaussian noise, and the photographs of PolyU.
 

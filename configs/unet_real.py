@@ -1,6 +1,6 @@
 """A U-Net on real camera noise: pairs of a noisy photograph and its clean mean, split by scene.
 
-    python main.py --config=configs/unet_real.py:FOLDER
+    zoo train unet_real:FOLDER
 
 FOLDER holds pairs like those of PolyU (Xu et al., "Real-world Noisy Image Denoising", 2018):
 `SCENE_NUMBER_real.JPG` is noisy, `SCENE_NUMBER_mean.JPG` clean, SCENE a word of letters; other
@@ -11,8 +11,8 @@ It begins with `unet-color`, the weights of Gaussian noise that come with the pa
 map of the level. On PolyU (59 training pairs, 30 test pairs of other scenes) it reached 39.23 dB
 and SSIM 0.966 from 36.77 and 0.921; total variation with the strength that suits each test picture
 best has 37.59 and 0.943. 13 minutes on two CPU cores busy with other work too. The weights ship as
-`unet-real`. From scratch, with --config.train.start= --config.model.name=unet-small
---config.optimizer.learning_rate=2e-3, it was 37.45 dB.
+`unet-real`. From scratch, with --train.start= --model.name=unet-small
+--optimizer.learning_rate=2e-3, it was 37.45 dB.
 """
 
 from zoo.train.config import default_config

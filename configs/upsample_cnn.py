@@ -1,7 +1,7 @@
 """A LeakyReLU upsampling CNN on 256x256 colour pictures, after a published recipe.
 
-    python main.py --config=configs/upsample_cnn.py:FOLDER
-    python main.py --config=configs/upsample_cnn.py:FOLDER --config.model.name=upsample_cnn-skip
+    zoo train upsample_cnn:FOLDER
+    zoo train upsample_cnn:FOLDER --model.name=upsample_cnn-skip
 
 Binary cross-entropy, Adam, batch 32. FOLDER holds pictures; without it tiles of the embedded photos
 train. The second line is the variant with skip connections.

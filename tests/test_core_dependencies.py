@@ -63,8 +63,12 @@ def test_images_audio_and_training_need_only_the_core(tmp_path, programs):
 @pytest.mark.matrix
 def test_a_command_that_lacks_a_package_names_its_extra(tmp_path):
     code = """
+import numpy as np
 from zoo import cli
-sys.exit(10 * cli.main(["train", "unet"]) + cli.main(["score", "unet-gray", "--data", "photos"]))
+from zoo.data import image_files
+image_files.write("x.png", np.full((16, 24, 3), 100, np.uint8))
+score = ["score", "unet-gray", "--data", ".", "--baselines", "nlm", "--sigma", "25"]
+sys.exit(10 * cli.main(["train", "unet"]) + cli.main(score))
 """
     done = blocked(code, tmp_path)
     assert done.returncode == 22, done.stderr

@@ -26,7 +26,6 @@ import json
 import logging
 import math
 import os
-import runpy
 import shutil
 import signal
 import sys
@@ -52,7 +51,7 @@ from zoo.data import sources
 from zoo.errors import ZooError
 from zoo.train import experiment as experiments
 from zoo.train.checkpoint import Checkpoints
-from zoo.train.config import default_config, override, to_plain
+from zoo.train.config import default_config, load_config, override, to_plain
 from zoo.train.distributed import Interrupted
 from zoo.train.loop import train
 from zoo.train.run_weights import Best, make_record
@@ -106,26 +105,9 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def read_config(text: str, overrides: list[str]) -> ConfigDict:
-    """The config of `FILE` or `FILE:FOLDER`, with overrides.
-
-    Raises:
-      ZooError: there is no such file, or no such key.
-    """
-    file, _, folder = text.partition(":")
-    if not Path(file).is_file():
-        raise ZooError(f"there is no config file {file!r}; try configs/unet.py")
-    get = runpy.run_path(file).get("get_config") if file.endswith(".py") else None
-    if get is None:
-        raise ZooError(f"{file} is no config, which has get_config; try configs/unet.py")
-    config = get(folder) if folder else get()
-    override(config, overrides)
-    return config
-
-
 def write_pack(arguments: argparse.Namespace) -> None:
     """Packs a config and its images, and says what went in."""
-    config = read_config(arguments.config, arguments.override)
+    config = load_config(arguments.config, arguments.override)
     found = packing.pack(config, experiments.build(config).sources, arguments.pack, MOST_PACKED)
     counts = ", ".join(f"{count} {split}" for split, count in found.counts.items())
     share = "" if found.share == 1 else f", windows of {100 * found.share:.0f} % of each"
@@ -235,7 +217,7 @@ class Run:
         """The config to train, what it is at home, and what tells its data from others."""
         name = self.arguments.config
         if not name.lower().endswith(".zip"):
-            config = read_config(name, self.arguments.override)
+            config = load_config(name, self.arguments.override)
             return config, to_plain(config), config.data.name
         path = Path(name)
         plain = packing.unpack(path, folder / "data")

@@ -28,7 +28,7 @@ _VARIABLES = {
     _INK: "var(--soft)",
     _GRID: "var(--rule)",
 }
-_LONGEST_NAME = 24
+_LONGEST = 24
 # More points than a chart has pixels only make a page heavy.
 _MOST_POINTS = 400
 
@@ -37,7 +37,7 @@ class Line(NamedTuple):
     """One line of a chart.
 
     Attributes:
-      name: for the legend or the right end; "" for a line without one.
+      name: for the legend; "" for a line without one.
       points: (x, y); values that are not finite, or not positive on a logarithmic axis, are gaps.
       color: `GRAY` or one of `COLORS`.
       look: keyword arguments of `matplotlib.axes.Axes.plot`, such as `marker` and `alpha`.
@@ -59,7 +59,7 @@ class Chart(NamedTuple):
       title: heading; "" for none.
       log: whether the y axis is logarithmic.
       ticks: positions on the x axis; round numbers if None.
-      direct: whether names are at the right ends of the lines rather than in a legend.
+      beside: whether the legend is at the right of the axes, in the order of the lines there.
     """
 
     lines: Sequence[Line]
@@ -68,7 +68,7 @@ class Chart(NamedTuple):
     title: str = ""
     log: bool = False
     ticks: Sequence[float] | None = None
-    direct: bool = False
+    beside: bool = False
 
 
 def training_charts(rows: Sequence[Mapping[str, float]], metric: str, label: str) -> list[Chart]:
@@ -143,7 +143,7 @@ def level_chart(
         for name, points in series.items()
     ]
     ticks = sorted({level for points in series.values() for level, _ in points})
-    return Chart(lines[::-1], across, up, title, ticks=ticks, direct=True)
+    return Chart(lines[::-1], across, up, title, ticks=ticks, beside=True)
 
 
 def write_png(
@@ -249,7 +249,7 @@ def _draw(charts: Sequence[Chart], size: tuple[float, float], out, **options) ->
 
 
 def _fill(axes, chart: Chart) -> None:
-    axes.grid(color=_GRID, linewidth=0.8, clip_on=False, axis="both" if chart.direct else "y")
+    axes.grid(color=_GRID, linewidth=0.8, clip_on=False, axis="both" if chart.beside else "y")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel(chart.across, parse_math=False)
@@ -261,12 +261,19 @@ def _fill(axes, chart: Chart) -> None:
         look = {"linewidth": 1.75, "clip_on": False, **line.look}
         axes.plot(*zip(*points, strict=True) if points else ([], []), color=line.color, **look)
     _scale(axes, chart)
-    if chart.direct:
-        _name_ends(axes, chart)
-        return
-    named = [(a, line.name) for a, line in zip(axes.lines, chart.lines, strict=True) if line.name]
+    named = [
+        (drawn, line.name[:_LONGEST] + "\N{HORIZONTAL ELLIPSIS}" * (len(line.name) > _LONGEST))
+        for drawn, line in zip(axes.lines, chart.lines, strict=True)
+        if line.name
+    ]
+    if chart.beside:
+        # The legend has the order of the lines at the right.
+        named.sort(key=lambda one: -np.nan_to_num(one[0].get_ydata()[-1:]).sum())
     if len(named) > 1:
-        axes.legend(*zip(*named, strict=True), frameon=False)
+        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if chart.beside else {}
+        legend = axes.legend(*zip(*named, strict=True), frameon=False, **place)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
 
 def _scale(axes, chart: Chart) -> None:
@@ -289,45 +296,6 @@ def _scale(axes, chart: Chart) -> None:
         axes.yaxis.set_major_locator(linear)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(short)
-
-
-def _name_ends(axes, chart: Chart) -> None:
-    """Writes names at the right ends of lines, moved apart where they would touch."""
-    low, high = axes.get_ylim()
-    lines = [line for line in chart.lines if _has_point(line.points, chart.log)]
-    ends = sorted(
-        ((max(p for p in line.points if _is_drawable(p, chart.log)), line) for line in lines),
-        key=lambda end: end[0][1],
-    )
-    height = axes.figure.get_figheight() * 72 - 60
-    places = _apart([(end[1] - low) / (high - low) for end, _ in ends], 14 / height)
-    right = max((end[0] for end, _ in ends), default=0)
-    for place, ((_, value), line) in zip(places, ends, strict=True):
-        name = line.name
-        if len(name) > _LONGEST_NAME:
-            name = f"{name[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
-        axes.annotate(
-            name,
-            (right, value),
-            xytext=(1.04, place),
-            textcoords="axes fraction",
-            color=line.color,
-            va="center",
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": line.color, "linewidth": 0.5},
-        )
-
-
-def _apart(heights: Sequence[float], least: float) -> list[float]:
-    """Rising heights, 0 to 1, moved as little as keeps them apart, and inside if there is room."""
-    placed: list[float] = []
-    for height in heights:
-        placed.append(max(height, placed[-1] + least) if placed else height)
-    limit = max(1.0, least * (len(heights) - 1))
-    for at in reversed(range(len(placed))):
-        placed[at] = min(placed[at], limit)
-        limit = placed[at] - least
-    return placed
 
 
 def _is_drawable(point: tuple[float, float], log: bool) -> bool:

@@ -15,7 +15,7 @@ _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI
 _OF_JAX = re.compile("Unable to initialize backend|Unknown backend|environment 'JAX|for JAX flag")
 
 EXTRAS = {
-    **dict.fromkeys(("ml_collections", "orbax", "tensorboardX"), "train"),
+    **dict.fromkeys(("orbax", "tensorboardX"), "train"),
     **dict.fromkeys(("h5py", "jinja2", "matplotlib", "pywt", "skimage"), "science"),
     **dict.fromkeys(("grain", "tensorflow_datasets"), "data"),
     **dict.fromkeys(("av", "mutagen"), "media"),

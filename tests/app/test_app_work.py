@@ -78,7 +78,7 @@ def test_a_picture_keeps_its_format_and_what_is_in_it(tmp_path, models):
     assert ("Noise", "25.0 / 255") in found.facts
     assert ("Model", "tiny-3") in found.facts
     assert seen[-1] == (1, 1)
-    for shown in (found.before, found.after):
+    for shown in found.shown.values():
         assert shown.detail is None
         with Image.open(shown.whole) as image:
             assert image.size == (60, 40)
@@ -97,7 +97,7 @@ def test_a_dark_picture_is_shown_as_the_model_sees_it(tmp_path, models):
     settings = {"model": AUTO, "level": None, "strength": 0.0}
     found = image_tab.denoise(tmp_path / "dark.tif", tmp_path, models, steps(), **settings)
     assert ("Range", "0 to 255.996") in found.facts
-    for shown in (found.before, found.after, image_tab.look(tmp_path / "dark.tif", tmp_path)[0]):
+    for shown in (*found.shown.values(), image_tab.look(tmp_path / "dark.tif", tmp_path)[0]):
         with Image.open(shown.whole) as image:
             assert np.mean(np.asarray(image)) == pytest.approx(200, abs=2)
 
@@ -217,7 +217,7 @@ def test_a_trial_of_a_picture_says_what_scikit_image_says(tmp_path, models, samp
     found = trial_tab.run(
         path, tmp_path, models, steps(), kind="Gaussian", level=20, model=AUTO, strength=0.0
     )
-    clean, noisy = (np.asarray(Image.open(place.whole)) for place in (found.clean, found.noisy))
+    clean, noisy = (np.asarray(Image.open(place.whole)) for place in [*found.shown.values()][:2])
     head, row, same = found.scores
     assert head == ("", "PSNR", "SSIM")
     psnr = reference.peak_signal_noise_ratio(clean, noisy)
@@ -231,7 +231,7 @@ def test_a_trial_of_a_recording_is_better_after_than_before(tmp_path, models, sa
     settings = {"kind": "White", "level": 5, "model": "wiener", "strength": 1.0}
     found = trial_tab.run(path, tmp_path, models, steps(), **settings)
     before, after = (float(row[1].split()[0]) for row in found.scores[1:])
-    clean, noisy = (soundfile.read(place)[0] for place in (found.clean, found.noisy))
+    clean, noisy = (soundfile.read(place)[0] for place in [*found.shown.values()][:2])
     along = clean * np.dot(noisy, clean) / np.dot(clean, clean)
     ratio = 10 * np.log10(np.square(along).sum() / np.square(noisy - along).sum())
     assert before == pytest.approx(ratio, abs=0.1)

@@ -90,6 +90,14 @@ def _record(folder, modality, by_level):
     return summary
 
 
+def _manifest(folder, unit, name, by_level, files):
+    levels = [{"label": one, "value": float(one), "unit": unit, "name": name} for one in by_level]
+    keys = ("file", "kind", "level", "example", "method")
+    files = [dict(zip(keys, file, strict=True)) for file in files]
+    manifest = {"levels": levels, "files": files}
+    (folder / "eval" / "manifest.json").write_text(json.dumps(manifest))
+
+
 def _mean(values):
     return None if None in values else sum(values) / len(values)
 
@@ -115,6 +123,8 @@ def of_pictures(folder, **options):
     for level in PICTURES:
         pixels = rng.integers(0, 256, (60, 90, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"gallery_{level}.png")
+    files = [(f"../gallery_{level}.png", "gallery", level, None, None) for level in PICTURES]
+    _manifest(folder, "1/255", "sigma", PICTURES, files)
     return folder
 
 
@@ -125,15 +135,19 @@ def of_sound(folder, *, seconds=0.1):
     out = folder / "eval"
     names = ("talk", "song.flac")
     _singles(out / "per_recording.csv", "recording", SOUND, names)
-    rng = np.random.default_rng(0)
+    rng, files = np.random.default_rng(0), []
     for level in SOUND:
         for kind in ("spectrograms", "waveforms"):
             Image.fromarray(np.full((40, 1300, 3), 200, np.uint8)).save(out / f"{kind}_{level}.png")
+            files.append((f"{kind}_{level}.png", kind, level, None, None))
         (out / "listen" / level).mkdir(parents=True)
-        for name in ("talk", "song"):
+        for name in names:
             for method in ("clean", "noisy", "model"):
-                with wave.open(str(out / "listen" / level / f"{name}_{method}.wav"), "wb") as file:
+                place = f"listen/{level}/{name.partition('.')[0]}_{method}.wav"
+                files.append((place, "listen", level, name, method))
+                with wave.open(str(out / place), "wb") as file:
                     file.setparams((1, 2, 16000, 0, "NONE", ""))
                     samples = rng.integers(-3000, 3000, int(16000 * seconds), np.int16)
                     file.writeframes(samples.tobytes())
+    _manifest(folder, "dB", "SNR", SOUND, files)
     return folder

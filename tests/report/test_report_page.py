@@ -153,6 +153,18 @@ def test_files_are_those_of_the_manifest(tmp_path):
         read(workdir)
 
 
+def test_without_a_manifest_there_are_scores_and_a_note(tmp_path):
+    """As of earlier versions: what a file shows is not guessed from its name."""
+    workdir = made_runs.of_pictures(tmp_path / "run")
+    (workdir / "eval" / "manifest.json").unlink()
+    written = report.write(workdir)
+    page = Page(written.path.read_text())
+    assert not page.all("img")
+    assert page.tables
+    assert "--mode=eval" in written.notes[0]
+    assert written.notes[0] in page.text
+
+
 def test_a_large_run_gives_a_small_page(tmp_path):
     workdir = made_runs.of_sound(tmp_path / "run", seconds=4)
     whole = report.write(workdir)

@@ -1,6 +1,7 @@
 """What a user can get wrong ends with one line that names it, and costs nothing."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -122,10 +123,10 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
             ("--config.train.batch_size=800000", "lower train.batch_size or data.crop"),
             ("--config.model.options.blocks=10000000", "make it a whole number from 0 to 64"),
             ("--config.train.steps=-5", "train.steps is -5"),
-            ("--config.train.epochs=5", "train.epochs does nothing where train.steps is 7000"),
+            ("--config.train.epochs=5", "train.epochs has no effect while train.steps is 7000"),
             ("--config.train.lr=1", "did you mean 'optimizer.learning_rate'?"),
             ("--resume-with=seed=3", "seed cannot change in a run that goes on"),
-            ("--resume-with=train.steps=3", "set it by --config.train.steps=VALUE"),
+            ("--resume-with=train.steps=3", "set it by --train.steps=VALUE"),
             ("--resume-with=train.lr=3", "did you mean 'optimizer.learning_rate'?"),
             ("--resume-with=train.batch_size", "gives no value; write train.batch_size=VALUE"),
             ("--resume-with=train.batch_size=4", "has saved nothing yet"),
@@ -154,7 +155,7 @@ def test_without_a_mistake_the_run_gets_to_the_compiler(command, refused):
             ("--config.data.tile=(28,)", "data.tile is (28,)"),
             ("--config.data.size=(-1, 8)", "data.size is (-1, 8)"),
             ("--config.data.fractions=(0.5, 0.4, 0.4)", "(0.5, 0.4, 0.4)"),
-            ("--confg=x", "'confg'. Did you mean: config"),
+            ("--confg=x", "unknown flag --confg; did you mean --config?"),
             ("--mode=evil", "--mode=evil"),
             ("train", "unexpected argument 'train'"),
         ],
@@ -219,6 +220,12 @@ def test_a_config_file_by_a_relative_path(refused, tmp_path):
 def test_a_missing_config_file(refused, tmp_path):
     for file in ("configs/unett.py", str(tmp_path)):
         assert repr(file) in refused(f"--config={file}:folder", "--config.train.steps=3")
+
+
+def test_oddities_of_image_files_are_not_printed(refused, caplog):
+    refused(CONFIG, "--config.noise.level=abc")
+    logging.getLogger("imagecodecs").warning("PNG warning: iCCP: invalid rendering intent")
+    assert not caplog.records
 
 
 def test_a_process_says_it_too():

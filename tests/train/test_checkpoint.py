@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from zoo.errors import ZooError
-from zoo.train import checkpoint
 from zoo.train.checkpoint import Checkpoints, newest, read_saved
 
 
@@ -96,7 +95,7 @@ def test_a_full_disk_is_told_once_and_leaves_room(folder, monkeypatch, capfd):
         raise ValueError("RESOURCE_EXHAUSTED: No space left on device")
 
     checkpoints = Checkpoints(folder, keep=3)
-    monkeypatch.setattr(checkpoint.ocp, "save_checkpointables", save)
+    monkeypatch.setattr("orbax.checkpoint.v1.save_checkpointables", save)
     with pytest.raises(ZooError, match=r"checkpoint 50 cannot be written .*no space left"):
         checkpoints.save(50, tree(50))
     assert capfd.readouterr().err == "process 0 stops: what others say is heard\n"

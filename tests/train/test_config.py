@@ -239,7 +239,7 @@ def test_all_differing_keys_are_named():
 def test_values_from_the_command_line(command, monkeypatch):
     seen = {}
 
-    def build(config, _):
+    def build(config):
         seen.update(to_plain(config))
         raise ZooError("seen")
 

@@ -204,11 +204,13 @@ def hashing(path):
 utils.process_allgather = noted(utils.process_allgather)
 utils.broadcast_one_to_all = noted(utils.broadcast_one_to_all)
 checkpoint._checksums = hashing
-for late, ask in ((1, distributed.from_first), (0, lambda x: distributed.agree(int(x)))):
+first = []
+for late, ask, value in ((1, distributed.text_from_first, "a"), (0, distributed.agree, 1)):
     time.sleep(0.5 * (process == late))
     came.append(time.monotonic())
-    ask(np.zeros((), np.int32))
-first = len(spoke)
+    before = len(spoke)
+    ask(value)
+    first.append(spoke[before])
 checkpoints = checkpoint.Checkpoints(folder, keep=2)
 checkpoints.save(1, {"a": np.ones(10, np.float32)})
 saved = time.monotonic()
@@ -217,7 +219,7 @@ if process == 0:
     (folder / "1" / "odd").write_text("damage")
 before = len(spoke)
 assert checkpoint.Checkpoints(folder, keep=2, warn=lambda line: None).latest is None
-told = {"came": came, "spoke": spoke[:first], "hashed": hashed, "saved": saved}
+told = {"came": came, "spoke": first, "hashed": hashed, "saved": saved}
 # The path goes round in two collectives before the hash.
 print(json.dumps({**told, "after": spoke[before + 2]}), file=sys.stderr)
 distributed.finish()

@@ -46,7 +46,7 @@ def undrawn(monkeypatch):
 
 
 def report(workdir, step=0):
-    return MetricsWriter(workdir, step, 100, 4, lambda step: 0.1, IMAGE)
+    return MetricsWriter(workdir, step, lambda step: 0.1, IMAGE)
 
 
 def log(report, steps):

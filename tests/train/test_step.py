@@ -151,5 +151,6 @@ def test_a_batch_the_devices_cannot_share_is_refused():
 
 def test_the_mesh_spans_all_devices():
     runner = parallel.make_runner("jit", lambda axis: lambda s, b, k: (s, {}), 8)
-    assert isinstance(runner._split.mesh, Mesh)
-    assert runner._split.mesh.size == jax.device_count() > 1
+    mesh = runner.feed(batch(0), None).slot.sharding.mesh
+    assert isinstance(mesh, Mesh)
+    assert mesh.size == jax.device_count() > 1

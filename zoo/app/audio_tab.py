@@ -1,14 +1,12 @@
 """The tab for recordings: a file denoised, with players before and after."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from zoo import weights
 from zoo.app import appearance, limits, parts
 from zoo.app.choices import AUTO, Models
-from zoo.app.parts import Parts
+from zoo.app.parts import Outcome, Parts
 from zoo.data import audio_files, file_kinds
 from zoo.inference import denoise_audio_file
 
@@ -18,22 +16,6 @@ _SUBTYPES = {"PCM_16": "16 bits", "PCM_24": "24 bits", "PCM_32": "32 bits", "FLO
 
 _TAB = "recording"
 _BLANK = '<div class="zoo-blank">Drop a recording, or take a sample.</div>'
-
-
-class Outcome(NamedTuple):
-    """A denoised recording.
-
-    Attributes:
-      source: the input.
-      path: the result.
-      facts: names and values to show.
-      notes: short sentences on losses.
-    """
-
-    source: Path
-    path: Path
-    facts: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
 
 
 def describe(path: Path) -> str:
@@ -82,7 +64,6 @@ def denoise(
     Raises:
       ZooError: the file or the model cannot be used.
     """
-    start = time.perf_counter()
     choice = models.choose(model, "audio")
     # The bandwidth of the file decides which of the shipped models is the best for it.
     by_file = model == AUTO and choice.source in weights.list_weights()
@@ -90,16 +71,12 @@ def denoise(
     suffix = ".wav" if path.suffix.lower() in file_kinds.READ_ONLY_AUDIO else path.suffix
     target = room / f"{path.stem}.denoised{suffix}"
     report = denoise_audio_file(path, target, resolved, strength=strength, progress=progress)
-    facts = (
-        ("Model", choice.label),
-        ("Length", clock(report.frames / report.sample_rate)),
-        ("Took", f"{time.perf_counter() - start:.1f} s"),
-    )
+    facts = [("Model", choice.label), ("Length", clock(report.frames / report.sample_rate))]
     notes = [f"{report.clipped} values were clipped"] if report.clipped else []
     notes += report.notes
     for advice, here in _ADVICE.items():
         notes = [note.replace(advice, here) for note in notes]
-    return Outcome(path, target, facts, tuple(notes))
+    return Outcome({"before": path, "after": target}, facts, notes, target)
 
 
 def build(page: Parts) -> None:
@@ -130,12 +107,7 @@ def build(page: Parts) -> None:
         return denoise(source, room, models, progress, model=label, strength=strength)
 
     def show(found: Outcome) -> dict:
-        return {
-            players: appearance.players([("Before", found.source), ("After", found.path)]),
-            facts: appearance.below(
-                appearance.facts(found.facts, found.notes), appearance.download(found.path)
-            ),
-        }
+        return {players: found.players, facts: found.summary}
 
     outputs = [players, facts]
     samples = parts.wire_files(page, _TAB, file, go.line, outputs, see, blank)

@@ -1,6 +1,5 @@
 """The tab for images: a file denoised, with views of it before and after."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 
 from zoo.app import appearance, limits, parts
 from zoo.app.choices import Models
-from zoo.app.parts import Parts
+from zoo.app.parts import Outcome, Parts
 from zoo.data import file_kinds, pixels
 from zoo.data.image_files import read_pages
 from zoo.inference import ImageDenoiser, denoise_image_file, image_canvas, value_scale
@@ -39,24 +38,6 @@ class Views(NamedTuple):
 
     whole: Path
     detail: Path | None
-
-
-class Outcome(NamedTuple):
-    """A denoised file.
-
-    Attributes:
-      path: the file.
-      before: views of the first page of the input.
-      after: views of the first page of the result.
-      facts: names and values to show.
-      notes: short sentences on losses.
-    """
-
-    path: Path
-    before: Views
-    after: Views
-    facts: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
 
 
 def look(path: Path, room: Path) -> tuple[Views, str]:
@@ -110,7 +91,6 @@ def denoise(
     Raises:
       ZooError: the file or the model cannot be used.
     """
-    start = time.perf_counter()
     before = first_page(path)
     label, denoiser = make_denoiser(models, model, before, strength)
     suffix = path.suffix if path.suffix.lower() in file_kinds.IMAGE_FORMATS else ".png"
@@ -123,14 +103,11 @@ def denoise(
         facts.append((name, f"{report.level:.1f} / 255"))
     height, width = report.size
     facts.append(("Size", f"{width} x {height}"))
-    facts.append(("Took", f"{time.perf_counter() - start:.1f} s"))
     if not report.scale.usual:
         facts.append(("Range", f"{report.scale.low:.6g} to {report.scale.high:.6g}"))
-    views = [
-        view(image, room, name, report.scale)
-        for name, image in (("before", before), ("after", first_page(target)))
-    ]
-    return Outcome(target, *views, tuple(facts), (*report.lost, *report.notes))
+    images = {"before": before, "after": first_page(target)}
+    views = {name: view(image, room, name, report.scale) for name, image in images.items()}
+    return Outcome(views, facts, (*report.lost, *report.notes), target)
 
 
 def first_page(path: Path) -> np.ndarray:
@@ -224,23 +201,21 @@ def build(page: Parts) -> None:
             strength=parts.share(strength),
         )
 
-    def show(outcome: Outcome) -> dict:
+    def show(found: Outcome) -> dict:
+        before, after = found.shown.values()
+        line = appearance.say("Left of the line: before. Right of it: after.")
         return {
             seen: gr.update(visible=False),
-            slider: gr.update(value=pair(outcome.before, outcome.after), visible=True),
-            part: gr.update(visible=outcome.before.detail is not None, value=_WHOLE_LABEL),
-            facts: appearance.below(
-                appearance.say("Left of the line: before. Right of it: after."),
-                appearance.facts(outcome.facts, outcome.notes),
-                appearance.download(outcome.path),
-            ),
+            slider: gr.update(value=pair(before, after), visible=True),
+            part: gr.update(visible=before.detail is not None, value=_WHOLE_LABEL),
+            facts: appearance.below(line, found.summary),
         }
 
     def turn(which: str, request: gr.Request):
-        outcome = page.store.visit(request.session_hash).results.get(_TAB)
-        if outcome is None:
+        found = page.store.visit(request.session_hash).results.get(_TAB)
+        if found is None:
             return gr.skip()
-        return pair(outcome.before, outcome.after, detail=which == _DETAIL_LABEL)
+        return pair(*found.shown.values(), detail=which == _DETAIL_LABEL)
 
     outputs = [seen, slider, part, facts]
     samples = parts.wire_files(page, _TAB, file, go.line, outputs, see, blank)

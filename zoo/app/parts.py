@@ -1,6 +1,7 @@
 """Parts that the tabs share: queues and visitors, controls, and how controls start jobs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,35 @@ class Parts(NamedTuple):
     looks: Jobs
     models: Models
     samples: Samples
+
+
+class Outcome(NamedTuple):
+    """The result of a job.
+
+    Attributes:
+      shown: name -> views of an image, or a recording: before and after, or clean, noisy, denoised.
+      facts: names and values to show.
+      notes: short sentences on losses.
+      path: the file to download, if there is one.
+      scores: rows of a table, the heading first.
+    """
+
+    shown: dict[str, Any]
+    facts: Sequence[tuple[str, str]]
+    notes: Sequence[str] = ()
+    path: Path | None = None
+    scores: Sequence[Sequence[str]] = ()
+
+    @property
+    def players(self) -> str:
+        """Audio players of what is shown."""
+        return appearance.players([(name.capitalize(), at) for name, at in self.shown.items()])
+
+    @property
+    def summary(self) -> str:
+        """The facts and notes, and below them the download."""
+        link = appearance.download(self.path) if self.path else ""
+        return appearance.below(appearance.facts(self.facts, self.notes), link)
 
 
 class Go(NamedTuple):
@@ -132,8 +162,8 @@ def wire_go(
     go: Go,
     inputs: Sequence,
     outputs: Sequence,
-    work: Callable[..., Any],
-    show: Callable[[Any], dict],
+    work: Callable[..., Outcome],
+    show: Callable[[Outcome], dict],
 ) -> None:
     """Connects the buttons of a tab to its job.
 
@@ -150,8 +180,11 @@ def wire_go(
     import gradio as gr  # noqa: PLC0415
 
     def run(visit: Visit, path: Path, progress, values: tuple) -> Any:
+        start = time.perf_counter()
         with visit.room(tab) as room:
-            return work(path, room, progress, *values)
+            outcome = work(path, room, progress, *values)
+        took = f"{time.perf_counter() - start:.1f} s"
+        return outcome._replace(facts=[*outcome.facts, ("Took", took)])
 
     async def begin(request: gr.Request, *values):
         idle = {go.start: gr.update(visible=True), go.stop: gr.update(visible=False)}

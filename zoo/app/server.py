@@ -274,15 +274,10 @@ def _bound(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, OverflowError) as error:
         raise ZooError(f"cannot listen on {host}: {error}; correct --host") from None
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen()
+        return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        bound.close()
-        why = getattr(error, "strerror", None) or error
+        why = os.strerror(error.errno) if isinstance(error, OSError) else error
         raise ZooError(f"cannot listen on {host}:{port}: {why}; choose another --port") from None
-    return bound

@@ -1,6 +1,5 @@
 """The tab for tests: noise added to a clean file and removed again, with scores."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +10,7 @@ import numpy as np
 from zoo import metrics, noise
 from zoo.app import appearance, audio_tab, image_tab, limits, parts
 from zoo.app.choices import AUTO, Models
-from zoo.app.image_tab import Views
-from zoo.app.parts import Parts
+from zoo.app.parts import Outcome, Parts
 from zoo.data import audio_files, audio_writing, file_kinds, pcm, pixels
 from zoo.errors import ZooError
 from zoo.inference import denoise_audio_file
@@ -78,26 +76,6 @@ NOISES = {
 """Modality -> label -> noise."""
 
 
-class Outcome(NamedTuple):
-    """The result of a test.
-
-    Attributes:
-      modality: `"image"` or `"audio"`.
-      clean: views of the clean image, or the clean recording.
-      noisy: the same with noise.
-      denoised: the same with the noise removed.
-      facts: names and values to show.
-      scores: a heading, a row for the noisy and one for the denoised signal.
-    """
-
-    modality: str
-    clean: Views | Path
-    noisy: Views | Path
-    denoised: Views | Path
-    facts: tuple[tuple[str, str], ...]
-    scores: tuple[tuple[str, ...], ...]
-
-
 def modality(path: Path) -> str:
     """The modality of a file by its suffix: `"image"` or `"audio"`.
 
@@ -143,7 +121,6 @@ def run(
     Raises:
       ZooError: the file, the noise or the model cannot be used.
     """
-    start = time.perf_counter()
     form = modality(path)
     if kind not in NOISES[form]:
         raise ZooError(f"{kind} noise is not for this file; choose from {', '.join(NOISES[form])}")
@@ -158,9 +135,7 @@ def run(
         return np.asarray(op(jax.random.key(seed), x, **options, **more))
 
     make = _image if form == "image" else _recording
-    signals, facts, scores = make(path, room, models, progress, corrupt, model, strength)
-    facts.append(("Took", f"{time.perf_counter() - start:.1f} s"))
-    return Outcome(form, *signals, tuple(facts), tuple(scores))
+    return make(path, room, models, progress, corrupt, model, strength)
 
 
 def build(page: Parts) -> None:
@@ -218,21 +193,22 @@ def build(page: Parts) -> None:
         return run(source, room, models, progress, **options, strength=parts.share(strength))
 
     def show(found: Outcome) -> dict:
-        shown = {scores: appearance.table(found.scores), facts: appearance.facts(found.facts)}
-        if found.modality == "audio":
-            named = [("Clean", found.clean), ("Noisy", found.noisy), ("Denoised", found.denoised)]
-            return shown | {seen: gr.update(value=appearance.players(named), visible=True)}
-        return shown | {
+        changes = {scores: appearance.table(found.scores), facts: found.summary}
+        _, noisy, denoised = found.shown.values()
+        if isinstance(noisy, Path):
+            return changes | {seen: gr.update(value=found.players, visible=True)}
+        return changes | {
             seen: gr.update(visible=False),
-            slider: gr.update(value=image_tab.pair(found.noisy, found.denoised), visible=True),
+            slider: gr.update(value=image_tab.pair(noisy, denoised), visible=True),
             which: gr.update(visible=True, value=_NOISY),
         }
 
     def turn(side: str, request: gr.Request):
         found = page.store.visit(request.session_hash).results.get(_TAB)
-        if found is None or found.modality != "image":
+        clean, noisy, denoised = found.shown.values() if found else (None, None, None)
+        if clean is None or isinstance(clean, Path):
             return gr.skip()
-        return image_tab.pair(found.noisy if side == _NOISY else found.clean, found.denoised)
+        return image_tab.pair(noisy if side == _NOISY else clean, denoised)
 
     outputs = [seen, slider, which, scores, facts]
     changed = [*outputs, kind, level, model]
@@ -245,8 +221,7 @@ def build(page: Parts) -> None:
     parts.wire_go(page, _TAB, go, [kind, level, model, strength], outputs, work, show)
 
 
-def _image(path, room, models, progress, corrupt, model, strength) -> tuple:
-    """Views of clean, noisy and denoised image, facts, and scores."""
+def _image(path, room, models, progress, corrupt, model, strength) -> Outcome:
     image = image_tab.first_page(path)
     clean = pixels.to_float(pixels.without_alpha(image))
     # No sensor returns less than black or more than white.
@@ -264,24 +239,25 @@ def _image(path, room, models, progress, corrupt, model, strength) -> tuple:
             for metric in (metrics.psnr, metrics.ssim)
         )
         scores.append((name.capitalize(), f"{psnr:.2f} dB", f"{ssim:.4f}"))
-    return [image_tab.view(x, room, name) for name, x in signals.items()], facts, scores
+    views = {name: image_tab.view(x, room, name) for name, x in signals.items()}
+    return Outcome(views, facts, scores=scores)
 
 
-def _recording(path, room, models, progress, corrupt, model, strength) -> tuple:
-    """Clean, noisy and denoised recording, facts, and scores."""
+def _recording(path, room, models, progress, corrupt, model, strength) -> Outcome:
     rate = audio_files.info(path).sample_rate
     clean = pcm.to_float(audio_files.read(path))
     noisy = corrupt(clean, sample_rate=rate)
     # One gain for all keeps their loudness comparable, and none is clipped.
     gain = np.float32(0.9 / max(0.9, *(float(np.abs(x).max()) for x in (clean, noisy))))
-    places = [room / f"{name}.wav" for name in ("clean", "noisy", "denoised")]
-    for place, x in zip(places, (clean, noisy), strict=False):
-        audio_writing.write(place, x * gain, rate)
+    places = {name: room / f"{name}.wav" for name in ("clean", "noisy", "denoised")}
+    audio_writing.write(places["clean"], clean * gain, rate)
+    audio_writing.write(places["noisy"], noisy * gain, rate)
     choice = models.choose(model, "audio")
-    denoise_audio_file(*places[1:], models.load(choice), strength=strength, progress=progress)
-    clean, noisy, denoised = (pcm.to_float(audio_files.read(place)) for place in places)
+    files = (places["noisy"], places["denoised"])
+    denoise_audio_file(*files, models.load(choice), strength=strength, progress=progress)
+    clean, noisy, denoised = (pcm.to_float(audio_files.read(one)) for one in places.values())
     scores = [("", "SI-SDR")] + [
         (name, f"{float(np.mean(metrics.si_sdr(x, clean))):.2f} dB")
         for name, x in (("Noisy", noisy), ("Denoised", denoised))
     ]
-    return places, [("Model", choice.label)], scores
+    return Outcome(places, [("Model", choice.label)], scores=scores)

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from logging import getLogger
 from pathlib import Path
 
 from zoo import files
@@ -134,7 +135,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from absl import logging  # noqa: PLC0415 - an extra
+    # Both are of the extra "train", which is to be named before any work.
+    import orbax.checkpoint  # noqa: F401, PLC0415
+    from absl import logging  # noqa: PLC0415
 
     from zoo import runtime  # noqa: PLC0415
     from zoo.train import distributed  # noqa: PLC0415
@@ -151,6 +154,8 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.mode not in ("train", "eval"):
         raise ZooError(f"--mode={arguments.mode}; make it train or eval")
     logging.set_verbosity(logging.ERROR)  # orbax and jax log at length
+    for library in ("imagecodecs", "tifffile"):  # oddities of files, which those would print
+        getLogger(library).setLevel("ERROR")
     config = load_config(spec, arguments.set)
     runtime.cache_programs()
     runtime.keep_memory()

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import numpy as np
-from skimage import restoration
 
 from zoo.errors import ZooError
 from zoo.estimate import estimate_sigma
@@ -43,6 +42,8 @@ def nlm(noisy: np.ndarray, sigma: float, clean: np.ndarray) -> np.ndarray:
     References:
       Buades, Coll, Morel, "A non-local algorithm for image denoising", CVPR 2005.
     """
+    from skimage import restoration  # noqa: PLC0415 - an extra
+
     candidates = (
         restoration.denoise_nl_means(
             noisy,
@@ -71,6 +72,8 @@ def wavelet(noisy: np.ndarray, sigma: float, clean: np.ndarray) -> np.ndarray:
       IEEE TIP 2000. Coifman, Donoho, "Translation-invariant de-noising", 1995.
     """
     del clean
+    from skimage import restoration  # noqa: PLC0415 - an extra
+
     # Not skimage's `cycle_spin`: it wants dask, or else warns.
     total = np.zeros(noisy.shape, np.float64)
     for shift in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -97,6 +100,8 @@ def tv(noisy: np.ndarray, sigma: float, clean: np.ndarray) -> np.ndarray:
     References:
       Chambolle, "An algorithm for total variation minimization and applications", JMIV 2004.
     """
+    from skimage import restoration  # noqa: PLC0415 - an extra
+
     candidates = (
         restoration.denoise_tv_chambolle(noisy, weight=factor * sigma, channel_axis=-1)
         for factor in (0.5, 0.75, 1.0, 1.25, 1.5)

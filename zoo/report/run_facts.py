@@ -70,6 +70,12 @@ def missing(run: Run) -> Iterator[tuple[str, str]]:
             "not evaluated yet",
             "There are no test scores yet; the run's command with --mode=eval makes them.",
         )
+    elif not run.manifest:
+        yield (
+            "no gallery",
+            "The test was scored by an earlier version, whose images and recordings cannot be told "
+            "apart here; the run's command with --mode=eval makes them anew.",
+        )
 
 
 def tiles(run: Run) -> Iterator[tuple[str, str, str]]:

@@ -72,28 +72,17 @@ class Run(NamedTuple):
         """Labels of the noise levels of the test, in their order."""
         if self.manifest:
             return [level["label"] for level in self.manifest["levels"]]
-        named = self.protocol.get("levels")
-        named = list(map(str, named)) if isinstance(named, (list, Mapping)) else []
-        return list(self.by_level) or named
+        return list(self.by_level)
 
     def level(self, label: str) -> Level:
         """The noise level of a label."""
-        for level in self.manifest.get("levels", ()):
-            if level["label"] == label:
-                return Level.from_json(level)
-        found = level_from_label(label)
-        if found.value is None:
-            return found
-        if self.is_audio:
-            return Level(found.value, "dB", "SNR")
-        noise = self.section("noise")
-        name = "sigma" if noise.get("name") == "gaussian" else "level"
-        return Level(found.value, str(noise.get("unit", "1")), name)
+        known = {level["label"]: level for level in self.manifest.get("levels", ())}
+        return Level.from_json(known.get(label)) or level_from_label(label)
 
     def files(self, *kinds: str) -> list[tuple[dict[str, str], Path]]:
         """The entries of the manifest of some kinds, each with its file, inside the workdir."""
         folder, root = self.workdir / "eval", self.workdir.resolve()
-        found = [(one, folder / one["file"]) for one in self.manifest["files"]]
+        found = [(one, folder / one["file"]) for one in self.manifest.get("files", ())]
         return [
             (one, Path(os.path.normpath(path)))
             for one, path in found
@@ -162,45 +151,19 @@ def read(workdir: str | os.PathLike) -> Run:
 
 def sheets(run: Run) -> list[tuple[str, str, Path]]:
     """Images of test examples by several methods: (level, title, file) in the order of levels."""
-    if run.manifest:
-        entries = run.files("gallery", "spectrograms", "waveforms")
-        return [(one["level"] or "", one["kind"].capitalize(), path) for one, path in entries]
-    kinds, folder = {"gallery": "Gallery"}, run.workdir
-    if run.is_audio:
-        kinds, folder = {"spectrograms": "Spectrograms", "waveforms": "Waveforms"}, folder / "eval"
-    places = [
-        (level, title, folder / f"{kind}_{files.slug(level)}.png")
-        for level in run.levels
-        for kind, title in kinds.items()
-    ]
-    if not run.is_audio:
-        only = run.levels[0] if len(run.levels) == 1 else ""
-        places.insert(0, (only, "Gallery", folder / "gallery.png"))
-    return [place for place in places if place[2].is_file()]
+    entries = run.files("gallery", "spectrograms", "waveforms")
+    return [(one["level"] or "", one["kind"].capitalize(), path) for one, path in entries]
 
 
 def wavs(run: Run) -> list[Wavs]:
     """Test recordings by every method: the first recording at all levels, then the second."""
-    if run.manifest:
-        grouped: dict[tuple[str, str], dict[str, Path]] = {}
-        for one, path in run.files("listen"):
-            key = (one["example"] or "", one["level"] or "")
-            grouped.setdefault(key, {})[one["method"] or ""] = path
-        order = {label: at for at, label in enumerate(run.levels)}
-        places = sorted(grouped, key=lambda key: (key[0], order.get(key[1], len(order))))
-        return [Wavs(level, name, grouped[name, level]) for name, level in places]
-    names = dict.fromkeys(map(run.example, run.scores))
-    methods = ["clean", "noisy", *(method for method in run.summary if method != "noisy")]
-    found = []
-    for name in sorted(names):
-        stem = files.slug(str(Path(name).with_suffix("")))
-        for level in run.levels:
-            folder = run.workdir / "eval" / "listen" / files.slug(level)
-            places = {method: folder / f"{stem}_{files.slug(method)}.wav" for method in methods}
-            places = {method: place for method, place in places.items() if place.is_file()}
-            if places:
-                found.append(Wavs(level, name, places))
-    return found
+    grouped: dict[tuple[str, str], dict[str, Path]] = {}
+    for one, path in run.files("listen"):
+        key = (one["example"] or "", one["level"] or "")
+        grouped.setdefault(key, {})[one["method"] or ""] = path
+    order = {label: at for at, label in enumerate(run.levels)}
+    places = sorted(grouped, key=lambda key: (key[0], order.get(key[1], len(order))))
+    return [Wavs(level, name, grouped[name, level]) for name, level in places]
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Test scores: means by level, charts against the level, and a row per image or recording."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from zoo import charts
@@ -26,18 +26,6 @@ class Cell(NamedTuple):
     value: float | None
     digits: int
     best: bool
-
-
-class Table(NamedTuple):
-    """Rows with a heading each.
-
-    Attributes:
-      heading: above the rows.
-      rows: name -> cells, one per column.
-    """
-
-    heading: str
-    rows: dict[str, list[Cell]]
 
 
 class Singles(NamedTuple):
@@ -86,12 +74,16 @@ def metrics(run: Run) -> list[str]:
     return list(dict.fromkeys(metric for row in run.summary.values() for metric in row))
 
 
-def means(run: Run) -> list[Table]:
-    """A table for each level, and one for their mean."""
-    names = metrics(run)
-    found = [_table(level_name(run, label), m, names) for label, m in run.by_level.items()]
-    if len(found) != 1:
-        found.append(_table("mean of all levels" if found else "mean", run.summary, names))
+def means(run: Run) -> dict[str, dict[str, list[Cell]]]:
+    """By level and for the mean of all: method -> a cell for each of `metrics`."""
+    blocks = {level_name(run, label): by_method for label, by_method in run.by_level.items()}
+    if len(blocks) != 1:
+        blocks["mean of all levels" if blocks else "mean"] = run.summary
+    found = {}
+    for heading, by_method in blocks.items():
+        rows = by_method.values()
+        columns = [_cells(name, [row.get(name) for row in rows]) for name in metrics(run)]
+        found[heading] = dict(zip(by_method, zip(*columns, strict=True), strict=True))
     return found
 
 
@@ -143,11 +135,6 @@ def value(row: Mapping[str, str] | None, metric: str) -> float | None:
         return float(row[metric]) if row else None
     except (KeyError, ValueError):
         return None
-
-
-def _table(heading: str, by_method: Mapping, names: Iterable[str]) -> Table:
-    across = [_cells(name, [row.get(name) for row in by_method.values()]) for name in names]
-    return Table(heading, dict(zip(by_method, map(list, zip(*across, strict=True)), strict=True)))
 
 
 def _cells(metric: str, values: list[float | None]) -> list[Cell]:

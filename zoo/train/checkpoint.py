@@ -21,12 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from orbax.checkpoint import v1 as ocp
-
 from zoo import files
 from zoo.errors import ZooError
-from zoo.train.distributed import agree, from_first, is_first, means_lost, meet, text_from_first
+from zoo.train.distributed import agree, is_first, means_lost, meet, text_from_first
 
 # Seconds in which the threads of a save that failed find that they have failed, too.
 _GRACE = 1.0
@@ -48,6 +45,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, *, keep: int, warn: Callable[[str], None] = print):
+        self._orbax = _orbax()
         # Orbax wants one path from all.
         self._directory = Path(text_from_first(str(directory.absolute())))
         self._keep = keep
@@ -58,8 +56,8 @@ class Checkpoints:
             _drop_unfinished(directory)
             self._set_aside_damaged()
             found = max(_steps(directory), default=None)
-        step = int(from_first(np.array(-1 if found is None else found)))
-        self.latest: int | None = None if step < 0 else step
+        found = text_from_first("" if found is None else str(found))
+        self.latest: int | None = int(found) if found else None
         self._check_shared(self._directory)
 
     def save(self, step: int, tree: Any) -> None:
@@ -72,7 +70,7 @@ class Checkpoints:
             return
         try:
             with _quietly():
-                ocp.save_checkpointables(self._directory / str(step), {"state": tree})
+                self._orbax.save_checkpointables(self._directory / str(step), {"state": tree})
             self.latest = step
             if is_first():
                 manifest = json.dumps(_checksums(self._directory / str(step)))
@@ -104,7 +102,7 @@ class Checkpoints:
         """
         path = self._directory / str(self.latest)
         self._check_shared(path)
-        return ocp.load_checkpointables(path, {"state": like})["state"]
+        return self._orbax.load_checkpointables(path, {"state": like})["state"]
 
     def _drop_old(self) -> None:
         for old in sorted(_steps(self._directory))[: -self._keep]:
@@ -132,6 +130,12 @@ class Checkpoints:
             if manifest.exists():
                 os.replace(manifest, aside.with_suffix(".json"))
             self._warn(f"checkpoint {step} is damaged ({problem}); moved to {aside}")
+
+
+def _orbax():
+    from orbax.checkpoint import v1  # noqa: PLC0415 - an extra
+
+    return v1
 
 
 @contextmanager
@@ -185,7 +189,7 @@ def read_saved(directory: Path) -> tuple[int, Any]:
     step = newest(directory)
     if step is None:
         raise ZooError(f"{directory} has no whole checkpoint yet; wait for the run's first one")
-    return step, ocp.load_checkpointables((directory / str(step)).absolute())["state"]
+    return step, _orbax().load_checkpointables((directory / str(step)).absolute())["state"]
 
 
 def _steps(directory: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import json
 import math
 import re
 import traceback
@@ -16,7 +17,14 @@ from zoo import files, plugins
 from zoo.data.pixels import PIXEL_LIMIT
 from zoo.errors import ZooError, unknown
 from zoo.models import create_model, list_models
-from zoo.train.fit_arrays import AUDIO_LOSS
+
+AUDIO_LOSS = {
+    "compressed_magnitude": 0.3,
+    "compressed_complex": 0.2,
+    "consistency": 0.3,
+    "l1": 0.2,
+}
+"""The loss that audio models train with by default."""
 
 _MOST_BYTES = 2**20  # of a config file
 
@@ -325,6 +333,8 @@ def _find_config(name: str) -> Path:
         if re.fullmatch(r"[\w-]+", name):
             raise unknown("config", name, list_configs())
         raise ZooError(f"there is no config file {name!r}; try configs/unet.py, or the name unet")
+    if file.suffix != ".py":
+        raise ZooError(f"{name} is no config, a Python file with get_config; try configs/unet.py")
     files.regular(file, limit=_MOST_BYTES)
     return file
 
@@ -444,15 +454,7 @@ def _meant(key: str, known: Iterable[str]) -> str | None:
 
 def to_plain(config: ConfigDict) -> dict:
     """The config as JSON would hold it: dictionaries, lists, numbers and strings."""
-    return _plain(config.to_dict())
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
+    return json.loads(json.dumps(config.to_dict()))
 
 
 def _parents(key: str) -> list[str]:

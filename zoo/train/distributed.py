@@ -15,9 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections import Counter
 from contextlib import suppress
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -140,14 +138,15 @@ def join(
             "--process, and start each process"
         ) from None
     _joined = True
-    counts = Counter(device.process_index for device in jax.devices())
-    if len(set(counts.values())) > 1:
-        found = ", ".join(f"{process} has {n}" for process, n in sorted(counts.items()))
-        raise ZooError(f"the processes differ in devices ({found}); give each the same number")
+    count, local = jax.process_count(), jax.local_device_count()
+    if local * count != jax.device_count():
+        raise ZooError(
+            f"the processes differ in devices: {local} of {jax.device_count()} are of this one, "
+            f"one of {count}; give each the same number"
+        )
     _connect()
     if is_first():
-        local = jax.local_device_count()
-        print(f"{jax.process_count()} processes of {local} device(s) each", file=sys.stderr)
+        print(f"{count} processes of {local} device(s) each", file=sys.stderr)
 
 
 def is_first() -> bool:
@@ -178,28 +177,14 @@ def agree(value: int) -> int:
     return int(multihost_utils.process_allgather(np.array(value, np.int32)).max())
 
 
-def from_first(tree: Any) -> Any:
-    """The first process's tree of numpy arrays, bit for bit; the others pass one of its shapes."""
-    if alone():
-        return tree
-    meet()
-    leaves, form = jax.tree.flatten(tree)
-    leaves = [np.asarray(leaf) for leaf in leaves]
-    # As bytes, because the broadcast is a sum, and -0 + 0 is +0.
-    mine = np.frombuffer(b"".join(leaf.tobytes() for leaf in leaves), np.uint8)
-    shared = np.asarray(multihost_utils.broadcast_one_to_all(mine))
-    parts = np.split(shared, np.cumsum([leaf.nbytes for leaf in leaves])[:-1])
-    return form.unflatten(
-        part.view(leaf.dtype).reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)
-    )
-
-
 def text_from_first(text: str) -> str:
     """The first process's text."""
-    data = np.frombuffer(text.encode(), np.uint8)
-    mine = np.zeros(int(from_first(np.array(data.size, np.int64))), np.uint8)
-    mine[: data.size] = data[: mine.size]
-    return from_first(mine).tobytes().decode()
+    if alone():
+        return text
+    data = text.encode()
+    mine = np.frombuffer(data.ljust(agree(len(data)), b"\0"), np.uint8)
+    meet()
+    return np.asarray(multihost_utils.broadcast_one_to_all(mine)).tobytes().rstrip(b"\0").decode()
 
 
 def finish() -> None:
@@ -295,15 +280,13 @@ def _check(coordinator: str, processes: int, process: int) -> tuple[str, int]:
 
 def _check_free(port: int) -> None:
     # gRPC would share a port in use, and neither run would get all of its processes.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise ZooError(
-                f"process 0 cannot listen on port {port} ({error.strerror}); "
-                "choose another --coordinator"
-            ) from None
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        raise ZooError(
+            f"process 0 cannot listen on port {port} ({os.strerror(error.errno)}); "
+            "choose another --coordinator"
+        ) from None
 
 
 def _await_coordinator(host: str, port: int, timeout: int) -> None:

@@ -13,7 +13,8 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from zoo import losses, models
-from zoo.data import augment, sources
+from zoo.data import sources
+from zoo.data.augment import Augment, make_augment
 from zoo.data.batches import Bank, BankBatches, Order, StreamBatches, check_room, make_bank, stack
 from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate.measure import check_baselines, evaluator_class
@@ -24,7 +25,9 @@ from zoo.noise import make_sampler, registry
 from zoo.train import optimizer as optimizers
 from zoo.train import step
 from zoo.train.config import check
-from zoo.train.fit_arrays import LEARNING_RATE
+
+LEARNING_RATE = 1e-3
+"""The learning rate of a model that states none, the usual one of Adam."""
 
 # Of a batch; 8 GiB, and a network needs many times as much.
 _MOST_VALUES = 2**31
@@ -39,8 +42,9 @@ class Experiment:
       sources: the pictures or recordings of `"train"`, `"validation"` and `"test"`.
       modality: of the model and the data.
       model: the denoiser.
-      model_options: the fields of `model` that differ from its registered variant.
+      model_options: the fields of `model` that the config sets.
       loss: what training lowers.
+      augment: of the training crops.
       sampler: the training noise; None for paired data.
       levels: the noise of each level to score at; None for audio, which is mixed at an SNR.
       validation: the same of the validation: training's, or the middle of its range.
@@ -54,6 +58,7 @@ class Experiment:
     model: nn.Module
     model_options: dict[str, Any]
     loss: Callable[..., jax.Array]
+    augment: Augment
     sampler: step.Sampler | None
     levels: Mapping[Level, step.Sampler | None]
     validation: Mapping[Level, step.Sampler | None]
@@ -87,31 +92,52 @@ class Feed:
     steps: int
 
 
-def build(config: ConfigDict, given: Mapping[str, sources.Source] | None = None) -> Experiment:
+def build(
+    config: ConfigDict,
+    *,
+    found: Mapping[str, sources.Source] | None = None,
+    model: nn.Module | None = None,
+    sampler: step.Sampler | None = None,
+    augment: Augment | None = None,
+) -> Experiment:
     """Builds what a config describes; checks it before it reads any data.
 
     Args:
       config: see `zoo.train.config`.
-      given: sources for `"train"`, `"validation"` and `"test"`, the last two of which may be empty;
-        by default those that `data` of the config describes.
+      found: sources for `"train"`, `"validation"` and `"test"`, the last two of which may be empty,
+        in place of those that `data` of the config describes.
+      model: in place of that of `model`.
+      sampler: in place of that of `noise`, whose name then only says that there is noise.
+      augment: in place of that of `data.augment`.
 
     Raises:
       ZooError: an unknown key or name, a value that cannot be, or data that are not there.
     """
     check(config)
     config, data = _settled(config), config.data
-    options = model_options(config)
-    model = models.create_model(config.model.name, **options, dtype=_dtype(config.model.dtype))
-    _check_model(config, options)
-    kind = models.model_spec(config.model.name, **options).modality
-    _check_noise(config, kind)
-    sampler, levels, middle = _noise(config, get(kind))
-    coding, line = (_after(config, key, kind) for key in ("coding", "line"))
+    options = {}
+    if model is None:
+        options = model_options(config)
+        model = models.create_model(config.model.name, **options)
+        dtype = _dtype(config.model.dtype)
+        # A plug-in's module may compute in float32 alone.
+        model = model.clone(dtype=dtype) if hasattr(model, "dtype") else model
+        given = config.model.options.to_dict()
+        with in_one_line(f"model {config.model.name!r} cannot be built with model.options {given}"):
+            models.count_parameters(config.model.name, **options)
+    facts = models.spec_of(model)
+    modality = get(facts.modality)
+    levels = middle = {REAL: None}
+    if sampler is None:
+        _check_noise(config, modality)
+        sampler, levels, middle = _noise(config, modality)
+    coding, line = (_after(config, key, modality) for key in ("coding", "line"))
     with in_one_line(f"loss {config.loss!r} cannot be made"):
-        loss = losses.make_loss(config.loss, modality=kind)
+        loss = losses.make_loss(config.loss, modality=modality)
     make_optimizer(config, steps=1)
-    check_baselines(config.eval.baselines, evaluator_class(get(kind)).baselines)
-    found = given or sources.load(
+    check_baselines(config.eval.baselines, evaluator_class(modality).baselines)
+    splits = ("train",) if found else ("train", "test")
+    found = found or sources.load(
         data.name,
         channels=data.channels,
         sample_rate=data.sample_rate,
@@ -125,21 +151,35 @@ def build(config: ConfigDict, given: Mapping[str, sources.Source] | None = None)
     )
     if data.on_error == "raise":
         found = {split: _advised(source) for split, source in found.items()}
-    for split in ("train",) if given else ("train", "test"):
+    for split in splits:
         if not len(found[split]):
             remedy = "fix the files" if found[split].skipped else "change data.fractions"
             if data.tile:
                 remedy += ", or make data.tile smaller"
             raise ZooError(f"data {data.name!r} has nothing for {split}; {remedy}")
-    _check_modality(config, found["train"], models.spec_of(model))
-    _check_published(config, kind)
+    _check_modality(config, found["train"], facts)
+    # Now, so that they do not fail after hours of training.
+    for name, path in config.eval.published.items():
+        if models.model_spec(name).modality != modality.name:
+            raise ZooError(f"eval.published: {name} is no model that is scored on these data")
+        load_torch(name, path)
     if (found["train"][0].input is None) != bool(config.noise.name):
         raise ZooError(
             "paired data bring their own noise: set noise.name='' for them, and only for them"
         )
-    modality = get(kind)
     return Experiment(
-        config, found, modality, model, options, loss, sampler, levels, middle, coding, line
+        config=config,
+        sources=found,
+        modality=modality,
+        model=model,
+        model_options=options,
+        loss=loss,
+        augment=augment or make_augment(**data.augment.to_dict()),
+        sampler=sampler,
+        levels=levels,
+        validation=middle,
+        coding=coding,
+        line=line,
     )
 
 
@@ -158,7 +198,8 @@ def make_feed(experiment: Experiment) -> Feed:
     if needs_noise and source.noise is None:
         raise ZooError(
             f"noise {config.noise.name!r} mixes recordings of noise in and data "
-            f"{config.data.name!r} has none; name a folder of them in data.options.noise"
+            f"{config.data.name!r} has none; name a folder of them in data.options.noise, or give "
+            "noise_recordings to fit"
         )
     noise = None
     if config.data.stream:
@@ -245,11 +286,10 @@ def step_builder(
       ZooError: the augmentation, the noise or the loss cannot take the crop.
     """
     config = experiment.config
-    augmentation = augment.make_augment(**config.data.augment.to_dict())
     # Traced now, so that what does not fit the crop is refused before minutes of compiling.
     picture = jax.ShapeDtypeStruct(feed.size, jnp.float32)
     batch = jax.ShapeDtypeStruct((1, *feed.size), jnp.float32)
-    jax.eval_shape(augmentation, jax.random.key(0), picture)
+    jax.eval_shape(experiment.augment, jax.random.key(0), picture)
     jax.eval_shape(experiment.loss, batch, batch, batch)
     for after in filter(None, (experiment.coding, experiment.line)):
         jax.eval_shape(after, jax.random.key(0), picture)
@@ -261,7 +301,7 @@ def step_builder(
             jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
     prepare = step.make_prepare(
         size=feed.size,
-        augment=augmentation,
+        augment=experiment.augment,
         sampler=experiment.sampler,
         coding=experiment.coding,
         line=experiment.line,
@@ -283,9 +323,13 @@ def _settled(config: ConfigDict) -> ConfigDict:
     if config.optimizer.learning_rate is not None:
         return config
     config = config.copy_and_resolve_references()
-    model = models.create_model(config.model.name)
-    config.optimizer.learning_rate = getattr(model, "learning_rate", None) or LEARNING_RATE
+    config.optimizer.learning_rate = learning_rate(models.create_model(config.model.name))
     return config
+
+
+def learning_rate(model: nn.Module) -> float:
+    """The learning rate that a model states, or the usual one."""
+    return getattr(model, "learning_rate", None) or LEARNING_RATE
 
 
 def _advised(source: sources.Source) -> sources.Source:
@@ -329,15 +373,15 @@ def _noise(
     return sampler, at(wanted or (middle,)), at([middle])
 
 
-def _after(config: ConfigDict, key: str, kind: str) -> step.Sampler | None:
+def _after(config: ConfigDict, key: str, modality: Modality) -> step.Sampler | None:
     """The sampler that `noise.coding` or `noise.line` describes."""
     options = config.noise[key].to_dict()
     if not options:
         return None
-    if not get(kind).has_rate:
+    if not modality.has_rate:
         raise ZooError(f"noise.{key} is of recordings; leave it empty")
     with in_one_line(f"noise.{key} is {options}, which makes no noise"):
-        return make_sampler(**options, modality=kind, sample_rate=config.data.sample_rate)
+        return make_sampler(**options, modality=modality, sample_rate=config.data.sample_rate)
 
 
 def model_options(config: ConfigDict) -> dict[str, Any]:
@@ -410,31 +454,15 @@ def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Mo
         raise ZooError(f"data.crop is {crop}; for {made_for} make it ({size})")
 
 
-def _check_noise(config: ConfigDict, kind: str) -> None:
-    """Refuses noise of recordings for a model of pictures, and the other way round."""
+def _check_noise(config: ConfigDict, modality: Modality) -> None:
+    """Refuses noise of recordings for a model of images, and the other way round."""
     name = config.noise.name
-    if name in registry(kind):
-        return
-    for other in names():
+    for other in () if name in registry(modality) else names():
         if name in registry(other):
             raise ZooError(
                 f"noise {name!r} is for {get(other).plural} and model {config.model.name!r} "
-                f"for {get(kind).plural}; change noise.name or model.name"
+                f"for {modality.plural}; change noise.name or model.name"
             )
-
-
-def _check_published(config: ConfigDict, kind: str) -> None:
-    """Reads the published weights to score, so that they do not fail after hours of training."""
-    for name, path in config.eval.published.items():
-        if models.model_spec(name).modality != kind:
-            raise ZooError(f"eval.published: {name} is no model that is scored on these data")
-        load_torch(name, path)
-
-
-def _check_model(config: ConfigDict, options: dict[str, Any]) -> None:
-    given = config.model.options.to_dict()
-    with in_one_line(f"model {config.model.name!r} cannot be built with model.options {given}"):
-        models.count_parameters(config.model.name, **options)
 
 
 def _dtype(name: str) -> jnp.dtype:

@@ -3,8 +3,10 @@
 import json
 import sys
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +21,7 @@ from zoo.train.checkpoint import Checkpoints
 from zoo.train.config import override, to_plain
 from zoo.train.distributed import Interrupted, Listener, agree, alone, is_first, text_from_first
 from zoo.train.experiment import Experiment
-from zoo.train.metrics_writer import Metrics, MetricsWriter, diverged
+from zoo.train.metrics_writer import Metrics, MetricsWriter, Progress, diverged
 from zoo.train.parallel import check as check_devices
 from zoo.train.parallel import make_runner
 from zoo.train.run_weights import Best, write_weights
@@ -31,32 +33,34 @@ from zoo.train.warm_start import Start, load_start, start_from
 _AHEAD = 8
 
 
+class Run(NamedTuple):
+    """What `run` leaves.
+
+    Attributes:
+      state: the last one, as NumPy arrays.
+      history: the rows of all steps, as in `metrics.jsonl`; none where they are there.
+      stop: the signal that ended it early; None where it has finished.
+    """
+
+    state: State
+    history: list[dict[str, float]]
+    stop: Interrupted | None
+
+
 def train(
-    config: ConfigDict,
-    path: str | Path,
-    *,
-    command: str = "",
-    resume_with: Iterable[str] = (),
-    sources: Mapping[str, Source] | None = None,
-    start: Start | None = None,
+    config: ConfigDict, path: str | Path, *, command: str = "", resume_with: Iterable[str] = ()
 ) -> Experiment:
     """Trains what a config describes, or goes on with it where an earlier call stopped.
-
-    With each checkpoint it leaves `weights.safetensors` in the workdir: the average of the
-    parameters that scored best on the validation pictures so far, or the newest one where none has
-    been scored.
 
     Where several processes have joined (`zoo.train.distributed`), all of them call this with the
     same config. Each reads its own part of every batch; the first one writes.
 
     Args:
       config: see `zoo.train.config`.
-      path: the workdir.
+      path: the workdir, see `run`.
       command: what the user typed, for the record.
       resume_with: keys of the config, `KEY=VALUE` each, that change in a run that goes on. What
         they were until then is kept with the config and in the metadata of the weights.
-      sources: to train on instead of those of the config, as `experiment.build` takes them.
-      start: a module and variables to begin with instead of those of `train.start`.
 
     Returns:
       The experiment, for `zoo.train.scoring.evaluate_run`.
@@ -66,13 +70,49 @@ def train(
       Interrupted: by SIGTERM or Ctrl-C, after saving.
     """
     config, changed = _resumed(config, path, resume_with)
-    experiment = experiments.build(config, sources)
+    experiment = experiments.build(config)
+    show = "bar" if sys.stderr.isatty() else "lines"
+    done = run(experiment, path, changed=changed, command=command, show=show)
+    if done.stop is not None:
+        raise done.stop
+    return experiment
+
+
+def run(
+    experiment: Experiment,
+    path: str | Path | None = None,
+    *,
+    changed: Sequence[str] = (),
+    command: str = "",
+    start: Start | None = None,
+    show: str | None = None,
+) -> Run:
+    """Trains an experiment, to its end or until SIGTERM or Ctrl-C.
+
+    With each checkpoint it leaves `weights.safetensors` in the workdir: the average of the
+    parameters that scored best on the validation examples so far, or the newest one where none has
+    been scored.
+
+    Args:
+      experiment: of `zoo.train.experiment.build`.
+      path: the workdir; None keeps everything in memory.
+      changed: keys of the config that differ from those of the run that goes on.
+      command: what the user typed, for the record.
+      start: a module and variables to begin with instead of those of `train.start`.
+      show: `"bar"` or `"lines"` reports progress on the standard error; None is silent.
+
+    Raises:
+      ZooError: a mistake in the data or the workdir, or a loss that is not finite.
+    """
     config = experiment.config
     _check_same_config(config)
     # A run that goes on needs no weights to begin with.
-    saved = workdirs.has_saved(path)
+    saved = path is not None and workdirs.has_saved(path)
     start = None if saved else start or load_start(config, experiment.model_options)
-    with workdirs.opened(path, config, changed) as workdir, Listener() as listener:
+    with (
+        nullcontext() if path is None else workdirs.opened(path, config, changed) as workdir,
+        Listener() as listener,
+    ):
         # What the config describes.
         check_devices(config.parallel, config.train.batch_size)
         feed = experiments.make_feed(experiment)
@@ -88,37 +128,35 @@ def train(
         # A fresh state, or the one where an earlier call stopped.
         init_key, key = jax.random.split(jax.random.key(config.seed))
         state = create_state(experiment.model, optimizer, init_key, (1, *feed.size))
-        checkpoints = Checkpoints(
+        checkpoints = workdir and Checkpoints(
             workdir / workdirs.CHECKPOINTS, keep=config.checkpoint.keep, warn=_say
         )
         state, best = _begun(state, experiment, checkpoints, start)
         first = int(state.step)
-        _introduce(experiment, feed, state)
+        if show:
+            _introduce(experiment, feed, state)
 
         # The steps. Metrics stay on the device until they are logged.
         batches = feed.batches.starting_at(first)
         bank, noise = (runner.place_bank(b) if b else None for b in (feed.bank, feed.noise))
         placed = runner.place(state)
-        written = None
-        with (
-            MetricsWriter(
-                workdir,
-                first,
-                feed.steps,
-                config.train.batch_size,
-                schedule,
-                experiment.modality,
-            )
-            if is_first()
-            else Metrics()
-        ) as report:
+        written, stop = None, 0
+        writes = workdir is not None and is_first()
+        report = (
+            MetricsWriter(workdir, first, schedule, experiment.modality)
+            if writes
+            else Metrics(schedule, keep=workdir is None)
+        )
+        batch_size, show = config.train.batch_size, show if is_first() else None
+        bar = Progress(first, feed.steps, batch_size, experiment.modality, show)
+        with report, closing(bar):
             for step in range(first + 1, feed.steps + 1):
                 placed, metrics = runner.run(placed, runner.feed(next(batches), bank, noise), key)
                 report.add(step, metrics)
 
                 last = step == feed.steps
                 validate = validation and (last or step % config.validation.every == 0)
-                save = last or step % config.checkpoint.every == 0
+                save = last or (checkpoints and step % config.checkpoint.every == 0)
                 look = validate or save or step % config.log.every == 0
                 # Several processes ask each other only where they wait for the device anyway.
                 stop = agree(listener.signum or 0) if look or alone() else 0
@@ -127,33 +165,34 @@ def train(
                 save = save or stop
                 bad = report.look(runner.fetch, leave=0 if validate or save else _AHEAD)
                 if bad is not None:
-                    raise diverged(bad, checkpoints.latest)
+                    raise diverged(bad, checkpoints and checkpoints.latest)
                 if validate or save:
                     state = runner.fetch(placed)
                     # The gradient may be finite and the update overflow all the same.
                     if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params)):
-                        raise diverged(step, checkpoints.latest)
+                        raise diverged(step, checkpoints and checkpoints.latest)
                 if validate:
                     score = validation.score(state.variables)
                     report.note(**{f"validation_{experiment.modality.merit}": score})
                     if score > best.score:
                         best = Best(state.variables, np.array(score, np.float32), state.step)
+                bar.report(report.rows)
                 report.write()
-                if save:
+                if save and checkpoints:
                     checkpoints.save(step, (state, best))
                     if last or not best.scored or int(best.step) != written:
                         write_weights(workdir, experiment, best, state, report.seconds, command)
                         written = int(best.step)
-                if stop and not last:
-                    raise Interrupted(stop, step)
+                if stop:
+                    break
 
         # What a run that had finished before leaves behind.
-        if first >= feed.steps:
+        if checkpoints and first >= feed.steps:
             write_weights(workdir, experiment, best, state, report.seconds, command)
-        stop = agree(listener.signum or 0)
-        if stop:
-            raise Interrupted(stop, int(state.step))
-    return experiment
+        stop = stop or agree(listener.signum or 0)
+    saved = path is not None
+    interrupted = Interrupted(stop, int(state.step), saved=saved) if stop else None
+    return Run(state, report.history, interrupted)
 
 
 def _resumed(
@@ -177,21 +216,24 @@ def _resumed(
 
 
 def _begun(
-    state: State, experiment: Experiment, checkpoints: Checkpoints, start: Start | None
-) -> tuple[State, "Best"]:
+    state: State, experiment: Experiment, checkpoints: Checkpoints | None, start: Start | None
+) -> tuple[State, Best]:
     """Where an earlier call stopped; else the fresh state, with the weights it is to begin with."""
-    if start and checkpoints.latest is None:
+    saved = checkpoints is not None and checkpoints.latest is not None
+    if start and not saved:
         name = experiment.config.train.start
         name = f"train.start={name}" if name else "variables"
         state = start_from(state, experiment.model, start, name)
     state = jax.device_get(state)
     # The best average is in the checkpoint, so that both are always of the same step.
     best = Best(state.variables, np.array(-np.inf, np.float32), state.step)
-    return (state, best) if checkpoints.latest is None else checkpoints.restore((state, best))
+    return checkpoints.restore((state, best)) if saved else (state, best)
 
 
 def _check_same_config(config: ConfigDict) -> None:
     """Refuses processes with different configs; paths of folders may differ."""
+    if alone():
+        return
     theirs = json.loads(text_from_first(json.dumps(to_plain(config))))
     found = workdirs.differing(config, theirs, free=("data.path", "data.workers"))
     if agree(len(found)):

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,17 @@ class Metrics:
 
     Args:
       schedule: learning rate by step.
+      keep: whether `write` keeps the rows in `history`.
 
     Attributes:
       rows: dictionaries of step, metrics and learning rate, of the steps looked at.
+      history: earlier rows, as far as they are kept.
     """
 
-    def __init__(self, schedule: Callable[[int], Any] = lambda step: 0.0):
+    def __init__(self, schedule: Callable[[int], Any] = lambda step: 0.0, *, keep: bool = False):
         self.rows: list[dict[str, float]] = []
+        self.history: list[dict[str, float]] = []
+        self._keep = keep
         # Op by op it would take time in which the device may have no work.
         self._schedule = jax.jit(schedule)
         self._pending: list[tuple[int, Any]] = []
@@ -74,7 +78,9 @@ class Metrics:
         self.rows[-1].update(values)
 
     def write(self) -> None:
-        """Forgets the rows; see `MetricsWriter`."""
+        """Makes room for the next rows."""
+        if self._keep:
+            self.history += self.rows
         self.rows.clear()
 
     def __enter__(self) -> "Metrics":
@@ -90,28 +96,20 @@ class MetricsWriter(Metrics):
     Args:
       workdir: where `metrics.jsonl`, `events/` and `curves.png` go.
       step: steps done; rows that an interrupted run logged beyond them are cut off.
-      steps: of the whole run.
-      batch_size: examples a step.
       schedule: learning rate by step.
       modality: of what is trained.
     """
 
     def __init__(
-        self,
-        workdir: Path,
-        step: int,
-        steps: int,
-        batch_size: int,
-        schedule: Callable[[int], Any],
-        modality: Modality,
+        self, workdir: Path, step: int, schedule: Callable[[int], Any], modality: Modality
     ):
         from tensorboardX import event_file_writer  # noqa: PLC0415 - an extra
         from tensorboardX.proto import event_pb2, summary_pb2  # noqa: PLC0415
 
         super().__init__(schedule)
         self._event, self._summary = event_pb2, summary_pb2.Summary
+        self._workdir, self._modality = workdir, modality
         self._path = workdir / "metrics.jsonl"
-        self._curves = workdir / "curves.png"
         # Seconds of the earlier parts of the run.
         self._before = _keep_up_to(self._path, step, {"step", "loss", modality.merit})
         # Closes everything after any failure: Python warns at exit of what is left open.
@@ -126,15 +124,9 @@ class MetricsWriter(Metrics):
         self._open.callback(self._events.close)
         begin = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write_event(step + 1, session_log=begin)
-        self._batch_size = batch_size
-        self._modality = modality
-        self._steps = steps
-        self._clock = (time.monotonic(), step)
-        self._printed = time.monotonic()
-        self._bar = progress_bar(step, steps, disable=not sys.stderr.isatty())
 
     def write(self) -> None:
-        """Writes the rows to the files and reports progress."""
+        """Writes the rows to the files."""
         if self.rows:
             self.note(seconds=round(self.seconds, 1))
         try:
@@ -150,9 +142,7 @@ class MetricsWriter(Metrics):
                 f"{self._path} cannot be written ({error.strerror}); fix that, and the same "
                 "command goes on from the last checkpoint"
             ) from None
-        if self.rows:
-            self._print(self.rows[-1])
-        self.rows.clear()
+        super().write()
 
     def _write_event(self, step: int, **content: Any) -> None:
         event = self._event.Event(wall_time=time.time(), step=step, **content)
@@ -164,17 +154,43 @@ class MetricsWriter(Metrics):
         After an error, what goes wrong here is not worth hiding it.
         """
         with suppress(Exception) if kind else nullcontext():
-            self._finish()
+            with self._open:
+                self.write()
+            draw_curves(self._path, self._workdir / "curves.png", self._modality)
 
-    def _finish(self) -> None:
-        with self._open:
-            self.write()
-        self._bar.close()
-        draw_curves(self._path, self._curves, self._modality)
 
-    def _print(self, row: dict[str, float]) -> None:
-        now, step = time.monotonic(), int(row["step"])
+class Progress:
+    """A progress bar, or lines where the standard error is no terminal.
+
+    Args:
+      step: steps done.
+      steps: of the whole run.
+      batch_size: examples a step.
+      modality: of what is trained.
+      show: `"bar"`, `"lines"` or None.
+    """
+
+    def __init__(
+        self, step: int, steps: int, batch_size: int, modality: Modality, show: str | None
+    ):
+        self._steps, self._batch_size, self._modality = steps, batch_size, modality
+        self._clock, self._printed = (time.monotonic(), step), time.monotonic()
+        self._lines = show == "lines"
+        self._bar = tqdm.tqdm(
+            total=steps,
+            initial=step,
+            disable=show != "bar",
+            # The rate would be in steps; this fits into 80 columns.
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
+        )
+
+    def report(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Shows the last of some rows of metrics, if there is one."""
+        if not rows:
+            return
+        row, now = rows[-1], time.monotonic()
         then, done = self._clock
+        step = int(row["step"])
         self._clock = (now, step)
         speed = (step - done) * self._batch_size / max(now - then, 1e-9)
         metric, plural = main_metric(self._modality), self._modality.plural
@@ -182,23 +198,15 @@ class MetricsWriter(Metrics):
         text = f"loss {row['loss']:.3g}, {merit}, {speed:.0f} {plural}/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
-        if self._bar.disable and (
-            now - self._printed > SECONDS_BETWEEN_LINES or step == self._steps
-        ):
+        late = now - self._printed > SECONDS_BETWEEN_LINES or step == self._steps
+        if self._lines and late:
             left = (self._steps - step) * self._batch_size / max(speed, 1e-9)
             print(f"step {step}/{self._steps}: {text}, {left / 60:.1f} min left", file=sys.stderr)
             self._printed = now
 
-
-def progress_bar(step: int, steps: int, *, disable: bool = False) -> tqdm.tqdm:
-    """A progress bar of training steps on the standard error."""
-    return tqdm.tqdm(
-        total=steps,
-        initial=step,
-        disable=disable,
-        # The rate would be in steps; this fits into 80 columns.
-        bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
-    )
+    def close(self) -> None:
+        """Ends the bar's line."""
+        self._bar.close()
 
 
 def diverged(step: int, saved: int | None) -> ZooError:
