@@ -28,7 +28,7 @@ LIMIT = 2**32
 """The most bytes that are read at once by default: more than a gigapixel of 8-bit color."""
 
 # Error numbers of a full disk; NumPy gives none.
-_FULL = (errno.ENOSPC, errno.EDQUOT, None)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, None)
 # Bytes. File systems allow names of 255, and that of the staging file is longer.
 _LONG_NAME = 255 - len("..01234567.part")
 # Error numbers of a file system without hard links.
@@ -388,7 +388,7 @@ def _unwritable(path: str | os.PathLike, error: OSError) -> ZooError:
 def _remedy(error: OSError) -> str:
     if error.errno == errno.EFBIG:
         return "raise ulimit -f"
-    return "make room on its disk" if error.errno in _FULL else "check the path"
+    return "make room on its disk" if error.errno in NO_SPACE else "check the path"
 
 
 # Files being written, each with its process, since a forked child inherits the handler.

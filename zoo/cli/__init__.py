@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if message is None:
             raise
         # What a file refuses names it; only the stream that is printed to has no name.
-        if isinstance(error, OSError) and error.filename is None and error.errno in files.FULL:
+        if isinstance(error, OSError) and error.filename is None and error.errno in files.NO_SPACE:
             _silence()
             message = f"cannot print: {error.strerror}; make room on its disk"
         print(f"error: {line(message)}", file=sys.stderr)
