@@ -56,9 +56,9 @@ def from_state(
     Raises:
       ZooError: its tensors are not the model's.
     """
-    model, spec = create_model(model_name, **options), model_spec(model_name, **options)
+    model = create_model(model_name, **options)
     tensors, ignored, fixed = layout_of(model)
-    wanted = variable_shapes(model, spec)
+    wanted = variable_shapes(model, spec_of(model, model_name))
     if sorted(wanted) != sorted(t.path for t in tensors):
         raise AssertionError(f"the layout of {model_name} does not name its variables")
 
