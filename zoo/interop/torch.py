@@ -19,7 +19,7 @@ def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
     """Reads published weights for one of our models.
 
     Takes what PyTorch saves (`.pth`, `.pt`, `.tar`: zip files and the older format),
-    `.safetensors`, and the MATLAB v7.3 `.mat` files of DnCNN and FFDNet. The content tells which.
+    `.safetensors`, and the MATLAB v7.3 `.mat` files of DnCNN and FFDNet. The content shows which.
     Of a pickle only tensors, plain containers, numbers and strings are read.
 
     Args:
