@@ -64,7 +64,7 @@ def list_tfds(
     existing = builder.info.splits
     rate, scale = _sample_rate_and_scale(name, features[feature], feature, rate, bits)
     if noise and not rate:
-        raise ZooError(f"the feature {feature!r} of {name} holds pictures; leave noise out")
+        raise ZooError(f"the feature {feature!r} of {name} holds images; leave noise out")
     listings = {}
     taken: list[tuple[str, Any]] = []
     for split, wanted in {"train": train, "validation": validation, "test": test}.items():
