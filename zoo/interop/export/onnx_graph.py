@@ -13,7 +13,7 @@ import numpy as np
 from flax import linen as nn
 
 from zoo import files
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.interop.export.exported_program import (
     Signature,
     arguments,
@@ -114,11 +114,12 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
             )
     except Exception as error:
         # Whatever it stumbles over, a user can only go another way.
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
         way = "take the format stablehlo"
         if signature.free:
             way = f"give the size it shall take, or {way}"
-        raise ZooError(f"jax2onnx cannot convert {signature.spec.name} ({why}); {way}") from error
+        raise ZooError(
+            f"jax2onnx cannot convert {signature.spec.name} ({first_line(error)}); {way}"
+        ) from error
     if signature.free and multiple > 1:
         _add_padding(graph, multiple, signature.mode)
     return graph
