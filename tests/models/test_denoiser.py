@@ -69,6 +69,15 @@ def test_fields_are_held_against_their_choices():
         Leveled(gives="noise")
 
 
+def test_fields_may_have_types_that_only_type_checkers_know():
+    class Partial(Leveled):
+        widths: "Missing" = (3,)  # noqa: F821
+
+    assert Partial().widths == (3,)
+    with pytest.raises(ZooError, match=r"^Partial: gives='noise' is unknown"):
+        Partial(gives="noise")
+
+
 def test_any_module_has_a_specification():
     class Foreign(nn.Module):
         reach = 3

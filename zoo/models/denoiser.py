@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+import inspect
+from typing import Any, Literal, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +93,12 @@ class CheckedModule(nn.Module):
 
 @functools.cache
 def _choices(module: type[nn.Module]) -> dict[str, tuple]:
-    hints = get_type_hints(module)
+    hints = {}
+    for owner in reversed(module.__mro__):
+        try:
+            hints |= inspect.get_annotations(owner, eval_str=True)
+        except NameError:  # Of a plug-in, which imports some names for type checkers alone.
+            hints |= inspect.get_annotations(owner)
     return {k: get_args(hint) for k, hint in hints.items() if get_origin(hint) is Literal}
 
 
