@@ -26,12 +26,12 @@ MOST_NAMED = 64
 PATH = Path(__file__).with_name("golden.json")
 
 
-def natural_shape(record, batch=2):
+def natural_shape(spec, batch=2):
     """(N, H, W, C) or (B, T, C) the variant takes, small."""
-    if record.modality == "audio":
-        return (batch, 2048, record.channels)
-    side = 32 if 32 % record.multiple == 0 else record.multiple
-    return (batch, *(record.size or (side, side)), record.channels)
+    if spec.modality == "audio":
+        return (batch, 2048, spec.channels)
+    side = 32 if 32 % spec.multiple == 0 else spec.multiple
+    return (batch, *(spec.size or (side, side)), spec.channels)
 
 
 @functools.cache

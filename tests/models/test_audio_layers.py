@@ -16,31 +16,30 @@ from variables import random_variables
 
 from zoo.models.audio_layers import GRU, LSTM, BatchNorm, strided_conv, strided_conv_transpose
 
-STRIDED_TOLERANCE = 1e-5
+STRIDED_TOLERANCE = NORM_TOLERANCE = 1e-5
+RECURRENT_TOLERANCE = 1e-6
 DIMENSIONS = ("NWC", "WIO", "NWC")
+LAYERS = pytest.mark.parametrize("layer", first(1, [GRU, LSTM]))
 
 
-def draw(*shape):
-    return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
+def signal(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("stride", [1, 4])
 def test_convolution_is_that_of_xla(stride):
-    x, kernel = draw(2, 6 * stride, 3), draw(2 * stride, 3, 5)
+    x, kernel = signal(2, 6 * stride, 3), signal(2 * stride, 3, 5)
     expected = lax.conv_general_dilated(x, kernel, (stride,), "VALID", dimension_numbers=DIMENSIONS)
     np.testing.assert_allclose(strided_conv(x, kernel), expected, atol=STRIDED_TOLERANCE)
 
 
 @pytest.mark.parametrize("stride", [1, 4])
 def test_transpose_is_that_of_xla(stride):
-    x, kernel = draw(2, 6, 3), draw(2 * stride, 5, 3)
+    x, kernel = signal(2, 6, 3), signal(2 * stride, 5, 3)
     expected = lax.conv_transpose(
         x, kernel, (stride,), "VALID", dimension_numbers=DIMENSIONS, transpose_kernel=True
     )
     np.testing.assert_allclose(strided_conv_transpose(x, kernel), expected, atol=STRIDED_TOLERANCE)
-
-
-NORM_TOLERANCE = 1e-5
 
 
 class Twin(nn.Module):
@@ -57,9 +56,9 @@ class Twin(nn.Module):
 
 def variables(c):
     rng = np.random.default_rng(1)
-    draw = lambda low: (low + rng.random(c)).astype(np.float32)  # noqa: E731
-    params = {"scale": draw(0.5), "bias": draw(-0.5)}
-    return {"params": params, "batch_stats": {"mean": draw(-0.5), "var": draw(0.5)}}
+    above = lambda low: (low + rng.random(c)).astype(np.float32)  # noqa: E731
+    params = {"scale": above(0.5), "bias": above(-0.5)}
+    return {"params": params, "batch_stats": {"mean": above(-0.5), "var": above(0.5)}}
 
 
 def wrapped(v):
@@ -127,14 +126,6 @@ def test_a_bfloat16_batch_is_summed_in_float32():
     np.testing.assert_allclose(new["batch_stats"]["mean"], expected, atol=NORM_TOLERANCE)
 
 
-GRU_TOLERANCE = 1e-6
-LAYERS = pytest.mark.parametrize("layer", first(1, [GRU, LSTM]))
-
-
-def signal(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
@@ -175,7 +166,7 @@ def test_layer_is_as_a_loop(layer, samples):
     x = signal(samples, 2, 5)
     variables = random_variables(layer(4), x)
     y, _ = jitted(layer(4))(variables, x)
-    np.testing.assert_allclose(y, loop(layer, variables["params"], x), atol=GRU_TOLERANCE)
+    np.testing.assert_allclose(y, loop(layer, variables["params"], x), atol=RECURRENT_TOLERANCE)
 
 
 @LAYERS
@@ -186,7 +177,7 @@ def test_both_directions_lie_beside_each_other(layer):
     y, _ = jax.jit(model.apply)({"params": params}, x)
     backward = loop(layer, params, x[::-1], "_reverse")[::-1]
     expected = np.concatenate([loop(layer, params, x), backward], -1)
-    np.testing.assert_allclose(y, expected, atol=GRU_TOLERANCE)
+    np.testing.assert_allclose(y, expected, atol=RECURRENT_TOLERANCE)
 
 
 @LAYERS
@@ -200,7 +191,7 @@ def test_groups_are_each_by_itself(layer):
         part = np.split(x, 2, -1)[i]
         back = loop(layer, own, part[::-1], "_reverse")[::-1]
         expected = np.concatenate([loop(layer, own, part), back], -1)
-        np.testing.assert_allclose(features, expected, atol=GRU_TOLERANCE)
+        np.testing.assert_allclose(features, expected, atol=RECURRENT_TOLERANCE)
 
 
 @LAYERS
@@ -213,8 +204,10 @@ def test_parts_with_the_carry_are_the_whole(layer):
     for part in np.split(x, [1, 2, 6]):
         y, carry = jitted(model)(variables, part, carry)
         parts.append(y)
-    np.testing.assert_allclose(np.concatenate(parts), whole, atol=GRU_TOLERANCE)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=GRU_TOLERANCE), carry, end)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=RECURRENT_TOLERANCE)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=RECURRENT_TOLERANCE), carry, end
+    )
 
 
 @LAYERS

@@ -58,7 +58,7 @@ def test_it_has_the_published_number_of_parameters():
     assert count_parameters("gtcrn") == 23_669
 
 
-def test_record():
+def test_specification():
     facts = model_spec("gtcrn")
     assert (facts.modality, facts.sample_rate, facts.hop, facts.latency) == (
         "audio",

@@ -119,7 +119,7 @@ def padded(name, **options):
 
 @of_any_size
 def test_padding_before_the_model_is_its_own(name):
-    """A picture padded by what the record says comes out as the model pads it itself."""
+    """An image padded as the specification says has the output it has unpadded."""
     model, variables, x, whole = padded(name)
     # Narrow and shallow variants of a family are often one model.
     apply = jitted(model)

@@ -12,6 +12,8 @@ from zoo.models import SwinIR, count_parameters, swinir
 
 KEY = jax.random.key(0)
 SMALL = {"width": 8, "heads": 2, "window": 4}
+# Float32 sums of tens of products, in another order.
+TOLERANCE = 2e-6
 
 
 def pictures(*shape):
@@ -86,10 +88,6 @@ def test_it_starts_near_its_input():
 def test_heads_must_divide_the_width():
     with pytest.raises(ZooError, match=r"^SwinIR: width=10 must be a multiple of heads=4$"):
         SwinIR(width=10, heads=4)
-
-
-# Float32 sums of tens of products, in another order.
-TOLERANCE = 2e-6
 
 
 def test_partition_cuts_windows_row_by_row():
