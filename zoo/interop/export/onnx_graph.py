@@ -127,7 +127,7 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Within it the converter says nothing of shapes it could not note, which is no loss."""
+    """Within it the converter does not warn of shapes that it could not infer."""
     logger = logging.getLogger("onnx_ir")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -160,7 +160,7 @@ def _session(graph, signature: Signature):
 
 
 def _add_padding(model: "ModelProto", multiple: int, mode: str) -> None:
-    """Pads before a graph and cuts behind it, in place.
+    """Pads before a graph and crops after it, in place.
 
     Args:
       model: takes `x` as (b, h, multiple, w, multiple, c), and gives `y` as (b, h multiple,
