@@ -254,6 +254,8 @@ def test_what_cannot_be(tmp_path):
     refused("cannot tell a format", write_pages, tmp_path / "a.xyz", [page])
     refused("16383", write_pages, tmp_path / "a.webp", [Page(np.zeros((1, 16384, 3), np.uint8))])
     refused("is a folder", write_pages, tmp_path, [page])
+    for suffix in ("tif", "png"):
+        refused("would have no page", write_pages, tmp_path / f"a.{suffix}", [])
     assert not os.listdir(tmp_path)
 
 

@@ -294,7 +294,7 @@ class StreamBatches:
             areas, crop_area = source.lengths(), self.size[0] * crops_per_picture
             cutter = _AudioCrops(source, areas, self.size[0], whole)
             if with_noise and source.noise is not None:
-                noise = _Noise(source.noise, source.noise.lengths(), self.size[0], seed)
+                noise = _Noise(source.noise, np.cumsum(source.noise.lengths()), self.size[0], seed)
         else:
             areas, crop_area = [1] * len(source), 1
             cutter = _ImageCrops(source, self.size, whole)
@@ -416,17 +416,19 @@ class _AudioCrops:
 
 @dataclasses.dataclass(frozen=True)
 class _Noise:
-    """Item g, for slot g of all slots of the run: an excerpt of noise (T, C)."""
+    """Item g, for slot g of all slots of the run: an excerpt of noise (T, C).
+
+    The examples of `source`, one after the other, end at the samples `ends`.
+    """
 
     source: Sequence
-    lengths: Sequence[int]
+    ends: np.ndarray
     size: int
     seed: int
 
     def __getitem__(self, g: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, 2, g])
-        ends = np.cumsum(self.lengths)
-        index = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
-        spare = max(self.lengths[index] - self.size, 0)
-        start = int(rng.integers(spare, endpoint=True))
+        index = int(np.searchsorted(self.ends, rng.integers(self.ends[-1]), side="right"))
+        length = self.ends[index] - (self.ends[index - 1] if index else 0)
+        start = int(rng.integers(max(length - self.size, 0), endpoint=True))
         return lengthen(self.source.excerpt(index, start, self.size).target, self.size, wrap=True)

@@ -221,6 +221,8 @@ def writing(
     """
     path = files.free(path, overwrite)
     form = _form(path)
+    if count < 1:
+        raise ZooError(f"{path} would have no page; give at least one")
     done, writer = 0, None
     with files.staged(path, overwrite=overwrite) as part, part.open("w+b") as file:
 
