@@ -1,4 +1,4 @@
-"""Settings of the process for commands: XLA's flags, the cache of programs, the C library's memory.
+"""Settings of the process: XLA's flags and messages, compiled programs, the C library's memory.
 
 Importing `zoo` changes none of them. This file can be loaded without the package.
 """
@@ -8,9 +8,14 @@ import hashlib
 import os
 import platform
 import re
+import select
+import signal
 import sys
+import threading
+import time
 import warnings
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +27,16 @@ _UNREADABLE = "Error (reading|writing) persistent compilation cache entry"
 # Of glibc's malloc.h: never trim the heap, never map blocks on their own, and have one arena, for
 # those of threads are too small for large blocks, which would be mapped all the same.
 _MALLOC = ((-1, -1), (-4, 0), (-8, 1))
+# Messages of gloo about every connection, from several threads at once and so in pieces, and
+# warnings of XLA's coordination service.
+_CHATTER = re.compile(
+    rb".*(\[Gloo\] Rank|is connected to|peer ranks)|[\d: ]*$|[IW]\d{4} .*coordination_service"
+)
+# An error of that service, the end of what it writes if the error is fatal, and the seconds after
+# which it is known not to be.
+_ERROR = re.compile(rb"[EF]\d{4} .*(coordination_service|distributed service detected fatal)")
+_FATAL_END = re.compile(rb"Check failure stack trace")
+_HOLD = 2.0
 
 
 def check_flags() -> None:
@@ -108,6 +123,79 @@ def keep_memory() -> bool:
         return False
     done = [mallopt(option, value) for option, value in _MALLOC]
     return all(done)
+
+
+def filter_native_output(lost: Callable[[str], None]) -> Callable[[], None]:
+    """Puts the messages of native code on the standard error, without those of a lost process.
+
+    Where a process of a run dies, XLA writes a page into the logs of the others and aborts them;
+    its callback for this fails (`std::bad_cast`). So what native code writes comes here first.
+
+    Args:
+      lost: called with that page from another thread; it should end this process.
+
+    Returns:
+      A function that restores the outputs.
+    """
+    streams = {"stdout": 1, "stderr": 2}
+    before = {name: getattr(sys, name) for name in streams}
+    kept = {}
+    for name, number in streams.items():
+        before[name].flush()
+        kept[number] = os.dup(number)
+        # Python's own output is not filtered. Its descriptor stays open for good, for those who
+        # have taken `sys.stderr` meanwhile, as handlers of logging do.
+        options = {"buffering": 1, "errors": "backslashreplace", "closefd": False}
+        setattr(sys, name, os.fdopen(kept[number], "w", **options))
+    reading, writing = os.pipe()
+    for number in kept:
+        os.dup2(writing, number)
+    os.close(writing)
+    thread = threading.Thread(target=_filter, args=(reading, kept[2], lost), daemon=True)
+    thread.start()
+    # A handler in Python would not run, as the aborting thread is not one of Python's. The sleep of
+    # the C library takes the signal's number, 6, for its seconds, in which `lost` ends the process.
+    library = ctypes.CDLL(None)
+    library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    library.signal.restype = ctypes.c_void_p
+    library.signal(signal.SIGABRT, ctypes.cast(library.sleep, ctypes.c_void_p))
+
+    def restore() -> None:
+        for name, number in streams.items():
+            getattr(sys, name).flush()
+            os.dup2(kept[number], number)
+            setattr(sys, name, before[name])
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        thread.join(timeout=1)
+
+    return restore
+
+
+def _filter(reading: int, output: int, lost: Callable[[str], None]) -> None:
+    def write(text: bytes) -> None:
+        # Its reader may be gone; native code must not block all the same.
+        with suppress(OSError):
+            os.write(output, text)
+
+    held, until = b"", 0.0
+    # Unbuffered, so that `select` sees every line that is left.
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        while True:
+            wait = until - time.monotonic()
+            if held and (wait <= 0 or not select.select([pipe], [], [], wait)[0]):
+                write(held)
+                held = b""
+            row = pipe.readline()
+            if held or _ERROR.match(row):
+                until = until if held else time.monotonic() + _HOLD
+                held += row
+                if _FATAL_END.search(row):
+                    lost(held.decode(errors="replace"))
+            elif not _CHATTER.match(row):
+                write(row)
+            if not row:
+                write(held)
+                return
 
 
 def _cache_home() -> Path:

@@ -144,8 +144,8 @@ def test_the_source():
     ("options", "match"),
     [
         ({"channels": 3}, "channels is 3; of recordings choose 1"),
-        ({"size": (8, 8)}, "size and tile are for pictures"),
-        ({"tile": (8, 8)}, "size and tile are for pictures"),
+        ({"size": (8, 8)}, "size and tile are for images"),
+        ({"tile": (8, 8)}, "size and tile are for images"),
         ({"sample_rate": 0}, "sample_rate is 0"),
         ({"train": -1}, "train is -1"),
         ({"seconds": 0}, "seconds is 0"),

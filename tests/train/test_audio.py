@@ -163,8 +163,9 @@ class Filter(nn.Module):
 
 
 @pytest.mark.matrix  # test_step.py has the same of images.
-def test_one_device_and_several_under_jit_and_pmap_agree():
-    model = Filter()
+@pytest.mark.parametrize("model", [Filter(), "stream-t"], ids=["filter", "stream"])
+def test_one_device_and_several_under_jit_and_pmap_agree(model):
+    model = create_model(model, **SMALL) if isinstance(model, str) else model
     optimizer = optax.sgd(0.01)
 
     def step(axis_name):

@@ -269,8 +269,10 @@ def test_values_from_the_command_line(command, monkeypatch):
     assert seen["optimizer"]["learning_rate"] == 1.0
     assert seen["data"]["augment"]["flip"] is False
     assert seen["data"]["stream"] is True
-    code, _, _ = command(f"--config={ROOT}/configs/unet.py", "--config.noise.level=None")
+    others = ("--config.noise.level=None", "--config.eval.baselines=nlm")
+    code, _, _ = command(f"--config={ROOT}/configs/unet.py", *others)
     assert seen["noise"]["level"] is None
+    assert seen["eval"]["baselines"] == ["nlm"]
 
 
 def test_a_string_after_the_file_is_the_folder(command, monkeypatch):

@@ -15,7 +15,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +26,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zoo.errors import ZooError, first_line, in_words, line
+from zoo.runtime import filter_native_output
 
-# Seconds of silence after which JAX considers a process dead and aborts the others.
+# Seconds of silence after which the others consider a process dead.
 _HEARTBEAT = 15
 _A_WEEK = 7 * 24 * 3600
 
@@ -34,9 +37,10 @@ LOST = 75
 
 # Words in the errors of JAX when another process is gone.
 _GONE = re.compile("gloo|nccl|connection|socket|peer|unavailable|coordination", re.IGNORECASE)
-
 _barriers = itertools.count(1)
-_joined = False
+_ending = threading.Lock()
+_exit_code = LOST
+_restore_output: Callable[[], None] | None = None
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -89,8 +93,8 @@ def join(
 ) -> None:
     """Joins the other processes of the run; each then sees the devices of all.
 
-    If a process dies later, JAX aborts the others within about 15 seconds, with "another task died"
-    in their logs.
+    If a process dies later, the others end within a minute, each with one line and the exit code
+    `LOST`.
 
     Args:
       coordinator: HOST:PORT of process 0; None to take it, and the next two, from Slurm, Open MPI,
@@ -103,7 +107,7 @@ def join(
       ZooError: only some of the three are given, they do not fit each other, no cluster was found,
         the port is taken, or process 0 does not answer.
     """
-    global _joined  # noqa: PLW0603 - a process joins one run
+    global _restore_output  # noqa: PLW0603 - a process joins one run
     given = (coordinator, processes, process)
     if None in given and given != (None, None, None):
         raise ZooError(
@@ -116,13 +120,18 @@ def join(
             _check_free(port)
         else:
             _await_coordinator(host, port, timeout)
-    if process == 0:
-        # If some do not come, JAX aborts this process with a stack trace of its own.
-        print(f"waiting up to {timeout} s for all {processes} processes", file=sys.stderr)
+    joined = threading.Event()
+
+    def lost(message: str) -> None:
+        if joined.is_set():
+            _end(LOST, _lost(message))
+        _end(2, f"error: not all processes came within {timeout} s; start each of them")
+
     # Libraries log pages about what they also raise when a process is gone.
     logging.disable(logging.ERROR)
     # That service would catch SIGTERM, which `Listener` handles and `agree` spreads.
     jax.config.update("jax_enable_preemption_service", False)
+    _restore_output = filter_native_output(lost)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -132,11 +141,13 @@ def join(
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except (RuntimeError, ValueError, TypeError, OSError, KeyError) as error:
+        _restore_output()
+        _restore_output = None
         raise ZooError(
             f"the processes cannot be joined: {first_line(error)} Give --coordinator, --processes "
             "and --process, and start each process"
         ) from None
-    _joined = True
+    joined.set()
     count, local = jax.process_count(), jax.local_device_count()
     if local * count != jax.device_count():
         raise ZooError(
@@ -188,11 +199,12 @@ def text_from_first(text: str) -> str:
 
 def finish() -> None:
     """Waits for every process, however long the first one evaluates, and leaves the run."""
-    global _joined  # noqa: PLW0603 - see `join`
-    if _joined:
+    global _restore_output  # noqa: PLW0603 - see `join`
+    if _restore_output is not None:
         _wait("zoo-finish", _A_WEEK)
         jax.distributed.shutdown()
-        _joined = False
+        _restore_output()
+        _restore_output = None
 
 
 def fail(error: BaseException) -> None:
@@ -204,22 +216,28 @@ def fail(error: BaseException) -> None:
     Args:
       error: what ended the run.
     """
-    if not _joined:
+    if _restore_output is None:
         return
     words, code, together = in_words(error), 2, True
     if isinstance(error, Interrupted):
         words, code = str(error), error.exit_code
     elif means_lost(error):
-        code, together = LOST, False
-        words = (
-            f"process {jax.process_index()} stops: another process of this run is gone, see its "
-            "log; the same command on all hosts goes on from the last checkpoint"
-        )
+        words, code, together = _lost(str(error)), LOST, False
     elif words is None:
         words, code, together = "".join(traceback.format_exception(error)).strip(), 1, False
     else:
         words = f"error: {line(words)}"
-    print(words, file=sys.stderr)
+    _end(code, words, together=together)
+
+
+def _end(code: int, words: str, *, together: bool = False) -> NoReturn:
+    global _exit_code  # noqa: PLW0603 - a process ends once
+    if not _ending.acquire(blocking=False):
+        # Another thread is ending it, and may wait for a process that this one knows is gone.
+        time.sleep(1)
+        os._exit(_exit_code)
+    _exit_code = code
+    print(words, file=sys.stderr, flush=True)
     if together:
         # The others are about to end for the same reason; process 0 must not leave first.
         with suppress(Exception):
@@ -230,6 +248,15 @@ def fail(error: BaseException) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _lost(message: str) -> str:
+    silent = re.search(r"heartbeats\):\s*([\d\s,]*\d)", message)
+    which = f"process {', '.join(silent[1].split())}" if silent else "another process"
+    return (
+        f"process {jax.process_index()} stops: {which} of this run is gone, see its log; "
+        "the same command on all hosts goes on from the last checkpoint"
+    )
 
 
 def means_lost(error: BaseException) -> bool:

@@ -34,12 +34,12 @@ _AHEAD = 8
 
 
 class Run(NamedTuple):
-    """What `run` leaves.
+    """The result of `run`.
 
     Attributes:
       state: the last one, as NumPy arrays.
-      history: the rows of all steps, as in `metrics.jsonl`; none where they are there.
-      stop: the signal that ended it early; None where it has finished.
+      history: the metrics of each step; empty with a workdir, whose `metrics.jsonl` holds them.
+      stop: the signal that ended it early; None if it has finished.
     """
 
     state: State

@@ -1,6 +1,5 @@
 """Files: of any length and kind in, the same kind out, whole or not at all."""
 
-import base64
 import os
 import resource
 import signal
@@ -10,18 +9,14 @@ import sys
 import jax
 import numpy as np
 import pytest
-import scipy.signal
 import soundfile
-from families import first
-from stubs import Gain, Learned, Whole, noise, sine
+from stubs import Gain, Whole, noise, sine
 from variables import random_variables
 
 from zoo import denoise, denoise_file, weights
-from zoo.data import audio_files, audio_writing, pcm, synthetic
+from zoo.data import audio_files, audio_writing
 from zoo.errors import ZooError
-from zoo.inference import audio_choice
 from zoo.models import create_model
-from zoo.resolve import resolve
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FORMATS = [
@@ -176,213 +171,6 @@ def test_progress(tmp_path):
     )
     total = 25 * 16000 + 1
     assert seen == [(160000, total), (320000, total), (total, total)]
-
-
-# ------------------------------------------------------------------- what is beside the samples
-
-
-def chunk(name, data):
-    return name + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2)
-
-
-@pytest.mark.parametrize(
-    ("form", "subtype"), [("WAV", "PCM_16"), ("WAVEX", "PCM_24"), ("RF64", "PCM_16")]
-)
-def test_the_timecode_and_markers_of_wav_are_kept(tmp_path, form, subtype):
-    src, dst = tmp_path / "a.wav", tmp_path / "b.wav"
-    soundfile.write(src, noise(1000), 48000, subtype, format=form)
-    # Tech 3285: 346 bytes of text, then the samples since midnight.
-    bext = chunk(
-        b"bext", b"take 2".ljust(338, b"\0") + (172800123).to_bytes(8, "little") + bytes(256)
-    )
-    more = bext + chunk(b"cue ", bytes(28)) + chunk(b"iXML", b"<x/>!")
-    data = src.read_bytes()
-    data = data + more
-    if form != "RF64":
-        data = data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:]
-    src.write_bytes(data)
-    report = denoise_file(src, dst, Gain())
-    assert report.notes == ()
-    found = dst.read_bytes()
-    assert more in found
-    # Before the samples, where recorders put it; and the lengths are those of the file.
-    assert (found.index(b"bext") < found.index(b"data")) == (form != "RF64")
-    size = found[20:28] if form == "RF64" else found[4:8]
-    assert int.from_bytes(size, "little") == len(found) - 8
-    assert audio_files.info(dst) == audio_files.info(src)
-    np.testing.assert_allclose(audio_files.read(dst), audio_files.read(src), atol=1e-4)
-    (note,) = denoise_file(src, tmp_path / "b.flac", Gain()).notes
-    assert note.startswith("not kept: ")
-    assert "timecode (bext)" in note
-    assert "markers" in note
-
-
-def tagged_mp3(path, rate=48000):
-    id3 = pytest.importorskip("mutagen.id3")
-    with soundfile.SoundFile(
-        path,
-        "w",
-        rate,
-        1,
-        "MPEG_LAYER_III",
-        format="MP3",
-        compression_level=2 / 3,
-        bitrate_mode="CONSTANT",
-    ) as file:
-        file.write(noise(2 * rate))
-    tags = id3.ID3()
-    tags.add(id3.TIT2(text="Episode"))
-    tags.add(id3.APIC(mime="image/png", type=3, data=b"png" * 99))
-    tags.add(id3.CHAP(element_id="c0", start_time=0, end_time=900, sub_frames=[id3.TIT2(text="A")]))
-    tags.save(path, v2_version=3)
-    return tags
-
-
-def test_tags_cover_chapters_and_bit_rate_of_mp3_are_kept(tmp_path):
-    from mutagen import mp3
-
-    tags = tagged_mp3(tmp_path / "a.mp3")
-    assert denoise_file(tmp_path / "a.mp3", tmp_path / "b.mp3", Gain()).notes == ()
-    before, after = (mp3.MP3(tmp_path / f"{name}.mp3") for name in "ab")
-    assert after.tags.version[1] == 3
-    assert after["TIT2"] == "Episode"
-    assert after["APIC:"].data == tags["APIC:"].data
-    assert after["CHAP:c0"].end_time == 900
-    assert after.info.bitrate == before.info.bitrate == 128000
-    notes = denoise_file(tmp_path / "a.mp3", tmp_path / "b.flac", Gain()).notes
-    assert notes == ("not kept: chapters, cover",)
-    with soundfile.SoundFile(tmp_path / "b.flac") as file:
-        assert file.title == "Episode"
-
-
-@pytest.mark.parametrize("suffix", ["flac", "ogg", "opus"])
-def test_tags_and_cover_of_flac_and_ogg_are_kept(tmp_path, suffix):
-    mutagen = pytest.importorskip("mutagen")
-    from mutagen import flac
-
-    audio_writing.write(tmp_path / f"a.{suffix}", noise(9000), 48000)
-    picture = flac.Picture()
-    picture.type, picture.mime, picture.data = 3, "image/png", b"png" * 99
-    source = mutagen.File(tmp_path / f"a.{suffix}")
-    if source.tags is None:
-        source.add_tags()
-    source["title"], source["mood"], source["CHAPTER001"] = "Song", ["a", "b"], "0:00"
-    if suffix == "flac":
-        source.add_picture(picture)
-    else:
-        source["metadata_block_picture"] = base64.b64encode(picture.write()).decode()
-    source.save()
-    for target in {suffix, "flac"}:
-        denoise_file(tmp_path / f"a.{suffix}", tmp_path / f"b.{target}", Gain())
-        found = mutagen.File(tmp_path / f"b.{target}")
-        assert (found["title"], found["mood"]) == (["Song"], ["a", "b"])
-        inline = found.tags.get("metadata_block_picture", [""])[0]
-        pictures = getattr(found, "pictures", ()) or [flac.Picture(base64.b64decode(inline))]
-        assert pictures[0].data == picture.data
-
-
-def test_without_mutagen_titles_are_kept_and_the_rest_is_said(tmp_path, monkeypatch):
-    tagged_mp3(tmp_path / "a.mp3")
-    monkeypatch.setitem(sys.modules, "mutagen", None)
-    notes = denoise_file(tmp_path / "a.mp3", tmp_path / "b.mp3", Gain()).notes
-    assert notes == (
-        "not kept: covers and chapters, which need pip install 'denoising-zoo[media]'",
-    )
-    with soundfile.SoundFile(tmp_path / "b.mp3") as file:
-        assert file.title == "Episode"
-
-
-# --------------------------------------------------------------------- which model, and warnings
-
-
-@pytest.fixture
-def usual(monkeypatch):
-    """A network that halves, instead of the one that comes with the zoo."""
-    usual = resolve(Gain(0.5))._replace(label="stream-b")
-    monkeypatch.setattr(audio_choice, "_usual", lambda: (usual, False))
-
-
-@pytest.mark.parametrize("rate", first(2, [8000, 44100, 11025, 16000]))
-def test_what_ends_below_speech_gets_the_wiener_filter_and_a_line(tmp_path, usual, rate):
-    x = synthetic.clean(0, 1, sample_rate=16000, length=48000)
-    x = x + synthetic.ambience(0, 0, sample_rate=16000, length=48000) * np.float32(0.05)
-    telephone = pcm.resample(pcm.resample(x, 16000, 8000), 8000, rate)
-    audio_writing.write(tmp_path / "a.wav", telephone, rate)
-    (note,) = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav").notes
-    assert "gentle wiener filter" in note
-    assert "kHz, where stream-b takes consonants for noise" in note
-    y = audio_files.read(tmp_path / "b.wav")
-    filter = create_model("wiener", attenuation=6.0, smoothing=0.9)
-    expected = denoise(audio_files.read(tmp_path / "a.wav"), filter, sample_rate=rate)
-    np.testing.assert_allclose(y, expected, atol=1e-4)
-    if rate > 16000:
-        audio_writing.write(tmp_path / "c.wav", pcm.resample(x, 16000, rate), rate)
-        assert denoise_file(tmp_path / "c.wav", tmp_path / "d.wav").notes == ()
-        halved = 0.5 * audio_files.read(tmp_path / "c.wav")
-        difference = audio_files.read(tmp_path / "d.wav") - halved
-        assert np.abs(difference)[999:-999].max() < 0.02
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rate", [8000, 16000])
-@pytest.mark.parametrize("snr", [-5, 0, 5, 10, 15])
-def test_telephone_speech_stays_as_intelligible_as_it_was(tmp_path, zoo_data, rate, snr):
-    """STOI of the held test set behind a telephone line, in the mean, by the default path."""
-    stoi = pytest.importorskip("pystoi").stoi
-    band = scipy.signal.butter(6, (300, 3400), "bandpass", fs=16000, output="sos")
-    noises = sorted((zoo_data / "noise" / "test").iterdir())
-    gains = []
-    for i, path in enumerate(sorted((zoo_data / "speech" / "test").iterdir())[::4]):
-        clean = audio_files.read(path, sample_rate=16000, channels=1)
-        noise = audio_files.read(noises[i % len(noises)], sample_rate=16000, channels=1)
-        noise = np.resize(noise, clean.shape)
-        active = clean[np.abs(clean) > 0.01 * np.abs(clean).max()]
-        scale = np.sqrt(np.mean(active**2) / np.mean(noise**2)) * 10 ** (-snr / 20)
-        clean, noisy = (
-            pcm.resample(scipy.signal.sosfilt(band, x, axis=0).astype(np.float32), 16000, rate)
-            for x in (clean, clean + scale * noise)
-        )
-        audio_writing.write(tmp_path / "a.wav", 0.3 * noisy / np.abs(noisy).max(), rate)
-        report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", overwrite=True)
-        assert "gentle wiener filter" in report.notes[0]
-        before, after = (audio_files.read(tmp_path / f"{name}.wav") for name in "ab")
-        gains.append(stoi(clean[:, 0], after[:, 0], rate) - stoi(clean[:, 0], before[:, 0], rate))
-    assert np.mean(gains) > 0
-
-
-@pytest.mark.slow
-def test_where_sound_ends_is_heard_in_speech(zoo_data):
-    """Of full and of limited recordings, clean and in noise."""
-    noises = sorted((zoo_data / "noise" / "test").iterdir())
-    wrong = limited = 0
-    files = sorted((zoo_data / "speech" / "test").iterdir())[::4]
-    for i, path in enumerate(files):
-        clean = audio_files.read(path, channels=1)
-        noise = np.resize(audio_files.read(noises[i % len(noises)], channels=1), clean.shape)
-        noisy = clean + noise * (clean.std() / noise.std())
-        wrong += sum(audio_choice.band_edge([x], 16000) is not None for x in (clean, noisy))
-        for cutoff in (3400, 4500, 5500):
-            sos = scipy.signal.butter(8, cutoff, fs=16000, output="sos")
-            for x in (clean, noisy):
-                heard = np.float32(np.round(scipy.signal.sosfilt(sos, x, axis=0) * 32768) / 32768)
-                limited += audio_choice.band_edge([heard], 16000) is not None
-    assert wrong <= 0.05 * 2 * len(files)
-    assert limited >= 0.95 * 6 * len(files)
-
-
-def test_a_network_of_speech_that_takes_all_is_warned_of(tmp_path):
-    audio_writing.write(tmp_path / "a.wav", sine(440, 16000), 16000)
-    for gain, told in ((0.25, True), (0.5, False)):
-        model = Learned(gain)
-        variables = {"params": {"gain": np.float32(gain)}}
-        report = denoise_file(
-            tmp_path / "a.wav", tmp_path / "b.wav", model, variables=variables, overwrite=True
-        )
-        assert (len(report.notes) == 1) == told
-        if told:
-            assert report.notes[0].startswith("12 dB were taken where it is loudest")
-    # The classical ones keep what is not steady, and a small strength keeps all.
-    assert denoise_file(tmp_path / "a.wav", tmp_path / "c.wav", Gain(0.25)).notes == ()
 
 
 def test_a_rate_that_cannot_be_is_named_with_its_file(tmp_path):

@@ -1,0 +1,150 @@
+"""Where outputs go; nothing is written."""
+
+import os
+from pathlib import Path
+
+import pytest
+from input_files import Stream, picture, put, sound
+
+from zoo.cli import file_jobs, paths
+from zoo.errors import ZooError
+
+
+def test_a_folder_called_dot_has_its_own_name(tmp_path, monkeypatch):
+    put(tmp_path / "in", {"a.png": picture()})
+    monkeypatch.chdir(tmp_path / "in")
+    (job,) = file_jobs.plan(paths.gather(["."], word="denoised"), None)
+    assert job.target == tmp_path / "in.denoised" / "a.png"
+
+
+def test_a_stream_takes_one_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"in/a.png": picture(), "in/b.png": picture()})
+    monkeypatch.setattr("sys.stdout", Stream())
+    with pytest.raises(ZooError, match="- takes one output, and there are several"):
+        file_jobs.plan(paths.gather(["in"], word="w"), "-")
+    with pytest.raises(ZooError, match="- takes one output"):
+        file_jobs.plan(paths.gather(["in/a.png"], word="w"), "-", extra="noise")
+
+
+def test_the_format_of_outputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"in/a.png": picture(), "in/b.jpg": picture("JPEG"), "in/c.wav": sound()})
+    found = paths.gather(["in"], word="w")
+    made = file_jobs.plan(found, "out", form="TIF")
+    assert [job.target.name for job in made] == ["a.tif", "b.tif", "c.wav"]
+    assert [job.target.name for job in file_jobs.plan(found, None, form="flac")][2] == "c.flac"
+    with pytest.raises(ZooError, match="unknown format 'tga' of outputs; choose from aif, "):
+        file_jobs.plan(found, "out", form="tga")
+    with pytest.raises(ZooError, match=r"x.jpg does not end in .png"):
+        file_jobs.plan(paths.gather(["in/a.png"], word="w"), "x.jpg", form="png")
+
+
+def test_one_file_has_one_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"a.png": picture(), "b.png": picture(), "there/x.txt": b""})
+    one, two = (paths.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
+
+    def targets(found, output):
+        return [job.target.as_posix() for job in file_jobs.plan(found, output)]
+
+    assert targets(one, None) == ["a.noisy.png"]
+    assert targets(one, "x.jpg") == ["x.jpg"]
+    assert targets(one, "x") == targets(one, "x/") == ["x/a.png"]
+    assert targets(one, "x.png/") == ["x.png/a.png"]
+    assert targets(one, "there") == ["there/a.png"]
+    assert targets(two, "x") == ["x/a.png", "x/b.png"]
+    assert file_jobs.plan(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
+    for output in ("x.png", "a.png"):
+        with pytest.raises(ZooError, match="several outputs need a folder"):
+            targets(two, output)
+
+
+def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = {
+        "a.gif": ("GIF", "a.denoised.png"),
+        "b.mpo": ("JPEG", "b.denoised.jpg"),
+        "c.jfif": ("JPEG", "c.denoised.jfif"),
+        "d.jpe": ("JPEG", "d.denoised.jpe"),
+        "e.HEIC": ("AVIF", "e.denoised.png"),
+        "f": ("JPEG", "f.denoised.jpg"),
+        "g.2024": ("TIFF", "g.denoised.2024.tif"),
+        "h.2024": ("WEBP", "h.denoised.2024.webp"),
+    }
+    put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
+    put(tmp_path, {"z.aiff": sound("AIFF"), "y.m4a": sound()})
+    made = file_jobs.plan(paths.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
+    assert not [job.problem for job in made if job.problem]
+    assert [job.target.name for job in made] == [out for _, out in named.values()] + [
+        "z.denoised.aiff",
+        "y.denoised.wav",
+    ]
+    (job,) = file_jobs.plan(paths.gather(["f"], word="denoised"), "out")
+    assert job.target == Path("out/f.jpg")
+
+
+def test_clashes_fail_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(
+        tmp_path,
+        {
+            "a/x.png": picture(),
+            "b/x.png": picture(),
+            "c/x.png": picture(),
+            "c/x.denoised.png": picture(),
+            "c/x.noise.png": picture(),
+        },
+    )
+
+    def planned(names, output=None, **more):
+        return file_jobs.plan(paths.gather(names, word="denoised"), output, **more)
+
+    def problems(*arguments, **more):
+        return [job.problem.partition(";")[0] for job in planned(*arguments, **more)]
+
+    assert problems(["a/x.png", "b/x.png"], "out") == [
+        "",
+        "a/x.png and b/x.png would both write out/x.png",
+    ]
+    # The one that keeps its ending has the name, whichever comes first.
+    put(tmp_path, {"d/x.gif": picture("GIF"), "d/x.png": picture(), "d/y.png": picture()})
+    assert problems(["d"], "out") == ["d/x.png and d/x.gif would both write out/x.png", "", ""]
+    # Two folders keep their names.
+    assert [job.target.as_posix() for job in planned(["a", "b"], "out")] == [
+        "out/a/x.png",
+        "out/b/x.png",
+    ]
+    assert problems(["c/x.png", "c/x.denoised.png"]) == [
+        "c/x.png would write over the input c/x.denoised.png",
+        "",
+    ]
+    assert problems(["c/x.png", "c/x.noise.png"], "c", extra="noise") == [
+        "c/x.png would write over the input c/x.noise.png",
+        "",
+    ]
+    # The same file twice is one file.
+    assert len(planned(["a/x.png", "a/../a/x.png"], "out")) == 1
+
+
+def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"a.png": picture(), "b.png": picture()})
+    os.link("a.png", "link.png")
+    os.mkdir("folder.png")
+    found = paths.gather(["a.png"], word="denoised")
+    for output, told in (("a.png", "is the input itself"), ("b.png", "is there already")):
+        (job,) = file_jobs.plan(found, output)
+        with pytest.raises(ZooError, match=told):
+            file_jobs.check_place(job, overwrite=False)
+        file_jobs.check_place(job, overwrite=True)
+    (job,) = file_jobs.plan(found, "link.png")
+    with pytest.raises(ZooError, match="is the input by another name"):
+        file_jobs.check_place(job, overwrite=True)
+    os.symlink("a.png", "soft.png")
+    (job,) = file_jobs.plan(found, "soft.png")
+    assert job.problem.startswith("a.png would write over the input a.png")
+    (job,) = file_jobs.plan(found, "c.png", extra="png")
+    file_jobs.check_place(job, overwrite=False)
+    with pytest.raises(ZooError, match="is a folder"):
+        file_jobs.check_place(job._replace(target=Path("folder.png")), overwrite=True)
