@@ -7,7 +7,6 @@ noise by the samplers of `zoo.noise`, metrics of the modality. Images and audio 
 
 import functools
 import importlib.util
-import inspect
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -222,6 +221,12 @@ class Evaluator:
         """Whether the examples bring their own noise."""
         return self.pieces[0].paired
 
+    @property
+    def scales(self) -> dict[str, float]:
+        """What metrics are given of the signals: their range, and their sample rate in Hz."""
+        low, high = self.modality.range
+        return {"data_range": high - low, "sample_rate": self.protocol.sample_rate}
+
     def groups(self) -> Iterator[Group]:
         """All pieces in batches."""
         return groups(self.source, self.pieces, self.most, self.padding)
@@ -254,9 +259,7 @@ class Evaluator:
         self, output: jax.Array, target: jax.Array, sizes: jax.Array, metrics: tuple[Metric, ...]
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The outputs as they are scored, and the figures; see `figures`."""
-        low, high = self.modality.range
-        scales = {"data_range": high - low, "sample_rate": self.protocol.sample_rate}
-        return output, figures(output, to_float(target), sizes, metrics, **scales)
+        return output, figures(output, to_float(target), sizes, metrics, **self.scales)
 
     def baseline(
         self, name: str, group: Group, noisy: jax.Array, level: jax.Array
@@ -413,11 +416,12 @@ def _completed(
     part: Measured, evaluator: Evaluator, metrics: tuple[Metric, ...], pool: Pool | None
 ) -> Measured:
     """The figures of all metrics in their order: of JAX, of packages, and gains."""
-    count, rate = range(len(part.group.items)), evaluator.protocol.sample_rate
-    packaged = [metric.name for metric in metrics if metric.package]
+    count = range(len(part.group.items))
+    packaged = {m.name: m.bound(**evaluator.scales) for m in metrics if m.package}
     keys = [(name, at, method) for method in part.scores for name in packaged for at in count]
     jobs = [
-        (name, part.output(method, at), part.output("clean", at), rate) for name, at, method in keys
+        (packaged[name], *(to_float(part.output(one, at)) for one in (method, "clean")))
+        for name, at, method in keys
     ]
     verdicts = dict(zip(keys, pool.judge(jobs) if jobs else (), strict=True))
 
@@ -471,9 +475,7 @@ def figures(
 def _figure(metric: Metric, output, target, given: Mapping, scale) -> jax.Array:
     if min(output.shape[1:-1]) < metric.least:
         return jnp.full(output.shape[:1], jnp.nan)
-    accepted = inspect.signature(metric.function).parameters
-    options = {name: value for name, value in given.items() if name in accepted}
-    value = metric.function(output, target, **options, **metric.options)
+    value = metric.bound(**given)(output, target)
     return value / scale**metric.power if metric.power else value
 
 
