@@ -10,7 +10,7 @@ import jax
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.evaluate.measure import Apply
+from zoo.evaluate.result import Apply
 from zoo.modality import get
 from zoo.models import ModelSpec, model_spec
 from zoo.resolve import build, existing, parse, resolve

@@ -19,9 +19,9 @@ import numpy as np
 from zoo.errors import ZooError, unknown
 from zoo.evaluate.batching import Decoded, Group, Piece, Size, groups, kind_of
 from zoo.evaluate.degrade import Noise, degrade
-from zoo.evaluate.galleries import Panel, Row
+from zoo.evaluate.galleries import Sheet
 from zoo.evaluate.protocol import Protocol
-from zoo.evaluate.result import Apply, Level, Result
+from zoo.evaluate.result import Apply, File, Level
 from zoo.metrics.perceptual import Pool
 from zoo.modality import Metric, Modality, get, of_batch, to_float
 
@@ -55,80 +55,6 @@ class Measured(NamedTuple):
         whole = self.target if method == "clean" else self.outputs[method]
         # The whole batch, which jax then keeps: one transfer for all its items.
         return np.asarray(whole)[at][tuple(map(slice, self.group.sizes[at]))]
-
-
-class Drawn(NamedTuple):
-    """An example that is drawn.
-
-    Attributes:
-      name: of the item.
-      file: its file name, without a suffix.
-      signals: method -> (..., C), "clean" the first.
-    """
-
-    name: str
-    file: str
-    signals: dict[str, np.ndarray]
-
-
-class Sheet(NamedTuple):
-    """The examples drawn at one level, and where.
-
-    Attributes:
-      folder: for files about all of them.
-      outdir: for files of single ones.
-      ending: of file names of this level, such as "25"; empty where there is one level.
-      title: above a sheet.
-      rows: the examples.
-      shown: the methods for which there is room, in order.
-      level: of the noise.
-      result: the scores up to this level.
-    """
-
-    folder: Path
-    outdir: Path
-    ending: str
-    title: str
-    rows: list[Drawn]
-    shown: list[str]
-    level: Level
-    result: Result
-
-    def path(self, stem: str) -> Path:
-        """The PNG of a stem at this level."""
-        return self.folder / f"{stem}{self.ending and '_'}{self.ending}.png"
-
-    def panels(self, captions: Mapping[str, str]) -> list[Row]:
-        """The rows with the methods shown, and `Evaluator.captions` below them."""
-        figures = {(s.level, s.example, s.method): s.figures for s in self.result.scores}
-
-        def panel(row: Drawn, method: str) -> Panel:
-            found = figures.get((self.level, row.name, method), {})
-            known = {
-                name: found[name] for name in captions if not np.isnan(found.get(name, np.nan))
-            }
-            words = [captions[name].format(value) for name, value in known.items()]
-            return Panel(row.signals[method], words, known.get(self.result.modality.merit))
-
-        return [Row(row.name, {m: panel(row, m) for m in self.shown}) for row in self.rows]
-
-
-class File(NamedTuple):
-    """A file that an evaluation wrote, as `manifest.json` lists it.
-
-    Attributes:
-      path: the file.
-      kind: such as "denoised" or "gallery".
-      level: of the noise; None for a file about several.
-      example: its name; None for a file about several.
-      method: as for `example`.
-    """
-
-    path: Path
-    kind: str
-    level: Level | None = None
-    example: str | None = None
-    method: str | None = None
 
 
 class Evaluator:
@@ -298,7 +224,7 @@ class Evaluator:
         np.save(path, part.output(method, at))
         return path
 
-    def draw(self, sheet: "Sheet") -> Iterator["File"]:
+    def draw(self, sheet: Sheet) -> Iterator[File]:
         """Draws some examples and yields the files written."""
         return iter(())
 
