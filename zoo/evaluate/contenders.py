@@ -44,7 +44,7 @@ class Contender:
 
 
 def contenders(texts: Sequence[str], levels: Sequence[str]) -> list[Contender]:
-    """Reads what a user wrote for some models; those of one name are told apart by their files.
+    """Reads what a user wrote for some models; labels of one name are extended by their files.
 
     Args:
       texts: each as `zoo.resolve.parse` takes it; `{sigma}` in FILE stands for the level, for one

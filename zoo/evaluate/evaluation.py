@@ -224,7 +224,7 @@ def mean_merit(
     Arguments and errors as for `evaluate`; the noise is the same too.
 
     Returns:
-      The mean over all examples and levels; inf if any image came out perfect.
+      The mean over all examples and levels; inf if any figure is.
     """
     modality = modality_of(source)
     kind = evaluator_class(modality)

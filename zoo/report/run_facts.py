@@ -73,8 +73,8 @@ def missing(run: Run) -> Iterator[tuple[str, str]]:
     elif not run.manifest:
         yield (
             "no gallery",
-            "The test was scored by an earlier version, whose images and recordings cannot be told "
-            "apart here; the run's command with --mode=eval writes them again.",
+            "The test was scored by an earlier version, whose images and recordings are not "
+            "listed; the run's command with --mode=eval writes them again.",
         )
 
 
