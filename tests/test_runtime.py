@@ -115,7 +115,7 @@ def copied(filled, tmp_path):
 
 
 @pytest.mark.matrix
-def test_damaged_entries_are_compiled_anew_silently_and_removed(filled, tmp_path):
+def test_damaged_entries_are_compiled_again_silently_and_removed(filled, tmp_path):
     cache = copied(filled, tmp_path)
     for i, path in enumerate(entries(cache)):
         data = path.read_bytes()
@@ -177,8 +177,8 @@ def enabled(monkeypatch):
         for name, value in named.items():
             monkeypatch.setenv(name, value)
         folder = runtime.cache_programs()
-        told = jax.config.jax_compilation_cache_dir
-        assert told == (None if folder is None else str(folder))
+        configured = jax.config.jax_compilation_cache_dir
+        assert configured == (None if folder is None else str(folder))
         return folder
 
     yield enable
@@ -215,7 +215,7 @@ def printed(code, **more):
     return done.stdout.split()
 
 
-def test_a_folder_that_jax_was_told_of_wins(tmp_path):
+def test_a_folder_configured_in_jax_takes_precedence(tmp_path):
     ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
     code = "from zoo import runtime; print(runtime.cache_programs()); import jax; "
     code += "print(jax.config.jax_compilation_cache_dir)"

@@ -60,8 +60,12 @@ def in_one_line(what: str) -> Iterator[None]:
     except ZooError:
         raise
     except (TypeError, ValueError, ArithmeticError, IndexError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ZooError(f"{what}: {reason}") from None
+        raise ZooError(f"{what}: {first_line(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where there is none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def line(text: str) -> str:

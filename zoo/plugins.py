@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 
 GROUP = "denoising_zoo.plugins"
 VARIABLE = "ZOO_PLUGINS"
@@ -51,15 +51,15 @@ def load() -> None:
         try:
             point.load()
         except Exception as error:  # whatever foreign code raises
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            warnings.warn(f"plug-in {point.value} cannot be loaded: {reason}", stacklevel=2)
+            warnings.warn(
+                f"plug-in {point.value} cannot be loaded: {first_line(error)}", stacklevel=2
+            )
     for name in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         try:
             load_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)
         except Exception as error:
             _loaded = False
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ZooError(f"{VARIABLE}: {name} cannot be loaded: {reason}") from None
+            raise ZooError(f"{VARIABLE}: {name} cannot be loaded: {first_line(error)}") from None
 
 
 def load_file(path: Path) -> ModuleType:

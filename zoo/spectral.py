@@ -169,7 +169,7 @@ def erb_bands(
 
     Band i is 1 at its center and falls, linearly in Hz, to 0 at its neighbors' centers, so that
     every bin from `low` to `high` is shared out in parts that sum to 1, and `bands @ matrix.T`
-    spreads a value a band over the bins. Centres lie on bins, the nearest.
+    spreads a value a band over the bins. Centers lie on bins, the nearest.
 
     Args:
       low: center of the first band, Hz.

@@ -13,9 +13,9 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
+from app_files import tiff
 from app_server import serving
 from PIL import Image
-from test_app_door import tiff
 
 
 class Visitor:

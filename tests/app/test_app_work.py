@@ -1,13 +1,11 @@
 """What the buttons do, without a browser: the files that come out, and what is said of them."""
 
-import os
-import tracemalloc
-
 import app_models
 import numpy as np
 import pytest
 import soundfile
 import tifffile
+from app_files import photo
 from PIL import Image
 from skimage import metrics as reference
 
@@ -26,12 +24,6 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
     return Samples(tmp_path_factory.mktemp("samples"))
-
-
-def photo(path, shape=(40, 60, 3), **options):
-    values = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    Image.fromarray(values).save(path, **options)
-    return path
 
 
 def steps(seen=None):
@@ -133,62 +125,6 @@ def test_a_bad_picture_is_one_line(tmp_path, content):
     assert "\n" not in said
 
 
-def test_too_many_pixels_are_refused_by_the_header(tmp_path):
-    path = tmp_path / "huge.png"
-    Image.new("1", (9000, 9000)).save(path)
-    with pytest.raises(ZooError, match="more than the 64 million pixels"):
-        image_tab.look(path, tmp_path)
-    limits.check_image(photo(tmp_path / "small.png"))
-
-
-@pytest.mark.parametrize(
-    ("suffix", "options"),
-    [
-        ("jpg", {}),
-        ("bmp", {}),
-        ("gif", {}),
-        ("webp", {}),
-        ("webp", {"lossless": True}),
-        ("webp", {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}),
-    ],
-)
-def test_only_the_header_is_read(suffix, options, tmp_path, monkeypatch):
-    path = tmp_path / f"a.{suffix}"
-    Image.new("L" if suffix == "jpg" else "RGB", (301, 203)).save(path, **options)
-    os.truncate(path, 2**31)
-    tracemalloc.start()
-    limits.check_image(path)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 2**22
-    monkeypatch.setattr(limits, "MOST_PIXELS", 301 * 203)
-    limits.check_image(path)
-    monkeypatch.setattr(limits, "MOST_PIXELS", 301 * 203 - 1)
-    with pytest.raises(ZooError, match="million pixels that this page takes"):
-        limits.check_image(path)
-
-
-def test_the_header_of_avif_tells_its_size_too(tmp_path, monkeypatch):
-    with Image.open(photo(tmp_path / "a.png")) as image:
-        image.save(tmp_path / "a.avif")
-        pixels = image.width * image.height
-    limits.check_image(tmp_path / "a.avif")
-    monkeypatch.setattr(limits, "MOST_PIXELS", pixels - 1)
-    with pytest.raises(ZooError, match="million pixels that this page takes"):
-        limits.check_image(tmp_path / "a.avif")
-
-
-def test_what_is_too_large_for_a_trial_is_refused_by_the_header(tmp_path):
-    picture, recording = tmp_path / "photo.png", tmp_path / "talk.wav"
-    Image.new("1", (4000, 2500)).save(picture)
-    soundfile.write(recording, np.zeros(601 * 100, np.int16), 100)
-    with pytest.raises(ZooError, match="8 million pixels that a test with noise takes"):
-        limits.check_trial(picture, "image")
-    limits.check_image(picture)
-    with pytest.raises(ZooError, match="longer than the 10 minutes that a test with noise takes"):
-        limits.check_trial(recording, "audio")
-
-
 def test_a_recording_keeps_rate_channels_and_coding(tmp_path, models):
     path = tmp_path / "talk.flac"
     x = np.random.default_rng(0).uniform(-0.1, 0.1, (8000, 2))
@@ -277,10 +213,3 @@ def test_text_is_escaped_and_addresses_are_quoted(tmp_path):
         assert "<i>" not in piece.replace('<i style="width', "")
     assert "?" not in appearance.url(path)
     assert "#" not in appearance.url(path)
-
-
-def test_a_line_on_an_error_of_ours_says_no_more(capsys):
-    assert limits.explain(Stopped()) == "Stopped."
-    assert "memory" in limits.explain(MemoryError())
-    assert "not your fault" in limits.explain(KeyError("x"))
-    assert "KeyError" in capsys.readouterr().err

@@ -106,7 +106,6 @@ def test_noise(tmp_path):
 
 @pytest.mark.parametrize("modality", ["image", "audio"])
 def test_every_noise_can_be_measured(modality, monkeypatch):
-
     from zoo.noise import registry
 
     monkeypatch.syspath_prepend(str(BENCHMARKS))

@@ -201,5 +201,5 @@ def test_what_is_of_recordings_is_refused_for_pictures(name):
 
 
 def test_gain_is_refused_for_pictures():
-    with pytest.raises(ZooError, match=r"gain does not augment pictures; set data\.augment\.gain"):
+    with pytest.raises(ZooError, match=r"gain does not augment images; set data\.augment\.gain"):
         augment.make_augment(gain=3.0)(jax.random.key(0), picture())

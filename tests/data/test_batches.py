@@ -102,7 +102,7 @@ def test_a_bank_of_both_depths_keeps_brightness():
 
 def test_a_bank_of_too_many_values_is_refused():
     one = np.broadcast_to(np.uint8(0), (2**15, 2**15, 1))
-    with pytest.raises(ZooError, match=r"pictures hold 2,147,483,648 .*data\.stream=True"):
+    with pytest.raises(ZooError, match=r"images hold 2,147,483,648 .*data\.stream=True"):
         make_bank([one, one])
 
 

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from image_files import FILES, SHAPE, encoded, pil, random, same, save
+from image_cases import FILES, SHAPE, encoded, pil, random, same, save
 from PIL import Image
 
 from zoo.data import image_files, pixels

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from image_files import FILES, SHAPE, encoded, random
+from image_cases import FILES, SHAPE, encoded, random
 from PIL import Image
 
 from zoo.data import image_files, pixels

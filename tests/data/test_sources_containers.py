@@ -158,7 +158,7 @@ def test_partners_may_be_kept_in_another_format(tmp_path):
     assert list(source.names) == ["N/0.bmp", "N/1.png"]
     assert_pictures(source, [picture(0), picture(1)])
     image_files.write(tmp_path / "C" / "0.tif", picture(0))
-    refused("are both the clean picture of the same", "pairs", **options)
+    refused("are both the clean image of the same", "pairs", **options)
 
 
 def test_a_missing_partner_is_skipped_when_asked_for(tmp_path):

@@ -90,8 +90,8 @@ def test_folder_exclude(tmp_path):
     # Split at random, an excluded folder is out as well.
     loaded = sources.load("folder", path=str(tmp_path), exclude="bench", **options)
     assert names_of(loaded)["train"] == ["all/a.jpg", "all/b_mask.png", "all/c.jpg"]
-    refused("exclude '../benhc' leaves out no picture", "folder", path=path, exclude="../benhc")
-    refused("exclude leaves no picture", "folder", path=path, exclude="*")
+    refused("exclude '../benhc' leaves out no image", "folder", path=path, exclude="../benhc")
+    refused("exclude leaves no image", "folder", path=path, exclude="*")
 
 
 def test_folder_errors(tmp_path):
@@ -100,7 +100,7 @@ def test_folder_errors(tmp_path):
     refused("no path to the folder", "folder")
     refused("does not exist", "folder", path=str(tmp_path / "b"))
     refused("is not a folder", "folder", path=path + "/train/a.png")
-    refused("has no pictures; they end in", "folder", path=str(tmp_path / "none"))
+    refused("has no images; they end in", "folder", path=str(tmp_path / "none"))
     refused("valid does not exist", "folder", path=path, train="train", validation="valid")
     refused("in both train and test", "folder", path=path, train=".", test="test")
 

@@ -170,7 +170,7 @@ def test_errors(tmp_path):
     refused("has none for validation; give it sub-folders", "recordings", path=path, noise=noise)
     refused("in both train and validation", "recordings", path=path, train=".", validation="train")
     refused("exclude 'x' leaves out no recording", "recordings", path=path, exclude="x")
-    refused("size and tile are for pictures", "recordings", path=path, size=(8, 8))
+    refused("size and tile are for images", "recordings", path=path, size=(8, 8))
     refused("unknown option of recordings 'nois'; did you mean 'noise'", "recordings", nois="x")
 
 

@@ -131,7 +131,7 @@ def test_recordings_with_noise(folder, tmp_path):
         audio_writing.write(tmp_path / split / "a.wav", np.ones((50, 1), np.int16), 16000)
     loaded = load(folder, "tiny_audio", channels=1, noise=str(tmp_path))
     assert loaded["test"].noise.names == ["test/a.wav"]
-    with pytest.raises(ZooError, match="holds pictures; leave noise out"):
+    with pytest.raises(ZooError, match="holds images; leave noise out"):
         load(folder, "tiny_tensor", noise=str(tmp_path))
 
 

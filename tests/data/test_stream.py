@@ -157,12 +157,14 @@ def unparsed():
     flags.FLAGS.unparse_flags()
 
 
-def test_processes_change_nothing(folder, unparsed):
+@pytest.mark.usefixtures("unparsed")
+def test_processes_change_nothing(folder):
     alone, shared = take(batches(folder)), take(batches(folder, workers=2))
     np.testing.assert_array_equal(pixels(alone), pixels(shared))
 
 
 @pytest.mark.matrix
-def test_processes_state_mistakes_in_one_line(folder, unparsed):
+@pytest.mark.usefixtures("unparsed")
+def test_processes_state_mistakes_in_one_line(folder):
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:-60])
     refused(batches(folder, workers=1), r"2\.png is a truncated or broken png file")

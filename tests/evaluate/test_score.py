@@ -359,7 +359,7 @@ def test_published_figures_are_found_by_set_method_and_level():
     ("arguments", "words"),
     [
         (["--data", "nowhere"], "does not exist"),
-        (["--data", "empty"], "has no pictures"),
+        (["--data", "empty"], "has no images"),
         (["unet-tiny", "--data", "."], "no weights of unet-tiny come with the zoo; name a file"),
         (["unet-tinny=x.pth", "--data", "."], "did you mean 'unet-tiny'"),
         (["unet-color=x.pth", "--data", "."], "unet-color comes with its weights; leave out x.pth"),

@@ -153,8 +153,8 @@ def test_recordings_are_told_from_pictures(zoo, folders):
     """By the files where nothing else tells, and then by the options."""
     speech = ("score", "--data", folders / "speech")
     assert "there is no noise to mix in" in zoo(*speech)[2]
-    assert "has no pictures" in zoo(*speech, "--sigma", "25")[2]
-    assert "has no pictures" in zoo(*speech, "--baselines", "nlm")[2]
+    assert "has no images" in zoo(*speech, "--sigma", "25")[2]
+    assert "has no images" in zoo(*speech, "--baselines", "nlm")[2]
     photos = ("score", "--data", folders / "photos")
     assert "has no recordings" in zoo(*photos, "--noises", folders / "noise")[2]
     assert "has no recordings" in zoo(*photos, "--baselines", "wiener")[2]

@@ -1,4 +1,4 @@
-"""The bridge to NNX; that every family passes it is in tests/models/test_registry.py."""
+"""The bridge to NNX; that every family passes it is in tests/models/test_model_contract.py."""
 
 import jax
 import jax.numpy as jnp

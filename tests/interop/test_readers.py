@@ -273,7 +273,7 @@ def test_what_is_no_weight_file(tmp_path):
         (b"\xef\xbb\xbf<HTML lang=en>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a git-lfs pointer"),
         (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "a MATLAB file before v7.3"),
-        (b"hello", "is no weight file; bring what torch.save writes"),
+        (b"hello", "is not a weight file; give what torch.save writes"),
         (b"        {}", "damaged"),
         (pickle.dumps({"a": 1}, 2), "a pickle, but not of PyTorch"),
         (pickle.dumps(np.zeros(3), 2), "asks to run numpy"),
@@ -298,7 +298,8 @@ def test_a_file_cut_short(tmp_path):
         data = path.read_bytes()
         assert read_state(path)
         for keep in {*range(0, len(data), max(1, len(data) // 150)), len(data) - 1}:
-            refused(written(tmp_path / "cut", data[:keep]), "damaged|is empty|is no weight|no MatC")
+            cut = written(tmp_path / "cut", data[:keep])
+            refused(cut, "damaged|is empty|is not a weight|not a MatC")
 
 
 def test_garbled_bytes(tmp_path):

@@ -52,7 +52,7 @@ def test_ffdnet_orders_pixels_by_rows(tmp_path, channels):
     ("place", "layer", "match"),
     [
         (1, {"type": "bnorm"}, "layers that are not read: 'bnorm'; .*batch norm merged"),
-        (1, {"type": "conv"}, "no chain of convolutions and ReLUs"),
+        (1, {"type": "conv"}, "not a chain of convolutions and ReLUs"),
         (1, {"type": "relu", "leak": np.array([[0.2]])}, "another leak than 0"),
         (2, conv(4, 4, 0, dilate=np.array([[2.0]])), "another dilate than 1"),
         (2, conv(4, 4, 0, stride=np.array([[1.0], [2.0]])), "another stride than 1"),
@@ -79,4 +79,4 @@ def test_a_matlab_file_that_claims_a_lot(tmp_path):
     refused(path, "more layers than any")
     with h5py.File(path, "w") as file:
         file["weights"] = np.arange(6.0)
-    refused(path, "no MatConvNet network")
+    refused(path, "not a MatConvNet network")

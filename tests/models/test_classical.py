@@ -181,6 +181,8 @@ def test_wiener_streams(chunks):
 
 def test_wrong_fields_raise_one_line():
     for model, options in (
+        ("wiener", {"sample_rate": 999}),
+        ("wave-unet-small", {"sample_rate": 999}),
         ("wiener", {"gain": "mmse"}),
         ("wiener", {"smoothing": 1.0}),
         ("wiener", {"attenuation": 0.0}),

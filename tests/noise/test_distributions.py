@@ -61,7 +61,7 @@ def test_continuous(noisy, expected):
 
 @pytest.mark.parametrize("dtype", first(1, [jnp.bfloat16, jnp.float16]))
 def test_low_precision_has_no_bias(dtype):
-    """Drawn in bfloat16 the mean would be off by 0.011 sigma."""
+    """Sampled in bfloat16 the mean would be off by 0.011 sigma."""
     check_moments(noise.gaussian(KEY, full(0, dtype), sigma=0.5), 0, 0.25)
     x = full(0.5, dtype)
     for sample, variance in (
@@ -99,7 +99,7 @@ def test_poisson(exact, size):
 
 
 @pytest.mark.parametrize(
-    "rate", first(4, [0.0, 1e-3, 4.0, 9.99, 30.0, 0.5, 1.0, 10.01, 14.0, 100.0])
+    "rate", first(4, [0.0, 4.0, 9.99, 30.0, 1e-3, 0.5, 1.0, 10.01, 14.0, 100.0])
 )
 def test_poisson_quantile(rate):
     """The sampler is a function of one uniform number: feed it all of them, evenly spaced."""
@@ -184,8 +184,10 @@ def test_correlated_gaussian_rejects_a_bad_kernel():
             noise.correlated_gaussian(KEY, full(0.5), sigma=0.1, kernel=kernel)
 
 
-@pytest.mark.parametrize(("axis", "other"), first(1, [("row", 2), ("column", 1)]))
-@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    ("axis", "other", "per_channel"),
+    first(2, [("row", 2, False), ("column", 1, True), ("row", 2, True), ("column", 1, False)]),
+)
 def test_stripes(axis, other, per_channel):
     x = full(0.5, shape=(512, 32, 32, 3))
     noisy = np.asarray(noise.stripes(KEY, x, sigma=0.2, axis=axis, per_channel=per_channel))

@@ -45,8 +45,8 @@ JIT_TOLERANCE = 2e-6
 
 SIGNALS = {"image": PICTURES, "audio": RECORDINGS}
 NAMES = [(modality, name) for modality in SIGNALS for name in sorted(registry(modality))]
-# Additive, of counts, through a curve, of blocks, of lines, of single pixels; by spectrum, from a
-# recording, convolved, in places, without randomness. The others are the matrix, which CI runs too.
+# Additive, of counts, of single pixels; by spectrum, from a recording, in places. The others are
+# the matrix, which CI runs too.
 REPRESENTATIVE = {
     *(("image", n) for n in ("gaussian", "poisson", "mask_pixels")),
     *(("audio", n) for n in ("white", "add_at_snr", "clicks")),

@@ -310,7 +310,7 @@ def test_evaluation_without_weights(refused, tmp_path):
 def test_a_missing_or_empty_folder(refused, tmp_path):
     assert f"{tmp_path}/none does not exist" in refused(f"{CONFIG}:{tmp_path}/none")
     (tmp_path / "empty").mkdir()
-    assert "has no pictures" in refused(f"{CONFIG}:{tmp_path}/empty")
+    assert "has no images" in refused(f"{CONFIG}:{tmp_path}/empty")
 
 
 def test_a_picture_smaller_than_the_crop(refused, folder):

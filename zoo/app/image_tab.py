@@ -20,8 +20,6 @@ _SIDE = 1400
 _DETAIL = (414, 620)
 # Pixels up to which a view is written without loss.
 _LOSSLESS = 2**19
-# Pixels converted at a time.
-_BAND = 2**22
 
 _TAB = "image"
 _BLANK = '<div class="zoo-blank">Drop an image, or take a sample.</div>'
@@ -127,7 +125,7 @@ def view(image: np.ndarray, room: Path, name: str, scale: Scale | None = None) -
     """Writes views of an image (H, W, C), without alpha, in the range that a model sees."""
     image = pixels.without_alpha(image)
     if scale and image.dtype != np.uint8 and not scale.plain(image.dtype):
-        image = _in_bands(image, np.float32, lambda band: _seen(band, scale))
+        image = pixels.in_bands(image, np.float32, lambda band: _seen(band, scale))
     whole = _write(image, room / name)
     if max(image.shape[:2]) <= _SIDE:
         return Views(whole, None)
@@ -236,7 +234,7 @@ def _write(image: np.ndarray, place: Path) -> Path:
 
     if image.shape[-1] == 1:
         image = image[..., 0]
-    shown = Image.fromarray(_in_bands(image, np.uint8, pixels.to_uint8))
+    shown = Image.fromarray(pixels.to_uint8(image))
     if max(shown.size) > _SIDE:
         size = [max(round(length * _SIDE / max(shown.size)), 1) for length in shown.size]
         shown = shown.resize(size, Image.Resampling.BOX, reducing_gap=2)
@@ -247,14 +245,3 @@ def _write(image: np.ndarray, place: Path) -> Path:
         place = place.with_suffix(".jpg")
         shown.save(place, quality=95, subsampling=0)
     return place
-
-
-def _in_bands(
-    image: np.ndarray, dtype: type, convert: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Values converted some rows at a time: intermediate ones are wider than both ends."""
-    out = np.empty(image.shape, dtype)
-    rows = max(_BAND // image[0].size, 1)
-    for top in range(0, len(image), rows):
-        out[top : top + rows] = convert(image[top : top + rows])
-    return out

@@ -82,15 +82,13 @@ def modality(path: Path) -> str:
     Raises:
       ZooError: neither.
     """
-    suffix = path.suffix.lower()
-    if suffix in file_kinds.IMAGE_SUFFIXES:
-        return "image"
-    if suffix in file_kinds.AUDIO_SUFFIXES:
-        return "audio"
-    raise ZooError(
-        f"{path.name} is neither an image nor a recording; drop a png, jpeg, tiff, webp, bmp, "
-        "wav, flac, ogg or mp3 file"
-    )
+    kind = file_kinds.kind_of_suffix(path)
+    if kind not in NOISES:
+        raise ZooError(
+            f"{path.name} is neither an image nor a recording; drop a png, jpeg, tiff, webp, bmp, "
+            "wav, flac, ogg or mp3 file"
+        )
+    return kind
 
 
 def run(

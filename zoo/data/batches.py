@@ -122,7 +122,7 @@ def check_room(values: int, *, recordings: bool = False) -> None:
             "set data.stream=True"
         )
     raise ZooError(
-        f"the pictures hold {values:,} values or more, too many to keep on the device; "
+        f"the images hold {values:,} values or more, too many to keep on the device; "
         "set data.stream=True, or data.size to make them smaller"
     )
 

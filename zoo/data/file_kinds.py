@@ -143,22 +143,16 @@ def image_format(head: bytes, name: str) -> str:
       name: what to call the file in an error.
 
     Raises:
-      ZooError: it has none of these formats.
+      ZooError: it is empty, or has none of these formats.
     """
     kind, detail = _signature(head)
     if kind == IMAGE:
         return detail
-    reason = unsupported(head) or (
+    reason = _refusal(head) or (
         "not png, jpeg, bmp, gif, tiff, webp, avif or heic; convert it to one of them, or leave "
         "it out"
     )
     raise ZooError(f"{name} is {reason}")
-
-
-def unsupported(head: bytes) -> str:
-    """Description and remedy of a file of a known kind that is not read; else an empty string."""
-    kind, detail = _signature(head)
-    return detail if kind is None else ""
 
 
 def kind_of(path: str | os.PathLike) -> str | None:
@@ -195,9 +189,7 @@ def description(path: str | os.PathLike) -> str:
       ZooError: it cannot be read.
     """
     head = _head(path)
-    if not head:
-        return "empty; fetch it again"
-    reason = DEVELOP if _is_raw(path) else unsupported(head)
+    reason = DEVELOP if head and _is_raw(path) else _refusal(head)
     return reason or "neither an image nor audio; convert it, or leave it out"
 
 
@@ -218,6 +210,14 @@ def output_suffix(path: str | os.PathLike) -> str:
 def _head(path: str | os.PathLike) -> bytes:
     with files.opened(path) as file:
         return file.read(HEAD)
+
+
+def _refusal(head: bytes) -> str:
+    """Description and remedy of a file that is empty or of a kind that is not read; else empty."""
+    if not head:
+        return "empty; fetch it again"
+    kind, detail = _signature(head)
+    return detail if kind is None else ""
 
 
 def _is_raw(path: str | os.PathLike) -> bool:

@@ -33,9 +33,9 @@ from PIL import (
 )
 
 from zoo.data import pixels, tiff_decoding
+from zoo.data.exif import ORIENTATION
 from zoo.errors import ZooError
 
-_ORIENTATION = 0x0112
 # Pixels. Pillow warns of, and refuses, far larger crops as bombs.
 _BAND = 2**20
 
@@ -149,7 +149,7 @@ def _png_orientation(data: bytes) -> int:
     # Broken metadata does not affect the pixels.
     with suppress(Exception):
         exif.load(next(body for kind, body, _ in png_chunks(data) if kind == b"eXIf"))
-        return exif.get(_ORIENTATION, 1)
+        return exif.get(ORIENTATION, 1)
     return 1
 
 
@@ -218,5 +218,5 @@ def _decode_pillow(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
 
 def _orientation(image: Image.Image) -> int:
     with suppress(Exception):  # broken metadata does not affect the pixels
-        return image.getexif().get(_ORIENTATION, 1)
+        return image.getexif().get(ORIENTATION, 1)
     return 1

@@ -82,8 +82,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
     name = str(path)
     with files.opened(path) as file:
         head = file.read(HEAD)
-        if head:
-            image_format(head, name)
+        image_format(head, name)
         return decode(head + files.rest(file, path), name)
 
 
@@ -125,13 +124,13 @@ def read_pages(path: str | os.PathLike) -> Pages:
     name = str(path)
     with files.opened(path) as file:
         data = file.read(HEAD)
-        form = image_format(data, name) if data else "none"
+        form = image_format(data, name)
         if form == "tiff":
             count = tiff_pages.count(name, name)
             return Pages("tiff", name, count, lambda: tiff_pages.read(name, name))
         data += files.rest(file, path)
     # First, since refusing an animation needs no decoding.
-    metadata, lost = image_containers.read(data, form, name) if data else (Metadata(), ())
+    metadata, lost = image_containers.read(data, form, name)
     image, orientation = _decode(data, name)
     page = Page(pixels.check(image, name, any_range=True), metadata, lost, orientation)
     return Pages(form, name, 1, lambda: iter((page,)))
@@ -139,8 +138,6 @@ def read_pages(path: str | os.PathLike) -> Pages:
 
 def _decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
     """The image `(H, W, C)`, upright and as yet unchecked, and its former orientation."""
-    if not data:
-        raise ZooError(f"{name} is empty; fetch it again")
     form = image_format(data, name)
     with image_decoding.intact(form, name):
         image, orientation = image_decoding.decode(data, form, name)

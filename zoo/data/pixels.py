@@ -5,6 +5,8 @@ alpha. Files hold uint8, uint16 or float32 within [0, 1]; where metadata and dep
 integer or float of any range.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from zoo.errors import ZooError
@@ -13,7 +15,7 @@ PIXEL_LIMIT = 2**30
 """The most pixels an image may have: 1 gigapixel, 3 GiB of 8-bit color once decoded."""
 
 _NUMBERS = frozenset(np.dtype(kind) for kind in (*np.typecodes["AllInteger"], *"efd"))
-# Values of a band: conversions compute in far wider numbers than they return.
+# Values of a band.
 _BAND = 2**22
 
 
@@ -136,7 +138,7 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     Raises:
       ZooError: a float is NaN.
     """
-    return _in_bands(image, np.uint8)
+    return _to_integers(image, np.uint8)
 
 
 def to_uint16(image: np.ndarray) -> np.ndarray:
@@ -151,7 +153,7 @@ def to_uint16(image: np.ndarray) -> np.ndarray:
     Raises:
       ZooError: a float is NaN.
     """
-    return _in_bands(image, np.uint16)
+    return _to_integers(image, np.uint16)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
@@ -206,15 +208,32 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.clip(np.rint(scaled), 0, np.iinfo(image.dtype).max).astype(image.dtype)
 
 
-def _in_bands(image: np.ndarray, dtype: type[np.unsignedinteger]) -> np.ndarray:
+def in_bands(
+    values: np.ndarray, dtype: type, convert: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Convert some rows at a time, since intermediate values are wider than both ends.
+
+    Args:
+      values: any shape.
+      dtype: of the result.
+      convert: from some rows to as many of the result.
+
+    Returns:
+      The result, of the same shape.
+    """
+    out = np.empty(values.shape, dtype)
+    source, target = np.atleast_1d(values), np.atleast_1d(out)
+    rows = max(_BAND * len(source) // max(source.size, 1), 1)
+    for top in range(0, len(source), rows):
+        band = slice(top, top + rows)
+        target[band] = convert(source[band])
+    return out
+
+
+def _to_integers(image: np.ndarray, dtype: type[np.unsignedinteger]) -> np.ndarray:
     if image.dtype == dtype:
         return image
-    out = np.empty(image.shape, dtype)
-    source, target = image.reshape(-1), out.reshape(-1)
-    for start in range(0, source.size, _BAND):
-        band = slice(start, start + _BAND)
-        target[band] = _converted(source[band], dtype)
-    return out
+    return in_bands(image, dtype, lambda band: _converted(band, dtype))
 
 
 def _converted(values: np.ndarray, dtype: type[np.unsignedinteger]) -> np.ndarray:

@@ -21,6 +21,7 @@ import numpy as np
 import tifffile
 
 from zoo.data import pixels
+from zoo.data.exif import ORIENTATION
 from zoo.data.file_kinds import DEVELOP
 from zoo.errors import ZooError
 
@@ -31,7 +32,7 @@ _MOST_TAGS = 4096
 # Classic TIFF and BigTIFF: where the first offset is, the formats of an offset and of the number of
 # tags, and the bytes of a tag.
 _CLASSIC, _BIG = (4, "I", "H", 12), (8, "Q", "Q", 20)
-_ORIENTATION, _PHOTOMETRIC, _DNG, _STK_PLANES = 274, 262, 50706, 33629
+_PHOTOMETRIC, _DNG, _STK_PLANES = 262, 50706, 33629
 _MINISWHITE, _MINISBLACK, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 # A sensor's values, one color a pixel, or three before any development.
 _OF_SENSORS = frozenset({32803, 34892})
@@ -349,5 +350,5 @@ def decode_single(data: bytes, name: str) -> tuple[np.ndarray, int]:
 
 def orientation_of(page: tifffile.TiffPage) -> int:
     """The orientation by TIFF 6.0, 1 where there is none."""
-    tag = page.tags.get(_ORIENTATION)
+    tag = page.tags.get(ORIENTATION)
     return int(tag.value) if tag else 1

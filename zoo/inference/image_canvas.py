@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from zoo.data import pixels
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 
 # Rows of an image that are compared at a time.
 _ROWS = 256
@@ -82,8 +82,9 @@ def _array(image: ArrayLike) -> np.ndarray:
     try:
         array = np.asarray(image)
     except (TypeError, ValueError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ZooError(f"the image is no array ({reason}); give one of numbers") from None
+        raise ZooError(
+            f"the image is no array ({first_line(error)}); give one of numbers"
+        ) from None
     _check_shape(array)
     if array.dtype.kind not in "iu" and not jax.numpy.issubdtype(array.dtype, np.floating):
         raise ZooError(f"an image is of integers or floats, not {array.dtype}; convert it")

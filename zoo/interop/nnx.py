@@ -34,7 +34,7 @@ def to_nnx(model: nn.Module, variables: Mapping) -> "nnx.bridge.ToNNX":
     from flax.nnx.bridge.variables import linen_vars_to_nnx_attrs  # noqa: PLC0415
 
     module = nnx.bridge.ToNNX(model)
-    # Its own way, `lazy_init`, would first draw parameters by running the whole network.
+    # Its own way, `lazy_init`, would first make random parameters by running the whole network.
     for name, value in linen_vars_to_nnx_attrs(core.unfreeze(variables)).items():
         setattr(module, name, nnx.data(value))
     return module

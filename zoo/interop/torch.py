@@ -19,7 +19,7 @@ def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
     """Reads published weights for one of our models.
 
     Takes what PyTorch saves (`.pth`, `.pt`, `.tar`: zip files and the older format),
-    `.safetensors`, and the MATLAB v7.3 `.mat` files of DnCNN and FFDNet. The content tells which.
+    `.safetensors`, and the MATLAB v7.3 `.mat` files of DnCNN and FFDNet. The content shows which.
     Of a pickle only tensors, plain containers, numbers and strings are read.
 
     Args:
@@ -56,9 +56,9 @@ def from_state(
     Raises:
       ZooError: its tensors are not the model's.
     """
-    model, spec = create_model(model_name, **options), model_spec(model_name, **options)
+    model = create_model(model_name, **options)
     tensors, ignored, fixed = layout_of(model)
-    wanted = variable_shapes(model, spec)
+    wanted = variable_shapes(model, spec_of(model, model_name))
     if sorted(wanted) != sorted(t.path for t in tensors):
         raise AssertionError(f"the layout of {model_name} does not name its variables")
 

@@ -78,7 +78,7 @@ def read_zip(path: Path) -> dict[str, np.ndarray]:
         paths = [member.filename for member in members]
         if any(p.endswith("/constants.pkl") for p in paths):
             raise ZooError(
-                "is a TorchScript program; where it was made, save it anew with "
+                "is a TorchScript program; where it was made, save it again with "
                 "torch.save(model.state_dict(), ...)"
             )
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -180,7 +180,7 @@ def load_pickle(stream: BinaryIO) -> tuple[Any, dict[str, Storage]]:
 
     Args:
       stream: where it begins; its `read(n)` must not reserve more than is left, as `BytesIO` does
-        not. Left behind the pickle's end.
+        not. Left at the pickle's end.
 
     Returns:
       What it holds, and its storages by key. Tensors are `Tensor`, ordered dicts are dicts, and
@@ -221,7 +221,7 @@ class _Unpickler(pickle._Unpickler):
         if found is None:
             raise ZooError(
                 f"asks to run {ascii(f'{module}.{name}')[1:-1][:100]}, and only tensors are read "
-                "from a pickle; where it was made, save it anew with "
+                "from a pickle; where it was made, save it again with "
                 "torch.save(model.state_dict(), ...)"
             )
         return found

@@ -1,4 +1,4 @@
-"""Published weight files as NumPy arrays; the content tells what kind a file is."""
+"""Published weight files as NumPy arrays; a file's kind is recognized by its content."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -49,8 +49,8 @@ def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise ZooError(f"{path} {error}") from None
     # Parsers trip over damaged bytes in more ways than can be listed.
     except Exception as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ZooError(f"{path} is damaged or cut short ({told}); download it again") from None
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ZooError(f"{path} is damaged or cut short ({reason}); download it again") from None
     return state
 
 
@@ -66,7 +66,7 @@ def _reader(head: bytes) -> Callable[[Path], Mapping[str, np.ndarray]]:
     if head.startswith(b"MATLAB 5.0"):
         raise ZooError("is a MATLAB file before v7.3; load it in MATLAB and save(..., '-v7.3')")
     if head[257:262] == b"ustar":
-        raise ZooError("is a tar archive, as PyTorch saved before 0.1.10 or packed; save it anew")
+        raise ZooError("is a tar archive, as PyTorch saved before 0.1.10 or packed; save it again")
     if head.startswith(b"PK"):
         return torch_files.read_zip
     if head.startswith(b"\x80"):
@@ -75,7 +75,7 @@ def _reader(head: bytes) -> Callable[[Path], Mapping[str, np.ndarray]]:
         return _read_matlab
     if head[8:9] == b"{":
         return _read_safetensors
-    raise ZooError(f"is no weight file; bring {_KINDS}")
+    raise ZooError(f"is not a weight file; give {_KINDS}")
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -96,13 +96,13 @@ def _check_keys(state: Mapping[str, np.ndarray]) -> None:
 
 def _read_matlab(path: Path) -> dict[str, np.ndarray]:
     """Reads a MatConvNet network of DnCNN or FFDNet, keys as of PyTorch's `nn.Sequential`."""
-    import h5py  # noqa: PLC0415, only who brings such a file waits for it
+    import h5py  # noqa: PLC0415, only such files need it
 
     with h5py.File(path) as file:
         references = file.get("net/layers")
         if not isinstance(references, h5py.Dataset):
             raise ZooError(
-                "is no MatConvNet network: it has no list net.layers; bring another file"
+                "is not a MatConvNet network: it has no list net.layers; give another file"
             )
         if references.size > _MOST_LAYERS:
             raise ValueError("more layers than any of these networks has")
@@ -112,10 +112,10 @@ def _read_matlab(path: Path) -> dict[str, np.ndarray]:
         if other:
             raise ZooError(
                 f"has layers that are not read: {', '.join(ascii(kind)[:20] for kind in other)}; "
-                "bring the published network, with its batch norm merged"
+                "give the published network, with its batch norm merged"
             )
         if kinds.count("relu") != kinds.count("conv") - 1:
-            raise ZooError("is no chain of convolutions and ReLUs; bring DnCNN or FFDNet")
+            raise ZooError("is not a chain of convolutions and ReLUs; give DnCNN or FFDNet")
         for layer in layers:
             _check_plain(layer)
         convolutions = [layer for layer, kind in zip(layers, kinds, strict=True) if kind == "conv"]
@@ -142,10 +142,10 @@ def _array(dataset) -> np.ndarray:
 
 
 def _check_plain(layer) -> None:
-    """Holds a layer against what the keys cannot tell: all steps are 1, and no ReLU leaks."""
+    """Checks what the keys do not show: all steps are 1, and no ReLU leaks."""
     for option, value in (("stride", 1), ("dilate", 1), ("pad", 1), ("leak", 0)):
         if option in layer and np.any(_array(layer[option]) != value):
-            raise ZooError(f"has a layer with another {option} than {value}; bring DnCNN or FFDNet")
+            raise ZooError(f"has a layer with another {option} than {value}; give DnCNN or FFDNet")
 
 
 def _weights(file, layer) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +160,7 @@ def _weights(file, layer) -> tuple[np.ndarray, np.ndarray]:
 def _swapped(array: np.ndarray, count: int, axis: int) -> np.ndarray:
     """Orders the four pixels of each 2x2 patch by rows, which MATLAB orders by columns.
 
-    What stands behind the first `count` channels, the level map, stays.
+    Channels after the first `count`, the level map, stay.
     """
     order = np.arange(array.shape[axis])
     order[:count] = order[:count].reshape(-1, 4)[:, [0, 2, 1, 3]].ravel()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.modality import AUDIO
 
 # From so many jobs on, a new process is worth its second of imports.
@@ -156,7 +156,7 @@ def judge(
         value = metric(estimate, reference)
     # Whatever a package makes of a recording without a word in it, the other figures stand.
     except Exception as error:
-        return Verdict(np.nan, str(error).partition("\n")[0] or type(error).__name__)
+        return Verdict(np.nan, first_line(error))
     return Verdict(value, "" if np.isfinite(value) else "not a number")
 
 

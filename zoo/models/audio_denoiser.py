@@ -29,15 +29,26 @@ class AudioDenoiser(CheckedModule):
 
     Attributes:
       channels: C of the recordings it is trained on; it takes any number.
+      sample_rate: of the recordings, Hz.
       learning_rate: as of `Denoiser`.
     """
 
     channels: int = 1
 
+    sample_rate = 16000
     modality = "audio"
     range = (-1.0, 1.0)
     locality = "global"
     learning_rate = None
+
+    def __post_init__(self):
+        rate, least = self.sample_rate, 1000
+        if not isinstance(rate, int) or rate < least:
+            raise ZooError(
+                f"{type(self).__name__}: sample_rate={rate!r} is not a whole number of Hz from "
+                f"{least} on; take 8000 or 16000"
+            )
+        super().__post_init__()
 
     def __call__(
         self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
@@ -180,23 +191,9 @@ class StreamingDenoiser(AudioDenoiser):
         raise NotImplementedError
 
 
-def frame_size(model: Any, multiple: int = 2) -> int:
-    """The samples of a frame of 32 ms at a model's sample rate, rounded to a multiple.
-
-    Args:
-      model: with a `sample_rate` in Hz.
-      multiple: what they are a multiple of.
-
-    Raises:
-      ZooError: the sample rate is not a whole number of Hz, or too low for a frame.
-    """
-    rate, least = model.sample_rate, 1000
-    if not isinstance(rate, int) or rate < least:
-        raise ZooError(
-            f"{type(model).__name__}: sample_rate={rate!r} is not a whole number of Hz from "
-            f"{least} on; take 8000 or 16000"
-        )
-    return round(0.032 * rate / multiple) * multiple
+def frame_size(sample_rate: int, multiple: int = 2) -> int:
+    """The samples of a frame of 32 ms at a sample rate in Hz, rounded to a multiple."""
+    return round(0.032 * sample_rate / multiple) * multiple
 
 
 def pad_to_hop(x: jax.Array, hop: int) -> jax.Array:

@@ -68,10 +68,9 @@ class Wiener(StreamingDenoiser):
     attenuation: float = 20.0
 
     family = "wiener"
-    hop = property(lambda self: frame_size(self) // 2)
+    hop = property(lambda self: frame_size(self.sample_rate) // 2)
 
     def __post_init__(self):
-        frame_size(self)
         if not 0 <= self.smoothing < 1:
             raise ZooError(f"Wiener: smoothing={self.smoothing!r} is not in [0, 1); take 0.98")
         if not self.attenuation > 0:
@@ -132,7 +131,6 @@ class SpectralGate(AudioDenoiser):
     family = "spectral_gate"
 
     def __post_init__(self):
-        frame_size(self)
         for field, least in (("quietest", 1e-3), ("reduction", 0.0)):
             value = getattr(self, field)
             if not least <= value <= 1:
@@ -152,7 +150,7 @@ class SpectralGate(AudioDenoiser):
 
     def _framing(self) -> tuple[int, int]:
         """Samples of a frame, and from one to the next."""
-        half = frame_size(self, 4)
+        half = frame_size(self.sample_rate, 4)
         return 2 * half, half // 2
 
     def _open(self, spectrum: jax.Array) -> jax.Array:
@@ -186,7 +184,7 @@ class SpectralGate(AudioDenoiser):
             padded = jnp.pad(mask, pads)
             length = mask.shape[axis]
             mask = sum(
-                float(weight) * jax.lax.slice_in_dim(padded, i, i + length, axis=axis)
+                float(weight) * lax.slice_in_dim(padded, i, i + length, axis=axis)
                 for i, weight in enumerate(triangle)
             )
         return mask

@@ -73,7 +73,8 @@ def spec_of(model: nn.Module, name: str = "") -> ModelSpec:
 
 
 class CheckedModule(nn.Module):
-    """A module that holds its fields against their `Literal` types when it is built."""
+    """What the base classes share: fields are checked against their `Literal` types when a module
+    is built, and there is no published layout unless an architecture states one."""
 
     def __post_init__(self):
         for field, choices in _choices(type(self)).items():

@@ -84,16 +84,16 @@ class GTCRN(StreamingDenoiser, layers.Layer):
     def _enhance(
         self, spectrum: jax.Array, memory: _Memory, dtype: layers.Dtype, train: bool
     ) -> tuple[jax.Array, _Memory]:
-        dtypes = {"dtype": self.dtype or dtype, "param_dtype": self.param_dtype}
-        norms = {**dtypes, "train": train, "axis_name": self.axis_name}
-        conv = partial(_Strided, **norms)
         real, imaginary = spectrum.real, spectrum.imag
         # Its slope at silence stays finite, and the original's weights expect it.
         magnitude = jnp.sqrt(real**2 + imaginary**2 + 1e-12)
         y = jnp.stack([magnitude, real, imaginary], -1)
         high = jnp.einsum("ntfc,fb->ntbc", y[:, :, _LOW:], bands())
-        y = _window(jnp.concatenate([y[:, :, :_LOW], high], 2), 3).astype(dtypes["dtype"])
+        y = _window(jnp.concatenate([y[:, :, :_LOW], high], 2), 3).astype(self.dtype or dtype)
 
+        dtypes = self.dtypes(y)
+        norms = {**dtypes, "train": train, "axis_name": self.axis_name}
+        conv = partial(_Strided, **norms)
         skips, pasts, attentions, duals = [], [], [], []
         for i, groups in enumerate((1, 2)):
             y = conv(features=_CHANNELS, groups=groups, name=f"encoder{i}")(y)
@@ -273,7 +273,7 @@ class _DualPath(layers.Layer):
         return x + norm(y, name="inter_norm"), state
 
 
-# PyTorch's features are ordered part of the spectrum, neighbor; path neighbor, part.
+# PyTorch's features are ordered part of the spectrum, neighbor; ours neighbor, part.
 _HEAD = Form(
     lambda a: a.reshape(len(a), 3, 3, 5).transpose(3, 2, 1, 0).reshape(5, 9, -1),
     lambda shape: (shape[2], 9, 1, 5),

@@ -159,7 +159,7 @@ def _layout(model: NAFNet) -> Iterator[Tensor]:
     for i in range(model.middle):
         yield from _block(f"middle{i}", f"middle_blks.{i}")
     for step, count in enumerate(model.decoder):
-        # PyTorch's count the steps up, path the levels.
+        # PyTorch's keys count the steps up, our paths the levels.
         depth = len(model.decoder) - 1 - step
         yield kernel(f"up{depth}", f"ups.{step}.0", _SHUFFLED_UP)
         for i in range(count):

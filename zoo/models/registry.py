@@ -196,7 +196,8 @@ def count_parameters(name: str, **overrides) -> int:
     registered = model_card(name).parameters
     if registered is not None and not overrides:
         return registered
-    shapes = variable_shapes(create_model(name, **overrides), model_spec(name, **overrides))
+    model = create_model(name, **overrides)
+    shapes = variable_shapes(model, spec_of(model, name))
     return sum(leaf.size for path, leaf in shapes.items() if path.startswith("params/"))
 
 
@@ -263,7 +264,7 @@ def init_variables(model: nn.Module, key: jax.Array, shape: Sequence[int]) -> di
       key: a typed key.
       shape: (N, H, W, C) or (B, T, C) of a batch.
     """
-    # It runs once, and on a CPU LLVM takes far longer to optimize the many draws.
+    # It runs once, and on a CPU LLVM takes far longer to optimize the many random numbers.
     cpu = jax.default_backend() == "cpu"
     options = {"xla_backend_optimization_level": 0} if cpu else None
     init = jax.jit(model.init, compiler_options=options)
@@ -288,7 +289,7 @@ def merge_batch_norm(model: nn.Module, variables: Mapping) -> tuple[nn.Module, d
     Raises:
       ZooError: there is no batch norm to merge.
     """
-    able = hasattr(model, "merge_batch_norm") and model.norm == "batch"
+    able = hasattr(model, "merge_batch_norm") and getattr(model, "norm", None) == "batch"
     if not able or "batch_stats" not in variables:
         raise ZooError(
             "there is no batch norm to merge; take a DnCNN or StreamUNet of norm='batch' and its "

@@ -22,10 +22,10 @@ from zoo.models.torch_layout import CONV, POINTWISE, SAME, Layout, Tensor, kerne
 class Restormer(Denoiser):
     """A U-Net of channel attention and gated feed-forward blocks, without a noise level.
 
-    It pads by mirroring. Each level has half the height and
-    width of the one before and twice its channels. No convolution has a bias, as in all published
-    variants. The published weights may not be used commercially, so none come with the zoo: read
-    your own copy with `zoo.interop.torch.load_torch`.
+    It pads by mirroring. Each level has half the height and width of the one before and twice its
+    channels. No convolution has a bias, as in all published variants. The published weights may not
+    be used commercially, so none come with the zoo: read your own copy with
+    `zoo.interop.torch.load_torch`.
 
     Attributes:
       width: channels of the finest level.

@@ -61,10 +61,9 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
     axis_name: str | None = None
 
     window = staticmethod(spectral.hann)
-    hop = property(lambda self: frame_size(self, 2 * _STRIDE) // 2)
+    hop = property(lambda self: frame_size(self.sample_rate, 2 * _STRIDE) // 2)
 
     def __post_init__(self):
-        frame_size(self)
         if self.inner % _HEADS:
             raise ZooError(f"StreamUNet: inner={self.inner!r} is not a multiple of {_HEADS} heads")
         super().__post_init__()
@@ -101,7 +100,7 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
         """Features (N, T, hop, 2) and memory to the mask (N, T, hop, 2) and memory."""
         n, t, f, _ = x.shape
         bins = f // _STRIDE
-        dtypes = {"dtype": x.dtype, "param_dtype": self.param_dtype}
+        dtypes = self.dtypes(x)
         conv = partial(
             _Conv,
             norm=self.norm,

@@ -38,11 +38,11 @@ class WaveUNet(AudioDenoiser, layers.Layer):
 
     @nn.compact
     def _denoise(self, x: jax.Array, dtype: layers.Dtype, train: bool) -> jax.Array:
-        dtypes = {"dtype": self.dtype or dtype, "param_dtype": self.param_dtype}
         y = x[..., None]
         # The root of zero has no derivative.
         deviation = jnp.sqrt(jnp.maximum(y.var(1, keepdims=True), 1e-12))
-        y = (y / (_FLOOR + deviation)).astype(dtypes["dtype"])
+        y = (y / (_FLOOR + deviation)).astype(self.dtype or dtype)
+        dtypes = self.dtypes(y)
         samples = y.shape[1]
         y = jnp.pad(y, ((0, 0), (0, _whole(samples, self.depth) - samples), (0, 0)))
 

@@ -222,7 +222,7 @@ def _combined(sample: Sampler, members: Sequence[Sampler]) -> Sampler:
 
 
 def _make_composite(name: str, level: Any, options: dict, given: dict[str, Any]) -> Sampler:
-    """Of members that are all made with what is given."""
+    """A sequence or choice whose members are all made with the arguments `given`."""
     allowed = ("ops",) if name == "sequence" else ("ops", "weights")
     for option in options:
         if option not in allowed:

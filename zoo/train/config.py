@@ -15,7 +15,7 @@ from ml_collections.config_dict import placeholder
 
 from zoo import files, plugins
 from zoo.data.pixels import PIXEL_LIMIT
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError, first_line, unknown
 from zoo.models import create_model, list_models
 
 AUDIO_LOSS = {
@@ -383,7 +383,7 @@ def override(
         try:
             config.update_from_flattened_dict({key: _parsed(kind, text)})
         except (KeyError, TypeError, ValueError) as error:
-            remedy = f"make it {_KINDS[kind]}" if kind in _KINDS else str(error).splitlines()[0]
+            remedy = f"make it {_KINDS[kind]}" if kind in _KINDS else first_line(error)
             raise ZooError(f"{flag}{assignment}: {key} cannot be {text!r}; {remedy}") from None
         keys.append(key)
     return keys

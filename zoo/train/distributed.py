@@ -23,7 +23,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from zoo.errors import ZooError, in_words, line
+from zoo.errors import ZooError, first_line, in_words, line
 
 # Seconds of silence after which JAX considers a process dead and aborts the others.
 _HEARTBEAT = 15
@@ -132,10 +132,9 @@ def join(
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except (RuntimeError, ValueError, TypeError, OSError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ZooError(
-            f"the processes cannot be joined: {reason} Give --coordinator, --processes and "
-            "--process, and start each process"
+            f"the processes cannot be joined: {first_line(error)} Give --coordinator, --processes "
+            "and --process, and start each process"
         ) from None
     _joined = True
     count, local = jax.process_count(), jax.local_device_count()

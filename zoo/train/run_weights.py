@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import zoo
 from zoo import modality, models, weights
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.train import workdir as workdirs
 from zoo.train.checkpoint import read_saved
 from zoo.train.config import default_config, to_plain
@@ -94,8 +94,9 @@ def weights_of(path: str | Path, output: str | Path | None = None) -> Path:
     try:
         config.update(plain)
     except (KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ZooError(f"{workdir} holds a config of another version: {reason}") from None
+        raise ZooError(
+            f"{workdir} holds a config of another version: {first_line(error)}"
+        ) from None
     best = Best(**best)
     if not best.scored:
         variables = {"params": state["ema"], **state["model_state"]}

@@ -170,7 +170,7 @@ def _check_recordings(channels: int, size: Any, tile: Any, sample_rate: int) -> 
     if channels not in (1, 2):
         raise ZooError(f"channels is {channels}; of recordings choose 1 for mono or 2 for stereo")
     if size is not None or tile is not None:
-        raise ZooError("size and tile are for pictures; leave them out for recordings")
+        raise ZooError("size and tile are for images; leave them out for recordings")
     if sample_rate < 1 or sample_rate != int(sample_rate):
         raise ZooError(f"sample_rate is {sample_rate}; give whole samples a second, such as 16000")
 

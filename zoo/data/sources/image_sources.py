@@ -143,7 +143,7 @@ def _read_image(path: str):
     return folders.read_image(path), None
 
 
-IMAGES = folders.Files("pictures", IMAGE_SUFFIXES, _read_image)
+IMAGES = folders.Files("images", IMAGE_SUFFIXES, _read_image)
 
 
 def list_idx(

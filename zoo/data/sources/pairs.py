@@ -94,7 +94,7 @@ def list_image_pairs(
     for name, stars in found[clean].items():
         if takes.setdefault(stars, name) != name:
             raise ZooError(
-                f"{root / takes[stars]} and {root / name} are both the clean picture of the same "
+                f"{root / takes[stars]} and {root / name} are both the clean image of the same "
                 "noisy ones; narrow the pattern clean"
             )
 

@@ -183,7 +183,7 @@ class Source(Sequence):
         if self.sample_rate:
             form = f"channels={self.channels}, sample_rate={self.sample_rate}"
             return f"Source({len(self)} recordings, {form})"
-        return f"Source({len(self)} pictures, channels={self.channels}, size={self.size})"
+        return f"Source({len(self)} images, channels={self.channels}, size={self.size})"
 
     @contextmanager
     def _advised(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ import numpy as np
 from zoo.data import image_files, pcm, pixels
 from zoo.data.sources.audio_sources import with_noise
 from zoo.data.sources.source import Form, Listing, last
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError, first_line, unknown
 
 
 def list_tfds(
@@ -64,7 +64,7 @@ def list_tfds(
     existing = builder.info.splits
     rate, scale = _sample_rate_and_scale(name, features[feature], feature, rate, bits)
     if noise and not rate:
-        raise ZooError(f"the feature {feature!r} of {name} holds pictures; leave noise out")
+        raise ZooError(f"the feature {feature!r} of {name} holds images; leave noise out")
     listings = {}
     taken: list[tuple[str, Any]] = []
     for split, wanted in {"train": train, "validation": validation, "test": test}.items():
@@ -182,7 +182,7 @@ def _opened(name: str, path: str, split: str, feature: str) -> Sequence[dict[str
     try:
         return builder.as_data_source(split, decoders=decoders)
     except Exception as error:
-        raise ZooError(f"tfds cannot open {name} {split!r}: {_first_line(error)}") from None
+        raise ZooError(f"tfds cannot open {name} {split!r}: {first_line(error)}") from None
 
 
 @functools.lru_cache(maxsize=4)
@@ -196,7 +196,7 @@ def _prepared(name: str, path: str):
         try:
             return tfds.builder(name, data_dir=path or None, try_gcs=False, **options)
         except Exception as error:
-            raise ZooError(f"tfds has no {name!r} in {where}: {_first_line(error)}") from None
+            raise ZooError(f"tfds has no {name!r} in {where}: {first_line(error)}") from None
 
     where = path or "~/tensorflow_datasets"
     builder = build()
@@ -212,7 +212,7 @@ def _prepared(name: str, path: str):
             builder.download_and_prepare()
         except Exception as error:
             raise ZooError(
-                f"tfds could not prepare {name}: {_first_line(error)}; try {command}"
+                f"tfds could not prepare {name}: {first_line(error)}; try {command}"
             ) from None
     elif "array_record" not in {form.value for form in builder.info.available_file_formats()}:
         raise ZooError(
@@ -233,7 +233,3 @@ def _spare_tensorflow() -> None:
 
         if hasattr(audio_feature, "_EagerDecoder"):
             audio_feature._EagerDecoder = lambda **_: None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

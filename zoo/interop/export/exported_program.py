@@ -49,7 +49,7 @@ class Signature:
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
-        """Names and shapes, as an artefact's record tells them; float32 all."""
+        """Names and shapes, as the metadata states them; all are float32."""
         signal = {"name": "x", "shape": list(self.shape), "dtype": "float32"}
         signal["range"] = list(self.spec.range)
         level = {"name": "level", "shape": ["b"], "dtype": "float32", "unit": "of the signal"}

@@ -13,7 +13,7 @@ import numpy as np
 from flax import linen as nn
 
 from zoo import files
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.interop.export.exported_program import (
     Signature,
     arguments,
@@ -114,11 +114,12 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
             )
     except Exception as error:
         # Whatever it stumbles over, a user can only go another way.
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
         way = "take the format stablehlo"
         if signature.free:
             way = f"give the size it shall take, or {way}"
-        raise ZooError(f"jax2onnx cannot convert {signature.spec.name} ({why}); {way}") from error
+        raise ZooError(
+            f"jax2onnx cannot convert {signature.spec.name} ({first_line(error)}); {way}"
+        ) from error
     if signature.free and multiple > 1:
         _add_padding(graph, multiple, signature.mode)
     return graph
@@ -126,7 +127,7 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Within it the converter says nothing of shapes it could not note, which is no loss."""
+    """Within it the converter does not warn of shapes that it could not infer."""
     logger = logging.getLogger("onnx_ir")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -159,7 +160,7 @@ def _session(graph, signature: Signature):
 
 
 def _add_padding(model: "ModelProto", multiple: int, mode: str) -> None:
-    """Pads before a graph and cuts behind it, in place.
+    """Pads before a graph and crops after it, in place.
 
     Args:
       model: takes `x` as (b, h, multiple, w, multiple, c), and gives `y` as (b, h multiple,

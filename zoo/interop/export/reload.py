@@ -47,7 +47,7 @@ class Denoiser:
         """Denoises a batch.
 
         Args:
-          x: of the shape that `record["inputs"]` tells, such as (N, H, W, C) in [0, 1].
+          x: of the shape that `record["inputs"]` states, such as (N, H, W, C) in [0, 1].
           level: of the noise, in the units of x, a number or (N,); for programs that take one.
 
         Returns:

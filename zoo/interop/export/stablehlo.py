@@ -29,7 +29,7 @@ from zoo.interop.export.exported_program import (
 from zoo.models import disable_winograd
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-"""The devices an artefact runs on, by default."""
+"""The devices a program runs on, by default."""
 
 _TOLERANCE = 1e-5
 # A fixed date, so that the same model gives the same file.
@@ -81,9 +81,9 @@ def to_stablehlo(
         raise ZooError("StableHLO needs flatbuffers; install it by pip install flatbuffers")
     path = check_place(path, overwrite)
     signature = sign(model, size, name)
-    given = arguments(signature, _known(signature))
+    given = arguments(signature, _size_constraints(signature))
     programs = {}
-    with disable_winograd(), _nowhere():
+    with disable_winograd(), _without_locations():
         if signature.streams:
             start, function = step(model, variables)
             programs["start"] = _export(start, signature, given, platforms)
@@ -107,8 +107,8 @@ def to_stablehlo(
 
 
 @contextmanager
-def _nowhere() -> Iterator[None]:
-    """Within it programs do not note which lines of which files, on whose disk, they come from."""
+def _without_locations() -> Iterator[None]:
+    """Within it programs do not record the lines and files of the source they come from."""
     name = "jax_traceback_in_locations_limit"
     limit = getattr(jax.config, name)
     jax.config.update(name, 0)
@@ -118,7 +118,7 @@ def _nowhere() -> Iterator[None]:
         jax.config.update(name, limit)
 
 
-def _known(signature: Signature) -> list[str]:
+def _size_constraints(signature: Signature) -> list[str]:
     """Constraints that the tracer needs: padding never makes an image smaller."""
     k = signature.multiple
     if not signature.free or k == 1:
@@ -144,11 +144,11 @@ def _export(
 
 def _zipped(record: Mapping[str, Any], programs: Mapping[str, bytes]) -> bytes:
     """The archive, from which Python imports `reload` as it lies."""
-    told = json.dumps(record, indent=2, sort_keys=True).encode()
+    text = json.dumps(record, indent=2, sort_keys=True).encode()
     reload = Path(__file__).with_name("reload.py").read_bytes()
     parts = {f"{name}.jax": data for name, data in programs.items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in {"record.json": told, "reload.py": reload, **parts}.items():
+        for name, data in {"record.json": text, "reload.py": reload, **parts}.items():
             archive.writestr(zipfile.ZipInfo(name, _DATE), data)
     return buffer.getvalue()

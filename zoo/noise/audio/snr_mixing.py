@@ -94,10 +94,10 @@ def samples(seconds: float, sample_rate: float, op: str) -> int:
 def add_at_snr(key, x, *, snr, noise, active=True, sample_rate=16000):
     """Adds a recording of noise at a signal-to-noise ratio: `x + g * noise`.
 
-    The ratio is that of `zoo.noise.audio.snr`. From a noise longer than `x` an excerpt is cut at a
-    random place; a shorter one goes round and starts at a random place; one of the same length is
-    taken as it is. Each example has its own place. Only the noise is scaled, so the sum may leave
-    [-1, 1].
+    The ratio is that of `zoo.noise.audio.snr_mixing`. From a noise longer than `x` an excerpt is
+    cut at a random place; a shorter one is repeated and starts at a random place; one of the same
+    length is taken as it is. Each example has its own place. Only the noise is scaled, so the sum
+    may leave [-1, 1].
 
     Args:
       x: recordings `(..., T, C)`.

@@ -1,36 +1,16 @@
-"""Audio files in and out."""
+"""Audio files in: whole, in part and in blocks; what is damaged is refused."""
 
-import signal
-import subprocess
 import sys
 
 import numpy as np
 import pytest
-import scipy.signal
 import soundfile
+from audio_cases import RATE, noise, refused, sine
 
 from zoo.data import audio_files, audio_writing, pcm
-from zoo.errors import ZooError
 
-RATE = 16000
 INT_SUBTYPES = [("wav", "PCM_U8", 8), ("wav", "PCM_16", 16), ("wav", "PCM_24", 24)]
 INT_SUBTYPES += [("wav", "PCM_32", 32), ("flac", "PCM_16", 16), ("flac", "PCM_24", 24)]
-
-
-def noise(length=4000, channels=1, seed=0):
-    """Within [-0.5, 0.5), in float32."""
-    return np.random.default_rng(seed).random((length, channels), np.float32) - 0.5
-
-
-def sine(frequency, rate, seconds=1.0, amplitude=0.5):
-    t = np.arange(round(rate * seconds)) / rate
-    return (amplitude * np.sin(2 * np.pi * frequency * t)).astype(np.float32)[:, None]
-
-
-def refused(match, function, *args, **options):
-    with pytest.raises(ZooError, match=match) as caught:
-        function(*args, **options)
-    assert "\n" not in str(caught.value)
 
 
 # ------------------------------------------------------------------------------- round trips
@@ -91,48 +71,6 @@ def test_the_content_tells_the_format(tmp_path):
     assert audio_files.info(tmp_path / "a.wav").format == "FLAC"
 
 
-# ------------------------------------------------------------------------------- channels and rate
-
-
-def test_channels(tmp_path):
-    x = noise(channels=2)
-    audio_writing.write(tmp_path / "a.wav", x, RATE, subtype="FLOAT")
-    mono = audio_files.read(tmp_path / "a.wav", channels=1)
-    np.testing.assert_allclose(mono, (x[:, :1] + x[:, 1:]) / 2, atol=1e-7)
-    audio_writing.write(tmp_path / "b.wav", mono, RATE, subtype="FLOAT")
-    both = audio_files.read(tmp_path / "b.wav", channels=2)
-    np.testing.assert_array_equal(both, np.concatenate([mono, mono], axis=1))
-    loud = np.full((3, 2), 32767, np.int16)
-    np.testing.assert_array_equal(pcm.to_channels(loud, 1), loud[:, :1])
-    refused("audio of 3 channels", pcm.to_channels, noise(channels=3), 2)
-
-
-@pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000])
-@pytest.mark.parametrize("frequency", [100.0, 3000.0])
-def test_resampling_keeps_a_sine(tmp_path, rate, frequency):
-    audio_writing.write(tmp_path / "a.wav", sine(frequency, rate), rate, subtype="FLOAT")
-    found = audio_files.read(tmp_path / "a.wav", sample_rate=RATE)
-    assert found.shape == (RATE, 1)
-    # The ends ring, for the sine begins from nothing.
-    np.testing.assert_allclose(found[500:-500], sine(frequency, RATE)[500:-500], atol=1e-3)
-
-
-def test_resampling_lets_nothing_fold_back():
-    high = pcm.resample(sine(11000, 48000), 48000, RATE)[500:-500]
-    assert np.abs(high).max() < 1e-4
-
-
-@pytest.mark.parametrize("rates", [(44100, 16000), (16000, 44100), (96000, 16000), (8000, 16000)])
-def test_resampled_length(rates):
-    soxr = pytest.importorskip("soxr")
-    for length in [1, 2, 7, 160, 441, 999, 1001, 12345]:
-        expected = pcm.resampled_length(length, *rates)
-        assert expected == int(np.floor(length * rates[1] / rates[0] + 0.5))
-        x = noise(length)
-        assert len(pcm.resample(x, *rates)) == expected
-        assert abs(len(soxr.resample(x, *rates)) - expected) <= 1
-
-
 # ------------------------------------------------------------------------------- pieces
 
 PIECES = [(0, 10), (1, 700), (1000, 1), (3999, 5), (1234, None), (0, 4000), (5000, 5)]
@@ -169,15 +107,6 @@ def test_blocks_are_the_whole(tmp_path, size):
     found = list(audio_files.blocks(tmp_path / "a.flac", size))
     assert {len(block) for block in found[:-1]} <= {size}
     np.testing.assert_array_equal(np.concatenate(found), audio_files.read(tmp_path / "a.flac"))
-
-
-def test_writing_piece_by_piece(tmp_path):
-    with audio_writing.writing(tmp_path / "a.wav", RATE, 1) as put:
-        for piece in np.split(noise(), 4):
-            put(piece)
-        assert not (tmp_path / "a.wav").exists()
-    audio_writing.write(tmp_path / "b.wav", noise(), RATE)
-    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 # ------------------------------------------------------------------------------- bad input
@@ -288,15 +217,6 @@ def test_gsm_is_read_from_any_place(tmp_path):
     np.testing.assert_array_equal(np.concatenate(list(audio_files.blocks(path, 999))), whole)
 
 
-@pytest.mark.parametrize("suffix", ["w64", "aiff", "au", "caf", "oga", "opus"])
-def test_every_ending_that_is_written_is_read(tmp_path, suffix):
-    x = sine(440, 48000, 0.5)
-    audio_writing.write(tmp_path / f"a.{suffix}", x, 48000)
-    found = audio_files.read(tmp_path / f"a.{suffix}")
-    assert found.shape == x.shape
-    assert np.abs(found - x)[2000:-2000].max() < 0.02
-
-
 # ------------------------------------------------------------------------------- by PyAV
 
 
@@ -376,90 +296,7 @@ def test_a_flac_file_that_does_not_note_its_length_is_refused(tmp_path):
     refused("does not state its length", audio_files.read, path)
 
 
-def test_arrays_that_are_no_recording(tmp_path):
-    def write(x, name="a.wav", **options):
-        return audio_writing.write(tmp_path / name, x, RATE, **options)
-
-    refused(r"shape \(2, 4000\); .* transpose it", write, noise(channels=2).T)
-    refused(r"shape \(4000,\)", write, noise()[:, 0])
-    refused(r"shape \(0, 1\)", write, noise(0))
-    refused("holds int64", write, np.zeros((4, 1), np.int64))
-    refused("holds NaN", write, np.full((4, 1), np.nan, np.float32))
-    refused("cannot tell a format from", write, noise(), "a.txt")
-    refused("cannot hold subtype 'PCM_32'; choose from", write, noise(), "a.flac", subtype="PCM_32")
-    many = noise(channels=3)
-    refused(r"3 channels at 16000 Hz .*; end it in \.flac or \.wav", write, many, "a.mp3")
-    refused("cannot write", write, noise(), "none/a.wav")
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_stood_there_stays_until_all_is_written(tmp_path):
-    path = tmp_path / "a.wav"
-    audio_writing.write(path, noise(), RATE)
-    before = path.read_bytes()
-
-    def half():
-        with audio_writing.writing(path, RATE, 1) as put:
-            put(noise(seed=1))
-            put(noise(channels=2))
-
-    refused("holds 1 channels, a piece 2", half)
-    assert path.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["a.wav"]
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_that_ends_the_process_leaves_nothing(tmp_path, name):
-    code = f"""
-import os, signal
-import numpy as np
-from zoo.data import audio_writing
-# Who started the tests may have them ignore it, as nohup does.
-signal.signal(signal.{name}, signal.SIG_DFL)
-with audio_writing.writing({str(tmp_path / "a.wav")!r}, 16000, 1) as put:
-    put(np.zeros((100, 1), np.float32))
-    assert len(os.listdir({str(tmp_path)!r})) == 1
-    os.kill(os.getpid(), signal.{name})
-"""
-    done = subprocess.run([sys.executable, "-c", code], check=False)
-    assert done.returncode == -getattr(signal, name)
-    assert not list(tmp_path.iterdir())
-
-
-def test_who_listens_to_a_signal_still_does(tmp_path):
-    def listen(signum, frame):
-        pass
-
-    before = signal.signal(signal.SIGTERM, listen)
-    try:
-        with audio_writing.writing(tmp_path / "a.wav", RATE, 1) as put:
-            put(noise())
-            assert signal.getsignal(signal.SIGTERM) is listen
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        with audio_writing.writing(tmp_path / "a.wav", RATE, 1) as put:
-            put(noise())
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def test_a_file_of_too_many_channels_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((100, 65)), RATE)
     for function in (audio_files.info, audio_files.read):
         refused("has 65 channels; split it", function, tmp_path / "a.wav")
-
-
-def test_lengthen():
-    x = np.arange(3, dtype=np.int16)[:, None]
-    assert pcm.lengthen(x, 8).ravel().tolist() == [0, 1, 2, 0, 0, 0, 0, 0]
-    assert pcm.lengthen(x, 8, wrap=True).ravel().tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    assert pcm.lengthen(x, 2) is x
-    assert pcm.lengthen(x[None], 5).shape == (1, 5, 1)
-
-
-def test_resampling_is_scipys():
-    low = scipy.signal.butter(8, 4000, fs=48000, output="sos")  # where no filter's edge matters
-    x = scipy.signal.sosfilt(low, noise(9600), axis=0).astype(np.float32)
-    expected = scipy.signal.resample_poly(x, 1, 3, window=("kaiser", 12.0))
-    found = pcm.resample(x, 48000, RATE)
-    assert np.abs(found - expected)[100:-100].max() < 1e-3
