@@ -6,6 +6,8 @@ is one more instance, `register(Modality("volume", ...))`, and entries in those 
 """
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,7 +22,8 @@ class Metric:
 
     Attributes:
       name: its key, such as `"psnr"`.
-      function: `(output, target, **options) -> (...)`, one figure for each example; see `measure`.
+      function: `(output, target, **options) -> (...)`, one figure for each example; for `options`
+        see `bound`.
       heading: its column heading, with the unit.
       digits: after the decimal point.
       higher: whether larger is better.
@@ -29,7 +32,8 @@ class Metric:
       least: the shortest side for which it is defined, in pixels or samples.
       options: further keywords of the function.
       gain_of: the metric of which it is the gain over the noisy input; it has no function then.
-      package: the distribution that computes it, on the host; empty for functions of JAX.
+      package: the distribution that computes it, on the host, example by example; empty for
+        functions of JAX.
       sample_rates: at which it is defined, in Hz; empty for all.
       average: `(output, target) -> (...)`, what training averages over a batch instead of the
         figures themselves.
@@ -50,6 +54,12 @@ class Metric:
     sample_rates: tuple[int, ...] = ()
     average: Callable[..., Any] | None = None
     finish: Callable[..., Any] | None = None
+
+    def bound(self, **given: Any) -> Callable[..., Any]:
+        """Its function with `options`, and with those of `given` that it takes."""
+        taken = inspect.signature(self.function).parameters
+        known = {name: value for name, value in given.items() if name in taken}
+        return functools.partial(self.function, **known, **self.options)
 
     def of_batch(self, output: Any, target: Any) -> Any:
         """What training averages over the devices: a scalar; `finished` makes it the figure."""

@@ -9,6 +9,7 @@ from zoo.errors import line
 
 SECONDS_BETWEEN_LINES = 15.0
 """Lines of a log file should not outrun its reader."""
+
 # So many letters of a file's name leave room for the bar in 80 columns.
 _NAME = 28
 
@@ -28,17 +29,17 @@ def progress(name: str, number: int = 1, count: int = 1) -> Iterator[Callable[..
     """
     name = line(name)
     if not sys.stderr.isatty():
-        spoke = time.monotonic()
+        last = time.monotonic()
 
-        def speak(done: int, total: int, part: str = "") -> None:
-            nonlocal spoke
-            if done < total and time.monotonic() - spoke > SECONDS_BETWEEN_LINES:
+        def write(done: int, total: int, part: str = "") -> None:
+            nonlocal last
+            if done < total and time.monotonic() - last > SECONDS_BETWEEN_LINES:
                 of = f"{number} of {count}: " if count > 1 else ""
                 whole = f"{name} {line(part)}" if part else name
                 print(f"{of}{whole}: {100 * done // total}%", file=sys.stderr, flush=True)
-                spoke = time.monotonic()
+                last = time.monotonic()
 
-        yield speak
+        yield write
         return
     import tqdm  # noqa: PLC0415 - only a terminal needs it
 

@@ -15,6 +15,7 @@ from zoo.evaluate.audio_evaluator import AudioEvaluator
 from zoo.evaluate.batching import Decoded
 from zoo.evaluate.degrade import excerpt, mix
 from zoo.evaluate.measure import measure
+from zoo.metrics import stoi
 from zoo.metrics.perceptual import Pool
 from zoo.modality import AUDIO
 from zoo.noise import audio
@@ -195,12 +196,14 @@ def test_processes_give_what_this_one_gives():
     pytest.importorskip("joblib")
     clean = RNG.normal(0, 0.1, (RATE, 1)).astype(np.float32)
     noisy = clean + RNG.normal(0, 0.1, clean.shape).astype(np.float32)
+    metric = AUDIO.metrics["stoi"].bound(sample_rate=RATE)
+    job = (metric, noisy, clean)
     with Pool(jobs=0) as here:
-        (expected,) = here.judge([("stoi", noisy, clean, RATE)])
+        (expected,) = here.judge([job])
+    assert expected.value == pytest.approx(stoi(noisy, clean, RATE))
     with Pool(jobs=100, workers=1) as there:
-        job = ("stoi", noisy, clean, RATE)
         assert there.judge([job] * 3) == [expected] * 3
-        (bad,) = there.judge([("stoi", noisy[:100], clean[:100], RATE)])
+        (bad,) = there.judge([(metric, noisy[:100], clean[:100])])
         (child,) = there._executor()._processes
         assert child != os.getpid()
         os.kill(child, signal.SIGKILL)

@@ -13,6 +13,7 @@ from zoo.data.sources import Example
 from zoo.errors import ZooError
 from zoo.evaluate import REAL, ImageProtocol, Level, evaluate, mean_merit, read_manifest
 from zoo.evaluate.baselines import BASELINES
+from zoo.modality import IMAGE, Metric
 
 METHODS = ["model", "noisy", "nlm", "wavelet", "tv"]
 METRICS = ["psnr", "ssim", "mse", "mae"]
@@ -168,6 +169,26 @@ def test_the_written_picture_is_the_scored_one(two_levels, pair):
     error = (written.astype(float) - pair[0].target) / 255
     assert result.scores[0][:3] == (LOW, "a cat", "model")
     assert result.scores[0].figures["mse"] == pytest.approx(np.mean(error**2), rel=1e-4)
+
+
+def test_a_metric_of_a_package_gets_the_written_pixels(pair, tmp_path, monkeypatch):
+    def worst(output, target, *, data_range):
+        return float(np.abs(output - target).max() / data_range)
+
+    shown = {"heading": "worst", "digits": 3, "package": "numpy"}
+    monkeypatch.setitem(IMAGE.metrics, "worst", Metric(name="worst", function=worst, **shown))
+    found = evaluate(
+        {"model": identity},
+        pair,
+        levels={MIDDLE: gaussian(0.1)},
+        outdir=tmp_path,
+        baselines=(),
+        metrics=("worst",),
+        sheets=None,
+    )
+    written = image_files.read(tmp_path / "denoised" / "a_cat.png")
+    expected = np.abs(written.astype(float) - pair[0].target).max() / 255
+    assert found.scores[0].figures == {"worst": pytest.approx(expected, abs=1e-6)}
 
 
 def test_the_table_marks_the_best(two_levels):

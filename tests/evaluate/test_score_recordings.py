@@ -1,7 +1,6 @@
 """`zoo score` on recordings, against the evaluation it calls and as its users meet it."""
 
 import csv
-import re
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ from zoo.evaluate import published_figures as published
 from zoo.evaluate.audio_evaluator import AudioEvaluator
 from zoo.evaluate.contenders import contenders
 from zoo.modality import AUDIO
-from zoo.models import create_model, small_options
+from zoo.models import create_model, merge_batch_norm, small_options
 
 RATE = 16000
 QUICK = ("si_sdr", "si_sdr_gain", "log_spectral_distance")
@@ -76,12 +75,6 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def parted(path):
-    """The text of a file without its numbers, and the numbers."""
-    number, text = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", path.read_text()
-    return re.sub(number, "#", text), [float(one) for one in re.findall(number, text)]
-
-
 @pytest.mark.matrix
 def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path, monkeypatch):
     # Pictures are no figures, and take longest.
@@ -92,7 +85,8 @@ def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path,
         *("--metrics", *QUICK, "--baselines", "wiener"),
     )
     assert (code, errors) == (0, "")
-    model, variables = weights.load(model_file)
+    # As every command loads a model; unmerged, the last digits are others.
+    model, variables = merge_batch_norm(*weights.load(model_file))
     apply = jax.jit(model.apply)
     everything = {"channels": 1, "fractions": (0.0, 0.0, 1.0)}
     found = evaluate(
@@ -122,10 +116,7 @@ def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path,
     assert "published_si_sdr" in cells[0]
     for name in ("per_recording.csv", "summary.json", "by_level.json"):
         ours, theirs = tmp_path / "scores" / "speech" / name, tmp_path / "directly" / name
-        (words, figures), (other_words, others) = map(parted, (ours, theirs))
-        assert words == other_words
-        # Batches of other sizes round otherwise.
-        np.testing.assert_allclose(figures, others, rtol=1e-4, atol=1e-4)
+        assert ours.read_text() == theirs.read_text()
     assert (tmp_path / "scores/speech/spectrograms_10_dB.png").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from zoo import modality, models, noise, weights
+from zoo import modality, models, noise, report, weights
 from zoo.data import sources
 from zoo.data.sources.source import SPLITS, Listing
 from zoo.evaluate import read_manifest
@@ -134,6 +134,11 @@ def test_a_run_trains_and_is_scored(volume, tmp_path):
     metadata = weights.read_record(tmp_path / "weights.safetensors")
     assert metadata["levels"]["0.2"]["value"] == 0.2
     assert metadata["contract"]["modality"] == "volume"
+    page = report.write(tmp_path).path.read_text()
+    for text in ("Every single volume: 6 rows", "3 volumes at 2 noise levels", "accuracy, %"):
+        assert text in page
+    assert f"{result.summary['model']['accuracy']:.1f} %" in page
+    assert "<svg" in page.partition('id="training"')[0].partition('id="scores"')[2]
     model, variables = weights.load(tmp_path / "weights.safetensors")
     assert isinstance(model, Smooth)
     written = np.load(tmp_path / "eval" / "denoised" / "0.05" / "test-1.npy")

@@ -11,6 +11,7 @@ from zoo.cli import common
 from zoo.data.sources.folders import below
 from zoo.errors import ZooError
 from zoo.evaluate import benchmark
+from zoo.evaluate.benchmark_sets import AudioSets, ImageSets, Sets
 from zoo.evaluate.contenders import modality as modality_of
 from zoo.evaluate.measure import evaluator_class
 from zoo.evaluate.protocol import PUBLISHED, AudioProtocol, choices_of
@@ -178,16 +179,16 @@ def _folder(path: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _sets(arguments: argparse.Namespace, modality: Modality) -> tuple[benchmark.Sets, list]:
+def _sets(arguments: argparse.Namespace, modality: Modality) -> tuple[Sets, list]:
     """How the sets of the modality are read, and the levels that were given."""
     fields = ("seed", "border", *_CHOICES)
     given = {n: getattr(arguments, n) for n in fields if getattr(arguments, n) is not None}
     options = {"pairs": arguments.pairs}
     if modality is AUDIO:
         options |= {"noises": arguments.noises, "protocol": AudioProtocol(**given)}
-        return benchmark.AudioSets(**options), arguments.snr
+        return AudioSets(**options), arguments.snr
     options |= {"channels": arguments.images or "auto"}
-    return benchmark.ImageSets(**options, protocol=replace(PUBLISHED, **given)), arguments.sigma
+    return ImageSets(**options, protocol=replace(PUBLISHED, **given)), arguments.sigma
 
 
 def _or(value, default):

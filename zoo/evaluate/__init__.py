@@ -4,10 +4,18 @@ One `evaluate` serves images, audio and any other modality; see `zoo.evaluate.ev
 """
 
 from zoo.evaluate.degrade import NumpyGaussian
-from zoo.evaluate.evaluation import evaluate, mean_merit, read_manifest
+from zoo.evaluate.evaluation import evaluate, mean_merit
 from zoo.evaluate.image_evaluator import compare
 from zoo.evaluate.protocol import PUBLISHED, AudioProtocol, ImageProtocol, Protocol
-from zoo.evaluate.result import REAL, Level, Result, Score, level_from_label, levels_of
+from zoo.evaluate.result import (
+    REAL,
+    Level,
+    Result,
+    Score,
+    level_from_label,
+    levels_of,
+    read_manifest,
+)
 
 __all__ = [
     "PUBLISHED",

@@ -15,9 +15,10 @@ from zoo.errors import ZooError
 from zoo.evaluate import spectrograms
 from zoo.evaluate.batching import Decoded, Group, Item, Piece, Size, kind_of
 from zoo.evaluate.degrade import Mixture, Noise, excerpt, mix
-from zoo.evaluate.measure import Evaluator, File, Measured, Sheet, evaluates
+from zoo.evaluate.galleries import Sheet
+from zoo.evaluate.measure import Evaluator, Measured, evaluates
 from zoo.evaluate.protocol import LOUDEST, SHAPES_IN, AudioProtocol
-from zoo.evaluate.result import Apply, Level
+from zoo.evaluate.result import Apply, File, Level
 from zoo.modality import AUDIO, to_float
 from zoo.models import create_model
 

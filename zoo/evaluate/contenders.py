@@ -10,7 +10,7 @@ import jax
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.evaluate.measure import Apply
+from zoo.evaluate.result import Apply
 from zoo.modality import get
 from zoo.models import ModelSpec, model_spec
 from zoo.resolve import build, existing, parse, resolve
@@ -44,7 +44,7 @@ class Contender:
 
 
 def contenders(texts: Sequence[str], levels: Sequence[str]) -> list[Contender]:
-    """Reads what a user wrote for some models; those of one name are told apart by their files.
+    """Reads what a user wrote for some models; labels of one name are extended by their files.
 
     Args:
       texts: each as `zoo.resolve.parse` takes it; `{sigma}` in FILE stands for the level, for one

@@ -12,28 +12,14 @@
   outputs of all methods for a few recordings, one gain for all of them.
 * `curves_<metric>.png`: the means by level, where there are several.
 * `manifest.json`: which file is of which level, example and method, so that nobody has to parse
-  file names; `read_manifest` reads it.
-
-`manifest.json` is an object of
-
-* `modality`: `"image"`, `"audio"` or another.
-* `merit`: the metric that stands for all, such as `"psnr"`.
-* `levels`: in order, each with `label`, `value` (null where no number is known), `unit` (`"1/255"`,
-  `"dB"`, ...), `name` (`"sigma"`, `"SNR"`, ...) and `text`, such as "sigma 25/255".
-* `metrics`: in order, each with `name`, `heading`, `digits` and `higher`.
-* `methods`: in order, each with `name` and `kind`: `"model"`, `"input"` or `"baseline"`.
-* `files`: each with `file`, its path from the folder of the manifest; `kind` (`"denoised"`,
-  `"gallery"`, `"spectrograms"`, `"waveforms"`, `"listen"`, `"curves"`); and `level` (a label),
-  `example` and `method`, null where the file is about several. The method `"clean"` is the target.
+  file names; see `zoo.evaluate.read_manifest`.
 """
 
-import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -41,11 +27,9 @@ from zoo import charts, files
 from zoo.errors import ZooError
 from zoo.evaluate import audio_evaluator, image_evaluator  # noqa: F401 - they register themselves
 from zoo.evaluate.degrade import Noise
+from zoo.evaluate.galleries import Drawn, Sheet
 from zoo.evaluate.measure import (
-    Drawn,
     Evaluator,
-    File,
-    Sheet,
     check_baselines,
     evaluator_class,
     measure,
@@ -54,21 +38,20 @@ from zoo.evaluate.measure import (
 from zoo.evaluate.protocol import Protocol
 from zoo.evaluate.result import (
     Apply,
+    File,
     Level,
     Means,
     Result,
     Score,
-    csv_text,
     mean_scores,
     rank,
+    write,
 )
 from zoo.metrics import main_metric
 from zoo.metrics.perceptual import Pool
 
 # More columns than so many models, and what they are compared with, do not fit a screen.
 _SHOWN_MODELS = 4
-
-_ABOUT = ("level", "example", "method")
 
 Models = Mapping[str, Apply] | Callable[[Level], Mapping[str, Apply]]
 
@@ -223,7 +206,7 @@ def evaluate(
                 keep(result)
     if folder:
         written += _draw_curves(outdir, result, ["noisy", *baselines])
-    _write(outdir, result, evaluator, written, names, baselines, limit)
+    write(outdir, result, evaluator.facts(outdir), written, names, baselines, limit)
     return result
 
 
@@ -241,7 +224,7 @@ def mean_merit(
     Arguments and errors as for `evaluate`; the noise is the same too.
 
     Returns:
-      The mean over all examples and levels; inf if any image came out perfect.
+      The mean over all examples and levels; inf if any figure is.
     """
     modality = modality_of(source)
     kind = evaluator_class(modality)
@@ -255,29 +238,6 @@ def mean_merit(
         ):
             found += part.scores["model"][metric.name]
     return float(np.mean(found))
-
-
-def read_manifest(folder: str | os.PathLike) -> dict[str, Any] | None:
-    """The `manifest.json` of an evaluation; None where there is none, as of earlier versions.
-
-    Raises:
-      ZooError: it is damaged.
-    """
-    path = Path(folder) / "manifest.json"
-    if not os.path.lexists(path):
-        return None
-    try:
-        found = json.loads(files.read(path).decode())
-        for level in found["levels"]:
-            if Level.from_json(level) is None or not isinstance(level["label"], str):
-                raise ValueError(level)
-        for file in found["files"]:
-            texts = [file["file"], file["kind"], *(file[key] or "" for key in _ABOUT)]
-            if not all(isinstance(text, str) for text in texts):
-                raise ValueError(file)
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        raise ZooError(f"{path} is damaged; evaluate again with --mode=eval") from None
-    return found
 
 
 def _check_names(names: Sequence[str], baselines: Sequence[str]) -> None:
@@ -337,7 +297,6 @@ def _shown(
     names: Sequence[str], baselines: Sequence[str], means: Mapping, metric: str
 ) -> list[str]:
     """The methods on a sheet: the models and the best baseline, or all baselines by themselves."""
-
     compared = sorted(baselines, key=lambda name: rank(means[name].get(metric)))
     compared = compared[-1:] if names else baselines
     return ["clean", "noisy", *names[:_SHOWN_MODELS], *compared]
@@ -368,63 +327,3 @@ def _draw_curves(outdir: Path, result: Result, classical: Sequence[str]) -> list
         charts.write_png(path, [chart])
         drawn.append(File(path, "curves"))
     return drawn
-
-
-def _write(
-    outdir: Path,
-    result: Result,
-    evaluator: Evaluator,
-    written: Sequence[File],
-    names: Sequence[str],
-    baselines: Sequence[str],
-    limit: int | None,
-) -> None:
-    levels = [level.to_json() | {"text": str(level)} for level in result.by_level]
-    protocol = {
-        **result.protocol.choices(paired=result.paired),
-        "levels": levels,
-        result.modality.plural: result.count,
-        "limit": limit,
-        "metrics": {metric.name: metric.heading for metric in result.metrics},
-        "notes": result.notes,
-        **evaluator.facts(outdir),
-    }
-    kinds = (
-        {"noisy": "input"} | dict.fromkeys(names, "model") | dict.fromkeys(baselines, "baseline")
-    )
-    manifest = {
-        "modality": result.modality.name,
-        "merit": main_metric(result.modality).name,
-        "levels": levels,
-        "metrics": [
-            {"name": m.name, "heading": m.heading, "digits": m.digits, "higher": m.higher}
-            for m in result.metrics
-        ],
-        "methods": [{"name": name, "kind": kinds[name]} for name in result.summary],
-        "files": [
-            {
-                "file": Path(os.path.relpath(file.path, outdir)).as_posix(),
-                "kind": file.kind,
-                "level": file.level and file.level.label,
-                "example": file.example,
-                "method": file.method,
-            }
-            for file in written
-        ],
-    }
-    by_level = {level.label: means for level, means in result.by_level.items()}
-    for name, value in (
-        ("protocol", protocol),
-        ("summary", result.summary),
-        ("by_level", by_level),
-        ("manifest", manifest),
-    ):
-        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-        files.write(outdir / f"{name}.json", text.encode())
-    metrics = [metric.name for metric in result.metrics]
-    rows = [(method, *row.values()) for method, row in result.summary.items()]
-    files.write(outdir / "summary.csv", csv_text(("method", *metrics), rows).encode())
-    noun = result.modality.noun
-    rows = [(s.level.label, s.example, s.method, *s.figures.values()) for s in result.scores]
-    text = csv_text(("level", noun, "method", *metrics), rows)
-    files.write(outdir / f"per_{noun}.csv", text.encode())

@@ -1,8 +1,9 @@
-"""Galleries of images side by side, on which every pixel can be judged, and their canvas."""
+"""Galleries of images side by side, to judge them by every pixel, and what sheets are made of."""
 
 import io
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image, ImageDraw
 from zoo import files
 from zoo.data import pixels
 from zoo.errors import ZooError
+from zoo.evaluate.result import Level, Result
 
 INK = "#1b1b1b"
 FAINT = "#6b6b6b"
@@ -116,6 +118,62 @@ class Row(NamedTuple):
     def best(self) -> float | None:
         """The highest merit."""
         return max((p.merit for p in self.panels.values() if p.merit is not None), default=None)
+
+
+class Drawn(NamedTuple):
+    """An example that is drawn.
+
+    Attributes:
+      name: of the item.
+      file: its file name, without a suffix.
+      signals: method -> (..., C), "clean" the first.
+    """
+
+    name: str
+    file: str
+    signals: dict[str, np.ndarray]
+
+
+class Sheet(NamedTuple):
+    """The examples drawn at one level, and where.
+
+    Attributes:
+      folder: for files about all of them.
+      outdir: for files of single ones.
+      ending: of file names of this level, such as "25"; empty where there is one level.
+      title: above a sheet.
+      rows: the examples.
+      shown: the methods for which there is room, in order.
+      level: of the noise.
+      result: the scores up to this level.
+    """
+
+    folder: Path
+    outdir: Path
+    ending: str
+    title: str
+    rows: list[Drawn]
+    shown: list[str]
+    level: Level
+    result: Result
+
+    def path(self, stem: str) -> Path:
+        """The PNG of a stem at this level."""
+        return self.folder / f"{stem}{self.ending and '_'}{self.ending}.png"
+
+    def panels(self, captions: Mapping[str, str]) -> list[Row]:
+        """The rows with the methods shown, and `Evaluator.captions` below them."""
+        figures = {(s.level, s.example, s.method): s.figures for s in self.result.scores}
+
+        def panel(row: Drawn, method: str) -> Panel:
+            found = figures.get((self.level, row.name, method), {})
+            known = {
+                name: found[name] for name in captions if not np.isnan(found.get(name, np.nan))
+            }
+            words = [captions[name].format(value) for name, value in known.items()]
+            return Panel(row.signals[method], words, known.get(self.result.modality.merit))
+
+        return [Row(row.name, {m: panel(row, m) for m in self.shown}) for row in self.rows]
 
 
 def gallery(

@@ -17,16 +17,14 @@ from zoo.evaluate.batching import Group, Piece, Size
 from zoo.evaluate.degrade import Noise, NumpyGaussian
 from zoo.evaluate.measure import (
     Evaluator,
-    File,
     Measured,
-    Sheet,
     all_finite,
     evaluates,
     figures,
     inside_of,
 )
 from zoo.evaluate.protocol import FEW_SHAPES, MULTIPLE, ImageProtocol
-from zoo.evaluate.result import Level
+from zoo.evaluate.result import File, Level
 from zoo.modality import IMAGE, Metric, full_scale, to_float
 
 # Of MATLAB's rgb2ycbcr, after ITU-R BT.601: Y = 16 + 65.481 R + 128.553 G + 24.966 B, of 255.
@@ -116,7 +114,7 @@ class ImageEvaluator(Evaluator):
         image_files.write(path, pixels.to_uint8(image) if eight else pixels.to_uint16(image))
         return path
 
-    def draw(self, sheet: Sheet) -> Iterator[File]:
+    def draw(self, sheet: galleries.Sheet) -> Iterator[File]:
         """Draws `gallery.png`; see `galleries.gallery`."""
         path = sheet.path("gallery")
         galleries.gallery(path, sheet.panels(self.captions), title=sheet.title)

@@ -7,7 +7,6 @@ noise by the samplers of `zoo.noise`, metrics of the modality. Images and audio 
 
 import functools
 import importlib.util
-import inspect
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,9 +19,9 @@ import numpy as np
 from zoo.errors import ZooError, unknown
 from zoo.evaluate.batching import Decoded, Group, Piece, Size, groups, kind_of
 from zoo.evaluate.degrade import Noise, degrade
-from zoo.evaluate.galleries import Panel, Row
+from zoo.evaluate.galleries import Sheet
 from zoo.evaluate.protocol import Protocol
-from zoo.evaluate.result import Apply, Level, Result
+from zoo.evaluate.result import Apply, File, Level
 from zoo.metrics.perceptual import Pool
 from zoo.modality import Metric, Modality, get, of_batch, to_float
 
@@ -56,80 +55,6 @@ class Measured(NamedTuple):
         whole = self.target if method == "clean" else self.outputs[method]
         # The whole batch, which jax then keeps: one transfer for all its items.
         return np.asarray(whole)[at][tuple(map(slice, self.group.sizes[at]))]
-
-
-class Drawn(NamedTuple):
-    """An example that is drawn.
-
-    Attributes:
-      name: of the item.
-      file: its file name, without a suffix.
-      signals: method -> (..., C), "clean" the first.
-    """
-
-    name: str
-    file: str
-    signals: dict[str, np.ndarray]
-
-
-class Sheet(NamedTuple):
-    """The examples drawn at one level, and where.
-
-    Attributes:
-      folder: for files about all of them.
-      outdir: for files of single ones.
-      ending: of file names of this level, such as "25"; empty where there is one level.
-      title: above a sheet.
-      rows: the examples.
-      shown: the methods for which there is room, in order.
-      level: of the noise.
-      result: the scores up to this level.
-    """
-
-    folder: Path
-    outdir: Path
-    ending: str
-    title: str
-    rows: list[Drawn]
-    shown: list[str]
-    level: Level
-    result: Result
-
-    def path(self, stem: str) -> Path:
-        """The PNG of a stem at this level."""
-        return self.folder / f"{stem}{self.ending and '_'}{self.ending}.png"
-
-    def panels(self, captions: Mapping[str, str]) -> list[Row]:
-        """The rows with the methods shown, and `Evaluator.captions` below them."""
-        figures = {(s.level, s.example, s.method): s.figures for s in self.result.scores}
-
-        def panel(row: Drawn, method: str) -> Panel:
-            found = figures.get((self.level, row.name, method), {})
-            known = {
-                name: found[name] for name in captions if not np.isnan(found.get(name, np.nan))
-            }
-            words = [captions[name].format(value) for name, value in known.items()]
-            return Panel(row.signals[method], words, known.get(self.result.modality.merit))
-
-        return [Row(row.name, {m: panel(row, m) for m in self.shown}) for row in self.rows]
-
-
-class File(NamedTuple):
-    """A file that an evaluation wrote, as `manifest.json` lists it.
-
-    Attributes:
-      path: the file.
-      kind: such as "denoised" or "gallery".
-      level: of the noise; None for a file about several.
-      example: its name; None for a file about several.
-      method: as for `example`.
-    """
-
-    path: Path
-    kind: str
-    level: Level | None = None
-    example: str | None = None
-    method: str | None = None
 
 
 class Evaluator:
@@ -222,6 +147,12 @@ class Evaluator:
         """Whether the examples bring their own noise."""
         return self.pieces[0].paired
 
+    @property
+    def scales(self) -> dict[str, float]:
+        """What metrics are given of the signals: their range, and their sample rate in Hz."""
+        low, high = self.modality.range
+        return {"data_range": high - low, "sample_rate": self.protocol.sample_rate}
+
     def groups(self) -> Iterator[Group]:
         """All pieces in batches."""
         return groups(self.source, self.pieces, self.most, self.padding)
@@ -254,9 +185,7 @@ class Evaluator:
         self, output: jax.Array, target: jax.Array, sizes: jax.Array, metrics: tuple[Metric, ...]
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The outputs as they are scored, and the figures; see `figures`."""
-        low, high = self.modality.range
-        scales = {"data_range": high - low, "sample_rate": self.protocol.sample_rate}
-        return output, figures(output, to_float(target), sizes, metrics, **scales)
+        return output, figures(output, to_float(target), sizes, metrics, **self.scales)
 
     def baseline(
         self, name: str, group: Group, noisy: jax.Array, level: jax.Array
@@ -295,7 +224,7 @@ class Evaluator:
         np.save(path, part.output(method, at))
         return path
 
-    def draw(self, sheet: "Sheet") -> Iterator["File"]:
+    def draw(self, sheet: Sheet) -> Iterator[File]:
         """Draws some examples and yields the files written."""
         return iter(())
 
@@ -413,11 +342,12 @@ def _completed(
     part: Measured, evaluator: Evaluator, metrics: tuple[Metric, ...], pool: Pool | None
 ) -> Measured:
     """The figures of all metrics in their order: of JAX, of packages, and gains."""
-    count, rate = range(len(part.group.items)), evaluator.protocol.sample_rate
-    packaged = [metric.name for metric in metrics if metric.package]
+    count = range(len(part.group.items))
+    packaged = {m.name: m.bound(**evaluator.scales) for m in metrics if m.package}
     keys = [(name, at, method) for method in part.scores for name in packaged for at in count]
     jobs = [
-        (name, part.output(method, at), part.output("clean", at), rate) for name, at, method in keys
+        (packaged[name], *(to_float(part.output(one, at)) for one in (method, "clean")))
+        for name, at, method in keys
     ]
     verdicts = dict(zip(keys, pool.judge(jobs) if jobs else (), strict=True))
 
@@ -471,9 +401,7 @@ def figures(
 def _figure(metric: Metric, output, target, given: Mapping, scale) -> jax.Array:
     if min(output.shape[1:-1]) < metric.least:
         return jnp.full(output.shape[:1], jnp.nan)
-    accepted = inspect.signature(metric.function).parameters
-    options = {name: value for name, value in given.items() if name in accepted}
-    value = metric.function(output, target, **options, **metric.options)
+    value = metric.bound(**given)(output, target)
     return value / scale**metric.power if metric.power else value
 
 

@@ -1,14 +1,19 @@
-"""Results of an evaluation: noise levels, scores, their means, and tables of them."""
+"""Results of an evaluation: noise levels, scores, their means, and the tables and files of them."""
 
 import csv
 import dataclasses
 import io
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from zoo import files
+from zoo.errors import ZooError
 from zoo.modality import Metric, Modality
 
 Apply = Callable[[jax.Array, jax.Array], jax.Array]
@@ -226,3 +231,135 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return lines
+
+
+class File(NamedTuple):
+    """A file that an evaluation wrote, as `manifest.json` lists it.
+
+    Attributes:
+      path: the file.
+      kind: such as "denoised" or "gallery".
+      level: of the noise; None for a file about several.
+      example: its name; None for a file about several.
+      method: as for `example`.
+    """
+
+    path: Path
+    kind: str
+    level: Level | None = None
+    example: str | None = None
+    method: str | None = None
+
+
+def write(
+    outdir: Path,
+    result: Result,
+    facts: Mapping[str, object],
+    written: Sequence[File],
+    names: Sequence[str],
+    baselines: Sequence[str],
+    limit: int | None,
+) -> None:
+    """Writes the scores, their means, the protocol and the manifest.
+
+    Args:
+      outdir: an existing folder.
+      result: what to write.
+      facts: further facts for `protocol.json`.
+      written: the files of the manifest.
+      names: of the models.
+      baselines: of the baselines.
+      limit: of the examples, as it was asked for.
+
+    Raises:
+      ZooError: a file cannot be written.
+    """
+    levels = [level.to_json() | {"text": str(level)} for level in result.by_level]
+    protocol = {
+        **result.protocol.choices(paired=result.paired),
+        "levels": levels,
+        result.modality.plural: result.count,
+        "limit": limit,
+        "metrics": {metric.name: metric.heading for metric in result.metrics},
+        "notes": result.notes,
+        **facts,
+    }
+    kinds = (
+        {"noisy": "input"} | dict.fromkeys(names, "model") | dict.fromkeys(baselines, "baseline")
+    )
+    manifest = {
+        "modality": result.modality.name,
+        "merit": result.modality.merit,
+        "levels": levels,
+        "metrics": [
+            {"name": m.name, "heading": m.heading, "digits": m.digits, "higher": m.higher}
+            for m in result.metrics
+        ],
+        "methods": [{"name": name, "kind": kinds[name]} for name in result.summary],
+        "files": [
+            {
+                "file": Path(os.path.relpath(file.path, outdir)).as_posix(),
+                "kind": file.kind,
+                "level": file.level and file.level.label,
+                "example": file.example,
+                "method": file.method,
+            }
+            for file in written
+        ],
+    }
+    by_level = {level.label: means for level, means in result.by_level.items()}
+    for name, value in (
+        ("protocol", protocol),
+        ("summary", result.summary),
+        ("by_level", by_level),
+        ("manifest", manifest),
+    ):
+        text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+        files.write(outdir / f"{name}.json", text.encode())
+    metrics = [metric.name for metric in result.metrics]
+    rows = [(method, *row.values()) for method, row in result.summary.items()]
+    files.write(outdir / "summary.csv", csv_text(("method", *metrics), rows).encode())
+    noun = result.modality.noun
+    rows = [(s.level.label, s.example, s.method, *s.figures.values()) for s in result.scores]
+    text = csv_text(("level", noun, "method", *metrics), rows)
+    files.write(outdir / f"per_{noun}.csv", text.encode())
+
+
+def read_manifest(folder: str | os.PathLike) -> dict[str, Any] | None:
+    """The `manifest.json` of an evaluation; None where there is none, as of earlier versions.
+
+    It is an object of
+
+    * `modality`: `"image"`, `"audio"` or another.
+    * `merit`: the metric that stands for all, such as `"psnr"`.
+    * `levels`: in order, each with `label`, `value` (null where no number is known), `unit`
+      (`"1/255"`, `"dB"`, ...), `name` (`"sigma"`, `"SNR"`, ...) and `text`, such as "sigma 25/255".
+    * `metrics`: in order, each with `name`, `heading`, `digits` and `higher`.
+    * `methods`: in order, each with `name` and `kind`: `"model"`, `"input"` or `"baseline"`.
+    * `files`: each with `file`, its path from the folder of the manifest; `kind` (`"denoised"`,
+      `"gallery"`, `"spectrograms"`, `"waveforms"`, `"listen"`, `"curves"`); and `level` (a label),
+      `example` and `method`, null where the file is about several. The method `"clean"` is the
+      target.
+
+    Raises:
+      ZooError: it is damaged.
+    """
+    path = Path(folder) / "manifest.json"
+    if not os.path.lexists(path):
+        return None
+    try:
+        found = json.loads(files.read(path).decode())
+        for level in found["levels"]:
+            if Level.from_json(level) is None or not isinstance(level["label"], str):
+                raise ValueError(level)
+        for file in found["files"]:
+            texts = [
+                file["file"],
+                file["kind"],
+                *(file[key] or "" for key in ("level", "example", "method")),
+            ]
+            if not all(isinstance(text, str) for text in texts):
+                raise ValueError(file)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise ZooError(f"{path} is damaged; evaluate again with --mode=eval") from None
+    return found

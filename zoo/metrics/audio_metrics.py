@@ -80,8 +80,8 @@ def si_sdr(
     estimate, reference = _pair(estimate, reference, length)
     if zero_mean:
         # Held to the length again: what lies beyond must stay 0.
-        centred = (_centre(estimate, length), _centre(reference, length))
-        estimate, reference = _pair(*centred, length)
+        centered = (_center(estimate, length), _center(reference, length))
+        estimate, reference = _pair(*centered, length)
     along = jnp.sum(estimate * reference, axis=-2, keepdims=True)
     scale = along / (_energy(reference)[..., None, :] + EPS)
     target = scale * reference
@@ -202,7 +202,7 @@ def _below(number: int, limit: jax.Array) -> jax.Array:
     return jnp.expand_dims(jnp.arange(number), range(limit.ndim)) < limit[..., None]
 
 
-def _centre(x: jax.Array, length: jax.Array | None) -> jax.Array:
+def _center(x: jax.Array, length: jax.Array | None) -> jax.Array:
     if length is None:
         return x - jnp.mean(x, axis=-2, keepdims=True)
     number = jnp.maximum(jnp.asarray(length), 1).astype(x.dtype)[..., None, None]

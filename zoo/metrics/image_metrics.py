@@ -123,7 +123,7 @@ def ms_ssim(
 
     As in the authors' code, the window must still fit the coarsest image, so `scales` scales need
     sides of at least 11 * 2**(scales - 1): 176 for the published five. `None` takes as many of the
-    five as fit, which is 3 for a 64-pixel crop, and renormalises their exponents to sum to 1;
+    five as fit, which is 3 for a 64-pixel crop, and renormalizes their exponents to sum to 1;
     figures for different numbers of scales are not comparable.
 
     Args:

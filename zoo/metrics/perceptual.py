@@ -92,12 +92,12 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-Job = tuple[str, np.ndarray, np.ndarray, int]
-"""A metric, `"pesq"` or `"stoi"`; the estimate and the reference, (T, C), float32; and the rate."""
+Job = tuple[Callable[[np.ndarray, np.ndarray], float], np.ndarray, np.ndarray]
+"""A metric, such as `pesq` with its rate; the estimate and the reference, (T, C), float32."""
 
 
 class Pool:
-    """Worker processes for PESQ and STOI, which take long and hold Python's lock.
+    """Worker processes for metrics like PESQ and STOI, which take long and hold Python's lock.
 
     It is a context manager. The processes are loky's, neither forks (JAX has threads) nor children
     of `multiprocessing` (which would run the user's script again). One that PESQ's C code crashes
@@ -148,10 +148,12 @@ class Pool:
         return get_reusable_executor(self._workers, timeout=600, env=environment)
 
 
-def judge(metric: str, estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> Verdict:
+def judge(
+    metric: Callable[[np.ndarray, np.ndarray], float], estimate: np.ndarray, reference: np.ndarray
+) -> Verdict:
     """The figure of one recording, computed in this process."""
     try:
-        value = {"pesq": pesq, "stoi": stoi}[metric](estimate, reference, sample_rate)
+        value = metric(estimate, reference)
     # Whatever a package makes of a recording without a word in it, the other figures stand.
     except Exception as error:
         return Verdict(np.nan, first_line(error))

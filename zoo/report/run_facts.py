@@ -73,8 +73,8 @@ def missing(run: Run) -> Iterator[tuple[str, str]]:
     elif not run.manifest:
         yield (
             "no gallery",
-            "The test was scored by an earlier version, whose images and recordings cannot be told "
-            "apart here; the run's command with --mode=eval makes them anew.",
+            "The test was scored by an earlier version, whose images and recordings are not "
+            "listed; the run's command with --mode=eval writes them again.",
         )
 
 
@@ -86,10 +86,12 @@ def tiles(run: Run) -> Iterator[tuple[str, str, str]]:
     name = shown.heading.partition(",")[0]
     if model.get(metric) is not None:
         gain = noisy.get(metric)
-        gain = "" if gain is None else f"{fixed(model[metric] - gain, 2, sign=True)} dB over noisy"
-        yield f"{name}, test mean", f"{fixed(model[metric], shown.digits)} dB", gain
+        if gain is not None:
+            gain = f"{fixed(model[metric] - gain, 2, sign=True)} {shown.unit} over noisy"
+        yield f"{name}, test mean", f"{fixed(model[metric], shown.digits)} {shown.unit}", gain or ""
     elif best := [row[key] for row in run.steps if (key := f"validation_{metric}") in row]:
-        yield f"{name}, validation", f"{fixed(max(best), shown.digits)} dB", "the best so far"
+        best = f"{fixed(max(best), shown.digits)} {shown.unit}"
+        yield f"{name}, validation", best, "the best so far"
     second = "pesq" if run.is_audio else "ssim"
     if model.get(second) is not None:
         shown = score_tables.column(second)
@@ -174,7 +176,7 @@ def _model(run: Run) -> Iterator[tuple[str, str]]:
         yield "latency", f"{1000 * lag / rate:g} ms" if hop and rate else "whole file"
     elif contract:
         size = contract.get("size")
-        yield "image size", _sides(size) if size else "any"
+        yield f"{run.noun} size", _sides(size) if size else "any"
 
 
 def _data(run: Run) -> Iterator[tuple[str, str]]:
@@ -184,7 +186,7 @@ def _data(run: Run) -> Iterator[tuple[str, str]]:
         yield "folder", text(data["path"])
     for split in ("train", "validation", "test"):
         if split in counts:
-            yield split, f"{text(counts[split])} {run.noun}{'' if counts[split] == 1 else 's'}"
+            yield split, run.modality.count(counts[split])
     if data.get("crop"):
         yield "crops", f"{_sides(data['crop'])} {'samples' if run.is_audio else 'pixels'}"
     yield "noise", _noise(run)

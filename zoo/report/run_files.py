@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo import files, weights
+from zoo import files, modality, weights
 from zoo.errors import ZooError
 from zoo.evaluate import Level, level_from_label, read_manifest
 from zoo.evaluate.result import Means
@@ -29,7 +29,7 @@ class Run(NamedTuple):
       summary: method -> metric -> mean over all levels.
       by_level: level -> method -> metric -> mean.
       protocol: the choices behind the scores.
-      scores: rows of `per_image.csv` or `per_recording.csv`, by column.
+      scores: rows of `per_image.csv`, `per_recording.csv` or another kind's, by column.
       manifest: `eval/manifest.json`; empty for runs of earlier versions.
     """
 
@@ -45,26 +45,28 @@ class Run(NamedTuple):
     manifest: dict[str, Any]
 
     @property
-    def is_audio(self) -> bool:
-        """Whether the run denoises audio rather than images."""
-        modality = self.metadata("contract").get("modality")
-        if modality:
-            return modality == "audio"
-        return any("si_sdr" in row for row in (*self.steps[:1], *self.summary.values()))
-
-    @property
     def modality(self) -> Modality:
         """The kind of signal that the run denoises."""
-        return AUDIO if self.is_audio else IMAGE
+        if (name := self.metadata("contract").get("modality")) in modality.names():
+            return modality.get(name)
+        # Of a run without weights so far: the kind whose main metric is in its files.
+        kinds = [modality.get(name) for name in modality.names()]
+        rows = (*self.steps[:1], *self.summary.values())
+        return next((one for one in kinds if any(one.merit in row for row in rows)), IMAGE)
+
+    @property
+    def is_audio(self) -> bool:
+        """Whether the run denoises audio."""
+        return self.modality is AUDIO
 
     @property
     def noun(self) -> str:
-        """The name of one example: "image" or "recording"."""
+        """The name of one example, such as "image" or "recording"."""
         return self.modality.noun
 
     @property
     def metric(self) -> str:
-        """The figure of merit: "psnr" or "si_sdr"."""
+        """The figure of merit, such as "psnr" or "si_sdr"."""
         return self.modality.merit
 
     @property
@@ -98,7 +100,7 @@ class Run(NamedTuple):
         return _dict(self.config.get(name))
 
     def example(self, row: Mapping[str, str]) -> str:
-        """The image or recording of a row of `scores`."""
+        """The name of the example of a row of `scores`."""
         return row.get(self.noun) or row.get("picture", "")
 
 
@@ -135,6 +137,7 @@ def read(workdir: str | os.PathLike) -> Run:
     by_level = _json(folder / "by_level.json")
     for means in by_level.values():
         _check_means(folder / "by_level.json", means)
+    nouns = [modality.get(name).noun for name in modality.names()]
     return Run(
         workdir,
         _json(workdir / "config.json") or _dict(record.get("config")),
@@ -144,7 +147,7 @@ def read(workdir: str | os.PathLike) -> Run:
         summary,
         by_level,
         _json(folder / "protocol.json"),
-        _rows(folder / "per_image.csv") or _rows(folder / "per_recording.csv"),
+        next(filter(None, (_rows(folder / f"per_{noun}.csv") for noun in nouns)), []),
         read_manifest(folder) or {},
     )
 

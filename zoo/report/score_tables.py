@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from zoo import charts
-from zoo.modality import AUDIO, IMAGE, Metric
+from zoo import charts, modality
+from zoo.modality import Metric
 from zoo.report.run_files import Run
 
 # Drawn against the level, where measured.
@@ -45,7 +45,8 @@ class Singles(NamedTuple):
 def column(name: str) -> Metric:
     """Heading, digits and direction of a metric; an unknown one goes by its own name."""
     unknown = Metric(name=name, function=None, heading=name, digits=4, higher=True)
-    return {**AUDIO.metrics, **IMAGE.metrics}.get(name, unknown)
+    kinds = map(modality.get, modality.names())
+    return next((one.metrics[name] for one in kinds if name in one.metrics), unknown)
 
 
 def level_name(run: Run, label: str) -> str:
@@ -61,7 +62,7 @@ def test_set(run: Run) -> str:
     known = (run.protocol.get(key) for key in (run.modality.plural, "pictures"))
     count = next((number for number in known if number), None)
     first = "The first " if run.protocol.get("limit") else ""
-    subject = f"{first}{count} {run.noun}{'s' if count != 1 else ''}" if count else "The test set"
+    subject = first + run.modality.count(count) if count else "The test set"
     levels = run.levels
     at = f" at {len(levels)} noise levels" if len(levels) > 1 else ""
     if len(levels) == 1:
@@ -97,7 +98,7 @@ def level_charts(run: Run) -> list[charts.Chart]:
     # The first is on top.
     methods = sorted(run.summary, key=lambda method: method != "model")
     found = []
-    for metric in (metric for metric in _DRAWN if metric in measured):
+    for metric in [name for name in _DRAWN if name in measured] or [run.metric]:
         series = {
             method: [
                 (at[label], by_method[method][metric])
