@@ -113,10 +113,25 @@ def test_weights_are_told(zoo, file):
         "700",
         "31.46 dB PSNR",
         "abc123",
+        "-",
     ]
     code, output, _ = zoo("weights", "--json", str(file))
     assert code == 0
     assert json.loads(output) == {str(file): RECORD}
+
+
+def test_free_weights_are_those_of_a_license_without_bounds(zoo, file):
+    tensors = {"params": {"a": np.zeros(3, np.float32)}}
+    weights.save(file.parent / "free.safetensors", tensors, RECORD | {"license": "MIT"})
+    named = [str(file), str(file.parent / "free.safetensors")]
+    output = zoo("weights", "--free", "--json", *named)[1]
+    assert list(json.loads(output)) == named[1:]
+    shown = [line.split()[0] for line in zoo("weights", "--free")[1].splitlines()[1:]]
+    assert shown == [
+        name
+        for name in weights.list_weights()
+        if not weights.read_record(name)["license"].startswith("research use")
+    ]
 
 
 def test_scores_of_recordings_have_their_units(zoo, file):

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 # Control characters, surrogates (bytes of a name that are not text), ends of lines.
@@ -61,6 +61,17 @@ def in_one_line(what: str) -> Iterator[None]:
         raise
     except (TypeError, ValueError, ArithmeticError, IndexError) as error:
         raise ZooError(f"{what}: {first_line(error)}") from None
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The names, separated by commas; only the first of many, and how many more there are.
+
+    Args:
+      names: any number of names.
+      most: how many to list.
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo import files, weights
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError, listed, unknown
 from zoo.interop.torch import load_torch
 from zoo.modality import get
 from zoo.models import (
@@ -34,9 +34,6 @@ from zoo.models import (
     spec_of,
     variable_shapes,
 )
-
-# Names of wrong variables that an error lists.
-_LISTED = 3
 
 
 class Resolved(NamedTuple):
@@ -250,10 +247,8 @@ def _with_variables(
     if wanted and not found:
         raise ZooError(f"{label} has learned weights; give its variables, or a weight file's path")
     if wrong := shape_mismatches(wanted, found):
-        more = ", ..." if len(wrong) > _LISTED else ""
         raise ZooError(
-            f"the variables are not those of {label}; missing, extra or misshapen: "
-            f"{', '.join(wrong[:_LISTED])}{more}"
+            f"the variables are not those of {label}; missing, extra or misshapen: {listed(wrong)}"
         )
     return Resolved(module, variables, specification, label)
 

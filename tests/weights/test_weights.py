@@ -162,8 +162,12 @@ def test_a_model_of_another_zoo(tmp_path):
         weights.load(tmp_path / "w")
 
 
-def test_tensors_that_are_not_the_models_are_all_named(file):
-    refused(weights.load, file, "does not hold the model it names, unet-tiny; .*params/conv/kernel")
+def test_tensors_that_are_not_the_models_are_named(file):
+    refused(
+        weights.load,
+        file,
+        r"does not hold the model it names, unet-tiny; .*params/conv/kernel.* and \d+ more$",
+    )
     model = create_model("unet-tiny")
     x = np.zeros((1, 16, 16, 3), np.float32)
     own = jax.jit(model.init)(jax.random.key(0), x)

@@ -13,7 +13,7 @@ from zoo import files, runtime
 from zoo.cli import common, paths
 from zoo.cli.paths import Found
 from zoo.data import file_kinds
-from zoo.errors import ZooError, in_words, is_out_of_memory
+from zoo.errors import ZooError, in_words, is_out_of_memory, listed
 from zoo.modality import get
 from zoo.progress import progress
 
@@ -369,8 +369,7 @@ def _sum_up(
         summary = ", ".join(f"{number} {end}" for end, number in ends.most_common(_LISTED))
         print(common.line(f"skipped {_plural(len(skipped), 'other file')}: {summary}"), file=out)
     if tally.failed:
-        more = f" and {len(tally.failed) - _LISTED} more" if len(tally.failed) > _LISTED else ""
-        summary = ", ".join(tally.failed[:_LISTED]) + more
+        summary = listed(tally.failed, _LISTED)
         print(common.line(f"failed: {len(tally.failed)} of {count}: {summary}"), file=sys.stderr)
 
 

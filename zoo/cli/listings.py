@@ -64,6 +64,11 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
         *("-o", "--output"), metavar="FILE", help="for --from-run (RUN/weights.safetensors)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    parser.add_argument(
+        "--free",
+        action="store_true",
+        help="leave out those whose license bounds their use, or that state none",
+    )
     parser.add_argument("--json", action="store_true", help="print the whole records")
     parser.set_defaults(run=_list_weights)
 
@@ -111,10 +116,12 @@ def _list_weights(arguments: argparse.Namespace) -> None:
     trained = sorted(map(str, Path("runs").glob("*/weights.safetensors")))
     files = arguments.files or weights.list_weights() + trained
     records = {file: weights.read_record(file) for file in files}
+    if arguments.free:
+        records = {file: record for file, record in records.items() if weights.is_free(record)}
     if arguments.json:
         print(json.dumps(records, indent=2))
         return
-    rows = [("weights", "model", "noise", "step", "validation", "commit")]
+    rows = [("weights", "model", "noise", "step", "validation", "commit", "license")]
     for file, record in records.items():
         rows.append(
             (
@@ -124,6 +131,7 @@ def _list_weights(arguments: argparse.Namespace) -> None:
                 str(record.get("step", "-")),
                 _validation(record.get("scores") or {}),
                 record.get("commit") or "-",
+                record.get("license") or "-",
             )
         )
     print(common.table(rows))

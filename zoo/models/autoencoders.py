@@ -5,7 +5,7 @@ After Vincent et al., "Extracting and Composing Robust Features with Denoising A
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -62,17 +62,26 @@ class ConvAutoencoder(Denoiser):
     Zeiler et al., "Deconvolutional Networks" (CVPR 2010). All detail passes through the code, so it
     suits images of one kind, such as digits.
 
+    With `skip` the decoder also gets the encoder's outputs, and it suits any image: a U-Net in all
+    but the pool (Mao et al., "Image Restoration Using Very Deep Convolutional Encoder-Decoder
+    Networks with Symmetric Skip Connections", NeurIPS 2016).
+
     Attributes:
       widths: channels of each encoder stage, the code last; the decoder mirrors them.
       strides: 1 (a 3x3 convolution either way) or 2 (4x4 down, 4x4 transposed up) for each stage.
         H and W shrink by their product, times 2 for the pool.
-      head: `"linear"`, or `"sigmoid"`, whose outputs stay in (0, 1). With a squared error the
-        linear one learns much faster: on mostly black digits the sigmoid saturates at black.
+      skip: whether each output of the encoder is added to that of the decoder of its shape.
+      blocks: residual blocks after each stage of the encoder, and of the decoder but its last.
+      head: `"linear"`; `"sigmoid"`, whose outputs stay in (0, 1); or `"residual"`, added to the
+        input. With a squared error the linear one learns much faster than the sigmoid: on mostly
+        black digits that saturates at black.
     """
 
     widths: Sequence[int] = (32, 64, 128, 128)
     strides: Sequence[int] = (2, 2, 2, 1)
-    head: Literal["sigmoid", "linear"] = "linear"
+    skip: bool = False
+    blocks: int = 0
+    head: Literal["linear", "sigmoid", "residual"] = "linear"
 
     family = "conv_autoencoder"
     canvas = True
@@ -101,6 +110,8 @@ class ConvAutoencoder(Denoiser):
                 total, scale = total + scale, 2 * scale
             # Of a stride of 2: one finer pixel on the way down, two on the way up.
             total, scale = total + (3 if stride == 2 else 2) * scale, stride * scale
+            # Two convolutions a block, on either way but at the code.
+            total += (2 if i == len(self.strides) - 1 else 4) * self.blocks * scale
         return total
 
     @nn.compact
@@ -108,24 +119,31 @@ class ConvAutoencoder(Denoiser):
         dtypes = self.dtypes(x)
         # Eight layers deep and without skips, it would start near constant without the ReLU's gain.
         conv = partial(Conv, kernel_init=nn.initializers.he_normal(), **dtypes)
-        y = x
+        blocks = partial(_residual_blocks, number=self.blocks, activate=nn.relu, **dtypes)
+        y, skips = x, []
         stages = list(enumerate(zip(self.widths, self.strides, strict=True)))
         last = len(stages) - 1
         for i, (width, stride) in stages:
+            skips.append(y)
             if i == last:
                 y = layers.max_pool(y)
             kernel = (4, 4) if stride == 2 else (3, 3)
             y = nn.relu(conv(width, kernel, stride, name=f"encoder{i}")(y))
+            y = blocks(y, f"encoder{i}")
         for i, (_, stride) in reversed(stages):
             width = self.widths[i - 1] if i else self.channels
+            gain = 2.0 if i or self.head != "residual" else 1e-4
             if stride == 2:
-                y = layers.Up(width, 4, gain=2.0, **dtypes, name=f"decoder{i}")(y)
+                up = layers.Up(width, 4, gain=gain, **dtypes, name=f"decoder{i}")
             else:
-                y = conv(width, (3, 3), name=f"decoder{i}")(y)
-            if i:
-                y = nn.relu(y)
+                init = layers.scaled_kernel(gain)
+                up = conv(width, (3, 3), kernel_init=init, name=f"decoder{i}")
+            y = up(y)
             if i == last:
                 y = layers.upsample_nearest(y)
+            if i:
+                y = nn.relu(y)
+                y = blocks(y + skips[i] if self.skip else y, f"decoder{i}")
         return y
 
 
@@ -140,18 +158,19 @@ class UpsampleCNN(Denoiser):
       widths: channels at a half, at a quarter, and at a half of the resolution again.
       skip: whether the last two convolutions also take the first one's output and the input, as if
         concatenated. Without it all detail passes through the quarter resolution.
+      blocks: residual blocks after each convolution but the last.
       slope: of the LeakyReLU below 0.
-      head: `"sigmoid"`, whose outputs stay in (0, 1), or `"linear"`.
+      head: `"sigmoid"`, whose outputs stay in (0, 1); `"linear"`; or `"residual"`, added to the
+        input.
     """
 
     widths: Sequence[int] = (32, 32, 64)
     skip: bool = False
+    blocks: int = 0
     slope: float = 0.1
-    head: Literal["sigmoid", "linear"] = "sigmoid"
+    head: Literal["sigmoid", "linear", "residual"] = "sigmoid"
 
     stride = 4
-    # To the right and below; the strided convolutions look 6 ahead, the others 3.
-    reach = 9
     family = "upsample_cnn"
     canvas = True
     output = property(lambda self: self.head)
@@ -161,23 +180,44 @@ class UpsampleCNN(Denoiser):
             raise ZooError(f"UpsampleCNN: widths={self.widths} must be three numbers")
         super().__post_init__()
 
+    @property
+    def reach(self) -> int:
+        """To the right and below: the strided convolutions look 6 ahead, the others 3, and blocks
+        8 at the quarter and 4 each at the halves of the resolution."""
+        return 9 + 16 * self.blocks
+
     @nn.compact
     def _denoise(self, x: jax.Array, level: jax.Array | None, train: bool) -> jax.Array:
         dtypes = self.dtypes(x)
         activate = partial(nn.leaky_relu, negative_slope=self.slope)
         conv = partial(Conv, kernel_size=(3, 3), kernel_init=nn.initializers.he_normal(), **dtypes)
+        blocks = partial(_residual_blocks, number=self.blocks, activate=activate, **dtypes)
         half, quarter, half_again = self.widths
+        tail = layers.scaled_kernel() if self.head == "residual" else nn.initializers.he_normal()
 
-        fine = activate(conv(half, strides=2, name="down1")(x))
-        y = activate(conv(quarter, strides=2, name="down2")(fine))
+        fine = blocks(activate(conv(half, strides=2, name="down1")(x)), "down1")
+        y = blocks(activate(conv(quarter, strides=2, name="down2")(fine)), "down2")
         y = layers.UpsampleConv(half_again, gain=2.0, **dtypes, name="up2")(y)
         # The sum of two convolutions is the convolution of the concatenation.
         if self.skip:
             y = y + conv(half_again, use_bias=False, name="skip2")(fine)
-        y = layers.UpsampleConv(self.channels, **dtypes, name="up1")(activate(y))
+        y = blocks(activate(y), "up2")
+        gain = 1e-4 if self.head == "residual" else 1.0
+        y = layers.UpsampleConv(self.channels, gain=gain, **dtypes, name="up1")(y)
         if self.skip:
-            y = y + conv(self.channels, use_bias=False, name="skip1")(x)
+            y = y + conv(self.channels, kernel_init=tail, use_bias=False, name="skip1")(x)
         return y
+
+
+def _residual_blocks(
+    x: jax.Array, name: str, *, number: int, activate: Callable[[jax.Array], jax.Array], **dtypes
+) -> jax.Array:
+    """Each a convolution, an activation and a convolution, added to its input."""
+    conv = partial(Conv, x.shape[-1], (3, 3), **dtypes)
+    for i in range(number):
+        y = activate(conv(name=f"{name}_block{i}_conv0")(x))
+        x = x + conv(kernel_init=layers.scaled_kernel(0.1), name=f"{name}_block{i}_conv1")(y)
+    return x
 
 
 register(MLPAutoencoder, "mlp_autoencoder-mnist", "784-128-784, trained in seconds", 201_616, 256)
@@ -202,6 +242,23 @@ _conv(
 )
 _conv("conv_autoencoder-photo", "for about 128x128, with a code of 8x8x128", 626_243, 10_300)
 
+_conv(
+    "conv_autoencoder-skip",
+    "with the skip connections of a U-Net, three times as deep",
+    widths=(48, 64, 96, 96),
+    skip=True,
+    blocks=1,
+    head="residual",
+)
+
 _upsample = partial(register, UpsampleCNN, narrow={"widths": (4, 4, 4)})
 _upsample("upsample_cnn-base", "smooths strongly, for heavy noise", 30_371, 3_690)
 _upsample("upsample_cnn-skip", "keeps the detail of the input", 48_884, 8_380, skip=True)
+_upsample(
+    "upsample_cnn-deep",
+    "with skip connections and residual blocks, for any photograph",
+    widths=(48, 96, 48),
+    skip=True,
+    blocks=2,
+    head="residual",
+)

@@ -5,6 +5,7 @@ Some come with the package, by name: `list_weights` lists them, `load` takes a n
 
 from zoo.weights.weight_files import (
     find,
+    is_free,
     is_published,
     list_weights,
     load,
@@ -16,6 +17,7 @@ from zoo.weights.weight_files import (
 
 __all__ = [
     "find",
+    "is_free",
     "is_published",
     "list_weights",
     "load",

@@ -15,7 +15,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from zoo import files, plugins
-from zoo.errors import ZooError, in_one_line, unknown
+from zoo.errors import ZooError, in_one_line, listed, unknown
 from zoo.models import (
     ModelSpec,
     create_model,
@@ -28,6 +28,9 @@ from zoo.models import (
 
 SHIPPED = Path(__file__).parent / "shipped"
 """The folder of their files, each called by its name."""
+
+FREE = frozenset({"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "MIT"})
+"""The licenses, by their SPDX names, that set no bounds to what weights are used for."""
 
 _KEY, _SUM = "zoo", "zoo-sha256"
 _HUGE = 1e300
@@ -197,6 +200,18 @@ def trained_level(record: Mapping[str, Any]) -> float | None:
     return max(levels) / unit if max(levels) > 0 else None
 
 
+def is_free(record: Mapping[str, Any]) -> bool:
+    """Whether weights may be used for anything, in products for sale too.
+
+    Args:
+      record: as `read_record` gives it.
+
+    Returns:
+      True under one of the licenses `FREE`; False under other terms, and where none are stated.
+    """
+    return record.get("license") in FREE
+
+
 def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     """A model with its weights.
 
@@ -222,7 +237,7 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     if wrong := shape_mismatches(shapes, head.tensors):
         raise ZooError(
             f"{path} does not hold the model it names, {facts.name}; missing, extra or "
-            f"misshapen: {', '.join(wrong)}"
+            f"misshapen: {listed(wrong, most=8)}"
         )
     flat = safetensors.flax.load_file(path)
     # Files from before there was a checksum have none.
