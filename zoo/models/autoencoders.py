@@ -245,6 +245,8 @@ _conv("conv_autoencoder-photo", "for about 128x128, with a code of 8x8x128", 626
 _conv(
     "conv_autoencoder-skip",
     "with the skip connections of a U-Net, three times as deep",
+    1_195_011,
+    47_000,
     widths=(48, 64, 96, 96),
     skip=True,
     blocks=1,
@@ -257,6 +259,8 @@ _upsample("upsample_cnn-skip", "keeps the detail of the input", 48_884, 8_380, s
 _upsample(
     "upsample_cnn-deep",
     "with skip connections and residual blocks, for any photograph",
+    604_980,
+    75_700,
     widths=(48, 96, 48),
     skip=True,
     blocks=2,
