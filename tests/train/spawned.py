@@ -23,6 +23,8 @@ def started(command, processes, devices):
     environment = os.environ | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
+        # Also beside fully optimized tests: what processes say to one another does not need it.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
     }
     port, running = free_port(), []
     try:
