@@ -5,6 +5,10 @@
 The same images of 128x128, noise and split; the network passes the encoder's outputs to the
 decoder and predicts the noise. Charbonnier's loss, Muon, a cosine schedule, flips and quarter
 turns, 50 epochs, batch 16. FOLDER holds images; without it tiles of the embedded photos train.
+
+On the 500 photographs of BSDS500 in one folder (200 test) it reached 29.52 dB, SSIM 0.864, MSE
+0.00119 and MAE 0.0249; wavelets have 27.74 dB and 0.787, the noisy images 20.34 dB. 25 minutes on
+one of two CPU cores.
 """
 
 from zoo.train.config import default_config
