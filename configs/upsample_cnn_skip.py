@@ -6,6 +6,10 @@ The same images of 256x256, noise and split; the network passes detail around th
 and predicts the noise. The loss is the mix of l1 and MS-SSIM of Zhao et al., "Loss functions for
 image restoration with neural networks" (2017). Muon, a cosine schedule, 10 epochs, batch 4.
 FOLDER holds images; without it tiles of the embedded photos train.
+
+On the 500 photographs of BSDS500 in one folder it reached 29.69 dB and SSIM 0.855 on the first 50
+of 200 test images (wavelets 28.23 and 0.780, the noisy ones 20.41), and 29.87 dB on all of them
+(wavelets 28.48). 26 minutes on one of two CPU cores.
 """
 
 from zoo.train.config import default_config

@@ -1,6 +1,7 @@
 """The page of a run: whole, closed in itself, and true to the files."""
 
 import base64
+import functools
 import json
 import re
 
@@ -24,6 +25,12 @@ def sound(tmp_path_factory):
     return made_runs.of_sound(tmp_path_factory.mktemp("runs") / "stream")
 
 
+@functools.cache
+def text_of(finished):
+    """The page of one of the fixtures' runs, which no test changes."""
+    return report.write(finished).path.read_text()
+
+
 def page_of(workdir, path=None, **options):
     return Page(report.write(workdir, path, **options).path.read_text())
 
@@ -34,7 +41,7 @@ def finished(request):
 
 
 def test_it_needs_nothing_from_outside(finished):
-    text = report.write(finished).path.read_text()
+    text = text_of(finished)
     page = Page(text)
     for tag, attributes in page.elements:
         for name in ("src", "srcset", "poster", "data", "href", "action"):
@@ -47,7 +54,7 @@ def test_it_needs_nothing_from_outside(finished):
 
 
 def test_what_files_say_is_escaped(finished):
-    page = page_of(finished)
+    page = Page(text_of(finished))
     assert len(page.all("script")) == 1
     assert not any("onerror" in attributes for _, attributes in page.elements)
     assert not any(attributes.get("src") == "x" for _, attributes in page.elements)
@@ -64,7 +71,7 @@ def test_a_title_cannot_end_the_title(tmp_path):
 def test_the_table_is_that_of_the_files(finished):
     by_level = json.loads((finished / "eval" / "by_level.json").read_text())
     summary = json.loads((finished / "eval" / "summary.json").read_text())
-    head, *rows = page_of(finished).tables[0]
+    head, *rows = Page(text_of(finished)).tables[0]
     metrics = list(summary["model"])
     assert len(head) == 1 + len(metrics)
     for means in (*by_level.values(), summary):
@@ -89,7 +96,7 @@ def test_the_table_is_that_of_the_files(finished):
 
 
 def test_every_single_picture_has_a_row(pictures):
-    _, *rows = page_of(pictures).tables[1]
+    _, *rows = Page(text_of(pictures)).tables[1]
     assert len(rows) == 4
     assert [cell for cell, _ in rows[0][:5]] == ["15", "cat", "33.41", "31.00", "24.61"]
     assert [bold for _, bold in rows[0][:5]] == [False, False, True, False, False]
@@ -97,14 +104,14 @@ def test_every_single_picture_has_a_row(pictures):
 
 
 def test_facts_of_the_record_are_told(pictures):
-    text = page_of(pictures).text
+    text = Page(text_of(pictures)).text
     # 3 * 5 and 4 parameters; statistics are none. 3725 s are an hour, two minutes and more.
     for told in ("19unet-tiny", "1 h 2 min", "0123456789ab", "9.8.7", "a device", "11 images"):
         assert told in text
 
 
 def test_sheets_are_there_by_level(pictures):
-    images = page_of(pictures).all("img")
+    images = Page(text_of(pictures)).all("img")
     assert [image["alt"][-12:] for image in images] == ["sigma 15/255", "sigma 50/255"]
     data = base64.b64decode(images[0]["src"].removeprefix("data:image/png;base64,"))
     assert data == (pictures / "gallery_15.png").read_bytes()
@@ -112,14 +119,15 @@ def test_sheets_are_there_by_level(pictures):
 
 
 def test_wavs_can_be_heard(sound):
-    players = page_of(sound).all("audio")
+    page = Page(text_of(sound))
+    players = page.all("audio")
     assert len(players) == 2 * 2 * 3
     assert [player["aria-label"] for player in players[:3]] == ["clean", "noisy", "model"]
     data = base64.b64decode(players[2]["src"].removeprefix("data:audio/wav;base64,"))
     assert data == (sound / "eval" / "listen" / "-5" / "song_model.wav").read_bytes()
     # Each tells its figure; the second recording's is one more.
     for figure in ("\N{MINUS SIGN}1.2", "\N{MINUS SIGN}0.2", "14.3", "15.3"):
-        assert f"model{figure} dB" in page_of(sound).text
+        assert f"model{figure} dB" in page.text
 
 
 def test_files_are_those_of_the_manifest(tmp_path):
