@@ -1,11 +1,13 @@
-"""Draws what the weights of pictures do: the same three crops for every model.
+"""Draws what the weights of images do: the same crops for every model.
 
-    python tools/crops.py                      # writes docs/weights.png
-    python tools/crops.py --digits DATA/mnist  # and docs/weights-digits.png
+    python tools/crops.py                            # writes docs/weights.png
+    python tools/crops.py --digits DATA/mnist        # and docs/weights-digits.png
+    python tools/crops.py --noisy DATA/noisy-photos  # and docs/noisy-photos.png
 
 The photographs come with scikit-image and were in no training; their noise is Gaussian, of sigma
 25/255, and has one seed. A model made for real noise gets that of a phone's camera at night. Digits
-are the first of the test set, each model's at its own noise.
+are the first of the test set, each model's at its own noise. Noisy photos have no clean version:
+the models that take no level denoise them beside non-local means.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import jax
 import numpy as np
 
 import zoo
+from zoo.data import image_files
 from zoo.data.sources import load
 from zoo.evaluate.galleries import Panel, Row, gallery
 from zoo.weights import read_model, read_record
@@ -32,19 +35,24 @@ PHOTOS = {
 SIGMA = 25 / 255
 CAMERA = {"shot": 0.008, "read": 0.0004, "clip": (0, 1)}
 COUNT = 3
+DETAIL = 288
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--digits", metavar="FOLDER", help="of the MNIST files")
-    folder = parser.parse_args().digits
+    parser.add_argument("--noisy", metavar="FOLDER", help="of color photos without clean ones")
+    arguments = parser.parse_args()
     OUT.mkdir(exist_ok=True)
     names = [name for name in zoo.list_weights() if contract(name).modality == "image"]
     photos = [name for name in names if read_record(name)["config"]["data"]["name"] != "idx"]
     if photos:
         draw_photos(photos)
-    if folder:
-        draw_digits([name for name in names if name not in photos], folder)
+    if arguments.digits:
+        draw_digits([name for name in names if name not in photos], arguments.digits)
+    if arguments.noisy:
+        blind = [name for name in photos if not contract(name).takes_level]
+        draw_noisy([name for name in blind if contract(name).channels == 3], arguments.noisy)
 
 
 def contract(name: str):
@@ -98,6 +106,28 @@ def draw_digits(names: list[str], folder: str) -> None:
         rows.append(Row(f"digit {n}", panels))
     title = "The autoencoders on digits of the test set"
     gallery(OUT / "weights-digits.png", rows, title=title, comparable=False)
+
+
+def draw_noisy(names: list[str], folder: str) -> None:
+    from skimage.restoration import denoise_nl_means, estimate_sigma  # noqa: PLC0415
+
+    rows = []
+    for path in sorted(Path(folder).iterdir()):
+        x = np.float32(image_files.read(path) / 255)
+        if x.shape[-1] != 3:
+            continue
+        # Its middle, after the whole has been denoised.
+        top, left = (max(side - DETAIL, 0) // 2 for side in x.shape[:2])
+        crop = np.s_[top : top + DETAIL, left : left + DETAIL]
+        sigma = estimate_sigma(x, channel_axis=-1, average_sigmas=True)
+        smooth = denoise_nl_means(
+            x, 5, 6, 0.8 * sigma, sigma=sigma, fast_mode=True, channel_axis=-1
+        )
+        found = {"non-local means": smooth} | {name: zoo.denoise(x, name) for name in names}
+        panels = {"noisy": x} | found
+        rows.append(Row(path.stem, {k: Panel(np.clip(v[crop], 0, 1)) for k, v in panels.items()}))
+    title = "Noisy photographs of which no clean one is known"
+    gallery(OUT / "noisy-photos.png", rows, title=title, comparable=False)
 
 
 def panel(x: np.ndarray, clean: np.ndarray) -> Panel:

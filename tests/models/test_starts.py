@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from families import first
 
 from zoo.errors import ZooError
 from zoo.losses import make_loss
@@ -80,7 +79,8 @@ def test_sixty_steps_lower_the_loss(name):
     assert np.mean(losses[-10:]) < 0.95 * np.mean(losses[:3]), losses
 
 
-@pytest.mark.parametrize("name", first(1, ["drunet-color", "scunet-gray"]))
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", ["drunet-color", "scunet-gray"])
 def test_what_gives_the_picture_itself_begins_as_the_noisy_one(name):
     """As those do that give a correction, whose last convolution begins near 0."""
     model = create_model(name, **small_options(name))

@@ -71,14 +71,9 @@ def compiled(kind, model, change=lambda step: step):
     return runner.run.lower(*arguments).compile().as_text(), state
 
 
-every_kind_and_model = [
-    pytest.param(kind, name, marks=[pytest.mark.matrix] * (kind == "pmap" or name != "batch norm"))
-    for name in MODELS
-    for kind in ("jit", "pmap")
-]
-
-
-@pytest.mark.parametrize(("kind", "name"), every_kind_and_model)
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["jit", "pmap"])
 def test_devices_exchange_sums_of_gradients_and_little_more(kind, name):
     text, state = compiled(kind, MODELS[name]())
     found = collectives(text)
