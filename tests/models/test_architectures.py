@@ -80,11 +80,23 @@ def test_mlp_refuses_another_size_in_one_line():
     )
 
 
+def with_blocks(y, params, name, activate):
+    """Of residual blocks, one."""
+    inner = activate(conv(y, params[f"{name}_block0_conv0"]))
+    return y + conv(inner, params[f"{name}_block0_conv1"])
+
+
 @pytest.mark.parametrize("skip", [False, True])
 def test_upsample_cnn_is_as_described(skip):
-    model = UpsampleCNN(skip=skip, slope=0.2)
+    # The later wishes all at once: they are independent of one another.
+    head = "residual" if skip else "sigmoid"
+    model = UpsampleCNN(skip=skip, slope=0.2, blocks=int(skip), head=head)
     x = pictures(2, 12, 16, 3)
     params = random_variables(model, x)["params"]
+
+    def activated(y, name):
+        y = leaky(y)
+        return with_blocks(y, params, name, leaky) if skip else y
 
     def leaky(y):
         return jnp.where(y > 0, y, 0.2 * y)
@@ -98,12 +110,13 @@ def test_upsample_cnn_is_as_described(skip):
         return conv(y, p)
 
     def described(x):
-        fine = leaky(conv(x, params["down1"], 2))
-        y = leaky(conv(fine, params["down2"], 2))
+        fine = activated(conv(x, params["down1"], 2), "down1")
+        y = activated(conv(fine, params["down2"], 2), "down2")
         assert y.shape == (2, 3, 4, 32)
-        y = leaky(joined((y, "up2"), "skip2", fine))
+        y = activated(joined((y, "up2"), "skip2", fine), "up2")
         assert y.shape == (2, 6, 8, 64)
-        return jax.nn.sigmoid(joined((y, "up1"), "skip1", x))
+        y = joined((y, "up1"), "skip1", x)
+        return x + y if skip else jax.nn.sigmoid(y)
 
     found = jax.jit(model.apply)({"params": params}, x)
     np.testing.assert_allclose(found, jax.jit(described)(x), atol=TOLERANCE)
@@ -127,23 +140,33 @@ def test_conv_autoencoder_has_four_learned_stages_each_way(name, side, code):
     assert variables["intermediates"]["encoder3"]["__call__"][0].shape == (1, *code)
 
 
-def test_conv_autoencoder_is_as_described():
-    model = ConvAutoencoder(channels=1, widths=(4, 5), strides=(2, 1), head="linear")
+@pytest.mark.parametrize("skip", [False, True])
+def test_conv_autoencoder_is_as_described(skip):
+    head = "residual" if skip else "linear"
+    model = ConvAutoencoder(
+        channels=1, widths=(4, 5), strides=(2, 1), head=head, skip=skip, blocks=int(skip)
+    )
     x = pictures(2, 8, 12, 1)
     params = random_variables(model, x)["params"]
 
+    def after(y, name):
+        return with_blocks(y, params, name, jax.nn.relu) if skip else y
+
     @jax.jit
     def described(x):
-        y = jax.nn.relu(conv(x, params["encoder0"], 2))
+        y = fine = after(jax.nn.relu(conv(x, params["encoder0"], 2)), "encoder0")
         parts = [y[:, i::2, j::2] for i in range(2) for j in range(2)]
         y = jax.nn.relu(conv(functools.reduce(jnp.maximum, parts), params["encoder1"]))
+        y = after(y, "encoder1")
         assert y.shape == (2, 2, 3, 5)
         y = repeat(jax.nn.relu(conv(y, params["decoder1"])))
+        y = after(y + fine if skip else y, "decoder1")
         flipped = params["decoder0"]["kernel"].transpose(1, 2, 0, 3)[::-1, ::-1]
         y = lax.conv_transpose(
             y, flipped, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
-        return y + params["decoder0"]["bias"][None, None, None]
+        y = y + params["decoder0"]["bias"][None, None, None]
+        return x + y if skip else y
 
     found = jax.jit(model.apply)({"params": params}, x)
     np.testing.assert_allclose(found, described(x), atol=TOLERANCE)
