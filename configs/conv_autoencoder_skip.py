@@ -1,4 +1,4 @@
-"""`conv_autoencoder.py` with its authors' wishes granted: skip connections, depth, augmentation.
+"""`conv_autoencoder.py` with skip connections, residual blocks and further augmentation.
 
     zoo train conv_autoencoder_skip:FOLDER
 

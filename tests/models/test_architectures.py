@@ -81,14 +81,14 @@ def test_mlp_refuses_another_size_in_one_line():
 
 
 def with_blocks(y, params, name, activate):
-    """Of residual blocks, one."""
+    """One residual block."""
     inner = activate(conv(y, params[f"{name}_block0_conv0"]))
     return y + conv(inner, params[f"{name}_block0_conv1"])
 
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_upsample_cnn_is_as_described(skip):
-    # The later wishes all at once: they are independent of one another.
+    # Skips come with blocks and the other head, for none of the three depends on the others.
     head = "residual" if skip else "sigmoid"
     model = UpsampleCNN(skip=skip, slope=0.2, blocks=int(skip), head=head)
     x = pictures(2, 12, 16, 3)

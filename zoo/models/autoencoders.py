@@ -212,7 +212,7 @@ class UpsampleCNN(Denoiser):
 def _residual_blocks(
     x: jax.Array, name: str, *, number: int, activate: Callable[[jax.Array], jax.Array], **dtypes
 ) -> jax.Array:
-    """Each a convolution, an activation and a convolution, added to its input."""
+    """Applies residual blocks: convolution, activation, convolution, added to the input."""
     conv = partial(Conv, x.shape[-1], (3, 3), **dtypes)
     for i in range(number):
         y = activate(conv(name=f"{name}_block{i}_conv0")(x))
