@@ -188,7 +188,9 @@ def loop(arguments, *, stream: bool) -> list[dict]:
 
 def input_pipeline(experiment, config, seconds: float) -> float:
     """Seconds a batch of the input pipeline alone, on a machine with nothing else to do."""
-    feed = experiment.make_feed(experiment.build(config))
+    from zoo.train import feed as feeds  # noqa: PLC0415
+
+    feed = feeds.make_feed(experiment.build(config))
     batches = feed.batches.starting_at(0)
     # What is read ahead while nobody waits must not count.
     for _ in itertools.islice(batches, 16):

@@ -18,7 +18,7 @@ def main() -> None:
     sys.argv = sys.argv[2:]
     sys.path[0] = str(Path(sys.argv[0]).parent)
     run = runpy.run_path(sys.argv[0], run_name="started")["main"]
-    from zoo.train import experiment, loop  # noqa: PLC0415 - the command would import them
+    from zoo.train import loop  # noqa: PLC0415 - the command would import them
 
     parts = Parts(imports_s=time.time() - started)
     make_runner = loop.make_runner
@@ -36,7 +36,7 @@ def main() -> None:
         return runner._replace(run=first)
 
     loop.make_runner = stopping
-    experiment.make_feed = parts.timed("data_s", experiment.make_feed)
+    loop.make_feed = parts.timed("data_s", loop.make_feed)
     run(["train", *sys.argv[1:]])
 
 

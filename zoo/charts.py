@@ -79,12 +79,17 @@ def training_charts(rows: Sequence[Mapping[str, float]], metric: str, label: str
       metric: key of the figure of merit, such as "psnr".
       label: its name and unit, such as "PSNR, dB".
     """
+    loss = trace(rows, "loss", "Training loss")
+    if not any(metric in row for row in rows):
+        # A run without clean images.
+        metric, label = "loss", "Loss"
     merit = trace(rows, metric, label, name="training crops")
     validated = f"validation_{metric}"
     points = [(row["step"], row[validated]) for row in rows if validated in row]
     marks = {"marker": "o", "markersize": 4}
     validation = Line("validation", points, COLORS[6], marks)
-    return [trace(rows, "loss", "Training loss"), merit._replace(lines=[*merit.lines, validation])]
+    merit = merit._replace(lines=[*merit.lines, validation])
+    return [merit] if metric == "loss" else [loss, merit]
 
 
 def trace(

@@ -14,7 +14,7 @@ from spawned import HERE, ROOT, finish, free_port, run_program, started
 
 from zoo.data import image_files, pixels
 from zoo.errors import ZooError
-from zoo.train import distributed, experiment
+from zoo.train import distributed, experiment, feed
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_each_process_reads_its_own_slots(photos, stream, monkeypatch):
         monkeypatch.setattr(jax, "process_index", lambda: process)
         monkeypatch.setattr(jax, "process_count", lambda: processes)
         built = experiment.build(make_config(str(photos), stream=stream))
-        found = experiment.make_feed(built).batches.starting_at(3)
+        found = feed.make_feed(built).batches.starting_at(3)
         return [next(found) for _ in range(3)]
 
     whole, *parts = batches(0, 1), batches(0, 2), batches(1, 2)

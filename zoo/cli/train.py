@@ -173,8 +173,12 @@ def _run(arguments: argparse.Namespace) -> None:
         raise ZooError("--resume-with is for --mode=train; leave it out")
     if distributed.is_first():
         result = evaluate_run(experiment, workdir)
-        print(result.table())
-        print(f"\nweights, tables and images are in {workdir}")
+        if result is None:
+            print("no clean images to score with; see what the weights do to the noisy ones:")
+            print(f"zoo denoise FOLDER -o clean/ --weights {workdir / 'weights.safetensors'}")
+        else:
+            print(result.table())
+            print(f"\nweights, tables and images are in {workdir}")
     distributed.finish()
 
 

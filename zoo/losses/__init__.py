@@ -22,10 +22,11 @@ from zoo.losses.image_losses import (
     psnr,
     ssim,
 )
-from zoo.losses.loss_registry import LOSSES, LossMap, make_loss, weighted_mean
+from zoo.losses.loss_registry import LOSSES, Example, LossMap, make_loss, weighted_mean
 
 __all__ = [
     "LOSSES",
+    "Example",
     "LossMap",
     "binary_cross_entropy",
     "charbonnier",

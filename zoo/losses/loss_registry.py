@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,23 @@ from jax import lax
 from zoo import plugins
 from zoo.errors import ZooError, unknown
 from zoo.modality import Modality, get, of_batch
+
+
+class Example(NamedTuple):
+    """What a loss and a model see of an example, or of a batch.
+
+    Attributes:
+      input: (H, W, C), of audio (T, C); noisy. A batch has one axis more in front.
+      target: of that shape, what the model should give.
+      weight: broadcasts against the target; how much each value counts.
+      level: () noise level, in the unit of the noise op.
+    """
+
+    input: jax.Array
+    target: jax.Array
+    weight: jax.Array
+    level: jax.Array
+
 
 LossMap = Callable[[jax.Array, jax.Array], jax.Array]
 

@@ -195,6 +195,11 @@ def default_config() -> ConfigDict:
     config.noise.coding = ConfigDict()
     config.noise.line = ConfigDict()
 
+    config.target = ConfigDict()
+    config.target.name = ""  # "" for clean targets; a method of zoo.selfsupervised needs none
+    config.target.level = _literal(None)  # of noise that the data bring, as noise.level has it
+    config.target.options = ConfigDict()
+
     config.loss = _literal("charbonnier")  # a name, or {name: weight, ...}
 
     config.optimizer = ConfigDict()

@@ -15,22 +15,22 @@ from ml_collections import ConfigDict
 from zoo import losses, models
 from zoo.data import sources
 from zoo.data.augment import Augment, make_augment
-from zoo.data.batches import Bank, BankBatches, Order, StreamBatches, check_room, make_bank, stack
+from zoo.data.batches import (
+    Batch,
+)
 from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate.measure import check_baselines, evaluator_class
 from zoo.evaluate.result import REAL, Level
 from zoo.interop.torch import load_torch
 from zoo.modality import Modality, get, names
 from zoo.noise import make_sampler, registry
+from zoo.selfsupervised import Method
+from zoo.train import noisy_only, step
 from zoo.train import optimizer as optimizers
-from zoo.train import step
 from zoo.train.config import check
 
 LEARNING_RATE = 1e-3
 """The learning rate of a model that states none, the usual one of Adam."""
-
-# Of a batch; 8 GiB, and a network needs many times as much.
-_MOST_VALUES = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Experiment:
       validation: the same of the validation: training's, or the middle of its range.
       coding: what noisy recordings are coded by; None for nothing.
       line: what noisy recordings and their targets both come through; None for nothing.
+      method: what learns from noisy images alone; None for clean targets.
     """
 
     config: ConfigDict
@@ -64,6 +65,7 @@ class Experiment:
     validation: Mapping[Level, step.Sampler | None]
     coding: step.Sampler | None = None
     line: step.Sampler | None = None
+    method: Method | None = None
 
     @property
     def title(self) -> str:
@@ -71,25 +73,6 @@ class Experiment:
         by_level = any(level.value is not None for level in self.levels)
         mixes = evaluator_class(self.modality).mixes
         return self.config.noise.name if by_level and not mixes else ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Feed:
-    """Training batches and what shape they have.
-
-    Attributes:
-      batches: a `BankBatches` or `StreamBatches`.
-      bank: the pictures or recordings, on the host; None for a stream.
-      noise: noise recordings to mix in, on the host; None for a stream, and where none are mixed.
-      size: (H, W, C) of an example, (T, C) of a recording.
-      steps: of the whole run.
-    """
-
-    batches: BankBatches | StreamBatches
-    bank: Bank | None
-    noise: Bank | None
-    size: tuple[int, ...]
-    steps: int
 
 
 def build(
@@ -134,9 +117,12 @@ def build(
     coding, line = (_after(config, key, modality) for key in ("coding", "line"))
     with in_one_line(f"loss {config.loss!r} cannot be made"):
         loss = losses.make_loss(config.loss, modality=modality)
+    method = noisy_only.make_target(config, modality)
+    noisy_only.level_of_data(config)
     make_optimizer(config, steps=1)
     check_baselines(config.eval.baselines, evaluator_class(modality).baselines)
-    splits = ("train",) if found else ("train", "test")
+    only_train = found or (method is not None and not config.noise.name)
+    splits = ("train",) if only_train else ("train", "test")
     found = found or sources.load(
         data.name,
         channels=data.channels,
@@ -163,10 +149,7 @@ def build(
         if models.model_spec(name).modality != modality.name:
             raise ZooError(f"eval.published: {name} is no model that is scored on these data")
         load_torch(name, path)
-    if (found["train"][0].input is None) != bool(config.noise.name):
-        raise ZooError(
-            "paired data bring their own noise: set noise.name='' for them, and only for them"
-        )
+    noisy_only.check_target(method, model, config, found)
     return Experiment(
         config=config,
         sources=found,
@@ -180,77 +163,8 @@ def build(
         validation=middle,
         coding=coding,
         line=line,
+        method=method,
     )
-
-
-def make_feed(experiment: Experiment) -> Feed:
-    """Reads the training pictures, or opens the stream of them, and counts the steps.
-
-    Raises:
-      ZooError: a picture is unreadable or does not fit the crop, or there are too many.
-    """
-    config, source = experiment.config, experiment.sources["train"]
-    crop = tuple(config.data.crop) or None
-    shared = {"host": jax.process_index(), "hosts": jax.process_count()}
-    batch_size = config.train.batch_size
-    _check_batch(batch_size, crop or ())
-    needs_noise = getattr(experiment.sampler, "needs_noise", False)
-    if needs_noise and source.noise is None:
-        raise ZooError(
-            f"noise {config.noise.name!r} mixes recordings of noise in and data "
-            f"{config.data.name!r} has none; name a folder of them in data.options.noise, or give "
-            "noise_recordings to fit"
-        )
-    noise = None
-    if config.data.stream:
-        batches = StreamBatches(
-            source,
-            size=crop,
-            batch_size=batch_size,
-            seed=config.seed,
-            crops_per_picture=config.data.crops_per_picture,
-            workers=config.data.workers,
-            with_noise=needs_noise,
-            **shared,
-        )
-        size, bank = batches.size, None
-    else:
-        pictures, values = [], 0
-        for picture in source:
-            pictures.append(stack(picture))
-            if not source.sample_rate:
-                _check_fits(picture.name, pictures, crop)
-                values += pictures[-1].size
-            else:
-                # A recording shorter than the crop is made as long.
-                length = max(pictures[-1].shape[1], *(crop or (0,)))
-                values += length * pictures[-1].shape[2]
-            # Here, because memory would run out before the last of too many pictures.
-            check_room(values, recordings=bool(source.sample_rate))
-        if source.sample_rate:
-            size = crop or (max(p.shape[1] for p in pictures),)
-            bank = make_bank(pictures, *size)
-        else:
-            size, bank = crop or pictures[0].shape[:-1], make_bank(pictures)
-        if needs_noise:
-            noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
-        areas = [math.prod(p.shape[:-1]) for p in pictures]
-        batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
-    _check_batch(batch_size, (*size, config.data.channels))
-    _check_readable(experiment)
-    steps = config.train.steps or math.ceil(
-        config.train.epochs * batches.order.epoch_size / batch_size
-    )
-    if steps < 1:
-        raise ZooError("the run has no steps; set train.epochs or train.steps above 0")
-    if config.optimizer.accumulate > steps:
-        raise ZooError(
-            f"optimizer.accumulate={config.optimizer.accumulate} is more than the {steps} steps of "
-            "the run, which would never update; make it smaller, or the run longer"
-        )
-    if steps >= 2**31:
-        raise ZooError(f"train.epochs={config.train.epochs} makes {steps:,} steps; make it smaller")
-    return Feed(batches, bank, noise, (*size, config.data.channels), steps)
 
 
 def make_optimizer(
@@ -274,11 +188,14 @@ def make_optimizer(
         accumulate=settings.accumulate,
         **settings.options.to_dict(),
     )
+    method = noisy_only.method_of(config)
+    if method and method.learns_level:
+        transform = optimizers.with_level(transform, start=noisy_only.start_level(config))
     return transform, lambda count: schedule(count // settings.accumulate)
 
 
 def step_builder(
-    experiment: Experiment, feed: Feed, optimizer: optax.GradientTransformation
+    experiment: Experiment, size: tuple[int, ...], optimizer: optax.GradientTransformation
 ) -> Callable[[str | None], step.Step]:
     """The function that builds the training step for the axis of the devices.
 
@@ -287,8 +204,8 @@ def step_builder(
     """
     config = experiment.config
     # Traced now, so that what does not fit the crop is refused before minutes of compiling.
-    picture = jax.ShapeDtypeStruct(feed.size, jnp.float32)
-    batch = jax.ShapeDtypeStruct((1, *feed.size), jnp.float32)
+    picture = jax.ShapeDtypeStruct(size, jnp.float32)
+    batch = jax.ShapeDtypeStruct((1, *size), jnp.float32)
     jax.eval_shape(experiment.augment, jax.random.key(0), picture)
     jax.eval_shape(experiment.loss, batch, batch, batch)
     for after in filter(None, (experiment.coding, experiment.line)):
@@ -299,22 +216,30 @@ def step_builder(
         what = f"noise {config.noise.name!r} cannot be made with noise.options {options}"
         with in_one_line(what):
             jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
-    prepare = step.make_prepare(
-        size=feed.size,
-        augment=experiment.augment,
-        sampler=experiment.sampler,
-        coding=experiment.coding,
-        line=experiment.line,
-    )
-
     return partial(
         step.make_step,
         model=experiment.model,
         loss=experiment.loss,
         optimizer=optimizer,
-        prepare=prepare,
+        prepare=make_prepare(experiment, size),
         ema_decay=config.train.ema_decay,
         modality=experiment.modality,
+        method=experiment.method,
+    )
+
+
+def make_prepare(
+    experiment: Experiment, size: tuple[int, ...], *, augment: bool = True
+) -> Callable[[Batch, jax.Array], losses.Example]:
+    """What turns batches into the examples of an experiment; see `zoo.train.step.make_prepare`."""
+    return step.make_prepare(
+        size=size,
+        augment=experiment.augment if augment else lambda key, x: x,
+        sampler=experiment.sampler,
+        coding=experiment.coding,
+        line=experiment.line,
+        method=experiment.method,
+        level=noisy_only.level_of_data(experiment.config) or 0.0,
     )
 
 
@@ -411,31 +336,6 @@ def model_options(config: ConfigDict) -> dict[str, Any]:
     return options
 
 
-def _check_batch(batch_size: int, size: tuple[int, ...]) -> None:
-    if batch_size * math.prod(size) > _MOST_VALUES:
-        raise ZooError(
-            f"a batch of {batch_size} examples of {'x'.join(map(str, size))} has more than "
-            f"{_MOST_VALUES:,} values; lower train.batch_size or data.crop"
-        )
-
-
-def _check_readable(experiment: Experiment) -> None:
-    """Reads what will be scored once, for after hours of training it would be too late."""
-    config, mixes = experiment.config, evaluator_class(experiment.modality).mixes
-    for split, limit in (("validation", config.validation.limit), ("test", config.eval.limit)):
-        source = experiment.sources[split]
-        for index in range(min(limit or len(source), len(source))):
-            paired = source[index].input is not None
-            if mixes and not paired and source.noise is None:
-                raise ZooError(
-                    f"data {config.data.name!r} has no noise to mix the {split} recordings with, "
-                    "and so no scores; name a folder of it in data.options.noise"
-                )
-        for noise in source.noise or ():
-            if not noise.target.any():
-                raise ZooError(f"the noise {noise.name} is silent; leave it out")
-
-
 def _check_modality(config: ConfigDict, source: sources.Source, facts: models.ModelSpec) -> None:
     """Refuses recordings for a model of pictures, and the other way round."""
     kind, rate = facts.modality, facts.sample_rate
@@ -469,17 +369,3 @@ def _dtype(name: str) -> jnp.dtype:
     if name not in ("float32", "bfloat16"):
         raise unknown("model.dtype", name, ("float32", "bfloat16"))
     return jnp.dtype(name)
-
-
-def _check_fits(name: str, examples: list, crop: tuple[int, ...] | None) -> None:
-    size = examples[-1].shape[:-1]
-    words = "x".join(map(str, size))
-    if crop is None and examples[0].shape[:-1] != size:
-        raise ZooError(
-            f"{name} is {words}, unlike the others; set data.crop, or data.size to resize"
-        )
-    if crop is not None and any(side < least for side, least in zip(size, crop, strict=True)):
-        raise ZooError(
-            f"{name} is {words}, smaller than the crop of {'x'.join(map(str, crop))}; "
-            "make data.crop smaller, or leave it out"
-        )

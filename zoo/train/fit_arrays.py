@@ -39,7 +39,8 @@ class Fit(NamedTuple):
     Attributes:
       variables: of the model, its parameters averaged over the last steps; ready for `apply`.
       history: lists of equal length by name: `step`, `loss`, the figure of merit (`psnr` or
-        `si_sdr`, dB, on the training crops), `grad_norm` and `learning_rate`.
+        `si_sdr`, dB, on the training crops; none without clean images), `grad_norm` and
+        `learning_rate`.
     """
 
     variables: dict[str, Any]
@@ -54,6 +55,8 @@ def fit(
     level: float | tuple[float, float] | None = None,
     noise_options: Mapping[str, Any] | None = None,
     noise_recordings: Any = None,
+    target: str | None = None,
+    target_options: Mapping[str, Any] | None = None,
     sample_rate: int = 0,
     steps: int = 500,
     batch_size: int = 16,
@@ -67,7 +70,7 @@ def fit(
     workdir: str | Path | None = None,
     progress: bool = True,
 ) -> Fit:
-    """Trains a denoiser on clean images or recordings in memory.
+    """Trains a denoiser on images or recordings in memory, clean ones, or noisy ones alone.
 
     Ctrl-C, or a notebook's interrupt, stops it after the current step; it then returns what it has.
 
@@ -83,6 +86,10 @@ def fit(
         it is an intensity; (0, 55) of gaussian and an SNR of (-5, 20) dB of white by default.
       noise_options: further options of the named op.
       noise_recordings: for ops that mix noise in, recordings in the forms of `images`.
+      target: a method of `zoo.selfsupervised`, such as "noise2void", for noisy images of which no
+        clean ones exist; `level` is then that of their noise, where the method needs it. With
+        `noise` named the images are clean after all and are only seen with noise added.
+      target_options: further options of the method.
       sample_rate: of recordings, in Hz; 0 for images.
       steps: updates in all, those of an earlier call with this workdir included.
       batch_size: examples a step, a multiple of the number of devices.
@@ -147,8 +154,14 @@ def fit(
     config.data.augment.update(
         {"gain": 6.0 * on, "polarity": on} if audio else {"flip": on, "quarter_turn": on and square}
     )
-    config.noise.update(_noise(noise, level, noise_options or {}, audio, paired))
-    config.loss = loss or config.loss
+    # Noisy images bring their own noise.
+    own = level if target and noise is None else None
+    of_noise = (None, None) if target and noise is None else (noise, level)
+    bring = paired or (target and noise is None)
+    config.noise.update(_noise(*of_noise, noise_options or {}, audio, bring))
+    config.target.name, config.target.level = target or "", own
+    config.target.options = dict(target_options or {})
+    config.loss = loss or ("mse" if target else config.loss)
     config.optimizer.name = optimizer
     config.optimizer.learning_rate = float(learning_rate or experiments.learning_rate(model))
     config.train.steps, config.train.batch_size = steps, batch_size

@@ -21,11 +21,12 @@ from zoo.train.checkpoint import Checkpoints
 from zoo.train.config import override, to_plain
 from zoo.train.distributed import Interrupted, Listener, agree, alone, is_first, text_from_first
 from zoo.train.experiment import Experiment
+from zoo.train.feed import Feed, make_feed
 from zoo.train.metrics_writer import Metrics, MetricsWriter, Progress, diverged
 from zoo.train.parallel import check as check_devices
 from zoo.train.parallel import make_runner
 from zoo.train.run_weights import Best, write_weights
-from zoo.train.scoring import Validation
+from zoo.train.scoring import make_validation
 from zoo.train.step import State, create_state
 from zoo.train.warm_start import Start, load_start, start_from
 
@@ -115,15 +116,15 @@ def run(
     ):
         # What the config describes.
         check_devices(config.parallel, config.train.batch_size)
-        feed = experiments.make_feed(experiment)
+        feed = make_feed(experiment)
         optimizer, schedule = experiments.make_optimizer(config, feed.steps)
         runner = make_runner(
             config.parallel,
-            experiments.step_builder(experiment, feed, optimizer),
+            experiments.step_builder(experiment, feed.size, optimizer),
             config.train.batch_size,
         )
         _check_same_data(experiment, feed)
-        validation = Validation(experiment)
+        validation = make_validation(experiment, feed)
 
         # A fresh state, or the one where an earlier call stopped.
         init_key, key = jax.random.split(jax.random.key(config.seed))
@@ -172,8 +173,8 @@ def run(
                     if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params)):
                         raise diverged(step, checkpoints and checkpoints.latest)
                 if validate:
-                    score = validation.score(state.variables)
-                    report.note(**{f"validation_{experiment.modality.merit}": score})
+                    score = validation.score(state)
+                    report.note(**validation.figure(score))
                     if score > best.score:
                         best = Best(state.variables, np.array(score, np.float32), state.step)
                 bar.report(report.rows)
@@ -241,7 +242,7 @@ def _check_same_config(config: ConfigDict) -> None:
         raise ZooError(f"the processes have different configs ({which}); start all with the same")
 
 
-def _check_same_data(experiment: Experiment, feed: experiments.Feed) -> None:
+def _check_same_data(experiment: Experiment, feed: Feed) -> None:
     counts = {split: len(source) for split, source in experiment.sources.items()}
     pixels = zlib.crc32(feed.bank.values) if feed.bank and not alone() else 0
     mine = f"{counts}, checksum {pixels}"
@@ -250,7 +251,7 @@ def _check_same_data(experiment: Experiment, feed: experiments.Feed) -> None:
         raise ZooError(f"the processes have different data: {mine}, the first one {theirs}")
 
 
-def _introduce(experiment: Experiment, feed: experiments.Feed, state: State) -> None:
+def _introduce(experiment: Experiment, feed: Feed, state: State) -> None:
     config, first = experiment.config, int(state.step)
     count = sum(x.size for x in jax.tree.leaves(state.params))
     pictures = (

@@ -111,7 +111,7 @@ class MetricsWriter(Metrics):
         self._workdir, self._modality = workdir, modality
         self._path = workdir / "metrics.jsonl"
         # Seconds of the earlier parts of the run.
-        self._before = _keep_up_to(self._path, step, {"step", "loss", modality.merit})
+        self._before = _keep_up_to(self._path, step, {"step", "loss"})
         # Closes everything after any failure: Python warns at exit of what is left open.
         self._open = ExitStack()
         self._file = self._open.enter_context(self._path.open("a"))
@@ -194,8 +194,13 @@ class Progress:
         self._clock = (now, step)
         speed = (step - done) * self._batch_size / max(now - then, 1e-9)
         metric, plural = main_metric(self._modality), self._modality.plural
-        merit = f"{metric.text(row[metric.name])} {metric.unit}".strip()
-        text = f"loss {row['loss']:.3g}, {merit}, {speed:.0f} {plural}/s"
+        text = f"loss {row['loss']:.3g}, "
+        # Without clean images there is no figure of merit.
+        if metric.name in row:
+            text += f"{metric.text(row[metric.name])} {metric.unit}".strip() + ", "
+        if "level" in row:
+            text += f"sigma {255 * row['level']:.3g}/255, "
+        text += f"{speed:.0f} {plural}/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(step - self._bar.n)
         late = now - self._printed > SECONDS_BETWEEN_LINES or step == self._steps

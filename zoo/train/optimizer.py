@@ -1,5 +1,7 @@
 """Optimizers and learning-rate schedules by name, from optax."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -111,3 +113,49 @@ def make_optimizer(
     if accumulate > 1:
         optimizer = optax.MultiSteps(optimizer, accumulate).gradient_transformation()
     return optimizer
+
+
+class LevelState(NamedTuple):
+    """The state of `with_level`.
+
+    Attributes:
+      inner: of the optimizer of the parameters.
+      level: () the noise level found so far, in signal units.
+    """
+
+    inner: Any
+    level: jax.Array
+
+
+def with_level(
+    optimizer: optax.GradientTransformation, *, start: float, rate: float = 0.02
+) -> optax.GradientTransformationExtraArgs:
+    """An optimizer that also finds the noise level, which is no parameter of the model.
+
+    It climbs where the parameters descend, as a multiplier does (`zoo.selfsupervised.unsure`).
+    Its steps are relative, `level *= exp(rate * slope / (4 * level))`, so that they do not depend
+    on the unit; with a risk of slope `4 * level * d` that is `exp(rate * d)`.
+
+    Args:
+      optimizer: of the parameters.
+      start: the first level, above 0, in signal units.
+      rate: of its steps.
+
+    Returns:
+      A transformation whose update takes `level_slope`, the () derivative of the risk.
+    """
+
+    def init(params: optax.Params) -> LevelState:
+        return LevelState(optimizer.init(params), jnp.float32(start))
+
+    def update(updates, state, params=None, *, level_slope):
+        updates, inner = optimizer.update(updates, state.inner, params)
+        relative = jnp.clip(level_slope / (4 * state.level), -1, 1)
+        return updates, LevelState(inner, state.level * jnp.exp(rate * relative))
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def level_of(state: LevelState) -> jax.Array:
+    """The level of a state of `with_level`."""
+    return state.level

@@ -28,7 +28,8 @@ class Best(NamedTuple):
 
     Attributes:
       variables: ready for `apply`.
-      score: () float32, the validation's figure of merit, in dB.
+      score: () float32, the validation's figure of merit, in dB; without clean images minus
+        the loss.
       step: () int32, when.
     """
 
@@ -125,14 +126,17 @@ def make_record(
       config: what was trained.
       data: how many pictures or recordings each split had, where that is known.
       step: when the weights were what they are.
-      score: the validation's figure of merit, in dB; NaN where nothing was validated.
+      score: as in `Best`; NaN where nothing was validated.
       seconds: how long it trained.
       command: what the user typed, as far as is known.
       changes: of the config on the way, as `zoo.train.workdir.changes` gives them.
     """
     options = model_options(config)
     contract = models.model_spec(config.model.name, **options)
-    scored = f"validation_{modality.get(contract.modality).merit}"
+    merit = modality.get(contract.modality).merit
+    scored = f"validation_{merit}"
+    if config.target.name:
+        scored, score = "validation_loss", -score
     return {
         "model": config.model.name,
         "options": options,
@@ -140,6 +144,7 @@ def make_record(
         "config": to_plain(config),
         "data": dict(data or {}),
         "noise": to_plain(config.noise),
+        "target": to_plain(config.target),
         "commit": _commit(),
         "step": step,
         "seconds": seconds,

@@ -8,6 +8,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from zoo import weights
+from zoo.data.batches import stack
 from zoo.evaluate import Result, evaluate, mean_merit
 from zoo.evaluate.result import Apply
 from zoo.interop.torch import load_torch
@@ -15,7 +16,10 @@ from zoo.models import create_model
 from zoo.progress import progress
 from zoo.train import experiment as experiments
 from zoo.train.experiment import Experiment
+from zoo.train.feed import Feed
+from zoo.train.noisy_only import HeldOutLoss, scored
 from zoo.train.run_weights import weights_of
+from zoo.train.step import State
 from zoo.train.workdir import WEIGHTS, differing, has_saved
 
 
@@ -26,6 +30,7 @@ class Validation:
     """
 
     def __init__(self, experiment: Experiment):
+        self._name = f"validation_{experiment.modality.merit}"
         self._source = experiment.sources["validation"]
         self._levels = experiment.validation
         self._limit = experiment.config.validation.limit or None
@@ -34,9 +39,9 @@ class Validation:
     def __bool__(self) -> bool:
         return len(self._source) > 0
 
-    def score(self, variables: dict) -> float:
-        """Scores a model's variables, in dB."""
-        variables = jax.device_put(variables)
+    def score(self, state: State) -> float:
+        """Scores a state's averaged variables, in dB."""
+        variables = jax.device_put(state.variables)
         return mean_merit(
             lambda x, level: self._apply(variables, x, level),
             self._source,
@@ -44,8 +49,35 @@ class Validation:
             limit=self._limit,
         )
 
+    def figure(self, score: float) -> dict[str, float]:
+        """A score by its name, for `metrics.jsonl`."""
+        return {self._name: score}
 
-def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Result:
+
+def make_validation(experiment: Experiment, feed: Feed) -> Validation | HeldOutLoss:
+    """What chooses the best average: the main metric, or without clean images the loss.
+
+    Raises:
+      ZooError: a noisy image is smaller than the crop.
+    """
+    method, config = experiment.method, experiment.config
+    if method is None:
+        return Validation(experiment)
+    # A loss whose level still moves does not compare.
+    source = () if method.learns_level else experiment.sources["validation"]
+    return HeldOutLoss(
+        [stack(source[i]) for i in range(min(len(source), config.validation.limit or len(source)))],
+        size=feed.size,
+        batch_size=config.train.batch_size,
+        scale=feed.scale,
+        model=experiment.model,
+        loss=experiment.loss,
+        method=method,
+        prepare=experiments.make_prepare(experiment, feed.size, augment=False),
+    )
+
+
+def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Result | None:
     """Scores a run's weights on the test set, beside the classical baselines.
 
     Writes `eval/`, see `zoo.evaluate.evaluation`, the galleries into the workdir, and the scores
@@ -54,6 +86,9 @@ def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Re
     Args:
       experiment: as built for the training, or its config; what concerns evaluation may differ.
       workdir: of the run.
+
+    Returns:
+      The scores; None where no clean image is there to score with.
 
     Raises:
       ZooError: the run has no weights yet, or the test set cannot be read.
@@ -66,6 +101,8 @@ def evaluate_run(experiment: Experiment | ConfigDict, workdir: str | Path) -> Re
     if not isinstance(experiment, Experiment):
         experiment = experiments.build(experiment)
     config = experiment.config
+    if experiment.method and not scored(config, experiment.sources["test"]):
+        return None
     for difference in differing(config, metadata["config"]):
         print(f"note: scoring with another {difference} than the training", file=sys.stderr)
     with progress("evaluating") as advance:

@@ -1,7 +1,8 @@
 """The training step: a pure function of (state, batch, key), the same under jit and pmap."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,15 @@ from flax import struct
 from zoo.data.augment import Augment
 from zoo.data.batches import Bank, Batch, crop, excerpt
 from zoo.errors import ZooError
+from zoo.losses import Example, weighted_mean
 from zoo.metrics import main_metric
 from zoo.modality import IMAGE, Modality, to_float
 from zoo.models import init_variables
+from zoo.selfsupervised import Method
+from zoo.train.optimizer import level_of
+
+# Folded into the key of an example, beyond the number of those split off it.
+_OF_RISK = 2**16
 
 Tree = Any
 Sampler = Callable[..., tuple[jax.Array, jax.Array]]
@@ -79,22 +86,6 @@ def create_state(
 Step = Callable[[State, Batch, jax.Array], tuple[State, dict[str, jax.Array]]]
 
 
-class Example(NamedTuple):
-    """What the loss sees, batched.
-
-    Attributes:
-      input: (B, H, W, C), of recordings (B, T, C); noisy.
-      target: of that shape, what the model should give.
-      weight: broadcasts against the target; how much each value counts.
-      level: (B,) noise level, in the unit of the noise op.
-    """
-
-    input: jax.Array
-    target: jax.Array
-    weight: jax.Array
-    level: jax.Array
-
-
 def make_prepare(
     *,
     size: tuple[int, ...],
@@ -102,6 +93,8 @@ def make_prepare(
     sampler: Sampler | None,
     coding: Sampler | None = None,
     line: Sampler | None = None,
+    method: Method | None = None,
+    level: float = 0.0,
 ) -> Callable[[Batch, jax.Array], Example]:
     """Builds the function that turns a batch into examples: crop, augment, corrupt.
 
@@ -112,13 +105,17 @@ def make_prepare(
         its own. It is given an excerpt of the batch's noise recordings where there are some.
       coding: what the noisy recording is coded by then; None for nothing.
       line: what it comes through last and the target as well, by the same key; None for nothing.
+      method: what makes examples of noisy images alone; None where there are clean ones. Without a
+        sampler the data are the noisy images; of pairs, both are.
+      level: of the noise of such data, in the unit of the noise op.
 
     Returns:
       `prepare(batch, key)`. Each example draws from `fold_in(key, slot)` alone, so what it sees
       depends neither on the other examples nor on the number of devices.
     """
     *spatial, c = size
-    stacked = (*spatial, c if sampler else 2 * c)
+    paired = sampler is None and (method is None or method.pairs)
+    stacked = (*spatial, 2 * c if paired else c)
     whole = jnp.ones((1,) * len(size))
 
     def one(key: jax.Array, bank: Bank | None, noises: Bank | None, own: Batch) -> Example:
@@ -129,6 +126,8 @@ def make_prepare(
         if values is None:
             values = crop(key_crop, bank, own.example, stacked)
         x = augment(key_augment, to_float(values))
+        if method is not None:
+            return without_clean(jax.random.fold_in(key_own, len(keys)), key_noise, x)
         if sampler is None:
             x, noisy, level = x[..., :c], x[..., c:], jnp.zeros(())
             return Example(*after(key_coding, key_line, noisy, x), whole, level)
@@ -142,6 +141,19 @@ def make_prepare(
             key_other, key_noise = jax.random.split(key_noise)
             noisy, level = sampler(key_noise, x, augment(key_other, to_float(noise)))
         return Example(*after(key_coding, key_line, noisy, x), whole, level)
+
+    def without_clean(key, key_noise, x):
+        known, others = jnp.float32(level), {}
+        if paired:
+            x, others = x[..., c:], {"other": x[..., :c]}
+        elif sampler is not None:
+            if method.pairs:
+                key_noise, key_other = jax.random.split(key_noise)
+                others = {"other": sampler(key_other, x)[0]}
+            x, known = sampler(key_noise, x)
+        if method.is_risk:
+            return Example(x, x, whole, known)
+        return method.function(key, x, known, **others)
 
     def after(key_coding, key_line, noisy, x):
         if coding is not None:
@@ -166,6 +178,7 @@ def make_step(
     prepare: Callable[[Batch, jax.Array], Example],
     ema_decay: float,
     modality: Modality = IMAGE,
+    method: Method | None = None,
 ) -> Step:
     """Builds the training step.
 
@@ -179,20 +192,25 @@ def make_step(
       ema_decay: how much of the parameter average is kept each step, in [0, 1); it starts lower, as
         (1 + t) / (10 + t), so that the average forgets the initial parameters.
       modality: of the model; its figure of merit is among the metrics.
+      method: of `prepare`; a risk is in place of the loss. Without clean images there is no figure
+        of merit. Where it learns the level, the optimizer is one of
+        `zoo.train.optimizer.with_level`.
 
     Returns:
       `step(state, batch, key) -> (state, metrics)`, pure. `key` is the run's root key; the step
       folds its own number in. Metrics are scalars: loss, the modality's figure of merit and
-      grad_norm.
+      grad_norm, and the level where it is learned.
     """
     metric = main_metric(modality)
+    learns_level = method is not None and method.learns_level
     if axis_name and hasattr(model, "axis_name"):
         model = model.clone(axis_name=axis_name)
 
     def step(state: State, batch: Batch, key: jax.Array) -> tuple[State, dict[str, jax.Array]]:
-        example = prepare(batch, jax.random.fold_in(key, state.step))
+        key = jax.random.fold_in(key, state.step)
+        example = prepare(batch, key)
 
-        def objective(params):
+        def supervised(params):
             prediction, model_state = model.apply(
                 {"params": params, **state.model_state},
                 example.input,
@@ -204,12 +222,37 @@ def make_step(
             merit = metric.of_batch(jax.lax.stop_gradient(prediction), example.target)
             return value, (model_state, merit)
 
-        (value, (model_state, merit)), gradients = jax.value_and_grad(objective, has_aux=True)(
-            state.params
-        )
+        def self_supervised(params, level=None):
+            if level is None:
+                level = example.level
+            keys = jax.vmap(partial(jax.random.fold_in, key))(batch.slot)
+            keys = jax.vmap(partial(jax.random.fold_in, data=_OF_RISK))(keys)
+            values = method.function(
+                keys,
+                lambda params, x, level: model.apply({"params": params}, x, level, train=True),
+                params,
+                example.input,
+                jnp.broadcast_to(level, example.level.shape),
+            )
+            value = weighted_mean(values, example.weight, axis_name)
+            return value, (state.model_state, {})
+
+        objective = self_supervised if method and method.is_risk else supervised
+        given = (level_of(state.opt_state),) if learns_level else ()
+        argnums = tuple(range(1 + len(given)))
+        (value, (model_state, merit)), (gradients, *slope) = jax.value_and_grad(
+            objective, argnums, has_aux=True
+        )(state.params, *given)
         if axis_name:
-            gradients, value, merit = jax.lax.pmean((gradients, value, merit), axis_name)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+            gradients, slope, value, merit = jax.lax.pmean(
+                (gradients, slope, value, merit), axis_name
+            )
+        updates, opt_state = optimizer.update(
+            gradients,
+            state.opt_state,
+            state.params,
+            **dict(zip(("level_slope",) * len(slope), slope, strict=True)),
+        )
         params = optax.apply_updates(state.params, updates)
         count = state.step.astype(jnp.float32)
         decay = jnp.minimum(ema_decay, (1.0 + count) / (10.0 + count))
@@ -220,11 +263,11 @@ def make_step(
             opt_state=opt_state,
             ema=optax.incremental_update(params, state.ema, 1.0 - decay),
         )
-        metrics = {
-            "loss": value,
-            modality.merit: metric.finished(merit),
-            "grad_norm": optax.tree.norm(gradients),
-        }
+        metrics = {"loss": value, "grad_norm": optax.tree.norm(gradients)}
+        if method is None:
+            metrics[modality.merit] = metric.finished(merit)
+        if learns_level:
+            metrics["level"] = level_of(opt_state)
         return state, metrics
 
     return step

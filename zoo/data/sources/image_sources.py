@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from zoo import files
+from zoo.data import pixels
 from zoo.data.file_kinds import IMAGE_SUFFIXES
 from zoo.data.sources import folders
 from zoo.data.sources.source import Example, Listing, last
@@ -97,6 +98,18 @@ def list_folder(
         named={"train": train, "validation": validation, "test": test},
         exclude=exclude,
     )
+
+
+def folder_channels(path: str) -> int:
+    """Channels of the first image below a folder, alpha apart: 1 for gray, 3 for color.
+
+    Raises:
+      ZooError: there is no such folder, it has no images, or the first cannot be read.
+    """
+    listings = list_folder(path, (1.0, 0.0, 0.0), 0)
+    listing = next(listing for listing in listings.values() if listing.names)
+    image, _ = listing.read(listing.items[0])
+    return pixels.without_alpha(image).shape[-1]
 
 
 def list_photos(

@@ -1,0 +1,32 @@
+"""A denoiser learned from noisy images alone, by neighboring pixels that predict each other.
+
+    zoo train neighbor2neighbor:FOLDER
+    zoo denoise FOLDER -o clean/ --weights runs/neighbor2neighbor-FOLDER/weights.safetensors
+
+FOLDER holds noisy images and nothing else; their noise is independent from pixel to pixel, of any
+kind. Finer detail stays than with Noise2Void, for the whole image is seen. Without FOLDER the
+embedded photos train, seen with Gaussian noise only, and the clean ones score.
+"""
+
+from zoo.data.sources.image_sources import folder_channels
+from zoo.train.config import default_config
+
+
+def get_config(folder: str = ""):
+    config = default_config()
+    config.name = "neighbor2neighbor"
+    config.model.name = "unet-small"
+    config.target.name = "neighbor2neighbor"
+    config.loss = "mse"
+    config.data.fractions = (0.9, 0.1, 0.0)
+    config.train.steps = 3000
+    config.train.ema_decay = 0.99
+    config.validation.every = 500
+    config.data.natural = "zoo train neighbor2neighbor:FOLDER, a folder of noisy images"
+    if folder:
+        config.noise.name = ""
+        config.noise.level = None
+        config.data.name = "folder"
+        config.data.path = folder
+        config.data.channels = folder_channels(folder)
+    return config

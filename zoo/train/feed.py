@@ -1,0 +1,160 @@
+"""The training batches of an experiment, in memory or streamed, and how many steps they make."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+
+from zoo.data.batches import Bank, BankBatches, Order, StreamBatches, check_room, make_bank, stack
+from zoo.data.sources import Source
+from zoo.errors import ZooError
+from zoo.evaluate.measure import evaluator_class
+from zoo.inference.value_scale import Scale
+from zoo.train import noisy_only
+from zoo.train.experiment import Experiment
+
+# Of a batch; 8 GiB, and a network needs many times as much.
+_MOST_VALUES = 2**31
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """Training batches and what shape they have.
+
+    Attributes:
+      batches: a `BankBatches` or `StreamBatches`.
+      bank: the pictures or recordings, on the host; None for a stream.
+      noise: noise recordings to mix in, on the host; None for a stream, and where none are mixed.
+      size: (H, W, C) of an example, (T, C) of a recording.
+      steps: of the whole run.
+      scale: what brought the values of noisy images to [0, 1]; None where they fill it.
+    """
+
+    batches: BankBatches | StreamBatches
+    bank: Bank | None
+    noise: Bank | None
+    size: tuple[int, ...]
+    steps: int
+    scale: Scale | None = None
+
+
+def make_feed(experiment: Experiment) -> Feed:
+    """Reads the training pictures, or opens the stream of them, and counts the steps.
+
+    Raises:
+      ZooError: a picture is unreadable or does not fit the crop, or there are too many.
+    """
+    config, source = experiment.config, experiment.sources["train"]
+    crop = tuple(config.data.crop) or None
+    shared = {"host": jax.process_index(), "hosts": jax.process_count()}
+    batch_size = config.train.batch_size
+    _check_batch(batch_size, crop or ())
+    needs_noise = getattr(experiment.sampler, "needs_noise", False)
+    if needs_noise and source.noise is None:
+        raise ZooError(
+            f"noise {config.noise.name!r} mixes recordings of noise in and data "
+            f"{config.data.name!r} has none; name a folder of them in data.options.noise, or give "
+            "noise_recordings to fit"
+        )
+    noise = scale = None
+    if config.data.stream:
+        batches = StreamBatches(
+            source,
+            size=crop,
+            batch_size=batch_size,
+            seed=config.seed,
+            crops_per_picture=config.data.crops_per_picture,
+            workers=config.data.workers,
+            with_noise=needs_noise,
+            **shared,
+        )
+        size, bank = batches.size, None
+    else:
+        pictures = _read(source, crop)
+        if source.sample_rate:
+            size = crop or (max(p.shape[1] for p in pictures),)
+            bank = make_bank(pictures, *size)
+        else:
+            if experiment.method and not experiment.sampler:
+                pictures, scale = noisy_only.scale_images(pictures)
+            size, bank = crop or pictures[0].shape[:-1], make_bank(pictures)
+        if needs_noise:
+            noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
+        areas = [math.prod(p.shape[:-1]) for p in pictures]
+        batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
+    _check_batch(batch_size, (*size, config.data.channels))
+    _check_readable(experiment)
+    steps = config.train.steps or math.ceil(
+        config.train.epochs * batches.order.epoch_size / batch_size
+    )
+    if steps < 1:
+        raise ZooError("the run has no steps; set train.epochs or train.steps above 0")
+    if config.optimizer.accumulate > steps:
+        raise ZooError(
+            f"optimizer.accumulate={config.optimizer.accumulate} is more than the {steps} steps of "
+            "the run, which would never update; make it smaller, or the run longer"
+        )
+    if steps >= 2**31:
+        raise ZooError(f"train.epochs={config.train.epochs} makes {steps:,} steps; make it smaller")
+    return Feed(batches, bank, noise, (*size, config.data.channels), steps, scale)
+
+
+def _read(source: Source, crop: tuple[int, ...] | None) -> list[np.ndarray]:
+    """All examples of a source, stacked.
+
+    Raises:
+      ZooError: one is unreadable or does not fit the crop, or there are too many.
+    """
+    pictures, values = [], 0
+    for picture in source:
+        pictures.append(stack(picture))
+        if not source.sample_rate:
+            _check_fits(picture.name, pictures, crop)
+            values += pictures[-1].size
+        else:
+            # A recording shorter than the crop is made as long.
+            length = max(pictures[-1].shape[1], *(crop or (0,)))
+            values += length * pictures[-1].shape[2]
+        # Here, because memory would run out before the last of too many pictures.
+        check_room(values, recordings=bool(source.sample_rate))
+    return pictures
+
+
+def _check_batch(batch_size: int, size: tuple[int, ...]) -> None:
+    if batch_size * math.prod(size) > _MOST_VALUES:
+        raise ZooError(
+            f"a batch of {batch_size} examples of {'x'.join(map(str, size))} has more than "
+            f"{_MOST_VALUES:,} values; lower train.batch_size or data.crop"
+        )
+
+
+def _check_readable(experiment: Experiment) -> None:
+    """Reads what will be scored once, for after hours of training it would be too late."""
+    config, mixes = experiment.config, evaluator_class(experiment.modality).mixes
+    for split, limit in (("validation", config.validation.limit), ("test", config.eval.limit)):
+        source = experiment.sources[split]
+        for index in range(min(limit or len(source), len(source))):
+            paired = source[index].input is not None
+            if mixes and not paired and source.noise is None:
+                raise ZooError(
+                    f"data {config.data.name!r} has no noise to mix the {split} recordings with, "
+                    "and so no scores; name a folder of it in data.options.noise"
+                )
+        for noise in source.noise or ():
+            if not noise.target.any():
+                raise ZooError(f"the noise {noise.name} is silent; leave it out")
+
+
+def _check_fits(name: str, examples: list, crop: tuple[int, ...] | None) -> None:
+    size = examples[-1].shape[:-1]
+    words = "x".join(map(str, size))
+    if crop is None and examples[0].shape[:-1] != size:
+        raise ZooError(
+            f"{name} is {words}, unlike the others; set data.crop, or data.size to resize"
+        )
+    if crop is not None and any(side < least for side, least in zip(size, crop, strict=True)):
+        raise ZooError(
+            f"{name} is {words}, smaller than the crop of {'x'.join(map(str, crop))}; "
+            "make data.crop smaller, or leave it out"
+        )
