@@ -8,7 +8,6 @@ kind. Finer detail stays than with Noise2Void, for the whole image is seen. With
 embedded photos train, seen with Gaussian noise only, and the clean ones score.
 """
 
-from zoo.data.sources.image_sources import folder_channels
 from zoo.train.config import default_config
 
 
@@ -28,5 +27,5 @@ def get_config(folder: str = ""):
         config.noise.level = None
         config.data.name = "folder"
         config.data.path = folder
-        config.data.channels = folder_channels(folder)
+        config.data.channels = 0  # those of the first image
     return config

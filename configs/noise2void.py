@@ -11,7 +11,6 @@ ten, is held out for the loss that chooses the best average. Noise that is corre
 Without FOLDER the embedded photos train, seen with Gaussian noise only, and the clean ones score.
 """
 
-from zoo.data.sources.image_sources import folder_channels
 from zoo.train.config import default_config
 
 
@@ -31,5 +30,5 @@ def get_config(folder: str = ""):
         config.noise.level = None
         config.data.name = "folder"
         config.data.path = folder
-        config.data.channels = folder_channels(folder)
+        config.data.channels = 0  # those of the first image
     return config

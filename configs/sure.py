@@ -11,7 +11,6 @@ pixel and not clipped, and target.level is its sigma, of 255. Where it is not kn
 Without FOLDER the embedded photos train, seen with Gaussian noise only, and the clean ones score.
 """
 
-from zoo.data.sources.image_sources import folder_channels
 from zoo.train.config import default_config
 
 
@@ -31,5 +30,5 @@ def get_config(folder: str = ""):
         config.noise.level = None
         config.data.name = "folder"
         config.data.path = folder
-        config.data.channels = folder_channels(folder)
+        config.data.channels = 0  # those of the first image
     return config

@@ -3,7 +3,8 @@
 `zoo.denoise` and `zoo.denoise_file` denoise images and audio, `zoo.AudioStream` live audio. Below
 them, `zoo.resolve` loads a model by name or path, `zoo.weights` reads and writes weight files,
 `zoo.models` holds the denoisers as Flax Linen modules, `zoo.noise`, `zoo.losses` and `zoo.metrics`
-pure functions, `zoo.selfsupervised` what learns from noisy images alone, `zoo.estimate` the estimation of a noise level, `zoo.data` data sources and batches,
+pure functions, `zoo.selfsupervised` those that learn from noisy images alone, `zoo.estimate` the
+estimation of a noise level, `zoo.data` data sources and batches,
 `zoo.train` the training step and loop, `zoo.evaluate` the evaluation, and `zoo.interop` the
 exchange with other frameworks.
 """

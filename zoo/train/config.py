@@ -161,7 +161,7 @@ def default_config() -> ConfigDict:
     config.data = ConfigDict()
     config.data.name = "photos"  # photos, folder, pairs, idx, tfds; for sound see below
     config.data.path = ""
-    config.data.channels = 3
+    config.data.channels = 3  # 1 or 3; 0 for those of the first image of a folder
     config.data.sample_rate = 16000  # of recordings, which are resampled to it; not of pictures
     config.data.size = ()  # (H, W) every picture is resized to; () keeps sizes
     config.data.tile = ()  # (H, W) of the tiles every picture is cut into; () leaves them whole

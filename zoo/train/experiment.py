@@ -97,7 +97,8 @@ def build(
       ZooError: an unknown key or name, a value that cannot be, or data that are not there.
     """
     check(config)
-    config, data = _settled(config), config.data
+    config = _settled(config)
+    data = config.data
     options = {}
     if model is None:
         options = model_options(config)
@@ -244,11 +245,14 @@ def make_prepare(
 
 
 def _settled(config: ConfigDict) -> ConfigDict:
-    """The config with the learning rate of its model, where it does not set one."""
-    if config.optimizer.learning_rate is not None:
-        return config
+    """The config with what it leaves to its model, the learning rate, and to its data, channels."""
     config = config.copy_and_resolve_references()
-    config.optimizer.learning_rate = learning_rate(models.create_model(config.model.name))
+    if config.optimizer.learning_rate is None:
+        config.optimizer.learning_rate = learning_rate(models.create_model(config.model.name))
+    if config.data.channels == 0:
+        if config.data.name != "folder":
+            raise ZooError(f"data.channels=0 is for folders, not {config.data.name!r}; set 1 or 3")
+        config.data.channels = sources.folder_channels(config.data.path)
     return config
 
 

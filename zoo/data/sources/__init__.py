@@ -36,10 +36,11 @@ from typing import Any
 
 from zoo import plugins
 from zoo.data.sources import audio_sources, image_sources, pairs, tfds_source
+from zoo.data.sources.image_sources import folder_channels
 from zoo.data.sources.source import SPLITS, Example, Listing, Source
 from zoo.errors import ZooError, unknown
 
-__all__ = ["KINDS", "SPLITS", "Example", "Source", "load", "register"]
+__all__ = ["KINDS", "SPLITS", "Example", "Source", "folder_channels", "load", "register"]
 
 KINDS = {
     "photos": image_sources.list_photos,

@@ -1,0 +1,153 @@
+"""What learning from noisy images alone costs: every method beside clean targets.
+
+    python benchmarks/selfsupervised.py --data DATA
+
+DATA holds `bsds500/`, `cbsd68/` and `bsd68/` (`--channels=1`), as for `configs/unet_gray.py`. The
+same network, images, steps and seed for every method; the noise is drawn anew each time an image is
+seen, is not clipped, and no method but `clean` sees an image without it. A row has the PSNR on the
+test set, in float and clipped to [0, 1], and its distance from `clean`. The rows go to
+`benchmarks/results/`; those that are there are not measured again.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from zoo.errors import ZooError
+from zoo.evaluate import mean_merit
+from zoo.train.config import load_config
+from zoo.train.experiment import build
+from zoo.train.loop import run
+
+COLUMNS = (
+    "noise", "method", "channels", "model", "steps", "batch", "crop", "images", "psnr", "gap",
+)  # fmt: skip
+INDEPENDENT = {
+    "noise2noise": {},
+    "noise2void": {"spacing": 8},
+    "noise2self": {},
+    "noise2fast": {},
+    "neighbor2neighbor": {},
+}
+# The noise op of each kind, its level, its options, and the methods that fit it.
+KINDS = {
+    "gaussian 25/255": (
+        ("gaussian", 25.0, "1/255", {}),
+        INDEPENDENT | {"recorrupted_gaussian": {}, "sure": {}, "unsure": {}},
+    ),
+    "poisson 30": (
+        ("poisson", 30.0, "1", {}),
+        INDEPENDENT | {"recorrupted_poisson": {}, "poisson_sure": {}},
+    ),
+    "gaussian 25/255 along rows": (
+        ("correlated_gaussian", 25.0, "1/255", {"kernel": ((1.0, 1.0, 1.0),)}),
+        {
+            "noise2noise": {},
+            "noise2void": {"spacing": 8},
+            "noise2void span=2": {"spacing": 10, "span": 2},
+            "neighbor2neighbor": {},
+        },
+    ),
+}
+
+
+def config_of(arguments, noise, method, options):
+    """The config of one training."""
+    name = "unet_gray" if arguments.channels == 1 else "unet_color"
+    config = load_config(f"{name}:{arguments.data}")
+    config.model.name = arguments.model
+    config.model.options = {}
+    config.noise.name, config.noise.level, config.noise.unit = noise[:3]
+    config.noise.options = noise[3]
+    config.eval.levels = ()
+    config.loss = "mse"
+    config.target.name, config.target.options = method, options
+    config.data.crop = (arguments.crop, arguments.crop)
+    config.train.batch_size, config.train.steps = arguments.batch, arguments.steps
+    config.train.ema_decay = 0.99
+    config.validation.limit = 1
+    config.validation.every = arguments.steps
+    return config
+
+
+def psnr(config, limit):
+    """Trains and scores on the first `limit` test images, in dB."""
+    experiment = build(config)
+    done = run(experiment, show="bar")
+    if done.stop is not None:
+        raise done.stop
+    variables, apply = jax.device_put(done.state.variables), jax.jit(experiment.model.apply)
+    return mean_merit(
+        lambda x, level: apply(variables, x, level),
+        experiment.sources["test"],
+        levels=experiment.levels,
+        limit=limit,
+    )
+
+
+def main():
+    """Measures what is missing, writes each row as it comes, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="the folder with bsds500/, cbsd68/ and bsd68/")
+    add("--channels", type=int, choices=(1, 3), default=1)
+    add("--model", default="unet-tiny")
+    add("--steps", type=int, default=3000)
+    add("--batch", type=int, default=16)
+    add("--crop", type=int, default=64)
+    add("--images", type=int, default=68, help="of the test set")
+    add("--noise", choices=KINDS, action="append", help="only this kind; may be repeated")
+    add("--out", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / f"selfsupervised_{arguments.model}_{arguments.channels}channels.csv"
+    rows = list(csv.DictReader(path.open())) if path.exists() else []
+    settings = {
+        "channels": arguments.channels,
+        "model": arguments.model,
+        "steps": arguments.steps,
+        "batch": arguments.batch,
+        "crop": arguments.crop,
+        "images": arguments.images,
+    }
+    settings = {name: str(value) for name, value in settings.items()}
+    for kind in arguments.noise or KINDS:
+        noise, methods = KINDS[kind]
+        for label, options in ({"clean": {}} | methods).items():
+            own = {"noise": kind, "method": label, **settings}
+            if any(own.items() <= row.items() for row in rows):
+                continue
+            method = "" if label == "clean" else label.split()[0]
+            try:
+                found = psnr(config_of(arguments, noise, method, options), arguments.images)
+            except ZooError as error:
+                parser.error(str(error))
+            rows.append(own | {"psnr": f"{found:.3f}", "gap": ""})
+            write(path, rows)
+    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+    for row in rows:
+        print("| " + " | ".join(row[column] for column in COLUMNS) + " |")
+    print(f"written to {path}")
+
+
+def write(path, rows):
+    """Writes all rows, each with its distance from clean targets."""
+    for row in rows:
+        same = [
+            float(other["psnr"])
+            for other in rows
+            if other["method"] == "clean"
+            and all(other[c] == row[c] for c in COLUMNS if c not in ("method", "psnr", "gap"))
+        ]
+        row["gap"] = f"{float(row['psnr']) - np.mean(same):+.2f}" if same else ""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
