@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import zoo
+from zoo.cli import main
 from zoo.errors import ZooError
 from zoo.selfsupervised import METHODS
 from zoo.train import experiment, noisy_only
@@ -71,6 +72,12 @@ def test_a_folder_of_noisy_images_trains_and_leaves_weights(folder, tmp_path, ca
     record = zoo.weights.read_record(tmp_path / "weights.safetensors")
     assert record["scores"] == {"validation_loss": pytest.approx(min(losses))}
     assert record["target"]["name"] == "noise2void"
+    assert main(["weights", str(tmp_path / "weights.safetensors")]) in (0, None)
+    shown = capsys.readouterr().out
+    assert " noise2void " in shown
+    assert f" loss {min(losses):.3g} " in shown
+    assert main(["report", str(tmp_path)]) in (0, None)
+    assert "No clean images were there to score with." in (tmp_path / "report.html").read_text()
     # The run goes on as any does.
     longer = config.copy_and_resolve_references()
     longer.train.steps = 6

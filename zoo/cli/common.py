@@ -76,7 +76,15 @@ def lines(text: str) -> str:
 
 
 def training_noise(record: Mapping[str, Any]) -> str:
-    """What weights were trained on, by their record: `gaussian 0 to 55 1/255`; nothing of pairs."""
+    """The noise that weights were trained on, by their record: `gaussian 0 to 55 1/255`.
+
+    Empty for pairs. Of noisy images alone it is how they were learned from: `noise2void`.
+    """
+    noise, target = record.get("noise") or {}, (record.get("target") or {}).get("name") or ""
+    return " by ".join(filter(None, (_level(noise), target)))
+
+
+def _level(record: Mapping[str, Any]) -> str:
     name, level, unit = (record.get(key) for key in ("name", "level", "unit"))
     if not name:
         return ""

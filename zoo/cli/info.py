@@ -160,7 +160,7 @@ def of_weights(path: str) -> Rows:
     rows = [
         ("weights of", record["model"] + (f" with {options}" if options else "")),
         ("size", f"{os.path.getsize(path) / 1e6:.2f} MB"),
-        ("noise", common.training_noise(record.get("noise") or {})),
+        ("noise", common.training_noise(record)),
         ("step", str(record.get("step") or "")),
         ("commit", str(record.get("commit") or "")),
     ]

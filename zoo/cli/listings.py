@@ -127,7 +127,7 @@ def _list_weights(arguments: argparse.Namespace) -> None:
             (
                 file,
                 record["model"],
-                common.training_noise(record.get("noise") or {}) or "-",
+                common.training_noise(record) or "-",
                 str(record.get("step", "-")),
                 _validation(record.get("scores") or {}),
                 record.get("commit") or "-",
@@ -164,6 +164,8 @@ def _card(record: Mapping[str, Any]) -> str:
 
 
 def _validation(scores: Mapping[str, Any]) -> str:
+    if scores.get("validation_loss") is not None:
+        return f"loss {scores['validation_loss']:.3g}"
     found = [
         f"{scores[key]:.2f} dB {name}"
         for key, name in _VALIDATION.items()

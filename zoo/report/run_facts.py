@@ -65,7 +65,13 @@ def missing(run: Run) -> Iterator[tuple[str, str]]:
             f"not finished: {done:,.0f}{of} steps, no weights yet",
             "There are no weights yet: model, device, commit and versions come with them.",
         )
-    if not run.summary:
+    if (
+        not run.summary
+        and run.section("target").get("name")
+        and not run.section("noise").get("name")
+    ):
+        yield "learned from noisy images alone", "No clean images were there to score with."
+    elif not run.summary:
         yield (
             "not evaluated yet",
             "There are no test scores yet; the run's command with --mode=eval makes them.",
