@@ -100,6 +100,7 @@ def main():
     add("--crop", type=int, default=64)
     add("--images", type=int, default=68, help="of the test set")
     add("--noise", choices=KINDS, action="append", help="only this kind; may be repeated")
+    add("--method", action="append", help="only this method, and clean targets; may be repeated")
     add("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -117,6 +118,8 @@ def main():
     for kind in arguments.noise or KINDS:
         noise, methods = KINDS[kind]
         for label, options in ({"clean": {}} | methods).items():
+            if arguments.method and label not in ("clean", *arguments.method):
+                continue
             own = {"noise": kind, "method": label, **settings}
             if any(own.items() <= row.items() for row in rows):
                 continue

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 from harness.flags import guard
+from PIL import Image
 from user_process import user_environment
 
 pytestmark = pytest.mark.tools
@@ -326,10 +327,31 @@ def test_the_commands_of_a_docstring_have_flags_that_exist(script, command, monk
         importlib.import_module(script.stem).main()
 
 
+def test_selfsupervised(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("bsds500/train", "bsds500/test", "bsds500/val", "cbsd68", "bsd68"):
+        (tmp_path / folder).mkdir(parents=True)
+        image = Image.fromarray(rng.integers(0, 256, (24, 24), np.uint8))
+        image.save(tmp_path / folder / f"{Path(folder).name}.png")
+    flags = [f"--data={tmp_path}", "--steps=2", "--batch=2", "--crop=16", "--images=1"]
+    flags += ["--noise=gaussian 25/255", "--method=sure", f"--out={tmp_path / 'out'}"]
+    done = run("selfsupervised.py", *flags)
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "out").glob("*.csv")
+    rows = list(csv.DictReader(path.open()))
+    assert [row["method"] for row in rows] == ["clean", "sure"]
+    gap = float(rows[1]["psnr"]) - float(rows[0]["psnr"])
+    assert float(rows[1]["gap"]) == pytest.approx(gap, abs=0.01)
+    # What is there is not measured again.
+    stamp = path.stat().st_mtime_ns
+    assert run("selfsupervised.py", *flags).returncode == 0
+    assert path.stat().st_mtime_ns == stamp
+
+
 def test_every_script_tells_how_to_run_it():
     told = {script.name for script, _ in COMMANDS}
     scripts = {"throughput.py", "loop.py", "noise.py", "scaling.py", "startup.py", "estimators.py"}
-    scripts |= {"realtime.py", "accelerator.py"}
+    scripts |= {"realtime.py", "accelerator.py", "selfsupervised.py"}
     assert told == scripts | {"compare.py", "dncnn_set.py", "bm3d_speed.py"}
 
 

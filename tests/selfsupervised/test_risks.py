@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from families import first
 from scipy.ndimage import convolve
 
 from zoo.errors import ZooError
@@ -57,7 +58,7 @@ def test_the_divergence_of_a_pointwise_model_needs_no_mean():
     np.testing.assert_allclose(found, (0.3 * noisy) ** 2 - 0.04 + 2 * 0.04 * 0.7, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "poisson", "poisson_gaussian"])
+@pytest.mark.parametrize("kind", first(1, ["poisson_gaussian", "poisson", "gaussian"]))
 def test_the_mean_over_the_noise_is_the_true_error(kind):
     clean, many, rng = clean_image() + np.float32(0.2), 5000, np.random.default_rng(1)
     peak, sigma = 20.0, 0.15
@@ -96,9 +97,9 @@ def test_unsure_finds_the_sigma_of_flat_images():
 
     p, level = jnp.float32(0.0), jnp.float32([0.1])
     slopes = jax.jit(jax.grad(total, (0, 1)))
-    for _ in range(2000):
+    for _ in range(600):
         down, up = slopes(p, level)
-        p, level = p - 0.5 * down, level + 0.05 * up
+        p, level = p - 0.5 * down, level + 0.1 * up
     assert float(level[0]) == pytest.approx(float(jnp.sqrt(jnp.mean(noisy**2))), rel=1e-2)
     assert float(p) == pytest.approx(0, abs=0.02)
 
@@ -157,7 +158,7 @@ def test_zs_n2n_is_its_formula():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [sure, poisson_sure, unsure, neighbor2neighbor])
+@pytest.mark.parametrize("function", first(1, [neighbor2neighbor, sure, poisson_sure, unsure]))
 def test_an_example_does_not_depend_on_the_batch(function):
     noisy = np.random.default_rng(1).random((3, 6, 8, 1), np.float32)
     level = np.float32([0.1, 0.2, 5.0])
