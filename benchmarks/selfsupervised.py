@@ -105,7 +105,7 @@ def main():
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"selfsupervised_{arguments.model}_{arguments.channels}channels.csv"
-    rows = list(csv.DictReader(path.open())) if path.exists() else []
+    rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
     settings = {
         "channels": arguments.channels,
         "model": arguments.model,
