@@ -252,6 +252,9 @@ class _Denoisers:
         self._linear = True if arguments.linear else None
         names = ("strength", "tile", "overlap", "ensemble", "dtype")
         self._options = {name: getattr(arguments, name) for name in names}
+        self._saved: Path | None = None
+        if arguments.adapt and self._model and self._model.modality == "image":
+            zoo.inference.adaptation.check_adaptable(self._model)
         if arguments.adapted:
             self._take(zoo.inference.load_adapted(files.expanded(arguments.adapted)))
         elif self._model is None or self._model.modality == "image":
@@ -265,7 +268,6 @@ class _Denoisers:
         """
         from zoo.cli import compare  # noqa: PLC0415 - `--help` need not wait for JAX
 
-        # Of recordings an adaptation says nothing.
         if self._model:
             zoo.inference.denoising.check_modality(self._model, job.source, job.kind)
         reference = compare.find(self._arguments.reference, job)
@@ -301,6 +303,8 @@ class _Denoisers:
         except ZooError as error:
             raise ZooError(_naming(job, error)) from None
         text, amount = _described(report)
+        if given.adapt or given.adapted:
+            text += ", adapted"
         if given.sigma is not None and report.level is None:
             text += ", --sigma unused: the model takes none"
         return Done(text, amount)
@@ -310,6 +314,8 @@ class _Denoisers:
         path = self._arguments.save_adapted
         if path is not None:
             path = files.expanded(path)
+            if self._saved:
+                raise ZooError(f"{path} is for one image, and is of {self._saved}; take one input")
             own = [place for place in (job.source, job.target, job.extra) if place is not None]
             if os.path.realpath(path) in map(os.path.realpath, own):
                 raise ZooError(f"{path} is the input or an output; name another --save-adapted")
@@ -319,6 +325,7 @@ class _Denoisers:
         adapted = zoo.inference.adapt_file(job.source, self._model, progress=fitting)
         if path is not None:
             adapted.save(path)
+            self._saved = job.source
         self._take(adapted)
 
     def _take(self, adapted: "zoo.inference.Adapted") -> None:
@@ -356,6 +363,9 @@ def _check_adaptation(arguments: argparse.Namespace) -> None:
     adapted = arguments.adapted is not None
     if arguments.save_adapted is not None and not arguments.adapt:
         raise ZooError("--save-adapted goes with --adapt; add it, or leave out both")
+    several = len(arguments.inputs) > 1 or os.path.isdir(files.expanded(arguments.inputs[0]))
+    if arguments.save_adapted is not None and several:
+        raise ZooError("--save-adapted is for one image, and there are several; name one")
     if not arguments.adapt and not adapted:
         return
     if arguments.adapt and adapted:

@@ -103,7 +103,7 @@ class Adapted:
     def save(self, path: str | os.PathLike) -> None:
         """Writes a file for `load_adapted` and `zoo denoise --adapted`, whole or not at all.
 
-        Of weights that come with the zoo it holds their name, and is of some 2 KB; others it holds
+        Of weights that come with the zoo it holds their name, and is of 1 KB; others it holds
         itself.
 
         Args:
@@ -116,8 +116,8 @@ class Adapted:
         record = self.model.metadata
         if record is None:
             raise ZooError(
-                f"{self.model.label} is a module that no file can name; register it, or adapt a "
-                "weight file"
+                f"{self.model.label} is of a module that no file can name; register it, or adapt "
+                "a weight file"
             )
         variables = dict(self.model.variables)
         if record[_KEY]["base"]:
@@ -170,7 +170,8 @@ def adapt(
     if model is None:
         # A gray network takes the channels of a color image too, one by one.
         model = DEFAULTS[min(page.source.shape[-1] for page in pages)]
-    base = _checked(resolve(model, variables, modality="image"))
+    base = resolve(model, variables, modality="image")
+    check_adaptable(base)
     bank = _Bank([(page.source, page.seen) for page in pages], base.specification.channels)
     module = AdaptedDenoiser(base.module)
     fitted = _initial(bank)
@@ -298,7 +299,11 @@ class AdaptedDenoiser(nn.Module):
         seen = stabilize(x.astype(jnp.float32), knots)
         if hidden is not None:
             seen = jnp.where(hidden, _neighbors(seen), seen)
-        base = self.base if self.dtype is None else self.base.clone(dtype=self.dtype)
+        base = self.base
+        if self.dtype is not None and not self.is_initializing():
+            # Another module on the same variables, which Flax binds to the field alone.
+            inner = {name: values["base"] for name, values in self.variables.items()}
+            base = functools.partial(base.clone(dtype=self.dtype, parent=None).apply, inner)
         clean = base(seen, jnp.broadcast_to(noise, x.shape[:1]), train=train).astype(jnp.float32)
         # The inverse of a curve is not that of its mean; the line makes up for most of it.
         return (restore(clean, knots) + line[0] * clean + line[1]).astype(x.dtype)
@@ -432,6 +437,9 @@ class _Bank:
         return x, known
 
 
+_NARROW = 1e-5
+
+
 def _range(images: Sequence[np.ndarray]) -> tuple[float, float]:
     """The values where the curve begins and ends: all but a thousandth at each end lie between."""
     spreads = [value_scale.spread(image) for image in images]
@@ -439,7 +447,8 @@ def _range(images: Sequence[np.ndarray]) -> tuple[float, float]:
     if low == high:
         low = min(one.ends[0] for one in spreads)
         high = max(one.ends[1] for one in spreads)
-    return (low, high) if low < high else (low, low + max(1.0, abs(low)))
+    # So narrow a range around one value that nothing is seen to change it.
+    return (low, high) if low < high else (low, low + _NARROW * max(1.0, abs(low)))
 
 
 # Of 2x2 pixels so many a bin and more, in so many bins of brightness.
@@ -521,7 +530,9 @@ def _step(module, frozen, state, x, known, hidden, rate, unit):
     """A step of Adam: of the mean squared error at the hidden pixels."""
     fitted, moments = state
     gradients = jax.grad(_loss)(fitted, module, frozen, x, known, hidden, unit)
-    updates, moments = _ADAM.update(gradients, moments)
+    # optax is not written for strict promotion.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, moments = _ADAM.update(gradients, moments)
     return jax.tree.map(lambda value, update: value - rate * update, fitted, updates), moments
 
 
@@ -546,11 +557,11 @@ def _merged(fitted: Mapping, frozen: Mapping) -> dict[str, Any]:
     return inner | {"params": {**inner.get("params", {}), **fitted}}
 
 
-def _checked(base: Resolved) -> Resolved:
-    """A model that can be adapted.
+def check_adaptable(base: Resolved) -> None:
+    """Refuses a model that cannot be adapted.
 
     Raises:
-      ZooError: it cannot.
+      ZooError: it takes no level, or no crops of 64 pixels.
     """
     facts = base.specification
     if not facts.takes_level:
@@ -561,7 +572,6 @@ def _checked(base: Resolved) -> Resolved:
     if facts.size or _SIDES[-1] % facts.multiple:
         what = "x".join(map(str, facts.size)) if facts.size else f"multiples of {facts.multiple}"
         raise ZooError(f"{base.label} takes images of {what} pixels only; choose another model")
-    return base
 
 
 def _record(

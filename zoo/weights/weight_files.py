@@ -231,7 +231,7 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
     if adapted := read_record(path).get("adapted"):
         raise ZooError(
             f"{path} adapts {adapted.get('base') or facts.name} to an instrument; "
-            "load it by zoo.inference.load_adapted"
+            "give it to zoo.inference.load_adapted, or to zoo denoise as --adapted"
         )
     with _naming(path, facts.name):
         shapes = variable_shapes(model, facts)
