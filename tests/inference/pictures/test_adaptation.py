@@ -101,8 +101,6 @@ def test_an_adapted_network_beats_one_for_gaussian_noise(counted):
     plain = psnr(zoo.denoise(noisy, "unet-gray"), clean, 4000)
     adapted = psnr(adapt(noisy, steps=0)(noisy), clean, 4000)
     assert adapted > plain + 9
-    # As good, nearly, as what is told that the values are in proportion to light.
-    assert adapted > psnr(zoo.denoise(noisy, "unet-gray", linear=True), clean, 4000) - 0.5
 
 
 def test_what_is_fitted_is_the_curve_alone(counted, tiny, fitted):
@@ -169,9 +167,10 @@ def test_other_images_are_seen_as_the_fitted_one(counted, fitted):
     np.testing.assert_allclose(fitted(counts), np.clip(close, 0, 65535), rtol=0, atol=0.52)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_any_channels_and_types(tiny, dtype, channels):
+@pytest.mark.parametrize(
+    ("channels", "dtype"), [(1, np.int16), (2, np.uint8), (3, np.float64), (4, np.uint16)]
+)
+def test_any_channels_and_types(tiny, channels, dtype):
     """Alpha is kept; a gray network takes the channels of a color image one by one."""
     x = RNG(4).integers(20, 120, (20, 70, channels)).astype(dtype)
     y = adapt(x, tiny, steps=1)(x)
@@ -180,8 +179,9 @@ def test_any_channels_and_types(tiny, dtype, channels):
         np.testing.assert_array_equal(y[..., -1], x[..., -1])
 
 
+@pytest.mark.matrix
 def test_a_color_network_takes_gray_and_color_images():
-    model, variables = small.build("ffdnet-color", 3)
+    model, variables = small.build("ffdnet-color", 3, depth=2, width=4)
     for x in (RNG(5).random((40, 33)), RNG(5).random((40, 33, 3))):
         adapted = adapt(x, model, variables=variables, steps=1)
         assert adapted(x).shape == x.shape
@@ -257,6 +257,8 @@ def test_the_fit_beats_its_measurement_and_one_network_for_all(counted):
     clean, noisy = counted
     fitted = psnr(adapt(noisy)(noisy), clean, 4000)
     assert fitted > psnr(zoo.denoise(noisy, "unet-gray"), clean, 4000) + 9.8
+    # As good, nearly, as what is told that the values are in proportion to light.
+    assert fitted > psnr(zoo.denoise(noisy, "unet-gray", linear=True), clean, 4000) - 0.3
 
 
 @pytest.mark.slow
