@@ -1,12 +1,12 @@
 """Denoising of images and audio in JAX: models, noise, training and evaluation.
 
-`zoo.denoise` and `zoo.denoise_file` denoise images and audio, `zoo.AudioStream` live audio. Below
-them, `zoo.resolve` loads a model by name or path, `zoo.weights` reads and writes weight files,
-`zoo.models` holds the denoisers as Flax Linen modules, `zoo.noise`, `zoo.losses` and `zoo.metrics`
-pure functions, `zoo.selfsupervised` those that learn from noisy images alone, `zoo.estimate` the
-estimation of a noise level, `zoo.data` data sources and batches,
-`zoo.train` the training step and loop, `zoo.evaluate` the evaluation, and `zoo.interop` the
-exchange with other frameworks.
+`zoo.denoise` and `zoo.denoise_file` denoise images and audio, `zoo.AudioStream` live audio, and
+`zoo.adapt` adapts a denoiser to the noise of an image. Below them, `zoo.resolve` loads a model by
+name or path, `zoo.weights` reads and writes weight files, `zoo.models` holds the denoisers as Flax
+Linen modules, `zoo.noise`, `zoo.losses` and `zoo.metrics` pure functions, `zoo.selfsupervised`
+those that learn from noisy images alone, `zoo.estimate` the estimation of a noise level, `zoo.data`
+data sources and batches, `zoo.train` the training step and loop, `zoo.evaluate` the evaluation, and
+`zoo.interop` the exchange with other frameworks.
 """
 
 import importlib
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         weights,
     )
     from zoo.errors import ZooError
-    from zoo.inference import AudioStream, denoise, denoise_file
+    from zoo.inference import AudioStream, adapt, denoise, denoise_file
     from zoo.models import create_model, list_models
     from zoo.weights import list_weights, load
 
@@ -38,6 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AudioStream",
     "ZooError",
+    "adapt",
     "create_model",
     "data",
     "denoise",
@@ -62,6 +63,7 @@ __all__ = [
 _DEFINED_IN = {
     "AudioStream": "zoo.inference",
     "ZooError": "zoo.errors",
+    "adapt": "zoo.inference",
     "create_model": "zoo.models",
     "denoise": "zoo.inference",
     "denoise_file": "zoo.inference",

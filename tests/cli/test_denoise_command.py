@@ -1,5 +1,6 @@
 """`zoo denoise` on files, with tiny models of random weights; what is denoised how is elsewhere."""
 
+import functools
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import tifffile
 from PIL import Image
 from variables import random_variables
 
-from zoo import cli, denoise_file, models, weights
+from zoo import cli, denoise_file, inference, models, weights
 from zoo.errors import ZooError
 from zoo.inference import denoise_audio
 
@@ -335,3 +336,67 @@ def test_ctrl_c_leaves_whole_files_only(folder, tmp_path):
     assert process.returncode == 130
     assert errors == "stopped; 1 of 2 files are written and stay\n"
     assert os.listdir(tmp_path / "out") == ["a.wav"]
+
+
+@pytest.fixture
+def adapted(zoo, monkeypatch):
+    """What `--save-adapted` wrote of a picture, with the outcome of the command."""
+    Image.fromarray(np.asarray(Image.open("in/colour.png"))[..., 1]).save("gray.png")
+    options = {"takes_level": True, "channels": 1, "widths": [4, 6]}
+    model = models.create_model("unet-tiny", **options)
+    variables = random_variables(model, np.zeros((1, 16, 16, 1), np.float32), np.float32([0.1]))
+    record = {"model": "unet-tiny", "options": options}
+    weights.save("level.safetensors", variables, record)
+    # Of the few steps that a test has time for.
+    briefly = functools.partial(inference.adapt_file, steps=2)
+    monkeypatch.setattr(inference, "adapt_file", briefly)
+    return zoo("gray.png", "-o", "x.png", *ADAPT, "--save-adapted", "camera.safetensors")
+
+
+ADAPT = ("--adapt", "--weights", "level.safetensors")
+
+
+def test_an_adaptation_is_fitted_saved_and_taken_again(zoo, adapted, capsys):
+    code, output, errors = adapted
+    assert (code, errors) == (0, "")
+    assert re.match(r"gray.png -> x.png: 72 x 60, .*adapted, ", output)
+    code, output, errors = zoo("gray.png", "-o", "y.png", "--adapted", "camera.safetensors")
+    assert (code, errors) == (0, "")
+    assert ", adapted, " in output
+    np.testing.assert_array_equal(*(np.asarray(Image.open(name)) for name in ("x.png", "y.png")))
+    assert cli.main(["info", "camera.safetensors"]) == 0
+    assert "own weights to the noise of values " in capsys.readouterr().out
+    code, _, errors = zoo("gray.png", "-o", "z.png", *ADAPT, "--save-adapted", "camera.safetensors")
+    assert (code, errors) == (
+        1,
+        "error: gray.png: camera.safetensors is there already; name another, or give --overwrite\n",
+    )
+    assert not os.path.exists("z.png")
+    code, _, errors = zoo("gray.png", "-o", "z.png", *ADAPT, "--save-adapted", "z.png")
+    assert "z.png is the input or an output; name another --save-adapted" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--adapt", "--sigma", "9"), "--sigma is for --adapt to find; drop one of them"),
+        (("--adapted", "f", "--linear"), "--linear is for --adapted to find; drop one of them"),
+        (("--adapt", "--adapted", "f"), "--adapt fits anew what --adapted brings; drop one of"),
+        (("--adapted", "f", "--model", "unet-gray"), "--adapted brings its model; drop --model"),
+        (("--adapted", "unet-gray"), "unet-gray is no adaptation, but weights of unet-medium"),
+        (("--adapted", "f.safetensors"), "there is no weight file f.safetensors; check the path"),
+        (("--adapt", "--model", "unet-real"), "unet-real takes no noise level, so it cannot be"),
+        (("--save-adapted", "f"), "--save-adapted goes with --adapt; add it, or leave out both"),
+        (("clean.png", "--adapt", "--save-adapted", "f"), "--save-adapted is for one image, and"),
+    ],
+)
+def test_what_does_not_go_with_an_adaptation(zoo, options, told):
+    code, output, errors = zoo("in/colour.png", *options, "-o", "out/")
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"error: {told}")
+    assert errors.count("\n") == 1
+
+
+def test_an_adaptation_is_of_images(zoo):
+    told = "error: --adapt is an option of images, and no input is one; drop it\n"
+    assert zoo("in/sound.wav", "--adapt") == (2, "", told)

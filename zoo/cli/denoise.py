@@ -1,7 +1,9 @@
 """`zoo denoise`: clean copies of images and recordings."""
 
 import argparse
+import functools
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +33,8 @@ _EXAMPLES = """examples:
   zoo denoise photo.jpg --model dncnn-color-blind --weights dncnn_color_blind.pth
   zoo denoise photo.jpg --weights runs/unet/weights.safetensors --ensemble
   zoo denoise stack.tif --range 100 4095       the values of black and white
+  zoo denoise cells.tif --adapt --save-adapted camera.safetensors
+  zoo denoise more/ --adapted camera.safetensors
   zoo denoise song.flac --model wiener --save-noise
 
 The noise of an image is estimated from it unless --sigma says how much there is. An input is never
@@ -42,7 +46,10 @@ finished by then stays."""
 _OF_IMAGES = (
     *("sigma", "range", "range_per_page", "linear"),
     *("tile", "overlap", "ensemble", "dtype"),
+    *("adapt", "method", "adapted", "save_adapted"),
 )
+# What an adaptation learns or brings by itself.
+_NOT_ADAPTED = ("sigma", "range", "range_per_page", "linear")
 
 
 # Remedies as the functions name them, and as the command does.
@@ -59,7 +66,7 @@ _FLAGS = {
     "linear=True": "--linear",
 }
 
-Advance = Callable[[int, int], None]
+Advance = Callable[..., None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +160,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the mean over eight flips and turns: a little better, eight times the work",
     )
     add("--dtype", choices=("float32", "bfloat16"), help="to compute in (the model's own)")
+    add(
+        "--adapt",
+        action="store_true",
+        help="fit the model to the noise of each image first, for microscopes, telescopes and "
+        "other noise that grows with the light",
+    )
+    add(
+        "--method",
+        choices=("noise2vst", "noise2fast", "zs-n2n"),
+        help="how to adapt, and that it is to be done: a curve around the model, or a small "
+        "network learned from the image alone (noise2vst)",
+    )
+    add(
+        "--save-adapted",
+        metavar="FILE",
+        help="with --adapt, and of one image: write what was fitted, a .safetensors file, for "
+        "others of the instrument",
+    )
+    add("--adapted", metavar="FILE", help="what --save-adapted wrote, in the place of a model")
     parser.set_defaults(run=run)
 
 
@@ -216,6 +242,7 @@ class _Denoisers:
         if kinds and file_kinds.IMAGE not in kinds and given:
             flag = f"--{given[0].replace('_', '-')}"
             raise ZooError(f"{flag} is an option of images, and no input is one; drop it")
+        _check_adaptation(arguments)
         common.use_device(arguments.device)
         reference, name, file = arguments.reference, arguments.model, arguments.weights
         if reference is not None and not files.expanded(reference).exists():
@@ -228,10 +255,16 @@ class _Denoisers:
             raise ZooError(_in_flags(error)) from None
         if name or file:
             self._model = zoo.resolve.resolve(f"{name}={file}" if name and file else name or file)
-        if self._model is None or self._model.modality == "image":
-            names = ("strength", "tile", "overlap", "ensemble", "dtype")
-            options = {name: getattr(arguments, name) for name in names}
-            self._of_images = zoo.inference.ImageDenoiser(self._model, **options)
+        self._linear = True if arguments.linear else None
+        names = ("strength", "tile", "overlap", "ensemble", "dtype")
+        self._options = {name: getattr(arguments, name) for name in names}
+        self._saved: Path | None = None
+        if arguments.adapt and self._model and self._model.modality == "image":
+            zoo.inference.adaptation.check_adaptable(self._model)
+        if arguments.adapted:
+            self._take(zoo.inference.load_adapted(files.expanded(arguments.adapted)))
+        elif self._model is None or self._model.modality == "image":
+            self._of_images = zoo.inference.ImageDenoiser(self._model, **self._options)
 
     def __call__(self, job: Job, advance: Advance) -> Done:
         """Denoises a file.
@@ -260,13 +293,15 @@ class _Denoisers:
     def _image(self, job: Job, advance: Advance) -> Done:
         given = self._arguments
         try:
+            if given.adapt:
+                self._adapt(job, advance)
             report = zoo.inference.denoise_image_file(
                 job.source,
                 job.target,
                 self._of_images,
                 level=None if given.sigma is None else given.sigma / 255,
                 range="page" if given.range_per_page else self._range,
-                linear=True if given.linear else None,
+                linear=self._linear,
                 overwrite=given.overwrite,
                 save_noise=job.extra,
                 progress=advance,
@@ -274,9 +309,35 @@ class _Denoisers:
         except ZooError as error:
             raise ZooError(_naming(job, error)) from None
         text, amount = _described(report)
+        if given.adapt or given.adapted:
+            text += ", adapted"
         if given.sigma is not None and report.level is None:
             text += ", --sigma unused: the model takes none"
         return Done(text, amount)
+
+    def _adapt(self, job: Job, advance: Advance) -> None:
+        """Fits the model to an image file, and writes what was fitted where that is asked for."""
+        path = self._arguments.save_adapted
+        if path is not None:
+            path = files.expanded(path)
+            if self._saved:
+                raise ZooError(f"{path} is for one image, and is of {self._saved}; take one input")
+            own = [place for place in (job.source, job.target, job.extra) if place is not None]
+            if os.path.realpath(path) in map(os.path.realpath, own):
+                raise ZooError(f"{path} is the input or an output; name another --save-adapted")
+            if os.path.lexists(path) and not self._arguments.overwrite:
+                raise ZooError(f"{path} is there already; name another, or give --overwrite")
+        fitting = functools.partial(advance, part="fitting")
+        method = self._arguments.method or "noise2vst"
+        adapted = zoo.inference.adapt_file(job.source, self._model, method=method, progress=fitting)
+        if path is not None:
+            adapted.save(path)
+            self._saved = job.source
+        self._take(adapted)
+
+    def _take(self, adapted: "zoo.inference.Adapted") -> None:
+        self._of_images = zoo.inference.ImageDenoiser(adapted.model, **self._options)
+        self._range, self._linear = adapted.range, False
 
     def _recording(self, job: Job, advance: Advance) -> Done:
         overwrite = {"overwrite": self._arguments.overwrite}
@@ -298,6 +359,36 @@ class _Denoisers:
         if suffix in file_kinds.READ_ONLY_AUDIO and suffix != job.target.suffix:
             notes.insert(0, f"{suffix} can be read and not written, so it is {job.target.suffix}")
         return Done(summary + _in_brackets(notes), seconds, problem)
+
+
+def _check_adaptation(arguments: argparse.Namespace) -> None:
+    """Refuses options that do not go with an adaptation.
+
+    Raises:
+      ZooError: there are such.
+    """
+    adapted = arguments.adapted is not None
+    learns = arguments.method not in (None, "noise2vst")
+    if learns and (arguments.model or arguments.weights):
+        raise ZooError(
+            f"--method {arguments.method} learns a network of its own; drop --model and --weights"
+        )
+    arguments.adapt = arguments.adapt or arguments.method is not None
+    if arguments.save_adapted is not None and not arguments.adapt:
+        raise ZooError("--save-adapted goes with --adapt; add it, or leave out both")
+    several = len(arguments.inputs) > 1 or os.path.isdir(files.expanded(arguments.inputs[0]))
+    if arguments.save_adapted is not None and several:
+        raise ZooError("--save-adapted is for one image, and there are several; name one")
+    if not arguments.adapt and not adapted:
+        return
+    if arguments.adapt and adapted:
+        raise ZooError("--adapt fits anew what --adapted brings; drop one of them")
+    flag = "--adapted" if adapted else "--adapt"
+    if adapted and (arguments.model or arguments.weights):
+        raise ZooError("--adapted brings its model; drop --model and --weights")
+    for name in _NOT_ADAPTED:
+        if getattr(arguments, name) not in (None, False):
+            raise ZooError(f"--{name.replace('_', '-')} is for {flag} to find; drop one of them")
 
 
 def _in_flags(text: ZooError | str) -> str:

@@ -159,6 +159,7 @@ def of_weights(path: str) -> Rows:
     options = ", ".join(f"{name}={value}" for name, value in record["options"].items())
     rows = [
         ("weights of", record["model"] + (f" with {options}" if options else "")),
+        ("adapted", _adaptation(record.get("adapted"))),
         ("size", f"{os.path.getsize(path) / 1e6:.2f} MB"),
         ("noise", common.training_noise(record)),
         ("step", str(record.get("step") or "")),
@@ -168,6 +169,16 @@ def of_weights(path: str) -> Rows:
         if isinstance(value, int | float):
             rows.append((name.replace("_", " "), f"{value:.2f} dB"))
     return [(name, value) for name, value in rows if value]
+
+
+def _adaptation(entry: object) -> str:
+    """What the weights are adapted to; empty for others."""
+    if not isinstance(entry, dict):
+        return ""
+    low, high = entry.get("range") or (0, 1)
+    if (method := entry.get("method", "noise2vst")) != "noise2vst":
+        return f"learned from one image by {method}, of values {low:g} to {high:g}"
+    return f"{entry.get('base') or 'own weights'} to the noise of values {low:g} to {high:g}"
 
 
 def _noise(colors: np.ndarray) -> str:

@@ -22,7 +22,9 @@ from zoo.inference.value_scale import Scale
 from zoo.models import ModelSpec, spec_of
 from zoo.resolve import Resolved, resolve
 
-_DEFAULTS = {1: "unet-gray", 3: "unet-color"}
+DEFAULTS = {1: "unet-gray", 3: "unet-color"}
+"""The weights for images of so many channels, where no model is named."""
+
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 # The overlap of models without a reach, in pixels.
 _OVERLAP = 32
@@ -194,7 +196,7 @@ class ImageDenoiser:
         part = self._only
         if part is None:
             if channels not in self._parts:
-                self._parts[channels] = self._prepared(resolve(_DEFAULTS[channels]))
+                self._parts[channels] = self._prepared(resolve(DEFAULTS[channels]))
             part = self._parts[channels]
         name, takes = type(part.model).__name__, part.specification.channels
         if takes != channels and not (takes == 1 or (takes == 3 and channels == 1)):

@@ -11,6 +11,7 @@ from zoo.weights.weight_files import (
     load,
     read_model,
     read_record,
+    read_variables,
     save,
     trained_level,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "load",
     "read_model",
     "read_record",
+    "read_variables",
     "save",
     "trained_level",
 ]

@@ -226,18 +226,42 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
       ZooError: there are no such weights, or the file is damaged or foreign, or its model is
         unknown here.
     """
+    path = find(path)
+    model, facts = read_model(path)
+    if adapted := read_record(path).get("adapted"):
+        raise ZooError(
+            f"{path} adapts {adapted.get('base') or facts.name} to an instrument; "
+            "give it to zoo.inference.load_adapted, or to zoo denoise as --adapted"
+        )
+    with _naming(path, facts.name):
+        shapes = variable_shapes(model, facts)
+    return model, traverse_util.unflatten_dict(read_variables(path, shapes), sep="/")
+
+
+def read_variables(
+    path: str | os.PathLike, shapes: Mapping[str, jax.ShapeDtypeStruct]
+) -> dict[str, jax.Array]:
+    """The variables of a weight file, held against what they must be.
+
+    Args:
+      path: as for `load`.
+      shapes: shape and dtype by path, as `zoo.models.variable_shapes` gives them.
+
+    Returns:
+      The values by path, of the dtypes of `shapes`.
+
+    Raises:
+      ZooError: the file is damaged, or holds others.
+    """
     import safetensors.flax  # noqa: PLC0415, only weight files need it
 
     path = find(path)
-    model, facts = read_model(path)
     head = _header(path)
-    with _naming(path, facts.name):
-        shapes = variable_shapes(model, facts)
     # Before the tensors are read, for there may be any number of them.
     if wrong := shape_mismatches(shapes, head.tensors):
         raise ZooError(
-            f"{path} does not hold the model it names, {facts.name}; missing, extra or "
-            f"misshapen: {listed(wrong, most=8)}"
+            f"{path} does not hold the model it names, {_record(head.metadata, path)['model']}; "
+            f"missing, extra or misshapen: {listed(wrong, most=8)}"
         )
     flat = safetensors.flax.load_file(path)
     # Files from before there was a checksum have none.
@@ -248,8 +272,7 @@ def load(path: str | os.PathLike) -> tuple[nn.Module, dict]:
             "again from where it was made"
         )
     _check_values(path, shapes, flat)
-    flat = {name: value.astype(shapes[name].dtype) for name, value in flat.items()}
-    return model, traverse_util.unflatten_dict(flat, sep="/")
+    return {name: value.astype(shapes[name].dtype) for name, value in flat.items()}
 
 
 @contextmanager
