@@ -12,7 +12,7 @@ from variables import random_variables
 import zoo
 from zoo import models, noise, weights
 from zoo.errors import ZooError
-from zoo.inference import ImageDenoiser, adapt, adapt_file, adaptation, load_adapted
+from zoo.inference import ImageDenoiser, adapt, adapt_file, load_adapted, noise_curve
 from zoo.resolve import resolve
 
 RNG = np.random.default_rng
@@ -20,7 +20,7 @@ RNG = np.random.default_rng
 
 def curve(seed=0):
     slopes = np.float32(RNG(seed).normal(-5, 1, 127))
-    return adaptation.curve_of(jnp.asarray(slopes))
+    return noise_curve.curve_of(jnp.asarray(slopes))
 
 
 def psnr(a, b, peak):
@@ -61,23 +61,23 @@ def test_the_curve_rises_and_its_inverse_leads_back():
     assert (np.diff(knots) > 0).all()
     assert 0 < level <= 55 / 255 + 1e-6
     x = np.linspace(-0.5, 1.5, 3001, dtype=np.float32)
-    y = adaptation.stabilize(jnp.asarray(x), knots)
-    np.testing.assert_allclose(adaptation.restore(y, knots), x, rtol=0, atol=1e-5)
+    y = noise_curve.stabilize(jnp.asarray(x), knots)
+    np.testing.assert_allclose(noise_curve.restore(y, knots), x, rtol=0, atol=1e-5)
 
 
 def test_the_curve_and_its_inverse_are_those_of_numpy():
     knots, _ = curve(1)
     at = np.linspace(0, 1, 128)
     x = np.float32(RNG(2).random((3, 50)))
-    there = adaptation.stabilize(jnp.asarray(x), knots)
+    there = noise_curve.stabilize(jnp.asarray(x), knots)
     np.testing.assert_allclose(there, np.interp(x, at, knots), rtol=0, atol=1e-6)
     y = x * np.asarray(knots)[-1]
-    back = adaptation.restore(jnp.asarray(y), knots)
+    back = noise_curve.restore(jnp.asarray(y), knots)
     np.testing.assert_allclose(back, np.interp(y, knots, at), rtol=0, atol=1e-5)
 
 
 def test_noise_louder_than_the_training_is_made_fainter():
-    knots, level = adaptation.curve_of(jnp.full(127, np.float32(np.log(0.1 / 127))))
+    knots, level = noise_curve.curve_of(jnp.full(127, np.float32(np.log(0.1 / 127))))
     np.testing.assert_allclose(level, 55 / 255, rtol=1e-5)
     np.testing.assert_allclose(knots[-1], 0.1 * 55 / 25, rtol=2e-3)
 
@@ -88,7 +88,7 @@ def test_the_measured_curve_makes_the_noise_of_photons_even():
     ramp = np.broadcast_to(np.linspace(0, 1, 512, dtype=np.float32), (512, 512))
     noisy = noise.poisson_gaussian(jax.random.key(1), ramp, a=a, b=b)
     adapted = adapt(np.asarray(noisy), steps=0)
-    knots, level = adaptation.curve_of(adapted.model.variables["params"]["slopes"])
+    knots, level = noise_curve.curve_of(adapted.model.variables["params"]["slopes"])
     low, high = adapted.range
     places = np.linspace(low, high, 128)[8:-8]
     steps = np.gradient(np.asarray(knots), 1 / 127)[8:-8] / (high - low)
