@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="FILE",
         help="a weight file of this zoo; or, with --model, published weights (.pth, .pt, .tar, "
-        ".mat, .safetensors)",
+        ".mat, .bin, .safetensors)",
     )
     add(
         "--strength",
