@@ -63,8 +63,8 @@ PUBLISHED = {
         "model": "stream-t",
         "options": {"maps": "learned", "norm": "merged"},
         "summary": "speech in noise, by FastEnhancer's authors",
-        "trained_on": "not stated with the file; its figures are those of DNS Challenge 3 and VCTK",
-        "terms": "as each of these sets states",
+        "trained_on": "data that the file does not name",
+        "terms": "not stated",
         "source": "FastEnhancer, github.com/aask1357/fastenhancer, by way of "
         "github.com/kdrkdrkdr/fastenhancer.c.wasm at e69c3bf",
         "notice": f"MIT License\n\n{_AUTHOR}\n\n{_MIT}",
