@@ -98,7 +98,7 @@ def _model_row(spec: ModelSpec) -> tuple[str, ...]:
         return (*start, "images", str(spec.channels), size, level, spec.locality)
     latency = "whole file"
     if spec.hop:
-        latency = f"{1000 * (spec.hop + spec.latency) / spec.sample_rate:g} ms"
+        latency = f"{round(1000 * (spec.hop + spec.latency) / spec.sample_rate, 1):g} ms"
     return (*start, "recordings", "any", f"{spec.sample_rate} Hz", latency)
 
 

@@ -96,6 +96,7 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
     def torch_layout(self) -> Layout:
         """As `zoo.interop.fastenhancer_files` reads the published files, which name no tensors.
 
+        That of 16 kHz has other triangles for its first and last band: it is `maps="learned"`.
         Their batch norm is merged into the convolutions. With `norm="batch"` it is one that leaves
         what the convolutions give as it is: for inference the same, but no start for a training,
         in which the statistics of a batch would take their place.
