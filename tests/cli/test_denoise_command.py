@@ -124,7 +124,7 @@ def test_a_recording_is_denoised_as_in_python(zoo):
 def test_recordings_need_no_model_named(zoo):
     code, output, _ = zoo("in/sound.wav", "-o", "there/")
     assert code == 0
-    assert output.startswith("in/sound.wav -> there/sound.wav: ")
+    assert output.startswith("in/sound.wav -> there/sound.wav: 1.0 s, 16000 Hz, 2 channels, by ")
 
 
 def test_the_level_is_told_or_estimated(zoo, monkeypatch):

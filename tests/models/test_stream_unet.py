@@ -11,7 +11,14 @@ from variables import random_variables
 
 from zoo import spectral
 from zoo.errors import ZooError
-from zoo.models import StreamUNet, count_parameters, create_model, init_variables, merge_batch_norm
+from zoo.models import (
+    StreamUNet,
+    count_parameters,
+    create_model,
+    init_variables,
+    merge_batch_norm,
+    model_spec,
+)
 
 HOP = 256
 SMALL = {"width": 8, "convs": 2, "inner": 8, "bands": 6, "blocks": 2}
@@ -40,6 +47,15 @@ def test_parameters_are_as_published(name, count):
     assert count_parameters(name) == count
 
 
+@pytest.mark.parametrize(
+    ("name", "thousands"), [("stream-t-48k", 28), ("stream-b-48k", 101), ("stream-s-48k", 207)]
+)
+def test_those_of_48_khz_are_so_with_their_batch_norm_merged(name, thousands):
+    assert count_parameters(name, norm="merged") // 1000 == thousands
+    spec = model_spec(name)
+    assert (spec.sample_rate, spec.hop, spec.latency) == (48000, 512, 512)
+
+
 @functools.cache
 def jitted(model):
     return jax.jit(model.apply), jax.jit(model.step)
@@ -47,15 +63,15 @@ def jitted(model):
 
 def stream(model, variables, x, sizes):
     """The outputs of chunks of so many hops, the first `latency` samples cut off."""
-    step = jitted(model)[1]
+    step, hop = jitted(model)[1], model.hop
     state, outputs, at = model.init_state(len(x), x.shape[-1]), [], 0
-    total = HOP * sum(sizes)
+    total = hop * sum(sizes)
     x = np.pad(x, ((0, 0), (0, total - x.shape[1]), (0, 0)))
     for size in sizes:
-        state, y = step(variables, state, x[:, at : at + HOP * size])
-        assert y.shape == (len(x), HOP * size, x.shape[-1])
+        state, y = step(variables, state, x[:, at : at + hop * size])
+        assert y.shape == (len(x), hop * size, x.shape[-1])
         outputs.append(y)
-        at += HOP * size
+        at += hop * size
     return np.concatenate(outputs, axis=1)[:, model.latency :]
 
 
@@ -82,13 +98,31 @@ def test_a_stream_is_the_whole_file(channels, samples):
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("name", ["stream-t", "stream-b", "stream-s"])
-def test_each_variant_streams(name):
-    model = create_model(name)
-    x = recording(1, 4 * HOP, 1)
+@pytest.mark.parametrize("size", "tbs")
+@pytest.mark.parametrize("kind", ["", "-48k"])
+def test_each_variant_streams(size, kind):
+    model = create_model(f"stream-{size}{kind}")
+    x = recording(1, 4 * model.hop, 1)
     variables = loud(model, x)
     y = stream(model, variables, x, [1, 3, 1])
     np.testing.assert_allclose(y, jitted(model)[0](variables, x), atol=TOLERANCE)
+
+
+def test_learned_maps_begin_as_the_fixed_ones():
+    x = recording(1, 2 * HOP, 1)
+    fixed, learned = StreamUNet(**SMALL), StreamUNet(**SMALL, maps="learned")
+    variables = init_variables(learned, jax.random.key(0), x.shape)
+    assert variables["params"]["narrow"].shape == (6, 64)
+    assert variables["params"]["widen"].shape == (64, 6)
+    params = {k: v for k, v in variables["params"].items() if k not in ("narrow", "widen")}
+    expected = jitted(fixed)[0](variables | {"params": params}, x)
+    np.testing.assert_allclose(jitted(learned)[0](variables, x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("frame", [0, 8, 20, 512.0, "512", 2**17])
+def test_a_frame_that_cannot_be(frame):
+    with pytest.raises(ZooError, match=r"frame=.* is not a multiple of 8 from 16 to 65536"):
+        StreamUNet(frame=frame)
 
 
 def test_the_future_beyond_the_latency_is_not_seen():

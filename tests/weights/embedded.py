@@ -32,7 +32,7 @@ def score(name):
     apply = jax.jit(model.apply)
     rng = np.random.default_rng(0)
     if facts.modality == "audio":
-        found = [si_sdr(apply, variables, voice(i), rng) for i in range(3)]
+        found = [si_sdr(apply, variables, voice(i, facts.sample_rate), rng) for i in range(3)]
     else:
         sigma = level(record)
         found = [psnr(apply, variables, x, sigma, record, rng) for x in pictures(facts)]
@@ -69,10 +69,10 @@ def psnr(apply, variables, clean, sigma, record, rng):
     return -10 * np.log10(np.mean((denoised - clean) ** 2))
 
 
-def voice(index):
+def voice(index, rate):
     from zoo.data import synthetic
 
-    return synthetic.clean(0, index, sample_rate=16000, length=32000).reshape(-1)
+    return synthetic.clean(0, index, sample_rate=rate, length=2 * rate).reshape(-1)
 
 
 def si_sdr(apply, variables, clean, rng):

@@ -71,7 +71,8 @@ def denoise(
     suffix = ".wav" if path.suffix.lower() in file_kinds.READ_ONLY_AUDIO else path.suffix
     target = room / f"{path.stem}.denoised{suffix}"
     report = denoise_audio_file(path, target, resolved, strength=strength, progress=progress)
-    facts = [("Model", choice.label), ("Length", clock(report.frames / report.sample_rate))]
+    label = report.model if by_file else choice.label
+    facts = [("Model", label), ("Length", clock(report.frames / report.sample_rate))]
     notes = [f"{report.clipped} values were clipped"] if report.clipped else []
     notes += report.notes
     for advice, here in _ADVICE.items():

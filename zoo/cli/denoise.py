@@ -79,13 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="weights that come with the zoo, a weight file, a model of `zoo models` without "
         "parameters, or NAME=FILE, such a model and its weights (unet-color or unet-gray; for "
-        "recordings stream-b, and wiener where their sound ends below 6.5 kHz)",
+        "recordings stream-b up to 16 kHz and stream-s-48k above, and wiener where their sound "
+        "ends below 6.5 kHz)",
     )
     add(
         "--weights",
         metavar="FILE",
         help="a weight file of this zoo; or, with --model, published weights (.pth, .pt, .tar, "
-        ".mat, .safetensors)",
+        ".mat, .bin, .safetensors)",
     )
     add(
         "--strength",
@@ -354,7 +355,8 @@ class _Denoisers:
         seconds = report.frames / report.sample_rate
         channels = "mono" if report.channels == 1 else f"{report.channels} channels"
         clipped = f", {report.clipped} values clipped" if report.clipped else ""
-        summary = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}"
+        chosen = "" if self._model else f", by {report.model}"
+        summary = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}{chosen}"
         suffix, notes = job.source.suffix.lower(), list(report.notes)
         if suffix in file_kinds.READ_ONLY_AUDIO and suffix != job.target.suffix:
             notes.insert(0, f"{suffix} can be read and not written, so it is {job.target.suffix}")

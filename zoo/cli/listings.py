@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _CARD = {
     "trained_on": "trained on",
     "terms": "terms of the data",
     "license": "license",
+    "source": "source",
     "command": "command",
 }
 
@@ -96,7 +98,7 @@ def _model_row(spec: ModelSpec) -> tuple[str, ...]:
         return (*start, "images", str(spec.channels), size, level, spec.locality)
     latency = "whole file"
     if spec.hop:
-        latency = f"{1000 * (spec.hop + spec.latency) / spec.sample_rate:g} ms"
+        latency = f"{round(1000 * (spec.hop + spec.latency) / spec.sample_rate, 1):g} ms"
     return (*start, "recordings", "any", f"{spec.sample_rate} Hz", latency)
 
 
@@ -160,7 +162,11 @@ def _card(record: Mapping[str, Any]) -> str:
     if record.get("seconds"):
         minutes, device = record["seconds"] / 60, record.get("device") or "an unknown device"
         rows.append(("training", f"{minutes:.0f} minutes on {device}"))
-    return common.table([(f"  {heading}", value) for heading, value in rows])
+    table = common.table([(f"  {heading}", value) for heading, value in rows])
+    if not record.get("notice"):
+        return table
+    notice = textwrap.indent("\n".join(map(textwrap.fill, str(record["notice"]).split("\n"))), "  ")
+    return f"{table}\n\n{common.lines(notice)}"
 
 
 def _validation(scores: Mapping[str, Any]) -> str:

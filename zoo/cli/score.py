@@ -37,7 +37,7 @@ examples of audio:
   zoo score wiener --data speech --noises noise --snr -5 0 5 --metrics si_sdr pesq
   zoo score gtcrn=gtcrn.tar --data voicebank --pairs noisy_testset_wav clean_testset_wav
 
-MODEL is NAME=FILE, a model of `zoo models` and its weights, published (.pth, .pt, .tar, .mat,
+MODEL is NAME=FILE, a model of `zoo models` and its weights, published (.pth, .pt, .tar, .mat, .bin,
 .safetensors) or of this package; FILE, a .safetensors file of this package; or NAME, weights that
 come with the package (`zoo weights`) or a model without parameters. All denoise images, or all
 recordings. {sigma} in FILE stands for the level. A model takes part in the sets of images of its

@@ -1,4 +1,4 @@
-"""The model a recording goes through by default, chosen by its bandwidth."""
+"""The model a recording goes through by default, chosen by its sample rate and its bandwidth."""
 
 import functools
 from collections.abc import Iterable
@@ -84,15 +84,17 @@ def _fall(levels: np.ndarray) -> float | None:
     return edge if best > _FALL and edge <= _HIGHEST * _BAND else None
 
 
-# In the order of preference, of those that come with the zoo.
-_PREFERRED = ("stream-b", "stream-t")
+# In the order of preference, of those that come with the zoo, for recordings up to a sample rate in
+# Hz. Those of 48 kHz are the better ones for what was resampled from any rate above 16 kHz, too.
+_PREFERRED = {16000: ("stream-b", "stream-t"), np.inf: ("stream-s-48k", "stream-b-48k")}
 
 
 def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, str]:
     """The best model for a recording.
 
-    Networks that were trained on full-band speech alone take the consonants of telephone speech for
-    noise. It gets a gentle Wiener filter, which leaves STOI no lower than it was.
+    Up to 16 kHz that is a model of 16 kHz, above it one of 48 kHz. But networks that were trained
+    on little or nothing like telephone speech take its consonants for noise. It gets a gentle
+    Wiener filter, which leaves STOI no lower than it was.
 
     Args:
       blocks: the recording in pieces (n, C), float32; not read where the usual model takes any.
@@ -101,7 +103,7 @@ def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, st
     Returns:
       The model; and why it is not the usual one, in words, empty where it is.
     """
-    usual, any_band = _usual()
+    usual, any_band = _usual(next(top for top in _PREFERRED if sample_rate <= top))
     edge = None if any_band else band_edge(blocks, sample_rate)
     if edge is None:
         return usual, ""
@@ -114,10 +116,12 @@ def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, st
 
 
 @functools.cache
-def _usual() -> tuple[Resolved, bool]:
-    """The usual model, and whether it was trained on recordings of any bandwidth."""
+def _usual(top: float) -> tuple[Resolved, bool]:
+    """The usual model up to a sample rate, and whether it was trained on recordings of any
+    bandwidth."""
     shipped = weights.list_weights()
-    label = next((name for name in _PREFERRED if name in shipped), "")
+    every = [*_PREFERRED[top], *(name for names in _PREFERRED.values() for name in names)]
+    label = next((name for name in every if name in shipped), "")
     if not label:
         return resolve("wiener", modality="audio"), True
     usual = resolve(label, modality="audio")

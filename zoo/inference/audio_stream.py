@@ -92,8 +92,8 @@ class AudioStream:
     def latency(self) -> int:
         """The most samples, at the stream's rate, that have been fed and not yet given back.
 
-        That is 512, 32 ms, at the rate of the models here: the hop that must be filled, and the
-        model's own latency.
+        At the model's own rate that is the hop that must be filled, and the model's own latency:
+        512 for models of 16 kHz, 32 ms, and 1024 for those of 48 kHz, 21 ms.
         """
         settings = self._settings
         if settings["sample_rate"] == self._model.sample_rate:

@@ -35,6 +35,7 @@ class AudioReport(NamedTuple):
         float files and of lossy ones none is.
       notes: remarks in words: what was repaired in `src`, what could not be
         kept, why another model than usual was taken, and that more than noise may be gone.
+      model: the label of the model that was taken.
     """
 
     frames: int
@@ -42,6 +43,7 @@ class AudioReport(NamedTuple):
     sample_rate: int
     clipped: int
     notes: tuple[str, ...] = ()
+    model: str = ""
 
 
 def check_array(x: np.ndarray) -> np.ndarray:
@@ -144,10 +146,10 @@ def denoise_audio_file(
     chapters, markers and the timecode to a file of the same kind. The report names what cannot be
     kept. Samples go through float32: 32-bit integers keep 24 bits.
 
-    At another rate than the model's (16 kHz) the model gets the recording resampled, and only
-    its change is resampled back. What lies above its band, such as cymbals and the air of a
-    voice, is kept, with the gain that the model gives from moment to moment at the top of its
-    band (5.2 to 7.2 kHz): hiss goes where the model takes hiss, and music stays where it leaves
+    At another rate than the model's the model gets the recording resampled, and only its change is
+    resampled back. What lies above its band (8 kHz of models of 16 kHz), such as cymbals and the
+    air of a voice, is kept, with the gain that the model gives from moment to moment at the top of
+    its band (5.2 to 7.2 kHz): hiss goes where the model takes hiss, and music stays where it leaves
     music. For music, a `strength` below 1 leaves more.
 
     Models that stream carry their state through the file, as one recording. The others
@@ -157,8 +159,8 @@ def denoise_audio_file(
       src: the file to read: wav and its kin, aiff, au, caf, flac, ogg, mp3 and what else libsndfile
         knows; with PyAV also m4a, aac, wma, and the sound of films.
       dst: the file to write. It appears at the end, whole, or not at all; its folder exists.
-      model: of audio. None takes stream-b, or a gentle wiener filter where the sound ends below
-        6.5 kHz, as that of telephones does, on which stream-b was not trained.
+      model: of audio. None takes stream-b up to 16 kHz and stream-s-48k above it, or a gentle
+        wiener filter where the sound ends below 6.5 kHz, as that of telephones does.
       strength: share of the model's change that is made, 0 (none) to 1 (all): x + strength (y - x).
       overwrite: whether a file that stands at `dst`, which may be `src`, is replaced.
       progress: called with the samples read so far and all there are, after each block of
@@ -198,7 +200,7 @@ def denoise_audio_file(
     if model.variables:
         notes.append(_warning(before.powers(), after.powers(), model.label))
     found = (written + count, facts.channels, facts.sample_rate, clipped + over)
-    return AudioReport(*found, tuple(filter(None, notes)))
+    return AudioReport(*found, tuple(filter(None, notes)), model.label)
 
 
 def write_difference(

@@ -19,7 +19,8 @@ def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
     """Reads published weights for one of our models.
 
     Takes what PyTorch saves (`.pth`, `.pt`, `.tar`: zip files and the older format),
-    `.safetensors`, and the MATLAB v7.3 `.mat` files of DnCNN and FFDNet. The content shows which.
+    `.safetensors`, the MATLAB v7.3 `.mat` files of DnCNN and FFDNet, and the `.bin` files of
+    FastEnhancer (that of 16 kHz for "stream-t" with `maps="learned"`). The content shows which.
     Of a pickle only tensors, plain containers, numbers and strings are read.
 
     Args:

@@ -9,9 +9,9 @@ import numpy as np
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.interop import torch_files
+from zoo.interop import fastenhancer_files, torch_files
 
-_KINDS = "what torch.save writes, .safetensors or MATLAB v7.3 .mat"
+_KINDS = "what torch.save writes, .safetensors, MATLAB v7.3 .mat or FastEnhancer's .bin"
 # The largest kernel of these networks has 83,000 values; one entry may claim any number of them.
 _MOST_VALUES = 2**24
 _MOST_LAYERS = 1000
@@ -20,11 +20,12 @@ _MOST_LAYERS = 1000
 def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the state dict of a published weight file, without PyTorch and without running it.
 
-    Takes what `torch.save` writes (zip files, and the format before PyTorch 1.6), safetensors, and
-    the MatConvNet networks of DnCNN and FFDNet in MATLAB v7.3 files. In a PyTorch file the state
-    dict is `params_ema`, `params`, `state_dict`, `model_state_dict` or `model`, the first that is
-    there, with the containers, numbers and strings beside it passed over; or else the whole. The
-    moving average goes before the rest because it is what BasicSR's trainings are scored with.
+    Takes what `torch.save` writes (zip files, and the format before PyTorch 1.6), safetensors, the
+    MatConvNet networks of DnCNN and FFDNet in MATLAB v7.3 files, and FastEnhancer's `.bin`. In a
+    PyTorch file the state dict is `params_ema`, `params`, `state_dict`, `model_state_dict` or
+    `model`, the first that is there, with the containers, numbers and strings beside it passed
+    over; or else the whole. The moving average goes before the rest because it is what BasicSR's
+    trainings are scored with.
 
     Args:
       path: the file. What is read takes about its size in memory.
@@ -43,7 +44,7 @@ def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
     with files.opened(path, limit=files.LIMIT) as file:
         head = file.read(1024)
     try:
-        state = _reader(head)(path)
+        state = _reader(head, path.stat().st_size)(path)
         _check_keys(state)
     except ZooError as error:
         raise ZooError(f"{path} {error}") from None
@@ -54,8 +55,8 @@ def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
     return state
 
 
-def _reader(head: bytes) -> Callable[[Path], Mapping[str, np.ndarray]]:
-    """The reader for a file that begins like this."""
+def _reader(head: bytes, size: int) -> Callable[[Path], Mapping[str, np.ndarray]]:
+    """The reader for a file that begins like this and has so many bytes."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
         raise ZooError("is empty; download it again")
@@ -75,6 +76,10 @@ def _reader(head: bytes) -> Callable[[Path], Mapping[str, np.ndarray]]:
         return _read_matlab
     if head[8:9] == b"{":
         return _read_safetensors
+    if head.startswith(fastenhancer_files.MAGIC):
+        return fastenhancer_files.read
+    if size == fastenhancer_files.BARE_SIZE:
+        return fastenhancer_files.read_bare
     raise ZooError(f"is not a weight file; give {_KINDS}")
 
 

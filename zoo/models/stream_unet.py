@@ -1,11 +1,11 @@
 """A streaming U-Net over the frequencies of each frame, with memory over time; it gives a mask.
 
-After "FastEnhancer: Speed-Optimized Streaming Neural Speech Enhancement" (2025), written from its
-description: convolutions over frequency, a gated recurrent unit over time and attention over
-frequency in turn, and a complex mask on the compressed spectrum.
+After Ahn et al., "FastEnhancer: Speed-Optimized Streaming Neural Speech Enhancement"
+(arXiv:2509.21867), written from its description: convolutions over frequency, a gated recurrent
+unit over time and attention over frequency in turn, and a complex mask on the compressed spectrum.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Literal
 
@@ -27,45 +27,58 @@ from zoo.models.audio_layers import (
     strided_conv_transpose,
 )
 from zoo.models.registry import register
+from zoo.models.torch_layout import LINEAR, SAME, Form, Layout, Tensor
 
 _STRIDE = 4
 _EXPONENT = 0.3
 _HEADS = 4
 _EPSILON = 1e-5
+_LONGEST = 2**16
 
 
 class StreamUNet(StreamingDenoiser, layers.Layer):
-    """Enhances speech frame by frame, with 16 ms of latency beyond the hop of 16 ms.
+    """Enhances speech frame by frame, with a latency of half a frame beyond the hop of as much.
 
     Attributes:
-      sample_rate: of the recordings, Hz. Frames have 32 ms at any, and the parameters the same
-        shapes.
-      width: channels over the frequency bins, of which a rate of 16 kHz has 64.
+      sample_rate: of the recordings, Hz.
+      frame: samples of a frame, a multiple of 8; None: those of 32 ms, 512 at 16 kHz.
+      width: channels over the frequency bins, one for 8 samples of a frame.
       convs: convolutions on the way down, and on the way up.
       inner: channels of the blocks.
       bands: frequency bands of the blocks.
       blocks: pairs of recurrence over time and attention over frequency.
+      maps: between bins and bands: `"fixed"`, triangles, so that the parameters have the same
+        shapes at any sample rate; or `"learned"`, which begin as these.
       padding: as of `StreamingDenoiser`.
       norm: `"batch"`; or `"merged"`, see `zoo.models.merge_batch_norm`.
       axis_name: the device axis over which batch statistics are averaged.
     """
 
     sample_rate: int = 16000
+    frame: int | None = None
     width: int = 24
     convs: int = 2
     inner: int = 20
     bands: int = 16
     blocks: int = 2
+    maps: Literal["fixed", "learned"] = "fixed"
     padding: Literal["zero", "reflect"] = "zero"
     norm: Literal["batch", "merged"] = "batch"
     axis_name: str | None = None
 
     window = staticmethod(spectral.hann)
-    hop = property(lambda self: frame_size(self.sample_rate, 2 * _STRIDE) // 2)
+    hop = property(lambda self: (self.frame or frame_size(self.sample_rate, 2 * _STRIDE)) // 2)
 
     def __post_init__(self):
         if self.inner % _HEADS:
             raise ZooError(f"StreamUNet: inner={self.inner!r} is not a multiple of {_HEADS} heads")
+        least, frame = 4 * _STRIDE, self.frame
+        whole = isinstance(frame, int) and least <= frame <= _LONGEST
+        if frame is not None and (not whole or frame % (2 * _STRIDE)):
+            raise ZooError(
+                f"StreamUNet: frame={frame!r} is not a multiple of {2 * _STRIDE} from {least} to "
+                f"{_LONGEST}; take None for frames of 32 ms"
+            )
         super().__post_init__()
 
     def merge_batch_norm(self, variables: Mapping) -> tuple["StreamUNet", dict]:
@@ -79,6 +92,19 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
                 "bias": layer["norm"]["bias"] - running["mean"] * gain,
             }
         return self.clone(norm="merged"), {"params": params}
+
+    def torch_layout(self) -> Layout:
+        """As `zoo.interop.fastenhancer_files` reads the published files, which name no tensors.
+
+        That of 16 kHz has other triangles for its first and last band: it is `maps="learned"`.
+        Their batch norm is merged into the convolutions. With `norm="batch"` it is one that leaves
+        what the convolutions give as it is: for inference the same, but no start for a training,
+        in which the statistics of a batch would take their place.
+        """
+        bins = self.hop // _STRIDE
+        fixed = {} if self.maps == "learned" else _fixed_maps(bins, self.bands)
+        constants = {f"{name}.weight": matrix for name, matrix in fixed.items()}
+        return Layout(tuple(_layout(self)), (), constants)
 
     def _memory(self, number: int) -> tuple[jax.Array, ...]:
         shape = (number, self.bands, self.inner)
@@ -117,13 +143,14 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
             y = silu(3, name=f"encoder{i}")(y)
             skips.append(y)
 
-        y = conv(self.inner, name="inward")(_spread(y, _triangles(bins, self.bands)))
+        narrow, widen = self._maps(bins)
+        y = conv(self.inner, name="inward")(_spread(y, narrow))
         carries = []
         for i in range(self.blocks):
             y, carry = self._over_time(y, memory[i], (n, t), conv, dtypes, f"time{i}")
             carries.append(carry)
             y = self._over_frequency(y, i == 0, conv, dtypes, f"frequency{i}")
-        y = conv(self.width, name="outward")(_spread(y, _hats(bins, self.bands)))
+        y = conv(self.width, name="outward")(_spread(y, widen))
 
         for i in reversed(range(self.convs)):
             y = silu(name=f"join{i + 1}")(y, skips[i + 1])
@@ -131,6 +158,16 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
         y = silu(name="join0")(y, skips[0])
         y = _Mask(**dtypes, name="mask")(y)[:, _STRIDE // 2 : -_STRIDE // 2]
         return y.reshape(n, t, f, 2), tuple(carries)
+
+    def _maps(self, bins: int) -> tuple[jax.Array | np.ndarray, jax.Array | np.ndarray]:
+        """Those from bins to bands, (bands, bins), and back, (bins, bands)."""
+        fixed = _fixed_maps(bins, self.bands)
+        if self.maps == "fixed":
+            return tuple(fixed.values())
+        return tuple(
+            self.param(name, lambda key, one=one: jnp.asarray(one, self.param_dtype))
+            for name, one in fixed.items()
+        )
 
     def _over_time(self, x, carry, shape, conv, dtypes, name):
         """A recurrent unit over time, each band by itself, projected and added."""
@@ -250,9 +287,14 @@ def _attend(qkv: jax.Array) -> jax.Array:
     return jnp.einsum("mhfg,mghd->mfhd", weights, v)
 
 
-def _spread(x: jax.Array, matrix: np.ndarray) -> jax.Array:
-    """A fixed linear map over frequency, (M, W, C) to (M, V, C) by a matrix (V, W)."""
-    return jnp.einsum("mwc,vw->mvc", x, np.asarray(matrix, x.dtype))
+def _spread(x: jax.Array, matrix: jax.Array | np.ndarray) -> jax.Array:
+    """A linear map over frequency, (M, W, C) to (M, V, C) by a matrix (V, W)."""
+    return jnp.einsum("mwc,vw->mvc", x, matrix.astype(x.dtype))
+
+
+def _fixed_maps(bins: int, bands: int) -> dict[str, np.ndarray]:
+    """The maps from bins to bands and back, by the names they have where they are learned."""
+    return {"narrow": _triangles(bins, bands), "widen": _hats(bins, bands)}
 
 
 def _hats(bins: int, bands: int) -> np.ndarray:
@@ -265,6 +307,56 @@ def _triangles(bins: int, bands: int) -> np.ndarray:
     """Evenly spaced overlapping triangles from bins to bands, (bands, bins), rows sum to 1."""
     hats = _hats(bins, bands).T
     return hats / hats.sum(axis=1, keepdims=True)
+
+
+# Kernels (out, in, taps), and those of one tap, (out, in).
+_KERNEL = Form(lambda a: a.transpose(2, 1, 0), lambda shape: shape[::-1])
+_POINT = Form(lambda a: a.T[None], lambda shape: shape[:0:-1])
+
+
+def _filled(value: float) -> Form:
+    """A constant for every bias of the file."""
+    return Form(lambda a: np.full_like(a, value), SAME.shape)
+
+
+def _layout(model: StreamUNet) -> Iterator[Tensor]:
+    yield from _convolution(model, "stem", "stem", _KERNEL)
+    for i in range(model.convs):
+        yield from _convolution(model, f"encoder{i}", f"encoder.{i}", _KERNEL)
+        yield from _convolution(model, f"decoder{i}", f"decoder.{i}", _KERNEL)
+    for i in range(model.convs + 1):
+        yield from _convolution(model, f"join{i}", f"join.{i}", _POINT)
+    for name in ("inward", "outward"):
+        yield from _convolution(model, name, name, _POINT)
+    if model.maps == "learned":
+        for name in ("narrow", "widen"):
+            yield Tensor(f"params/{name}", f"{name}.weight", SAME)
+    for i in range(model.blocks):
+        for name in ("input", "hidden"):
+            path, key = f"params/time{i}_gru/{name}", f"blocks.{i}.gru.{name}"
+            yield Tensor(f"{path}_kernel", f"{key}_weight", LINEAR)
+            yield Tensor(f"{path}_bias", f"{key}_bias", SAME)
+        yield Tensor(f"params/frequency{i}_qkv/kernel", f"blocks.{i}.qkv.weight", LINEAR)
+        for name in ("time", "frequency"):
+            path, key = f"{name}{i}_project", f"blocks.{i}.{name}"
+            yield from _convolution(model, path, key, _POINT)
+    if model.blocks:
+        yield Tensor("params/place", "blocks.0.place", SAME)
+    yield Tensor("params/mask/kernel", "mask.weight", _KERNEL)
+    for name in ("scale", "bias"):
+        yield Tensor(f"params/mask/{name}", f"mask.{name}", SAME)
+
+
+def _convolution(model: StreamUNet, path: str, key: str, form: Form) -> Iterator[Tensor]:
+    yield Tensor(f"params/{path}/kernel", f"{key}.weight", form)
+    if model.norm == "merged":
+        yield Tensor(f"params/{path}/bias", f"{key}.bias", SAME)
+        return
+    scale = _filled(float(np.sqrt(1 + _EPSILON)))
+    yield Tensor(f"params/{path}/norm/scale", f"{key}.bias", scale)
+    yield Tensor(f"params/{path}/norm/bias", f"{key}.bias", SAME)
+    yield Tensor(f"batch_stats/{path}/norm/mean", f"{key}.bias", _filled(0))
+    yield Tensor(f"batch_stats/{path}/norm/var", f"{key}.bias", _filled(1))
 
 
 _stream = partial(
@@ -290,5 +382,36 @@ _stream(
     convs=3,
     inner=48,
     bands=36,
+    blocks=3,
+)
+
+_published = partial(
+    _stream,
+    sample_rate=48000,
+    frame=1024,
+    maps="learned",
+    source="aask1357/fastenhancer",
+    license="MIT",
+)
+_published("stream-t-48k", "full band, for small processors", 28_395, 177_000_000, bands=24)
+_published(
+    "stream-b-48k",
+    "full band, between the two others",
+    101_763,
+    750_000_000,
+    width=48,
+    inner=36,
+    bands=36,
+    blocks=3,
+)
+_published(
+    "stream-s-48k",
+    "full band, the best of the three",
+    208_387,
+    1_820_000_000,
+    width=64,
+    convs=3,
+    inner=48,
+    bands=48,
     blocks=3,
 )

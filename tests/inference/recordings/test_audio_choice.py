@@ -1,11 +1,13 @@
 """The model of a recording by its bandwidth, and warnings where it takes too much."""
 
+import jax
 import numpy as np
 import pytest
 import scipy.signal
 from families import first
 from stubs import Gain, Learned, sine
 
+import zoo
 from zoo import denoise, denoise_file
 from zoo.data import audio_files, audio_writing, pcm, synthetic
 from zoo.inference import audio_choice
@@ -23,7 +25,7 @@ def test_recordings_shorter_than_a_frame_tell_nothing(samples, channels):
 def usual(monkeypatch):
     """A network that halves, instead of the one that comes with the zoo."""
     usual = resolve(Gain(0.5))._replace(label="stream-b")
-    monkeypatch.setattr(audio_choice, "_usual", lambda: (usual, False))
+    monkeypatch.setattr(audio_choice, "_usual", lambda top: (usual, False))
 
 
 @pytest.mark.parametrize("rate", first(2, [8000, 44100, 11025, 16000]))
@@ -45,6 +47,33 @@ def test_what_ends_below_speech_gets_the_wiener_filter_and_a_line(tmp_path, usua
         halved = 0.5 * audio_files.read(tmp_path / "c.wav")
         difference = audio_files.read(tmp_path / "d.wav") - halved
         assert np.abs(difference)[999:-999].max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("rate", "label"),
+    [
+        (16000, "stream-b"),
+        (44100, "stream-s-48k"),
+        (48000, "stream-s-48k"),
+        (24000, "stream-s-48k"),
+    ],
+)
+def test_the_usual_model_is_one_for_the_rate(rate, label):
+    x = np.random.default_rng(0).normal(0, 0.1, (rate, 1)).astype(np.float32)
+    model, reason = audio_choice.choose([x], rate)
+    assert (model.label, reason) == (label, "")
+
+
+def test_a_file_of_48_khz_goes_through_as_it_is(tmp_path):
+    """By the default path and its report, and without resampling: as the model gives it."""
+    voice = synthetic.clean(0, 1, sample_rate=48000, length=24000)
+    x = np.float32(voice + np.random.default_rng(0).normal(0, 0.02, voice.shape))
+    audio_writing.write(tmp_path / "a.wav", x, 48000)
+    report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav")
+    assert (report.model, report.sample_rate) == ("stream-s-48k", 48000)
+    model, variables = zoo.load("stream-s-48k")
+    expected = jax.jit(model.apply)(variables, audio_files.read(tmp_path / "a.wav")[None])[0]
+    np.testing.assert_allclose(audio_files.read(tmp_path / "b.wav"), expected, atol=1e-4)
 
 
 @pytest.mark.slow
