@@ -112,6 +112,7 @@ def test_the_pair_is_that_of_the_noise_op():
     assert b == pytest.approx(0.001, abs=0.001)
 
 
+@pytest.mark.matrix
 def test_units_cancel():
     # A power of two, because rounding may move a place across the threshold of smoothness.
     x = noisy(photo(*COLOR), 0.01, 0.0004)

@@ -52,6 +52,7 @@ def picture(*shape):
     return np.random.default_rng(shape[-2]).random(shape, np.float32)
 
 
+@pytest.mark.matrix
 def test_another_process_runs_it_without_the_zoo(tmp_path):
     narrow = small_options("unet-tiny")
     model, variables = made("unet-tiny", channels=1, takes_level=True, **narrow)

@@ -84,6 +84,7 @@ def test_a_file_is_its_tensors_in_a_row(tmp_path):
     np.testing.assert_allclose(state["mask.scale"], [np.linalg.norm(values[-386:-2])], rtol=1e-6)
 
 
+@pytest.mark.matrix
 def test_its_batch_norm_changes_nothing_where_a_model_has_one(tmp_path):
     path = write(tmp_path / "a.bin", numbers())
     x = seeded_input((1, 1024, 1))

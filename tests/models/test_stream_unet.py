@@ -108,6 +108,7 @@ def test_each_variant_streams(size, kind):
     np.testing.assert_allclose(y, jitted(model)[0](variables, x), atol=TOLERANCE)
 
 
+@pytest.mark.matrix
 def test_learned_maps_begin_as_the_fixed_ones():
     x = recording(1, 2 * HOP, 1)
     fixed, learned = StreamUNet(**SMALL), StreamUNet(**SMALL, maps="learned")
@@ -245,6 +246,7 @@ def test_merged_batch_norm_computes_the_same():
         merge_batch_norm(merged, less)
 
 
+@pytest.mark.matrix
 def test_training_and_inference_convolve_alike():
     """They take different ways; with the batch's own statistics at hand they agree."""
     model = StreamUNet(**SMALL)

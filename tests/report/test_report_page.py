@@ -173,6 +173,7 @@ def test_without_a_manifest_there_are_scores_and_a_note(tmp_path):
     assert written.notes[0] in page.text
 
 
+@pytest.mark.matrix
 def test_a_large_run_gives_a_small_page(tmp_path):
     workdir = made_runs.of_sound(tmp_path / "run", seconds=4)
     whole = report.write(workdir)

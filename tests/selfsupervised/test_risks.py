@@ -86,6 +86,7 @@ def test_the_mean_over_the_noise_is_the_true_error(kind):
     assert error.mean() > 5 * difference.std() / np.sqrt(many)
 
 
+@pytest.mark.matrix
 def test_unsure_finds_the_sigma_of_flat_images():
     """Over models p * x the saddle point has sigma^2 = E[y^2] - what a zero divergence leaves."""
     sigma, side = 0.3, 64
@@ -129,6 +130,7 @@ def test_neighbor2neighbor_is_its_formula():
         np.testing.assert_allclose(found[i], expected, atol=1e-6)
 
 
+@pytest.mark.matrix
 def test_neighbor2neighbor_has_no_gradient_through_the_whole():
     noisy = jnp.asarray(clean_image())
     one = lambda p: jnp.sum(neighbor2neighbor(keys_of(1), blur, p, noisy, jnp.zeros(1)))  # noqa: E731
@@ -158,6 +160,7 @@ def test_zs_n2n_is_its_formula():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("function", first(1, [neighbor2neighbor, sure, poisson_sure, unsure]))
 def test_an_example_does_not_depend_on_the_batch(function):
     noisy = np.random.default_rng(1).random((3, 6, 8, 1), np.float32)

@@ -27,7 +27,7 @@ BLIND = {name: jax.jit(method) for name, method in BLIND.items()}
 SPANS = {"row": (0, 3), "column": (2, 0)}
 
 
-@pytest.mark.parametrize("name", first(1, ["row", "uniform", "median", "column", "grid"]))
+@pytest.mark.parametrize("name", first(1, ["uniform", "row", "median", "column", "grid"]))
 def test_no_hidden_value_reaches_the_input_of_its_own_prediction(name):
     method = BLIND[name]
     x = jax.random.uniform(jax.random.key(0), (24, 20, 1))
@@ -47,6 +47,7 @@ def test_no_hidden_value_reaches_the_input_of_its_own_prediction(name):
         assert not np.any(np.diagonal(reads[rows, columns], axis1=0, axis2=2).diagonal())
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", first(1, ["row", "uniform", "median", "column", "grid"]))
 def test_the_target_is_the_image_and_other_pixels_stay(name):
     x = jax.random.uniform(jax.random.key(0), (24, 20, 3))
@@ -70,6 +71,7 @@ def test_every_pixel_is_hidden_as_often_as_any():
         assert np.abs(share - expected).max() < 5 * deviation
 
 
+@pytest.mark.matrix
 def test_replacements_come_from_the_window_and_are_all_as_likely():
     x = jnp.arange(15.0 * 15).reshape(15, 15, 1)
     seen = set()
@@ -141,7 +143,9 @@ def _noisy(kind, seed, clean, level):
     return noisy.astype(np.float32)
 
 
-@pytest.mark.parametrize(("kind", "level"), [("gaussian", 0.1), ("poisson", 30.0), ("gamma", 8.0)])
+@pytest.mark.parametrize(
+    ("kind", "level"), first(1, [("gaussian", 0.1), ("poisson", 30.0), ("gamma", 8.0)])
+)
 @pytest.mark.parametrize("alpha", first(1, [0.15, 0.5]))
 def test_the_noise_of_both_recorruptions_is_uncorrelated_and_its_mean_0(kind, level, alpha):
     clean = np.full((200, 300, 1), 0.7)

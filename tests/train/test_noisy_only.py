@@ -58,6 +58,7 @@ def config_of(path, **target):
     return config
 
 
+@pytest.mark.matrix
 def test_a_folder_of_noisy_images_trains_and_leaves_weights(folder, tmp_path, capsys):
     config = config_of(folder, name="noise2void", options={"spacing": 8})
     built = train(config, tmp_path)

@@ -36,6 +36,7 @@ def fresh(module):
     return create_state(module, optax.adam(1e-3), jax.random.key(1), shape)
 
 
+@pytest.mark.matrix
 def test_weights_that_took_a_level_begin_as_if_told_none():
     told, blind = model(takes_level=True), model()
     state = start_from(fresh(blind), blind, (told, trained(takes_level=True)), "told")

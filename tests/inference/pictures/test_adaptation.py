@@ -103,6 +103,7 @@ def test_an_adapted_network_beats_one_for_gaussian_noise(counted):
     assert adapted > plain + 9
 
 
+@pytest.mark.matrix
 def test_what_is_fitted_is_the_curve_alone(counted, tiny, fitted):
     before = traverse_util.flatten_dict(jax.device_get(resolve(tiny).variables["params"]), sep="/")
     start, after = values_of(adapt(counted[1], tiny, steps=0)), values_of(fitted)
@@ -155,6 +156,7 @@ def test_tiles_make_no_difference(counted, fitted):
     assert np.abs(whole - noisy).max() > 10
 
 
+@pytest.mark.matrix
 def test_other_images_are_seen_as_the_fitted_one(counted, fitted):
     """A darker part of the image comes out as it does within the image, and so do other types."""
     noisy = counted[1]
@@ -167,6 +169,7 @@ def test_other_images_are_seen_as_the_fitted_one(counted, fitted):
     np.testing.assert_allclose(fitted(counts), np.clip(close, 0, 65535), rtol=0, atol=0.52)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("channels", "dtype"), [(1, np.int16), (2, np.uint8), (3, np.float64), (4, np.uint16)]
 )
@@ -189,6 +192,7 @@ def test_a_color_network_takes_gray_and_color_images():
             adapted.save("x.safetensors")
 
 
+@pytest.mark.matrix
 def test_masks_constants_and_pages(tiny):
     x = np.float32(RNG(6).normal(200, 5, (50, 40)))
     x[10:20, 5:9] = np.nan
@@ -217,6 +221,7 @@ def test_the_pages_of_a_file(tiny, tmp_path):
     )
 
 
+@pytest.mark.matrix
 def test_it_goes_where_models_go(counted, fitted, tmp_path):
     noisy = counted[1][:96, :96]
     denoiser = ImageDenoiser(fitted.model, dtype="bfloat16", strength=0.5, ensemble=True)

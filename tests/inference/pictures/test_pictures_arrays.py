@@ -70,6 +70,7 @@ def test_a_colour_model_averages_grey_and_a_grey_one_takes_each_channel():
     np.testing.assert_allclose(found, np.concatenate(planes, -1), atol=1e-5)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("options", first(1, [{"tile": 64}, {}]))
 def test_ensemble_is_the_mean_over_flips_and_turns(options):
     model, variables = small.build("unet-tiny")

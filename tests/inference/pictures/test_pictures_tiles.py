@@ -127,6 +127,7 @@ def test_one_tile_is_the_whole_picture_of_any_model(name):
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     "name", [pytest.param("nafnet-small", marks=pytest.mark.matrix), "swinir-small"]
 )

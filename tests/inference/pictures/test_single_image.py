@@ -22,6 +22,7 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / np.mean((np.float64(a) - b) ** 2))
 
 
+@pytest.mark.matrix
 def test_it_learns_and_is_kept(tmp_path):
     clean, noisy = pictured()
     adapted = zoo.adapt(noisy, method="noise2fast", steps=60)
