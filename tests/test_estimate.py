@@ -85,6 +85,7 @@ def test_white_noise_on_a_constant(shape, sigma):
     assert b == pytest.approx(sigma**2, rel=0.06)
 
 
+@pytest.mark.matrix
 def test_choosing_smooth_places_does_not_bias_white_noise():
     found = [sigma_smooth(noisy(np.full(COLOR, 0.5), seed=seed)) for seed in range(30)]
     assert np.mean(found) == pytest.approx(0.1, rel=0.01)
@@ -210,6 +211,7 @@ def bsd68(zoo_data):
 
 
 # Mean absolute errors in 1/255, as benchmarks/results/estimators_bsd68.csv has them, and a margin.
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("sigma", "wavelet", "smooth"),
     [

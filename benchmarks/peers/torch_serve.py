@@ -15,6 +15,8 @@ def serve(handlers: Mapping[str, Callable[..., dict]]) -> None:
     # Compilers and libraries may print; the pipe is for answers alone.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    # What is printed before an error stands before it.
+    sys.stdout.reconfigure(line_buffering=True)
     for line in sys.stdin:
         request = json.loads(line)
         print(json.dumps(handlers[request.pop("do")](**request)), file=answers, flush=True)

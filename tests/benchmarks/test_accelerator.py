@@ -240,9 +240,10 @@ def test_every_family_of_golden_files_is_there(monkeypatch):
     golden = importlib.import_module("accelerated.golden")
     found = golden.certificates(None)
     folder = golden.INTEROP / "golden"
-    assert {one.label for one in found} == {p.stem for p in folder.glob("*.npz")} - {
-        "gtcrn-published"
-    }
+    # Of published files there are no seeded weights.
+    others = {p.stem for p in folder.glob("*.npz") if p.stem.startswith("fastenhancer")}
+    others.add("gtcrn-published")
+    assert {one.label for one in found} == {p.stem for p in folder.glob("*.npz")} - others
     first = [one.family for one in found if not one.case.slow]
     assert set(first) == {one.family for one in found}
     assert all(not one.case.slow for one in found[: len(first)])

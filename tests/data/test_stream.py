@@ -157,6 +157,7 @@ def unparsed():
     flags.FLAGS.unparse_flags()
 
 
+@pytest.mark.matrix
 @pytest.mark.usefixtures("unparsed")
 def test_processes_change_nothing(folder):
     alone, shared = take(batches(folder)), take(batches(folder, workers=2))

@@ -120,6 +120,7 @@ def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_
     }
 
 
+@pytest.mark.matrix
 def test_padding_keeps_programs_few_and_figures_equal(folder):
     """For a denoiser that does not look around, the canvas must not matter at all."""
     pictures = pictures_of(folder)

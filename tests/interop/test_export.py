@@ -133,6 +133,7 @@ def test_a_model_of_one_size(tmp_path):
         to_stablehlo(tmp_path / "other.zip", model, variables, size=(32, 32))
 
 
+@pytest.mark.matrix
 def test_streams(tmp_path):
     """A step of one hop, for any number of streams: the same as the whole recording."""
     model, variables = made("wiener")

@@ -301,6 +301,7 @@ def test_each_example_hears_its_own_recording():
         np.testing.assert_array_equal(np.sign(np.mean(noisy - SPEECH, (1, 2))), [1, -1] * 3)
 
 
+@pytest.mark.matrix
 def test_a_recording_as_option_or_for_ops_without():
     given = make_sampler("add_at_snr", 5, options={"noise": NOISE[0]}, modality="audio")
     assert not given.needs_noise

@@ -21,13 +21,14 @@ BLIND = {
     "row": partial(noise2void, spacing=12, span=3),
     "column": partial(noise2void, spacing=12, span=2, axis="column", replace="median"),
     "grid": noise2self,
+    "mean": partial(noise2self, replace="mean"),
 }
 BLIND = {name: jax.jit(method) for name, method in BLIND.items()}
 # Rows and columns that are hidden around a hidden pixel.
 SPANS = {"row": (0, 3), "column": (2, 0)}
 
 
-@pytest.mark.parametrize("name", first(1, ["uniform", "row", "median", "column", "grid"]))
+@pytest.mark.parametrize("name", first(1, ["uniform", "row", "median", "column", "grid", "mean"]))
 def test_no_hidden_value_reaches_the_input_of_its_own_prediction(name):
     method = BLIND[name]
     x = jax.random.uniform(jax.random.key(0), (24, 20, 1))
@@ -48,7 +49,7 @@ def test_no_hidden_value_reaches_the_input_of_its_own_prediction(name):
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("name", first(1, ["row", "uniform", "median", "column", "grid"]))
+@pytest.mark.parametrize("name", first(1, ["row", "uniform", "median", "column", "grid", "mean"]))
 def test_the_target_is_the_image_and_other_pixels_stay(name):
     x = jax.random.uniform(jax.random.key(0), (24, 20, 3))
     input, target, weight, level = BLIND[name](jax.random.key(1), x, LEVEL)

@@ -138,6 +138,7 @@ def test_paired_data_keep_their_own_noise_and_move_together():
     np.testing.assert_allclose((example.input - example.target) * 65535, 1000, rtol=1e-3)
 
 
+@pytest.mark.matrix
 def test_the_average_follows_its_formula():
     step, state, _ = build("none")
     bank = jax.tree.map(jnp.asarray, make_bank(pictures()))

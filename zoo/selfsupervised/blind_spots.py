@@ -100,29 +100,53 @@ def noise2void(
 
 
 @target()
-def noise2self(key: jax.Array, noisy: jax.Array, level: jax.Array, *, spacing: int = 4) -> Example:
-    """Hides a grid of pixels at a random place, replaced by the mean of their neighbors.
+def noise2self(
+    key: jax.Array,
+    noisy: jax.Array,
+    level: jax.Array,
+    *,
+    spacing: int = 4,
+    replace: str = "uniform",
+) -> Example:
+    """Hides a grid of pixels at a random place.
 
     Args:
       key: a typed key.
       noisy: (H, W, C).
       level: scalar, passed on.
       spacing: of the grid, in pixels, 2 or more.
+      replace: "uniform", by one of the eight neighbors at random, so that hidden pixels look like
+        the others; "mean", by the mean of the neighbors, the near four counting twice, as the
+        authors do. A network can tell such pixels by their smoothness and then leave all others as
+        they are: its result is to be taken at hidden pixels alone, a grid at a time.
 
     Returns:
-      The example. Horizontal and vertical neighbors count twice as much as diagonal ones.
+      The example.
 
     Raises:
-      ZooError: the spacing is below 2, or above a side of the image.
+      ZooError: the spacing is below 2, or above a side of the image, or `replace` is another.
     """
     if spacing < 2:
         raise ZooError(f"noise2self cannot hide pixels {spacing} apart; make spacing 2 or more")
+    if replace not in ("uniform", "mean"):
+        raise ZooError(f"replace={replace!r} is not one of uniform, mean")
     check_size(noisy, spacing, "noise2self")
-    phase = jax.random.randint(key, (2,), 0, spacing)
+    key_place, key_value = jax.random.split(key)
+    phase = jax.random.randint(key_place, (2,), 0, spacing)
     rows, columns = (np.arange(side) % spacing for side in noisy.shape[:2])
     hidden = ((rows == phase[0])[:, None] & (columns == phase[1])[None])[..., None]
     weight = hidden.astype(jnp.float32)
-    return Example(jnp.where(hidden, neighbor_mean(noisy), noisy), noisy, weight, level)
+    if replace == "mean":
+        return Example(jnp.where(hidden, neighbor_mean(noisy), noisy), noisy, weight, level)
+    counts = [-(-side // spacing) for side in noisy.shape[:2]]
+    rows, columns = (
+        spacing * np.arange(count, dtype=np.int32) + start
+        for count, start in zip(counts, phase, strict=True)
+    )
+    rows, columns = (part.ravel() for part in jnp.meshgrid(rows, columns, indexing="ij"))
+    places = (rows, columns)
+    values = _replacements(key_value, noisy, places, 1, replace, lines=False)
+    return Example(_scatter(noisy, *places, values), noisy, weight, level)
 
 
 def neighbor_mean(x: jax.Array) -> jax.Array:

@@ -95,6 +95,7 @@ def test_the_measured_curve_makes_the_noise_of_photons_even():
     np.testing.assert_allclose(steps * np.sqrt(a * places + b), level, rtol=0.2)
 
 
+@pytest.mark.matrix
 def test_an_adapted_network_beats_one_for_gaussian_noise(counted):
     """Before the fit already, by its measurement; the fit itself takes longer than a test may."""
     clean, noisy = counted
@@ -123,6 +124,7 @@ def test_the_seed_decides_what_is_fitted(counted, tiny, fitted):
     assert (values_of(other)["params/slopes"] != values_of(fitted)["params/slopes"]).any()
 
 
+@pytest.mark.matrix
 def test_hidden_values_say_nothing_of_themselves(fitted):
     """The derivative of an output by a hidden value is 0, by another one it is not."""
     module, variables = fitted.model.module, fitted.model.variables

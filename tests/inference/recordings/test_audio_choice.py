@@ -64,6 +64,7 @@ def test_the_usual_model_is_one_for_the_rate(rate, label):
     assert (model.label, reason) == (label, "")
 
 
+@pytest.mark.matrix
 def test_a_file_of_48_khz_goes_through_as_it_is(tmp_path):
     """By the default path and its report, and without resampling: as the model gives it."""
     voice = synthetic.clean(0, 1, sample_rate=48000, length=24000)
