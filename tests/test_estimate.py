@@ -123,6 +123,7 @@ def test_units_cancel():
     assert poisson_gaussian(256 * x) == pytest.approx((256 * a, 256**2 * b), rel=1e-3)
 
 
+@pytest.mark.matrix
 def test_clipped_pixels_do_not_pass_for_quiet_ones():
     clean = photo(*COLOR)
     x = np.clip(noisy(2 * clean - 0.5, b=0.05**2), 0, 1)

@@ -128,6 +128,7 @@ def test_files_of_one_model_are_told_apart(model_file):
     assert [one.facts.modality for one in found] == ["audio"] * 3
 
 
+@pytest.mark.matrix
 def test_pairs_bring_their_own_noise(zoo, folders, tmp_path):
     code, output, errors = zoo(
         *("score", "wiener", "--data", folders / "pairs", "--pairs", "noisy", "clean"),

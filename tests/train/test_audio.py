@@ -127,6 +127,7 @@ def test_gain_and_polarity_act_before_the_noise_is_measured():
     np.testing.assert_allclose(snr, example.level, atol=0.01)
 
 
+@pytest.mark.matrix
 def test_noises_are_augmented_by_themselves():
     plain, coloured = (
         jax.jit(prepare(**options))(batch(), jax.random.key(3)) for options in ({}, {"tone": 9.0})
