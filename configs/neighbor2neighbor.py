@@ -4,8 +4,8 @@
     zoo denoise FOLDER -o clean/ --weights runs/neighbor2neighbor-FOLDER/weights.safetensors
 
 FOLDER holds noisy images and nothing else; their noise is independent from pixel to pixel, of any
-kind. Finer detail stays than with Noise2Void, for the whole image is seen. Without FOLDER the
-embedded photos train, seen with Gaussian noise only, and the clean ones score.
+kind. Without FOLDER the embedded photos train, seen with Gaussian noise only, and the clean ones
+score.
 """
 
 from zoo.train.config import default_config

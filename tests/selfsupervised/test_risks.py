@@ -41,7 +41,7 @@ def test_the_blur_is_that_of_scipy():
 
 
 def test_sure_of_a_linear_filter_is_its_closed_form():
-    """The mean over all probes is mse - s^2 + 2 s^2 trace / m; over two probes it is exact."""
+    """The mean over probes is mse - s^2 + 2 s^2 trace / m."""
     noisy, level = clean_image(), np.float32([0.2])
     residual = np.asarray(blur(1.0, noisy, None)) - noisy
     closed = np.mean(residual**2) - 0.04 + 2 * 0.04 * KERNEL[1, 1]

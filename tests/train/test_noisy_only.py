@@ -83,13 +83,19 @@ def test_a_folder_of_noisy_images_trains_and_leaves_weights(folder, tmp_path, ca
 
 def test_values_of_12_bits_are_seen_as_inference_sees_them(folder):
     images = [np.asarray(Image.open(path))[..., None] for path in sorted(folder.iterdir())]
-    scaled, scale = noisy_only.scale_images(images)
+    scales = noisy_only.scales_of(images)
     # A power of two of white.
-    assert scale.high == 65535 / 16
+    assert scales[np.dtype(np.uint16)].high == 65535 / 16
+    scaled = noisy_only.scaled(images, scales)
     assert 0.75 < max(float(x.max()) for x in scaled) < 1.25
-    unchanged, none = noisy_only.scale_images([np.full((16, 16, 1), 60000, np.uint16)] * 2)
-    assert none is None
-    assert unchanged[0].dtype == np.uint16
+    full = [np.full((16, 16, 1), 60000, np.uint16)] * 2
+    assert noisy_only.scales_of(full) == {}
+    assert noisy_only.scaled(full, {})[0].dtype == np.uint16
+    # Each depth has a scale of its own, and one that the training had not is taken for full.
+    bright = np.linspace(0, 255, 1024).reshape(32, 32, 1).astype(np.uint8)
+    mixed = noisy_only.scaled([images[0], bright], noisy_only.scales_of([images[0], bright]))
+    np.testing.assert_allclose(mixed[1], bright / 255, atol=1e-6)
+    np.testing.assert_allclose(noisy_only.scaled([bright], scales)[0], bright / 255, atol=1e-6)
 
 
 REFUSED = {
@@ -102,6 +108,7 @@ REFUSED = {
     "an option of no target": ({"level": 25}, {}, "set target.name"),
     "no level": ({"name": "sure"}, {}, "needs the noise's sigma; set target.level"),
     "a negative level": ({"name": "sure", "level": -1}, {}, "target.level is -1"),
+    "a stream": ({"name": "noise2void"}, {"data.stream": True}, "leave data.stream out"),
     "another loss": ({"name": "sure", "level": 25}, {"loss": "l1"}, "set loss='mse'"),
     "two levels": (
         {"name": "sure", "level": 25},

@@ -119,7 +119,6 @@ def build(
     with in_one_line(f"loss {config.loss!r} cannot be made"):
         loss = losses.make_loss(config.loss, modality=modality)
     method = noisy_only.make_target(config, modality)
-    noisy_only.level_of_data(config)
     make_optimizer(config, steps=1)
     check_baselines(config.eval.baselines, evaluator_class(modality).baselines)
     only_train = found or (method is not None and not config.noise.name)

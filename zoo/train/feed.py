@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -28,7 +29,7 @@ class Feed:
       noise: noise recordings to mix in, on the host; None for a stream, and where none are mixed.
       size: (H, W, C) of an example, (T, C) of a recording.
       steps: of the whole run.
-      scale: what brought the values of noisy images to [0, 1]; None where they fill it.
+      scales: what brought the values of noisy images to [0, 1], see `noisy_only.scales_of`.
     """
 
     batches: BankBatches | StreamBatches
@@ -36,7 +37,7 @@ class Feed:
     noise: Bank | None
     size: tuple[int, ...]
     steps: int
-    scale: Scale | None = None
+    scales: Mapping[np.dtype, Scale] = dataclasses.field(default_factory=dict)
 
 
 def make_feed(experiment: Experiment) -> Feed:
@@ -57,7 +58,7 @@ def make_feed(experiment: Experiment) -> Feed:
             f"{config.data.name!r} has none; name a folder of them in data.options.noise, or give "
             "noise_recordings to fit"
         )
-    noise = scale = None
+    noise, scales = None, {}
     if config.data.stream:
         batches = StreamBatches(
             source,
@@ -77,7 +78,8 @@ def make_feed(experiment: Experiment) -> Feed:
             bank = make_bank(pictures, *size)
         else:
             if experiment.method and not experiment.sampler:
-                pictures, scale = noisy_only.scale_images(pictures)
+                scales = noisy_only.scales_of(pictures)
+                pictures = noisy_only.scaled(pictures, scales)
             size, bank = crop or pictures[0].shape[:-1], make_bank(pictures)
         if needs_noise:
             noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
@@ -97,7 +99,7 @@ def make_feed(experiment: Experiment) -> Feed:
         )
     if steps >= 2**31:
         raise ZooError(f"train.epochs={config.train.epochs} makes {steps:,} steps; make it smaller")
-    return Feed(batches, bank, noise, (*size, config.data.channels), steps, scale)
+    return Feed(batches, bank, noise, (*size, config.data.channels), steps, scales)
 
 
 def _read(source: Source, crop: tuple[int, ...] | None) -> list[np.ndarray]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from zoo.data import pixels
 from zoo.data.batches import Bank, Batch, make_bank
 from zoo.data.sources import Source
 from zoo.errors import ZooError, in_one_line
@@ -19,7 +19,7 @@ from zoo.modality import IMAGE, Modality
 from zoo.models import spec_of
 from zoo.noise import registry
 from zoo.selfsupervised import METHODS, Method, make_method
-from zoo.train.step import State
+from zoo.train.step import State, risk_keys
 
 # In signal units; where a level that is learned begins unless the config says.
 _START = 25 / 255
@@ -63,6 +63,12 @@ def make_target(config: ConfigDict, modality: Modality) -> Method | None:
         )
     if method.is_risk and config.loss != "mse":
         raise ZooError(f"target {target.name!r} is a squared error of its own; set loss='mse'")
+    if config.data.stream and not noise.name:
+        raise ZooError(
+            f"target {target.name!r} looks at all noisy images first, for the range of their "
+            "values; leave data.stream out"
+        )
+    level_of_data(config)
     return method
 
 
@@ -75,19 +81,17 @@ def level_of_data(config: ConfigDict) -> float | None:
     """`target.level` in signal units; None where the config has none.
 
     Raises:
-      ZooError: it is no number above 0, or of another unit.
+      ZooError: it is no number above 0.
     """
     level = config.target.level
     if level is None:
         return None
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < math.inf:
         raise ZooError(f"target.level is {level!r}; make it a number above 0")
-    intensity = config.target.name not in (
-        "poisson_sure",
-        "recorrupted_poisson",
-        "recorrupted_gamma",
-    )
-    return level / 255 if intensity and config.noise.unit == "1/255" else float(level)
+    method = method_of(config)
+    # Photons and looks have no unit.
+    counts = method is not None and method.level not in ("", "sigma")
+    return level / 255 if config.noise.unit == "1/255" and not counts else float(level)
 
 
 def start_level(config: ConfigDict) -> float:
@@ -146,25 +150,28 @@ def scored(config: ConfigDict, test: Source) -> bool:
     return len(test) > 0 and (bool(config.noise.name) or test[0].input is not None)
 
 
-def scale_images(
-    images: Sequence[np.ndarray],
-) -> tuple[list[np.ndarray], value_scale.Scale | None]:
-    """Noisy images whose values fill [0, 1] as those that `zoo.denoise` gives a model, float32.
+def scales_of(images: Sequence[np.ndarray]) -> dict[np.dtype, value_scale.Scale]:
+    """What brings noisy images to values that fill [0, 1], by dtype, as `zoo.denoise` has it.
 
     Args:
       images: (H, W, C) each, uint8 or uint16.
 
     Returns:
-      The images and their scale; as they are, and None, where they fill their type.
+      Empty where all fill their types.
     """
-    dtype = np.result_type(*(image.dtype for image in images))
-    scale = value_scale.find(images)[dtype]
-    scale = None if scale.plain(dtype) else scale
-    return [_scaled(image, scale) for image in images], scale
+    scales = value_scale.find(images)
+    plain = all(scale.plain(dtype) for dtype, scale in scales.items())
+    return {} if plain else scales
 
 
-def _scaled(image: np.ndarray, scale: value_scale.Scale | None) -> np.ndarray:
-    return image if scale is None else scale.enter(image)
+def scaled(
+    images: Sequence[np.ndarray], scales: Mapping[np.dtype, value_scale.Scale]
+) -> list[np.ndarray]:
+    """Images by the scales of their dtypes, float32; as they are where there are none."""
+    if not scales:
+        return list(images)
+    # One that only the validation has is taken for full.
+    return [scales[x.dtype].enter(x) if x.dtype in scales else pixels.to_float(x) for x in images]
 
 
 class HeldOutLoss:
@@ -176,7 +183,7 @@ class HeldOutLoss:
       images: of the validation, as `zoo.data.batches.stack` gives them.
       size: (H, W, C) of a training crop.
       batch_size: crops at once.
-      scale: of the values, or None.
+      scales: of the training images, from `scales_of`.
       model: the module.
       loss: as for `zoo.train.step.make_step`.
       method: the method, of no level of its own.
@@ -192,7 +199,7 @@ class HeldOutLoss:
         *,
         size: tuple[int, ...],
         batch_size: int,
-        scale: value_scale.Scale | None,
+        scales: Mapping[np.dtype, value_scale.Scale],
         model: nn.Module,
         loss: Callable[..., jax.Array],
         method: Method,
@@ -204,7 +211,7 @@ class HeldOutLoss:
                     f"validation image {number} is {image.shape[0]}x{image.shape[1]}, smaller than "
                     f"the crop of {size[0]}x{size[1]}; make data.crop smaller"
                 )
-        self._images, self._batch_size = [_scaled(image, scale) for image in images], batch_size
+        self._images, self._batch_size = scaled(images, scales), batch_size
         count = len(images)
 
         def one(variables: Any, bank: Bank, slot: jax.Array) -> jax.Array:
@@ -213,7 +220,7 @@ class HeldOutLoss:
             if not method.is_risk:
                 prediction = model.apply(variables, example.input, example.level)
                 return loss(prediction, example.target, example.weight)
-            keys = jax.vmap(partial(jax.random.fold_in, key))(slot)
+            keys = risk_keys(key, slot)
             values = method.function(keys, model.apply, variables, example.input, example.level)
             return weighted_mean(values, example.weight)
 

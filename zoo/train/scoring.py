@@ -69,7 +69,7 @@ def make_validation(experiment: Experiment, feed: Feed) -> Validation | HeldOutL
         [stack(source[i]) for i in range(min(len(source), config.validation.limit or len(source)))],
         size=feed.size,
         batch_size=config.train.batch_size,
-        scale=feed.scale,
+        scales=feed.scales,
         model=experiment.model,
         loss=experiment.loss,
         method=method,

@@ -169,6 +169,17 @@ def make_prepare(
     return prepare
 
 
+def risk_keys(key: jax.Array, slots: jax.Array) -> jax.Array:
+    """The keys of a risk, (B,): each of its slot alone, and none that `make_prepare` draws from.
+
+    Args:
+      key: of the step.
+      slots: (B,).
+    """
+    keys = jax.vmap(partial(jax.random.fold_in, key))(slots)
+    return jax.vmap(partial(jax.random.fold_in, data=_OF_RISK))(keys)
+
+
 def make_step(
     axis_name: str | None = None,
     *,
@@ -225,10 +236,8 @@ def make_step(
         def self_supervised(params, level=None):
             if level is None:
                 level = example.level
-            keys = jax.vmap(partial(jax.random.fold_in, key))(batch.slot)
-            keys = jax.vmap(partial(jax.random.fold_in, data=_OF_RISK))(keys)
             values = method.function(
-                keys,
+                risk_keys(key, batch.slot),
                 lambda params, x, level: model.apply({"params": params}, x, level, train=True),
                 params,
                 example.input,
@@ -247,12 +256,8 @@ def make_step(
             gradients, slope, value, merit = jax.lax.pmean(
                 (gradients, slope, value, merit), axis_name
             )
-        updates, opt_state = optimizer.update(
-            gradients,
-            state.opt_state,
-            state.params,
-            **dict(zip(("level_slope",) * len(slope), slope, strict=True)),
-        )
+        more = {"level_slope": slope[0]} if learns_level else {}
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, **more)
         params = optax.apply_updates(state.params, updates)
         count = state.step.astype(jnp.float32)
         decay = jnp.minimum(ema_decay, (1.0 + count) / (10.0 + count))
