@@ -171,6 +171,16 @@ def test_pairs_of_noisy_and_clean_are_refused(tmp_path):
     assert experiment.build(config).method.pairs
 
 
+@pytest.mark.parametrize(
+    ("name", "unit", "level"),
+    [("sure", "1/255", 25 / 255), ("sure", "1", 25), ("poisson_sure", "1/255", 25)],
+)
+def test_a_level_is_in_the_unit_of_the_noise_unless_it_counts_photons(name, unit, level):
+    config = config_of("", name=name, level=25)
+    config.noise.unit = unit
+    assert noisy_only.level_of_data(config) == level
+
+
 def test_audio_is_refused():
     config = audio_config()
     config.target.name = "noise2void"

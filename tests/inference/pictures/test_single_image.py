@@ -1,12 +1,14 @@
 """Networks learned from one noisy image: that they denoise it, are kept, and leave out what is not
 there."""
 
+import jax
 import numpy as np
 import pytest
+from variables import random_variables
 
 import zoo
 from zoo.errors import ZooError
-from zoo.inference import load_adapted
+from zoo.inference import load_adapted, single_image
 
 
 def pictured(side=64, channels=1):
@@ -39,6 +41,18 @@ def test_a_network_is_not_given_one():
         zoo.adapt(pictured()[1], "unet-gray", method="zs-n2n")
     with pytest.raises(ZooError, match="did you mean 'zs-n2n'"):
         zoo.adapt(pictured()[1], method="zsn2n")
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("method", single_image.METHODS)
+def test_values_that_are_not_there_have_no_weight(method):
+    model = zoo.create_model("dncnn-gray", **single_image.OPTIONS)
+    x = np.random.default_rng(0).random((2, 16, 16, 1), np.float32)
+    params = random_variables(model, x)["params"]
+    loss = jax.jit(single_image._loss, static_argnums=(1, 2))
+    known = np.ones(x.shape, bool)
+    assert float(loss(params, model, method, x, known, jax.random.key(0))) > 0
+    assert float(loss(params, model, method, x, ~known, jax.random.key(0))) == 0
 
 
 @pytest.mark.slow
