@@ -91,12 +91,12 @@ def test_filters_are_scipys():
         stages.sharpen(IMAGE, 0.7), IMAGE + 0.7 * (IMAGE - blurred), atol=1e-5
     )
     luma = stages.luma(IMAGE)
-    smoothed = stages.smooth(IMAGE, 1.0, 0.0)
+    smoothed = stages.smooth(IMAGE, 1.0, (0.0, 0.0, 0.0))
     np.testing.assert_allclose(
         stages.luma(smoothed)[..., 0], stages.luma(blurred)[..., 0], atol=1e-5
     )
     np.testing.assert_allclose(smoothed - stages.luma(smoothed), IMAGE - luma, atol=1e-5)
-    flat = stages.smooth(IMAGE, 0.0, 1.0)
+    flat = stages.smooth(IMAGE, 0.0, (1.0, 1.0, 1.0))
     np.testing.assert_allclose(stages.luma(flat), luma, atol=1e-5)
     assert np.std(flat - luma) < 0.3 * np.std(IMAGE - luma)
 
@@ -155,7 +155,7 @@ def neighbors(d):
 
 @pytest.mark.matrix
 def test_noise_covers_that_of_real_cameras(zoo_data):
-    """PolyU's median correlations lie within the middle nine tenths of the simulated ones."""
+    """PolyU's median correlations lie within the middle two thirds of the simulated ones."""
     real = []
     for path in sorted((zoo_data / "polyu").glob("*_real.JPG"))[::4]:
         pair = [
@@ -169,7 +169,7 @@ def test_noise_covers_that_of_real_cameras(zoo_data):
     for seed in range(8):
         d = np.asarray(photograph(jax.random.key(seed), x, strength=2.0)) - x
         simulated += [neighbors(one) for one in d if 255 * one.std() > 2]
-    low, high = np.percentile(simulated, [5, 95], axis=0)
+    low, high = np.percentile(simulated, [17, 83], axis=0)
     middle = np.median(real, axis=0)
     assert (low < middle).all(), (low, middle)
     assert (middle < high).all(), (middle, high)

@@ -8,6 +8,8 @@ References:
   stages, the tone curve and the ranges of gains.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -176,19 +178,20 @@ def demosaic(raw: jax.Array, gradient: jax.Array | float = 1.0) -> jax.Array:
     return jnp.stack([red, jnp.where(reddish | bluish, green, raw), blue], -1)
 
 
-def smooth(x: jax.Array, luma: jax.Array | float, chroma: jax.Array | float) -> jax.Array:
-    """Blends an image with a smoothed copy, luma and chroma apart, as cameras reduce noise.
+def smooth(x: jax.Array, luma: jax.Array | float, chroma: Sequence[jax.Array | float]) -> jax.Array:
+    """Blends an image with smoothed copies, luma and chroma apart, as cameras reduce noise.
 
     Args:
       x: `(..., H, W, 3)`.
       luma: weight of luma smoothed by a 5x5 binomial filter, from 0 to 1; broadcast against `x`.
-      chroma: weight of chroma smoothed by that filter at dilations 1, 2 and 4.
+      chroma: weights of chroma smoothed by that filter at dilations 1, 2 and 4, one after the
+        other.
     """
     ycc = mix_channels(x, RGB_TO_YCC)
     bright, color = ycc[..., :1], ycc[..., 1:]
     bright = bright + luma * (_binomial(bright, 1) - bright)
-    coarse = _binomial(_binomial(_binomial(color, 1), 2), 4)
-    color = color + chroma * (coarse - color)
+    for step, weight in zip((1, 2, 4), chroma, strict=True):
+        color = color + weight * (_binomial(color, step) - color)
     return mix_channels(jnp.concatenate([bright, color], -1), YCC_TO_RGB)
 
 

@@ -93,7 +93,7 @@ def photograph(key, x, *, strength):
     kind = jnp.searchsorted(_EDGES, jax.random.uniform(which, x.shape[:-3]), side="right")
     kind = kind[..., None, None, None]
     # Uniform numbers, each of a shape that broadcasts against images.
-    u = iter(jax.random.uniform(scalars, (13, *x.shape[:-3]))[..., None, None, None])
+    u = iter(jax.random.uniform(scalars, (15, *x.shape[:-3]))[..., None, None, None])
 
     normal = random_bits.normal(white, color.shape)
     sigma = jnp.where(kind == _CORRELATED, 0.12, 55 / 255) * next(u)
@@ -106,9 +106,12 @@ def photograph(key, x, *, strength):
 
     # Cameras remove most noise of chroma and part of that of luma.
     filtered = (kind == _CAMERA) | (kind == _CORRELATED)
-    bright, colorful = 1 - 0.9 * next(u) ** 2, 1 - 0.5 * next(u) ** 4
+    bright = 1 - 0.8 * next(u) ** 2
+    colorful = 1 - 0.2 * next(u) ** 4, 1 - 0.8 * next(u) ** 2, next(u)
     noise = develop.smooth(
-        noise, jnp.where(filtered, bright, 0.0), jnp.where(filtered, colorful, 0.0)
+        noise,
+        jnp.where(filtered, bright, 0.0),
+        [jnp.where(filtered, weight, 0.0) for weight in colorful],
     )
     energy = jnp.square(1 - bright) + bright * (2 * (1 - bright) * _CENTER + bright * _ENERGY)
     noise = noise * jnp.where(kind == _CORRELATED, 1 / jnp.sqrt(energy), 1.0)
@@ -148,7 +151,7 @@ def _developed(key: jax.Array, x: jax.Array, normal: jax.Array, strength: jax.Ar
     low, high, *line = (sensors[..., i, None, None] for i in range(_SENSORS.shape[1]))
     u = jax.random.uniform(scalars, (5, *lead))[..., None, None]
     bell = jax.random.normal(bells, (3, *lead))[..., None, None]
-    log_shot = jnp.log(low) + u[0] * (jnp.log(high) - jnp.log(low))
+    log_shot = jnp.log(low) + jnp.sqrt(u[0]) * (jnp.log(high) - jnp.log(low))
     read = jnp.exp(line[0] + line[1] * log_shot + line[2] * bell[0])
     row = jnp.exp(line[3] + line[4] * log_shot + line[5] * bell[1])
     matrix, inverse = develop.color_matrices(
