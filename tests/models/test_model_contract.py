@@ -26,6 +26,7 @@ NNX_TOLERANCE = 1e-6
 # bfloat16 keeps 8 bits: relative steps of 2**-8, a few of them over a few layers.
 BFLOAT16_TOLERANCE = 2.0**-4
 
+matrix = functools.partial(pytest.param, marks=pytest.mark.matrix)
 every_family = pytest.mark.parametrize("family", [marked(one, one) for one in sorted(FAMILIES)])
 # For what takes longest to compile two stand for all: of convolutions alone, and of attention.
 few_families = pytest.mark.parametrize(
@@ -143,12 +144,11 @@ def init_shapes(model, shape):
     return jax.eval_shape(model.init, jax.random.key(0), x)
 
 
-@few_families
+# Of the others in `test_starts`.
+@pytest.mark.parametrize("family", ["unet", "swinir"])
 def test_gradient_reaches_every_parameter(family):
     model, variables = build(family)
     x, level = batch(family)
-    if "params" not in variables:
-        pytest.skip("it has none")
     state = {k: v for k, v in variables.items() if k != "params"}
 
     def loss(params):
@@ -160,10 +160,9 @@ def test_gradient_reaches_every_parameter(family):
         assert np.any(g != 0), path
 
 
-# Op by op each operation is a program, which finds what Python does while tracing.
-@pytest.mark.parametrize(
-    "family", [marked(one, one if one == "unet" else "") for one in sorted(FAMILIES)]
-)
+# Op by op each operation is a program, which finds what Python does while tracing; the layers are
+# shared, so one of convolutions, one of attention and one of audio will do.
+@pytest.mark.parametrize("family", ["unet", *map(matrix, ("swinir", "stream_unet"))])
 def test_jit_agrees_with_no_jit(family):
     model, variables = build(family)
     x, level = batch(family)
