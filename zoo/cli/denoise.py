@@ -1,9 +1,7 @@
 """`zoo denoise`: clean copies of images and recordings."""
 
 import argparse
-import functools
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,11 +9,12 @@ import numpy as np
 
 import zoo
 from zoo import files
-from zoo.cli import common, file_jobs
+from zoo.cli import adapting, common, file_jobs
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
+from zoo.modality import get
 
 _DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
@@ -36,22 +35,22 @@ _EXAMPLES = """examples:
   zoo denoise cells.tif --adapt --save-adapted camera.safetensors
   zoo denoise more/ --adapted camera.safetensors
   zoo denoise song.flac --model wiener --save-noise
+  zoo denoise talk.wav --limit 12              12 dB of noise reduction at most
 
 The noise of an image is estimated from it unless --sigma says how much there is. An input is never
 written over, but with --overwrite and itself as OUTPUT. The exit code is 0 if all went well, 1 if a
 file failed (the others are done), 2 for a mistake in the command, 130 after Ctrl-C; what is
 finished by then stays."""
 
-# Only of images; their defaults are None or False, so that a given one is recognized.
-_OF_IMAGES = (
-    *("sigma", "range", "range_per_page", "linear"),
-    *("tile", "overlap", "ensemble", "dtype"),
-    *("adapt", "method", "adapted", "save_adapted"),
-)
-# What an adaptation learns or brings by itself.
-_NOT_ADAPTED = ("sigma", "range", "range_per_page", "linear")
-
-
+# Options of one kind of file; their defaults are None or False, so that a given one is recognized.
+_OPTIONS = {
+    file_kinds.IMAGE: (
+        *("sigma", "range", "range_per_page", "linear"),
+        *("tile", "overlap", "ensemble", "dtype"),
+        *adapting.OPTIONS,
+    ),
+    file_kinds.AUDIO: ("limit",),
+}
 # Remedies as the functions name them, and as the command does.
 _FLAGS = {
     "level=..., in signal units": "--sigma",
@@ -60,7 +59,7 @@ _FLAGS = {
     "tile=": "--tile ",
     "overlap=": "--overlap ",
     "model='wiener'": "--model wiener",
-    "strength=0.75": "--limit 12",
+    "limit=12": "--limit 12",
     "model='unet-real'": "--model unet-real",
     "level=10 / 255": "--sigma 10",
     "linear=True": "--linear",
@@ -88,20 +87,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a weight file of this zoo; or, with --model, published weights (.pth, .pt, .tar, "
         ".mat, .bin, .safetensors)",
     )
-    add(
+    shares = parser.add_mutually_exclusive_group()
+    shares.add_argument(
         "--strength",
         type=_share,
         default=1.0,
         metavar="SHARE",
         help="how much of the model's change is made, 0 to 1 (1)",
     )
-    add(
+    shares.add_argument(
         "--limit",
-        type=_limit,
-        dest="strength",
-        default=argparse.SUPPRESS,
+        type=_decibels,
         metavar="DB",
-        help="the same in dB: the most that is taken away of anything",
+        help="of recordings, the same in dB: the most that is taken away of anything; 12 leaves a "
+        "quarter",
     )
     add(
         "--save-noise",
@@ -161,25 +160,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the mean over eight flips and turns: a little better, eight times the work",
     )
     add("--dtype", choices=("float32", "bfloat16"), help="to compute in (the model's own)")
-    add(
-        "--adapt",
-        action="store_true",
-        help="fit the model to the noise of each image first, for microscopes, telescopes and "
-        "other noise that grows with the light",
-    )
-    add(
-        "--method",
-        choices=("noise2vst", "noise2fast", "zs-n2n"),
-        help="how to adapt, and that it is to be done: a curve around the model, or a small "
-        "network learned from the image alone (noise2vst)",
-    )
-    add(
-        "--save-adapted",
-        metavar="FILE",
-        help="with --adapt, and of one image: write what was fitted, a .safetensors file, for "
-        "others of the instrument",
-    )
-    add("--adapted", metavar="FILE", help="what --save-adapted wrote, in the place of a model")
+    adapting.add_arguments(add)
     parser.set_defaults(run=run)
 
 
@@ -193,9 +174,8 @@ def _share(text: str) -> float:
     return _number(text, 0, 1, "a number from 0 to 1")
 
 
-def _limit(text: str) -> float:
-    """As a share: what would be removed is softer by so much instead."""
-    return 1 - 10 ** (-_number(text, 0, 200, "a number of dB, 0 or more") / 20)
+def _decibels(text: str) -> float:
+    return _number(text, 0, 200, "a number of dB from 0 to 200")
 
 
 def _sigma(text: str) -> float | None:
@@ -239,11 +219,8 @@ class _Denoisers:
 
     def __init__(self, arguments: argparse.Namespace, kinds: set[str]):
         self._arguments = arguments
-        given = [name for name in _OF_IMAGES if getattr(arguments, name) not in (None, False)]
-        if kinds and file_kinds.IMAGE not in kinds and given:
-            flag = f"--{given[0].replace('_', '-')}"
-            raise ZooError(f"{flag} is an option of images, and no input is one; drop it")
-        _check_adaptation(arguments)
+        _check_kinds(arguments, kinds)
+        adapting.check(arguments)
         common.use_device(arguments.device)
         reference, name, file = arguments.reference, arguments.model, arguments.weights
         if reference is not None and not files.expanded(reference).exists():
@@ -259,9 +236,8 @@ class _Denoisers:
         self._linear = True if arguments.linear else None
         names = ("strength", "tile", "overlap", "ensemble", "dtype")
         self._options = {name: getattr(arguments, name) for name in names}
-        self._saved: Path | None = None
-        if arguments.adapt and self._model and self._model.modality == "image":
-            zoo.inference.adaptation.check_adaptable(self._model)
+        if arguments.adapt:
+            self._fit = adapting.Fitter(arguments, self._model)
         if arguments.adapted:
             self._take(zoo.inference.load_adapted(files.expanded(arguments.adapted)))
         elif self._model is None or self._model.modality == "image":
@@ -295,7 +271,7 @@ class _Denoisers:
         given = self._arguments
         try:
             if given.adapt:
-                self._adapt(job, advance)
+                self._take(self._fit(job, advance))
             report = zoo.inference.denoise_image_file(
                 job.source,
                 job.target,
@@ -316,33 +292,15 @@ class _Denoisers:
             text += ", --sigma unused: the model takes none"
         return Done(text, amount)
 
-    def _adapt(self, job: Job, advance: Advance) -> None:
-        """Fits the model to an image file, and writes what was fitted where that is asked for."""
-        path = self._arguments.save_adapted
-        if path is not None:
-            path = files.expanded(path)
-            if self._saved:
-                raise ZooError(f"{path} is for one image, and is of {self._saved}; take one input")
-            own = [place for place in (job.source, job.target, job.extra) if place is not None]
-            if os.path.realpath(path) in map(os.path.realpath, own):
-                raise ZooError(f"{path} is the input or an output; name another --save-adapted")
-            if os.path.lexists(path) and not self._arguments.overwrite:
-                raise ZooError(f"{path} is there already; name another, or give --overwrite")
-        fitting = functools.partial(advance, part="fitting")
-        method = self._arguments.method or "noise2vst"
-        adapted = zoo.inference.adapt_file(job.source, self._model, method=method, progress=fitting)
-        if path is not None:
-            adapted.save(path)
-            self._saved = job.source
-        self._take(adapted)
-
     def _take(self, adapted: "zoo.inference.Adapted") -> None:
         self._of_images = zoo.inference.ImageDenoiser(adapted.model, **self._options)
         self._range, self._linear = adapted.range, False
 
     def _recording(self, job: Job, advance: Advance) -> Done:
         overwrite = {"overwrite": self._arguments.overwrite}
-        settings = {"strength": self._arguments.strength, "progress": advance, **overwrite}
+        given = ("strength", "limit")
+        settings = {name: getattr(self._arguments, name) for name in given}
+        settings |= {"progress": advance, **overwrite}
         report = zoo.inference.denoise_audio_file(job.source, job.target, self._model, **settings)
         problem = ""
         if job.extra:
@@ -363,34 +321,19 @@ class _Denoisers:
         return Done(summary + _in_brackets(notes), seconds, problem)
 
 
-def _check_adaptation(arguments: argparse.Namespace) -> None:
-    """Refuses options that do not go with an adaptation.
+def _check_kinds(arguments: argparse.Namespace, kinds: set[str]) -> None:
+    """Refuses options of a kind of file that no input is.
 
     Raises:
       ZooError: there are such.
     """
-    adapted = arguments.adapted is not None
-    learns = arguments.method not in (None, "noise2vst")
-    if learns and (arguments.model or arguments.weights):
-        raise ZooError(
-            f"--method {arguments.method} learns a network of its own; drop --model and --weights"
-        )
-    arguments.adapt = arguments.adapt or arguments.method is not None
-    if arguments.save_adapted is not None and not arguments.adapt:
-        raise ZooError("--save-adapted goes with --adapt; add it, or leave out both")
-    several = len(arguments.inputs) > 1 or os.path.isdir(files.expanded(arguments.inputs[0]))
-    if arguments.save_adapted is not None and several:
-        raise ZooError("--save-adapted is for one image, and there are several; name one")
-    if not arguments.adapt and not adapted:
-        return
-    if arguments.adapt and adapted:
-        raise ZooError("--adapt fits anew what --adapted brings; drop one of them")
-    flag = "--adapted" if adapted else "--adapt"
-    if adapted and (arguments.model or arguments.weights):
-        raise ZooError("--adapted brings its model; drop --model and --weights")
-    for name in _NOT_ADAPTED:
-        if getattr(arguments, name) not in (None, False):
-            raise ZooError(f"--{name.replace('_', '-')} is for {flag} to find; drop one of them")
+    for kind, names in _OPTIONS.items():
+        given = [name for name in names if getattr(arguments, name) not in (None, False)]
+        if kinds and kind not in kinds and given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise ZooError(
+                f"{flag} is an option of {get(kind).plural}, and no input is one; drop it"
+            )
 
 
 def _in_flags(text: ZooError | str) -> str:

@@ -11,7 +11,7 @@ from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
 from zoo.inference.audio_chunks import Hops
 from zoo.inference.audio_resampling import around
-from zoo.inference.denoise_audio import check_chunk
+from zoo.inference.denoise_audio import check_chunk, share
 from zoo.resolve import Resolved, resolve
 
 # For the latency at another rate than the model's, in seconds: how long to listen, and how finely.
@@ -42,6 +42,7 @@ class AudioStream:
         channels: int = 1,
         sample_rate: int = 16000,
         strength: float = 1.0,
+        limit: float | None = None,
     ):
         """Begins a recording; it compiles now, and never during the stream.
 
@@ -51,6 +52,7 @@ class AudioStream:
           channels: C of the chunks.
           sample_rate: of the chunks, Hz.
           strength: how much of the model's change is made, 0 (none) to 1 (all).
+          limit: the most attenuation in dB, in the place of `strength`.
 
         Raises:
           ZooError: the model is not one that streams, its variables are missing or of another, or
@@ -65,7 +67,8 @@ class AudioStream:
                 f"{type(self._model).__name__} does not stream; take a model with a hop, such as "
                 "stream-t or wiener, or denoise the whole recording"
             )
-        self._settings = {"channels": channels, "sample_rate": sample_rate, "strength": strength}
+        self._settings = {"channels": channels, "sample_rate": sample_rate}
+        self._settings["strength"] = share(strength, limit)
         self._pipe = self._begin()
 
     def feed(self, chunk: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ def denoise(
     sample_rate: int | None = None,
     variables: Mapping | None = None,
     strength: float = 1.0,
+    limit: float | None = None,
     range: tuple[float, float] | None = None,
     linear: bool = False,
     tile: int | None = None,
@@ -66,6 +67,8 @@ def denoise(
       sample_rate: of audio, in Hz, 1000 to 768000; the model's is reached by resampling.
       variables: those of a registered model or a module; None with weights.
       strength: how much of the model's change is made, 0 (none) to 1 (all): x + strength (y - x).
+      limit: of audio; the most attenuation in dB, in the place of `strength`, which is then
+        1 - 10^(-limit / 20): 12 leaves a quarter of the amplitude of whatever the model removes.
       range: of images; the values that the model is to see as black and as white; None chooses
         them: what the type or [0, 1] holds, halved as often as the image leaves half of it empty,
         and an offset for images with values below 0 or far from black.
@@ -95,10 +98,11 @@ def denoise(
     if sample_rate is not None:
         _refuse_image_options(dict(options, level=level, range=range, linear=linear))
         found = found and resolve(found, modality="audio")
-        settings = {"sample_rate": sample_rate, "strength": strength, "progress": progress}
-        return denoise_audio(np.asarray(x), found, **settings)
+        settings = {"strength": strength, "limit": limit, "progress": progress}
+        return denoise_audio(np.asarray(x), found, sample_rate=sample_rate, **settings)
     if found and found.modality == "audio":
         raise ZooError(f"{found.label} denoises {AUDIO.plural}; give sample_rate=, in Hz")
+    _refuse_audio_options({"limit": limit})
     if found is None and level is None:
         _refuse_ambiguous(np.shape(x))
     denoiser = ImageDenoiser(found, strength=strength, **options)
@@ -117,6 +121,7 @@ def denoise_file(
     *,
     variables: Mapping | None = None,
     strength: float = 1.0,
+    limit: float | None = None,
     range: tuple[float, float] | Literal["page"] | None = None,
     linear: bool | None = None,
     tile: int | None = None,
@@ -136,7 +141,7 @@ def denoise_file(
       src: the file to read.
       dst: the file to write; its suffix chooses the format. It appears at the end, whole, or not at
         all; its folder exists.
-      model, variables, strength, tile, overlap, ensemble, dtype: as in `zoo.denoise`.
+      model, variables, strength, limit, tile, overlap, ensemble, dtype: as in `zoo.denoise`.
       level: of images, see `zoo.denoise`; None estimates it, page by page.
       range: of images; the values that the model is to see as black and as white; None chooses them
         for all pages, "page" for each.
@@ -164,13 +169,14 @@ def denoise_file(
         check_modality(found, src, modality)
     common = {"overwrite": overwrite, "progress": progress}
     if modality == "image":
+        _refuse_audio_options({"limit": limit})
         denoiser = ImageDenoiser(found, strength=strength, **options)
         return denoise_image_file(src, dst, denoiser, **of_images, save_noise=save_noise, **common)
     _refuse_image_options({**of_images, **options})
     check_places(src, dst, save_noise)
     if save_noise is not None:
         files.free(save_noise, overwrite)
-    report = denoise_audio_file(src, dst, found, strength=strength, **common)
+    report = denoise_audio_file(src, dst, found, strength=strength, limit=limit, **common)
     if save_noise is not None:
         write_difference(src, dst, save_noise, overwrite=overwrite)
     return report
@@ -209,9 +215,17 @@ def _resolved(
 
 
 def _refuse_image_options(options: Mapping[str, Any]) -> None:
+    _refuse(options, "images", "audio")
+
+
+def _refuse_audio_options(options: Mapping[str, Any]) -> None:
+    _refuse(options, "audio", "an image")
+
+
+def _refuse(options: Mapping[str, Any], of: str, this: str) -> None:
     given = [name for name, value in options.items() if value is not None and value is not False]
     if given:
-        raise ZooError(f"{given[0]}= is an option of images, and this is audio; leave it out")
+        raise ZooError(f"{given[0]}= is an option of {of}, and this is {this}; leave it out")
 
 
 def _refuse_ambiguous(shape: tuple[int, ...]) -> None:

@@ -96,6 +96,18 @@ def test_strength_mixes(rate):
     np.testing.assert_array_equal(denoise(x, model, sample_rate=rate, strength=0), x)
 
 
+def test_a_limit_in_decibels_is_what_a_gate_takes_at_most():
+    x = noise(9000)
+    found = denoise(x, Gain(0.0), sample_rate=16000, limit=12)
+    np.testing.assert_allclose(found, x * 10 ** (-12 / 20), atol=1e-7)
+    np.testing.assert_array_equal(denoise(x, Gain(0.0), sample_rate=16000, limit=0), x)
+    for limit, strength in ((-1, 1), ("much", 1), (np.nan, 1), (12, 0.5)):
+        with pytest.raises(ZooError, match=f"limit={limit!r} "):
+            denoise(x, Gain(0.0), sample_rate=16000, limit=limit, strength=strength)
+    with pytest.raises(ZooError, match="limit= is an option of audio, and this is an image"):
+        denoise(np.zeros((32, 32)), "unet-gray", limit=12)
+
+
 # ---------------------------------------------------------- models that do not stream
 
 
