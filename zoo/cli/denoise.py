@@ -49,7 +49,7 @@ _OPTIONS = {
         *("tile", "overlap", "ensemble", "dtype"),
         *adapting.OPTIONS,
     ),
-    file_kinds.AUDIO: ("limit",),
+    file_kinds.AUDIO: ("limit", "channels"),
 }
 # Remedies as the functions name them, and as the command does.
 _FLAGS = {
@@ -115,6 +115,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "SI-SDR, before and after",
     )
     add("--device", choices=common.DEVICES, help="what to compute on (the fastest there is)")
+    add = parser.add_argument_group("recordings").add_argument
+    add(
+        "--channels",
+        choices=("linked", "separate"),
+        help="whether the channels get one gain, so that sources stay where they are, or each its "
+        "own, as suits a microphone for each speaker (linked)",
+    )
     add = parser.add_argument_group("images").add_argument
     add(
         "--sigma",
@@ -298,9 +305,9 @@ class _Denoisers:
 
     def _recording(self, job: Job, advance: Advance) -> Done:
         overwrite = {"overwrite": self._arguments.overwrite}
-        given = ("strength", "limit")
-        settings = {name: getattr(self._arguments, name) for name in given}
-        settings |= {"progress": advance, **overwrite}
+        given = self._arguments
+        settings = {"strength": given.strength, "limit": given.limit, "progress": advance}
+        settings |= {"separate_channels": given.channels == "separate", **overwrite}
         report = zoo.inference.denoise_audio_file(job.source, job.target, self._model, **settings)
         problem = ""
         if job.extra:

@@ -122,6 +122,7 @@ def denoise_audio(
     sample_rate: int,
     strength: float = 1.0,
     limit: float | None = None,
+    separate_channels: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Denoises a recording in memory; see `zoo.denoise`.
@@ -132,6 +133,7 @@ def denoise_audio(
       sample_rate: of `x`, in Hz.
       strength: share of the model's change that is made, 0 to 1.
       limit: the most attenuation in dB, in the place of `strength`; see `share`.
+      separate_channels: whether each channel is processed by itself, instead of one gain for all.
       progress: called with the samples done and all.
 
     Returns:
@@ -147,7 +149,8 @@ def denoise_audio(
     blocks = [signal[at : at + size] for at in range(0, len(signal), size)]
     module, variables, *_ = model or choose(blocks, int(sample_rate))[0]
     settings = {"sample_rate": sample_rate, "strength": share(strength, limit)}
-    through = pipe(module, variables, channels=signal.shape[1], **settings)
+    settings |= {"channels": signal.shape[1], "linked": not separate_channels}
+    through = pipe(module, variables, **settings)
     found, done = [], 0
     for block in blocks:
         found.append(through.feed(block))
@@ -165,12 +168,13 @@ def denoise_audio_file(
     *,
     strength: float = 1.0,
     limit: float | None = None,
+    separate_channels: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> AudioReport:
     """Denoises an audio file of any length, in flat memory.
 
-    Channels (each by itself), sample rate, length and the places of the samples are kept, so are
+    Channels, sample rate, length and the places of the samples are kept, so are
     container and coding (16, 24 and 32 bits, float, the bit rate of mp3 and Opus) where `dst` ends
     like `src`; another ending chooses another container. Titles and the like go along; covers,
     chapters, markers and the timecode to a file of the same kind. The report names what cannot be
@@ -194,6 +198,8 @@ def denoise_audio_file(
       strength: share of the model's change that is made, 0 (none) to 1 (all): x + strength (y - x).
       limit: the most attenuation in dB, in the place of `strength`; 12 leaves a quarter of the
         amplitude of whatever the model removes.
+      separate_channels: whether each channel is processed by itself, as suits a microphone each;
+        otherwise they get one gain, see `zoo.inference.linked_channels`.
       overwrite: whether a file that stands at `dst`, which may be `src`, is replaced.
       progress: called with the samples read so far and all there are, after each block of
         some 10 s.
@@ -212,7 +218,8 @@ def denoise_audio_file(
     if model is None:
         model, reason = choose(audio_files.blocks(src, size), facts.sample_rate)
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate}
-    through = pipe(model.module, model.variables, **settings, strength=strength)
+    options = {"strength": strength, "linked": not separate_channels}
+    through = pipe(model.module, model.variables, **settings, **options)
     written = clipped = 0
     before, after = (_Loudness(facts.sample_rate) for _ in range(2))
     with audio_writing.writing(dst, **settings, like=facts, source=src, overwrite=overwrite) as put:
