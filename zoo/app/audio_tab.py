@@ -68,7 +68,7 @@ def denoise(
     # The bandwidth of the file decides which of the shipped models is the best for it.
     by_file = model == AUTO and choice.source in weights.list_weights()
     resolved = None if by_file else models.load(choice)
-    suffix = ".wav" if path.suffix.lower() in file_kinds.READ_ONLY_AUDIO else path.suffix
+    suffix = file_kinds.READ_ONLY_AUDIO.get(path.suffix.lower(), path.suffix)
     target = room / f"{path.stem}.denoised{suffix}"
     report = denoise_audio_file(path, target, resolved, strength=strength, progress=progress)
     label = report.model if by_file else choice.label

@@ -10,7 +10,6 @@ import zoo
 from zoo import files
 from zoo.cli.file_jobs import Job
 from zoo.errors import ZooError
-from zoo.resolve import Resolved
 
 OPTIONS = ("adapt", "method", "adapted", "save_adapted")
 """Names of the options."""
@@ -75,7 +74,7 @@ def check(arguments: argparse.Namespace) -> None:
 class Fitter:
     """Fits a model to one image file after the other."""
 
-    def __init__(self, arguments: argparse.Namespace, model: Resolved | None):
+    def __init__(self, arguments: argparse.Namespace, model: "zoo.resolve.Resolved | None"):
         """Prepares the fits.
 
         Args:

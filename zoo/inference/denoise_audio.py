@@ -249,9 +249,14 @@ def write_difference(
     """Writes what was removed from an audio file, `src - denoised`, block by block.
 
     Raises:
-      ZooError: a file cannot be read, or `dst` exists or cannot be written.
+      ZooError: a file cannot be read, or `dst` exists or cannot be written, or the coding of
+        `denoised` has changed its length or its rate.
     """
-    facts = audio_files.info(src)
+    facts, after = audio_files.info(src), audio_files.info(denoised)
+    if (facts.frames, facts.sample_rate) != (after.frames, after.sample_rate):
+        raise ZooError(
+            f"{dst} is not written: the coding of {denoised} moves its samples; end both in .wav"
+        )
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
     size = max(_MOST_VALUES // facts.channels // 8, 1)
     with audio_writing.writing(dst, **settings, overwrite=overwrite) as put:
