@@ -262,6 +262,20 @@ def test_options_of_pictures_are_not_for_recordings(zoo):
     assert zoo("in/sound.wav", "--tile", "64") == (2, "", told)
 
 
+def test_a_profile_is_a_stretch_of_time(zoo, capsys):
+    length = audio_files.info("in/sound.wav").frames / RATE
+    places = ("in/sound.wav", "-o", "a.wav")
+    code, output, errors = zoo(*places, "--profile", f"0:00.1-0:00:{length - 0.1}")
+    assert (code, errors) == (0, "")
+    assert ", by spectral-gate" in output
+    for text in ("1-0.5", "0:00", "0:01-0:x", "1-2-3", "1-inf"):
+        with pytest.raises(SystemExit):
+            zoo(*places, "--profile", text)
+        assert f"argument --profile: '{text}' is not a stretch of time" in capsys.readouterr().err
+    _, _, errors = zoo("in/sound.wav", "-o", "b.wav", "--profile", "1:00-1:01")
+    assert "the noise profile from 60 to 61 s is not all in the recording" in errors
+
+
 def test_a_limit_is_the_strength_of_recordings_in_decibels(zoo, capsys):
     assert zoo("in/sound.wav", "-o", "a.wav", "--model", "wiener", "--limit", "6.0206")[0] == 0
     assert zoo("in/sound.wav", "-o", "b.wav", "--model", "wiener", "--strength", "0.5")[0] == 0

@@ -1,7 +1,6 @@
 """`zoo denoise`: clean copies of images and recordings."""
 
 import argparse
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 
 import zoo
 from zoo import files
-from zoo.cli import adapting, common, file_jobs
+from zoo.cli import adapting, argument_types, common, file_jobs
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
@@ -36,6 +35,7 @@ _EXAMPLES = """examples:
   zoo denoise more/ --adapted camera.safetensors
   zoo denoise song.flac --model wiener --save-noise
   zoo denoise talk.wav --limit 12              12 dB of noise reduction at most
+  zoo denoise tape.wav --profile 0:00-0:01.5   where there is only hum and hiss
 
 The noise of an image is estimated from it unless --sigma says how much there is. An input is never
 written over, but with --overwrite and itself as OUTPUT. The exit code is 0 if all went well, 1 if a
@@ -49,7 +49,7 @@ _OPTIONS = {
         *("tile", "overlap", "ensemble", "dtype"),
         *adapting.OPTIONS,
     ),
-    file_kinds.AUDIO: ("limit", "channels"),
+    file_kinds.AUDIO: ("limit", "channels", "profile"),
 }
 # Remedies as the functions name them, and as the command does.
 _FLAGS = {
@@ -60,6 +60,7 @@ _FLAGS = {
     "overlap=": "--overlap ",
     "model='wiener'": "--model wiener",
     "limit=12": "--limit 12",
+    "model='spectral-gate'": "--model spectral-gate",
     "model='unet-real'": "--model unet-real",
     "level=10 / 255": "--sigma 10",
     "linear=True": "--linear",
@@ -90,14 +91,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shares = parser.add_mutually_exclusive_group()
     shares.add_argument(
         "--strength",
-        type=_share,
+        type=argument_types.share,
         default=1.0,
         metavar="SHARE",
         help="how much of the model's change is made, 0 to 1 (1)",
     )
     shares.add_argument(
         "--limit",
-        type=_decibels,
+        type=argument_types.decibels,
         metavar="DB",
         help="of recordings, the same in dB: the most that is taken away of anything; 12 leaves a "
         "quarter",
@@ -122,10 +123,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whether the channels get one gain, so that sources stay where they are, or each its "
         "own, as suits a microphone for each speaker (linked)",
     )
+    add(
+        "--profile",
+        type=argument_types.stretch,
+        metavar="FROM-TO",
+        help="where there is only noise, in seconds or as m:ss.s, for --model spectral-gate, which "
+        "it chooses: for hum, hiss and music",
+    )
     add = parser.add_argument_group("images").add_argument
     add(
         "--sigma",
-        type=_sigma,
+        type=argument_types.sigma,
         metavar="SIGMA",
         help="the noise's standard deviation, of 255, or auto: estimated in each image (auto); "
         "255 is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if "
@@ -135,7 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ranges.add_argument(
         "--range",
         nargs=2,
-        type=_finite,
+        type=argument_types.finite,
         metavar=("LOW", "HIGH"),
         help="the values that the model is to see as black and as white (chosen from the values of "
         "all pages, and printed unless it is all that the type holds)",
@@ -151,13 +159,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--tile",
-        type=_whole,
+        type=argument_types.whole,
         metavar="PIXELS",
         help="side of the tiles that an image is cut into, 0 for none (as large as is good)",
     )
     add(
         "--overlap",
-        type=_whole,
+        type=argument_types.whole,
         metavar="PIXELS",
         help="of neighboring tiles (as far as the model looks)",
     )
@@ -175,41 +183,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
     extra = "noise" if arguments.save_noise else ""
     return file_jobs.run_command(arguments, _Denoisers, "denoised", extra=extra)
-
-
-def _share(text: str) -> float:
-    return _number(text, 0, 1, "a number from 0 to 1")
-
-
-def _decibels(text: str) -> float:
-    return _number(text, 0, 200, "a number of dB from 0 to 200")
-
-
-def _sigma(text: str) -> float | None:
-    """In 1/255; None for the estimate."""
-    if text == "auto":
-        return None
-    return _number(text, 1e-6, 255, "auto, or a number above 0 and up to 255")
-
-
-def _finite(text: str) -> float:
-    return _number(text, -math.inf, math.inf, "a number")
-
-
-def _number(text: str, low: float, high: float, what: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not low <= number <= high or math.isinf(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return number
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
 
 
 class _Denoisers:
@@ -308,6 +281,7 @@ class _Denoisers:
         given = self._arguments
         settings = {"strength": given.strength, "limit": given.limit, "progress": advance}
         settings |= {"separate_channels": given.channels == "separate", **overwrite}
+        settings |= {"profile": given.profile}
         report = zoo.inference.denoise_audio_file(job.source, job.target, self._model, **settings)
         problem = ""
         if job.extra:

@@ -1,5 +1,6 @@
 """Audio denoised: arrays in memory, and files of any length in flat memory."""
 
+import functools
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from zoo.errors import ZooError
 from zoo.inference.audio_choice import choose
 from zoo.inference.audio_resampling import check_rate, pipe
 from zoo.inference.image_canvas import check_strength
+from zoo.inference.noise_profile import Stretch, gate
 from zoo.resolve import Resolved
 
 # Seconds of a file or an array that are processed at a time.
@@ -123,6 +125,7 @@ def denoise_audio(
     strength: float = 1.0,
     limit: float | None = None,
     separate_channels: bool = False,
+    profile: Stretch | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Denoises a recording in memory; see `zoo.denoise`.
@@ -134,6 +137,7 @@ def denoise_audio(
       strength: share of the model's change that is made, 0 to 1.
       limit: the most attenuation in dB, in the place of `strength`; see `share`.
       separate_channels: whether each channel is processed by itself, instead of one gain for all.
+      profile: where there is only noise, for the spectral gate, which it chooses.
       progress: called with the samples done and all.
 
     Returns:
@@ -147,6 +151,9 @@ def denoise_audio(
     check_rate(sample_rate)
     size = _BLOCK * int(sample_rate)
     blocks = [signal[at : at + size] for at in range(0, len(signal), size)]
+    if profile is not None:
+        facts = {"frames": len(signal), "sample_rate": int(sample_rate)}
+        model = gate(model, profile, lambda first, count: signal[first : first + count], **facts)
     module, variables, *_ = model or choose(blocks, int(sample_rate))[0]
     settings = {"sample_rate": sample_rate, "strength": share(strength, limit)}
     settings |= {"channels": signal.shape[1], "linked": not separate_channels}
@@ -169,6 +176,7 @@ def denoise_audio_file(
     strength: float = 1.0,
     limit: float | None = None,
     separate_channels: bool = False,
+    profile: Stretch | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> AudioReport:
@@ -200,6 +208,8 @@ def denoise_audio_file(
         amplitude of whatever the model removes.
       separate_channels: whether each channel is processed by itself, as suits a microphone each;
         otherwise they get one gain, see `zoo.inference.linked_channels`.
+      profile: start and end in seconds of a stretch that holds only noise, for the spectral gate,
+        which it chooses: for hum, hiss and music.
       overwrite: whether a file that stands at `dst`, which may be `src`, is replaced.
       progress: called with the samples read so far and all there are, after each block of
         some 10 s.
@@ -215,6 +225,9 @@ def denoise_audio_file(
     check_rate(facts.sample_rate, f"{src} has")
     size = min(_BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     reason = ""
+    if profile is not None:
+        read = functools.partial(_stretch, src)
+        model = gate(model, profile, read, frames=facts.frames, sample_rate=facts.sample_rate)
     if model is None:
         model, reason = choose(audio_files.blocks(src, size), facts.sample_rate)
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate}
@@ -237,7 +250,7 @@ def denoise_audio_file(
                 progress(read, facts.frames)
         count, over = take(through.finish())
     notes = [*audio_files.remarks(src), *put.lost, reason]
-    if model.variables:
+    if "params" in model.variables:
         notes.append(_warning(before.powers(), after.powers(), model.label))
     found = (written + count, facts.channels, facts.sample_rate, clipped + over)
     return AudioReport(*found, tuple(filter(None, notes)), model.label)
@@ -263,6 +276,10 @@ def write_difference(
         blocks = (audio_files.blocks(path, size) for path in (src, denoised))
         for noisy, clean in zip(*blocks, strict=True):
             put(noisy - clean)
+
+
+def _stretch(path: str | os.PathLike, first: int, count: int) -> np.ndarray:
+    return audio_files.read(path, start=first, frames=count)
 
 
 class _Loudness:

@@ -37,6 +37,7 @@ def denoise(
     strength: float = 1.0,
     limit: float | None = None,
     separate_channels: bool = False,
+    profile: tuple[float, float] | None = None,
     range: tuple[float, float] | None = None,
     linear: bool = False,
     tile: int | None = None,
@@ -72,6 +73,8 @@ def denoise(
         1 - 10^(-limit / 20): 12 leaves a quarter of the amplitude of whatever the model removes.
       separate_channels: of audio; whether each channel is processed by itself. Otherwise the
         channels get one gain, so that what is left, right or around stays there.
+      profile: of audio; start and end in seconds of a stretch that holds only noise, from which
+        "spectral-gate", which it chooses, learns that noise: for hum, hiss and music.
       range: of images; the values that the model is to see as black and as white; None chooses
         them: what the type or [0, 1] holds, halved as often as the image leaves half of it empty,
         and an offset for images with values below 0 or far from black.
@@ -97,7 +100,7 @@ def denoise(
         modality, or the image is too small to estimate a level from.
     """
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
-    of_audio = {"limit": limit, "separate_channels": separate_channels}
+    of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
     found = _resolved(model, variables)
     if sample_rate is not None:
         _refuse_image_options(dict(options, level=level, range=range, linear=linear))
@@ -127,6 +130,7 @@ def denoise_file(
     strength: float = 1.0,
     limit: float | None = None,
     separate_channels: bool = False,
+    profile: tuple[float, float] | None = None,
     range: tuple[float, float] | Literal["page"] | None = None,
     linear: bool | None = None,
     tile: int | None = None,
@@ -146,8 +150,8 @@ def denoise_file(
       src: the file to read.
       dst: the file to write; its suffix chooses the format. It appears at the end, whole, or not at
         all; its folder exists.
-      model, variables, strength, limit, separate_channels, tile, overlap, ensemble, dtype: as in
-        `zoo.denoise`.
+      model, variables, strength, limit, separate_channels, profile, tile, overlap, ensemble, dtype:
+        as in `zoo.denoise`.
       level: of images, see `zoo.denoise`; None estimates it, page by page.
       range: of images; the values that the model is to see as black and as white; None chooses them
         for all pages, "page" for each.
@@ -170,7 +174,7 @@ def denoise_file(
         raise ZooError(f"{src} is {file_kinds.description(src)}")
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
     of_images = {"level": level, "range": range, "linear": linear}
-    of_audio = {"limit": limit, "separate_channels": separate_channels}
+    of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
     found = _resolved(model, variables)
     if found:
         check_modality(found, src, modality)
