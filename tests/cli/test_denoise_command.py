@@ -281,6 +281,9 @@ def test_a_limit_is_the_strength_of_recordings_in_decibels(zoo, capsys):
     assert zoo("in/sound.wav", "-o", "b.wav", "--model", "wiener", "--strength", "0.5")[0] == 0
     a, b = (audio_files.read(f"{name}.wav") for name in "ab")
     np.testing.assert_allclose(a, b, atol=2 / 32768)
+    assert zoo("in/sound.wav", "-o", "c.wav", "--model", "wiener", "--for", "asr")[0] == 0
+    x, c = audio_files.read("in/sound.wav"), audio_files.read("c.wav")
+    np.testing.assert_allclose((c - x) / 0.7, (b - x) / 0.5, atol=4 / 32768)
     told = "error: --limit is an option of recordings, and no input is one; drop it\n"
     assert zoo("in/colour.png", "--limit", "12") == (2, "", told)
     with pytest.raises(SystemExit):

@@ -35,6 +35,7 @@ _EXAMPLES = """examples:
   zoo denoise more/ --adapted camera.safetensors
   zoo denoise song.flac --model wiener --save-noise
   zoo denoise talk.wav --limit 12              12 dB of noise reduction at most
+  zoo denoise calls/ --for asr                 before speech recognition
   zoo denoise tape.wav --profile 0:00-0:01.5   where there is only hum and hiss
 
 The noise of an image is estimated from it unless --sigma says how much there is. An input is never
@@ -49,8 +50,11 @@ _OPTIONS = {
         *("tile", "overlap", "ensemble", "dtype"),
         *adapting.OPTIONS,
     ),
-    file_kinds.AUDIO: ("limit", "channels", "profile"),
+    file_kinds.AUDIO: ("limit", "for", "channels", "profile"),
 }
+# Strengths by purpose: recognizers do better with some of the noise than with the artifacts of
+# removing all of it; see docs/audio.md.
+_PURPOSES = {"asr": 0.7}
 # Remedies as the functions name them, and as the command does.
 _FLAGS = {
     "level=..., in signal units": "--sigma",
@@ -102,6 +106,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DB",
         help="of recordings, the same in dB: the most that is taken away of anything; 12 leaves a "
         "quarter",
+    )
+    shares.add_argument(
+        "--for",
+        choices=_PURPOSES,
+        help="of recordings, the strength for a purpose: asr, automatic speech recognition, 0.7",
     )
     add(
         "--save-noise",
@@ -279,7 +288,8 @@ class _Denoisers:
     def _recording(self, job: Job, advance: Advance) -> Done:
         overwrite = {"overwrite": self._arguments.overwrite}
         given = self._arguments
-        settings = {"strength": given.strength, "limit": given.limit, "progress": advance}
+        strength = _PURPOSES.get(getattr(given, "for"), given.strength)
+        settings = {"strength": strength, "limit": given.limit, "progress": advance}
         settings |= {"separate_channels": given.channels == "separate", **overwrite}
         settings |= {"profile": given.profile}
         report = zoo.inference.denoise_audio_file(job.source, job.target, self._model, **settings)
