@@ -18,6 +18,7 @@ from PIL import Image
 from variables import random_variables
 
 from zoo import cli, denoise_file, inference, models, weights
+from zoo.data import audio_files
 from zoo.errors import ZooError
 from zoo.inference import denoise_audio
 
@@ -261,8 +262,44 @@ def test_options_of_pictures_are_not_for_recordings(zoo):
     assert zoo("in/sound.wav", "--tile", "64") == (2, "", told)
 
 
+def test_a_profile_is_a_stretch_of_time(zoo, capsys):
+    length = audio_files.info("in/sound.wav").frames / RATE
+    places = ("in/sound.wav", "-o", "a.wav")
+    code, output, errors = zoo(*places, "--profile", f"0:00.1-0:00:{length - 0.1}")
+    assert (code, errors) == (0, "")
+    assert ", by spectral-gate" in output
+    for text in ("1-0.5", "0:00", "0:01-0:x", "1-2-3", "1-inf"):
+        with pytest.raises(SystemExit):
+            zoo(*places, "--profile", text)
+        assert f"argument --profile: '{text}' is not a stretch of time" in capsys.readouterr().err
+    _, _, errors = zoo("in/sound.wav", "-o", "b.wav", "--profile", "1:00-1:01")
+    assert "the noise profile from 60 to 61 s is not all in the recording" in errors
+
+
+def test_a_limit_is_the_strength_of_recordings_in_decibels(zoo, capsys):
+    assert zoo("in/sound.wav", "-o", "a.wav", "--model", "wiener", "--limit", "6.0206")[0] == 0
+    assert zoo("in/sound.wav", "-o", "b.wav", "--model", "wiener", "--strength", "0.5")[0] == 0
+    a, b = (audio_files.read(f"{name}.wav") for name in "ab")
+    np.testing.assert_allclose(a, b, atol=2 / 32768)
+    assert zoo("in/sound.wav", "-o", "c.wav", "--model", "wiener", "--for", "asr")[0] == 0
+    x, c = audio_files.read("in/sound.wav"), audio_files.read("c.wav")
+    np.testing.assert_allclose((c - x) / 0.7, (b - x) / 0.5, atol=4 / 32768)
+    told = "error: --limit is an option of recordings, and no input is one; drop it\n"
+    assert zoo("in/colour.png", "--limit", "12") == (2, "", told)
+    with pytest.raises(SystemExit):
+        zoo("in/sound.wav", "--limit", "12", "--strength", "0.5")
+    assert "argument --strength: not allowed with argument --limit" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    "options", [("--sigma", "0"), ("--sigma", "x"), ("--tile", "-1"), ("--strength", "1.1")]
+    "options",
+    [
+        ("--sigma", "0"),
+        ("--sigma", "x"),
+        ("--tile", "-1"),
+        ("--strength", "1.1"),
+        ("--limit", "-1"),
+    ],
 )
 def test_values_out_of_range_are_argparse_business(zoo, capsys, options):
     with pytest.raises(SystemExit) as stop:

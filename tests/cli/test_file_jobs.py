@@ -73,8 +73,8 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
         "h.2024": ("WEBP", "h.denoised.2024.webp"),
     }
     put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
-    put(tmp_path, {"z.aiff": sound("AIFF"), "y.m4a": sound()})
-    made = file_jobs.plan(paths.gather([*named, "z.aiff", "y.m4a"], word="denoised"), None)
+    put(tmp_path, {"z.aiff": sound("AIFF"), "y.wma": sound()})
+    made = file_jobs.plan(paths.gather([*named, "z.aiff", "y.wma"], word="denoised"), None)
     assert not [job.problem for job in made if job.problem]
     assert [job.target.name for job in made] == [out for _, out in named.values()] + [
         "z.denoised.aiff",

@@ -193,3 +193,27 @@ def test_wrong_fields_raise_one_line():
         with pytest.raises(ZooError, match=next(iter(options))) as caught:
             create_model(model, **options)
         assert "\n" not in str(caught.value)
+
+
+def test_a_profile_is_the_level_of_its_noise_and_a_deviation():
+    model, rng = SpectralGate(), np.random.default_rng(0)
+    noise = rng.standard_normal((4 * 16000, 2)).astype(np.float32) * np.float32([0.01, 0.1])
+    (threshold,) = jax.tree.leaves(model.profile(noise))
+    # The logarithm of an exponential variable has the mean -gamma and the deviation pi / 6^.5.
+    window = np.square(signal.get_window("hann", 1024)).sum()
+    power = 10 * np.log10(window * np.float64([0.01, 0.1]) ** 2)
+    expected = power + 10 / np.log(10) * (np.pi / np.sqrt(6) - np.euler_gamma)
+    np.testing.assert_allclose(threshold[:, 1:-1].mean(1), expected, atol=0.2)
+    assert float(threshold[:, 1:-1].std(1).max()) < 1
+    # A tone that never pauses is no noise for a profile, and hum that it holds is.
+    t = np.arange(2 * 16000) / 16000
+    hum, tone = (np.float32(0.1 * np.sin(2 * np.pi * f * t))[:, None] for f in (100, 1000))
+    model = SpectralGate(smooth_hz=0.0)
+    variables = model.profile(noise[: len(t), :1] + hum)
+    x = (noise[: len(t), 1:] / 10 + hum + tone)[None]
+    y = np.asarray(jax.jit(model.apply)(variables, x))[0, 4000:-4000, 0]
+    for wave, kept in ((hum[4000:-4000, 0], 0.05), (tone[4000:-4000, 0], 0.97)):
+        assert abs(float(y @ wave / (wave @ wave)) - kept) < 0.05
+    for wrong, match in ((noise[:2000], "takes 0.18 s or more"), (0 * noise, "digital silence")):
+        with pytest.raises(ZooError, match=match):
+            model.profile(wrong)

@@ -22,6 +22,7 @@ from zoo.data.batches import Batch, make_bank
 from zoo.modality import AUDIO
 from zoo.models import create_model, small_options, spec_of, variable_shapes
 from zoo.train import parallel
+from zoo.train.config import load_config
 from zoo.train.experiment import build
 from zoo.train.step import create_state, make_prepare, make_step
 
@@ -88,6 +89,15 @@ def test_8_khz_can_be_trained():
     ]
     assert shapes[0] == shapes[1]
     assert experiment.line is not None
+
+
+def test_the_sample_rate_is_that_of_the_model_unless_given():
+    config = load_config("audio_stream", ["model.name=stream-t-48k"])
+    config.model.options.update(small_options("stream-t-48k"))
+    config.data.options.train = config.data.options.validation = config.data.options.test = 1
+    experiment = build(config)
+    assert experiment.config.data.sample_rate == experiment.sources["train"].sample_rate == 48000
+    assert experiment.model.hop == create_model("stream-t-48k").hop
 
 
 def test_every_example_has_a_crop_of_its_recording_and_noise_at_its_level():

@@ -11,7 +11,7 @@ from zoo.data import audio_files, file_kinds
 from zoo.inference import denoise_audio_file
 
 # Advice that notes give to programs, in terms of this page.
-_ADVICE = {"take model='wiener'": "choose wiener", "strength=0.75": "a strength of 75 %"}
+_ADVICE = {"take model='wiener'": "choose wiener", "limit=12": "a strength of 75 %"}
 _SUBTYPES = {"PCM_16": "16 bits", "PCM_24": "24 bits", "PCM_32": "32 bits", "FLOAT": "floats"}
 
 _TAB = "recording"
@@ -68,7 +68,7 @@ def denoise(
     # The bandwidth of the file decides which of the shipped models is the best for it.
     by_file = model == AUTO and choice.source in weights.list_weights()
     resolved = None if by_file else models.load(choice)
-    suffix = ".wav" if path.suffix.lower() in file_kinds.READ_ONLY_AUDIO else path.suffix
+    suffix = file_kinds.READ_ONLY_AUDIO.get(path.suffix.lower(), path.suffix)
     target = room / f"{path.stem}.denoised{suffix}"
     report = denoise_audio_file(path, target, resolved, strength=strength, progress=progress)
     label = report.model if by_file else choice.label
@@ -90,7 +90,7 @@ def build(page: Parts) -> None:
             file = parts.drop_zone("Recording", sorted(file_kinds.AUDIO_SUFFIXES))
             buttons = parts.sample_buttons(page.samples.noisy_recordings)
             model = parts.model_list(models.labels("audio"))
-            strength = parts.strength_slider()
+            strength = parts.strength_slider("75 % takes 12 dB at most, 90 % takes 20")
             go = parts.go_buttons()
         with gr.Column(scale=3, min_width=280):
             players = gr.HTML(_BLANK)

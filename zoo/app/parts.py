@@ -82,11 +82,11 @@ def model_list(labels: Sequence[str]):
     return gr.Dropdown([AUTO, *labels], value=AUTO, label="Model", filterable=False)
 
 
-def strength_slider():
+def strength_slider(remark: str | None = None):
     """A slider from none to all of the model's change."""
     import gradio as gr  # noqa: PLC0415
 
-    return gr.Slider(0, 100, value=100, step=5, label="Strength, %", buttons=[])
+    return gr.Slider(0, 100, value=100, step=5, label="Strength, %", info=remark, buttons=[])
 
 
 def share(percent: object) -> float:

@@ -1,9 +1,6 @@
 """`zoo denoise`: clean copies of images and recordings."""
 
 import argparse
-import functools
-import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,17 +8,18 @@ import numpy as np
 
 import zoo
 from zoo import files
-from zoo.cli import common, file_jobs
+from zoo.cli import adapting, argument_types, common, file_jobs
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
+from zoo.modality import get
 
 _DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
-(wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are recognized by their
-content. An output has the size, depth, channels, alpha and metadata of its input, or its sample
-rate, channels, length, coding and tags, and appears whole or not at all."""
+(wav, aiff, flac, ogg, opus, mp3, m4a; mp4, mov and mkv, whose video is copied as it is) are
+recognized by their content. An output has the size, depth, channels, alpha and metadata of its
+input, or its sample rate, channels, length, coding and tags, and appears whole or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg
@@ -36,22 +34,27 @@ _EXAMPLES = """examples:
   zoo denoise cells.tif --adapt --save-adapted camera.safetensors
   zoo denoise more/ --adapted camera.safetensors
   zoo denoise song.flac --model wiener --save-noise
+  zoo denoise talk.wav --limit 12              12 dB of noise reduction at most
+  zoo denoise calls/ --for asr                 before speech recognition
+  zoo denoise tape.wav --profile 0:00-0:01.5   where there is only hum and hiss
 
 The noise of an image is estimated from it unless --sigma says how much there is. An input is never
 written over, but with --overwrite and itself as OUTPUT. The exit code is 0 if all went well, 1 if a
 file failed (the others are done), 2 for a mistake in the command, 130 after Ctrl-C; what is
 finished by then stays."""
 
-# Only of images; their defaults are None or False, so that a given one is recognized.
-_OF_IMAGES = (
-    *("sigma", "range", "range_per_page", "linear"),
-    *("tile", "overlap", "ensemble", "dtype"),
-    *("adapt", "method", "adapted", "save_adapted"),
-)
-# What an adaptation learns or brings by itself.
-_NOT_ADAPTED = ("sigma", "range", "range_per_page", "linear")
-
-
+# Options of one kind of file; their defaults are None or False, so that a given one is recognized.
+_OPTIONS = {
+    file_kinds.IMAGE: (
+        *("sigma", "range", "range_per_page", "linear"),
+        *("tile", "overlap", "ensemble", "dtype"),
+        *adapting.OPTIONS,
+    ),
+    file_kinds.AUDIO: ("limit", "for", "channels", "profile"),
+}
+# Strengths by purpose: recognizers do better with some of the noise than with the artifacts of
+# removing all of it; see docs/audio.md.
+_PURPOSES = {"asr": 0.7}
 # Remedies as the functions name them, and as the command does.
 _FLAGS = {
     "level=..., in signal units": "--sigma",
@@ -60,7 +63,8 @@ _FLAGS = {
     "tile=": "--tile ",
     "overlap=": "--overlap ",
     "model='wiener'": "--model wiener",
-    "strength=0.75": "--limit 12",
+    "limit=12": "--limit 12",
+    "model='spectral-gate'": "--model spectral-gate",
     "model='unet-real'": "--model unet-real",
     "level=10 / 255": "--sigma 10",
     "linear=True": "--linear",
@@ -88,20 +92,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a weight file of this zoo; or, with --model, published weights (.pth, .pt, .tar, "
         ".mat, .bin, .safetensors)",
     )
-    add(
+    shares = parser.add_mutually_exclusive_group()
+    shares.add_argument(
         "--strength",
-        type=_share,
+        type=argument_types.share,
         default=1.0,
         metavar="SHARE",
         help="how much of the model's change is made, 0 to 1 (1)",
     )
-    add(
+    shares.add_argument(
         "--limit",
-        type=_limit,
-        dest="strength",
-        default=argparse.SUPPRESS,
+        type=argument_types.decibels,
         metavar="DB",
-        help="the same in dB: the most that is taken away of anything",
+        help="of recordings, the same in dB: the most that is taken away of anything; 12 leaves a "
+        "quarter",
+    )
+    shares.add_argument(
+        "--for",
+        choices=_PURPOSES,
+        help="of recordings, the strength for a purpose: asr, automatic speech recognition, 0.7",
     )
     add(
         "--save-noise",
@@ -116,10 +125,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "SI-SDR, before and after",
     )
     add("--device", choices=common.DEVICES, help="what to compute on (the fastest there is)")
+    add = parser.add_argument_group("recordings").add_argument
+    add(
+        "--channels",
+        choices=("linked", "separate"),
+        help="whether the channels get one gain, so that sources stay where they are, or each its "
+        "own, as suits a microphone for each speaker (linked)",
+    )
+    add(
+        "--profile",
+        type=argument_types.stretch,
+        metavar="FROM-TO",
+        help="where there is only noise, in seconds or as m:ss.s, for --model spectral-gate, which "
+        "it chooses: for hum, hiss and music",
+    )
     add = parser.add_argument_group("images").add_argument
     add(
         "--sigma",
-        type=_sigma,
+        type=argument_types.sigma,
         metavar="SIGMA",
         help="the noise's standard deviation, of 255, or auto: estimated in each image (auto); "
         "255 is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if "
@@ -129,7 +152,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ranges.add_argument(
         "--range",
         nargs=2,
-        type=_finite,
+        type=argument_types.finite,
         metavar=("LOW", "HIGH"),
         help="the values that the model is to see as black and as white (chosen from the values of "
         "all pages, and printed unless it is all that the type holds)",
@@ -145,13 +168,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--tile",
-        type=_whole,
+        type=argument_types.whole,
         metavar="PIXELS",
         help="side of the tiles that an image is cut into, 0 for none (as large as is good)",
     )
     add(
         "--overlap",
-        type=_whole,
+        type=argument_types.whole,
         metavar="PIXELS",
         help="of neighboring tiles (as far as the model looks)",
     )
@@ -161,25 +184,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the mean over eight flips and turns: a little better, eight times the work",
     )
     add("--dtype", choices=("float32", "bfloat16"), help="to compute in (the model's own)")
-    add(
-        "--adapt",
-        action="store_true",
-        help="fit the model to the noise of each image first, for microscopes, telescopes and "
-        "other noise that grows with the light",
-    )
-    add(
-        "--method",
-        choices=("noise2vst", "noise2fast", "zs-n2n"),
-        help="how to adapt, and that it is to be done: a curve around the model, or a small "
-        "network learned from the image alone (noise2vst)",
-    )
-    add(
-        "--save-adapted",
-        metavar="FILE",
-        help="with --adapt, and of one image: write what was fitted, a .safetensors file, for "
-        "others of the instrument",
-    )
-    add("--adapted", metavar="FILE", help="what --save-adapted wrote, in the place of a model")
+    adapting.add_arguments(add)
     parser.set_defaults(run=run)
 
 
@@ -187,42 +192,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Denoises, prints a line a file and a summary; returns the exit code."""
     extra = "noise" if arguments.save_noise else ""
     return file_jobs.run_command(arguments, _Denoisers, "denoised", extra=extra)
-
-
-def _share(text: str) -> float:
-    return _number(text, 0, 1, "a number from 0 to 1")
-
-
-def _limit(text: str) -> float:
-    """As a share: what would be removed is softer by so much instead."""
-    return 1 - 10 ** (-_number(text, 0, 200, "a number of dB, 0 or more") / 20)
-
-
-def _sigma(text: str) -> float | None:
-    """In 1/255; None for the estimate."""
-    if text == "auto":
-        return None
-    return _number(text, 1e-6, 255, "auto, or a number above 0 and up to 255")
-
-
-def _finite(text: str) -> float:
-    return _number(text, -math.inf, math.inf, "a number")
-
-
-def _number(text: str, low: float, high: float, what: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not low <= number <= high or math.isinf(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return number
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
 
 
 class _Denoisers:
@@ -239,11 +208,8 @@ class _Denoisers:
 
     def __init__(self, arguments: argparse.Namespace, kinds: set[str]):
         self._arguments = arguments
-        given = [name for name in _OF_IMAGES if getattr(arguments, name) not in (None, False)]
-        if kinds and file_kinds.IMAGE not in kinds and given:
-            flag = f"--{given[0].replace('_', '-')}"
-            raise ZooError(f"{flag} is an option of images, and no input is one; drop it")
-        _check_adaptation(arguments)
+        _check_kinds(arguments, kinds)
+        adapting.check(arguments)
         common.use_device(arguments.device)
         reference, name, file = arguments.reference, arguments.model, arguments.weights
         if reference is not None and not files.expanded(reference).exists():
@@ -259,9 +225,8 @@ class _Denoisers:
         self._linear = True if arguments.linear else None
         names = ("strength", "tile", "overlap", "ensemble", "dtype")
         self._options = {name: getattr(arguments, name) for name in names}
-        self._saved: Path | None = None
-        if arguments.adapt and self._model and self._model.modality == "image":
-            zoo.inference.adaptation.check_adaptable(self._model)
+        if arguments.adapt:
+            self._fit = adapting.Fitter(arguments, self._model)
         if arguments.adapted:
             self._take(zoo.inference.load_adapted(files.expanded(arguments.adapted)))
         elif self._model is None or self._model.modality == "image":
@@ -295,7 +260,7 @@ class _Denoisers:
         given = self._arguments
         try:
             if given.adapt:
-                self._adapt(job, advance)
+                self._take(self._fit(job, advance))
             report = zoo.inference.denoise_image_file(
                 job.source,
                 job.target,
@@ -316,33 +281,17 @@ class _Denoisers:
             text += ", --sigma unused: the model takes none"
         return Done(text, amount)
 
-    def _adapt(self, job: Job, advance: Advance) -> None:
-        """Fits the model to an image file, and writes what was fitted where that is asked for."""
-        path = self._arguments.save_adapted
-        if path is not None:
-            path = files.expanded(path)
-            if self._saved:
-                raise ZooError(f"{path} is for one image, and is of {self._saved}; take one input")
-            own = [place for place in (job.source, job.target, job.extra) if place is not None]
-            if os.path.realpath(path) in map(os.path.realpath, own):
-                raise ZooError(f"{path} is the input or an output; name another --save-adapted")
-            if os.path.lexists(path) and not self._arguments.overwrite:
-                raise ZooError(f"{path} is there already; name another, or give --overwrite")
-        fitting = functools.partial(advance, part="fitting")
-        method = self._arguments.method or "noise2vst"
-        adapted = zoo.inference.adapt_file(job.source, self._model, method=method, progress=fitting)
-        if path is not None:
-            adapted.save(path)
-            self._saved = job.source
-        self._take(adapted)
-
     def _take(self, adapted: "zoo.inference.Adapted") -> None:
         self._of_images = zoo.inference.ImageDenoiser(adapted.model, **self._options)
         self._range, self._linear = adapted.range, False
 
     def _recording(self, job: Job, advance: Advance) -> Done:
         overwrite = {"overwrite": self._arguments.overwrite}
-        settings = {"strength": self._arguments.strength, "progress": advance, **overwrite}
+        given = self._arguments
+        strength = _PURPOSES.get(getattr(given, "for"), given.strength)
+        settings = {"strength": strength, "limit": given.limit, "progress": advance}
+        settings |= {"separate_channels": given.channels == "separate", **overwrite}
+        settings |= {"profile": given.profile}
         report = zoo.inference.denoise_audio_file(job.source, job.target, self._model, **settings)
         problem = ""
         if job.extra:
@@ -363,34 +312,19 @@ class _Denoisers:
         return Done(summary + _in_brackets(notes), seconds, problem)
 
 
-def _check_adaptation(arguments: argparse.Namespace) -> None:
-    """Refuses options that do not go with an adaptation.
+def _check_kinds(arguments: argparse.Namespace, kinds: set[str]) -> None:
+    """Refuses options of a kind of file that no input is.
 
     Raises:
       ZooError: there are such.
     """
-    adapted = arguments.adapted is not None
-    learns = arguments.method not in (None, "noise2vst")
-    if learns and (arguments.model or arguments.weights):
-        raise ZooError(
-            f"--method {arguments.method} learns a network of its own; drop --model and --weights"
-        )
-    arguments.adapt = arguments.adapt or arguments.method is not None
-    if arguments.save_adapted is not None and not arguments.adapt:
-        raise ZooError("--save-adapted goes with --adapt; add it, or leave out both")
-    several = len(arguments.inputs) > 1 or os.path.isdir(files.expanded(arguments.inputs[0]))
-    if arguments.save_adapted is not None and several:
-        raise ZooError("--save-adapted is for one image, and there are several; name one")
-    if not arguments.adapt and not adapted:
-        return
-    if arguments.adapt and adapted:
-        raise ZooError("--adapt fits anew what --adapted brings; drop one of them")
-    flag = "--adapted" if adapted else "--adapt"
-    if adapted and (arguments.model or arguments.weights):
-        raise ZooError("--adapted brings its model; drop --model and --weights")
-    for name in _NOT_ADAPTED:
-        if getattr(arguments, name) not in (None, False):
-            raise ZooError(f"--{name.replace('_', '-')} is for {flag} to find; drop one of them")
+    for kind, names in _OPTIONS.items():
+        given = [name for name in names if getattr(arguments, name) not in (None, False)]
+        if kinds and kind not in kinds and given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise ZooError(
+                f"{flag} is an option of {get(kind).plural}, and no input is one; drop it"
+            )
 
 
 def _in_flags(text: ZooError | str) -> str:

@@ -142,7 +142,8 @@ def _ending(form: str | None) -> str:
     if form is None:
         return ""
     ending = "." + form.lower().removeprefix(".")
-    known = {*file_kinds.IMAGE_FORMATS, *file_kinds.AUDIO_SUFFIXES} - file_kinds.READ_ONLY_AUDIO
+    known = {*file_kinds.IMAGE_FORMATS, *file_kinds.AUDIO_SUFFIXES}
+    known -= file_kinds.READ_ONLY_AUDIO.keys()
     if ending not in known:
         choices = ", ".join(sorted(one[1:] for one in known))
         raise ZooError(f"unknown format {form!r} of outputs; choose from {choices}")

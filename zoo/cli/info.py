@@ -144,6 +144,8 @@ def of_recording(path: str) -> Rows:
         ("peak", _decibels(peak)),
         ("RMS", _decibels(math.sqrt(energy / facts.frames))),
     ]
+    if parts := audio_files.other_parts(path):
+        rows.insert(1, ("beside", ", ".join(parts)))
     if len(powers):
         rows.append(("floor", _decibels(math.sqrt(np.percentile(powers, _QUIETEST)))))
     return rows

@@ -20,7 +20,7 @@ from zoo.errors import ZooError
 _BECOME = {
     **dict.fromkeys((".gif", ".heic", ".heif", ".hif", ".avif"), ".png"),
     ".mpo": ".jpg",
-    **dict.fromkeys(file_kinds.READ_ONLY_AUDIO, ".wav"),
+    **file_kinds.READ_ONLY_AUDIO,
 }
 
 

@@ -75,9 +75,15 @@ class ContainedAudio:
         return x[:count].astype(dtype, copy=False)
 
 
-@contextlib.contextmanager
-def _open(path: str | os.PathLike) -> Iterator[tuple]:
-    """The container and its first audio track."""
+def pyav(path: str | os.PathLike):
+    """The package PyAV.
+
+    Args:
+      path: the file that it is needed for.
+
+    Raises:
+      ZooError: it is not installed.
+    """
     try:
         import av  # noqa: PLC0415 - an extra, and only these files need it
     except ImportError:
@@ -87,7 +93,14 @@ def _open(path: str | os.PathLike) -> Iterator[tuple]:
         ) from None
     # Otherwise it prints oddities of a file next to our one line.
     av.logging.set_level(None)
-    with _intact(path, opening=True), contextlib.ExitStack() as stack:
+    return av
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike) -> Iterator[tuple]:
+    """The container and its first audio track."""
+    av = pyav(path)
+    with intact(path, opening=True), contextlib.ExitStack() as stack:
         container = stack.enter_context(av.open(os.fspath(path)))
         tracks = container.streams.audio
         if not tracks:
@@ -101,8 +114,13 @@ def _open(path: str | os.PathLike) -> Iterator[tuple]:
 
 
 @contextlib.contextmanager
-def _intact(path: str | os.PathLike, *, opening: bool = False) -> Iterator[None]:
-    """Turn errors of PyAV into one line."""
+def intact(path: str | os.PathLike, *, opening: bool = False) -> Iterator[None]:
+    """Turn errors of PyAV into one line.
+
+    Args:
+      path: the file that is read.
+      opening: whether it is not yet known to be audio.
+    """
     import av  # noqa: PLC0415
 
     try:
@@ -123,7 +141,7 @@ def _pieces(container, track, path: str | os.PathLike) -> Iterator[np.ndarray]:
 
     codec = track.codec_context
     change = av.AudioResampler(format="fltp", layout=codec.layout, rate=codec.sample_rate)
-    with _intact(path):
+    with intact(path):
         for frame in container.decode(track):
             for piece in change.resample(frame):
                 yield np.ascontiguousarray(piece.to_ndarray().T)

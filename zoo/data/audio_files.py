@@ -24,8 +24,6 @@ _FRAME_LIMIT = 2**48
 # Samples of each channel: silence in flac, the least, takes 11 bytes for 65,535 of them.
 _MOST_PER_BYTE = 2**13
 _FORWARD = 2**18
-# Parts of files read by PyAV that a copy may keep.
-_COPIED = ("cover", "chapters")
 
 
 class Info(NamedTuple):
@@ -62,20 +60,26 @@ def info(path: str | os.PathLike) -> Info:
 
 
 def remarks(path: str | os.PathLike) -> tuple[str, ...]:
-    """Sentences on repairs made to read a file, and on parts of it that are ignored.
+    """Sentences on repairs made to read a file.
 
     Raises:
       ZooError: as `info`.
     """
     with _opened(path) as file:
-        left = [part for part in getattr(file, "other_parts", ()) if part not in _COPIED]
-        found = [f"{', '.join(left)} left out"] if left else []
-        if isinstance(file.name, _Repaired):
-            seconds = file.frames / file.samplerate
-            found.append(
-                f"its header states no length; all {seconds:.1f} s that are there were read"
-            )
-    return tuple(found)
+        if not isinstance(file.name, _Repaired):
+            return ()
+        seconds = file.frames / file.samplerate
+        return (f"its header states no length; all {seconds:.1f} s that are there were read",)
+
+
+def other_parts(path: str | os.PathLike) -> tuple[str, ...]:
+    """Names of what a file read by PyAV holds beside its first audio track, such as "video".
+
+    Raises:
+      ZooError: as `info`.
+    """
+    with _opened(path) as file:
+        return getattr(file, "other_parts", ())
 
 
 def coded_bytes(path: str | os.PathLike) -> int:

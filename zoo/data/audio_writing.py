@@ -9,9 +9,9 @@ from typing import BinaryIO
 import numpy as np
 
 from zoo import files
-from zoo.data import audio_files, audio_metadata, pcm
+from zoo.data import audio_files, audio_metadata, media_writing, pcm
 from zoo.data.audio_files import Info
-from zoo.data.file_kinds import AUDIO_FORMATS, READ_ONLY_AUDIO
+from zoo.data.file_kinds import AUDIO_FORMATS, MEDIA_FORMATS, READ_ONLY_AUDIO
 from zoo.errors import ZooError
 
 # Containers that share the suffix of another; a copy keeps the one it finds.
@@ -50,8 +50,8 @@ def write(
         Vorbis in ogg and layer III in mp3.
 
     Raises:
-      ZooError: the suffix is not in `AUDIO_FORMATS`, the array is not audio, the format cannot hold
-        it, or the folder cannot be written to.
+      ZooError: the suffix is in neither `AUDIO_FORMATS` nor `MEDIA_FORMATS`, the array is not
+        audio, the format cannot hold it, or the folder cannot be written to.
     """
     x = pcm.check(np.asarray(x), f"the audio for {path}")
     with writing(path, sample_rate, x.shape[1], subtype=subtype) as put:
@@ -94,12 +94,12 @@ def writing(
 
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in AUDIO_FORMATS:
-        reason = f"cannot tell a format from {path}"
-        if suffix in READ_ONLY_AUDIO:
-            reason = f"{path}: {suffix} is read and not written"
-        raise ZooError(f"{reason}; end it in {', '.join(sorted(AUDIO_FORMATS))}")
-    form, usual = AUDIO_FORMATS[suffix]
+    if suffix in MEDIA_FORMATS and subtype is None:
+        settings = {"source": None if source is None else Path(source), "overwrite": overwrite}
+        with media_writing.writing(path, sample_rate, channels, **settings) as put:
+            yield put
+        return
+    form, usual = _usual(path)
     if like is not None:
         form, usual = _alike(like, suffix)
     subtype = subtype or usual
@@ -140,7 +140,22 @@ def writing(
         if source is not None and like is not None and like.subtype != subtype:
             recoded = Path(source).suffix.lower() == suffix
             lost += (f"coded as {subtype}, for {like.subtype} is not written",) * recoded
+        parts = audio_files.other_parts(source) if source is not None else ()
+        # Of covers and chapters `finish` says whether they are kept.
+        if left := [part for part in parts if part not in ("cover", "chapters")]:
+            lost += (f"{', '.join(left)} left out",)
         put.lost = lost
+
+
+def _usual(path: Path) -> tuple[str, str]:
+    """The container and the usual coding of a suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in AUDIO_FORMATS:
+        reason = f"cannot tell a format from {path}"
+        if suffix in READ_ONLY_AUDIO:
+            reason = f"{path}: {suffix} is read and not written"
+        raise ZooError(f"{reason}; end it in {', '.join(sorted({*AUDIO_FORMATS, *MEDIA_FORMATS}))}")
+    return AUDIO_FORMATS[suffix]
 
 
 def _roomier(channels: int) -> str:

@@ -40,13 +40,23 @@ AUDIO_FORMATS = {
 }
 """Suffixes, in lower case, of audio that is written: libsndfile's format and default subtype."""
 
-READ_ONLY_AUDIO = frozenset(
-    {".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".wma", ".wmv", ".asf", ".webm"}
-    | {".mkv", ".mka", ".avi", ".mp2", ".amr"}
-)
-"""Suffixes, in lower case, of audio that is only read; it is written as wav."""
+MEDIA_FORMATS = {
+    **dict.fromkeys((".m4a", ".m4b"), ("ipod", "aac")),
+    **dict.fromkeys((".mp4", ".m4v"), ("mp4", "aac")),
+    **{".mov": ("mov", "aac"), ".mkv": ("matroska", "aac"), ".mka": ("matroska", "flac")},
+    ".webm": ("webm", "opus"),
+}
+"""Suffixes, in lower case, of audio and films that PyAV writes: FFmpeg's format, default codec."""
 
-AUDIO_SUFFIXES = frozenset({*AUDIO_FORMATS, *READ_ONLY_AUDIO})
+READ_ONLY_AUDIO = {
+    **dict.fromkeys((".3gp", ".amr", ".asf", ".mp2", ".wma", ".wmv"), ".wav"),
+    # Its stream has no room for its length and for where its first sample is.
+    ".aac": ".m4a",
+    ".avi": ".mkv",
+}
+"""Suffixes, in lower case, of audio and films that are only read, and what they are written as."""
+
+AUDIO_SUFFIXES = frozenset({*AUDIO_FORMATS, *MEDIA_FORMATS, *READ_ONLY_AUDIO})
 """Suffixes, in lower case, of the audio files in a folder."""
 
 SUFFIXES = {IMAGE: IMAGE_SUFFIXES, AUDIO: AUDIO_SUFFIXES}

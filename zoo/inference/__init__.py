@@ -2,7 +2,7 @@
 
 `zoo.denoise` and `zoo.denoise_file` take either, and `zoo.adapt` adapts a denoiser to the noise of
 an image; here are the parts for many images and for streams. Audio may have any sample rate and any
-channels, each by itself; as many samples come out as go in, at the same places.
+channels; as many samples come out as go in, at the same places.
 """
 
 from zoo.inference.adaptation import (

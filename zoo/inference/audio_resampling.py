@@ -9,6 +9,8 @@ from flax import linen as nn
 from zoo.errors import ZooError
 from zoo.inference.audio_chunks import Fifo, Hops, Segments
 from zoo.inference.image_canvas import check_strength
+from zoo.inference.linked_channels import Linked
+from zoo.models.audio_denoiser import frame_size
 
 _SIZE, _HOP = 512, 256
 # Shares of the highest frequency: below the roll-off of the resampling, high enough to be like
@@ -20,19 +22,21 @@ _SILENCE = 1e-5
 
 
 class EdgeGain:
-    """A gain in [0, 1] for each moment and channel: the model's over the top of its band.
+    """A gain in [0, 1] for each moment: the model's over the top of its band.
 
-    It is the root of the energy that the model leaves there, over frames of 32 ms at 16 kHz, and
-    linear between the frames' middles. A model that leaves all gives 1.
+    Each channel has its own, or all have one. It is the root of the energy that the model leaves
+    there, over frames of 32 ms at 16 kHz, and linear between the frames' middles. A model that
+    leaves all gives 1.
     """
 
-    def __init__(self, channels: int, sample_rate: int, rate: int):
+    def __init__(self, channels: int, sample_rate: int, rate: int, *, linked: bool = False):
         """Begins a recording.
 
         Args:
           channels: C.
           sample_rate: of the model, Hz.
           rate: of the gains, Hz.
+          linked: whether the channels have one gain, from their energies together.
         """
         top = min(rate, sample_rate) / 2
         hz = np.fft.rfftfreq(_SIZE, 1 / sample_rate)
@@ -41,7 +45,8 @@ class EdgeGain:
         self._ratio = sample_rate / (rate * _HOP)
         # Frame k has its middle at sample k * hop.
         self._x = np.zeros((_SIZE // 2, 2 * channels), np.float32)
-        self._gains, self._frame, self._at = np.ones((0, channels)), 0, 0
+        self._linked, gains = linked, 1 if linked else channels
+        self._gains, self._frame, self._at = np.ones((0, gains)), 0, 0
 
     def push(self, x: np.ndarray, y: np.ndarray) -> None:
         """Takes the next samples (n, C) before and after the model."""
@@ -53,6 +58,8 @@ class EdgeGain:
         frames = np.concatenate([halves[:-1], halves[1:]], axis=1) * self._window[None]
         spectrum = np.fft.rfft(frames, axis=1)[:, self._bins]
         before, after = np.split(np.square(np.abs(spectrum)).sum(1) + _SILENCE, 2, axis=1)
+        if self._linked:
+            before, after = (one.sum(1, keepdims=True) for one in (before, after))
         self._gains = np.concatenate([self._gains, np.sqrt(np.minimum(after / before, 1))])
         self._x = self._x[count * _HOP :]
 
@@ -62,7 +69,8 @@ class EdgeGain:
         return max(int(last / self._ratio) - self._at, 0) if len(self._gains) else 0
 
     def pop(self, count: int) -> np.ndarray:
-        """The gains of the next samples, (count, C) float32; beyond the known the last."""
+        """The gains of the next samples, (count, C) float32, or (count, 1) where the channels are
+        linked; beyond the known the last."""
         if not len(self._gains):
             return np.ones((count, self._gains.shape[1]), np.float32)
         places = np.arange(self._at, self._at + count) * self._ratio - self._frame
@@ -97,24 +105,40 @@ def pipe(
     channels: int,
     sample_rate: int,
     strength: float,
+    linked: bool,
 ) -> Core:
     """A model for recordings of any rate, in Hz, that are there as a whole; see `around`."""
     feed = Hops if getattr(model, "hop", 0) else Segments
     settings = {"channels": channels, "sample_rate": sample_rate, "strength": strength}
-    return around(feed(model, variables, channels), **settings)
+    return around(feed(model, variables, channels), **settings, hop=link_hop(model) * linked)
 
 
-def around(core: Core, *, channels: int, sample_rate: int, strength: float) -> Core:
+def around(core: Core, *, channels: int, sample_rate: int, strength: float, hop: int = 0) -> Core:
     """A core, resampled to and fro, whose output is x + strength (y - x).
+
+    Args:
+      core: a model.
+      channels: C.
+      sample_rate: of the recording, Hz.
+      strength: as said.
+      hop: of `Linked`, of which several channels get one gain; 0 has them processed separately.
 
     Raises:
       ZooError: the strength is not in [0, 1], or the rate is none.
     """
     check_strength(strength)
     check_rate(sample_rate)
+    linked = hop > 0 and channels > 1
+    if linked:
+        core = Linked(core, channels, hop)
     if sample_rate == core.sample_rate:
         return Plain(core, channels, strength)
-    return Banded(core, channels, int(sample_rate), strength)
+    return Banded(core, channels, int(sample_rate), strength, linked=linked)
+
+
+def link_hop(model: nn.Module) -> int:
+    """The hop of `Linked` around a model: its own, or 16 ms of one that has none."""
+    return getattr(model, "hop", 0) or frame_size(model.sample_rate) // 2
 
 
 def check_rate(sample_rate: float, subject: str = "sample_rate is") -> None:
@@ -158,14 +182,16 @@ class Banded:
     resampled self; it follows `EdgeGain`. So what a core leaves stays as it was, to the bit.
     """
 
-    def __init__(self, core: Core, channels: int, rate: int, strength: float):
+    def __init__(
+        self, core: Core, channels: int, rate: int, strength: float, *, linked: bool = False
+    ):
         import soxr  # noqa: PLC0415, only other rates need it
 
         self.sample_rate = rate
         self._core, self._strength, self._channels = core, strength, channels
         self._down = soxr.ResampleStream(rate, core.sample_rate, channels, dtype="float32")
         self._up = soxr.ResampleStream(core.sample_rate, rate, 2 * channels, dtype="float32")
-        self._edge = EdgeGain(channels, core.sample_rate, rate)
+        self._edge = EdgeGain(channels, core.sample_rate, rate, linked=linked)
         self._dry, self._seen, self._back = Fifo(channels), Fifo(channels), Fifo(2 * channels)
         # Samples that went in, and that the core got of them.
         self._fed = self._given = 0

@@ -10,8 +10,8 @@ from flax import linen as nn
 from zoo.data.pcm import MOST_CHANNELS
 from zoo.errors import ZooError
 from zoo.inference.audio_chunks import Hops
-from zoo.inference.audio_resampling import around
-from zoo.inference.denoise_audio import check_chunk
+from zoo.inference.audio_resampling import around, link_hop
+from zoo.inference.denoise_audio import check_chunk, share
 from zoo.resolve import Resolved, resolve
 
 # For the latency at another rate than the model's, in seconds: how long to listen, and how finely.
@@ -42,6 +42,8 @@ class AudioStream:
         channels: int = 1,
         sample_rate: int = 16000,
         strength: float = 1.0,
+        limit: float | None = None,
+        separate_channels: bool = False,
     ):
         """Begins a recording; it compiles now, and never during the stream.
 
@@ -51,6 +53,9 @@ class AudioStream:
           channels: C of the chunks.
           sample_rate: of the chunks, Hz.
           strength: how much of the model's change is made, 0 (none) to 1 (all).
+          limit: the most attenuation in dB, in the place of `strength`.
+          separate_channels: whether each channel is processed by itself; otherwise they get one
+            gain, a hop later.
 
         Raises:
           ZooError: the model is not one that streams, its variables are missing or of another, or
@@ -65,7 +70,12 @@ class AudioStream:
                 f"{type(self._model).__name__} does not stream; take a model with a hop, such as "
                 "stream-t or wiener, or denoise the whole recording"
             )
-        self._settings = {"channels": channels, "sample_rate": sample_rate, "strength": strength}
+        self._settings = {
+            "channels": channels,
+            "sample_rate": sample_rate,
+            "strength": share(strength, limit),
+            "hop": 0 if separate_channels or channels == 1 else link_hop(self._model),
+        }
         self._pipe = self._begin()
 
     def feed(self, chunk: np.ndarray) -> np.ndarray:
@@ -93,16 +103,18 @@ class AudioStream:
         """The most samples, at the stream's rate, that have been fed and not yet given back.
 
         At the model's own rate that is the hop that must be filled, and the model's own latency:
-        512 for models of 16 kHz, 32 ms, and 1024 for those of 48 kHz, 21 ms.
+        512 for models of 16 kHz, 32 ms, and 1024 for those of 48 kHz, 21 ms. Several channels that
+        get one gain take another hop.
         """
         settings = self._settings
         if settings["sample_rate"] == self._model.sample_rate:
-            return self._model.hop + self._model.latency
+            return self._model.hop + self._model.latency + settings["hop"]
         # How resampling buffers is written nowhere, so it is listened to.
-        settings = {**settings, "channels": 1}
-        silent = around(Hops(self._model, None, 1, live=True), **settings)
+        channels = 2 if settings["hop"] else 1
+        settings = {**settings, "channels": channels}
+        silent = around(Hops(self._model, None, channels, live=True), **settings)
         grain = round(_GRAIN * settings["sample_rate"])
-        chunk, behind, most = np.zeros((grain, 1), np.float32), 0, 0
+        chunk, behind, most = np.zeros((grain, channels), np.float32), 0, 0
         for _ in range(round(_LISTEN / _GRAIN)):
             behind += grain - len(silent.feed(chunk))
             most = max(most, behind)

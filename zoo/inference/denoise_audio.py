@@ -1,5 +1,6 @@
 """Audio denoised: arrays in memory, and files of any length in flat memory."""
 
+import functools
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from zoo.data import audio_files, audio_writing, pcm
 from zoo.errors import ZooError
 from zoo.inference.audio_choice import choose
 from zoo.inference.audio_resampling import check_rate, pipe
+from zoo.inference.image_canvas import check_strength
+from zoo.inference.noise_profile import Stretch, gate
 from zoo.resolve import Resolved
 
 # Seconds of a file or an array that are processed at a time.
@@ -22,6 +25,8 @@ _MOST_VALUES = 2**21
 # Of speech in noise of -5 dB a network takes up to 9 dB from the loudest fifth of its frames, of
 # music, animals and machines 8 to 57 dB.
 _FRAME, _LOUD, _MOST_TAKEN = 0.03, 0.8, 9.0
+# Of the attenuation, in dB: beyond what any file holds.
+_MOST_LIMIT = 200
 
 
 class AudioReport(NamedTuple):
@@ -88,12 +93,39 @@ def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
     return pcm.to_float(pcm.check(x, "the chunk")) if len(x) else np.float32(x)
 
 
+def share(strength: float, limit: float | None) -> float:
+    """The share of a model's change that is made.
+
+    Args:
+      strength: the share itself, 0 to 1.
+      limit: the most attenuation in dB, 0 to 200, in its place: a component that the model removes
+        keeps 10^(-limit / 20) of its amplitude, so the share is one less that. None: no limit.
+
+    Raises:
+      ZooError: one is out of range, or both are given.
+    """
+    if limit is None:
+        return check_strength(strength)
+    if strength != 1:
+        raise ZooError(f"limit={limit!r} and strength={strength!r} are one setting; give one")
+    try:
+        decibels = float(limit)
+    except (TypeError, ValueError):
+        decibels = np.nan
+    if not 0 <= decibels <= _MOST_LIMIT:
+        raise ZooError(f"limit={limit!r} is no number of dB from 0 to {_MOST_LIMIT}")
+    return 1 - 10 ** (-decibels / 20)
+
+
 def denoise_audio(
     x: np.ndarray,
     model: Resolved | None,
     *,
     sample_rate: int,
     strength: float = 1.0,
+    limit: float | None = None,
+    separate_channels: bool = False,
+    profile: Stretch | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Denoises a recording in memory; see `zoo.denoise`.
@@ -103,6 +135,9 @@ def denoise_audio(
       model: of audio; None chooses one.
       sample_rate: of `x`, in Hz.
       strength: share of the model's change that is made, 0 to 1.
+      limit: the most attenuation in dB, in the place of `strength`; see `share`.
+      separate_channels: whether each channel is processed by itself, instead of one gain for all.
+      profile: where there is only noise, for the spectral gate, which it chooses.
       progress: called with the samples done and all.
 
     Returns:
@@ -116,9 +151,13 @@ def denoise_audio(
     check_rate(sample_rate)
     size = _BLOCK * int(sample_rate)
     blocks = [signal[at : at + size] for at in range(0, len(signal), size)]
+    if profile is not None:
+        facts = {"frames": len(signal), "sample_rate": int(sample_rate)}
+        model = gate(model, profile, lambda first, count: signal[first : first + count], **facts)
     module, variables, *_ = model or choose(blocks, int(sample_rate))[0]
-    settings = {"sample_rate": sample_rate, "strength": strength}
-    through = pipe(module, variables, channels=signal.shape[1], **settings)
+    settings = {"sample_rate": sample_rate, "strength": share(strength, limit)}
+    settings |= {"channels": signal.shape[1], "linked": not separate_channels}
+    through = pipe(module, variables, **settings)
     found, done = [], 0
     for block in blocks:
         found.append(through.feed(block))
@@ -135,12 +174,15 @@ def denoise_audio_file(
     model: Resolved | None = None,
     *,
     strength: float = 1.0,
+    limit: float | None = None,
+    separate_channels: bool = False,
+    profile: Stretch | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> AudioReport:
     """Denoises an audio file of any length, in flat memory.
 
-    Channels (each by itself), sample rate, length and the places of the samples are kept, so are
+    Channels, sample rate, length and the places of the samples are kept, so are
     container and coding (16, 24 and 32 bits, float, the bit rate of mp3 and Opus) where `dst` ends
     like `src`; another ending chooses another container. Titles and the like go along; covers,
     chapters, markers and the timecode to a file of the same kind. The report names what cannot be
@@ -150,7 +192,7 @@ def denoise_audio_file(
     resampled back. What lies above its band (8 kHz of models of 16 kHz), such as cymbals and the
     air of a voice, is kept, with the gain that the model gives from moment to moment at the top of
     its band (5.2 to 7.2 kHz): hiss goes where the model takes hiss, and music stays where it leaves
-    music. For music, a `strength` below 1 leaves more.
+    music. For music, a `limit` of 12 dB leaves more.
 
     Models that stream carry their state through the file, as one recording. The others
     (spectral-gate, wave-unet) take 16 s at a time, cross-faded over 1 s.
@@ -162,24 +204,35 @@ def denoise_audio_file(
       model: of audio. None takes stream-b up to 16 kHz and stream-s-48k above it, or a gentle
         wiener filter where the sound ends below 6.5 kHz, as that of telephones does.
       strength: share of the model's change that is made, 0 (none) to 1 (all): x + strength (y - x).
+      limit: the most attenuation in dB, in the place of `strength`; 12 leaves a quarter of the
+        amplitude of whatever the model removes.
+      separate_channels: whether each channel is processed by itself, as suits a microphone each;
+        otherwise they get one gain, see `zoo.inference.linked_channels`.
+      profile: start and end in seconds of a stretch that holds only noise, for the spectral gate,
+        which it chooses: for hum, hiss and music.
       overwrite: whether a file that stands at `dst`, which may be `src`, is replaced.
       progress: called with the samples read so far and all there are, after each block of
         some 10 s.
 
     Raises:
       ZooError: `src` is missing, damaged, truncated or no audio; `dst` exists, ends in no
-        container's name or cannot be written; or `strength` is out of range. Nothing is left
-        behind then.
+        container's name or cannot be written; or `strength` or `limit` is out of range. Nothing is
+        left behind then.
     """
+    strength = share(strength, limit)
     facts = audio_files.info(src)
     files.free(dst, overwrite)
     check_rate(facts.sample_rate, f"{src} has")
     size = min(_BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     reason = ""
+    if profile is not None:
+        read = functools.partial(_stretch, src)
+        model = gate(model, profile, read, frames=facts.frames, sample_rate=facts.sample_rate)
     if model is None:
         model, reason = choose(audio_files.blocks(src, size), facts.sample_rate)
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate}
-    through = pipe(model.module, model.variables, **settings, strength=strength)
+    options = {"strength": strength, "linked": not separate_channels}
+    through = pipe(model.module, model.variables, **settings, **options)
     written = clipped = 0
     before, after = (_Loudness(facts.sample_rate) for _ in range(2))
     with audio_writing.writing(dst, **settings, like=facts, source=src, overwrite=overwrite) as put:
@@ -197,7 +250,7 @@ def denoise_audio_file(
                 progress(read, facts.frames)
         count, over = take(through.finish())
     notes = [*audio_files.remarks(src), *put.lost, reason]
-    if model.variables:
+    if "params" in model.variables:
         notes.append(_warning(before.powers(), after.powers(), model.label))
     found = (written + count, facts.channels, facts.sample_rate, clipped + over)
     return AudioReport(*found, tuple(filter(None, notes)), model.label)
@@ -209,15 +262,24 @@ def write_difference(
     """Writes what was removed from an audio file, `src - denoised`, block by block.
 
     Raises:
-      ZooError: a file cannot be read, or `dst` exists or cannot be written.
+      ZooError: a file cannot be read, or `dst` exists or cannot be written, or the coding of
+        `denoised` has changed its length or its rate.
     """
-    facts = audio_files.info(src)
+    facts, after = audio_files.info(src), audio_files.info(denoised)
+    if (facts.frames, facts.sample_rate) != (after.frames, after.sample_rate):
+        raise ZooError(
+            f"{dst} is not written: the coding of {denoised} moves its samples; end both in .wav"
+        )
     settings = {"channels": facts.channels, "sample_rate": facts.sample_rate, "like": facts}
     size = max(_MOST_VALUES // facts.channels // 8, 1)
     with audio_writing.writing(dst, **settings, overwrite=overwrite) as put:
         blocks = (audio_files.blocks(path, size) for path in (src, denoised))
         for noisy, clean in zip(*blocks, strict=True):
             put(noisy - clean)
+
+
+def _stretch(path: str | os.PathLike, first: int, count: int) -> np.ndarray:
+    return audio_files.read(path, start=first, frames=count)
 
 
 class _Loudness:
@@ -249,5 +311,5 @@ def _warning(before: np.ndarray, after: np.ndarray, label: str) -> str:
         return ""
     return (
         f"{taken:.0f} dB were taken where it is loudest, and {label} keeps little but speech: for "
-        "music, animals or machines take model='wiener', or strength=0.75"
+        "music, animals or machines take model='wiener', or limit=12"
     )

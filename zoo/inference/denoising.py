@@ -35,6 +35,9 @@ def denoise(
     sample_rate: int | None = None,
     variables: Mapping | None = None,
     strength: float = 1.0,
+    limit: float | None = None,
+    separate_channels: bool = False,
+    profile: tuple[float, float] | None = None,
     range: tuple[float, float] | None = None,
     linear: bool = False,
     tile: int | None = None,
@@ -53,7 +56,7 @@ def denoise(
       x: an image (H, W) or (H, W, C), C from 1 to 4: gray, gray and alpha, color, color and alpha;
         integers or floats of any range. Alpha is left as it is, and so are values that are not
         finite, which stand for a mask. Three channels that are equal are one gray image.
-        Or audio (T,) or (T, C), int16 or floats in [-1, 1], each channel by itself.
+        Or audio (T,) or (T, C), int16 or floats in [-1, 1].
       model: the name of weights that come with the zoo, a weight file's path, `"NAME=FILE"`, a
         registered model, or a module. None takes for images "unet-gray" or "unet-color", for audio
         "stream-b" up to 16 kHz and "stream-s-48k" above or, where the sound ends below 6.5 kHz, a
@@ -66,6 +69,12 @@ def denoise(
       sample_rate: of audio, in Hz, 1000 to 768000; the model's is reached by resampling.
       variables: those of a registered model or a module; None with weights.
       strength: how much of the model's change is made, 0 (none) to 1 (all): x + strength (y - x).
+      limit: of audio; the most attenuation in dB, in the place of `strength`, which is then
+        1 - 10^(-limit / 20): 12 leaves a quarter of the amplitude of whatever the model removes.
+      separate_channels: of audio; whether each channel is processed by itself. Otherwise the
+        channels get one gain, so that what is left, right or around stays there.
+      profile: of audio; start and end in seconds of a stretch that holds only noise, from which
+        "spectral-gate", which it chooses, learns that noise: for hum, hiss and music.
       range: of images; the values that the model is to see as black and as white; None chooses
         them: what the type or [0, 1] holds, halved as often as the image leaves half of it empty,
         and an offset for images with values below 0 or far from black.
@@ -91,14 +100,16 @@ def denoise(
         modality, or the image is too small to estimate a level from.
     """
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
+    of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
     found = _resolved(model, variables)
     if sample_rate is not None:
         _refuse_image_options(dict(options, level=level, range=range, linear=linear))
         found = found and resolve(found, modality="audio")
-        settings = {"sample_rate": sample_rate, "strength": strength, "progress": progress}
-        return denoise_audio(np.asarray(x), found, **settings)
+        settings = {**of_audio, "strength": strength, "progress": progress}
+        return denoise_audio(np.asarray(x), found, sample_rate=sample_rate, **settings)
     if found and found.modality == "audio":
         raise ZooError(f"{found.label} denoises {AUDIO.plural}; give sample_rate=, in Hz")
+    _refuse_audio_options(of_audio)
     if found is None and level is None:
         _refuse_ambiguous(np.shape(x))
     denoiser = ImageDenoiser(found, strength=strength, **options)
@@ -117,6 +128,9 @@ def denoise_file(
     *,
     variables: Mapping | None = None,
     strength: float = 1.0,
+    limit: float | None = None,
+    separate_channels: bool = False,
+    profile: tuple[float, float] | None = None,
     range: tuple[float, float] | Literal["page"] | None = None,
     linear: bool | None = None,
     tile: int | None = None,
@@ -136,7 +150,8 @@ def denoise_file(
       src: the file to read.
       dst: the file to write; its suffix chooses the format. It appears at the end, whole, or not at
         all; its folder exists.
-      model, variables, strength, tile, overlap, ensemble, dtype: as in `zoo.denoise`.
+      model, variables, strength, limit, separate_channels, profile, tile, overlap, ensemble, dtype:
+        as in `zoo.denoise`.
       level: of images, see `zoo.denoise`; None estimates it, page by page.
       range: of images; the values that the model is to see as black and as white; None chooses them
         for all pages, "page" for each.
@@ -159,18 +174,20 @@ def denoise_file(
         raise ZooError(f"{src} is {file_kinds.description(src)}")
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
     of_images = {"level": level, "range": range, "linear": linear}
+    of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
     found = _resolved(model, variables)
     if found:
         check_modality(found, src, modality)
     common = {"overwrite": overwrite, "progress": progress}
     if modality == "image":
+        _refuse_audio_options(of_audio)
         denoiser = ImageDenoiser(found, strength=strength, **options)
         return denoise_image_file(src, dst, denoiser, **of_images, save_noise=save_noise, **common)
     _refuse_image_options({**of_images, **options})
     check_places(src, dst, save_noise)
     if save_noise is not None:
         files.free(save_noise, overwrite)
-    report = denoise_audio_file(src, dst, found, strength=strength, **common)
+    report = denoise_audio_file(src, dst, found, strength=strength, **of_audio, **common)
     if save_noise is not None:
         write_difference(src, dst, save_noise, overwrite=overwrite)
     return report
@@ -209,9 +226,17 @@ def _resolved(
 
 
 def _refuse_image_options(options: Mapping[str, Any]) -> None:
+    _refuse(options, "images", "audio")
+
+
+def _refuse_audio_options(options: Mapping[str, Any]) -> None:
+    _refuse(options, "audio", "an image")
+
+
+def _refuse(options: Mapping[str, Any], of: str, this: str) -> None:
     given = [name for name, value in options.items() if value is not None and value is not False]
     if given:
-        raise ZooError(f"{given[0]}= is an option of images, and this is audio; leave it out")
+        raise ZooError(f"{given[0]}= is an option of {of}, and this is {this}; leave it out")
 
 
 def _refuse_ambiguous(shape: tuple[int, ...]) -> None:

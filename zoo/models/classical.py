@@ -1,5 +1,6 @@
 """Classical estimators of speech in noise, on the spectrum and without parameters."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -24,6 +25,12 @@ _LEAST = 10**-2.5
 _FIRST = 5
 # Levels so far below the loudest bin hold no information on the noise, in dB.
 _DEPTH = 80.0
+# The least power of a bin, in dB.
+_NOTHING = -200.0
+# Of the power of Gaussian noise in a bin, which is exponentially distributed, in dB.
+_DEVIATION = 10 / np.log(10) * np.pi / np.sqrt(6)
+# Of a noise profile: fewer tell too little of its deviation.
+_LEAST_FRAMES = 8
 
 
 class Track(NamedTuple):
@@ -110,6 +117,7 @@ class SpectralGate(AudioDenoiser):
     which goes back to the noise reduction of Audacity. It takes two passes over the whole
     recording, so that it does not stream, and has no parameters. The noise must be stationary. The
     noisereduce package takes `quietest=1` and `smooth_hz=500`, which costs more of the speech.
+    Instead of the quietest frames `profile` takes a stretch that is known to be noise.
 
     Attributes:
       sample_rate: of the recordings, Hz; a frame has 64 ms, 1024 samples at 16 kHz.
@@ -148,6 +156,33 @@ class SpectralGate(AudioDenoiser):
         spectrum = spectrum * (1 - self.reduction * (1 - mask)).astype(spectrum.dtype)
         return spectral.istft(spectrum, size=size, hop=hop, length=x.shape[1])
 
+    def profile(self, noise: jax.Array, deviations: float = 1.0) -> Mapping[str, Any]:
+        """Variables of a model that goes by a stretch of noise, for `apply`.
+
+        Args:
+          noise: (T, C), floats, at the model's rate; at least 8 frames, 0.176 s. The recording has
+            as many channels.
+          deviations: as the field; known noise takes fewer, by trial on speech, tones and hum.
+
+        Returns:
+          `{"profile": {"threshold": (C, bins)}}`, in dB.
+
+        Raises:
+          ZooError: it is shorter, or silent.
+        """
+        size, hop = self._framing()
+        frames = spectral.frame(jnp.asarray(noise).astype(jnp.float32).T, size=size, hop=hop)
+        if len(noise) < size + (_LEAST_FRAMES - 1) * hop:
+            seconds = (size + (_LEAST_FRAMES - 1) * hop) / self.sample_rate
+            raise ZooError(f"a noise profile takes {seconds:.2g} s or more; take a longer stretch")
+        decibels = _decibels(jnp.fft.rfft(frames * spectral.hann(size)[None, None]))
+        if not (decibels > _NOTHING).any():
+            raise ZooError("the noise profile is digital silence; take a stretch of noise")
+        # What is steadier than noise, such as hum, would otherwise close on nothing but itself.
+        deviation = jnp.maximum(decibels.std(1), _DEVIATION)
+        threshold = decibels.mean(1) + deviations * deviation
+        return {"profile": {"threshold": threshold}}
+
     def _framing(self) -> tuple[int, int]:
         """Samples of a frame, and from one to the next."""
         half = frame_size(self.sample_rate, 4)
@@ -155,8 +190,12 @@ class SpectralGate(AudioDenoiser):
 
     def _open(self, spectrum: jax.Array) -> jax.Array:
         """1 where a bin of (N, frames, bins) stands out, else 0."""
+        decibels = _decibels(spectrum)
+        if self.has_variable("profile", "threshold"):
+            threshold = self.get_variable("profile", "threshold")
+            threshold = jnp.tile(threshold, (len(spectrum) // len(threshold), 1))
+            return (decibels > threshold[:, None]).astype(jnp.float32)
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
-        decibels = 10 * jnp.log10(jnp.maximum(power, 1e-20))
         decibels = jnp.maximum(decibels, decibels.max((1, 2), keepdims=True) - _DEPTH)
         # Digital silence is not noise: a deviation that counts it would close every bin.
         total = power.sum(-1, keepdims=True)
@@ -188,6 +227,12 @@ class SpectralGate(AudioDenoiser):
                 for i, weight in enumerate(triangle)
             )
         return mask
+
+
+def _decibels(spectrum: jax.Array) -> jax.Array:
+    """The power of each bin in dB, at least that of silence."""
+    power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
+    return 10 * jnp.log10(jnp.maximum(power, 10 ** (_NOTHING / 10)))
 
 
 def wiener_gain(a_priori: jax.Array) -> jax.Array:

@@ -111,7 +111,10 @@ _RULES = {
     "data.augment.tone": _between(0, 100),
     "data.augment.shift": _SHARE,
     "data.augment.speed": _SHARE,
-    "data.sample_rate": _between(1, 1_000_000),
+    "data.sample_rate": _Rule(
+        lambda value: value is None or (_is_number(value) and 1 <= value <= 1_000_000),
+        "1 to 1000000 Hz, or None for the model's own",
+    ),
     "noise.level": _Rule(
         lambda value: not isinstance(value, bool | dict | ConfigDict),
         "a number or a range (low, high)",
@@ -162,7 +165,8 @@ def default_config() -> ConfigDict:
     config.data.name = "photos"  # photos, folder, pairs, idx, tfds; for sound see below
     config.data.path = ""
     config.data.channels = 3  # 1 or 3; 0 for those of the first image of a folder
-    config.data.sample_rate = 16000  # of recordings, which are resampled to it; not of pictures
+    # Of recordings, which are resampled to it, in Hz; None: the model's own.
+    config.data.sample_rate = placeholder(int)
     config.data.size = ()  # (H, W) every picture is resized to; () keeps sizes
     config.data.tile = ()  # (H, W) of the tiles every picture is cut into; () leaves them whole
     config.data.crop = (64, 64)  # (H, W) of a training crop, samples (T,) of one of a recording

@@ -32,6 +32,9 @@ from zoo.train.config import check
 LEARNING_RATE = 1e-3
 """The learning rate of a model that states none, the usual one of Adam."""
 
+SAMPLE_RATE = 16000
+"""The sample rate in Hz for a model that states none."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -244,10 +247,13 @@ def make_prepare(
 
 
 def _settled(config: ConfigDict) -> ConfigDict:
-    """The config with what it leaves to its model, the learning rate, and to its data, channels."""
+    """The config with what it leaves to its model, the learning rate and the sample rate, and to
+    its data, the channels."""
     config = config.copy_and_resolve_references()
     if config.optimizer.learning_rate is None:
         config.optimizer.learning_rate = learning_rate(models.create_model(config.model.name))
+    if config.data.sample_rate is None:
+        config.data.sample_rate = models.model_spec(config.model.name).sample_rate or SAMPLE_RATE
     if config.data.channels == 0:
         if config.data.name != "folder":
             raise ZooError(f"data.channels=0 is for folders, not {config.data.name!r}; set 1 or 3")

@@ -147,7 +147,7 @@ def fit(
     config.name, config.seed = "fit", seed
     config.model.name = type(model).__name__
     config.data.name, config.data.channels = "arrays", channels
-    config.data.sample_rate = sample_rate or config.data.sample_rate
+    config.data.sample_rate = sample_rate or experiments.SAMPLE_RATE
     config.data.crop = _crop(crop, shapes, spec, sample_rate)
     square = len({*config.data.crop}) == 1
     on = augment is True

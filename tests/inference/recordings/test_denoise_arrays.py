@@ -96,6 +96,43 @@ def test_strength_mixes(rate):
     np.testing.assert_array_equal(denoise(x, model, sample_rate=rate, strength=0), x)
 
 
+def test_a_limit_in_decibels_is_what_a_gate_takes_at_most():
+    x = noise(9000)
+    found = denoise(x, Gain(0.0), sample_rate=16000, limit=12)
+    np.testing.assert_allclose(found, x * 10 ** (-12 / 20), atol=1e-7)
+    np.testing.assert_array_equal(denoise(x, Gain(0.0), sample_rate=16000, limit=0), x)
+    for limit, strength in ((-1, 1), ("much", 1), (np.nan, 1), (12, 0.5)):
+        with pytest.raises(ZooError, match=f"limit={limit!r} "):
+            denoise(x, Gain(0.0), sample_rate=16000, limit=limit, strength=strength)
+    with pytest.raises(ZooError, match="limit= is an option of audio, and this is an image"):
+        denoise(np.zeros((32, 32)), level=0.1, limit=12)
+
+
+# ------------------------------------------------------------------------- noise profile
+
+
+def test_a_noise_profile_takes_the_noise_of_a_stretch_at_the_rate_of_the_recording():
+    rate = 44100
+    x, tone = noise(2 * rate, 2), 0.2 * sine(12000, rate, 2)
+    tone[:rate] = 0
+    found = denoise(x + tone, sample_rate=rate, profile=(0, 0.9))
+    np.testing.assert_allclose(
+        found[-rate // 2 : -2000], tone[-rate // 2 : -2000] * [1, 1], atol=0.1
+    )
+    assert decibels(found[2000 : rate - 2000]) < decibels(x) - 12
+    for stretch, match in (
+        ((1, 0.5), "from 1 to 0.5 s ends before it begins"),
+        ((-1, 0.5), "from -1 to 0.5 s"),
+        ((0, np.nan), "from 0 to nan s"),
+        ((1, 2.5), "from 1 to 2.5 s is not all in the recording, which has 2.00 s"),
+        ((1, 1.1), "takes 0.18 s or more"),
+    ):
+        with pytest.raises(ZooError, match=match):
+            denoise(x, sample_rate=rate, profile=stretch)
+    with pytest.raises(ZooError, match="is for model='spectral-gate', and wiener takes none"):
+        denoise(x, "wiener", sample_rate=rate, profile=(0, 1))
+
+
 # ---------------------------------------------------------- models that do not stream
 
 

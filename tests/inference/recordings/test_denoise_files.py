@@ -87,11 +87,12 @@ def test_a_file_is_the_array_denoised(tmp_path, rate, model):
     np.testing.assert_allclose(found, denoise(x, model, sample_rate=rate), atol=1e-5)
 
 
-def test_channels_do_not_meet(tmp_path):
+def test_separate_channels_do_not_meet(tmp_path):
     x = np.concatenate([noise(30011), sine(440, 16000, 30011 / 16000)], axis=1)
     for name, channels in (("both", x), ("left", x[:, :1]), ("right", x[:, 1:])):
         audio_writing.write(tmp_path / f"{name}.wav", channels, 16000, subtype="FLOAT")
-        denoise_file(tmp_path / f"{name}.wav", tmp_path / f"{name}2.wav", "wiener")
+        places = (tmp_path / f"{name}.wav", tmp_path / f"{name}2.wav")
+        denoise_file(*places, "wiener", separate_channels=True)
     both, *each = (audio_files.read(tmp_path / f"{n}2.wav") for n in ("both", "left", "right"))
     np.testing.assert_allclose(both, np.concatenate(each, axis=1), atol=1e-6)
 

@@ -45,7 +45,8 @@ def test_chunks_are_the_whole_recording(samples):
     variables, x = variables_of(SMALL), noise(samples, 2)
     expected = np.asarray(jax.jit(SMALL.apply)(variables, x[None]))[0]
     assert np.abs(expected - x).max() > 0.01
-    found = heard(AudioStream(SMALL, variables, channels=2), x)
+    stream = AudioStream(SMALL, variables, channels=2, separate_channels=True)
+    found = heard(stream, x)
     assert (found.shape, found.dtype) == (x.shape, np.float32)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -132,7 +133,7 @@ def test_int16_and_strength():
     ],
 )
 def test_a_wrong_chunk_is_refused_and_leaves_the_stream_as_it_was(chunk, match):
-    stream, x = AudioStream(Difference(), channels=2), noise(1000, 2)
+    stream, x = AudioStream(Difference(), channels=2, separate_channels=True), noise(1000, 2)
     found = [stream.feed(x[:600])]
     with pytest.raises(ZooError, match=match) as caught:
         stream.feed(chunk)

@@ -1,0 +1,310 @@
+"""Audio written into containers that libsndfile lacks, by PyAV: m4a, mp4, mov, mkv, webm.
+
+The audio takes the place of the source's first audio track, in its codec where there is an encoder
+and at its bit rate. Everything else of the source is copied as it is, packet by packet: video,
+subtitles, other audio tracks, attachments, chapters and metadata.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo import files
+from zoo.data import audio_containers, pcm
+from zoo.data.file_kinds import MEDIA_FORMATS
+from zoo.errors import ZooError
+
+# Encoders, by the name of the codec; of others it is the name itself.
+_ENCODERS = {"opus": "libopus", "mp3": "libmp3lame"}
+_CODECS = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"})
+# By the number of channels, for sources whose layout an encoder does not take.
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+# Bits a second of each channel, where the source has another codec.
+_BIT_RATE = 96_000
+# Written by the muxer itself, or true of the source's bytes alone.
+_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps")
+_OWN += ("number_of_frames", "number_of_bytes", "_statistics_")
+_PIECE = 2**16
+# Endings of files that hold no films.
+_AUDIO_ONLY = (".m4a", ".m4b", ".mka")
+
+
+@contextlib.contextmanager
+def writing(
+    path: Path,
+    sample_rate: int,
+    channels: int,
+    *,
+    source: Path | None,
+    overwrite: bool,
+) -> Iterator["MediaPut"]:
+    """Write audio piece by piece; for the arguments and errors see `zoo.data.audio_writing`."""
+    av = audio_containers.pyav(path)
+    with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
+        try:
+            with contextlib.ExitStack() as stack:
+                before = stack.enter_context(av.open(str(source))) if source else None
+                form = MEDIA_FORMATS[path.suffix.lower()][0]
+                options = {} if form in ("matroska", "webm") else {"movflags": "+faststart"}
+                after = stack.enter_context(av.open(str(part), "w", format=form, options=options))
+                put = MediaPut(path, before, after, sample_rate, channels)
+                yield put
+                put.finish()
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror) from None
+            raise ZooError(
+                f"{path} cannot hold {channels} channels at {sample_rate} Hz ({error.strerror}); "
+                "end it in .wav"
+            ) from None
+        if source and form in ("ipod", "mp4"):
+            put.lost = _with_tags(source, part, put.lost)
+        if put.left:
+            put.lost += (f"{', '.join(put.left)} left out",)
+
+
+class MediaPut:
+    """Function that appends pieces to a file.
+
+    Attributes:
+      lost: once the file is complete, sentences on what of the source was not kept.
+      left: names of the parts of the source that the container cannot hold.
+    """
+
+    def __init__(self, path: Path, before, after, sample_rate: int, channels: int):
+        self.lost: tuple[str, ...] = ()
+        self.left: list[str] = []
+        self._path, self._before, self._after = path, before, after
+        self._rate, self._channels = sample_rate, channels
+        self._copies, self._waiting = {}, None
+        # Where the first sample lies, in samples.
+        self._at = 0
+        source = before.streams.audio[0] if before and before.streams.audio else None
+        if source is None:
+            self._track = self._encoder(None)
+        for stream in before.streams if source else ():
+            if stream is source:
+                self._track = self._encoder(stream)
+                self._at = round(_start(before, stream) * sample_rate)
+            else:
+                self._copy(stream)
+        if before:
+            after.metadata.update(_kept(before.metadata))
+            self._chapters()
+            self._packets = before.demux([*self._copies]) if self._copies else iter(())
+        self._integers = not self._track.codec_context.format.name.startswith(("flt", "dbl"))
+
+    def __call__(self, x: np.ndarray) -> int:
+        """Append a piece `(T, C)`; return the number of clipped values."""
+        import av  # noqa: PLC0415
+
+        x = pcm.to_float(pcm.check(np.asarray(x), f"the audio for {self._path}"))
+        if x.shape[1] != self._channels:
+            raise ZooError(
+                f"{self._path} holds {self._channels} channels, a piece {x.shape[1]}; convert it"
+            )
+        clipped = 0
+        if self._integers:
+            clipped = int(np.count_nonzero(np.abs(x) > 1))
+            x = np.clip(x, -1, 1)
+        layout = self._track.codec_context.layout
+        for at in range(0, len(x), _PIECE):
+            piece = np.ascontiguousarray(x[at : at + _PIECE].T)
+            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
+            frame.sample_rate, frame.time_base = self._rate, Fraction(1, self._rate)
+            frame.pts = self._at
+            self._at += piece.shape[1]
+            self._after.mux(self._track.encode(frame))
+            # In step, or the muxer would hold all of one track in memory.
+            self._pass_on(self._at / self._rate)
+        return clipped
+
+    def finish(self) -> None:
+        """Write what is held back, and the rest of the source's other tracks."""
+        self._after.mux(self._track.encode(None))
+        if self._before:
+            self._pass_on(float("inf"))
+
+    def _encoder(self, source):
+        """The track for the audio, like the source's."""
+        suffix = self._path.suffix.lower()
+        form, usual = MEDIA_FORMATS[suffix]
+        old = source.codec_context if source else None
+        codec = old.codec.canonical_name if source else ""
+        known = codec in _CODECS or codec.startswith("pcm_")
+        # Of a wav or flac file in another container the usual codec, which all players know.
+        kept = known and self._holds(codec) and _is_media(self._before)
+        codec = codec if kept else usual
+        import av  # noqa: PLC0415
+
+        name = _ENCODERS.get(codec, codec)
+        rates = av.Codec(name, "w").audio_rates
+        rate = self._rate
+        if rates and rate not in rates:
+            rate = min((one for one in rates if one >= rate), default=max(rates))
+            self.lost += (f"at {rate} Hz, for {codec} takes no {self._rate} Hz",)
+        if codec not in ("alac", "flac") and not codec.startswith("pcm_"):
+            bit_rate = (old.bit_rate or source.codec_context.bit_rate) if kept else None
+            settings = {"bit_rate": bit_rate or _BIT_RATE * self._channels}
+        else:
+            settings = {}
+        layout, form = _fitting(self._path, name, rate, old, self._channels)
+        track = self._after.add_stream(name, rate=rate, layout=layout, format=form, **settings)
+        if source:
+            track.metadata.update(_kept(source.metadata))
+            track.disposition = source.disposition.value
+        return track
+
+    def _holds(self, codec: str) -> bool:
+        """Whether the container takes a codec."""
+        return codec in self._after.supported_codecs
+
+    def _copy(self, stream) -> None:
+        """A track that is copied as it is."""
+        import av  # noqa: PLC0415
+
+        name = {"audio": "an audio track", "data": "a data track"}.get(stream.type, stream.type)
+        matroska = self._after.format.name == "matroska"
+        if stream.disposition & av.stream.Disposition.attached_pic:
+            if matroska:
+                packet = next(one for one in self._attached(stream) if one.size)
+                kind = "png" if stream.codec_context.name == "png" else "jpeg"
+                self._after.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(packet))
+            elif self._after.format.name not in ("mp4", "ipod"):
+                self.left.append("cover")
+            return
+        if stream.type == "data" and stream.codec_context is None and self._before.chapters():
+            return  # the chapters of an mp4, which its muxer writes itself
+        if self._path.suffix.lower() in _AUDIO_ONLY and stream.type in (
+            "video",
+            "subtitle",
+            "data",
+        ):
+            self.left.append(name)
+            return
+        codec = stream.codec_context and stream.codec_context.codec.canonical_name
+        if stream.type != "attachment" and not (codec and self._holds(codec)):
+            self.left.append(f"{name} ({codec})" if codec else name)
+            return
+        try:
+            copy = self._after.add_stream_from_template(stream, opaque=True)
+        except (ValueError, av.error.FFmpegError):
+            self.left.append(name)
+            return
+        copy.metadata.update(_kept(stream.metadata))
+        copy.disposition = stream.disposition.value
+        if stream.type != "attachment":
+            self._copies[stream] = copy
+
+    def _attached(self, stream) -> Iterator:
+        """The packets of a cover, which come first."""
+        import av  # noqa: PLC0415
+
+        with av.open(self._before.name) as again:
+            yield from again.demux(again.streams[stream.index])
+
+    def _chapters(self) -> None:
+        chapters = self._before.chapters()
+        if chapters and self._after.format.name != "adts":
+            # The muxer takes times of this type alone.
+            self._after.set_chapters(
+                [{**one, "time_base": Fraction(*_ratio(one["time_base"]))} for one in chapters]
+            )
+
+    def _pass_on(self, until: float) -> None:
+        """Copy the packets of the other tracks up to a time in seconds."""
+        if not self._copies:
+            return
+        while True:
+            packet = self._waiting
+            if packet is None:
+                with audio_containers.intact(self._before.name):
+                    packet = next(self._packets, None)
+            self._waiting = None
+            if packet is None:
+                return
+            if packet.dts is not None and float(packet.dts * packet.time_base) > until:
+                self._waiting = packet
+                return
+            # The last of a track is empty and only says that it ends.
+            if packet.size:
+                packet.stream = self._copies[packet.stream]
+                self._after.mux_one(packet)
+
+
+def _start(container, track) -> float:
+    """The time of the first sample in seconds, of the container itself."""
+    import av  # noqa: PLC0415
+
+    with av.open(container.name) as again:
+        frame = next(again.decode(again.streams[track.index]), None)
+    return float(frame.pts * frame.time_base) if frame is not None and frame.pts else 0.0
+
+
+def _is_media(container) -> bool:
+    """Whether a container is one of those written here."""
+    names = {form for form, _ in MEDIA_FORMATS.values()}
+    return bool(names & set(container.format.name.split(",")))
+
+
+def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in metadata.items() if not key.lower().startswith(_OWN)}
+
+
+def _ratio(time_base: Any) -> tuple[int, int]:
+    return time_base.numerator, time_base.denominator
+
+
+def _fitting(path: Path, name: str, rate: int, old, channels: int) -> tuple[str, str]:
+    """A layout and a sample format that an encoder takes, the nearest to those of the source.
+
+    Raises:
+      ZooError: it takes so many channels in no layout, or not at such a rate.
+    """
+    import av  # noqa: PLC0415
+
+    formats = [one.name for one in av.Codec(name, "w").audio_formats or ()]
+    wanted = old.format.name if old else "fltp"
+    form = min(formats or [wanted], key=lambda one: (one.rstrip("p") != wanted.rstrip("p"), one))
+    layouts = [old.layout.name] if old and len(old.layout.channels) == channels else []
+    layouts += [_LAYOUTS.get(channels, ""), f"{channels} channels"]
+    for layout in dict.fromkeys(filter(None, layouts)):
+        trial = av.CodecContext.create(name, "w")
+        try:
+            trial.sample_rate, trial.layout, trial.format = rate, layout, form
+            trial.time_base = Fraction(1, rate)
+            trial.open()
+        except (ValueError, av.error.FFmpegError):
+            continue
+        return layout, form
+    raise ZooError(
+        f"{path} cannot hold {channels} channels at {rate} Hz as {name}; end it in .wav or .flac"
+    )
+
+
+def _with_tags(source: Path, part: Path, lost: tuple[str, ...]) -> tuple[str, ...]:
+    """Copy covers and tags of one mp4 to another, among them those that FFmpeg does not know.
+
+    Returns:
+      What was lost, and the cover if it is.
+    """
+    try:
+        from mutagen import MutagenError, mp4  # noqa: PLC0415 - an extra
+    except ImportError:
+        return (*lost, "covers and tags of its own, which need mutagen, left out")
+    try:
+        before = mp4.MP4(source).tags
+        if before:
+            after = mp4.MP4(part)
+            if after.tags is None:
+                after.add_tags()
+            after.tags.update({key: value for key, value in before.items() if key != "\xa9too"})
+            after.save()
+    except MutagenError as error:
+        if error.args and isinstance(error.args[0], OSError):
+            raise error.args[0] from None
+    return lost
