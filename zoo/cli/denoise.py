@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="FILE",
         help="a weight file of this zoo; or, with --model, published weights (.pth, .pt, .tar, "
-        ".mat, .bin, .safetensors)",
+        ".mat, .bin, .onnx, .safetensors)",
     )
     add(
         "--strength",
