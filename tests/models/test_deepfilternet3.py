@@ -35,7 +35,7 @@ def recordings(*shape, seed=0):
     return (0.1 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
 
 
-def test_it_is_thirty_milliseconds_behind():
+def test_its_output_lags_by_a_frame_and_the_two_it_looks_ahead():
     spec = model_spec("deepfilternet3")
     assert (spec.sample_rate, spec.hop, spec.latency) == (48000, HOP, 3 * HOP)
 

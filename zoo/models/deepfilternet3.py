@@ -90,7 +90,7 @@ class _Memory(NamedTuple):
 
 
 class DeepFilterNet3(StreamingDenoiser, layers.Layer):
-    """Enhances speech at 48 kHz, full band, two frames of 10 ms behind the one it hears.
+    """Enhances speech at 48 kHz, full band; it looks two frames of 10 ms ahead.
 
     The local SNR that the original estimates beside the speech is left out.
 
