@@ -2,7 +2,8 @@
 
     python tools/ship_published.py stream-b-48k fe_base_48k.bin --pairs VOICEBANK
 
-They are stored as they are, in single precision. PAIRS has folders `clean` and `noisy` of audio
+They are stored in single precision, or where the table says so with their large tensors in half,
+which must not move a figure by 0.01. PAIRS has folders `clean` and `noisy` of audio
 files of the same names, on which they are scored as `zoo.denoise` has them, resampled there and
 back; it needs the packages pesq and pystoi. Afterwards run `python tools/cards.py` and
 `python tests/weights/embedded.py`, and read what they change.
@@ -53,6 +54,17 @@ _OF_48K = {
     "notice": f"MIT License\n\n{_AUTHOR}\n{_PORTED}\n\n{_MIT}",
 }
 PUBLISHED = {
+    "deepfilternet3": {
+        "model": "deepfilternet3",
+        "options": {"norm": "merged"},
+        "half": True,
+        "summary": "speech in noise, full band, 40 ms behind",
+        "trained_on": "DNS4 speech and noise, without the speakers of VoiceBank's test",
+        "terms": "as each of its sources states",
+        "source": "DeepFilterNet, github.com/Rikorose/DeepFilterNet, by way of "
+        "github.com/shimondoodkin/deepfilter-rt at f1a1b27",
+        "notice": f"MIT License\n\nCopyright (c) 2021 Hendrik Schröter\n\n{_MIT}",
+    },
     "stream-t-48k": _OF_48K
     | {"model": "stream-t-48k", "summary": "speech in noise, full band, on small processors"},
     "stream-b-48k": _OF_48K
@@ -72,6 +84,8 @@ PUBLISHED = {
 }
 """What is published of each, by the name it gets."""
 
+# What half precision may cost of any figure, and the values of a tensor from which it is worth it.
+MOST_LOST, LARGE = 0.01, 2**16
 SET = "VoiceBank+DEMAND, 25 pairs"
 _FIGURES = ("si_sdr", "pesq", "stoi")
 
@@ -98,21 +112,46 @@ def ship(name: str, file: Path, pairs: Path) -> str:
     variables = load_torch(model, file, **options)
     count = sum(x.size for x in jax.tree.leaves(variables["params"]))
     found = score(Resolved(module, variables, spec, name), pairs)
-    record = facts | {
+    half = facts.get("half", False)
+    if half:
+        whole, variables = found, jax.tree.map(halved, variables)
+        coarse = jax.tree.map(lambda x: x.astype("float32"), variables)
+        found = score(Resolved(module, coarse, spec, name), pairs)
+        check_same(found["model"], whole["model"])
+    record = {key: value for key, value in facts.items() if key != "half"} | {
         "name": name,
         "license": "MIT",
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sha256": digest(file),
         "command": f"python tools/ship_published.py {name} {file.name} --pairs PAIRS",
         "contract": dataclasses.asdict(spec),
         "noise": {"name": "", "level": None, "options": {}, "unit": "1"},
         "parameters": count,
-        "stored": "float32",
+        "stored": f"float16 from {LARGE:,} values on, else float32" if half else "float32",
         "scores": {"benchmark": {SET: {"real": found}}},
     }
     target = SHIPPED / f"{name}.safetensors"
     weights.save(target, variables, record)
     reached = ", ".join(f"{key} {value:.3f}" for key, value in found["model"].items())
     return f"{target.name}: {count:,} parameters, {target.stat().st_size:,} bytes; {reached}"
+
+
+def halved(x: jax.Array) -> jax.Array:
+    """A tensor as it is stored in half precision."""
+    return x.astype("float16") if x.size >= LARGE else x
+
+
+def check_same(found: dict[str, float], wanted: dict[str, float]) -> None:
+    """Raises where a figure moved by more than half precision may cost."""
+    if moved := [key for key in wanted if abs(found[key] - wanted[key]) >= MOST_LOST]:
+        raise ZooError(f"half precision moves {', '.join(moved)}: {found}, not {wanted}")
+
+
+def digest(file: Path) -> str | dict[str, str]:
+    """The SHA-256 of a published file, or of each where they come in parts."""
+    if file.suffix != ".onnx":
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    parts = sorted(file.parent.glob(file.name.replace("enc.onnx", "*.onnx")))
+    return {part.name: hashlib.sha256(part.read_bytes()).hexdigest() for part in parts}
 
 
 def score(model: Resolved, pairs: Path) -> dict[str, dict[str, float]]:

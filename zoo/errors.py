@@ -22,6 +22,7 @@ EXTRAS = {
     **dict.fromkeys(("pesq", "pystoi"), "audio"),
     "flatbuffers": "export",
     "gradio": "app",
+    "onnx": "onnx",
     "pillow_heif": "heic",
 }
 """The extra of `pyproject.toml` that installs each optional package, by its import name."""

@@ -2,7 +2,7 @@
 
 In an environment of its own, under Python 3.11 (it needs neither jax nor this package):
 
-    pip install torch==2.13.0 deepinv
+    pip install torch==2.13.0 deepinv onnx onnxruntime
     python tests/interop/golden.py            # all families
     python tests/interop/golden.py drunet     # one
 
@@ -91,9 +91,9 @@ def make(case, family):
 
 
 def make_by_reading(case, family):
-    """The same, where the original is a reading in NumPy of the published file's bytes."""
+    """The same, where the original is a reading in NumPy of the published file."""
     x = seeded_input(case.shape)
-    output, seen = family.read(case, path_of(case.weights).read_bytes(), x[0, :, 0])
+    output, seen = family.read(case, path_of(case.weights), x[0, :, 0])
     arrays = {f"group:{name}": value.astype(np.float32) for name, value in seen.items()}
     output = output.astype(np.float32).reshape(case.shape)
     return arrays | {"shapes": np.array("{}"), "output": output}

@@ -55,6 +55,8 @@ def test_model_equals_its_original(label, case, request):
         ours = seen[f"{name.removeprefix('group:')}/__call__"][0]
         # Behind its output a recurrent layer gives its state.
         ours = ours[0] if isinstance(ours, tuple) else ours
+        # A network that looks ahead begins with frames before the first.
+        ours = ours[:, getattr(model, "lookahead", 0) :]
         scale = max(1.0, float(np.abs(value).max()))
         np.testing.assert_allclose(
             np.asarray(ours).reshape(value.shape),

@@ -58,7 +58,8 @@ def test_audio_has_a_rate_and_streams_by_hops(name):
     assert (
         streams == hasattr(create_model(name), "step") == hasattr(create_model(name), "init_state")
     )
-    assert spec.latency <= spec.hop
+    # The hop that overlaps, and frames of look-ahead.
+    assert spec.latency in (0, spec.hop, 3 * spec.hop)
 
 
 @every_variant

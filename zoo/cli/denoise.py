@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="FILE",
         help="a weight file of this zoo; or, with --model, published weights (.pth, .pt, .tar, "
-        ".mat, .bin, .safetensors)",
+        ".mat, .bin, .onnx, .safetensors)",
     )
     shares = parser.add_mutually_exclusive_group()
     shares.add_argument(

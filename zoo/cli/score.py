@@ -38,8 +38,8 @@ examples of audio:
   zoo score gtcrn=gtcrn.tar --data voicebank --pairs noisy_testset_wav clean_testset_wav
 
 MODEL is NAME=FILE, a model of `zoo models` and its weights, published (.pth, .pt, .tar, .mat, .bin,
-.safetensors) or of this package; FILE, a .safetensors file of this package; or NAME, weights that
-come with the package (`zoo weights`) or a model without parameters. All denoise images, or all
+.onnx, .safetensors) or of this package; FILE, a .safetensors file of this package; or NAME, weights
+that come with the package (`zoo weights`) or a model without parameters. All denoise images, or all
 recordings. {sigma} in FILE stands for the level. A model takes part in the sets of images of its
 own number of channels. The baseline bm3d takes part if you have installed it (PyPI: bm3d, for non-
 commercial use only). Recordings are mixed down to mono and resampled to the rate of the models."""

@@ -20,7 +20,8 @@ def load_torch(model_name: str, path: str | os.PathLike, **options) -> dict:
 
     Takes what PyTorch saves (`.pth`, `.pt`, `.tar`: zip files and the older format),
     `.safetensors`, the MATLAB v7.3 `.mat` files of DnCNN and FFDNet, and the `.bin` files of
-    FastEnhancer (that of 16 kHz for "stream-t" with `maps="learned"`). The content shows which.
+    FastEnhancer (that of 16 kHz for "stream-t" with `maps="learned"`) and one of the three `.onnx`
+    files of DeepFilterNet3, which needs the package onnx. The content shows which.
     Of a pickle only tensors, plain containers, numbers and strings are read.
 
     Args:

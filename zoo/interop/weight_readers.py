@@ -9,9 +9,12 @@ import numpy as np
 
 from zoo import files
 from zoo.errors import ZooError
-from zoo.interop import fastenhancer_files, torch_files
+from zoo.interop import deepfilternet_files, fastenhancer_files, torch_files
 
-_KINDS = "what torch.save writes, .safetensors, MATLAB v7.3 .mat or FastEnhancer's .bin"
+_KINDS = (
+    "what torch.save writes, .safetensors, MATLAB v7.3 .mat, FastEnhancer's .bin or "
+    "DeepFilterNet3's .onnx"
+)
 # The largest kernel of these networks has 83,000 values; one entry may claim any number of them.
 _MOST_VALUES = 2**24
 _MOST_LAYERS = 1000
@@ -21,7 +24,8 @@ def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the state dict of a published weight file, without PyTorch and without running it.
 
     Takes what `torch.save` writes (zip files, and the format before PyTorch 1.6), safetensors, the
-    MatConvNet networks of DnCNN and FFDNet in MATLAB v7.3 files, and FastEnhancer's `.bin`. In a
+    MatConvNet networks of DnCNN and FFDNet in MATLAB v7.3 files, FastEnhancer's `.bin`, and one of
+    the three `.onnx` files of DeepFilterNet3, whose others lie beside it. In a
     PyTorch file the state dict is `params_ema`, `params`, `state_dict`, `model_state_dict` or
     `model`, the first that is there, with the containers, numbers and strings beside it passed
     over; or else the whole. The moving average goes before the rest because it is what BasicSR's
@@ -68,18 +72,18 @@ def _reader(head: bytes, size: int) -> Callable[[Path], Mapping[str, np.ndarray]
         raise ZooError("is a MATLAB file before v7.3; load it in MATLAB and save(..., '-v7.3')")
     if head[257:262] == b"ustar":
         raise ZooError("is a tar archive, as PyTorch saved before 0.1.10 or packed; save it again")
-    if head.startswith(b"PK"):
-        return torch_files.read_zip
-    if head.startswith(b"\x80"):
-        return torch_files.read_legacy
-    if b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520]):
-        return _read_matlab
-    if head[8:9] == b"{":
-        return _read_safetensors
-    if head.startswith(fastenhancer_files.MAGIC):
-        return fastenhancer_files.read
-    if size == fastenhancer_files.BARE_SIZE:
-        return fastenhancer_files.read_bare
+    readers = (
+        (head.startswith(b"PK"), torch_files.read_zip),
+        (head.startswith(b"\x80"), torch_files.read_legacy),
+        (b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520]), _read_matlab),
+        (head[8:9] == b"{", _read_safetensors),
+        (head.startswith(fastenhancer_files.MAGIC), fastenhancer_files.read),
+        (deepfilternet_files.HEAD in head[:16], deepfilternet_files.read),
+        (size == fastenhancer_files.BARE_SIZE, fastenhancer_files.read_bare),
+    )
+    for found, reader in readers:
+        if found:
+            return reader
     raise ZooError(f"is not a weight file; give {_KINDS}")
 
 

@@ -5,6 +5,7 @@ from zoo.models.autoencoders import ConvAutoencoder, MLPAutoencoder, UpsampleCNN
 from zoo.models.classical import SpectralGate, Wiener
 from zoo.models.conv import disable_winograd
 from zoo.models.conv_chains import DnCNN, FFDNet
+from zoo.models.deepfilternet3 import DeepFilterNet3
 from zoo.models.denoiser import Denoiser, ModelSpec, spec_of
 from zoo.models.drunet import DRUNet
 from zoo.models.gtcrn import GTCRN
@@ -34,6 +35,7 @@ __all__ = [
     "AudioDenoiser",
     "ConvAutoencoder",
     "DRUNet",
+    "DeepFilterNet3",
     "Denoiser",
     "DnCNN",
     "FFDNet",

@@ -2,7 +2,8 @@
 
 A streaming model cuts frames of two hops, centered as `torch.stft` does: frame k is centered at
 sample k * hop. Step k takes the samples k * hop to (k + 1) * hop - 1, which complete frame k and,
-by overlap and add, the output up to sample k * hop - 1: the output lags by one hop.
+by overlap and add, the output up to sample k * hop - 1: the output lags by one hop, and by one more
+for each frame of look-ahead.
 """
 
 from collections.abc import Mapping
@@ -120,11 +121,13 @@ class StreamingDenoiser(AudioDenoiser):
       padding: beyond the ends of a recording: `"zero"`, as a stream has it, or `"reflect"`, the
         recording mirrored, as `torch.stft` has it.
       window: of a frame of so many samples, for the analysis and the synthesis.
+      lookahead: frames that `_enhance` sees beyond the one it gives.
     """
 
     padding = "zero"
     window = staticmethod(spectral.sqrt_hann)
-    latency = property(lambda self: self.hop)
+    lookahead = 0
+    latency = property(lambda self: (1 + self.lookahead) * self.hop)
 
     def init_state(self, batch: int, channels: int = 1) -> State:
         """The state before the first sample of a stream.
@@ -176,8 +179,10 @@ class StreamingDenoiser(AudioDenoiser):
             # A stream completed with zeros sees the same, so that the last samples agree too.
             x = pad_to_hop(x, self.hop)
         spectrum = spectral.stft(x, **framing, padding=self.padding)
+        # The silence behind the end of a stream, which brings out the last frames.
+        spectrum = jnp.pad(spectrum, ((0, 0), (0, self.lookahead), (0, 0)))
         spectrum, _ = self._enhance(spectrum, self._memory(x.shape[0]), dtype, train)
-        return spectral.istft(spectrum, **framing, length=length)
+        return spectral.istft(spectrum[:, self.lookahead :], **framing, length=length)
 
     def _memory(self, number: int) -> Any:
         """The model's memory before the first frame of `number` recordings times channels: arrays
@@ -187,7 +192,8 @@ class StreamingDenoiser(AudioDenoiser):
     def _enhance(
         self, spectrum: jax.Array, memory: Any, dtype: Dtype, train: bool
     ) -> tuple[jax.Array, Any]:
-        """Noisy spectra (N, frames, hop + 1) and memory to clean spectra and the memory after."""
+        """Noisy spectra (N, frames, hop + 1) and memory to clean spectra, `lookahead` frames late,
+        and the memory after."""
         raise NotImplementedError
 
 

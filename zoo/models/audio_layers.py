@@ -3,9 +3,9 @@
 Signals are (N, W, C), or (T, B, F) for what runs over time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from flax import linen as nn
 from jax import lax
 
 from zoo.models.layers import Layer
+from zoo.models.torch_layout import EPSILON
 
 # A step is a small matmul and a few products: on a CPU the loop around them costs as much.
 _UNROLL = 4
@@ -56,6 +57,31 @@ def strided_conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return parts.reshape(x.shape[0], -1, features)
 
 
+def bin_windows(x: jax.Array, taps: int, stride: int = 1) -> jax.Array:
+    """Bins around each bin, zero outside: (N, T, F, C) to (N, T, F', taps * C).
+
+    A convolution over frequency is then one matmul, which XLA runs far faster on a CPU than one so
+    thin.
+
+    Args:
+      x: the signal.
+      taps: bins of a window, an odd number.
+      stride: bins from one window to the next.
+    """
+    side, width = taps // 2, x.shape[2]
+    x = jnp.pad(x, ((0, 0), (0, 0), (side, side), (0, 0)))
+    return jnp.concatenate([x[:, :, i : i + width : stride] for i in range(taps)], -1)
+
+
+def ungrouped(kernel: jax.Array, groups: int) -> jax.Array:
+    """A grouped kernel (taps, C / groups, features) as a whole one (taps, C, features), with zeros
+    where groups share nothing."""
+    out = kernel.shape[-1] // groups
+    parts = [kernel[..., i * out : (i + 1) * out] for i in range(groups)]
+    pads = [((0, 0), (0, 0), (i * out, (groups - 1 - i) * out)) for i in range(groups)]
+    return jnp.concatenate([jnp.pad(k, p) for k, p in zip(parts, pads, strict=True)], 1)
+
+
 class BatchNorm(Layer):
     """`flax.linen.BatchNorm` with its variables, then an activation; (M, W, C) is kept.
 
@@ -78,7 +104,7 @@ class BatchNorm(Layer):
     train: bool = False
     axis_name: str | None = None
     momentum: float = 0.9
-    epsilon: float = 1e-5
+    epsilon: float = EPSILON
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -99,6 +125,26 @@ class BatchNorm(Layer):
             mean.value = m * mean.value + (1 - m) * now
             var.value = m * var.value + (1 - m) * spread
         return y
+
+
+def merge_norms(variables: Mapping) -> dict[str, Any]:
+    """The variables of a module with each `BatchNorm` folded into the layer it ends.
+
+    Args:
+      variables: of a module whose layers with a batch norm, called `norm`, stand side by side and
+        have it behind a `kernel`, of which the last axis counts the outputs.
+
+    Returns:
+      Variables without `batch_stats`; each such layer has a `bias` in place of the norm.
+    """
+    params = dict(variables["params"])
+    for name, statistics in variables["batch_stats"].items():
+        layer, running = dict(params[name]), statistics["norm"]
+        norm = layer.pop("norm")
+        gain = norm["scale"] * lax.rsqrt(running["var"] + EPSILON)
+        layer["kernel"] = layer["kernel"] * gain.reshape((1,) * (layer["kernel"].ndim - 1) + (-1,))
+        params[name] = layer | {"bias": norm["bias"] - running["mean"] * gain}
+    return {"params": params}
 
 
 def activate(x: jax.Array, gain: jax.Array, offset: jax.Array, activation: str) -> jax.Array:
@@ -169,7 +215,7 @@ class _Recurrent(Layer):
     groups: Sequence[str] = ("",)
     bidirectional: bool = False
 
-    def _run(self, x: jax.Array, gates: int, step, carry):
+    def _run(self, x: jax.Array, gates: int, step, carry, hold: jax.Array | None = None):
         """Outputs (T, B, R), and the carry, a tuple of states."""
         directions = ("", "_reverse") if self.bidirectional else ("",)
         units = [group + direction for group in self.groups for direction in directions]
@@ -201,17 +247,20 @@ class _Recurrent(Layer):
             # A carry of the input's own making keeps a mesh's sharding of the batch.
             carry = (jnp.zeros((x.shape[1], count * r), wide),) * (2 if gates == 4 else 1)
 
-        def body(carry, product):
-            carry = step(carry, product, carry[0] @ hidden_kernel + hidden_bias)
-            return carry, carry[0]
+        def body(carry, inputs):
+            product, held = inputs
+            after = step(carry, product, carry[0] @ hidden_kernel + hidden_bias)
+            if held is not None:
+                after = jax.tree.map(partial(jnp.where, held[:, None]), carry, after)
+            return after, after[0]
 
         carry = tuple(state.astype(wide) for state in carry)
         if len(products) == 1:
             # A stream's single frame needs no loop.
-            carry, y = body(carry, products[0])
+            carry, y = body(carry, (products[0], None if hold is None else hold[0]))
             y = y[None]
         else:
-            carry, y = lax.scan(body, carry, products, unroll=_UNROLL)
+            carry, y = lax.scan(body, carry, (products, hold), unroll=_UNROLL)
         if self.bidirectional:
             y = jnp.where(back[..., : count * r], y[::-1], y)
         return y.astype(x.dtype), carry
@@ -223,19 +272,22 @@ class GRU(_Recurrent):
     """
 
     @nn.compact
-    def __call__(self, x: jax.Array, carry: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    def __call__(
+        self, x: jax.Array, carry: jax.Array | None = None, *, hold: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
         """Runs over time.
 
         Args:
           x: (T, B, F).
           carry: the state (B, R) after the sample before the first, (B, 2 R) where bidirectional;
             None for zeros.
+          hold: (T, B), where the state stays as it is whatever the input; None for nowhere.
 
         Returns:
           The states (T, B, R), (T, B, 2 R) where bidirectional, in the dtype of the computation;
           and the carry for the samples that follow (of the backward direction: its last state).
         """
-        y, (carry,) = self._run(x, 3, _gru_step, None if carry is None else (carry,))
+        y, (carry,) = self._run(x, 3, _gru_step, None if carry is None else (carry,), hold)
         return y, carry
 
 

@@ -17,7 +17,7 @@ from jax import lax
 from zoo import spectral
 from zoo.models import layers
 from zoo.models.audio_denoiser import StreamingDenoiser
-from zoo.models.audio_layers import GRU
+from zoo.models.audio_layers import GRU, bin_windows, ungrouped
 from zoo.models.registry import register
 from zoo.models.torch_layout import LINEAR, SAME, Form, Layout, Tensor, batch_norm, layer, norm
 
@@ -89,7 +89,7 @@ class GTCRN(StreamingDenoiser, layers.Layer):
         magnitude = jnp.sqrt(real**2 + imaginary**2 + 1e-12)
         y = jnp.stack([magnitude, real, imaginary], -1)
         high = jnp.einsum("ntfc,fb->ntbc", y[:, :, _LOW:], bands())
-        y = _window(jnp.concatenate([y[:, :, :_LOW], high], 2), 3).astype(self.dtype or dtype)
+        y = bin_windows(jnp.concatenate([y[:, :, :_LOW], high], 2), 3).astype(self.dtype or dtype)
 
         dtypes = self.dtypes(y)
         norms = {**dtypes, "train": train, "axis_name": self.axis_name}
@@ -125,24 +125,6 @@ class GTCRN(StreamingDenoiser, layers.Layer):
         return spectrum * mask, _Memory(tuple(pasts), tuple(attentions), tuple(duals))
 
 
-def _window(x: jax.Array, taps: int, stride: int = 1) -> jax.Array:
-    """Bins around each bin, zero outside: (N, T, F, C) to (N, T, F', taps * C).
-
-    A convolution is then one matmul, which XLA runs far faster on a CPU than one so thin.
-    """
-    side, width = taps // 2, x.shape[2]
-    x = jnp.pad(x, ((0, 0), (0, 0), (side, side), (0, 0)))
-    return jnp.concatenate([x[:, :, i : i + width : stride] for i in range(taps)], -1)
-
-
-def _grouped(kernel: jax.Array, groups: int) -> jax.Array:
-    """A grouped kernel (taps, in / groups, out) with zeros where groups share nothing."""
-    out = kernel.shape[-1] // groups
-    parts = [kernel[..., i * out : (i + 1) * out] for i in range(groups)]
-    pads = [((0, 0), (0, 0), (i * out, (groups - 1 - i) * out)) for i in range(groups)]
-    return jnp.concatenate([jnp.pad(k, p) for k, p in zip(parts, pads, strict=True)], 1)
-
-
 class _Normed(layers.Layer):
     """The convolution, batch norm and activation of the layers below."""
 
@@ -152,7 +134,7 @@ class _Normed(layers.Layer):
     def _dense(self, y: jax.Array, shape: tuple[int, ...], name: str, groups: int = 1) -> jax.Array:
         """A convolution over windows of bins, its kernel (taps, in, out), with a bias."""
         kernel, bias = self._params(shape, name)
-        y = y @ _grouped(kernel, groups).reshape(-1, shape[-1]).astype(y.dtype)
+        y = y @ ungrouped(kernel, groups).reshape(-1, shape[-1]).astype(y.dtype)
         return layers.add_bias(y, bias)
 
     def _params(self, shape: tuple[int, ...], name: str) -> tuple[jax.Array, jax.Array]:
@@ -187,15 +169,16 @@ class _Strided(_Normed):
         shape = (5, c // self.groups, self.features)
         if self.up:
             kernel, bias = self._params(shape, "conv")
-            kernel = _grouped(kernel, self.groups)
+            kernel = ungrouped(kernel, self.groups)
             # Bin 2 m sees bins m - 1, m and m + 1 through taps 4, 2, 0; bin 2 m + 1 sees m and
             # m + 1 through 3 and 1.
             even = kernel[4::-2]
             odd = jnp.concatenate([jnp.zeros_like(kernel[:1]), kernel[3::-2]])
-            y = _window(x, 3) @ jnp.concatenate([even, odd], -1).reshape(3 * c, -1).astype(x.dtype)
+            kernel = jnp.concatenate([even, odd], -1).reshape(3 * c, -1)
+            y = bin_windows(x, 3) @ kernel.astype(x.dtype)
             y = layers.add_bias(y.reshape(n, t, 2 * f, self.features)[:, :, :-1], bias)
         else:
-            y = self._dense(_window(x, 5, 2), shape, "conv", self.groups)
+            y = self._dense(bin_windows(x, 5, 2), shape, "conv", self.groups)
         y = self._norm(y, "norm")
         return nn.tanh(y) if self.last else self._prelu(y, "slope")
 
@@ -210,7 +193,7 @@ class _Block(_Normed):
         """Keeps the shape (N, T, 33, 16); gives the next past and attention too."""
         changed, kept = jnp.split(x, 2, -1)
         half, wide = changed.shape[-1], x.shape[-1]
-        y = self._dense(_window(changed, 3), (3, half, wide), "expand")
+        y = self._dense(bin_windows(changed, 3), (3, half, wide), "expand")
         y = self._prelu(self._norm(y, "expand_norm"), "expand_slope")
         y = jnp.concatenate([past.astype(y.dtype), y], 1)
         past = y[:, -past.shape[1] :].astype(past.dtype)

@@ -23,16 +23,16 @@ from zoo.models.audio_layers import (
     GRU,
     BatchNorm,
     activate,
+    merge_norms,
     strided_conv,
     strided_conv_transpose,
 )
 from zoo.models.registry import register
-from zoo.models.torch_layout import LINEAR, SAME, Form, Layout, Tensor
+from zoo.models.torch_layout import LINEAR, SAME, Form, Layout, Tensor, with_merged_norm
 
 _STRIDE = 4
 _EXPONENT = 0.3
 _HEADS = 4
-_EPSILON = 1e-5
 _LONGEST = 2**16
 
 
@@ -83,15 +83,7 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
 
     def merge_batch_norm(self, variables: Mapping) -> tuple["StreamUNet", dict]:
         """See `zoo.models.merge_batch_norm`."""
-        params = dict(variables["params"])
-        for name, statistics in variables["batch_stats"].items():
-            layer, running = params[name], statistics["norm"]
-            gain = layer["norm"]["scale"] / jnp.sqrt(running["var"] + _EPSILON)
-            params[name] = {
-                "kernel": layer["kernel"] * gain[None, None],
-                "bias": layer["norm"]["bias"] - running["mean"] * gain,
-            }
-        return self.clone(norm="merged"), {"params": params}
+        return self.clone(norm="merged"), merge_norms(variables)
 
     def torch_layout(self) -> Layout:
         """As `zoo.interop.fastenhancer_files` reads the published files, which name no tensors.
@@ -231,7 +223,6 @@ class _Conv(layers.Layer):
             self.activation,
             self.train,
             self.axis_name,
-            epsilon=_EPSILON,
             param_dtype=self.param_dtype,
             name="norm",
         )(y)
@@ -314,20 +305,15 @@ _KERNEL = Form(lambda a: a.transpose(2, 1, 0), lambda shape: shape[::-1])
 _POINT = Form(lambda a: a.T[None], lambda shape: shape[:0:-1])
 
 
-def _filled(value: float) -> Form:
-    """A constant for every bias of the file."""
-    return Form(lambda a: np.full_like(a, value), SAME.shape)
-
-
 def _layout(model: StreamUNet) -> Iterator[Tensor]:
-    yield from _convolution(model, "stem", "stem", _KERNEL)
+    yield from with_merged_norm("stem", "stem", _KERNEL, model.norm)
     for i in range(model.convs):
-        yield from _convolution(model, f"encoder{i}", f"encoder.{i}", _KERNEL)
-        yield from _convolution(model, f"decoder{i}", f"decoder.{i}", _KERNEL)
+        yield from with_merged_norm(f"encoder{i}", f"encoder.{i}", _KERNEL, model.norm)
+        yield from with_merged_norm(f"decoder{i}", f"decoder.{i}", _KERNEL, model.norm)
     for i in range(model.convs + 1):
-        yield from _convolution(model, f"join{i}", f"join.{i}", _POINT)
+        yield from with_merged_norm(f"join{i}", f"join.{i}", _POINT, model.norm)
     for name in ("inward", "outward"):
-        yield from _convolution(model, name, name, _POINT)
+        yield from with_merged_norm(name, name, _POINT, model.norm)
     if model.maps == "learned":
         for name in ("narrow", "widen"):
             yield Tensor(f"params/{name}", f"{name}.weight", SAME)
@@ -339,24 +325,12 @@ def _layout(model: StreamUNet) -> Iterator[Tensor]:
         yield Tensor(f"params/frequency{i}_qkv/kernel", f"blocks.{i}.qkv.weight", LINEAR)
         for name in ("time", "frequency"):
             path, key = f"{name}{i}_project", f"blocks.{i}.{name}"
-            yield from _convolution(model, path, key, _POINT)
+            yield from with_merged_norm(path, key, _POINT, model.norm)
     if model.blocks:
         yield Tensor("params/place", "blocks.0.place", SAME)
     yield Tensor("params/mask/kernel", "mask.weight", _KERNEL)
     for name in ("scale", "bias"):
         yield Tensor(f"params/mask/{name}", f"mask.{name}", SAME)
-
-
-def _convolution(model: StreamUNet, path: str, key: str, form: Form) -> Iterator[Tensor]:
-    yield Tensor(f"params/{path}/kernel", f"{key}.weight", form)
-    if model.norm == "merged":
-        yield Tensor(f"params/{path}/bias", f"{key}.bias", SAME)
-        return
-    scale = _filled(float(np.sqrt(1 + _EPSILON)))
-    yield Tensor(f"params/{path}/norm/scale", f"{key}.bias", scale)
-    yield Tensor(f"params/{path}/norm/bias", f"{key}.bias", SAME)
-    yield Tensor(f"batch_stats/{path}/norm/mean", f"{key}.bias", _filled(0))
-    yield Tensor(f"batch_stats/{path}/norm/var", f"{key}.bias", _filled(1))
 
 
 _stream = partial(

@@ -11,6 +11,9 @@ import numpy as np
 
 Shape = tuple[int, ...]
 
+EPSILON = 1e-5
+"""What batch norm adds to the variance, in PyTorch and here."""
+
 
 class Form(NamedTuple):
     """The storage of one kind of tensor.
@@ -122,3 +125,31 @@ def batch_norm(path: str, key: str) -> Iterator[Tensor]:
     yield from norm(path, key)
     yield Tensor(f"batch_stats/{path}/mean", f"{key}.running_mean", SAME)
     yield Tensor(f"batch_stats/{path}/var", f"{key}.running_var", SAME)
+
+
+def with_merged_norm(path: str, key: str, form: Form, norm: str) -> Iterator[Tensor]:
+    """A layer whose published kernel and bias have its batch norm merged into them.
+
+    Args:
+      path: of the layer among our parameters.
+      key: of its kernel and bias in the file.
+      form: of the kernel.
+      norm: of the module: `"merged"`; or `"batch"`, for which the batch norm becomes one that
+        leaves what comes in as it is and adds the bias.
+    """
+    yield kernel(path, key, form)
+    if norm == "merged":
+        yield Tensor(f"params/{path}/bias", f"{key}.bias", SAME)
+        return
+    for where, name, value in (
+        ("params", "scale", float(np.sqrt(1 + EPSILON))),
+        ("batch_stats", "mean", 0.0),
+        ("batch_stats", "var", 1.0),
+    ):
+        yield Tensor(f"{where}/{path}/norm/{name}", f"{key}.bias", _filled(value))
+    yield Tensor(f"params/{path}/norm/bias", f"{key}.bias", SAME)
+
+
+def _filled(value: float) -> Form:
+    """A constant for every bias of the file."""
+    return Form(lambda a: np.full_like(a, value), SAME.shape)

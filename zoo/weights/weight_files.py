@@ -37,7 +37,7 @@ _HUGE = 1e300
 # Of the tables among a record's scores: level, method, metric, and before them the set.
 _DEPTHS = {"test": 3, "benchmark": 4}
 # Files of published weights, which have no record.
-_PUBLISHED = frozenset({".pth", ".pt", ".tar", ".mat", ".bin"})
+_PUBLISHED = frozenset({".pth", ".pt", ".tar", ".mat", ".bin", ".onnx"})
 
 
 def list_weights() -> list[str]:

@@ -49,10 +49,10 @@ LAYERS = (("time", "gru"), ("time", "project"), ("frequency", "project"))
 CASES = {label: case(label) for label in SIZES}
 
 
-def read(case, data, x):
-    """The output for a recording (T,) and the outputs of the groups, by the bytes of the file."""
+def read(case, path, x):
+    """The output for a recording (T,) and the outputs of the groups, by the file."""
     size = next(size for size in SIZES.values() if size.file == case.weights)
-    weights = (_of_16k if size.frame == 512 else _of_48k)(data, size)
+    weights = (_of_16k if size.frame == 512 else _of_48k)(path.read_bytes(), size)
     seen = {}
     output = _denoised(weights, x, size.frame, seen)
     return output, {name: seen[name] for name in case.groups}
