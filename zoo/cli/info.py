@@ -162,13 +162,23 @@ def of_weights(path: str) -> Rows:
         ("adapted", _adaptation(record.get("adapted"))),
         ("size", f"{os.path.getsize(path) / 1e6:.2f} MB"),
         ("noise", common.training_noise(record)),
+        ("values", _ranges(record.get("ranges"))),
         ("step", str(record.get("step") or "")),
         ("commit", str(record.get("commit") or "")),
     ]
     for name, value in (record.get("scores") or {}).items():
         if isinstance(value, int | float):
-            rows.append((name.replace("_", " "), f"{value:.2f} dB"))
+            # What learned from noisy images alone has no decibels.
+            shown = f"{value:.3g}" if name.endswith("loss") else f"{value:.2f} dB"
+            rows.append((name.replace("_", " "), shown))
     return [(name, value) for name, value in rows if value]
+
+
+def _ranges(found: object) -> str:
+    """Which values the weights saw as 0 and as 1; empty where each image has its own."""
+    if not isinstance(found, dict):
+        return ""
+    return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in found.items())
 
 
 def _adaptation(entry: object) -> str:

@@ -200,6 +200,24 @@ def trained_level(record: Mapping[str, Any]) -> float | None:
     return max(levels) / unit if max(levels) > 0 else None
 
 
+def trained_range(record: Mapping[str, Any], dtype: np.dtype) -> tuple[float, float] | None:
+    """The values that a model saw as 0 and as 1 when it learned from noisy images of a dtype.
+
+    Args:
+      record: as `read_record` gives it.
+      dtype: of an image; floats of all widths count as one.
+
+    Returns:
+      The two; None where it learned from others, whose range is chosen by the image.
+    """
+    ranges = record.get("ranges")
+    name = "float32" if jnp.issubdtype(dtype, jnp.floating) else dtype.name
+    found = ranges.get(name) if isinstance(ranges, dict) else None
+    if not isinstance(found, list) or len(found) != 2 or not all(map(_is_figure, found)):
+        return None
+    return (found[0], found[1]) if found[0] < found[1] else None
+
+
 def is_free(record: Mapping[str, Any]) -> bool:
     """Whether weights may be used for anything, in products for sale too.
 
