@@ -238,7 +238,7 @@ def test_mistakes_are_one_line(tiny, tmp_path):
         (lambda: adapt(x, "unet-real"), "unet-real takes no noise level, so it cannot be adapted"),
         (lambda: adapt(x, "wiener"), "wiener denoises recordings"),
         (lambda: adapt(x[:12]), "an image with a side below 16 pixels is too small to adapt"),
-        (lambda: adapt([x, np.uint8(x)]), "of several depths .floats, uint8., whose values and noi"),
+        (lambda: adapt([x, np.uint8(x)]), "of several depths .floats, uint8., whose"),
         (lambda: adapt([]), "there is no image to adapt to; give at least one"),
         (lambda: adapt(x, steps=-1), "steps=-1 is not a whole number, at least 0"),
         (lambda: adapt(x, steps=2.5), "steps=2.5 is not a whole number"),
