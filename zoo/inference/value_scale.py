@@ -143,7 +143,7 @@ def check_range(given: Sequence[float]) -> tuple[float, float]:
     given = tuple(given) if isinstance(given, list) else given
     try:
         low, high = (float(value) for value in given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low, high = math.nan, math.nan
     if not (low < high and math.isfinite(high - low)):
         raise ZooError(

@@ -258,6 +258,15 @@ def test_a_file_of_weights_that_are_not_here(fitted, tmp_path):
     weights.save(tmp_path / "new.safetensors", {"params": {"line": np.zeros(2)}}, record)
     with pytest.raises(ZooError, match="adapts unet-new, which this zoo does not bring"):
         load_adapted(tmp_path / "new.safetensors")
+    for change, message in (
+        ({"method": "new"}, "is adapted by new, which this zoo does not know"),
+        ({"base": "unet-real"}, "unet-real takes no noise level"),
+        ({"base": "stream-b"}, "stream-b denoises recordings"),
+    ):
+        record["adapted"] = dict(fitted.model.metadata["adapted"], **change)
+        weights.save(tmp_path / "new.safetensors", {"params": {"line": np.zeros(2)}}, record)
+        with pytest.raises(ZooError, match=message):
+            load_adapted(tmp_path / "new.safetensors")
 
 
 @pytest.mark.slow
