@@ -10,12 +10,14 @@ from PIL import Image
 import zoo
 from zoo.cli import main
 from zoo.errors import ZooError
-from zoo.selfsupervised import METHODS
+from zoo.selfsupervised import METHODS, make_method
 from zoo.train import experiment, noisy_only
 from zoo.train.config import audio_config, default_config
+from zoo.train.feed import make_feed
 from zoo.train.fit_arrays import fit
 from zoo.train.loop import train
 from zoo.train.scoring import evaluate_run
+from zoo.train.value_ranges import Ranges
 
 SIGMA = 25
 
@@ -83,19 +85,78 @@ def test_a_folder_of_noisy_images_trains_and_leaves_weights(folder, tmp_path, ca
 
 def test_values_of_12_bits_are_seen_as_inference_sees_them(folder):
     images = [np.asarray(Image.open(path))[..., None] for path in sorted(folder.iterdir())]
-    scales = noisy_only.scales_of(images)
+    ranges = Ranges.of(images)
     # A power of two of white.
-    assert scales[np.dtype(np.uint16)].high == 65535 / 16
-    scaled = noisy_only.scaled(images, scales)
-    assert 0.75 < max(float(x.max()) for x in scaled) < 1.25
-    full = [np.full((16, 16, 1), 60000, np.uint16)] * 2
-    assert noisy_only.scales_of(full) == {}
-    assert noisy_only.scaled(full, {})[0].dtype == np.uint16
-    # Each depth has a scale of its own, and one that the training had not is taken for full.
+    assert ranges.by_dtype == {"uint16": (0.0, 65535 / 16)}
+    np.testing.assert_allclose(ranges.enter(images[0]), images[0] / (65535 / 16), atol=1e-6)
+    full = np.full((16, 16, 1), 60000, np.uint16)
+    assert Ranges.of([full]).enter(full) is full
+    # Each depth has a range of its own, also one that the training had not.
     bright = np.linspace(0, 255, 1024).reshape(32, 32, 1).astype(np.uint8)
-    mixed = noisy_only.scaled([images[0], bright], noisy_only.scales_of([images[0], bright]))
-    np.testing.assert_allclose(mixed[1], bright / 255, atol=1e-6)
-    np.testing.assert_allclose(noisy_only.scaled([bright], scales)[0], bright / 255, atol=1e-6)
+    for mixed in (Ranges.of([images[0], bright]), ranges):
+        np.testing.assert_allclose(mixed.enter(bright), bright / 255, atol=1e-6)
+
+
+def counts(count=5, side=40):
+    """Photons as floats far beyond 1, a part of one image masked."""
+    rng = np.random.default_rng(0)
+    clean = 3000 + 1000 * np.sin(np.arange(side) / 6)[:, None] * np.ones(side)
+    images = [np.float32(10 * rng.poisson(clean / 10)) for _ in range(count)]
+    images[0][:8, :8] = np.nan
+    return images
+
+
+def test_floats_of_any_range_train_and_are_denoised_in_it(tmp_path):
+    images = counts()
+    model = zoo.create_model("dncnn-gray", depth=2, width=2)
+    options = {"target": "noise2void", "target_options": {"spacing": 8}, "progress": False}
+    fitted = fit(model, images, steps=1, batch_size=2, crop=16, workdir=tmp_path, **options)
+    assert fitted.ranges == {"float32": (0.0, 4096.0)}
+    file = tmp_path / "weights.safetensors"
+    assert zoo.weights.read_record(file)["ranges"] == {"float32": [0.0, 4096.0]}
+    # Of an image that is darker too, and of floats of any width.
+    dark = np.float64(images[1] / 8)
+    seen = np.float32(dark / 4096)[None, ..., None]
+    expected = 4096 * np.asarray(jax.jit(model.apply)(fitted.variables, seen))[0, ..., 0]
+    np.testing.assert_allclose(zoo.denoise(dark, file), expected, rtol=0, atol=0.02)
+    note = zoo.inference.ImageDenoiser(file)(dark * 1e-4).notes
+    assert note == ("the values fill hardly any of 0 to 4096, which the model learned from",)
+    # The run goes on with the range that it began with.
+    more = fit(model, images, steps=2, batch_size=2, crop=16, workdir=tmp_path, **options)
+    assert more.ranges == fitted.ranges
+
+
+def test_a_stream_sees_what_the_memory_would_hold(tmp_path):
+    for number, image in enumerate(counts()):
+        np.save(tmp_path / f"{number}.npy", image)
+    config = config_of(tmp_path, name="noise2void", options={"spacing": 8})
+    built = experiment.build(config)
+    kept = make_feed(built)
+    assert kept.notes == (
+        "images with values that are not finite: 1; the nearest stand in for them",
+    )
+    config.data.stream = True
+    feed = make_feed(experiment.build(config))
+    assert feed.ranges == kept.ranges
+    crops = next(feed.batches.starting_at(0)).crops
+    assert crops.shape == (4, 24, 24, 1)
+    assert np.isin(crops, np.asarray(kept.bank.values)).all()
+
+
+def test_a_level_is_seen_in_the_range_of_the_values():
+    twelve = Ranges({"uint16": (0.0, 65535 / 16)})
+    assert twelve.seen_by(make_method("sure"), 1 / 255)[1] == pytest.approx(16 / 255)
+    # A sixteenth of white holds a sixteenth of the photons.
+    assert twelve.seen_by(make_method("poisson_sure"), 1600)[1] == pytest.approx(100)
+    assert twelve.seen_by(make_method("recorrupted_gamma"), 4)[1] == 4
+    mixed = make_method("poisson_gaussian_sure", {"gain": 0.001})
+    assert twelve.seen_by(mixed, 1 / 255)[0].options["gain"] == pytest.approx(0.016)
+    with pytest.raises(ZooError, match="of values from 0 on, and those of these images"):
+        Ranges({"float32": (-50.0, 14.0)}).seen_by(make_method("poisson_sure"), 30)
+    two = Ranges({"uint16": (0.0, 65535 / 16), "uint8": (0.0, 255.0)})
+    with pytest.raises(ZooError, match="images of several depths"):
+        two.seen_by(make_method("sure"), 0.1)
+    assert two.seen_by(make_method("noise2void"), 0.0)[1] == 0
 
 
 REFUSED = {
@@ -108,7 +169,6 @@ REFUSED = {
     "an option of no target": ({"level": 25}, {}, "set target.name"),
     "no level": ({"name": "sure"}, {}, "needs the noise's sigma; set target.level"),
     "a negative level": ({"name": "sure", "level": -1}, {}, "target.level is -1"),
-    "a stream": ({"name": "noise2void"}, {"data.stream": True}, "leave data.stream out"),
     "another loss": ({"name": "sure", "level": 25}, {"loss": "l1"}, "set loss='mse'"),
     "two levels": (
         {"name": "sure", "level": 25},

@@ -125,6 +125,10 @@ def test_published_weights_are_told_their_way(tmp_path, suffix):
         '{"model": "unet-tiny", "options": {}, "noise": "x"}',
         '{"model": "unet-tiny", "options": {}, "seconds": "x"}',
         '{"model": "unet-tiny", "options": {}, "commit": 5}',
+        '{"model": "unet-tiny", "options": {}, "ranges": [1]}',
+        '{"model": "unet-tiny", "options": {}, "ranges": {"uint8": [0, 1e400]}}',
+        '{"model": "unet-tiny", "options": {}, "adapted": {"range": [1, 0]}}',
+        '{"model": "unet-tiny", "options": {}, "adapted": {"range": [0, 1], "base": []}}',
     ],
 )
 def test_a_record_that_is_none(tmp_path, text):

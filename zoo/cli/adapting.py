@@ -103,6 +103,8 @@ class Fitter:
             own = [place for place in (job.source, job.target, job.extra) if place is not None]
             if os.path.realpath(path) in map(os.path.realpath, own):
                 raise ZooError(f"{path} is the input or an output; name another --save-adapted")
+            if not path.parent.is_dir():
+                raise ZooError(f"there is no folder {path.parent}; make it first")
             if os.path.lexists(path) and not self._arguments.overwrite:
                 raise ZooError(f"{path} is there already; name another, or give --overwrite")
         fitting = functools.partial(advance, part="fitting")

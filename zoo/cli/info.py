@@ -5,6 +5,8 @@ import io
 import math
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import ImageCms
@@ -164,20 +166,29 @@ def of_weights(path: str) -> Rows:
         ("adapted", _adaptation(record.get("adapted"))),
         ("size", f"{os.path.getsize(path) / 1e6:.2f} MB"),
         ("noise", common.training_noise(record)),
+        ("values", _ranges(record.get("ranges"))),
         ("step", str(record.get("step") or "")),
         ("commit", str(record.get("commit") or "")),
     ]
     for name, value in (record.get("scores") or {}).items():
         if isinstance(value, int | float):
-            rows.append((name.replace("_", " "), f"{value:.2f} dB"))
+            # What learned from noisy images alone has no decibels.
+            shown = f"{value:.3g}" if name.endswith("loss") else f"{value:.2f} dB"
+            rows.append((name.replace("_", " "), shown))
     return [(name, value) for name, value in rows if value]
 
 
-def _adaptation(entry: object) -> str:
+def _ranges(found: Mapping[str, Sequence[float]] | None) -> str:
+    """Which values the weights saw as 0 and as 1; empty where each image has its own."""
+    ranges = (found or {}).items()
+    return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in ranges)
+
+
+def _adaptation(entry: Mapping[str, Any] | None) -> str:
     """What the weights are adapted to; empty for others."""
-    if not isinstance(entry, dict):
+    if entry is None:
         return ""
-    low, high = entry.get("range") or (0, 1)
+    low, high = entry["range"]
     if (method := entry.get("method", "noise2vst")) != "noise2vst":
         return f"learned from one image by {method}, of values {low:g} to {high:g}"
     return f"{entry.get('base') or 'own weights'} to the noise of values {low:g} to {high:g}"

@@ -61,7 +61,7 @@ class Pages:
         return self._each()
 
 
-def read(path: str | os.PathLike) -> np.ndarray:
+def read(path: str | os.PathLike, *, any_range: bool = False) -> np.ndarray:
     """Read the pixels of an image file; its content, not its suffix, determines the format.
 
     PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF and HEIC; gray, color, alpha, palette and 1-bit. A palette
@@ -70,9 +70,10 @@ def read(path: str | os.PathLike) -> np.ndarray:
 
     Args:
       path: the file.
+      any_range: whether any integer or float, of any range, is accepted and kept.
 
     Returns:
-      The image `(H, W, C)`: uint8, uint16, or float32 within [0, 1].
+      The image `(H, W, C)`: uint8, uint16, or float32 within [0, 1]; of any range as stored.
 
     Raises:
       ZooError: the file is missing, empty, truncated, broken, of another format, has more than
@@ -83,15 +84,16 @@ def read(path: str | os.PathLike) -> np.ndarray:
     with files.opened(path) as file:
         head = file.read(HEAD)
         image_format(head, name)
-        return decode(head + files.rest(file, path), name)
+        return decode(head + files.rest(file, path), name, any_range=any_range)
 
 
-def decode(data: bytes, name: str) -> np.ndarray:
+def decode(data: bytes, name: str, *, any_range: bool = False) -> np.ndarray:
     """Decode the bytes of an image file, as `read` does.
 
     Args:
       data: the file's bytes.
       name: what to call the image in an error.
+      any_range: as of `read`.
 
     Returns:
       The image, as `read` returns it.
@@ -100,7 +102,7 @@ def decode(data: bytes, name: str) -> np.ndarray:
       ZooError: as `read`.
     """
     image, _ = _decode(data, name)
-    return pixels.check(image, name)
+    return pixels.check(image, name, any_range=any_range)
 
 
 def read_pages(path: str | os.PathLike) -> Pages:

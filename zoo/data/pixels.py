@@ -91,7 +91,7 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     alpha is opaque, as in most photographs, both are the same.
 
     Args:
-      image: `(H, W, C)`, C in {1, 2, 3, 4}, uint8, uint16 or float32.
+      image: `(H, W, C)`, C in {1, 2, 3, 4}, any integers or floats.
       channels: 1 for luma, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601-7, 2.5.1), rounded to the
         nearest; 3 for color, where gray is repeated.
 
@@ -108,10 +108,11 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
         return image[..., :3] if color else np.repeat(image[..., :1], 3, axis=-1)
     if not color:
         return image[..., :1]
-    if image.dtype == np.float32:
+    if image.dtype not in (np.uint8, np.uint16):
         # In double, so that white stays 1 and does not become 1.0000001.
-        luma = image[..., :3].astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-        return np.minimum(luma, 1.0).astype(np.float32)[..., None]
+        colors = image[..., :3].astype(np.float64)
+        luma = np.minimum(colors @ np.array([0.299, 0.587, 0.114]), colors.max(-1))[..., None]
+        return (luma if image.dtype.kind == "f" else np.rint(luma)).astype(image.dtype)
     # In thousandths all is exact: 65535 * 1000 fits in 32 bits.
     weights = np.array([299, 587, 114], np.uint32)
     thousandths = (image[..., :3] * weights).sum(axis=-1, dtype=np.uint32, keepdims=True)
@@ -181,11 +182,12 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Scale an image by Pillow's bicubic filter, which widens on shrinking and so antialiases.
 
     Args:
-      image: `(H, W, C)`, uint8, uint16 or float32.
+      image: `(H, W, C)`, any integers or floats.
       size: height and width in pixels; the aspect ratio is not kept.
 
     Returns:
-      The image `(*size, C)`, dtype kept, integers rounded to the nearest, clipped to the range.
+      The image `(*size, C)`, dtype kept, integers rounded to the nearest, clipped to the range of
+      the type, of floats to [0, 1] or, where they have values beyond, to those.
     """
     from PIL import Image  # noqa: PLC0415 - models run without it
 
@@ -203,9 +205,10 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         for c in range(image.shape[-1])
     ]
     scaled = np.stack(planes, axis=-1)
-    if image.dtype == np.float32:
-        return np.clip(scaled, 0, 1)
-    return np.clip(np.rint(scaled), 0, np.iinfo(image.dtype).max).astype(image.dtype)
+    if image.dtype.kind == "f":
+        return np.clip(scaled, min(image.min(), 0), max(image.max(), 1)).astype(image.dtype)
+    limits = np.iinfo(image.dtype)
+    return np.clip(np.rint(scaled), limits.min, limits.max).astype(image.dtype)
 
 
 def in_bands(

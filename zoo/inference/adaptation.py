@@ -253,7 +253,7 @@ def load_adapted(path: str | os.PathLike) -> Adapted:
     """
     record = weights.read_record(weights.find(path))
     entry = record.get(_KEY)
-    if not _is_entry(entry):
+    if entry is None:
         raise ZooError(
             f"{path} is no adaptation, but weights of {record['model']}; give what Adapted.save "
             "or zoo denoise --save-adapted wrote"
@@ -263,9 +263,14 @@ def load_adapted(path: str | os.PathLike) -> Adapted:
         raise ZooError(
             f"{path} adapts {name}, which this zoo does not bring; install one that does"
         )
-    base = resolve(name) if name else None
+    method = entry.get("method", METHODS[0])
+    if method not in METHODS:
+        raise ZooError(f"{path} is adapted by {method}, which this zoo does not know; update it")
+    base = resolve(name, modality="image") if name else None
+    if base:
+        check_adaptable(base)
     module = base.module if base else weights.read_model(path)[0]
-    if entry.get("method", "noise2vst") == "noise2vst":
+    if method == METHODS[0]:
         module = AdaptedDenoiser(module)
     shapes = variable_shapes(module, spec_of(module))
     if base:
@@ -315,9 +320,3 @@ def _record(
     }
     kept = {key: known[key] for key in ("noise", "license") if key in known}
     return {"model": name, "options": dict(options), **kept, _KEY: entry}
-
-
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("range"), list):
-        return False
-    return isinstance(entry.get("base"), str | None)

@@ -43,6 +43,14 @@ class Bank:
 
     def __init__(self, pages: Iterable[tuple[np.ndarray, np.ndarray]], channels: int):
         pages = list(pages)
+        depths = {
+            "floats" if source.dtype.kind == "f" else source.dtype.name for source, _ in pages
+        }
+        if len(depths) > 1:
+            raise ZooError(
+                f"the images are of several depths ({', '.join(sorted(depths))}), whose values and "
+                "noise differ; adapt to those of one depth"
+            )
         count = max(source.shape[-1] for source, _ in pages)
         # Of one channel more than once the hidden pixels would show in the others.
         pages = [page for page in pages if page[0].shape[-1] == count or channels == 1]
@@ -51,8 +59,8 @@ class Bank:
         shortest = max(min(source.shape[:2]) for source, _ in pages)
         if shortest < SIDES[-1]:
             raise ZooError(
-                f"an image of {shortest} pixels a side is too small to adapt to; "
-                f"give one of {SIDES[-1]} at least"
+                f"an image with a side below {SIDES[-1]} pixels is too small to adapt to, and this "
+                f"one has {shortest}; give a larger one"
             )
         self.side = next(side for side in SIDES if side <= shortest)
         pages = [page for page in pages if min(page[0].shape[:2]) >= self.side]

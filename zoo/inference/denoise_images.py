@@ -100,7 +100,9 @@ def denoise_image_file(
     check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
     pages = image_files.read_pages(src)
-    scale_of = _scales(pages, range, linear)
+    # A function has no training.
+    find = getattr(denoiser, "find_scales", value_scale.find)
+    scale_of = _scales(pages, range, linear, find)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
 
     def advance(index: int, done: int, whole: int) -> None:
@@ -139,14 +141,17 @@ def denoise_image_file(
 
 
 def _scales(
-    pages: "Pages", limits: tuple | str | None, linear: bool | None
+    pages: "Pages",
+    limits: tuple | str | None,
+    linear: bool | None,
+    find: Callable[..., dict[np.dtype, Scale]],
 ) -> Callable[["Page"], Scale]:
     """The value scale of each page of a file: one for all, by default."""
 
     def found(every: Iterable["Page"], first: "Page") -> dict[np.dtype, Scale]:
         light = first.metadata.is_linear() if linear is None else linear
         images = (image_canvas.colors(page.image) for page in every)
-        return value_scale.find(images, None if limits == "page" else limits, linear=light)
+        return find(images, None if limits == "page" else limits, linear=light)
 
     # All pages are linear if the first is.
     shared = found(pages, next(iter(pages))) if limits is None and len(pages) > 1 else None

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 from zoo import files
 from zoo.data import file_kinds
 from zoo.errors import ZooError
-from zoo.inference import image_canvas, value_scale
+from zoo.inference import image_canvas
 from zoo.inference.denoise_audio import (
     AudioReport,
     denoise_audio,
@@ -116,7 +116,7 @@ def denoise(
     if not isinstance(linear, bool | np.bool_):
         raise ZooError(f"linear={linear!r} is neither True nor False")
     colors = image_canvas.colors(x)
-    scale = value_scale.find([colors], range, linear=linear)[colors.dtype]
+    scale = denoiser.find_scales([colors], range, linear=linear)[colors.dtype]
     return denoiser(x, level, progress, scale).image
 
 

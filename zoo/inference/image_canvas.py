@@ -54,7 +54,7 @@ def canvas(image: ArrayLike) -> Canvas:
     source = colors(array)
     if source.shape[-1] < target.shape[-1]:
         target = np.empty(source.shape, source.dtype)
-    return Canvas(source, _filled(source), result, target)
+    return Canvas(source, filled(source), result, target)
 
 
 def colors(image: ArrayLike) -> np.ndarray:
@@ -103,8 +103,18 @@ def _is_gray(source: np.ndarray) -> bool:
     return True
 
 
-def _filled(source: np.ndarray) -> np.ndarray:
-    """The source itself where it is finite."""
+def filled(source: np.ndarray) -> np.ndarray:
+    """An image with the nearest values in the place of those that are not finite.
+
+    Args:
+      source: (H, W, C).
+
+    Returns:
+      The same; the source itself where it is finite.
+
+    Raises:
+      ZooError: no value of a channel is finite.
+    """
     # Without a temporary array of the image's size; both are NaN where one value is.
     if source.dtype.kind in "iu" or (
         math.isfinite(float(source.min())) and math.isfinite(float(source.max()))
@@ -112,8 +122,8 @@ def _filled(source: np.ndarray) -> np.ndarray:
         return source
     from scipy import ndimage  # noqa: PLC0415, only such images need it
 
-    filled = source.copy()
-    for channel in np.moveaxis(filled, -1, 0):
+    found = source.copy()
+    for channel in np.moveaxis(found, -1, 0):
         missing = ~np.isfinite(channel)
         if missing.all():
             raise ZooError("a channel of the image holds no finite value; leave it out")
@@ -121,7 +131,7 @@ def _filled(source: np.ndarray) -> np.ndarray:
             missing, return_distances=False, return_indices=True
         )
         channel[missing] = channel[tuple(nearest)][missing]
-    return filled
+    return found
 
 
 def _check_shape(array: np.ndarray) -> None:

@@ -1,11 +1,12 @@
 """A model that denoises images of any size, one after the other."""
 
 import collections
+import functools
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike, DTypeLike
 
+from zoo import weights
 from zoo.errors import ZooError, unknown
 from zoo.inference import image_canvas, tile_program, tiling, value_scale
 from zoo.inference.noise_level import check_level, model_level
@@ -56,12 +58,21 @@ class Denoised(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A model for images of some number of channels, and the level up to which it is trained."""
+    """A model for images of some number of channels.
+
+    With the level up to which it is trained, and the record of its weight file.
+    """
 
     model: nn.Module
     variables: dict
     specification: ModelSpec
     trained: float | None
+    record: Mapping[str, Any]
+
+    @property
+    def ranged(self) -> bool:
+        """Whether it has learned from noisy images alone, and so from some range of values."""
+        return "adapted" in self.record or bool(self.record.get("ranges"))
 
     @property
     def stride(self) -> int:
@@ -140,13 +151,17 @@ class ImageDenoiser:
         canvas = image_canvas.canvas(image)
         source, target = canvas.seen, canvas.target
         part = self._part(source)
-        scale = scale or value_scale.find([canvas.source])[source.dtype]
+        scale = scale or self.find_scales([canvas.source])[source.dtype]
         noise = model_level(canvas.source, scale, level, part.specification, part.trained)
+        notes = noise.notes
+        if part.ranged and (how := value_scale.misfit(canvas.source, scale)):
+            learned = f"{scale.low:g} to {scale.high:g}, which the model learned from"
+            notes += (f"{how} {learned}",)
         scale = scale._replace(dim=noise.dim)
         strength = self._strength * noise.share
         if strength == 0:
             target[...] = source
-            return Denoised(canvas.finish(), noise.of_image, None, 0, scale, noise.notes)
+            return Denoised(canvas.finish(), noise.of_image, None, 0, scale, notes)
         grid = self._grid(source, part)
         sink = Whole(grid, target, scale) if grid.exact else Blend(grid, target, scale)
         kind = target.dtype.newbyteorder("=")
@@ -169,7 +184,19 @@ class ImageDenoiser:
                 progress(done, grid.count)
         deviation = sink.finish()
         image = canvas.finish()
-        return Denoised(image, noise.of_image, deviation, grid.count, scale, noise.notes)
+        return Denoised(image, noise.of_image, deviation, grid.count, scale, notes)
+
+    def find_scales(
+        self,
+        images: Iterable[np.ndarray],
+        limits: Sequence[float] | None = None,
+        *,
+        linear: bool = False,
+    ) -> dict[np.dtype, Scale]:
+        """`zoo.inference.value_scale.find` with the ranges that the model was trained with."""
+        record = self._only.record if self._only else {}
+        trained = functools.partial(weights.trained_range, record)
+        return value_scale.find(images, limits, linear=linear, trained=trained)
 
     def _prepared(self, model: Resolved) -> _Part:
         module = model.module
@@ -184,7 +211,8 @@ class ImageDenoiser:
             if not hasattr(module, "dtype"):
                 raise ZooError(f"{type(module).__name__} has no dtype to choose; leave it None")
             module = module.clone(dtype=_DTYPES[self._dtype])
-        return _Part(module, model.variables, spec_of(module), model.trained_level)
+        record = model.metadata or {}
+        return _Part(module, model.variables, spec_of(module), model.trained_level, record)
 
     def _part(self, source: np.ndarray) -> _Part:
         """The model for an image.

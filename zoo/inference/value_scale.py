@@ -7,7 +7,7 @@ and one of half the values comes out with half the values, exactly.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,9 @@ _NOISY_WHITE = 1.5
 _SIGNED = 0.05
 # An image far from black, of a noise so faint, that fills no more than a part of its range.
 _FAINT, _PART = 2 / 255, 1 / 4
+# Of a range's width: values so far beyond it, or all so close together, are of other light or
+# another unit; and a share of values that is no longer that of highlights.
+_BEYOND, _CLOSE, _MUCH = 0.1, 0.01, 0.25
 # Of 8 and 16 bits, signed or not, and of all others.
 _WHITES = (255.0, 127.0, 65535.0, 32767.0, 1.0)
 # The offset is a multiple of the range's such part.
@@ -140,7 +143,7 @@ def check_range(given: Sequence[float]) -> tuple[float, float]:
     given = tuple(given) if isinstance(given, list) else given
     try:
         low, high = (float(value) for value in given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low, high = math.nan, math.nan
     if not (low < high and math.isfinite(high - low)):
         raise ZooError(
@@ -156,9 +159,7 @@ def spread(image: np.ndarray) -> Spread:
     Args:
       image: (H, W, C), without alpha.
     """
-    step = max(1, math.isqrt(image.size // _VALUES))
-    values = image[::step, ::step].astype(np.float64)
-    values = values[np.isfinite(values)]
+    values = _some(image)
     if not values.size:
         return Spread(0.0, 0.0, (0.0, 0.0), 0.0)
     least, most = np.percentile(values, (_OUTER, 100 - _OUTER), method="nearest")
@@ -168,11 +169,29 @@ def spread(image: np.ndarray) -> Spread:
     return Spread(float(least), float(most), ends, _noise(image))
 
 
+def misfit(image: np.ndarray, scale: Scale) -> str:
+    """In what way an image's values are not those of a range; empty where they are.
+
+    Args:
+      image: (H, W, C), without alpha.
+      scale: of the range.
+    """
+    values, width = _some(image), scale.high - scale.low
+    if not values.size:
+        return ""
+    beyond = np.abs(values - (scale.low + width / 2)) > (0.5 + _BEYOND) * width
+    if beyond.mean() > _MUCH:
+        return f"{beyond.mean():.0%} of the values lie beyond"
+    least, most = np.percentile(values, (_OUTER, 100 - _OUTER))
+    return "the values fill hardly any of" if 0 < most - least < _CLOSE * width else ""
+
+
 def find(
     images: Iterable[np.ndarray],
     limits: Sequence[float] | None = None,
     *,
     linear: bool = False,
+    trained: Callable[[np.dtype], tuple[float, float] | None] = lambda dtype: None,
 ) -> dict[np.dtype, Scale]:
     """The scale of an image, or the one scale of several.
 
@@ -180,6 +199,8 @@ def find(
       images: (H, W, C) each, without alpha.
       limits: the values of black and of white; None chooses them.
       linear: whether values are in proportion to light, from black on.
+      trained: the limits of a dtype that a model has learned with, noise and all, which are those
+        of its images then, linear or not; None for others.
 
     Returns:
       By the dtype of the images, of which there is one as a rule.
@@ -192,16 +213,19 @@ def find(
     black = limits[0] if limits else 0.0
     spreads: dict[np.dtype, list[Spread]] = {}
     curves: dict[np.dtype, list[Curve | None]] = {}
+    known = {}
     for image in images:
-        spreads.setdefault(image.dtype, []).append(spread(image))
-        curves.setdefault(image.dtype, []).append(fit(image, black) if linear else None)
+        dtype = image.dtype
+        known.setdefault(dtype, None if limits else trained(dtype))
+        curved = linear and known[dtype] is None
+        spreads.setdefault(dtype, []).append(spread(image))
+        curves.setdefault(dtype, []).append(fit(image, black) if curved else None)
     scales = {}
     for dtype, every in spreads.items():
-        scale = (
-            scale_of_range(limits, dtype) if limits else _choose(every, dtype, signed=not linear)
-        )
+        own = limits or known[dtype]
+        scale = scale_of_range(own, dtype) if own else _choose(every, dtype, signed=not linear)
         # Photons are not negative: no curve fits, and none of the noise would be removed.
-        if linear and max(one.most for one in every) < black:
+        if linear and not known[dtype] and max(one.most for one in every) < black:
             raise ZooError(
                 f"the image is in linear light, and its values lie below black, {black:g}; "
                 "give range=(black, white)"
@@ -211,6 +235,13 @@ def find(
         closed = share if least >= scale.low and share <= _SLACK else 0.0
         scales[dtype] = scale._replace(curve=middle(curves[dtype]), closed=closed)
     return scales
+
+
+def _some(image: np.ndarray) -> np.ndarray:
+    """Some of the values, those that are finite, float64."""
+    step = max(1, math.isqrt(image.size // _VALUES))
+    values = image[::step, ::step].astype(np.float64)
+    return values[np.isfinite(values)]
 
 
 def _choose(every: Sequence[Spread], dtype: np.dtype, *, signed: bool) -> Scale:

@@ -2,7 +2,7 @@
 
 A target maker turns a noisy image into an input and a target; a risk estimates the error of a
 model from the noisy image. Which one fits the noise, and what each costs in quality, stands in
-`docs/selfsupervised.md`; in a config it is `target.name`.
+`docs/noisy-images-only.md`; in a config it is `target.name`.
 """
 
 from zoo.selfsupervised.blind_spots import noise2self, noise2void

@@ -32,6 +32,7 @@ class Method:
       pairs: whether it takes two noisy images of one scene, the second as an argument `other`.
       learns_level: whether `level` is not known but found in training, by gradient ascent on
         the risk.
+      options: those that `with_options` has set.
     """
 
     function: Callable[..., Any]
@@ -39,6 +40,7 @@ class Method:
     level: str = ""
     pairs: bool = False
     learns_level: bool = False
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -57,7 +59,7 @@ class Method:
             if name not in names:
                 raise unknown(f"option of target {self.name!r}", name, names)
         bound = functools.wraps(self.function)(functools.partial(self.function, **options))
-        return dataclasses.replace(self, function=bound)
+        return dataclasses.replace(self, function=bound, options={**self.options, **options})
 
 
 def target(level: str = "", *, pairs: bool = False) -> Callable[[Callable], Callable]:

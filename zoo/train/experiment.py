@@ -28,12 +28,16 @@ from zoo.selfsupervised import Method
 from zoo.train import noisy_only, step
 from zoo.train import optimizer as optimizers
 from zoo.train.config import check
+from zoo.train.value_ranges import Ranges
 
 LEARNING_RATE = 1e-3
 """The learning rate of a model that states none, the usual one of Adam."""
 
 SAMPLE_RATE = 16000
 """The sample rate in Hz for a model that states none."""
+
+# Where a noise level that is learned begins, unless the config says.
+_START = 25 / 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Experiment:
       coding: what noisy recordings are coded by; None for nothing.
       line: what noisy recordings and their targets both come through; None for nothing.
       method: what learns from noisy images alone; None for clean targets.
+      level: of the noise that the data bring, where it is known, in what the model sees; else 0.
     """
 
     config: ConfigDict
@@ -69,6 +74,23 @@ class Experiment:
     coding: step.Sampler | None = None
     line: step.Sampler | None = None
     method: Method | None = None
+    level: float = 0.0
+
+    @property
+    def only_noisy(self) -> bool:
+        """Whether there are no clean images, rather than clean ones seen with noise added."""
+        return self.method is not None and not self.config.noise.name
+
+    def seen_in(self, ranges: Ranges) -> "Experiment":
+        """The experiment with the noise level in what a model sees of images of such values.
+
+        Raises:
+          ZooError: they have no one level, or the method does not fit them.
+        """
+        if not self.only_noisy:
+            return self
+        method, level = ranges.seen_by(self.method, self.level)
+        return dataclasses.replace(self, method=method, level=level)
 
     @property
     def title(self) -> str:
@@ -136,6 +158,7 @@ def build(
         fractions=tuple(data.fractions),
         seed=config.seed,
         on_error=data.on_error,
+        any_range=method is not None and not config.noise.name,
         **data.options.to_dict(),
     )
     if data.on_error == "raise":
@@ -167,13 +190,20 @@ def build(
         coding=coding,
         line=line,
         method=method,
+        level=noisy_only.level_of_data(config) or 0.0,
     )
 
 
 def make_optimizer(
-    config: ConfigDict, steps: int
+    config: ConfigDict, steps: int, level: float = 0.0
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """The optimizer of a run of so many steps, and its learning rate by update."""
+    """The optimizer of a run of so many steps, and its learning rate by update.
+
+    Args:
+      config: of the run.
+      steps: in all.
+      level: where a level that is learned begins, in signal units; 0 for the usual one.
+    """
     settings = _settled(config).optimizer
     options = settings.schedule_options.to_dict()
     with in_one_line(f"optimizer.schedule cannot be made with schedule_options {options}"):
@@ -193,7 +223,7 @@ def make_optimizer(
     )
     method = noisy_only.method_of(config)
     if method and method.learns_level:
-        transform = optimizers.with_level(transform, start=noisy_only.start_level(config))
+        transform = optimizers.with_level(transform, start=level or _START)
     return transform, lambda count: schedule(count // settings.accumulate)
 
 
@@ -242,7 +272,7 @@ def make_prepare(
         coding=experiment.coding,
         line=experiment.line,
         method=experiment.method,
-        level=noisy_only.level_of_data(experiment.config) or 0.0,
+        level=experiment.level,
     )
 
 

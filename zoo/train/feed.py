@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -11,9 +10,8 @@ from zoo.data.batches import Bank, BankBatches, Order, StreamBatches, check_room
 from zoo.data.sources import Source
 from zoo.errors import ZooError
 from zoo.evaluate.measure import evaluator_class
-from zoo.inference.value_scale import Scale
-from zoo.train import noisy_only
 from zoo.train.experiment import Experiment
+from zoo.train.value_ranges import Ranges, SeenImages, complete
 
 # Of a batch; 8 GiB, and a network needs many times as much.
 _MOST_VALUES = 2**31
@@ -29,7 +27,8 @@ class Feed:
       noise: noise recordings to mix in, on the host; None for a stream, and where none are mixed.
       size: (H, W, C) of an example, (T, C) of a recording.
       steps: of the whole run.
-      scales: what brought the values of noisy images to [0, 1], see `noisy_only.scales_of`.
+      ranges: of the values of noisy images; empty where there are clean ones.
+      notes: short sentences on what a user may not expect.
     """
 
     batches: BankBatches | StreamBatches
@@ -37,11 +36,16 @@ class Feed:
     noise: Bank | None
     size: tuple[int, ...]
     steps: int
-    scales: Mapping[np.dtype, Scale] = dataclasses.field(default_factory=dict)
+    ranges: Ranges = dataclasses.field(default_factory=Ranges)
+    notes: tuple[str, ...] = ()
 
 
-def make_feed(experiment: Experiment) -> Feed:
+def make_feed(experiment: Experiment, ranges: Ranges | None = None) -> Feed:
     """Reads the training pictures, or opens the stream of them, and counts the steps.
+
+    Args:
+      experiment: of the run.
+      ranges: of an earlier part of the run; None finds them, where all images are noisy.
 
     Raises:
       ZooError: a picture is unreadable or does not fit the crop, or there are too many.
@@ -58,8 +62,12 @@ def make_feed(experiment: Experiment) -> Feed:
             f"{config.data.name!r} has none; name a folder of them in data.options.noise, or give "
             "noise_recordings to fit"
         )
-    noise, scales = None, {}
+    noise, noisy = None, experiment.only_noisy
+    found, notes = Ranges(), []
     if config.data.stream:
+        if noisy:
+            source = SeenImages(source, ranges)
+            found = source.ranges
         batches = StreamBatches(
             source,
             size=crop,
@@ -72,14 +80,18 @@ def make_feed(experiment: Experiment) -> Feed:
         )
         size, bank = batches.size, None
     else:
-        pictures = _read(source, crop)
+        pictures, filled = _read(source, crop)
+        if filled:
+            notes.append(
+                f"images with values that are not finite: {filled}; the nearest stand in for them"
+            )
         if source.sample_rate:
             size = crop or (max(p.shape[1] for p in pictures),)
             bank = make_bank(pictures, *size)
         else:
-            if experiment.method and not experiment.sampler:
-                scales = noisy_only.scales_of(pictures)
-                pictures = noisy_only.scaled(pictures, scales)
+            if noisy:
+                found = ranges or Ranges.of(pictures)
+                pictures = [found.enter(picture) for picture in pictures]
             size, bank = crop or pictures[0].shape[:-1], make_bank(pictures)
         if needs_noise:
             noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
@@ -99,18 +111,21 @@ def make_feed(experiment: Experiment) -> Feed:
         )
     if steps >= 2**31:
         raise ZooError(f"train.epochs={config.train.epochs} makes {steps:,} steps; make it smaller")
-    return Feed(batches, bank, noise, (*size, config.data.channels), steps, scales)
+    size = (*size, config.data.channels)
+    return Feed(batches, bank, noise, size, steps, found, tuple(notes))
 
 
-def _read(source: Source, crop: tuple[int, ...] | None) -> list[np.ndarray]:
-    """All examples of a source, stacked.
+def _read(source: Source, crop: tuple[int, ...] | None) -> tuple[list[np.ndarray], int]:
+    """All examples of a source, stacked, and in how many values stand in for those not finite.
 
     Raises:
       ZooError: one is unreadable or does not fit the crop, or there are too many.
     """
-    pictures, values = [], 0
+    pictures, values, filled = [], 0, 0
     for picture in source:
-        pictures.append(stack(picture))
+        image, changed = complete(picture)
+        pictures.append(image)
+        filled += changed
         if not source.sample_rate:
             _check_fits(picture.name, pictures, crop)
             values += pictures[-1].size
@@ -120,7 +135,7 @@ def _read(source: Source, crop: tuple[int, ...] | None) -> list[np.ndarray]:
             values += length * pictures[-1].shape[2]
         # Here, because memory would run out before the last of too many pictures.
         check_room(values, recordings=bool(source.sample_rate))
-    return pictures
+    return pictures, filled
 
 
 def _check_batch(batch_size: int, size: tuple[int, ...]) -> None:

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -33,18 +34,24 @@ _MOST = 1.5
 _CTRL_C = 130  # the exit code
 
 
-class Fit(NamedTuple):
-    """The result of `fit`.
+class _Unpacked(NamedTuple):
+    variables: dict[str, Any]
+    history: dict[str, list[float]]
+
+
+class Fit(_Unpacked):
+    """The result of `fit`; it unpacks as `variables, history`.
 
     Attributes:
       variables: of the model, its parameters averaged over the last steps; ready for `apply`.
       history: lists of equal length by name: `step`, `loss`, the figure of merit (`psnr` or
         `si_sdr`, dB, on the training crops; none without clean images), `grad_norm` and
         `learning_rate`.
+      ranges: of noisy images alone, the values that the model sees as 0 and as 1, by the name of
+        their dtype, for the `range` of `zoo.denoise`; else empty.
     """
 
-    variables: dict[str, Any]
-    history: dict[str, list[float]]
+    ranges: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
 
 def fit(
@@ -77,9 +84,10 @@ def fit(
     Args:
       model: a registered name, or a module.
       images: an array (N, H, W, C), a sequence of arrays (H, W, C) of any sizes, uint8, uint16 or
-        floats in [0, 1]; or a `zoo.data.sources.Source`, whose pairs bring their own noise. With
-        `sample_rate`, recordings (N, T, C) or a sequence of (T, C), int16 or floats in [-1, 1].
-        The channel axis may be missing where there is one channel.
+        floats in [0, 1], noisy ones alone any integers or floats; or a `zoo.data.sources.Source`,
+        whose pairs bring their own noise. With `sample_rate`, recordings (N, T, C) or a sequence of
+        (T, C), int16 or floats in [-1, 1]. The channel axis may be missing where there is one
+        channel.
       noise: the name of an op of `zoo.noise` or `zoo.noise.audio`, or a sampler of
         `zoo.noise.make_sampler`; "gaussian" by default, "white" for recordings, none for pairs.
       level: of the named op, a number or a range (low, high) drawn from uniformly, in 1/255 where
@@ -128,7 +136,8 @@ def fit(
             f"variables are a dictionary such as init returns, not {type(variables).__name__}; "
             "give that, or None"
         )
-    source = _source(images, sample_rate)
+    only_noisy = target is not None and noise is None
+    source = _source(images, sample_rate, any_range=only_noisy)
     if noise_recordings is not None:
         source = dataclasses.replace(source, noise=_source(noise_recordings, sample_rate))
     channels, paired = source.channels, source[0].input is not None
@@ -155,10 +164,9 @@ def fit(
         {"gain": 6.0 * on, "polarity": on} if audio else {"flip": on, "quarter_turn": on and square}
     )
     # Noisy images bring their own noise.
-    own = level if target and noise is None else None
-    of_noise = (None, None) if target and noise is None else (noise, level)
-    bring = paired or (target and noise is None)
-    config.noise.update(_noise(*of_noise, noise_options or {}, audio, bring))
+    own = level if only_noisy else None
+    of_noise = (None, None) if only_noisy else (noise, level)
+    config.noise.update(_noise(*of_noise, noise_options or {}, audio, paired or only_noisy))
     config.target.name, config.target.level = target or "", own
     config.target.options = dict(target_options or {})
     config.loss = loss or ("mse" if target else config.loss)
@@ -194,7 +202,10 @@ def fit(
         rows = map(json.loads, (Path(workdir) / "metrics.jsonl").read_text().splitlines())
     rows = [{name: row[name] for name in row if name != "seconds"} for row in rows]
     names = rows[0] if rows else ()
-    return Fit(done.state.variables, {name: [row[name] for row in rows] for name in names})
+    history = {name: [row[name] for row in rows] for name in names}
+    fitted = Fit(done.state.variables, history)
+    fitted.ranges = done.ranges.by_dtype
+    return fitted
 
 
 def _checked(model: nn.Module, sample_rate: int) -> ModelSpec:
@@ -211,13 +222,16 @@ def _checked(model: nn.Module, sample_rate: int) -> ModelSpec:
     return spec
 
 
-def _source(data: Any, sample_rate: int) -> Source:
+def _source(data: Any, sample_rate: int, *, any_range: bool = False) -> Source:
     """Arrays as a source; one that is a source already stays."""
     if isinstance(data, Source):
-        return data
+        return dataclasses.replace(data, any_range=any_range)
     if not isinstance(data, Sequence | np.ndarray | jax.Array) or len(data) == 0:
         raise ZooError("there is nothing to train on; give arrays of images or recordings")
-    arrays = [_array(index, x, bool(sample_rate)) for index, x in enumerate(data)]
+    arrays = [
+        _array(index, x, audio=bool(sample_rate), any_range=any_range)
+        for index, x in enumerate(data)
+    ]
     channels = arrays[0].shape[-1]
     for index, x in enumerate(arrays):
         if x.shape[-1] != channels:
@@ -228,16 +242,18 @@ def _source(data: Any, sample_rate: int) -> Source:
 
     names = [f"example {index}" for index in range(len(arrays))]
     listing = Listing(names, arrays, read, length=lambda x, form: len(x))
-    return Source(listing, channels, sample_rate=sample_rate)
+    return Source(listing, channels, sample_rate=sample_rate, any_range=any_range)
 
 
-def _array(index: int, data: Any, audio: bool) -> np.ndarray:
-    """One example as integers (H, W, C), of a recording (T, C)."""
+def _array(index: int, data: Any, *, audio: bool, any_range: bool) -> np.ndarray:
+    """One example as integers (H, W, C), of a recording (T, C); of any range as it is."""
     x, ndim = np.asarray(data), 2 if audio else 3
     x = x[..., None] if x.ndim == ndim - 1 else x
     if x.ndim != ndim or 0 in x.shape:
         wanted = "(T, C)" if audio else "(H, W, C)"
         raise ZooError(f"example {index} has the shape {x.shape}; make it {wanted}")
+    if any_range and not audio:
+        return pixels.check(x, f"example {index}", any_range=True)
     if x.dtype.kind == "f":
         if not np.isfinite(x).all():
             raise ZooError(f"example {index} holds NaN or infinity; leave it out")

@@ -28,6 +28,7 @@ from zoo.train.parallel import make_runner
 from zoo.train.run_weights import Best, write_weights
 from zoo.train.scoring import make_validation
 from zoo.train.step import State, create_state
+from zoo.train.value_ranges import Ranges
 from zoo.train.warm_start import Start, load_start, start_from
 
 # Steps that the device is left to work on while a look is written down.
@@ -41,11 +42,13 @@ class Run(NamedTuple):
       state: the last one, as NumPy arrays.
       history: the metrics of each step; empty with a workdir, whose `metrics.jsonl` holds them.
       stop: the signal that ended it early; None if it has finished.
+      ranges: of the values of noisy images; empty where there were clean ones.
     """
 
     state: State
     history: list[dict[str, float]]
     stop: Interrupted | None
+    ranges: Ranges
 
 
 def train(
@@ -116,8 +119,9 @@ def run(
     ):
         # What the config describes.
         check_devices(config.parallel, config.train.batch_size)
-        feed = make_feed(experiment)
-        optimizer, schedule = experiments.make_optimizer(config, feed.steps)
+        feed = make_feed(experiment, workdirs.ranges(workdir))
+        experiment = experiment.seen_in(feed.ranges)
+        optimizer, schedule = experiments.make_optimizer(config, feed.steps, experiment.level)
         runner = make_runner(
             config.parallel,
             experiments.step_builder(experiment, feed.size, optimizer),
@@ -133,6 +137,7 @@ def run(
             workdir / workdirs.CHECKPOINTS, keep=config.checkpoint.keep, warn=_say
         )
         state, best = _begun(state, experiment, checkpoints, start)
+        workdirs.keep_ranges(workdir, feed.ranges)
         first = int(state.step)
         if show:
             _introduce(experiment, feed, state)
@@ -193,7 +198,7 @@ def run(
         stop = stop or agree(listener.signum or 0)
     saved = path is not None
     interrupted = Interrupted(stop, int(state.step), saved=saved) if stop else None
-    return Run(state, report.history, interrupted)
+    return Run(state, report.history, interrupted, feed.ranges)
 
 
 def _resumed(
@@ -263,7 +268,9 @@ def _introduce(experiment: Experiment, feed: Feed, state: State) -> None:
     for split, source in experiment.sources.items():
         for name, reason in source.skipped.items():
             _say(f"skipped {name} of {split}: {reason}")
-    for line in _left_out(experiment.sources):
+    learned = bool(experiment.method and experiment.method.learns_level)
+    ranges = feed.ranges.lines(experiment.level, learned=learned)
+    for line in (*feed.notes, *ranges, *_left_out(experiment.sources)):
         _say(line)
     if config.data.natural and config.data.name in ("photos", "voices"):
         what = "photos" if config.data.name == "photos" else "voices, made by a formula"

@@ -9,11 +9,9 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from zoo.data import pixels
 from zoo.data.batches import Bank, Batch, make_bank
 from zoo.data.sources import Source
 from zoo.errors import ZooError, in_one_line
-from zoo.inference import value_scale
 from zoo.losses import Example, weighted_mean
 from zoo.modality import IMAGE, Modality
 from zoo.models import spec_of
@@ -21,8 +19,6 @@ from zoo.noise import registry
 from zoo.selfsupervised import METHODS, Method, make_method
 from zoo.train.step import State, risk_keys
 
-# In signal units; where a level that is learned begins unless the config says.
-_START = 25 / 255
 # Crops a validation looks at, whatever the number of its images.
 _CROPS = 64
 
@@ -63,11 +59,6 @@ def make_target(config: ConfigDict, modality: Modality) -> Method | None:
         )
     if method.is_risk and config.loss != "mse":
         raise ZooError(f"target {target.name!r} is a squared error of its own; set loss='mse'")
-    if config.data.stream and not noise.name:
-        raise ZooError(
-            f"target {target.name!r} looks at all noisy images first, for the range of their "
-            "values; leave data.stream out"
-        )
     level_of_data(config)
     return method
 
@@ -78,7 +69,7 @@ def method_of(config: ConfigDict) -> Method | None:
 
 
 def level_of_data(config: ConfigDict) -> float | None:
-    """`target.level` in signal units; None where the config has none.
+    """`target.level` as a share of white, photons or looks; None where the config has none.
 
     Raises:
       ZooError: it is no number above 0.
@@ -92,11 +83,6 @@ def level_of_data(config: ConfigDict) -> float | None:
     # Photons and looks have no unit.
     counts = method is not None and method.level not in ("", "sigma")
     return level / 255 if config.noise.unit == "1/255" and not counts else float(level)
-
-
-def start_level(config: ConfigDict) -> float:
-    """Where a level that is learned begins, in signal units."""
-    return level_of_data(config) or _START
 
 
 def check_target(
@@ -146,32 +132,8 @@ def check_target(
 
 
 def scored(config: ConfigDict, test: Source) -> bool:
-    """Whether a run can be scored: its test images have clean ones beside them, or are such."""
-    return len(test) > 0 and (bool(config.noise.name) or test[0].input is not None)
-
-
-def scales_of(images: Sequence[np.ndarray]) -> dict[np.dtype, value_scale.Scale]:
-    """What brings noisy images to values that fill [0, 1], by dtype, as `zoo.denoise` has it.
-
-    Args:
-      images: (H, W, C) each, uint8 or uint16.
-
-    Returns:
-      Empty where all fill their types.
-    """
-    scales = value_scale.find(images)
-    plain = all(scale.plain(dtype) for dtype, scale in scales.items())
-    return {} if plain else scales
-
-
-def scaled(
-    images: Sequence[np.ndarray], scales: Mapping[np.dtype, value_scale.Scale]
-) -> list[np.ndarray]:
-    """Images by the scales of their dtypes, float32; as they are where there are none."""
-    if not scales:
-        return list(images)
-    # One that only the validation has is taken for full.
-    return [scales[x.dtype].enter(x) if x.dtype in scales else pixels.to_float(x) for x in images]
+    """Whether a run can be scored: its test images are clean ones that noise is added to."""
+    return len(test) > 0 and bool(config.noise.name)
 
 
 class HeldOutLoss:
@@ -180,10 +142,9 @@ class HeldOutLoss:
     False where there are no images. It interchanges with `zoo.train.scoring.Validation`.
 
     Args:
-      images: of the validation, as `zoo.data.batches.stack` gives them.
+      images: of the validation, as the model sees them.
       size: (H, W, C) of a training crop.
       batch_size: crops at once.
-      scales: of the training images, from `scales_of`.
       model: the module.
       loss: as for `zoo.train.step.make_step`.
       method: the method, of no level of its own.
@@ -199,7 +160,6 @@ class HeldOutLoss:
         *,
         size: tuple[int, ...],
         batch_size: int,
-        scales: Mapping[np.dtype, value_scale.Scale],
         model: nn.Module,
         loss: Callable[..., jax.Array],
         method: Method,
@@ -211,7 +171,7 @@ class HeldOutLoss:
                     f"validation image {number} is {image.shape[0]}x{image.shape[1]}, smaller than "
                     f"the crop of {size[0]}x{size[1]}; make data.crop smaller"
                 )
-        self._images, self._batch_size = scaled(images, scales), batch_size
+        self._images, self._batch_size = list(images), batch_size
         count = len(images)
 
         def one(variables: Any, bank: Bank, slot: jax.Array) -> jax.Array:

@@ -21,6 +21,7 @@ from zoo.train.config import default_config, to_plain
 from zoo.train.distributed import is_first
 from zoo.train.experiment import Experiment, model_options
 from zoo.train.step import State
+from zoo.train.value_ranges import Ranges
 
 
 class Best(NamedTuple):
@@ -68,6 +69,7 @@ def write_weights(
         seconds=round(seconds),
         command=command,
         changes=workdirs.changes(workdir),
+        ranges=workdirs.ranges(workdir),
     )
     weights.save(workdir / workdirs.WEIGHTS, best.variables, record)
 
@@ -103,7 +105,11 @@ def weights_of(path: str | Path, output: str | Path | None = None) -> Path:
         variables = {"params": state["ema"], **state["model_state"]}
         best = Best(variables, np.array(np.nan), np.array(step))
     record = make_record(
-        config, step=int(best.step), score=float(best.score), changes=workdirs.changes(workdir)
+        config,
+        step=int(best.step),
+        score=float(best.score),
+        changes=workdirs.changes(workdir),
+        ranges=workdirs.ranges(workdir),
     )
     file = Path(output or workdir / workdirs.WEIGHTS)
     weights.save(file, best.variables, record)
@@ -119,6 +125,7 @@ def make_record(
     seconds: float = 0.0,
     command: str = "",
     changes: Sequence[Mapping[str, Any]] = (),
+    ranges: Ranges | None = None,
 ) -> dict[str, Any]:
     """Builds the record of a run's weights.
 
@@ -130,6 +137,7 @@ def make_record(
       seconds: how long it trained.
       command: what the user typed, as far as is known.
       changes: of the config on the way, as `zoo.train.workdir.changes` gives them.
+      ranges: of the values of noisy images; None where there were clean ones.
     """
     options = model_options(config)
     contract = models.model_spec(config.model.name, **options)
@@ -137,6 +145,9 @@ def make_record(
     scored = f"validation_{merit}"
     if config.target.name:
         scored, score = "validation_loss", -score
+    more = {"resumed_with": list(changes)} if changes else {}
+    if ranges is not None:
+        more["ranges"] = {name: list(limits) for name, limits in ranges.by_dtype.items()}
     return {
         "model": config.model.name,
         "options": options,
@@ -152,7 +163,7 @@ def make_record(
         "scores": {scored: score} if math.isfinite(score) else {},
         "device": jax.devices()[0].device_kind,
         "versions": {"zoo": zoo.__version__, "jax": jax.__version__, "flax": flax.__version__},
-    } | ({"resumed_with": list(changes)} if changes else {})
+    } | more
 
 
 def _commit() -> str | None:

@@ -8,7 +8,6 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from zoo import weights
-from zoo.data.batches import stack
 from zoo.evaluate import Result, evaluate, mean_merit
 from zoo.evaluate.result import Apply
 from zoo.interop.torch import load_torch
@@ -20,6 +19,7 @@ from zoo.train.feed import Feed
 from zoo.train.noisy_only import HeldOutLoss, scored
 from zoo.train.run_weights import weights_of
 from zoo.train.step import State
+from zoo.train.value_ranges import complete
 from zoo.train.workdir import WEIGHTS, differing, has_saved
 
 
@@ -65,11 +65,12 @@ def make_validation(experiment: Experiment, feed: Feed) -> Validation | HeldOutL
         return Validation(experiment)
     # A loss whose level still moves does not compare.
     source = () if method.learns_level else experiment.sources["validation"]
+    count = min(len(source), config.validation.limit or len(source))
+    images = [complete(source[i])[0] for i in range(count)]
     return HeldOutLoss(
-        [stack(source[i]) for i in range(min(len(source), config.validation.limit or len(source)))],
+        [feed.ranges.enter(image) for image in images] if experiment.only_noisy else images,
         size=feed.size,
         batch_size=config.train.batch_size,
-        scales=feed.scales,
         model=experiment.model,
         loss=experiment.loss,
         method=method,

@@ -16,10 +16,12 @@ from zoo.errors import ZooError
 from zoo.train.checkpoint import newest
 from zoo.train.config import flatten, to_plain
 from zoo.train.distributed import is_first
+from zoo.train.value_ranges import Ranges
 
 WEIGHTS = "weights.safetensors"
 CHECKPOINTS = "checkpoints"
 _CONFIG = "config.json"
+_RANGES = "ranges.json"
 # Stored with the keys of the config: changes on the way, oldest first.
 _CHANGES = "resumed_with"
 
@@ -136,6 +138,33 @@ def _read(settings: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             f"{settings} is damaged; put it back from a copy, or choose another --workdir"
         ) from None
     return found, history
+
+
+def keep_ranges(path: str | os.PathLike | None, found: Ranges) -> None:
+    """Writes the ranges of a run's noisy images, for `ranges`; nothing without a workdir.
+
+    When the run goes on they stay those it began with, for there may be more images by then.
+    """
+    if path is not None and found.by_dtype and is_first():
+        files.write(Path(path) / _RANGES, json.dumps(found.by_dtype).encode(), durable=True)
+
+
+def ranges(path: str | os.PathLike | None) -> Ranges | None:
+    """What `keep_ranges` wrote; None before the first checkpoint, and where there is no such file.
+
+    Raises:
+      ZooError: it is damaged.
+    """
+    place = None if path is None else Path(path) / _RANGES
+    if place is None or not has_saved(path) or not place.exists():
+        return None
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+        return Ranges({name: (float(low), float(high)) for name, (low, high) in found.items()})
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError):
+        raise ZooError(
+            f"{place} is damaged; put it back from a copy, or choose another --workdir"
+        ) from None
 
 
 def has_saved(path: str | os.PathLike) -> bool:

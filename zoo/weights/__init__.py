@@ -14,6 +14,7 @@ from zoo.weights.weight_files import (
     read_variables,
     save,
     trained_level,
+    trained_range,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "read_variables",
     "save",
     "trained_level",
+    "trained_range",
 ]

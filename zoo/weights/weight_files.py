@@ -200,6 +200,21 @@ def trained_level(record: Mapping[str, Any]) -> float | None:
     return max(levels) / unit if max(levels) > 0 else None
 
 
+def trained_range(record: Mapping[str, Any], dtype: np.dtype) -> tuple[float, float] | None:
+    """The values that a model saw as 0 and as 1 when it learned from noisy images of a dtype.
+
+    Args:
+      record: as `read_record` gives it.
+      dtype: of an image; floats of all widths count as one.
+
+    Returns:
+      The two; None where it learned from others, whose range is chosen by the image.
+    """
+    name = "float32" if jnp.issubdtype(dtype, jnp.floating) else dtype.name
+    found = (record.get("ranges") or {}).get(name)
+    return found and (found[0], found[1])
+
+
 def is_free(record: Mapping[str, Any]) -> bool:
     """Whether weights may be used for anything, in products for sale too.
 
@@ -324,9 +339,34 @@ def _is_record(record: Any) -> bool:
         and isinstance(record.get("options"), dict)
         and _is_figure(record.get("seconds") or 0)
         and all(isinstance(record.get(key) or "", str) for key in ("commit", "device"))
+        and _is_adaptation(record.get("adapted"))
+        and all(map(_is_range, _values(record.get("ranges"))))
         and (not figures or _is_table(figures, 1))
         and all(_is_table(scores[key], depth) for key, depth in _DEPTHS.items() if scores.get(key))
     )
+
+
+def _is_adaptation(value: Any) -> bool:
+    """Whether it is what `zoo.inference.adaptation` writes, or nothing."""
+    if value is None:
+        return True
+    return (
+        isinstance(value, dict)
+        and _is_range(value.get("range"))
+        and isinstance(value.get("base"), str | None)
+        and isinstance(value.get("method", ""), str)
+    )
+
+
+def _is_range(value: Any) -> bool:
+    """Whether it is two numbers that a float holds, the lower first."""
+    pair = isinstance(value, list) and len(value) == 2 and all(map(_is_figure, value))
+    return pair and -_HUGE < value[0] < value[1] < _HUGE
+
+
+def _values(table: Any) -> list[Any]:
+    """The values of a dictionary, of None none, and of another thing itself."""
+    return list(table.values()) if isinstance(table, dict) else [table] * (table is not None)
 
 
 def _is_table(value: Any, depth: int) -> bool:

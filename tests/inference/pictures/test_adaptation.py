@@ -237,7 +237,8 @@ def test_mistakes_are_one_line(tiny, tmp_path):
     for call, message in (
         (lambda: adapt(x, "unet-real"), "unet-real takes no noise level, so it cannot be adapted"),
         (lambda: adapt(x, "wiener"), "wiener denoises recordings"),
-        (lambda: adapt(x[:12]), "an image of 12 pixels a side is too small to adapt to; give"),
+        (lambda: adapt(x[:12]), "an image with a side below 16 pixels is too small to adapt"),
+        (lambda: adapt([x, np.uint8(x)]), "of several depths .floats, uint8., whose"),
         (lambda: adapt([]), "there is no image to adapt to; give at least one"),
         (lambda: adapt(x, steps=-1), "steps=-1 is not a whole number, at least 0"),
         (lambda: adapt(x, steps=2.5), "steps=2.5 is not a whole number"),
@@ -257,6 +258,15 @@ def test_a_file_of_weights_that_are_not_here(fitted, tmp_path):
     weights.save(tmp_path / "new.safetensors", {"params": {"line": np.zeros(2)}}, record)
     with pytest.raises(ZooError, match="adapts unet-new, which this zoo does not bring"):
         load_adapted(tmp_path / "new.safetensors")
+    for change, message in (
+        ({"method": "new"}, "is adapted by new, which this zoo does not know"),
+        ({"base": "unet-real"}, "unet-real takes no noise level"),
+        ({"base": "stream-b"}, "stream-b denoises recordings"),
+    ):
+        record["adapted"] = dict(fitted.model.metadata["adapted"], **change)
+        weights.save(tmp_path / "new.safetensors", {"params": {"line": np.zeros(2)}}, record)
+        with pytest.raises(ZooError, match=message):
+            load_adapted(tmp_path / "new.safetensors")
 
 
 @pytest.mark.slow

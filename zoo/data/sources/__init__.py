@@ -88,6 +88,7 @@ def load(
     seed: int = 0,
     on_error: str = "raise",
     sample_rate: int = 16000,
+    any_range: bool = False,
     **options: Any,
 ) -> dict[str, Source]:
     """List the images or the audio of a data set.
@@ -108,6 +109,8 @@ def load(
         everything now, once, and omit what cannot be read; it is listed in `source.skipped`, as
         are files without a partner.
       sample_rate: samples per second that audio is resampled to; unused for images.
+      any_range: whether images may hold integers of any width and floats of any range, which they
+        keep; otherwise they are uint8 or uint16, and floats are to lie within [0, 1].
       **options: of the kind; see its function.
 
     Returns:
@@ -133,7 +136,9 @@ def load(
     if listings["train"].length is None:
         if not listings["train"].modality and channels not in (1, 3):
             raise ZooError(f"channels is {channels}; choose 1 for gray or 3 for color")
-        sources = {split: Source(listings[split], channels, size) for split in SPLITS}
+        sources = {
+            split: Source(listings[split], channels, size, any_range=any_range) for split in SPLITS
+        }
     else:
         _check_recordings(channels, size, tile, sample_rate)
         sources = {s: _recordings(listings[s], channels, int(sample_rate)) for s in SPLITS}

@@ -62,7 +62,7 @@ def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
     return found, []
 
 
-def read(file: str, name: str) -> np.ndarray:
+def read(file: str, name: str, *, any_range: bool = False) -> np.ndarray:
     """Read an image by its name, as `zoo.data.image_files.read` does.
 
     Raises:
@@ -71,7 +71,7 @@ def read(file: str, name: str) -> np.ndarray:
     full = f"{file}/{name}" if name else file
     with intact("archive", full):
         if Path(file).suffix.lower() == ".zip":
-            return image_files.decode(_unzipped(file, name), full)
+            return image_files.decode(_unzipped(file, name), full, any_range=any_range)
         keys = _keys(file)
         key, _, number = ("", "", name) if len(keys) == 1 else name.partition("/")
         image = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
@@ -83,7 +83,7 @@ def read(file: str, name: str) -> np.ndarray:
         image = image[..., None]
     if image.dtype == np.bool_:
         image = image * np.uint8(255)
-    return pixels.check(np.array(image), full)
+    return pixels.check(np.array(image), full, any_range=any_range)
 
 
 def _is_hidden(name: str) -> bool:

@@ -28,6 +28,7 @@ class Files(NamedTuple):
       option: the option that the user sets to the folder.
       read: as in `Listing`; items are paths.
       length: as in `Listing`.
+      read_any: as in `Listing`.
     """
 
     what: str
@@ -35,11 +36,12 @@ class Files(NamedTuple):
     read: Callable
     option: str = "path"
     length: Callable[..., int] | None = None
+    read_any: Callable | None = None
 
     def listing(self, root: Path, names: Sequence[str], ignored: Sequence[str] = ()) -> Listing:
         """The listing of files, by their names below `root`."""
         items = [str(root / name) for name in names]
-        return Listing(names, items, self.read, ignored, self.length)
+        return Listing(names, items, self.read, ignored, self.length, read_any=self.read_any)
 
 
 def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
@@ -113,14 +115,16 @@ def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[lis
     return sorted(found), sorted(others)
 
 
-def read_image(path: str) -> np.ndarray:
+def read_image(path: str, *, any_range: bool = False) -> np.ndarray:
     """Read an image that `below` found, as `zoo.data.image_files.read` does.
 
     Raises:
       ZooError: as that function.
     """
     within = archives.split(path)
-    return archives.read(*within) if within else image_files.read(path)
+    if within:
+        return archives.read(*within, any_range=any_range)
+    return image_files.read(path, any_range=any_range)
 
 
 def count_suffixes(names: Iterable[str]) -> str:

@@ -108,7 +108,7 @@ def folder_channels(path: str) -> int:
     """
     listings = list_folder(path, (1.0, 0.0, 0.0), 0)
     listing = next(listing for listing in listings.values() if listing.names)
-    image, _ = listing.read(listing.items[0])
+    image, _ = listing.read_any(listing.items[0])
     return pixels.without_alpha(image).shape[-1]
 
 
@@ -152,11 +152,16 @@ def _photos_folder() -> Path:
     return Path(spec.submodule_search_locations[0], "data")
 
 
-def _read_image(path: str):
-    return folders.read_image(path), None
+def _read_image(path: str, *, any_range: bool = False):
+    return folders.read_image(path, any_range=any_range), None
 
 
-IMAGES = folders.Files("images", IMAGE_SUFFIXES, _read_image)
+IMAGES = folders.Files(
+    "images",
+    IMAGE_SUFFIXES,
+    _read_image,
+    read_any=functools.partial(_read_image, any_range=True),
+)
 
 
 def list_idx(

@@ -117,7 +117,10 @@ def list_image_pairs(
     group = namer("scene", scene) if scene else alone.__getitem__
     chosen = by_fractions(names, fractions, seed, group)
     items = [_Pair(*(str(root / name) for name in pair)) for pair in pairs]
-    whole = Listing(names, items, _read_images, sorted(ignored), unpaired=unpaired)
+    read_any = functools.partial(_read_images, any_range=True)
+    whole = Listing(
+        names, items, _read_images, sorted(ignored), unpaired=unpaired, read_any=read_any
+    )
     return _split(whole, chosen)
 
 
@@ -138,8 +141,10 @@ def _stars(pattern: str, name: str) -> tuple[str, ...] | None:
     return (*others, stem if suffix.lower() in IMAGE_SUFFIXES | archives.SUFFIXES else last)
 
 
-def _read_images(pair: _Pair):
-    noisy, clean = folders.read_image(pair.noisy), folders.read_image(pair.clean)
+def _read_images(pair: _Pair, *, any_range: bool = False):
+    noisy, clean = (
+        folders.read_image(path, any_range=any_range) for path in (pair.noisy, pair.clean)
+    )
     if noisy.shape[:2] != clean.shape[:2] or noisy.dtype != clean.dtype:
         raise ZooError(
             f"{pair.noisy} is {_size(noisy)} but {pair.clean} is {_size(clean)}; "

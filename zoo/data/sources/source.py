@@ -53,6 +53,8 @@ class Listing(NamedTuple):
       unpaired: files without a partner, which are in no split: name to reason.
       modality: the name of the kind of signal where it is neither images nor audio; `read` then
         returns examples as they are to be used.
+      read_any: `read` of any range, for images that may hold integers of other widths or floats
+        beyond [0, 1]; None where they never do.
     """
 
     names: Sequence[str]
@@ -63,6 +65,7 @@ class Listing(NamedTuple):
     noise: "Listing | None" = None
     unpaired: Mapping[str, str] = {}
     modality: str = ""
+    read_any: Callable[[Any], tuple[np.ndarray, np.ndarray | None]] | None = None
 
     def subset(self, numbers: Sequence[int]) -> "Listing":
         """The listing of some examples, by their numbers."""
@@ -104,6 +107,7 @@ class Source(Sequence):
       sample_rate: samples per second of all audio; 0 for images.
       noise: noise of the same split to mix with the audio; None where there is none.
       advice: the end of the error of an example that cannot be read.
+      any_range: whether images are as stored: any integers, and floats of any range as float32.
     """
 
     listing: Listing
@@ -113,6 +117,7 @@ class Source(Sequence):
     sample_rate: int = 0
     noise: "Source | None" = None
     advice: str = ""
+    any_range: bool = False
 
     @property
     def modality(self) -> str:
@@ -148,7 +153,8 @@ class Source(Sequence):
         index = range(len(self))[operator.index(index)]
         name = self.listing.names[index]
         with self._advised():
-            target, noisy = self.listing.read(self.listing.items[index])
+            read = (self.any_range and self.listing.read_any) or self.listing.read
+            target, noisy = read(self.listing.items[index])
         return Example(name, self._finish(target), None if noisy is None else self._finish(noisy))
 
     def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Example:
@@ -196,7 +202,9 @@ class Source(Sequence):
         if self.listing.modality:
             return np.ascontiguousarray(image)
         image = pixels.to_channels(image, self.channels)
-        if image.dtype == np.float32:
+        if self.any_range:
+            image = image.astype(np.float32) if image.dtype.kind == "f" else image
+        elif image.dtype == np.float32:
             # The host holds integers; 16 bits keep the depth of a photograph.
             image = pixels.to_uint16(image)
         if self.size is not None:
