@@ -1,6 +1,9 @@
 """Against closed forms and the formulas written out in NumPy."""
 
 import importlib
+import sys
+import types
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,8 @@ from scipy import signal
 
 from zoo import metrics
 from zoo.errors import ZooError
+from zoo.metrics.perceptual import judge
+from zoo.modality import AUDIO
 
 DEVICE = {
     "snr": metrics.snr,
@@ -200,6 +205,49 @@ def test_stoi():
         expected = package.stoi(clean, noisy, 16000, extended=extended)
         got = metrics.stoi(noisy[:, None], clean[:, None], 16000, extended=extended)
         assert got == pytest.approx(expected)
+
+
+def published_dnsmos(x):
+    """SIG, BAK and OVRL by the package itself; only its code reads files, by librosa."""
+    network = types.ModuleType("librosa")
+    session = types.ModuleType("requests")
+    session.session = None
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in (("librosa", network), ("requests", session)):
+            patch.setitem(sys.modules, name, module)
+        package = importlib.import_module("speechmos.dnsmos")
+        model = package.DNSMOS.__new__(package.DNSMOS)
+        folder = Path(package.__file__).parent / "dnsmos_models"
+        runtime = importlib.import_module("onnxruntime")
+        model.onnx_sess = runtime.InferenceSession(folder / "sig_bak_ovr.onnx")
+        # The other network, of one score without scales, and its spectrum are not of P.835.
+        model.p808_onnx_sess = types.SimpleNamespace(run=lambda *_: [[[0.0]]])
+        model.audio_melspec = lambda audio: audio[:, None]
+        found = model(x, 16000, False)
+    return [found[f"{name}_mos"] for name in ("sig", "bak", "ovrl")]
+
+
+@pytest.mark.parametrize("seconds", [5.0, 11.9])
+def test_dnsmos_is_that_of_its_package(seconds):
+    pytest.importorskip("speechmos")
+    pytest.importorskip("onnxruntime")
+    clean, noisy = speech(seconds)
+    names = ("dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl")
+    bound = [AUDIO.metrics[name].bound(sample_rate=16000) for name in names]
+    got = [metric(noisy[:, None], clean[:, None]) for metric in bound]
+    np.testing.assert_allclose(got, published_dnsmos(noisy), atol=1e-3)
+    # Of one sample, which is repeated too; of silence there is no figure.
+    assert 0 < bound[1](clean[99:100], clean[99:100]) < 5
+    assert judge(bound[0], 0 * clean, clean).reason == (
+        "DNSMOS has no figure for silence; leave the recording out"
+    )
+
+
+def test_estoi_is_the_extended_stoi():
+    package = pytest.importorskip("pystoi")
+    clean, noisy = speech()
+    got = AUDIO.metrics["estoi"].bound(sample_rate=16000)(noisy, clean)
+    assert got == pytest.approx(package.stoi(clean, noisy, 16000, extended=True))
 
 
 @pytest.mark.parametrize(

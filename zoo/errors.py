@@ -19,7 +19,7 @@ EXTRAS = {
     **dict.fromkeys(("h5py", "jinja2", "matplotlib", "pywt", "skimage"), "science"),
     **dict.fromkeys(("grain", "tensorflow_datasets"), "data"),
     **dict.fromkeys(("av", "mutagen"), "media"),
-    **dict.fromkeys(("pesq", "pystoi"), "audio"),
+    **dict.fromkeys(("onnxruntime", "pesq", "pystoi", "speechmos"), "audio"),
     "flatbuffers": "export",
     "gradio": "app",
     "onnx": "onnx",

@@ -66,7 +66,7 @@ _OPTIONS = {
 }
 _USUAL = {
     "image": {"levels": (15, 25, 50), "metrics": ("psnr", "ssim")},
-    "audio": {"levels": (-5, 0, 5, 10, 15), "metrics": tuple(AUDIO.metrics)},
+    "audio": {"levels": (-5, 0, 5, 10, 15), "metrics": tuple(one.name for one in AUDIO.choose())},
 }
 
 
@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         nargs="+",
         help=f"of images {' '.join(IMAGE.metrics)} (psnr ssim); of recordings "
-        f"{' '.join(AUDIO.metrics)} (all)",
+        f"{' '.join(AUDIO.metrics)} ({' '.join(one.name for one in AUDIO.choose())})",
     )
     add(
         "--baselines",

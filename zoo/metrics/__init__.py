@@ -2,8 +2,8 @@
 
 Images are (..., H, W, C), in any unit that `data_range` names: `mse`, `mae`, `psnr`, `ssim`,
 `ms_ssim`. Recordings are (..., T, C), the estimate first and the reference second: `snr`, `si_sdr`,
-`segmental_snr`, `log_spectral_distance`; and on the host `pesq` and `stoi`, which predict the
-scores of listeners and need the extra "audio".
+`segmental_snr`, `log_spectral_distance`; and on the host `pesq`, `stoi` and `dnsmos`,
+which predict the scores of listeners and need the extra "audio".
 
 A metric is added in one place: `@IMAGE.metric("heading", digits)` before its function enters it in
 `zoo.modality.IMAGE.metrics`, from which evaluation, tables and reports take it.
@@ -21,7 +21,7 @@ from zoo.metrics.image_metrics import (
     ssim,
     ssim_map,
 )
-from zoo.metrics.perceptual import pesq, stoi
+from zoo.metrics.perceptual import dnsmos, pesq, stoi
 from zoo.modality import Metric, Modality
 
 
@@ -34,6 +34,7 @@ __all__ = [
     "MS_SSIM_WEIGHTS",
     "SIGMA",
     "WINDOW",
+    "dnsmos",
     "log_spectral_distance",
     "mae",
     "main_metric",

@@ -1,9 +1,12 @@
 """Perceptual metrics of speech, computed on the host by their usual packages, and a pool."""
 
+import dataclasses
+import functools
 import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -83,6 +86,107 @@ def pesq(estimate: np.ndarray, reference: np.ndarray, sample_rate: int) -> float
             raise ZooError("PESQ needs a quarter of a second or more") from error
 
     return _mean_over_channels(one, estimate, reference, "PESQ")
+
+
+AUDIO.add(
+    dataclasses.replace(
+        AUDIO.metrics["stoi"],
+        name="estoi",
+        heading="ESTOI",
+        usual=False,
+        options={"extended": True},
+    )
+)
+
+# Seconds of a piece, and the rate of the network.
+_PIECE, _DNSMOS_RATE = 9.01, 16000
+# From the network's scale to that of listeners, highest power first.
+_SCALES = {
+    "sig": (-0.08397278, 1.22083953, 0.0052439),
+    "bak": (-0.13166888, 1.60915514, -0.39604546),
+    "ovrl": (-0.06766283, 1.11546468, 0.04602535),
+}
+
+
+def dnsmos(
+    estimate: np.ndarray, reference: np.ndarray, sample_rate: int, *, scale: str = "ovrl"
+) -> float:
+    """DNSMOS P.835: what listeners would say of speech, predicted by a network without a reference.
+
+    The network is that of the PyPI package `speechmos`, read by `onnxruntime`. It hears pieces of
+    9.01 s, one each second; a shorter recording is repeated. As its makers warn, it is for
+    comparing denoisers, on natural speech.
+
+    Args:
+      estimate: (T,) or (T, C), floats in [-1, 1]; what lies beyond is clipped.
+      reference: of the same shape; not used.
+      sample_rate: samples a second; the network hears 16 kHz.
+      scale: `"sig"`, how natural the speech is, `"bak"`, how unobtrusive the background, or
+        `"ovrl"`, both.
+
+    Returns:
+      A mean opinion score, about 1 (bad) to 5; the mean over the channels.
+
+    Raises:
+      ZooError: without the packages, for shapes that differ, or silence.
+
+    References:
+      Reddy, Gopal and Cutler, "DNSMOS P.835: A Non-Intrusive Perceptual Objective Speech Quality
+      Metric to Evaluate Noise Suppressors", ICASSP 2022.
+    """
+    import soxr  # noqa: PLC0415 - only other rates need it
+
+    _dnsmos_network()
+
+    def one(_, estimate):
+        x = soxr.resample(estimate, sample_rate, _DNSMOS_RATE).clip(-1, 1)
+        if not len(x):
+            raise ZooError("DNSMOS needs a sample at 16 kHz or more")
+        return np.polyval(
+            _SCALES[scale], _dnsmos_raw(x.tobytes())[list(_SCALES).index(scale)]
+        ).mean()
+
+    return _mean_over_channels(one, estimate, reference, "DNSMOS")
+
+
+for _scale in _SCALES:
+    AUDIO.metric(
+        f"DNSMOS {_scale.upper()}",
+        2,
+        name=f"dnsmos_{_scale}",
+        usual=False,
+        package="speechmos",
+        options={"scale": _scale},
+    )(dnsmos)
+
+
+# The three scales come at once, and are asked for one after the other.
+@functools.lru_cache(maxsize=64)
+def _dnsmos_raw(samples: bytes) -> np.ndarray:
+    """What the network says of each piece of a recording at 16 kHz, (3, pieces)."""
+    x, size = np.frombuffer(samples, np.float32), int(_PIECE * _DNSMOS_RATE)
+    # Doubled, as the package does it.
+    while len(x) < size:
+        x = np.concatenate([x, x])
+    # The package leaves out a last piece that would begin in the last whole second.
+    count = int(len(x) // _DNSMOS_RATE - _PIECE) + 1
+    starts = range(0, count * _DNSMOS_RATE, _DNSMOS_RATE)
+    run = _dnsmos_network().run
+    return np.stack([run(None, {"input_1": x[None, at : at + size]})[0][0] for at in starts], 1)
+
+
+@functools.cache
+def _dnsmos_network():
+    """The session of the network, one for each process."""
+    runtime = _package("onnxruntime")
+    # Not imported: it would import librosa, which nothing here needs.
+    found = importlib.util.find_spec("speechmos")
+    if found is None:
+        raise _missing("speechmos")
+    path = Path(found.origin).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 class Verdict(NamedTuple):
@@ -165,9 +269,11 @@ def _package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ZooError(
-            f"this figure needs the package {name}: pip install 'denoising-zoo[audio]'"
-        ) from error
+        raise _missing(name) from error
+
+
+def _missing(name: str) -> ZooError:
+    return ZooError(f"this figure needs the package {name}: pip install 'denoising-zoo[audio]'")
 
 
 def _mean_over_channels(
