@@ -81,6 +81,15 @@ PUBLISHED = {
         "github.com/kdrkdrkdr/fastenhancer.c.wasm at e69c3bf",
         "notice": f"MIT License\n\n{_AUTHOR}\n\n{_MIT}",
     },
+    "ulunas": {
+        "model": "ulunas",
+        "options": {},
+        "summary": "speech in noise at 16 kHz, 32 ms behind",
+        "trained_on": "DNS3 speech and noise",
+        "terms": "as each of its sources states",
+        "source": "UL-UNAS, github.com/Xiaobin-Rong/ul-unas at 00f7c70",
+        "notice": f"MIT License\n\nCopyright (c) 2026 Xiaobin Rong\n\n{_MIT}",
+    },
 }
 """What is published of each, by the name it gets."""
 

@@ -27,11 +27,13 @@ from zoo.models.restormer import Restormer
 from zoo.models.scunet import SCUNet
 from zoo.models.stream_unet import StreamUNet
 from zoo.models.swinir import SwinIR
+from zoo.models.ulunas import ULUNAS
 from zoo.models.unet import UNet
 from zoo.models.wave_unet import WaveUNet
 
 __all__ = [
     "GTCRN",
+    "ULUNAS",
     "AudioDenoiser",
     "ConvAutoencoder",
     "DRUNet",

@@ -21,9 +21,11 @@ from zoo.models.audio_layers import GRU, bin_windows, ungrouped
 from zoo.models.registry import register
 from zoo.models.torch_layout import LINEAR, SAME, Form, Layout, Tensor, batch_norm, layer, norm
 
-_RATE, _SIZE, _HOP = 16000, 512, 256
+RATE, SIZE, HOP = 16000, 512, 256
+"""The sample rate in Hz, and the samples of a frame and of a hop, here and in UL-UNAS."""
+
 # Bins that are kept as they are, and bands into which the others are gathered.
-_LOW, _BANDS = 65, 64
+LOW, _BANDS = 65, 64
 # Bands after two strides of 2, and channels there.
 _WIDTH, _CHANNELS = 33, 16
 _DILATIONS = (1, 2, 5)
@@ -36,7 +38,7 @@ def bands() -> np.ndarray:
 
     Their transpose maps back. They are constants.
     """
-    return spectral.erb_bands(_LOW * _RATE / _SIZE, _RATE / 2, _BANDS, size=_SIZE)[_LOW:]
+    return spectral.erb_bands(LOW * RATE / SIZE, RATE / 2, _BANDS, size=SIZE)[LOW:]
 
 
 class _Memory(NamedTuple):
@@ -64,8 +66,8 @@ class GTCRN(StreamingDenoiser, layers.Layer):
     padding: Literal["zero", "reflect"] = "zero"
     axis_name: str | None = None
 
-    sample_rate = _RATE
-    hop = _HOP
+    sample_rate = RATE
+    hop = HOP
 
     def torch_layout(self) -> Layout:
         """As its authors store it."""
@@ -88,8 +90,8 @@ class GTCRN(StreamingDenoiser, layers.Layer):
         # Its slope at silence stays finite, and the original's weights expect it.
         magnitude = jnp.sqrt(real**2 + imaginary**2 + 1e-12)
         y = jnp.stack([magnitude, real, imaginary], -1)
-        high = jnp.einsum("ntfc,fb->ntbc", y[:, :, _LOW:], bands())
-        y = bin_windows(jnp.concatenate([y[:, :, :_LOW], high], 2), 3).astype(self.dtype or dtype)
+        high = jnp.einsum("ntfc,fb->ntbc", y[:, :, LOW:], bands())
+        y = bin_windows(jnp.concatenate([y[:, :, :LOW], high], 2), 3).astype(self.dtype or dtype)
 
         dtypes = self.dtypes(y)
         norms = {**dtypes, "train": train, "axis_name": self.axis_name}
@@ -111,7 +113,7 @@ class GTCRN(StreamingDenoiser, layers.Layer):
             y = block(y, dilation, f"encoder{i + 2}")
             skips.append(y)
         for i, before in enumerate(memory.duals):
-            y, dual = _DualPath(**dtypes, name=f"dual{i}")(y, before)
+            y, dual = DualPath(**dtypes, name=f"dual{i}")(y, before)
             duals.append(dual)
         for i, dilation in enumerate(_DILATIONS[::-1]):
             y = block(y + skips.pop(), dilation, f"decoder{i}")
@@ -119,8 +121,8 @@ class GTCRN(StreamingDenoiser, layers.Layer):
         y = conv(features=2, up=True, last=True, name="decoder4")(y + skips.pop())
 
         y = y.astype(jnp.float32)
-        high = jnp.einsum("ntbc,fb->ntfc", y[:, :, _LOW:], bands())
-        y = jnp.concatenate([y[:, :, :_LOW], high], 2)
+        high = jnp.einsum("ntbc,fb->ntfc", y[:, :, LOW:], bands())
+        y = jnp.concatenate([y[:, :, :LOW], high], 2)
         mask = lax.complex(y[..., 0], y[..., 1])
         return spectrum * mask, _Memory(tuple(pasts), tuple(attentions), tuple(duals))
 
@@ -228,7 +230,7 @@ class _Block(_Normed):
         return layers.add_bias(total, bias)
 
 
-class _DualPath(layers.Layer):
+class DualPath(layers.Layer):
     """GRUs along frequency, in both directions, then along time; each added to its input."""
 
     @nn.compact
@@ -294,7 +296,7 @@ def _layout() -> Iterator[Tensor]:
         forms = (_EXPAND, _DEPTHWISE, _PROJECT)
         yield from _block(f"encoder{i}", f"encoder.en_convs.{i}", forms)
     for i in range(2):
-        yield from _dual(f"dual{i}", f"dpgrnn{i + 1}")
+        yield from dual_layout(f"dual{i}", f"dpgrnn{i + 1}")
     for i in range(3):
         forms = (_EXPAND_UP, _DEPTHWISE_UP, _PROJECT_UP)
         yield from _block(f"decoder{i}", f"decoder.de_convs.{i}", forms)
@@ -320,19 +322,21 @@ def _block(path: str, key: str, forms: tuple[Form, Form, Form]) -> Iterator[Tens
         yield from batch_norm(f"{path}/{name}_norm", f"{key}.{part}_bn{number}")
         if name != "project":
             yield Tensor(f"params/{path}/{name}_slope", f"{key}.{part}_act.weight", _SCALAR)
-    yield from _gru(f"{path}/attention", [f"{key}.tra.att_gru"], ("",))
+    yield from gru_layout(f"{path}/attention", [f"{key}.tra.att_gru"], ("",))
     yield from layer(f"{path}/attention_out", f"{key}.tra.att_fc", LINEAR)
 
 
-def _dual(path: str, key: str) -> Iterator[Tensor]:
+def dual_layout(path: str, key: str) -> Iterator[Tensor]:
+    """The tensors of a `DualPath`."""
     for name, directions in (("intra", ("", "_reverse")), ("inter", ("",))):
         units = [f"{key}.{name}_rnn.rnn{i}" for i in (1, 2)]
-        yield from _gru(f"{path}/{name}", units, directions)
+        yield from gru_layout(f"{path}/{name}", units, directions)
         yield from layer(f"{path}/{name}_out", f"{key}.{name}_fc", LINEAR)
         yield from norm(f"{path}/{name}_norm", f"{key}.{name}_ln")
 
 
-def _gru(path: str, units: list[str], directions: tuple[str, ...]) -> Iterator[Tensor]:
+def gru_layout(path: str, units: list[str], directions: tuple[str, ...]) -> Iterator[Tensor]:
+    """The tensors of a `GRU` whose groups are units of their own in the file."""
     for i, key in enumerate(units):
         for direction in directions:
             for name, gate in (("input", "ih"), ("hidden", "hh")):
