@@ -6,11 +6,14 @@ References:
 """
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from zoo.data import exif
+
+if TYPE_CHECKING:
+    from zoo.data.science.stacks import Stack
 
 TEXT_TAGS = frozenset({270, 271, 272, 305, 306, 315, 33432})
 """Text tags that TIFF and EXIF share: description, make, model, program, date, artist, rights."""
@@ -89,6 +92,7 @@ class Metadata(NamedTuple):
       subsampling: that of a JPEG file, such as "420".
       webp: "lossy" where a WebP file was.
       tiff: how it was stored in a TIFF file.
+      stack: the file of `zoo.data.science` that it is a plane of.
     """
 
     exif: bytes | None = None
@@ -101,6 +105,7 @@ class Metadata(NamedTuple):
     subsampling: str | None = None
     webp: str | None = None
     tiff: TiffLayout | None = None
+    stack: "Stack | None" = None
 
     def upright(self) -> "tuple[Metadata, tuple[str, ...]]":
         """The metadata of an image whose orientation has been applied; and what was lost."""
@@ -156,12 +161,15 @@ class Page(NamedTuple):
       metadata: what is kept with it.
       lost: short sentences on parts of the file that are in neither.
       orientation: the one that has been applied to the pixels, by EXIF 2.32 and TIFF 6.0.
+      missing: bool, of the shape of the image or without its channels: where there was no
+        measurement, and the nearest value stands instead; None for nowhere.
     """
 
     image: np.ndarray
     metadata: Metadata = Metadata()
     lost: tuple[str, ...] = ()
     orientation: int = 1
+    missing: np.ndarray | None = None
 
 
 def _is_linear(icc: bytes) -> bool:
