@@ -244,8 +244,8 @@ def test_what_is_no_picture_is_named(tmp_path, data, told):
 def test_a_lone_page_marked_as_a_thumbnail_is_the_picture(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", smooth(), photometric="rgb", subfiletype=1)
     np.testing.assert_array_equal(one(tmp_path / "a.tif").image, smooth())
-    tifffile.imwrite(tmp_path / "b.tif", random(2, np.uint16), photometric="minisblack",
-                     planarconfig="contig")  # fmt: skip
+    tifffile.imwrite(tmp_path / "b.tif", random(4, np.uint16), photometric="rgb",
+                     extrasamples=["unspecified"])  # fmt: skip
     assert "not marked as alpha" in one(tmp_path / "b.tif").lost[0]
 
 

@@ -61,6 +61,9 @@ class TiffLayout(NamedTuple):
       tile: its height and width, or None for strips.
       alpha: "unassalpha", "assocalpha" or "unspecified", or None.
       tags: number, type, count and bytes of the tags that describe the image.
+      planar: whether its samples lie one plane after the other.
+      planes: of how many planes it is one where a page holds several gray ones, as samples of no
+        color; else 1.
     """
 
     order: str
@@ -71,6 +74,8 @@ class TiffLayout(NamedTuple):
     tile: tuple[int, int] | None
     alpha: str | None
     tags: tuple[tuple[int, int, int, bytes], ...]
+    planar: bool = False
+    planes: int = 1
 
     @property
     def more(self) -> tuple[int, ...]:
