@@ -69,8 +69,8 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
         "d.jpe": ("JPEG", "d.denoised.jpe"),
         "e.HEIC": ("AVIF", "e.denoised.png"),
         "f": ("JPEG", "f.denoised.jpg"),
-        "g.2024": ("TIFF", "g.denoised.2024.tif"),
-        "h.2024": ("WEBP", "h.denoised.2024.webp"),
+        "g.2024": ("TIFF", "g.2024.denoised.tif"),
+        "h.2024": ("WEBP", "h.2024.denoised.webp"),
     }
     put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
     put(tmp_path, {"z.aiff": sound("AIFF"), "y.wma": sound()})

@@ -224,3 +224,39 @@ def test_beyond_4_gib_it_is_a_bigtiff(tmp_path):
             writer.finish()
         with tifffile.TiffFile(tmp_path / f"{size}.tif") as tiff:
             assert tiff.is_bigtiff == big
+
+
+def test_hyperstacks_of_imagej_keep_axes_labels_and_the_size_of_a_pixel(tmp_path):
+    data = np.random.default_rng(0).integers(0, 999, (2, 3, 2, 16, 20)).astype(np.uint16)
+    labels = [f"plane {n}" for n in range(12)]
+    metadata = {"axes": "TZCYX", "unit": "um", "spacing": 0.5, "Labels": labels, "Info": "mine"}
+    options = {"imagej": True, "resolution": (5, 5), "metadata": metadata}
+    tifffile.imwrite(tmp_path / "a.tif", data, **options)
+    target, lost = again(tmp_path / "a.tif")
+    assert not lost
+    with tifffile.TiffFile(target) as after, tifffile.TiffFile(tmp_path / "a.tif") as before:
+        (series,) = after.series
+        assert (series.axes, series.shape) == ("TZCYX", data.shape)
+        np.testing.assert_array_equal(series.asarray(), data)
+        assert after.imagej_metadata == before.imagej_metadata
+        assert after.pages[0].tags["XResolution"].value == (5, 1)
+
+
+@pytest.mark.parametrize("planar", ["separate", "contig"])
+def test_samples_of_no_color_are_pages(tmp_path, planar):
+    data = np.random.default_rng(0).integers(0, 999, (5, 16, 20)).astype(np.uint16)
+    options = {"photometric": "minisblack", "planarconfig": planar}
+    stored = data if planar == "separate" else np.moveaxis(data, 0, -1)
+    tifffile.imwrite(tmp_path / "a.ome.tif", stored, **options)
+    pages = list(read_pages(tmp_path / "a.ome.tif"))
+    np.testing.assert_array_equal([page.image[..., 0] for page in pages], data)
+    target, lost = again(tmp_path / "a.ome.tif")
+    assert not lost
+    with tifffile.TiffFile(target) as after, tifffile.TiffFile(tmp_path / "a.ome.tif") as before:
+        assert after.series[0].axes == before.series[0].axes
+        assert after.ome_metadata == before.ome_metadata
+        assert after.pages[0].photometric == tifffile.PHOTOMETRIC.MINISBLACK
+        np.testing.assert_array_equal(after.asarray(), stored)
+    # Some of them alone are pages of their own.
+    write_pages(tmp_path / "b.tif", pages[:2])
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), data[:2])

@@ -135,6 +135,10 @@ def _check_pixels(path: Path, most: int, remedy: str) -> None:
     Raises:
       ZooError: it has too many pixels, or takes too much memory.
     """
+    with files.opened(path) as file:
+        head = file_kinds.head(file)
+    if file_kinds.image_format(head, path.name) in file_kinds.SCIENCE:
+        raise ZooError(f"{path.name} is no picture to look at here; take zoo denoise for it")
     pixels = count = 0
     for size, depth in _pages(path):
         pixels, count = pixels + size, count + 1

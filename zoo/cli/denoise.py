@@ -364,6 +364,8 @@ def _described(report: "zoo.inference.ImageReport") -> tuple[str, float]:
         summary += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
     if report.scale.curve:
         summary += ", linear"
+    if report.shift is not None:
+        summary += f", mean kept to {100 * abs(report.shift):.1g} % of the noise"
     if report.deviation is not None:
         summary += f", tiles differ by {255 * report.deviation:.2g}/255"
     notes = (*report.lost, *report.notes)

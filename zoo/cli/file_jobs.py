@@ -17,7 +17,7 @@ from zoo.errors import ZooError, in_words, is_out_of_memory, listed
 from zoo.modality import get
 from zoo.progress import progress
 
-_SUFFIXES = file_kinds.IMAGE_SUFFIXES | file_kinds.AUDIO_SUFFIXES
+_SUFFIXES = file_kinds.IMAGE_SUFFIXES | file_kinds.AUDIO_SUFFIXES | {*file_kinds.IMAGE_FORMATS}
 
 
 class Job(NamedTuple):
@@ -72,14 +72,17 @@ def plan(
         if not found.single or extra:
             raise ZooError(f"{output} takes one output, and there are several; name a folder")
         stream = output
-        suffix = _with_ending(found.inputs[0].place, found.inputs[0].kind, ending).suffix
+        suffix = file_kinds.ending(
+            _with_ending(found.inputs[0].place, found.inputs[0].kind, ending)
+        )
         targets = [paths.stream_place(output, suffix)]
     else:
         targets = _below(found, output, ending)
     made = []
     for one, place in zip(found.inputs, targets, strict=True):
         target = _with_ending(place, one.kind, ending)
-        second = target.with_name(f"{target.stem}.{extra}{target.suffix}") if extra else None
+        suffix = file_kinds.ending(target)
+        second = file_kinds.with_ending(target, f".{extra}{suffix}") if extra else None
         made.append(Job(one.path, target, second, one.kind, one.problem, one.place, stream))
     return _without_clashes(made)
 
@@ -129,10 +132,10 @@ def _below(found: Found, output: str, ending: str) -> list[Path]:
     path = files.expanded(output)
     folder = path.is_dir() or output.endswith(("/", os.sep))
     if found.single and path.suffix and not folder:
-        if ending and path.suffix.lower() != ending:
+        if ending and file_kinds.ending(path) != ending:
             raise ZooError(f"{output} does not end in {ending}; drop one of -o and --format")
         return [path]
-    if not folder and (path.exists() or path.suffix.lower() in _SUFFIXES):
+    if not folder and (path.exists() or file_kinds.ending(path) in _SUFFIXES):
         raise ZooError(f"{output} would be one file, and several outputs need a folder; name one")
     return [path / one.place for one in found.inputs]
 
@@ -153,7 +156,7 @@ def _ending(form: str | None) -> str:
 def _with_ending(path: Path, kind: str | None, ending: str) -> Path:
     """The path with an ending, where that is one of its kind."""
     own = file_kinds.IMAGE_FORMATS if kind == file_kinds.IMAGE else file_kinds.AUDIO_SUFFIXES
-    return path.with_suffix(ending) if ending in own else path
+    return file_kinds.with_ending(path, ending) if ending in own else path
 
 
 def _without_clashes(made: Sequence[Job]) -> list[Job]:

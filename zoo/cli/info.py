@@ -15,7 +15,7 @@ import zoo
 from zoo.cli import common, paths
 from zoo.data import audio_files, file_kinds, pixels
 from zoo.data.image_files import read_pages
-from zoo.data.image_metadata import Metadata
+from zoo.data.image_metadata import Metadata, Page
 from zoo.errors import ZooError, in_words
 
 _DESCRIPTION = """Describe files: the format, size, depth and noise of an image, the rate,
@@ -109,6 +109,7 @@ def of_image(path: str) -> Rows:
         ("depth", pixels.depth(page.image.dtype)),
         ("channels", _CHANNELS[channels]),
         ("pages", str(len(pages))),
+        ("axes", _axes(page)),
         ("orientation", _TURNS.get(page.orientation, "")),
         ("camera", page.metadata.camera()),
         ("profile", _profile(page.metadata.icc)),
@@ -217,6 +218,14 @@ def _coding(metadata: Metadata) -> list[str]:
     if metadata.tiff and metadata.tiff.compression != "none":
         coding.append(metadata.tiff.compression)
     return coding
+
+
+def _axes(page: Page) -> str:
+    """The sides of a volume, slowest first; empty for a stack of images."""
+    stack = page.metadata.stack
+    if stack is None or len(stack.lead) < 2:
+        return ""
+    return " x ".join(map(str, (*stack.lead, *page.image.shape[:2])))
 
 
 def _profile(icc: bytes | None) -> str:

@@ -14,7 +14,8 @@ import zoo
 from zoo.cli import common, file_jobs
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import audio_files, audio_writing, file_kinds, pixels
-from zoo.data.image_files import fitting, read_pages, writing
+from zoo.data.image_files import read_pages, writing
+from zoo.data.image_fitting import fitting
 from zoo.errors import ZooError, unknown
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ class _Noises:
         draw = self._program(job.kind)
         pages = read_pages(job.source)
         levels, lost, count = [], {}, 0
-        with writing(job.target, len(pages), overwrite=self._arguments.overwrite) as put:
+        settings = {"overwrite": self._arguments.overwrite, "word": "noise added"}
+        with writing(job.target, len(pages), **settings) as put:
             for index, page in enumerate(pages):
                 # What cannot be written is said before the work.
                 fitting(page, job.target, len(pages))

@@ -139,7 +139,7 @@ def _input(path: Path, place: Path, beside: Path, *, named: bool) -> Input:
 
 def _writable(place: Path, path: Path, kind: str | None) -> Path:
     """The place with an ending that can be written: its own where that can, else by the content."""
-    suffix = place.suffix.lower()
+    suffix = file_kinds.ending(place)
     if suffix in _BECOME:
         return place.with_suffix(_BECOME[suffix])
     known = {"image": file_kinds.IMAGE_FORMATS, "audio": file_kinds.AUDIO_SUFFIXES}
@@ -176,7 +176,10 @@ def _fixed(pattern: Path) -> Path:
 
 
 def _beside(path: Path, word: str) -> Path:
-    return path.with_name(f"{path.stem}.{word}{path.suffix}")
+    # Files of hospitals are often named by a number with dots, and have no ending.
+    known = file_kinds.kind_of_suffix(path) or file_kinds.ending(path) in file_kinds.IMAGE_FORMATS
+    ending = path.name[len(path.name) - len(file_kinds.ending(path)) :] if known else ""
+    return path.with_name(f"{path.name.removesuffix(ending)}.{word}{ending}")
 
 
 _INPUT, _OUTPUT = "standard input", "standard output"

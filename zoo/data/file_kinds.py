@@ -1,14 +1,18 @@
 """Kinds of files, told by their first bytes or their suffix: images, audio and weights.
 
 References:
+  DICOM PS3.10 2024, 7.1, and PS3.4, annex B (storage classes); NIfTI-1 and NIfTI-2,
+  nifti.nimh.nih.gov; FITS 4.0, 4.4; A. Cheng et al., "MRC2014", Journal of Structural
+  Biology 192, 2015.
   ISO/IEC 14496-12 (brands of ISO media files); ISO/IEC 23008-12 (HEIF); ISO/IEC 11172-3, 2.4.1.3
   and ISO/IEC 13818-7, 6.2 (frames of mp3 and aac); ID3v2, 3.1.
 """
 
 import os
 import re
+import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from zoo import files
 from zoo.errors import ZooError
@@ -24,11 +28,30 @@ IMAGE_FORMATS = {
     **dict.fromkeys((".bmp", ".dib"), "bmp"),
     **dict.fromkeys((".tif", ".tiff"), "tiff"),
     ".webp": "webp",
+    **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
+    **dict.fromkeys((".dcm", ".dicom", ".ima"), "dicom"),
+    **dict.fromkeys((".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz", ".fz"), "fits"),
+    **dict.fromkeys((".mrc", ".mrcs", ".mrc.gz", ".map", ".map.gz", ".rec", ".st", ".ali"), "mrc"),
+    **dict.fromkeys((".npy", ".npz"), "npy"),
 }
 """Suffixes, in lower case, of images that are written, and the format of each."""
 
-IMAGE_SUFFIXES = frozenset(IMAGE_FORMATS) | {".gif", ".mpo", ".heic", ".heif", ".hif", ".avif"}
+SCIENCE = frozenset({"nifti", "dicom", "fits", "mrc", "npy"})
+"""The formats of laboratories and hospitals, which `zoo.data.science` reads and writes."""
+
+# Other files have such suffixes too, so that only the content of one makes it an image.
+_AMBIGUOUS = frozenset({".map", ".map.gz", ".rec", ".st", ".ali", ".npz", ".fz"})
+
+IMAGE_SUFFIXES = (frozenset(IMAGE_FORMATS) - _AMBIGUOUS) | {
+    *(".gif", ".mpo", ".heic", ".heif", ".hif", ".avif")
+}
 """Suffixes, in lower case, of the images in a folder."""
+
+SCIENCE_SUFFIXES = frozenset(end for end in IMAGE_SUFFIXES if IMAGE_FORMATS.get(end) in SCIENCE)
+"""Those of them whose formats are in `SCIENCE`."""
+
+PICTURE_SUFFIXES = IMAGE_SUFFIXES - SCIENCE_SUFFIXES
+"""The others."""
 
 AUDIO_FORMATS = {
     **{".wav": ("WAV", "PCM_16"), ".w64": ("W64", "PCM_16"), ".caf": ("CAF", "PCM_16")},
@@ -64,7 +87,14 @@ SUFFIXES = {IMAGE: IMAGE_SUFFIXES, AUDIO: AUDIO_SUFFIXES}
 
 _RAW = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2"
 _RAW_SUFFIXES = frozenset(f".{end}" for end in (*_RAW.split(), "srf", "srw", "x3f"))
-_SUFFIXES = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"}
+_SUFFIXES = {
+    **{"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"},
+    **{"nifti": ".nii", "dicom": ".dcm", "fits": ".fits", "mrc": ".mrc", "npy": ".npy"},
+}
+_DOUBLE = tuple(end for end in IMAGE_FORMATS if end.count(".") == 2)
+_PACKED = b"\x1f\x8b"
+# Bytes of a gzip file that hold the first of its content, whatever name is in its header.
+_PACKED_HEAD = 4096
 
 DEVELOP = (
     "a camera's raw file, which is not an image yet; develop it to a TIFF of 16 bits, with "
@@ -73,8 +103,14 @@ DEVELOP = (
 """Description of a raw file, with the remedy."""
 
 _CONVERT = "convert it to TIFF or PNG, and take that"
-_DICOM = "export it as TIFF or PNG of 16 bits, with pydicom, DCMTK or ITK, and take that"
-_ARRAYS = "save its images as TIFF, with tifffile in Python or with ImageJ, and take that"
+_ARRAYS = "save its images as TIFF, NIfTI or .npy, and take that"
+_REPORT = (
+    "a DICOM file without an image (a report, a plan, an index or the like); leave it out, and "
+    "take the images of the study"
+)
+# Storage classes of DICOM without pixels below 1.2.840.10008: the index of a medium, waveforms,
+# presentation states, raw data, references and registrations, reports, documents and plans.
+_NO_PIXELS = rb"1\.3\.10|5\.1\.4\.1\.1\.(9\.|11\.|66(\.[12356])?\0|67|88|104|481\.[3-9])"
 
 
 class _Signature(NamedTuple):
@@ -101,7 +137,12 @@ _SIGNATURES = _table(
     (rb"RIFF.{4}WEBP", IMAGE, "webp"),
     (rb"II\*\0\x10\0\0\0CR|IIRO|IIRS|MMOR|IIU\0", None, DEVELOP),
     (rb"FUJIFILMCCD-RAW|\0MRM|FOVb|II\x1a\0\0\0HEAPCCDR|.{4}ftypcrx ", None, DEVELOP),
-    (rb".{128}DICM", None, f"a DICOM file, which is not read yet; {_DICOM}"),
+    (rb".{208}MAP[ \0]", IMAGE, "mrc"),
+    (rb".{128}DICM.{,60}1\.2\.840\.10008\.(" + _NO_PIXELS + rb")", None, _REPORT),
+    (rb".{128}DICM", IMAGE, "dicom"),
+    # Without a preamble, as old scanners write them: a tag of group 2 or 8, its type or length.
+    (rb"\x02\0[\0\1\2\3\x10]\0(UL|OB|UI|.\0\0\0)", IMAGE, "dicom"),
+    (rb"\x08\0[\0\1\5\x08\x12\x16]\0([A-Z]{2}|.\0\0\0)", IMAGE, "dicom"),
     (rb"8BPS", None, f"a Photoshop file, which is not read; {_CONVERT}"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", None, f"JPEG 2000, which is not read; {_CONVERT}"),
     (rb"\0\0\0\x0cJXL |\xff\x0a", None, f"JPEG XL, which is not read; {_CONVERT}"),
@@ -109,10 +150,15 @@ _SIGNATURES = _table(
     (rb"v/1\x01|#\?RADIANCE|#\?RGBE", None, f"an HDR file, which is not read; {_CONVERT}"),
     (rb"P[1-7][\n\r \t#]", None, f"a Netpbm file, which is not read; {_CONVERT}"),
     (rb"qoif|\0\0\x01\0|\x8aMNG", None, f"of a format that is not read; {_CONVERT}"),
-    (rb"SIMPLE  =", None, f"a FITS file, which is not read; {_ARRAYS}"),
-    (rb"\x93NUMPY", None, f"a NumPy array, which is not read; {_ARRAYS}"),
+    (rb"SIMPLE  =", IMAGE, "fits"),
+    (rb"\x93NUMPY|PK\x03\x04.{26}[^\0/]*\.npy", IMAGE, "npy"),
     (rb"\x89HDF\r\n\x1a\n|CDF\x01", None, f"an HDF5 or netCDF file, which is not read; {_ARRAYS}"),
-    (rb".{344}(n\+1|ni1)\0", None, f"a NIfTI file, which is not read; {_ARRAYS}"),
+    (rb".{344}n\+1\0|.{4}n\+2\0\r\n\x1a\n", IMAGE, "nifti"),
+    (
+        rb".{344}ni1\0|.{4}ni2\0\r\n\x1a\n",
+        None,
+        "the header of a NIfTI pair, .hdr and .img; save it as one .nii, with nibabel or SPM",
+    ),
     (rb"%PDF", None, f"a PDF document; extract its images, or {_CONVERT}"),
     (rb"<svg", None, f"an SVG drawing, which has no pixels; {_CONVERT}"),
     (
@@ -146,10 +192,10 @@ _ANY_BRAND = (b"mif1", b"msf1", b"miaf")
 
 
 def image_format(head: bytes, name: str) -> str:
-    """The format of an image file: png, jpeg, bmp, gif, tiff, webp, avif or heic.
+    """The format of an image file: png, jpeg, bmp, gif, tiff, webp, avif, heic or of `SCIENCE`.
 
     Args:
-      head: its first bytes, at least 16; `HEAD` of them give better errors.
+      head: its first bytes, at least 16; what `head` returns gives better errors.
       name: what to call the file in an error.
 
     Raises:
@@ -159,8 +205,8 @@ def image_format(head: bytes, name: str) -> str:
     if kind == IMAGE:
         return detail
     reason = _refusal(head) or (
-        "not png, jpeg, bmp, gif, tiff, webp, avif or heic; convert it to one of them, or leave "
-        "it out"
+        "not png, jpeg, bmp, gif, tiff, webp, avif, heic, DICOM, NIfTI, FITS, MRC or npy; convert "
+        "it to one of them, or leave it out"
     )
     raise ZooError(f"{name} is {reason}")
 
@@ -176,15 +222,15 @@ def kind_of(path: str | os.PathLike) -> str | None:
     Raises:
       ZooError: it cannot be read.
     """
-    kind, _ = _kind(_head(path))
-    if kind == IMAGE and _is_raw(path):
+    kind, detail = _kind(_head(path))
+    if (kind == IMAGE and _is_raw(path)) or detail == _REPORT:
         return None
     return kind or kind_of_suffix(path)
 
 
 def kind_of_suffix(path: str | os.PathLike) -> str | None:
     """The kind of a file by its suffix alone, as `kind_of` returns it."""
-    suffix = Path(path).suffix.lower()
+    suffix = ending(path)
     if suffix in IMAGE_SUFFIXES:
         return IMAGE
     if suffix in AUDIO_SUFFIXES:
@@ -217,9 +263,40 @@ def output_suffix(path: str | os.PathLike) -> str:
     return detail if kind == AUDIO else ".wav"
 
 
+def ending(path: str | os.PathLike) -> str:
+    """The suffix in lower case, both parts of one such as `.nii.gz`; empty where there is none."""
+    name = Path(path).name.lower()
+    for double in _DOUBLE:
+        if name.endswith(double) and name != double:
+            return double
+    return Path(path).suffix.lower()
+
+
+def with_ending(path: Path, suffix: str) -> Path:
+    """A path with another suffix in the place of its own, which may be one such as `.nii.gz`."""
+    return path.with_name(path.name[: len(path.name) - len(ending(path))] + suffix)
+
+
+def head(file: BinaryIO) -> bytes:
+    """The first bytes of an open file, at most `HEAD`; of a packed NIfTI, FITS or MRC unpacked.
+
+    The file's position is the beginning again.
+    """
+    data = file.read(_PACKED_HEAD)
+    file.seek(0)
+    if data.startswith(_PACKED):
+        try:
+            inner = zlib.decompressobj(31).decompress(data, HEAD)
+        except zlib.error:
+            inner = b""
+        if _signature(inner)[1] in ("nifti", "fits", "mrc"):
+            return inner
+    return data[:HEAD]
+
+
 def _head(path: str | os.PathLike) -> bytes:
     with files.opened(path) as file:
-        return file.read(HEAD)
+        return head(file)
 
 
 def _refusal(head: bytes) -> str:

@@ -6,11 +6,14 @@ References:
 """
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from zoo.data import exif
+
+if TYPE_CHECKING:
+    from zoo.data.science.stacks import Stack
 
 TEXT_TAGS = frozenset({270, 271, 272, 305, 306, 315, 33432})
 """Text tags that TIFF and EXIF share: description, make, model, program, date, artist, rights."""
@@ -58,6 +61,9 @@ class TiffLayout(NamedTuple):
       tile: its height and width, or None for strips.
       alpha: "unassalpha", "assocalpha" or "unspecified", or None.
       tags: number, type, count and bytes of the tags that describe the image.
+      planar: whether its samples lie one plane after the other.
+      planes: of how many planes it is one where a page holds several gray ones, as samples of no
+        color; else 1.
     """
 
     order: str
@@ -68,6 +74,8 @@ class TiffLayout(NamedTuple):
     tile: tuple[int, int] | None
     alpha: str | None
     tags: tuple[tuple[int, int, int, bytes], ...]
+    planar: bool = False
+    planes: int = 1
 
     @property
     def more(self) -> tuple[int, ...]:
@@ -89,6 +97,7 @@ class Metadata(NamedTuple):
       subsampling: that of a JPEG file, such as "420".
       webp: "lossy" where a WebP file was.
       tiff: how it was stored in a TIFF file.
+      stack: the file of `zoo.data.science` that it is a plane of.
     """
 
     exif: bytes | None = None
@@ -101,6 +110,7 @@ class Metadata(NamedTuple):
     subsampling: str | None = None
     webp: str | None = None
     tiff: TiffLayout | None = None
+    stack: "Stack | None" = None
 
     def upright(self) -> "tuple[Metadata, tuple[str, ...]]":
         """The metadata of an image whose orientation has been applied; and what was lost."""
@@ -156,12 +166,15 @@ class Page(NamedTuple):
       metadata: what is kept with it.
       lost: short sentences on parts of the file that are in neither.
       orientation: the one that has been applied to the pixels, by EXIF 2.32 and TIFF 6.0.
+      missing: bool, of the shape of the image or without its channels: where there was no
+        measurement, and the nearest value stands instead; None for nowhere.
     """
 
     image: np.ndarray
     metadata: Metadata = Metadata()
     lost: tuple[str, ...] = ()
     orientation: int = 1
+    missing: np.ndarray | None = None
 
 
 def _is_linear(icc: bytes) -> bool:

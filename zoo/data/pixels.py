@@ -171,6 +171,28 @@ def to_float(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
 
 
+def filled(image: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Put the nearest values in the place of those that are missing.
+
+    Args:
+      image: `(H, W, C)`, any type; overwritten.
+      missing: bool, `(H, W)` or `(H, W, C)`. A channel that is missing throughout stays.
+
+    Returns:
+      `image`.
+    """
+    from scipy import ndimage  # noqa: PLC0415 - only such images need it
+
+    every = missing if missing.ndim == 3 else np.repeat(missing[..., None], image.shape[-1], -1)
+    for channel, gone in zip(np.moveaxis(image, -1, 0), np.moveaxis(every, -1, 0), strict=True):
+        if gone.any() and not gone.all():
+            nearest = ndimage.distance_transform_edt(
+                gone, return_distances=False, return_indices=True
+            )
+            channel[gone] = channel[tuple(nearest)][gone]
+    return image
+
+
 def widened(values: np.ndarray, bits: int) -> np.ndarray:
     """Stretch integers of 1 to 15 bits to the range of uint8 or, from 9 bits on, of uint16."""
     dtype = np.uint8 if bits <= 8 else np.uint16

@@ -79,12 +79,13 @@ def opened(file: BinaryIO, name: str) -> Iterator[tuple[tifffile.TiffFile, list[
         yield tiff, _leaves(tiff, name)
 
 
-def decode(leaf: Leaf, name: str) -> np.ndarray:
+def decode(leaf: Leaf, name: str, *, planes: bool = False) -> np.ndarray:
     """Decode a page.
 
     Args:
       leaf: the page, of an open file.
       name: what to call it in an error.
+      planes: whether any number of samples is accepted.
 
     Returns:
       The image as stored, not upright, `(H, W)` or `(H, W, C)` and as yet unchecked. A palette is
@@ -95,7 +96,7 @@ def decode(leaf: Leaf, name: str) -> np.ndarray:
       Exception: it is broken.
     """
     page = leaf.page
-    _check_size(page, name)
+    _check_size(page, name, most=page.samplesperpixel if planes else 4)
     if page.compression != _NONE and page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise ZooError(
             f"{name} is compressed by {compression_of(page)}, which is not read; save it again "
@@ -127,6 +128,12 @@ def photometric_of(page: tifffile.TiffPage) -> int:
     if _PHOTOMETRIC not in page.tags and page.compression not in _LOSSY_JPEG:
         return _RGB if page.samplesperpixel >= 3 else _MINISBLACK
     return int(page.photometric)
+
+
+def holds_planes(page: tifffile.TiffPage) -> bool:
+    """Whether its samples are gray planes of their own, such as the channels of a microscope."""
+    gray = photometric_of(page) in (_MINISWHITE, _MINISBLACK)
+    return gray and page.samplesperpixel > 1 and not any(map(int, page.extrasamples or ()))
 
 
 def compression_of(page: tifffile.TiffPage) -> str:
@@ -253,11 +260,11 @@ def _slice(page: tifffile.TiffPage, at: int) -> np.ndarray:
     return file.read_array(dtype, math.prod(page.shape)).reshape(page.shape)
 
 
-def _check_size(page: tifffile.TiffPage, name: str) -> None:
+def _check_size(page: tifffile.TiffPage, name: str, most: int) -> None:
     """Refuse sizes and types before decoding, since a small file can fill the memory."""
     width, height, samples = page.imagewidth, page.imagelength, page.samplesperpixel
     pixels.check_size(width, height, name)
-    if samples > 4:
+    if samples > most:
         raise ZooError(
             f"{name} has {samples} samples a pixel, and an image 1 to 4; save its bands as pages"
         )

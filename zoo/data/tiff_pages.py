@@ -19,11 +19,12 @@ from zoo import files
 from zoo.data import exif, image_decoding, pixels, tiff_decoding
 from zoo.data.image_metadata import INCH, MOVED, TEXT_TAGS, Density, Metadata, Page, TiffLayout
 
-_XMP, _ICC = 700, 34675
-# Document and page name, host, IPTC, Photoshop, geographic tags, and those of GDAL.
+_XMP, _ICC, _BELOW = 700, 34675, 330
+# Document and page name, host, IPTC, Photoshop, geographic tags, those of GDAL and of ImageJ.
 _MORE = frozenset({269, 285, 316, 33723, 34377, 33550, 33922, 34264, 34735, 34736, 34737})
+_IMAGEJ = frozenset({50838, 50839})
 _GDAL = frozenset({42112, 42113})
-_CARRIED = TEXT_TAGS | _MORE | _GDAL
+_CARRIED = TEXT_TAGS | _MORE | _GDAL | _IMAGEJ
 # Layout and meaning of the pixels; density, predictor and such are kept apart.
 _LAYOUT = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
@@ -43,7 +44,7 @@ _COMPRESSIONS = {
 }
 _ALPHA = {0: "unspecified", 1: "assocalpha", 2: "unassalpha"}
 _UNITS = {2: INCH, 3: 0.01}
-_MINISWHITE, _YCBCR, _JPEG = 0, 6, 7
+_MINISWHITE, _YCBCR, _JPEG, _PLANAR = 0, 6, 7, 2
 _NAMES = {exif.EXIF: "ExifTag", exif.GPS: "GPSTag"}
 _BYTES, _UNDEFINED = 1, 7
 _PREDICTED = frozenset({"lzw", "zlib", "zstd"})
@@ -55,17 +56,17 @@ _CLASSIC = 2**32 - 2**25
 
 
 def count(path: str, name: str) -> int:
-    """The number of pages of a file, thumbnails excluded.
+    """The number of pages of a file, thumbnails excluded; see `read`.
 
     Raises:
       ZooError: it is broken, or has none.
     """
     with _opened(path, name) as (_, leaves):
-        return len(leaves)
+        return sum(_planes(leaf.page) for leaf in leaves)
 
 
 def read(path: str, name: str) -> Iterator[Page]:
-    """The pages of a file, decoded one at a time.
+    """The pages of a file, decoded one at a time; gray samples of no color are a page each.
 
     Args:
       path: the file.
@@ -78,15 +79,23 @@ def read(path: str, name: str) -> Iterator[Page]:
         for i, leaf in enumerate(leaves):
             this = f"page {i + 1} of {name}" if len(leaves) > 1 else name
             orientation = tiff_decoding.orientation_of(leaf.page)
-            image = pixels.upright(tiff_decoding.decode(leaf, this), orientation)
+            planes = _planes(leaf.page)
+            image = tiff_decoding.decode(leaf, this, planes=planes > 1)
+            image = pixels.upright(image, orientation)
             image = image[..., None] if image.ndim == 2 else image
-            image = pixels.check(image, this, any_range=True)
-            metadata, lost = _metadata(tiff, leaf.page, image)
+            every = [image] if planes == 1 else [image[..., n : n + 1] for n in range(planes)]
+            every = [pixels.check(np.ascontiguousarray(one), this, any_range=True) for one in every]
+            metadata, lost = _metadata(tiff, leaf.page, every[0])
             if i and leaf.at is not None:
                 # They share a directory, whose text belongs to the first.
                 layout = metadata.tiff._replace(tags=())
                 metadata, lost = metadata._replace(exif=None, tiff=layout), []
-            yield Page(image, metadata, (*leaf.lost, *lost), orientation)
+            for image in every:
+                yield Page(image, metadata, (*leaf.lost, *lost), orientation)
+
+
+def _planes(page: tifffile.TiffPage) -> int:
+    return page.samplesperpixel if tiff_decoding.holds_planes(page) else 1
 
 
 @contextlib.contextmanager
@@ -113,7 +122,9 @@ def _metadata(
     lost = []
     in_exif = TEXT_TAGS | {exif.EXIF, exif.GPS}
     text = {code: tags[code] for code in tags if code in in_exif}
-    others = sorted(set(tags) - _CARRIED - _LAYOUT - exif.SUBS)
+    others = sorted(set(tags) - _CARRIED - _LAYOUT - exif.SUBS - {_BELOW})
+    if _BELOW in tags:
+        lost.append("its images below others, such as a pyramid's, are not kept")
     if others:
         lost.append(f"its TIFF tags {', '.join(map(str, others))} are not kept")
     if exif.has_maker_note(tags):
@@ -131,6 +142,8 @@ def _metadata(
         predictor=page.predictor not in (1, None),
         tile=(page.tilelength, page.tilewidth) if page.is_tiled else None,
         alpha=_ALPHA.get(int(page.extrasamples[0])) if page.extrasamples else None,
+        planar=page.planarconfig == _PLANAR and page.samplesperpixel > 1,
+        planes=_planes(page),
         tags=tuple((code, *tags[code][:3]) for code in sorted(tags) if code in _CARRIED),
     )
     return Metadata(
@@ -166,8 +179,8 @@ def _density(page: tifffile.TiffPage, quarter: bool) -> Density | None:
     x, y = (value.value[0] / value.value[1] for value in values)
     x, y = (y, x) if quarter else (x, y)
     unit = 2 if unit is None else int(unit.value)
-    # Every file has one; a square pixel without a unit is no information.
-    return None if unit == 1 and x == y else Density(x, y, _UNITS.get(unit))
+    # Every file has one; of 1, without a unit, it is no information. ImageJ has its unit elsewhere.
+    return None if unit == 1 and x == y == 1 else Density(x, y, _UNITS.get(unit))
 
 
 def _turn(tags: exif.Tags, order: str) -> bool:
@@ -201,17 +214,32 @@ class Writer:
         self._file = file
         self._below: list[exif.Tags] = []
         self._first: Metadata | None = None
+        self._waiting: list[Page] = []
         self._writer = tifffile.TiffWriter(file, bigtiff=self._big, byteorder=self._order)
 
     def put(self, page: Page) -> None:
-        """Append a page."""
+        """Append a page, or once they are complete the planes of one."""
+        planes = page.metadata.tiff.planes if page.metadata.tiff else 1
+        if planes == 1 or page.image.shape[-1] > 1:
+            self._write(page)
+            return
+        self._waiting.append(page)
+        if len(self._waiting) == planes:
+            image = np.concatenate([one.image for one in self._waiting], axis=-1)
+            self._waiting = []
+            self._write(page._replace(image=image), planes)
+
+    def _write(self, page: Page, planes: int = 1) -> None:
         image, metadata = page.image, page.metadata
         channels, tiff = image.shape[-1], metadata.tiff
         extras, below = self._tags(metadata)
         options = {}
+        planar = channels > 1 and tiff is not None and tiff.planar
         if channels > 1:
-            options["planarconfig"] = "contig"
-        if pixels.has_alpha(image):
+            options["planarconfig"] = "separate" if planar else "contig"
+        if planes > 1:
+            options["extrasamples"] = ["unspecified"] * (planes - 1)
+        elif pixels.has_alpha(image):
             options["extrasamples"] = [tiff.alpha if tiff and tiff.alpha else "unassalpha"]
         if tiff and tiff.tile and not any(side % 16 for side in tiff.tile):
             options["tile"] = tiff.tile
@@ -221,14 +249,17 @@ class Writer:
             unit = {None: 1, 0.01: 3}.get(metadata.density.unit, 2)
             options["resolution"] = metadata.density.per({1: 1.0, 3: 0.01, 2: INCH}[unit])
             options["resolutionunit"] = unit
+        compression = _compression(image, metadata)
+        if channels == 1:
+            image = image[..., 0]
         self._writer.write(
-            image[..., 0] if channels == 1 else image,
-            photometric="rgb" if channels >= 3 else "minisblack",
+            np.moveaxis(image, -1, 0) if planar else image,
+            photometric="rgb" if planes == 1 and channels >= 3 else "minisblack",
             metadata=None,
             software=False,
             extratags=extras,
             contiguous=self._adjoins(metadata, below),
-            **_compression(image, metadata),
+            **compression,
             **options,
         )
         self._below.append(below)
@@ -236,6 +267,9 @@ class Writer:
 
     def finish(self) -> None:
         """Complete the file, which stays open."""
+        for page in self._waiting:
+            # Of a page that was not written as a whole.
+            self._write(page)
         self._writer.close()
         if any(self._below):
             self._fill(self._file)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from zoo.data import pixels
+from zoo.data.file_kinds import SCIENCE
 from zoo.errors import ZooError
-from zoo.inference import image_canvas, value_scale
+from zoo.inference import image_canvas, kept_mean, value_scale
 from zoo.inference.image_denoiser import Denoised, ImageDenoiser
+from zoo.inference.kept_mean import Residual
 from zoo.inference.value_scale import Scale
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _FAINT = 1 / 255
 # Values of a band: what is computed for one is of 32 bits.
 _BAND = 2**22
+# What is done for the two files.
+_WORDS = ("denoised", "noise taken out")
 
 
 class ImageReport(NamedTuple):
@@ -38,6 +42,8 @@ class ImageReport(NamedTuple):
       lost: parts of the input that the output lacks, in short sentences.
       scale: which values the model saw as black and as white, of the first page.
       notes: short sentences on what a user may not expect.
+      shift: of gray files of `zoo.data.science`; the mean of what was removed over its standard
+        deviation, of all pages. None where nothing was removed.
     """
 
     pages: int
@@ -47,6 +53,7 @@ class ImageReport(NamedTuple):
     lost: tuple[str, ...]
     scale: Scale
     notes: tuple[str, ...] = ()
+    shift: float | None = None
 
 
 def denoise_image_file(
@@ -61,12 +68,13 @@ def denoise_image_file(
     save_noise: str | os.PathLike | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageReport:
-    """Denoises a png, jpeg, bmp, tiff, webp or gif file; pages of a TIFF file one after another.
+    """Denoises an image file; pages of a TIFF file and planes of a volume one after another.
 
     Size, depth (8 and 16 bits, floats), gray or color, alpha, EXIF, color profile, XMP, resolution
     and the coding of the file are kept as far as the format of `dst` can hold them (see
     `zoo.data.image_files`). The orientation is applied, and is 1 from then on. GIF, of one image
-    only, must become another format.
+    only, must become another format. Of gray files of `zoo.data.science` the mean of each plane is
+    kept (see `zoo.inference.kept_mean`).
 
     Args:
       src: the file to read.
@@ -96,6 +104,7 @@ def denoise_image_file(
     """
     # Here, since its libraries are heavy.
     from zoo.data import image_files  # noqa: PLC0415
+    from zoo.data.image_fitting import fitting  # noqa: PLC0415
 
     check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
@@ -104,28 +113,37 @@ def denoise_image_file(
     find = getattr(denoiser, "find_scales", value_scale.find)
     scale_of = _scales(pages, range, linear, find)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
+    residual = Residual()
 
     def advance(index: int, done: int, whole: int) -> None:
         progress(index * whole + done, len(pages) * whole)
 
     with ExitStack() as stack:
         puts = [
-            stack.enter_context(image_files.writing(place, len(pages), overwrite=overwrite))
-            for place in places
+            stack.enter_context(
+                image_files.writing(place, len(pages), overwrite=overwrite, word=word)
+            )
+            for place, word in zip(places, _WORDS, strict=False)
         ]
         for i, page in enumerate(pages):
             for place in places:
                 # What cannot be written is said before the work, not after it.
-                image_files.fitting(page, place, len(pages))
+                fitting(page, place, len(pages))
             scale = scale_of(page)
-            done = denoiser(page.image, level, progress and functools.partial(advance, i), scale)
+            report = progress and functools.partial(advance, i)
+            if pages.form in SCIENCE and page.image.shape[-1] <= 2:
+                done, taken = kept_mean.denoise(page, denoiser, level, report, scale)
+                residual = residual.plus(taken)
+            else:
+                done = denoiser(page.image, level, report, scale)
             image = np.asarray(done.image)
             said |= dict.fromkeys((*done.notes, *_hints(page, pages.form, done)))
             first = first or scale
             lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(image=image))))
             if save_noise is not None:
-                noise = page._replace(image=removed(page.image, image, scale))
-                puts[1](noise)
+                origin = page.metadata.stack
+                noise = removed(page.image, image, scale, origin and origin.ends)
+                puts[1](page._replace(image=noise))
             size = size or image.shape[:2]
             levels += [] if done.level is None else [done.level]
             deviations += [] if done.deviation is None else [done.deviation]
@@ -137,6 +155,7 @@ def denoise_image_file(
         lost=tuple(lost),
         scale=first,
         notes=tuple(said),
+        shift=residual.shift,
     )
 
 
@@ -167,18 +186,22 @@ def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
             "hardly any noise found, but that of cameras and JPEG hides from the estimate: "
             "try model='unet-real', or level=10 / 255",
         )
-    if page.image.dtype != np.uint8 and not done.scale.curve:
+    # Those of hospitals are no measure of light.
+    if page.image.dtype != np.uint8 and not done.scale.curve and form not in ("dicom", "nifti"):
         return ("hardly any noise found; if values are in proportion to light, try linear=True",)
     return ()
 
 
-def removed(image: np.ndarray, clean: np.ndarray, scale: Scale) -> np.ndarray:
+def removed(
+    image: np.ndarray, clean: np.ndarray, scale: Scale, ends: tuple[int, int] | None = None
+) -> np.ndarray:
     """What was removed; it takes the place of the image where it can.
 
     Args:
       image: `(H, W, C)`; overwritten if it may be.
       clean: the clean estimate, of its shape and dtype.
       scale: what the model saw of it.
+      ends: the least and the largest integer that can be stored; None for those of the type.
 
     Returns:
       image - clean, around mid gray: 128 or 32768 of 8 or 16 bits, 0.5 of floats in [0, 1], to
@@ -190,8 +213,8 @@ def removed(image: np.ndarray, clean: np.ndarray, scale: Scale) -> np.ndarray:
     kind = image.dtype
     if kind.kind in "iu":
         limits = np.iinfo(kind)
-        wide, least, most = np.int64, limits.min, limits.max
-        middle = limits.max // 2 + 1 if kind.kind == "u" else 0
+        least, most = ends or (limits.min, limits.max)
+        wide, middle = np.int64, most // 2 + 1 if kind.kind == "u" else 0
     elif scale.low >= 0 and scale.high <= 1:
         wide, middle, least, most = kind, 0.5, 0, 1
     else:

@@ -120,18 +120,10 @@ def filled(source: np.ndarray) -> np.ndarray:
         math.isfinite(float(source.min())) and math.isfinite(float(source.max()))
     ):
         return source
-    from scipy import ndimage  # noqa: PLC0415, only such images need it
-
-    found = source.copy()
-    for channel in np.moveaxis(found, -1, 0):
-        missing = ~np.isfinite(channel)
-        if missing.all():
-            raise ZooError("a channel of the image holds no finite value; leave it out")
-        nearest = ndimage.distance_transform_edt(
-            missing, return_distances=False, return_indices=True
-        )
-        channel[missing] = channel[tuple(nearest)][missing]
-    return found
+    missing = ~np.isfinite(source)
+    if missing.all(axis=(0, 1)).any():
+        raise ZooError("a channel of the image holds no finite value; leave it out")
+    return pixels.filled(source.copy(), missing)
 
 
 def _check_shape(array: np.ndarray) -> None:

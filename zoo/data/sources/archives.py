@@ -1,7 +1,7 @@
-"""Archives of images: zip files and NumPy's arrays.
+"""Archives of images: zip files, NumPy's arrays, and volumes of `zoo.data.science`.
 
-Sources treat them as folders: `photos.zip/train/1.png`, `stack.npy/17`, and in a `.npz` with
-several arrays `set.npz/noisy/17`. A file with one image is an image: `1.npy`.
+Sources treat them as folders: `photos.zip/train/1.png`, `stack.npy/17`, `head.nii.gz/17`, and in a
+`.npz` with several arrays `set.npz/noisy/17`. A file with one image is an image: `1.npy`.
 """
 
 import functools
@@ -17,12 +17,13 @@ from zoo.data import file_kinds, image_files, pixels
 from zoo.data.image_decoding import intact
 from zoo.errors import ZooError
 
-SUFFIXES = frozenset({".npy", ".npz", ".zip"})
+SUFFIXES = frozenset({".npy", ".npz", ".zip"}) | file_kinds.SCIENCE_SUFFIXES
 """Their suffixes, in lower case."""
 
 # The most bytes of a file in a zip, or of an array: those of the largest image.
 _LIMIT = 4 * pixels.PIXEL_LIMIT
 _CHANNELS = 4
+_NUMPY = frozenset({".npy", ".npz"})
 
 
 def split(path: str | os.PathLike) -> tuple[str, str] | None:
@@ -33,7 +34,7 @@ def split(path: str | os.PathLike) -> tuple[str, str] | None:
     """
     path = Path(path)
     for parent in (path, *path.parents):
-        if parent.suffix.lower() in SUFFIXES and parent.is_file():
+        if file_kinds.ending(parent) in SUFFIXES and parent.is_file():
             inside = path.relative_to(parent).as_posix()
             return str(parent), "" if inside == "." else inside
     return None
@@ -51,8 +52,13 @@ def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
     if Path(file).suffix.lower() == ".zip":
         inside = [name for name in _zip(file).namelist() if not name.endswith("/")]
         inside = [name for name in inside if not _is_hidden(name)]
-        known = [name for name in inside if Path(name).suffix.lower() in file_kinds.IMAGE_SUFFIXES]
+        known = [
+            name for name in inside if Path(name).suffix.lower() in file_kinds.PICTURE_SUFFIXES
+        ]
         return sorted(known), sorted({*inside} - {*known})
+    if file_kinds.ending(file) not in _NUMPY:
+        count = len(_pages(file, os.stat(file).st_mtime_ns))
+        return [""] if count == 1 else [f"{n:05}" for n in range(count)], []
     keys, found = _keys(file), []
     for key in keys:
         prefix = "" if len(keys) == 1 else key
@@ -72,6 +78,9 @@ def read(file: str, name: str, *, any_range: bool = False) -> np.ndarray:
     with intact("archive", full):
         if Path(file).suffix.lower() == ".zip":
             return image_files.decode(_unzipped(file, name), full, any_range=any_range)
+        if file_kinds.ending(file) not in _NUMPY:
+            pages = _pages(file, os.stat(file).st_mtime_ns)
+            return pixels.check(pages[int(name or 0)].image, full, any_range=any_range)
         keys = _keys(file)
         key, _, number = ("", "", name) if len(keys) == 1 else name.partition("/")
         image = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
@@ -139,6 +148,13 @@ def _shape(file: str, key: str) -> tuple[int, ...]:
     if key and wanted > _LIMIT:
         raise ZooError(f"{name} takes {wanted:,} bytes, too many; save it as .npy, uncompressed")
     return shape
+
+
+# Some are unpacked when they are opened.
+@functools.lru_cache(maxsize=16)
+def _pages(file: str, changed: int) -> image_files.Pages:
+    del changed
+    return image_files.read_pages(file)
 
 
 # Images of one file are usually read one after the other.

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo.data import image_files
+from zoo.data import file_kinds, image_files
 from zoo.data.file_kinds import IMAGE_SUFFIXES
 from zoo.data.sources import archives
 from zoo.data.sources.source import SPLITS, Listing, by_fractions
 from zoo.errors import ZooError
-from zoo.files import expanded, walk
+from zoo.files import expanded, opened, walk
 
 _USUAL = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 
@@ -101,7 +101,7 @@ def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[lis
             for names in archives.names(within[0])
         )
     for path in walk(folder):
-        known, suffix = path.as_posix(), path.suffix.lower()
+        known, suffix = path.as_posix(), file_kinds.ending(path)
         if suffix in opening:
             try:
                 held = archives.names(folder / path)
@@ -111,8 +111,18 @@ def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[lis
             for kind, inside in zip((found, others), held, strict=True):
                 kind += [f"{known}/{one}" if one else known for one in inside]
         else:
-            (found if suffix in suffixes else others).append(known)
+            # Files of hospitals often have no suffix.
+            named = suffix in suffixes or (opening and not suffix and _is_dicom(folder / path))
+            (found if named else others).append(known)
     return sorted(found), sorted(others)
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with opened(path) as file:
+            return file_kinds.image_format(file_kinds.head(file), "") == "dicom"
+    except ZooError:
+        return False
 
 
 def read_image(path: str, *, any_range: bool = False) -> np.ndarray:
