@@ -73,9 +73,36 @@ def test_one_size_only(tmp_path, onnxruntime):
     np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, atol=1e-4)
 
 
-def test_recordings_are_refused(tmp_path, onnxruntime):
-    with pytest.raises(ZooError, match=r"wiener denoises recordings.*take the format stablehlo"):
-        to_onnx(tmp_path / "it.onnx", create_model("wiener"), {}, name="wiener")
+STREAMS = {
+    "stream-t": {"width": 8, "convs": 1, "inner": 4, "bands": 6, "blocks": 1},
+    "wiener": {},
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_frame_by_frame(tmp_path, onnxruntime, name):
+    model = create_model(name, **STREAMS[name])
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 20 * model.hop, 1)).astype(np.float32)
+    variables = random_variables(model, x) if name != "wiener" else {}
+    told = to_onnx(tmp_path / "it.onnx", model, variables)
+    assert (told["kind"], told["inputs"][0]["shape"]) == ("step", [1, model.hop, 1])
+    session = onnxruntime.InferenceSession(tmp_path / "it.onnx")
+    assert [i.name for i in session.get_inputs()] == ["x", *(i["name"] for i in told["state"])]
+    state = {one["name"]: np.zeros(one["shape"], np.float32) for one in told["state"]}
+    found = []
+    for at in range(0, x.shape[1], model.hop):
+        y, *after = session.run(None, {"x": x[:, at : at + model.hop], **state})
+        found.append(y)
+        state = dict(zip(state, after, strict=True))
+    expected = np.asarray(jax.jit(model.apply)(variables, x))
+    found = np.concatenate(found, axis=1)[:, model.latency :]
+    np.testing.assert_allclose(found, expected[:, : -model.latency], atol=1e-4)
+
+
+def test_whole_recordings_are_refused(tmp_path, onnxruntime):
+    model = create_model("spectral-gate")
+    with pytest.raises(ZooError, match=r"gate does not stream.*take the format stablehlo"):
+        to_onnx(tmp_path / "it.onnx", model, {}, name="spectral-gate", size=(32000,))
 
 
 def test_a_missing_converter(tmp_path, monkeypatch):

@@ -17,8 +17,9 @@ _DESCRIPTION = """Write a denoiser, weights within, as a program that runs witho
 stablehlo: a zip for jax alone, with the few lines that run it (reload.py) and its record.
            Batch, height and width are free, on CPU, CUDA and TPU. Of a model that streams
            it holds the step of one hop.
-onnx:      a graph for any ONNX runtime, of models of images; its record is in the metadata.
-           It needs the package jax2onnx.
+onnx:      a graph for any ONNX runtime; its record is in the metadata. Of a model that streams
+           it is the step of one hop, the state goes in and out; models of whole recordings are
+           not converted. It needs the package jax2onnx.
 Both are run against the model before anything is written.
 """
 _EXAMPLES = """examples:

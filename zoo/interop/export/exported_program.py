@@ -29,6 +29,7 @@ class Signature:
       multiple: what the network takes H and W in multiples of; the program pads to it.
       mode: of the padding: `"edge"`, `"reflect"` or `"constant"`.
       streams: whether it is one step of a stream, with a state, instead of the whole.
+      batch: how many it takes at a time; None where that is free.
     """
 
     spec: ModelSpec
@@ -36,11 +37,12 @@ class Signature:
     multiple: int = 1
     mode: str = "edge"
     streams: bool = False
+    batch: int | None = None
 
     @property
     def shape(self) -> tuple[str | int, ...]:
         """Of the signal, what is free by name: `("b", "h", "w", 3)`."""
-        return ("b", *(self.size or ("h", "w")), self.spec.channels)
+        return (self.batch or "b", *(self.size or ("h", "w")), self.spec.channels)
 
     @property
     def free(self) -> bool:
@@ -52,7 +54,12 @@ class Signature:
         """Names and shapes, as the metadata states them; all are float32."""
         signal = {"name": "x", "shape": list(self.shape), "dtype": "float32"}
         signal["range"] = list(self.spec.range)
-        level = {"name": "level", "shape": ["b"], "dtype": "float32", "unit": "of the signal"}
+        level = {
+            "name": "level",
+            "shape": [self.shape[0]],
+            "dtype": "float32",
+            "unit": "of the signal",
+        }
         return [signal, level] if self.spec.takes_level else [signal]
 
     def example_sizes(self) -> list[tuple[int, ...]]:
@@ -104,7 +111,9 @@ def arguments(signature: Signature, constraints: Sequence[str] = ()) -> list[jax
       constraints: on the symbols, as `jax.export.symbolic_shape` takes them.
     """
     names = [name for name in signature.shape if isinstance(name, str)]
-    symbols = jax.export.symbolic_shape(", ".join(names), constraints=constraints)
+    symbols = ()
+    if names:
+        symbols = jax.export.symbolic_shape(", ".join(names), constraints=constraints)
     named = dict(zip(names, symbols, strict=True))
     return [
         jax.ShapeDtypeStruct([named.get(n, n) for n in one["shape"]], jnp.float32)
@@ -227,10 +236,10 @@ def compare(
     """
     sizes, worst = signature.example_sizes(), 0.0
     for size in sizes:
-        shape = (2, *size, signature.spec.channels)
+        shape = (signature.batch or 2, *size, signature.spec.channels)
         given = [jax.random.uniform(jax.random.key(0), shape, jnp.float32, *signature.spec.range)]
         if signature.spec.takes_level:
-            given.append(jnp.float32([0.05, 0.2]))
+            given.append(jnp.float32([0.05, 0.2])[: len(given[0])])
         # The model's tests compare Winograd's sums with the plain ones.
         with disable_winograd():
             pairs = _pairs_of_steps if signature.streams else _pairs_of_outputs

@@ -1,14 +1,16 @@
 """Programs as ONNX, by the converter jax2onnx, for any ONNX runtime."""
 
+import dataclasses
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
@@ -21,8 +23,10 @@ from zoo.interop.export.exported_program import (
     compare,
     metadata,
     sign,
+    step,
     whole,
 )
+from zoo.interop.export.real_numbers import without_complex
 from zoo.models import disable_winograd
 
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ _TOLERANCE = 1e-4
 _MISSING = (
     "ONNX needs the converter jax2onnx, which wants an older orbax-checkpoint than training does; "
     "make an environment of its own, and there, in the folder of the zoo, pip install . and after "
-    "it pip install jax2onnx"
+    "it pip install jax2onnx 'jax<0.12', the newest jax that it converts"
 )
 
 
@@ -46,7 +50,11 @@ def to_onnx(
     size: tuple[int, ...] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Writes a model of images as an ONNX graph, float32, its inputs called `x` and `level`.
+    """Writes a model as an ONNX graph, float32, its inputs called `x` and, of images, `level`.
+
+    A model that streams gives its step of one hop, of one channel: `x` (1, hop, 1) and the state,
+    `state0`, `state1` and so on, to `y` (1, hop, 1), which lags by the model's latency, and the
+    next state, `next0`, `next1` and so on. The state begins as zeros; the record has its shapes.
 
     Args:
       path: the file; its folder exists.
@@ -68,17 +76,23 @@ def to_onnx(
         raise ZooError(_MISSING)
     path = check_place(path, overwrite)
     signature = sign(model, size, name)
-    if signature.spec.modality == "audio":
+    state = []
+    if signature.streams:
+        signature = dataclasses.replace(signature, batch=1)
+        graph, state = _convert_step(model, variables, signature)
+    elif signature.spec.modality == "audio":
         raise ZooError(
-            f"{signature.spec.name} denoises recordings, whose models jax2onnx does not convert; "
-            "take the format stablehlo"
+            f"{signature.spec.name} does not stream, and jax2onnx converts no models of whole "
+            "recordings; take the format stablehlo"
         )
-    graph = _convert(model, variables, signature)
+    else:
+        graph = _convert(model, variables, signature)
     run = _session(graph, signature)
     record = metadata(
         signature,
         record,
         format="onnx",
+        state=state,
         opset=graph.opset_import[0].version,
         jax=jax.__version__,
         checked=compare(run, model, variables, signature, _TOLERANCE),
@@ -91,8 +105,6 @@ def to_onnx(
 
 def _convert(model: nn.Module, variables: Mapping, signature: Signature):
     """The graph, an `onnx.ModelProto`."""
-    import jax2onnx  # noqa: PLC0415, only this format needs it
-
     (x, *level), multiple = arguments(signature), signature.multiple
     if signature.free and multiple > 1:
         # The converter knows symbols that are a whole axis only, and no padding to a multiple.
@@ -103,15 +115,46 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
             return model.apply(variables, x.reshape(b, h * multiple, w * multiple, c), *level)
     else:
         function = whole(model, variables, signature)
+    inputs = [one["name"] for one in signature.inputs]
+    graph = _converted(function, [x, *level], signature, inputs, ["y"])
+    if signature.free and multiple > 1:
+        _add_padding(graph, multiple, signature.mode)
+    return graph
+
+
+def _convert_step(model: nn.Module, variables: Mapping, signature: Signature):
+    """The graph of one hop of a stream, and what the record says of its state."""
+    start, advance = step(model, variables)
+    (x,) = arguments(signature)
+    given = [x, *jax.eval_shape(start, x)]
+    if any(np.any(one) for one in start(jnp.zeros(x.shape))):
+        raise ZooError(f"the state of {signature.spec.name} does not begin as zeros")
+    with disable_winograd():
+        function = without_complex(advance, given)
+    places = range(len(given) - 1)
+    names = [[f"{word}{i}" for i in places] for word in ("state", "next")]
+    graph = _converted(function, given, signature, ["x", *names[0]], ["y", *names[1]])
+    shapes = [list(one.shape) for one in given[1:]]
+    keys = ("name", "next", "shape")
+    return graph, [dict(zip(keys, one, strict=True)) for one in zip(*names, shapes, strict=True)]
+
+
+def _converted(
+    function: Callable,
+    given: Sequence[jax.ShapeDtypeStruct],
+    signature: Signature,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+):
+    """The graph of a function with named inputs and outputs."""
+    import jax2onnx  # noqa: PLC0415
+
+    names = {"input_names": [*inputs], "output_names": [*outputs]}
     try:
         with disable_winograd(), _quietly():
-            graph = jax2onnx.to_onnx(
-                function,
-                [x, *level],
-                model_name=signature.spec.family,
-                input_names=[one["name"] for one in signature.inputs],
-                output_names=["y"],
-            )
+            return jax2onnx.to_onnx(function, [*given], model_name=signature.spec.family, **names)
+    except ZooError:
+        raise
     except Exception as error:
         # Whatever it stumbles over, a user can only go another way.
         way = "take the format stablehlo"
@@ -120,9 +163,6 @@ def _convert(model: nn.Module, variables: Mapping, signature: Signature):
         raise ZooError(
             f"jax2onnx cannot convert {signature.spec.name} ({first_line(error)}); {way}"
         ) from error
-    if signature.free and multiple > 1:
-        _add_padding(graph, multiple, signature.mode)
-    return graph
 
 
 @contextmanager
@@ -142,8 +182,10 @@ def _session(graph, signature: Signature):
     import onnxruntime  # noqa: PLC0415, it comes with the converter
 
     try:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # or it warns of what the converter leaves unused
         session = onnxruntime.InferenceSession(
-            graph.SerializeToString(), providers=["CPUExecutionProvider"]
+            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
         why = str(error).strip().partition("\n")[0]
@@ -154,7 +196,8 @@ def _session(graph, signature: Signature):
     names = [one.name for one in session.get_inputs()]
 
     def run(*given):
-        return session.run(None, dict(zip(names, map(np.asarray, given), strict=True)))[0]
+        found = session.run(None, dict(zip(names, map(np.asarray, given), strict=True)))
+        return found if signature.streams else found[0]
 
     return run
 
