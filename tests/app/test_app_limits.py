@@ -101,3 +101,9 @@ def test_a_line_on_an_error_of_ours_says_no_more(capsys):
     assert "memory" in limits.explain(MemoryError())
     assert "not your fault" in limits.explain(KeyError("x"))
     assert "KeyError" in capsys.readouterr().err
+
+
+def test_volumes_are_for_the_command(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((20, 24)))
+    with pytest.raises(ZooError, match="take zoo denoise for it"):
+        limits.check_image(tmp_path / "a.npy")

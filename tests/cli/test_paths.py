@@ -1,8 +1,11 @@
 """Which files are meant and what they are; nothing is decoded."""
 
+import gzip
 import os
+import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from input_files import Stream, picture, put, sound
 
@@ -245,3 +248,39 @@ def test_nothing_to_do_is_a_mistake(tmp_path):
 def test_sound_of_other_containers_is_told_by_its_first_bytes(tmp_path, head, expected):
     (tmp_path / "x").write_bytes(head + bytes(20))
     assert file_kinds.kind_of(tmp_path / "x") == expected
+
+
+def test_files_of_hospitals_and_laboratories_keep_their_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.zeros((20, 24), np.int16))
+    image = bytes(128) + b"DICM" + bytes(300)
+    report = bytes(128) + b"DICM\2\0\2\0UI\x1c\0" + b"1.2.840.10008.5.1.4.1.1.88.11\0" + bytes(200)
+    volume = gzip.compress(struct.pack("<i", 348) + bytes(340) + b"n+1\0" + bytes(99))
+    for name, data in {
+        "study/IM1": image,
+        "study/1.2.840.5": image,
+        "study/report.dcm": report,
+        "study/v.NII.gz": volume,
+        "v.nii.gz": volume,
+        "v.map": b"{}",
+    }.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(data)
+    found = paths.gather(["study", "v.nii.gz", "x.npy"], word="denoised", output=Path("out"))
+    assert [str(one.beside) for one in found.inputs] == [
+        "study.denoised/1.2.840.5.dcm",
+        "study.denoised/IM1.dcm",
+        "study.denoised/v.NII.gz",
+        "v.denoised.nii.gz",
+        "x.denoised.npy",
+    ]
+    assert found.skipped == [Path("study/report.dcm")]
+    jobs = file_jobs.plan(found, None, extra="noise")
+    assert [job.extra.name for job in jobs[-2:]] == [
+        "v.denoised.noise.nii.gz",
+        "x.denoised.noise.npy",
+    ]
+    jobs = file_jobs.plan(found, "out", form="nii.gz")
+    assert [str(job.target) for job in jobs[-2:]] == ["out/v.nii.gz", "out/x.nii.gz"]
+    # Another kind of file that is called like one of these.
+    assert paths.gather(["."], word="w").skipped == [Path("study/report.dcm"), Path("v.map")]

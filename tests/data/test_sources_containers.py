@@ -196,3 +196,15 @@ def test_a_pipe_named_as_a_container_is_refused_and_not_waited_for(tmp_path, suf
     source = sources.load("folder", path=str(tmp_path), **WHOLE)["train"]
     with pytest.raises(ZooError, match=rf"b\{suffix}: it is a pipe"):
         list(source)
+
+
+def test_a_volume_is_a_folder_of_planes(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    planes = np.random.default_rng(0).integers(0, 4096, (3, 20, 24)).astype(np.uint16)
+    nibabel.Nifti1Image(planes.T, np.eye(4), dtype=np.uint16).to_filename(tmp_path / "a.nii.gz")
+    nibabel.Nifti1Image(planes[0].T, np.eye(4), dtype=np.uint16).to_filename(tmp_path / "b.nii")
+    source = sources.load("folder", path=str(tmp_path), channels=1, fractions=(1, 0, 0))["train"]
+    assert list(source.names) == [*(f"a.nii.gz/{n:05}" for n in range(3)), "b.nii"]
+    source = pickle.loads(pickle.dumps(source))
+    assert_pictures(source, [*planes[..., None], planes[0][..., None]])
+    assert_pictures([source[2]], [planes[2][..., None]])

@@ -365,7 +365,7 @@ def _described(report: "zoo.inference.ImageReport") -> tuple[str, float]:
     if report.scale.curve:
         summary += ", linear"
     if report.shift is not None:
-        summary += f", mean kept to {100 * abs(report.shift):.1g} % of the noise"
+        summary += f", mean kept to {max(100 * abs(report.shift), 0.01):.1g} % of the noise"
     if report.deviation is not None:
         summary += f", tiles differ by {255 * report.deviation:.2g}/255"
     notes = (*report.lost, *report.notes)

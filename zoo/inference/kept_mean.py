@@ -80,9 +80,8 @@ def denoise(
         notes = ("a plane without any measurement is left as it is",)
         return Denoised(image, None, None, 0, scale, notes), np.zeros(0)
     # Not yet rounded: what is below half a step adds up.
-    wide = image.dtype
-    if image.dtype.kind in "iu":
-        wide = np.dtype(np.float32 if image.dtype.itemsize <= 2 else np.float64)
+    exact = image.dtype.itemsize > (2 if image.dtype.kind in "iu" else 4)
+    wide = np.float64 if exact else np.float32
     done = denoiser(image.astype(wide, copy=False), level, progress, scale)
     out = image.copy()
     result = pixels.without_alpha(out)[..., 0]
