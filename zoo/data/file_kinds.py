@@ -72,10 +72,11 @@ MEDIA_FORMATS = {
 """Suffixes, in lower case, of audio and films that PyAV writes: FFmpeg's format, default codec."""
 
 READ_ONLY_AUDIO = {
-    **dict.fromkeys((".3gp", ".amr", ".asf", ".mp2", ".wma", ".wmv"), ".wav"),
+    **dict.fromkeys((".amr", ".mp2", ".wma"), ".wav"),
+    **dict.fromkeys((".asf", ".avi", ".wmv"), ".mkv"),
+    ".3gp": ".mp4",
     # Its stream has no room for its length and for where its first sample is.
     ".aac": ".m4a",
-    ".avi": ".mkv",
 }
 """Suffixes, in lower case, of audio and films that are only read, and what they are written as."""
 
@@ -176,10 +177,11 @@ _SIGNATURES = _table(
     (rb"OggS", AUDIO, ".ogg"),
     # The version is a small number, so that text beginning with ID3 does not match.
     (rb"ID3([\0-\x0f]|\Z)", AUDIO, ".mp3"),
-    (rb"RIFF.{4}(WAVE|AVI )|FORM.{4}AIF[FC]", AUDIO, ".wav"),
+    (rb"RIFF.{4}WAVE|FORM.{4}AIF[FC]", AUDIO, ".wav"),
     (rb"RF64|RIFX|\.snd|caff|riff\x2e\x91\xcf\x11", AUDIO, ".wav"),
-    # Matroska and WebM, Windows Media, AMR.
-    (rb"\x1a\x45\xdf\xa3|\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR", AUDIO, ".wav"),
+    # Windows Media and AMR; Matroska and WebM, AVI.
+    (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR", AUDIO, ".wav"),
+    (rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI ", AUDIO, ".mkv"),
     # A length in 8 bytes, then JSON.
     (rb".{5}\0{3}\{", WEIGHTS),
 )
@@ -189,6 +191,8 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic"),
 }
 _ANY_BRAND = (b"mif1", b"msf1", b"miaf")
+# Of those that hold sound alone, and of QuickTime.
+_SOUND_BRANDS = {b"M4A ": ".m4a", b"M4B ": ".m4b", b"qt  ": ".mov"}
 
 
 def image_format(head: bytes, name: str) -> str:
@@ -252,7 +256,7 @@ def description(path: str | os.PathLike) -> str:
 def output_suffix(path: str | os.PathLike) -> str:
     """The suffix to write an image or audio file with so that it keeps the format of this one.
 
-    Formats that are only read become .png or .wav.
+    Formats that are only read become .png, .wav or, of films, .mkv.
 
     Raises:
       ZooError: it cannot be read.
@@ -329,7 +333,9 @@ def _signature(head: bytes) -> tuple[str | None, str]:
         found = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
         if found or brands[0] in _ANY_BRAND:
             return IMAGE, found[0] if found else "heic"
-        return (None, DEVELOP) if brands[0] == b"crx " else (AUDIO, ".wav")
+        if brands[0] == b"crx ":
+            return None, DEVELOP
+        return AUDIO, _SOUND_BRANDS.get(brands[0], ".mp4")
     for signature in _SIGNATURES:
         if signature.pattern.match(head):
             return signature.kind, signature.detail
