@@ -426,7 +426,7 @@ def _layout(norm: str) -> Iterator[Tensor]:
 register(
     DeepFilterNet3,
     "deepfilternet3",
-    "full band, the best for speech in noise",
+    "full band; filters over frames below 4.8 kHz",
     2_134_714,
     332_000_000,
     narrow={"width": 8, "hidden": 16},
