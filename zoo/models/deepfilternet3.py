@@ -18,27 +18,22 @@ from jax import lax
 from zoo.errors import ZooError
 from zoo.models import layers
 from zoo.models.audio_denoiser import StreamingDenoiser
-from zoo.models.audio_layers import (
-    GRU,
-    BatchNorm,
-    bin_windows,
-    merge_norms,
-    ungrouped,
-)
+from zoo.models.audio_layers import GRU, merge_norms
+from zoo.models.deepfilter_layers import ORDER, GroupedLinear, Pathway, SpectralConv
 from zoo.models.registry import register
 from zoo.models.torch_layout import LINEAR, SAME, Form, Layout, Tensor, with_merged_norm
 
 _RATE, _HOP = 48000, 480
 _BANDS, _LEAST = 32, 2
-# Bins that the filter changes, up to 4.8 kHz, and its frames: two before each, and two behind it.
-_BINS, _ORDER, _AHEAD = 96, 5, 2
+# Bins that the filter changes, up to 4.8 kHz, and frames that the network looks ahead.
+_BINS, _AHEAD = 96, 2
 # What a frame leaves of the running means: a time constant of a second.
 _DECAY = 0.99
 # Those means before the first frame, from the lowest band or bin to the highest.
 _LEVELS = np.linspace(-60, -90, _BANDS, dtype=np.float32)
 _SIZES = np.linspace(1e-3, 1e-4, _BINS, dtype=np.float32)
-# Groups of the linear layers, of the convolution to the filter, and a grid that all fit.
-_GROUPS, _INPUT_GROUPS, _FILTER_GROUPS, _HALVES = 16, 32, 8, 2
+# Groups of the linear layers: of most, of that from the bins and of the filter's first.
+_GROUPS, _INPUT_GROUPS, _FILTER_GROUPS = 16, 32, 8
 
 
 def widths() -> np.ndarray:
@@ -128,14 +123,14 @@ class DeepFilterNet3(StreamingDenoiser, layers.Layer):
 
     def _memory(self, number: int) -> _Memory:
         means = np.concatenate([_LEVELS, _SIZES])
-        past = _ORDER - 1
+        past = ORDER - 1
         return _Memory(
             seen=jnp.zeros((number,), jnp.int32),
             means=jnp.tile(means[None], (number, 1)),
             spectra=jnp.zeros((number, past, _HOP + 1), jnp.complex64),
             coarse=jnp.zeros((number, 2, _BANDS, 1)),
             fine=jnp.zeros((number, 2, _BINS, 2)),
-            owed=jnp.zeros((number, past, _BINS, 2 * _ORDER)),
+            owed=jnp.zeros((number, past, _BINS, 2 * ORDER)),
             states=tuple(jnp.zeros((number, self.hidden)) for _ in range(5)),
         )
 
@@ -164,7 +159,7 @@ class DeepFilterNet3(StreamingDenoiser, layers.Layer):
             owed=owed,
             states=states,
         )
-        low = sum(spectra[:, i : i + frames, :_BINS] * filters[..., i] for i in range(_ORDER))
+        low = sum(spectra[:, i : i + frames, :_BINS] * filters[..., i] for i in range(ORDER))
         gains = (gains @ _bands()[_BINS:].T).astype(spectra.dtype)
         high = spectra[:, _AHEAD : _AHEAD + frames, _BINS:] * gains
         return jnp.concatenate([low, high], -1), memory
@@ -182,8 +177,8 @@ class DeepFilterNet3(StreamingDenoiser, layers.Layer):
             "train": train,
             "axis_name": self.axis_name if train else None,
         }
-        conv = partial(_Conv, features=self.width, **options)
-        linear = partial(_Grouped, **dtypes)
+        conv = partial(SpectralConv, features=self.width, **options)
+        linear = partial(GroupedLinear, **dtypes)
         left, kept = list(states), []
 
         def recurrent(x, depth, groups, name):
@@ -212,15 +207,17 @@ class DeepFilterNet3(StreamingDenoiser, layers.Layer):
             y = conv(kind="scale", name=f"skip{i}")(skips[i]) + y
             y = conv(kind=kind, name=f"gains{i}")(y)
         y = conv(kind="scale", name="skip0")(skips[0]) + y
-        gains = _Conv(features=1, kind="full", activation="sigmoid", **options, name="gains0")(y)
+        gains = SpectralConv(
+            features=1, kind="full", activation="sigmoid", **options, name="gains0"
+        )(y)
 
         y = recurrent(code, 2, _FILTER_GROUPS, "filters")
         y = y + linear(self.hidden, _GROUPS, "none", name="filters_skip")(code)
-        filters = linear(2 * _ORDER * _BINS, _GROUPS, "tanh", name="filters_out")(y)
+        filters = linear(2 * ORDER * _BINS, _GROUPS, "tanh", name="filters_out")(y)
         late = jnp.where(early[..., None, None], 0, 1).astype(dtype)
-        y, owed = _Pathway(**options, name="pathway")(shallow * late, owed)
+        y, owed = Pathway(**options, name="pathway")(shallow * late, owed)
         filters = (filters.reshape(y.shape) + y).astype(jnp.float32)
-        filters = filters.reshape(n, t, _BINS, _ORDER, 2)
+        filters = filters.reshape(n, t, _BINS, ORDER, 2)
         filters = lax.complex(filters[..., 0], filters[..., 1])
         return gains[..., 0].astype(jnp.float32), filters, owed, tuple(kept)
 
@@ -246,135 +243,6 @@ def _features(spectrum: jax.Array, means: jax.Array) -> tuple[jax.Array, jax.Arr
     scale = lax.rsqrt(every[..., _BANDS:])
     fine = jnp.stack([real[..., :_BINS] * scale, imaginary[..., :_BINS] * scale], -1)
     return coarse[..., None], fine, means
-
-
-class _Normed(layers.Layer):
-    """Batch norm and activation, which the layers below end with; merged, a bias in its place."""
-
-    norm: str = "batch"
-    train: bool = False
-    axis_name: str | None = None
-
-    def _kernel(self, name: str, *shape: int, fan_in: int) -> jax.Array:
-        init = nn.initializers.normal(fan_in**-0.5)
-        return self.param(name, init, shape, self.param_dtype)
-
-    def _finish(self, y: jax.Array) -> jax.Array:
-        if self.norm == "merged":
-            return layers.add_bias(y, self.bias_param(y.shape[-1]))
-        norm = BatchNorm(
-            "none", self.train, self.axis_name, param_dtype=self.param_dtype, name="norm"
-        )
-        return norm(y.reshape(-1, *y.shape[-2:])).reshape(y.shape)
-
-
-class _Conv(_Normed):
-    """A convolution of (N, T, F, C), batch norm and ReLU.
-
-    Attributes:
-      features: channels it gives.
-      kind: `"frames"`, of 3 bins and 3 frames, the first two of which come before those it gives;
-        `"bins"`, of 3 bins of each channel, then of all channels of each bin; `"up"`, the same
-        transposed, for twice the bins; `"full"`, of 3 bins and all channels; `"scale"`, each
-        channel by a number.
-      stride: of `"bins"`.
-      activation: a function of `flax.linen`.
-    """
-
-    features: int = 1
-    kind: str = "bins"
-    stride: int = 1
-    activation: str = "relu"
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        y = self._finish(getattr(self, f"_{self.kind}")(x))
-        return getattr(nn, self.activation)(y)
-
-    def _frames(self, x: jax.Array) -> jax.Array:
-        c, wide = x.shape[-1], self.features
-        if c == 1:
-            kernel = self._kernel("kernel", 3, 3, wide, fan_in=9).reshape(9, wide)
-        else:
-            # Both of its steps as one: the second alone has far more channels to sum over.
-            first = self._kernel("depthwise", 3, 3, wide, fan_in=9).reshape(9, 1, wide)
-            second = self._kernel("kernel", wide, wide, fan_in=wide)
-            kernel = (ungrouped(first, c) @ second).reshape(9 * c, wide)
-        frames = x.shape[1] - 2
-        x = jnp.concatenate([x[:, i : i + frames] for i in range(3)], -1)
-        # Of each bin the frames lie side by side; the kernel has frame, bin and channel in order.
-        kernel = kernel.reshape(3, 3, c, wide).swapaxes(0, 1).reshape(9 * c, wide)
-        return bin_windows(x, 3) @ kernel.astype(x.dtype)
-
-    def _bins(self, x: jax.Array) -> jax.Array:
-        kernel, f = self._depthwise(x), x.shape[2]
-        x = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
-        y = sum(x[:, :, i : i + f : self.stride] * kernel[i] for i in range(3))
-        return self._mixed(y)
-
-    def _up(self, x: jax.Array) -> jax.Array:
-        kernel = self._depthwise(x)
-        after = jnp.pad(x[:, :, 1:], ((0, 0), (0, 0), (0, 1), (0, 0)))
-        y = jnp.stack([x * kernel[1], x * kernel[2] + after * kernel[0]], 3)
-        return self._mixed(y.reshape(*x.shape[:2], -1, x.shape[-1]))
-
-    def _full(self, x: jax.Array) -> jax.Array:
-        kernel = self._kernel("kernel", 3, x.shape[-1], self.features, fan_in=3 * x.shape[-1])
-        return bin_windows(x, 3) @ kernel.reshape(-1, self.features).astype(x.dtype)
-
-    def _scale(self, x: jax.Array) -> jax.Array:
-        kernel = self._kernel("kernel", self.features, fan_in=1)
-        return x * kernel.astype(x.dtype)[None, None, None]
-
-    def _depthwise(self, x: jax.Array) -> jax.Array:
-        kernel = self._kernel("depthwise", 3, x.shape[-1], fan_in=3)
-        return kernel.astype(x.dtype)[:, None, None, None]
-
-    def _mixed(self, y: jax.Array) -> jax.Array:
-        kernel = self._kernel("kernel", y.shape[-1], self.features, fan_in=y.shape[-1])
-        return y @ kernel.astype(y.dtype)
-
-
-class _Pathway(_Normed):
-    """A causal convolution over the filter's frames, (N, T, F, C) to (N, T, F, 10)."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array, owed: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Gives also what these frames add to those to come."""
-        c, out = x.shape[-1], 2 * _ORDER
-        shape = (_ORDER, c // _HALVES, out)
-        first = ungrouped(self._kernel("depthwise", *shape, fan_in=_ORDER * c // _HALVES), _HALVES)
-        kernel = first @ self._kernel("kernel", out, out, fan_in=out)
-        parts = x @ kernel.swapaxes(0, 1).reshape(c, -1).astype(x.dtype)
-        parts = parts.reshape(*x.shape[:3], _ORDER, out)
-        total = sum(
-            jnp.pad(parts[..., i, :], ((0, 0), (_ORDER - 1 - i, i), (0, 0), (0, 0)))
-            for i in range(_ORDER)
-        )
-        past = owed.shape[1]
-        begun = total[:, :past] + owed.astype(x.dtype)
-        total = jnp.concatenate([begun, total[:, past:]], 1)
-        y, owed = total[:, : x.shape[1]], total[:, x.shape[1] :].astype(owed.dtype)
-        return nn.relu(self._finish(y)), owed
-
-
-class _Grouped(layers.Layer):
-    """A linear layer without bias, whose groups share nothing, and an activation: (N, T, F) to
-    (N, T, features)."""
-
-    features: int
-    groups: int
-    activation: str = "relu"
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        n, t, f = x.shape
-        shape = (self.groups, f // self.groups, self.features // self.groups)
-        init = nn.initializers.lecun_normal(batch_axis=0)
-        kernel = self.param("kernel", init, shape, self.param_dtype).astype(x.dtype)
-        y = jnp.einsum("ntgi,gio->ntgo", x.reshape(n, t, self.groups, -1), kernel)
-        y = y.reshape(n, t, self.features)
-        return y if self.activation == "none" else getattr(nn, self.activation)(y)
 
 
 # Kernels (out, in, frames, bins), depthwise ones with an axis `in` of 1.
@@ -426,7 +294,7 @@ def _layout(norm: str) -> Iterator[Tensor]:
 register(
     DeepFilterNet3,
     "deepfilternet3",
-    "full band, the best for speech in noise",
+    "full band; filters over frames below 4.8 kHz",
     2_134_714,
     332_000_000,
     narrow={"width": 8, "hidden": 16},
