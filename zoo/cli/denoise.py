@@ -18,10 +18,11 @@ from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 
 _DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
-below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
-(wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes wav) are recognized by their
-content. An output has the size, depth, channels, alpha and metadata of its input, or its sample
-rate, channels, length, coding and tags, and appears whole or not at all."""
+below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic; DICOM, NIfTI,
+FITS, MRC, npy) and recordings (wav, aiff, flac, ogg, opus, mp3; m4a and films, whose sound becomes
+wav) are recognized by their content. An output has the size, depth, channels, alpha and metadata of
+its input, or its sample rate, channels, length, coding and tags, and appears whole or not at
+all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg
