@@ -150,7 +150,7 @@ def build(page: Parts) -> None:
     models = page.models
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            file = parts.drop_zone("Image", sorted(file_kinds.PICTURE_SUFFIXES))
+            file = parts.drop_zone("Image", sorted(file_kinds.PLAIN_SUFFIXES))
             gallery = parts.thumbnails(page.samples.noisy_images)
             model = parts.model_list(models.labels("image"))
             takes = models.takes_level(model.value)

@@ -138,7 +138,10 @@ def _check_pixels(path: Path, most: int, remedy: str) -> None:
     with files.opened(path) as file:
         head = file_kinds.head(file)
     if file_kinds.image_format(head, path.name) in file_kinds.SCIENCE:
-        raise ZooError(f"{path.name} is no picture to look at here; take zoo denoise for it")
+        raise ZooError(
+            f"{path.name} is a measurement, and this page takes photographs; take zoo denoise "
+            "for it"
+        )
     pixels = count = 0
     for size, depth in _pages(path):
         pixels, count = pixels + size, count + 1

@@ -144,7 +144,7 @@ def build(page: Parts) -> None:
     every = NOISES["image"] | NOISES["audio"]
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            suffixes = sorted({*file_kinds.PICTURE_SUFFIXES, *file_kinds.AUDIO_SUFFIXES})
+            suffixes = sorted({*file_kinds.PLAIN_SUFFIXES, *file_kinds.AUDIO_SUFFIXES})
             file = parts.drop_zone("Clean image or recording", suffixes)
             gallery = parts.thumbnails(page.samples.clean_images)
             buttons = parts.sample_buttons(page.samples.clean_recordings)

@@ -37,7 +37,7 @@ def find(reference: str | None, job: Job) -> Path | None:
             return path / place
         known = file_kinds.SUFFIXES[job.kind]
         for end in sorted(known | {one.upper() for one in known}):
-            if (other := (path / place).with_suffix(end)).is_file():
+            if (other := file_kinds.with_ending(path / place, end)).is_file():
                 return other
     raise ZooError(f"there is no reference of {job.source} in {reference}; put it there")
 

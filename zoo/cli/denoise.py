@@ -16,10 +16,11 @@ from zoo.errors import ZooError
 from zoo.modality import get
 
 _DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
-below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic) and recordings
-(wav, aiff, flac, ogg, opus, mp3, m4a; mp4, mov and mkv, whose video is copied as it is) are
-recognized by their content. An output has the size, depth, channels, alpha and metadata of its
-input, or its sample rate, channels, length, coding and tags, and appears whole or not at all."""
+below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic; DICOM, NIfTI,
+FITS, MRC, npy) and recordings (wav, aiff, flac, ogg, opus, mp3, m4a; mp4, mov and mkv, whose video
+is copied as it is) are recognized by their content. An output has the size, depth, channels, alpha
+and metadata of its input, or its sample rate, channels, length, coding and tags, and appears whole
+or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg

@@ -50,7 +50,7 @@ IMAGE_SUFFIXES = (frozenset(IMAGE_FORMATS) - _AMBIGUOUS) | {
 SCIENCE_SUFFIXES = frozenset(end for end in IMAGE_SUFFIXES if IMAGE_FORMATS.get(end) in SCIENCE)
 """Those of them whose formats are in `SCIENCE`."""
 
-PICTURE_SUFFIXES = IMAGE_SUFFIXES - SCIENCE_SUFFIXES
+PLAIN_SUFFIXES = IMAGE_SUFFIXES - SCIENCE_SUFFIXES
 """The others."""
 
 AUDIO_FORMATS = {
@@ -142,8 +142,8 @@ _SIGNATURES = _table(
     (rb".{128}DICM.{,60}1\.2\.840\.10008\.(" + _NO_PIXELS + rb")", None, _REPORT),
     (rb".{128}DICM", IMAGE, "dicom"),
     # Without a preamble, as old scanners write them: a tag of group 2 or 8, its type or length.
-    (rb"\x02\0[\0\1\2\3\x10]\0(UL|OB|UI|.\0\0\0)", IMAGE, "dicom"),
-    (rb"\x08\0[\0\1\5\x08\x12\x16]\0([A-Z]{2}|.\0\0\0)", IMAGE, "dicom"),
+    (rb"\x02\0(\0\0(UL|\x04\0\0\0)|[\1\2\3\x10]\0(OB|UI))", IMAGE, "dicom"),
+    (rb"\x08\0(\0\0(UL|\x04\0\0\0)|[\1\5\x08\x12\x16]\0([A-Z]{2}|.\0\0\0))", IMAGE, "dicom"),
     (rb"8BPS", None, f"a Photoshop file, which is not read; {_CONVERT}"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", None, f"JPEG 2000, which is not read; {_CONVERT}"),
     (rb"\0\0\0\x0cJXL |\xff\x0a", None, f"JPEG XL, which is not read; {_CONVERT}"),

@@ -94,7 +94,8 @@ class FrameStack:
                 gone = None if missing is None else missing(frame)
                 image = frame if frame.ndim == 3 else frame[..., None]
                 if header.PhotometricInterpretation == _PALETTE:
-                    image = pixels.apply_color_lut(frame, header)[..., :3]
+                    with _quiet():
+                        image = pixels.apply_color_lut(frame, header)[..., :3]
                 if gone is not None and gone.any():
                     image = images.filled(image.copy(), gone)
                 else:
@@ -114,14 +115,20 @@ class FrameStack:
         options = {"correct_unused_bits": self.ends is not None}
         if self.syntax.is_encapsulated:
             options = {}
-        with _quiet(), contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
             if self.syntax != uid.DeflatedExplicitVRLittleEndian:
                 # From the file, of which one frame at a time is in memory.
                 source = stack.enter_context(files.opened(self._path))
                 options["transfer_syntax_uid"] = self.syntax
-            yield from pixels.iter_pixels(
-                source, indices=numbers, decoding_plugin=plugin, **options
-            )
+            found = pixels.iter_pixels(source, indices=numbers, decoding_plugin=plugin, **options)
+            stack.enter_context(contextlib.closing(found))
+            while True:
+                # Not around the yield, where other code runs.
+                with _quiet():
+                    frame = next(found, None)
+                if frame is None:
+                    return
+                yield frame
 
     def keeps(self, header: Dataset) -> bool:
         """Whether the transfer syntax is that of the output too."""

@@ -52,9 +52,7 @@ def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
     if Path(file).suffix.lower() == ".zip":
         inside = [name for name in _zip(file).namelist() if not name.endswith("/")]
         inside = [name for name in inside if not _is_hidden(name)]
-        known = [
-            name for name in inside if Path(name).suffix.lower() in file_kinds.PICTURE_SUFFIXES
-        ]
+        known = [name for name in inside if Path(name).suffix.lower() in file_kinds.PLAIN_SUFFIXES]
         return sorted(known), sorted({*inside} - {*known})
     if file_kinds.ending(file) not in _NUMPY:
         count = len(_pages(file, os.stat(file).st_mtime_ns))
