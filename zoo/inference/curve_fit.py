@@ -1,6 +1,7 @@
 """Fitting a noise curve to images without clean ones, by pixels that are hidden from the network.
 
-The curve begins as a measurement of the noise by brightness, and Adam refines it.
+The curve begins as a measurement of the noise by brightness, and Adam refines it. Where a line is
+all there is to the variance, as of Gaussian noise and of photons, its curve is known without a fit.
 
 References:
   Herbreteau, Unser, "Noise2VST", ICCV 2025, for the curve and its training.
@@ -18,7 +19,7 @@ import optax
 
 from zoo.errors import ZooError
 from zoo.inference import value_scale
-from zoo.inference.linear_light import crops
+from zoo.inference.linear_light import crops, gain_and_read
 from zoo.inference.noise_curve import KNOTS, LEVEL, AdaptedDenoiser, merged
 from zoo.inference.value_scale import Scale
 
@@ -76,13 +77,19 @@ class Bank:
 
     def parts(self) -> list[np.ndarray]:
         """Crops (H, W, C) of some of the images, in what the network sees, NaN where unknown."""
-        step = -(-len(self._pages) // _MEASURED)
         with np.errstate(invalid="ignore"):
-            return [
-                self._scale.enter(crop)
-                for source, _ in self._pages[::step]
-                for crop in crops(source)
-            ]
+            return [self._scale.enter(crop) for source in self._some for crop in crops(source)]
+
+    def lines(self) -> list[tuple[float, float]]:
+        """Of the variance in some of the images, in what the network sees: its slope, and at 0."""
+        low, high = self.range
+        lines = [gain_and_read(source, low) for source in self._some]
+        return [(slope / (high - low), least / (high - low) ** 2) for slope, least in lines]
+
+    @property
+    def _some(self) -> list[np.ndarray]:
+        step = -(-len(self._pages) // _MEASURED)
+        return [source for source, _ in self._pages[::step]]
 
     def batch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Crops (N, side, side, C), flipped and turned, and which of their values are known."""
@@ -126,6 +133,11 @@ _INNER, _INNER_MEAN = 0.8, 0.5586
 _FAINTEST = 1e-3
 # Knots over which a measured curve is smoothed.
 _SMOOTH = 17
+# Between which the deviations measured are of those of a line: clipping takes some away, texture
+# adds some. Photographs with noise of such a kind had 0.67 to 1.9, where a fit gained 0.05 dB at
+# most; much clipped ones, where it gained 0.04 to 0.32, at most 0.46; and micrographs 2.4 and more.
+_LESS, _MORE = 0.6, 2.0
+_MIDDLES = (np.arange(KNOTS - 1) + 0.5) / (KNOTS - 1)
 
 
 def measured_curve(bank: Bank) -> dict[str, jax.Array]:
@@ -153,11 +165,38 @@ def measured_curve(bank: Bank) -> dict[str, jax.Array]:
             found.append(inside[: int(_INNER * len(inside))].mean() / _INNER_MEAN)
     if not found:
         places, found = [0.5], [details.mean() / math.sqrt(2 / math.pi) if len(details) else 0.0]
-    middles = (np.arange(KNOTS - 1) + 0.5) / (KNOTS - 1)
-    logs = np.interp(middles, places, np.log(np.maximum(found, _FAINTEST)))
+    logs = np.interp(_MIDDLES, places, np.log(np.maximum(found, _FAINTEST)))
     padded = np.pad(logs, _SMOOTH // 2, mode="edge")
-    logs = np.convolve(padded, np.full(_SMOOTH, 1 / _SMOOTH), "valid")
-    slopes = math.log(LEVEL / (KNOTS - 1)) - logs
+    return _curve_for(np.exp(np.convolve(padded, np.full(_SMOOTH, 1 / _SMOOTH), "valid")))
+
+
+def line_curve(bank: Bank, measured: dict[str, jax.Array]) -> dict[str, jax.Array] | None:
+    """The curve of noise whose variance is a line of the value, where it is.
+
+    The variance is measured in smooth places only, so that texture does not count. On photographs
+    of such noise the curve is up to 1.6 dB better than one that is fitted, for a prediction of
+    hidden pixels takes too much for noise.
+
+    Args:
+      bank: the images.
+      measured: of `measured_curve`, which the line is held against: in each brightness it has found
+        the noise and some texture, and can hardly have found less than the noise.
+
+    Returns:
+      The curve; None where the noise is of another kind, or is none.
+    """
+    slope, least = np.median(bank.lines(), axis=0)
+    deviations = np.sqrt(slope * _MIDDLES + least)
+    if deviations.min() < _FAINTEST:
+        return None
+    found = LEVEL / (KNOTS - 1) / np.exp(np.asarray(measured["slopes"], np.float64))
+    ratios = found / deviations
+    return _curve_for(deviations) if ratios.min() > _LESS and ratios.max() < _MORE else None
+
+
+def _curve_for(deviations: np.ndarray) -> dict[str, jax.Array]:
+    """The curve that makes noise of these standard deviations, between knots, even."""
+    slopes = math.log(LEVEL / (KNOTS - 1)) - np.log(deviations)
     return {"slopes": jnp.asarray(slopes, jnp.float32), "line": jnp.zeros(2)}
 
 

@@ -90,6 +90,20 @@ class Curve(NamedTuple):
         return 2 * np.sqrt(np.maximum(inside, 0.0))
 
 
+def gain_and_read(image: np.ndarray, black: float) -> tuple[float, float]:
+    """The line of the noise's variance: its slope, and what it is at black.
+
+    Args:
+      image: (H, W, C), both sides at least 16.
+      black: the value of no light.
+    """
+    found = crop_column(image) - black
+    # To about 1, which its sums in single precision want.
+    unit = float(np.abs(found).max()) or 1.0
+    gain, read = (float(value) for value in _fit((found / unit).astype(np.float32)))
+    return gain * unit, read * unit**2
+
+
 def fit(image: np.ndarray, black: float) -> Curve | None:
     """The curve of an image's noise; None where it does not grow with the light.
 
@@ -97,11 +111,8 @@ def fit(image: np.ndarray, black: float) -> Curve | None:
       image: (H, W, C), values in proportion to light from black on.
       black: the value of no light.
     """
-    found = crop_column(image) - black
-    # To about 1, which its sums in single precision want.
-    unit = float(np.abs(found).max()) or 1.0
-    gain, read = (float(value) for value in _fit((found / unit).astype(np.float32)))
-    return Curve(gain * unit, read * unit**2) if gain > 0 else None
+    gain, read = gain_and_read(image, black)
+    return Curve(gain, read) if gain > 0 else None
 
 
 def middle(curves: Sequence[Curve | None]) -> Curve | None:

@@ -143,7 +143,10 @@ def neighbor2neighbor(
       params: its parameters.
       noisy: (B, H, W, C), both sides at least 2.
       level: (B,), passed to the model.
-      ratio: of the second term, which keeps detail that neighbors differ in.
+      ratio: of the second term, which keeps detail that neighbors differ in. It stays the same;
+        the authors let it grow with the epoch, from 0 to 2 at the end of 100 epochs. In 800 steps
+        of `unet-tiny` on photographs at sigma 25 that reached 25.74 dB, 1 throughout 26.02, 2
+        throughout 25.57 and 0 throughout 26.15.
 
     Returns:
       (B, H // 2, W // 2, C): (f(a) - b)^2 + ratio (f(a) - b - (A f(y) - B f(y)))^2, where A and B

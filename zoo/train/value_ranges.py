@@ -116,15 +116,9 @@ def complete(example: Example) -> tuple[np.ndarray, bool]:
 
     Returns:
       (H, W, K), and whether there were such.
-
-    Raises:
-      ZooError: a channel has no finite value; the error names the example.
     """
     image = stack(example)
-    try:
-        filled = image_canvas.filled(image)
-    except ZooError as error:
-        raise ZooError(f"{example.name}: {error}") from None
+    filled = image_canvas.filled(image)
     return filled, filled is not image
 
 

@@ -13,6 +13,7 @@ import zoo
 from zoo import models, noise, weights
 from zoo.errors import ZooError
 from zoo.inference import ImageDenoiser, adapt, adapt_file, load_adapted, noise_curve
+from zoo.inference.curve_fit import Bank, line_curve, measured_curve
 from zoo.resolve import resolve
 
 RNG = np.random.default_rng
@@ -93,6 +94,27 @@ def test_the_measured_curve_makes_the_noise_of_photons_even():
     places = np.linspace(low, high, 128)[8:-8]
     steps = np.gradient(np.asarray(knots), 1 / 127)[8:-8] / (high - low)
     np.testing.assert_allclose(steps * np.sqrt(a * places + b), level, rtol=0.2)
+
+
+def test_noise_whose_variance_is_a_line_needs_no_fit(tiny):
+    rng = RNG(4)
+    y, x = np.mgrid[:128, :128] / 128
+    clean = 0.5 + 0.4 * np.sin(9 * x) * np.cos(7 * y)
+    middles = (np.arange(127) + 0.5) / 127
+    for a, b in ((0.0, 0.01), (0.01, 0.004)):
+        noisy = np.float32(clean + np.sqrt(a * clean + b) * rng.standard_normal(clean.shape))
+        said = []
+        adapted = adapt(1000 * noisy, tiny, progress=lambda *done, said=said: said.append(done))
+        assert not said
+        low, high = np.array(adapted.range) / 1000
+        slopes = np.asarray(adapted.model.variables["params"]["slopes"])
+        found = noise_curve.LEVEL / 127 / np.exp(slopes) * (high - low)
+        expected = np.sqrt(a * (low + middles * (high - low)) + b)
+        np.testing.assert_allclose(found[10:-10], expected[10:-10], rtol=0.1)
+    # Of noise that sets in at a brightness no line is the variance.
+    noisy = clean + np.where(clean > 0.5, 0.1, 0.005) * rng.standard_normal(clean.shape)
+    bank = Bank([(np.float32(noisy)[..., None],) * 2], 1)
+    assert line_curve(bank, measured_curve(bank)) is None
 
 
 @pytest.mark.matrix

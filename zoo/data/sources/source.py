@@ -155,6 +155,8 @@ class Source(Sequence):
         with self._advised():
             read = (self.any_range and self.listing.read_any) or self.listing.read
             target, noisy = read(self.listing.items[index])
+            if self.any_range and any(map(_is_blank, (target, noisy))):
+                raise ZooError(f"{name} has a channel without a finite value; leave it out")
         return Example(name, self._finish(target), None if noisy is None else self._finish(noisy))
 
     def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Example:
@@ -229,6 +231,13 @@ class Source(Sequence):
         except ZooError as error:
             return str(error)
         return ""
+
+
+def _is_blank(image: np.ndarray | None) -> bool:
+    """Whether a channel of floats has no value that is finite."""
+    if image is None or image.dtype.kind != "f":
+        return False
+    return not np.isfinite(image).any(axis=(0, 1)).all()
 
 
 def by_fractions(
