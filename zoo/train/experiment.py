@@ -15,9 +15,7 @@ from ml_collections import ConfigDict
 from zoo import losses, models
 from zoo.data import sources
 from zoo.data.augment import Augment, make_augment
-from zoo.data.batches import (
-    Batch,
-)
+from zoo.data.batches import Batch
 from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate.measure import check_baselines, evaluator_class
 from zoo.evaluate.result import REAL, Level
@@ -33,8 +31,7 @@ from zoo.train.value_ranges import Ranges
 LEARNING_RATE = 1e-3
 """The learning rate of a model that states none, the usual one of Adam."""
 
-# Where a noise level that is learned begins, unless the config says.
-_START = 25 / 255
+_START = 25 / 255  # of a noise level that is learned, unless the config says
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,8 +140,8 @@ def build(
     method = noisy_only.make_target(config, modality)
     make_optimizer(config, steps=1)
     check_baselines(config.eval.baselines, evaluator_class(modality).baselines)
-    only_train = found or (method is not None and not config.noise.name)
-    splits = ("train",) if only_train else ("train", "test")
+    only_noisy = method is not None and not config.noise.name
+    splits = ("train",) if found or only_noisy else ("train", "test")
     found = found or sources.load(
         data.name,
         channels=data.channels,
@@ -155,7 +152,7 @@ def build(
         fractions=tuple(data.fractions),
         seed=config.seed,
         on_error=data.on_error,
-        any_range=method is not None and not config.noise.name,
+        any_range=only_noisy,
         **data.options.to_dict(),
     )
     if data.on_error == "raise":
