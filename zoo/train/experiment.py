@@ -76,11 +76,7 @@ class Experiment:
         return self.method is not None and not self.config.noise.name
 
     def seen_in(self, ranges: Ranges) -> "Experiment":
-        """The experiment with the noise level in what a model sees of images of such values.
-
-        Raises:
-          ZooError: they have no one level, or the method does not fit them.
-        """
+        """The experiment with the level in what a model sees; refuses as `Ranges.seen_by`."""
         if not self.only_noisy:
             return self
         method, level = ranges.seen_by(self.method, self.level)
