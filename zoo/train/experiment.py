@@ -15,9 +15,7 @@ from ml_collections import ConfigDict
 from zoo import losses, models
 from zoo.data import sources
 from zoo.data.augment import Augment, make_augment
-from zoo.data.batches import (
-    Batch,
-)
+from zoo.data.batches import Batch
 from zoo.errors import ZooError, in_one_line, unknown
 from zoo.evaluate.measure import check_baselines, evaluator_class
 from zoo.evaluate.result import REAL, Level
@@ -36,8 +34,7 @@ LEARNING_RATE = 1e-3
 SAMPLE_RATE = 16000
 """The sample rate in Hz for a model that states none."""
 
-# Where a noise level that is learned begins, unless the config says.
-_START = 25 / 255
+_START = 25 / 255  # of a noise level that is learned, unless the config says
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +79,7 @@ class Experiment:
         return self.method is not None and not self.config.noise.name
 
     def seen_in(self, ranges: Ranges) -> "Experiment":
-        """The experiment with the noise level in what a model sees of images of such values.
-
-        Raises:
-          ZooError: they have no one level, or the method does not fit them.
-        """
+        """The experiment with the level in what a model sees; refuses as `Ranges.seen_by`."""
         if not self.only_noisy:
             return self
         method, level = ranges.seen_by(self.method, self.level)
@@ -146,8 +139,8 @@ def build(
     method = noisy_only.make_target(config, modality)
     make_optimizer(config, steps=1)
     check_baselines(config.eval.baselines, evaluator_class(modality).baselines)
-    only_train = found or (method is not None and not config.noise.name)
-    splits = ("train",) if only_train else ("train", "test")
+    only_noisy = method is not None and not config.noise.name
+    splits = ("train",) if found or only_noisy else ("train", "test")
     found = found or sources.load(
         data.name,
         channels=data.channels,
@@ -158,7 +151,7 @@ def build(
         fractions=tuple(data.fractions),
         seed=config.seed,
         on_error=data.on_error,
-        any_range=method is not None and not config.noise.name,
+        any_range=only_noisy,
         **data.options.to_dict(),
     )
     if data.on_error == "raise":
