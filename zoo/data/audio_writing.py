@@ -11,7 +11,7 @@ import numpy as np
 from zoo import files
 from zoo.data import audio_files, audio_metadata, media_writing, pcm
 from zoo.data.audio_files import Info
-from zoo.data.file_kinds import AUDIO_FORMATS, MEDIA_FORMATS, READ_ONLY_AUDIO
+from zoo.data.file_kinds import AUDIO_FORMATS, MEDIA_FORMATS, READ_ONLY_AUDIO, listed_suffixes
 from zoo.errors import ZooError
 
 # Containers that share the suffix of another; a copy keeps the one it finds.
@@ -154,7 +154,7 @@ def _usual(path: Path) -> tuple[str, str]:
         reason = f"cannot tell a format from {path}"
         if suffix in READ_ONLY_AUDIO:
             reason = f"{path}: {suffix} is read and not written"
-        raise ZooError(f"{reason}; end it in {', '.join(sorted({*AUDIO_FORMATS, *MEDIA_FORMATS}))}")
+        raise ZooError(f"{reason}; end it in {listed_suffixes({*AUDIO_FORMATS, *MEDIA_FORMATS})}")
     return AUDIO_FORMATS[suffix]
 
 

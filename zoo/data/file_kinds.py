@@ -11,11 +11,12 @@ References:
 import os
 import re
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from zoo import files
-from zoo.errors import ZooError
+from zoo.errors import ZooError, listed
 
 IMAGE, AUDIO, WEIGHTS = "image", "audio", "weights"
 
@@ -193,6 +194,14 @@ _BRANDS = {
 _ANY_BRAND = (b"mif1", b"msf1", b"miaf")
 # Of those that hold sound alone, and of QuickTime.
 _SOUND_BRANDS = {b"M4A ": ".m4a", b"M4B ": ".m4b", b"qt  ": ".mov"}
+
+
+def listed_suffixes(suffixes: Collection[str]) -> str:
+    """Suffixes for a sentence: one of each format that is written, and how many more there are."""
+    formats = [*IMAGE_FORMATS.items(), *AUDIO_FORMATS.items()]
+    first = {form: suffix for suffix, form in reversed(formats) if suffix in suffixes}
+    usual = sorted(first.values(), key=[suffix for suffix, _ in formats].index)
+    return listed([*usual, *sorted(set(suffixes) - set(usual))], most=len(usual))
 
 
 def image_format(head: bytes, name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data import exif, image_containers, pixels, science
-from zoo.data.file_kinds import IMAGE_FORMATS, SCIENCE, ending
+from zoo.data.file_kinds import IMAGE_FORMATS, SCIENCE, ending, listed_suffixes
 from zoo.data.image_metadata import MOVED, Metadata, Page
 from zoo.errors import ZooError
 
@@ -106,7 +106,7 @@ def form_of(path: Path) -> str:
         raise ZooError(f"{path}: {_READ_ONLY[suffix]}; end it in .png")
     if suffix not in IMAGE_FORMATS:
         raise ZooError(
-            f"cannot tell a format from {path}; end it in {', '.join(sorted(IMAGE_FORMATS))}"
+            f"cannot tell a format from {path}; end it in {listed_suffixes(IMAGE_FORMATS)}"
         )
     return IMAGE_FORMATS[suffix]
 

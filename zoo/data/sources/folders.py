@@ -217,7 +217,7 @@ def _found(
             only = f" but {count_suffixes(rest)}" if rest else ""
             raise ZooError(
                 f"{root / folder} has no {sort.what}{only}; they end in "
-                f"{', '.join(sorted(sort.suffixes))}"
+                f"{file_kinds.listed_suffixes(sort.suffixes)}"
             )
         prefix = Path(os.path.relpath(root / folder, root)).as_posix()
         wanted += [_join(prefix, name) for name in found]

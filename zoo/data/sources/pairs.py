@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.data import audio_files
-from zoo.data.file_kinds import AUDIO_SUFFIXES, IMAGE_SUFFIXES
+from zoo.data.file_kinds import AUDIO_SUFFIXES, IMAGE_SUFFIXES, listed_suffixes
 from zoo.data.sources import archives, folders
 from zoo.data.sources.source import SPLITS, Form, Listing, by_fractions, namer
 from zoo.errors import ZooError
@@ -238,7 +238,7 @@ def _listing(root: Path, clean: str, noisy: str) -> Listing:
         ignored += [f"{one}/{name}" for name in others]
     if not wanted[clean] and not wanted[noisy]:
         raise ZooError(
-            f"{root / clean} has no recordings; they end in {', '.join(sorted(AUDIO_SUFFIXES))}"
+            f"{root / clean} has no recordings; they end in {listed_suffixes(AUDIO_SUFFIXES)}"
         )
     # The two may be stored in different formats.
     stems = {one: {os.path.splitext(name)[0]: name for name in wanted[one]} for one in wanted}
