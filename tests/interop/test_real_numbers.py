@@ -21,6 +21,7 @@ def spectra(x, gains):
     return jnp.fft.irfft(jnp.pad(z[None, :-1], ((0, 0), (0, 1)))), jnp.imag(halves), y.real
 
 
+@pytest.mark.matrix
 @pytest.mark.filterwarnings("ignore:.*complex.*")
 def test_it_is_the_same_function_without_complex_numbers():
     rng = np.random.default_rng(0)

@@ -195,6 +195,7 @@ def test_wrong_fields_raise_one_line():
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.matrix
 def test_a_profile_is_the_level_of_its_noise_and_a_deviation():
     model, rng = SpectralGate(), np.random.default_rng(0)
     noise = rng.standard_normal((4 * 16000, 2)).astype(np.float32) * np.float32([0.01, 0.1])

@@ -145,7 +145,7 @@ def init_shapes(model, shape):
 
 
 # Of the others in `test_starts`.
-@pytest.mark.parametrize("family", ["unet", "swinir"])
+@pytest.mark.parametrize("family", ["unet", matrix("swinir")])
 def test_gradient_reaches_every_parameter(family):
     model, variables = build(family)
     x, level = batch(family)

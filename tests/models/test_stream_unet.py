@@ -233,6 +233,7 @@ def test_it_is_as_described():
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.matrix
 def test_merged_batch_norm_computes_the_same():
     model = StreamUNet(**SMALL)
     x = recording(*SHAPE)

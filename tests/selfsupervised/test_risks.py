@@ -115,6 +115,7 @@ def test_the_model_is_no_way_to_the_level():
     np.testing.assert_allclose(slope, [4 * 0.5 * 0.5], rtol=1e-5)
 
 
+@pytest.mark.matrix
 def test_neighbor2neighbor_is_its_formula():
     noisy = np.random.default_rng(1).random((2, 6, 8, 1), np.float32)
     keys, level = keys_of(2), jnp.zeros(2)
@@ -145,6 +146,7 @@ def test_neighbor2neighbor_has_no_gradient_through_the_whole():
     assert float(slope) == pytest.approx(float(jax.grad(fixed)(1.0)), rel=1e-5)
 
 
+@pytest.mark.matrix
 def test_zs_n2n_is_its_formula():
     x = np.random.default_rng(2).random((1, 4, 6, 1), np.float32)
     found = np.asarray(zs_n2n(keys_of(1), blur, 0.9, x, jnp.zeros(1)))

@@ -106,6 +106,7 @@ def counts(count=5, side=40):
     return images
 
 
+@pytest.mark.matrix
 def test_floats_of_any_range_train_and_are_denoised_in_it(tmp_path):
     images = counts()
     model = zoo.create_model("dncnn-gray", depth=2, width=2)

@@ -136,6 +136,7 @@ def test_what_is_fitted_is_the_curve_alone(counted, tiny, fitted):
         np.testing.assert_array_equal(after[f"params/base/{name}"], value)
 
 
+@pytest.mark.matrix
 def test_the_seed_decides_what_is_fitted(counted, tiny, fitted):
     said = []
     again = adapt(counted[1], tiny, steps=3, progress=lambda *done: said.append(done))
@@ -159,6 +160,7 @@ def test_hidden_values_say_nothing_of_themselves(fitted):
     assert slope[6, 8] != 0
 
 
+@pytest.mark.matrix
 def test_a_saved_adaptation_does_the_same(counted, fitted, tmp_path):
     """Of a user's weights, which go into the file, and of those of the zoo, which are named."""
     noisy = counted[1]
