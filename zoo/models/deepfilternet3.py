@@ -296,7 +296,7 @@ register(
     "deepfilternet3",
     "full band; filters over frames below 4.8 kHz",
     2_134_714,
-    332_000_000,
+    312_000_000,
     narrow={"width": 8, "hidden": 16},
     source="Rikorose/DeepFilterNet",
     license="MIT",

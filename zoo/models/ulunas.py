@@ -321,7 +321,7 @@ register(
     "ulunas",
     "the published size",
     146_752,
-    35_000_000,
+    40_900_000,
     shallow={"depth": 2},
     source="Xiaobin-Rong/ul-unas",
     license="MIT",

@@ -64,13 +64,15 @@ def test_a_file_is_the_model_applied_to_the_whole(tmp_path, stream_t, samples):
     path, model, variables = stream_t
     x = noise(samples, 2)
     audio_writing.write(tmp_path / "a.wav", x, 16000, subtype="FLOAT")
-    report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", path)
+    alone = {"separate_channels": True}
+    report = denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", path, **alone)
     assert report[:4] == (samples, 2, 16000, 0)
     expected = np.asarray(jax.jit(model.apply)(variables, x[None]))[0]
     np.testing.assert_allclose(audio_files.read(tmp_path / "b.wav"), expected, atol=1e-4)
     if samples == 40009:
-        denoise_file(tmp_path / "a.wav", tmp_path / "c.wav", model, variables=variables)
-        denoise_file(tmp_path / "a.wav", tmp_path / "d.wav", "stream-t", variables=variables)
+        for name, one in (("c", model), ("d", "stream-t")):
+            target = tmp_path / f"{name}.wav"
+            denoise_file(tmp_path / "a.wav", target, one, variables=variables, **alone)
         b, c, d = (audio_files.read(tmp_path / f"{name}.wav") for name in "bcd")
         np.testing.assert_array_equal(b, c)
         np.testing.assert_array_equal(b, d)
