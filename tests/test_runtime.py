@@ -92,6 +92,7 @@ def filled(tmp_path_factory):
     return cache, train(XDG_CACHE_HOME=str(cache))
 
 
+@pytest.mark.matrix
 def test_what_comes_from_the_cache_trains_bit_for_bit_the_same(filled):
     cache, (folder, hits, misses, digest) = filled
     assert Path(folder).is_relative_to(cache / "denoising-zoo")

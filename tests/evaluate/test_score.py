@@ -273,6 +273,7 @@ def test_a_level_that_nobody_knows_is_not_told(zoo, tmp_path):
     assert zoo(*asked, "--level", "estimated", "--baselines", "--no-gallery")[0] == 0
 
 
+@pytest.mark.matrix
 def test_noise_of_jax_and_several_levels(zoo, folder, model_file, tmp_path):
     code, output, _ = zoo(
         *("score", model_file, "--data", folder, "--noise", "jax", "--sigma", "5", "50"),

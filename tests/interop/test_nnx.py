@@ -66,6 +66,7 @@ def test_training_steps_are_linens(linen):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.matrix
 def test_an_optimizer_of_nnx_trains_it(linen):
     module = to_nnx(*linen)
     optimizer = nnx.Optimizer(module, optax.sgd(0.01), wrt=nnx.Param)

@@ -147,6 +147,7 @@ def test_a_config_counts_updates_not_steps():
 
 
 # optax's Muon multiplies integers and floats.
+@pytest.mark.matrix
 @jax.numpy_dtype_promotion("standard")
 def test_muon_turns_matrices_and_leaves_the_rest_to_adam():
     """Its first update of a kernel is, up to its scale, the orthogonal factor of the gradient."""

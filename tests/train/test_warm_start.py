@@ -69,6 +69,7 @@ def test_models_whose_parameters_would_fit_are_told_apart_too():
         start_from(fresh(peak), other, (mean, trained(down="mean")), "train.start=mine")
 
 
+@pytest.mark.matrix
 def test_weights_that_are_not_finite_are_refused():
     module = model()
     broken = jax.tree.map(lambda leaf: leaf, trained())
