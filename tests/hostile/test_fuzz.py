@@ -218,6 +218,6 @@ def test_a_few_mutated_files(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_ten_thousand_mutated_files():
-    problems = run(1000, 10_000)
+def test_twenty_thousand_mutated_files():
+    problems = run(1000, 20_000)
     assert not problems, f"{len(problems)} problems\n" + "\n\n".join(problems[:20])

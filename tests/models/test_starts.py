@@ -29,11 +29,7 @@ def one_of_each_family():
     for name in list_models():
         if count_parameters(name):
             found.setdefault(model_spec(name).family, name)
-    # UL-UNAS takes longest, and its layers are those of GTCRN.
-    marks = {"ulunas": pytest.mark.release}
-    return [
-        pytest.param(name, marks=marks.get(name, pytest.mark.matrix)) for name in found.values()
-    ]
+    return list(found.values())
 
 
 def signals(facts):
@@ -50,6 +46,7 @@ def signals(facts):
     return np.einsum("hi,wj,nijc->nhwc", down, across, coarse).astype(np.float32), 25 / 255
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("name", one_of_each_family())
 def test_gradients_reach_every_parameter_and_sixty_steps_lower_the_loss(name):
     """Both by one program, for it is a family's longest to compile."""

@@ -134,8 +134,8 @@ _FAINTEST = 1e-3
 # Knots over which a measured curve is smoothed.
 _SMOOTH = 17
 # Between which the deviations measured are of those of a line: clipping takes some away, texture
-# adds some. Photographs with noise of such a kind had 0.67 to 1.9, where a fit gained 0.05 dB at
-# most; much clipped ones, where it gained 0.04 to 0.32, at most 0.46; and micrographs 2.4 and more.
+# adds some. By trial they hold photographs whose noise is of such a kind, and leave out those that
+# are clipped much, and micrographs, to which a fit does good.
 _LESS, _MORE = 0.6, 2.0
 _MIDDLES = (np.arange(KNOTS - 1) + 0.5) / (KNOTS - 1)
 

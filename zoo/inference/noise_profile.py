@@ -8,9 +8,8 @@ from zoo.errors import ZooError
 from zoo.models import SpectralGate
 from zoo.resolve import Resolved, resolve
 
-# Half the width by which the usual gate is smoothed over frequency. By 60 Hz it takes 40 % of a
-# steady tone; on 10 mixtures of speech, with a profile, SI-SDR is 11.7 dB by 15 Hz and 10.3 by 60,
-# STOI 0.780 and 0.775, PESQ 1.68 and 1.72.
+# A quarter of the width by which the usual gate is smoothed over frequency, which takes a good part
+# of a steady tone.
 _SMOOTH_HZ = 15.0
 
 Stretch = tuple[float, float]

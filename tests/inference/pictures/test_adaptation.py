@@ -302,14 +302,8 @@ def test_the_fit_beats_its_measurement_and_one_network_for_all(counted):
     assert fitted > psnr(zoo.denoise(noisy, "unet-gray", linear=True), clean, 4000) - 0.3
 
 
-@pytest.mark.parametrize(
-    ("name", "gain"),
-    [
-        pytest.param("BPAE_B", 6.5, marks=pytest.mark.slow),
-        pytest.param("BPAE_R", 2.8, marks=pytest.mark.release),
-        pytest.param("fish", 5.0, marks=pytest.mark.release),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "gain"), [("BPAE_B", 6.5), ("BPAE_R", 2.8), ("fish", 5.0)])
 def test_confocal_images(zoo_data, name, gain):
     folder = zoo_data / "microscopy" / "confocal"
     clean, noisy = (io.imread(folder / kind / f"{name}.tif") for kind in ("clean", "noisy"))

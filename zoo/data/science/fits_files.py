@@ -42,15 +42,14 @@ def layout(file: BinaryIO, name: str) -> list[Block]:
       Exception: a header is broken.
     """
     with _opened(file) as units:
-        blocks = [_block(unit) for unit in units if _is_image(unit)]
+        blocks = [_block(unit) for unit in _images(units)]
         last = units[-1].fileinfo()
         end = last["datLoc"] + last["datSpan"]
     if not blocks and end < os.fstat(file.fileno()).st_size:
         raise ValueError("a header is cut off")
     if not blocks:
         raise ZooError(f"{name} holds no image, but tables or other data; leave it out")
-    large = [block for block in blocks if min(block.shape[-2:]) >= _LEAST]
-    return large or blocks
+    return blocks
 
 
 def is_tiled(file: BinaryIO) -> bool:
@@ -124,9 +123,7 @@ def create(file: BinaryIO, shape: Sequence[int], dtype: np.dtype) -> None:
 def finish(file: BinaryIO, totals: Sequence[Totals]) -> None:
     """Sets the ends of the values and the checksums that headers hold."""
     with _opened(file, "update") as units:
-        images = [unit for unit in units if _is_image(unit)]
-        large = [unit for unit in images if min(unit.shape[-2:]) >= _LEAST]
-        for unit, found in zip(large or images, totals, strict=True):
+        for unit, found in zip(_images(units), totals, strict=True):
             header = unit.header
             ends = (found.least, found.most) if found.count else ()
             for key, end in zip(_ENDS, ends, strict=False):
@@ -159,6 +156,12 @@ def _again(file: BinaryIO, mode: str) -> BinaryIO:
 def _write(units: Sequence[object], output: BinaryIO) -> None:
     with _again(output, "wb") as again:
         fits.HDUList(units).writeto(again, overwrite=True, output_verify="ignore")
+
+
+def _images(units: fits.HDUList) -> list[fits.ImageHDU]:
+    """The units that are images; small ones only where there are no others."""
+    every = [unit for unit in units if _is_image(unit)]
+    return [unit for unit in every if min(unit.shape[-2:]) >= _LEAST] or every
 
 
 def _is_image(unit: object) -> bool:

@@ -128,7 +128,10 @@ def _convert_step(model: nn.Module, variables: Mapping, signature: Signature):
     (x,) = arguments(signature)
     given = [x, *jax.eval_shape(start, x)]
     if any(np.any(one) for one in start(jnp.zeros(x.shape))):
-        raise ZooError(f"the state of {signature.spec.name} does not begin as zeros")
+        raise ZooError(
+            f"the state of {signature.spec.name} does not begin as zeros, as that of an ONNX graph "
+            "here must; take the format stablehlo"
+        )
     with disable_winograd():
         function = without_complex(advance, given)
     places = range(len(given) - 1)

@@ -93,7 +93,10 @@ def _apply(equation, given: list) -> list:
     if name in _PARTWISE:
         return _each_part(equation, given)
     if name not in _RULES:
-        raise ZooError(f"the operation {name} of complex numbers is not converted to real ones")
+        raise ZooError(
+            f"the operation {name} of complex numbers is not converted to real ones; take the "
+            "format stablehlo"
+        )
     return [_RULES[name](params, *given)]
 
 
@@ -149,7 +152,9 @@ def _transform(params: dict, x) -> Any:
     """A Fourier transform along the last axis, forward of a real one or back to it."""
     kind, lengths = params["fft_type"], params["fft_lengths"]
     if len(lengths) != 1 or kind not in (lax.FftType.RFFT, lax.FftType.IRFFT):
-        raise ZooError(f"the transform {kind} is not converted to real numbers")
+        raise ZooError(
+            f"the transform {kind} is not converted to real numbers; take the format stablehlo"
+        )
     (size,) = lengths
     bins = np.arange(size // 2 + 1)
     # Whole turns are left out before the product with 2 pi, which would round them.
