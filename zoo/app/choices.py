@@ -21,7 +21,7 @@ AUTO = "Choose for me"
 
 # Audio models without weights, and the models that are offered first.
 _WITHOUT_WEIGHTS = ("wiener", "spectral-gate")
-_FIRST = ("unet-color", "unet-gray", "stream-b", "stream-s-48k")
+_FIRST = ("unet-color", "unet-gray", "stream-s-48k")
 # Photographs of scikit-image: name -> standard deviation of the added noise in 1/255.
 _PHOTOS = {"coffee": 25, "chelsea": 40, "camera": 25, "astronaut": 15}
 # Synthetic audio: label with noise, label without, number of the voice, of the noise, SNR in dB.

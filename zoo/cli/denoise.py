@@ -84,8 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="weights that come with the zoo, a weight file, a model of `zoo models` without "
         "parameters, or NAME=FILE, such a model and its weights (unet-color or unet-gray; for "
-        "recordings stream-b up to 16 kHz and stream-s-48k above, and wiener where their sound "
-        "ends below 6.5 kHz)",
+        "recordings stream-s-48k, and wiener where their sound ends below 6.5 kHz)",
     )
     add(
         "--weights",

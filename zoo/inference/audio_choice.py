@@ -1,4 +1,4 @@
-"""The model a recording goes through by default, chosen by its sample rate and its bandwidth."""
+"""The model a recording goes through by default, chosen by its bandwidth."""
 
 import functools
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from zoo import weights
 from zoo.models import create_model, spec_of
 from zoo.resolve import Resolved, resolve
 
-# Frames of 32 ms, and bands of 250 Hz up to where a model of 16 kHz hears.
+# Frames of 32 ms, and bands of 250 Hz up to what speech needs.
 _FRAME, _BAND, _TOP = 0.032, 250, 8000
 # Frames so far below the loudest are pauses.
 _QUIET = 1e-4
@@ -84,17 +84,17 @@ def _fall(levels: np.ndarray) -> float | None:
     return edge if best > _FALL and edge <= _HIGHEST * _BAND else None
 
 
-# In the order of preference, of those that come with the zoo, for recordings up to a sample rate in
-# Hz. Those of 48 kHz are the better ones for what was resampled from any rate above 16 kHz, too.
-_PREFERRED = {16000: ("stream-b", "stream-t"), np.inf: ("stream-s-48k", "stream-b-48k")}
+# In the order of preference, of those that come with the zoo. The first scores best on speech of
+# 16 kHz, too, resampled there and back: see docs/audio.md.
+_PREFERRED = ("stream-s-48k", "stream-b-48k", "stream-b", "stream-t")
 
 
 def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, str]:
     """The best model for a recording.
 
-    Up to 16 kHz that is a model of 16 kHz, above it one of 48 kHz. But networks that were trained
-    on little or nothing like telephone speech take its consonants for noise. It gets a gentle
-    Wiener filter, which leaves STOI no lower than it was.
+    That is one of 48 kHz at every sample rate. But networks that were trained on little or nothing
+    like telephone speech take its consonants for noise. It gets a gentle Wiener filter, which
+    leaves STOI no lower than it was.
 
     Args:
       blocks: the recording in pieces (n, C), float32; not read where the usual model takes any.
@@ -103,7 +103,7 @@ def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, st
     Returns:
       The model; and why it is not the usual one, in words, empty where it is.
     """
-    usual, any_band = _usual(next(top for top in _PREFERRED if sample_rate <= top))
+    usual, any_band = _usual()
     edge = None if any_band else band_edge(blocks, sample_rate)
     if edge is None:
         return usual, ""
@@ -116,12 +116,9 @@ def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, st
 
 
 @functools.cache
-def _usual(top: float) -> tuple[Resolved, bool]:
-    """The usual model up to a sample rate, and whether it was trained on recordings of any
-    bandwidth."""
-    shipped = weights.list_weights()
-    every = [*_PREFERRED[top], *(name for names in _PREFERRED.values() for name in names)]
-    label = next((name for name in every if name in shipped), "")
+def _usual() -> tuple[Resolved, bool]:
+    """The usual model, and whether it was trained on recordings of any bandwidth."""
+    label = next((name for name in _PREFERRED if name in weights.list_weights()), "")
     if not label:
         return resolve("wiener", modality="audio"), True
     usual = resolve(label, modality="audio")

@@ -201,8 +201,8 @@ def denoise_audio_file(
       src: the file to read: wav and its kin, aiff, au, caf, flac, ogg, mp3 and what else libsndfile
         knows; with PyAV also m4a, aac, wma, and the sound of films.
       dst: the file to write. It appears at the end, whole, or not at all; its folder exists.
-      model: of audio. None takes stream-b up to 16 kHz and stream-s-48k above it, or a gentle
-        wiener filter where the sound ends below 6.5 kHz, as that of telephones does.
+      model: of audio. None takes stream-s-48k, or a gentle wiener filter where the sound ends
+        below 6.5 kHz, as that of telephones does.
       strength: share of the model's change that is made, 0 (none) to 1 (all): x + strength (y - x).
       limit: the most attenuation in dB, in the place of `strength`; 12 leaves a quarter of the
         amplitude of whatever the model removes.
