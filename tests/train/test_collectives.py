@@ -88,7 +88,7 @@ def test_devices_exchange_sums_of_gradients_and_little_more(kind, name):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("kind", ["jit", "pmap"])
-def test_a_step_that_gathers_would_be_noticed(kind):
+def test_devices_that_gather_would_be_noticed(kind):
     def change(step):
         def gathering(state, batch, key):
             state, metrics = step(state, batch, key)
