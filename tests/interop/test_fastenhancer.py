@@ -1,5 +1,6 @@
 """FastEnhancer's files: what is read of them, what is refused, and what comes with the zoo."""
 
+import functools
 import re
 import struct
 import zlib
@@ -71,7 +72,9 @@ def test_it_is_what_the_published_files_hold(zoo_data, name, label):
     options = {key: value for key, value in case.options.items() if key != "padding"}
     path = zoo_data / "weights" / case.weights
     found = load_torch(case.model, path, **options)
-    jax.tree.map(np.testing.assert_array_equal, found, zoo.load(name)[1])
+    # NumPy's roots and exponentials round by the processor.
+    same = functools.partial(np.testing.assert_allclose, rtol=2e-7)
+    jax.tree.map(same, found, zoo.load(name)[1])
 
 
 def test_a_file_is_its_tensors_in_a_row(tmp_path):

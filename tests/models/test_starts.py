@@ -48,7 +48,7 @@ def signals(facts):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("name", one_of_each_family())
-def test_gradients_reach_every_parameter_and_sixty_steps_lower_the_loss(name):
+def test_gradients_reach_every_parameter_and_at_most_sixty_steps_lower_the_loss(name):
     """Both by one program, for it is a family's longest to compile."""
     options = small_options(name)
     model, facts = create_model(name, **options), model_spec(name, **options)
@@ -86,12 +86,16 @@ def test_gradients_reach_every_parameter_and_sixty_steps_lower_the_loss(name):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         state, update = optimizer.init(params), jax.jit(optimizer.update)
         losses = []
-        for _ in range(STEPS):
+        while len(losses) < STEPS and not fell(losses):
             (value, variables), found = gradient(unravel(params), variables, noisy())
             updates, state = update(ravel_pytree(found)[0], state)
             params = params + updates
             losses.append(float(value))
-    assert np.mean(losses[-10:]) < 0.95 * np.mean(losses[:3]), losses
+    assert fell(losses), losses
+
+
+def fell(losses):
+    return len(losses) > 12 and np.mean(losses[-10:]) < 0.95 * np.mean(losses[:3])
 
 
 @pytest.mark.matrix
