@@ -79,7 +79,9 @@ def draw_front() -> None:
     high, wide, _ = clean.shape
     canvas = Image.new("RGB", (2 * wide + 12, high + 34), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(17)
-    for n, (label, x, pixels) in enumerate(zip(("noisy", "denoised"), (noisy, denoised), shown)):
+    for n, (label, x, pixels) in enumerate(
+        zip(("noisy", "denoised"), (noisy, denoised), shown, strict=True)
+    ):
         left = n * (wide + 12)
         canvas.paste(Image.fromarray(pixels), (left, 0))
         decibel = float(zoo.metrics.psnr(np.clip(x, 0, 1), clean, data_range=1.0))
