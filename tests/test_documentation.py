@@ -29,9 +29,12 @@ SMALLER = {
     "README.md": {"skimage.data.astronaut()": "skimage.data.astronaut()[:32, :32]"},
     "docs/getting-started.md": {
         "image = skimage.data.astronaut()": "image = skimage.data.astronaut()[:32, :32]",
-        "[skimage.data.astronaut(), skimage.data.coffee()]": "2 * [skimage.data.coffee()[:32, :32]]",
+        "skimage.data.astronaut(), skimage": "skimage.data.astronaut()[:32, :32], skimage",
+        "skimage.data.coffee()": "skimage.data.coffee()[:24, :32]",
+        '"unet-tiny"': '"dncnn-color", depth=2, width=4',
         "steps=500": "steps=1, batch_size=2, crop=8, progress=False",
     },
+    "docs/denoise.md": {"zoo.adapt(image)": "zoo.adapt(image, 'small.safetensors')"},
     "docs/models.md": {"ffdnet_gray.pth": "ffdnet_gray.safetensors"},
     "docs/noise.md": {"(4, 64, 64, 3)": "(4, 8, 8, 3)"},
     "docs/extending.md": {
@@ -42,9 +45,10 @@ SMALLER = {
         '("camera", "coins")': '("camera",)',
         "[:256, :256, None]": "[:32, :32, None]",
         "in (25, 10)": "in (25,)",
-        "steps=300": "steps=1",
+        "zoo.adapt(noisy)": "zoo.adapt(noisy, small_model, variables=drawn)",
+        "zoo.adapt(noisy, steps=300)": "zoo.adapt(noisy, small_model, variables=drawn, steps=1)",
+        '"unet-small", channels=1': '"dncnn-gray", depth=2, width=4',
         "steps=2000": "steps=1, batch_size=2, crop=8, progress=False",
-        '"unet-small"': '"unet-tiny"',
     },
 }
 CHEAP = ("docs/noise.md",)
@@ -59,26 +63,32 @@ def given(page):
     """What the blocks of a page take for granted, such as the reader's own image."""
     match page:
         case "docs/denoise.md":
-            return {"image": values(32, 32, 3), "other": values(32, 32, 3), "samples": values(800)}
+            image = values(32, 32, 3)
+            model = zoo.create_model("ffdnet-color", depth=2, width=4)
+            variables = model.init(jax.random.key(0), image[None], 0.1)
+            record = {"model": "ffdnet-color", "options": {"depth": 2, "width": 4}}
+            weights.save("small.safetensors", variables, record)
+            return {"image": image, "other": image, "samples": values(800)}
         case "docs/models.md":
             return {"noisy": values(1, 16, 16, 1)}
         case "docs/audio.md":
             model = zoo.create_model("wiener")
             return {"model": model, "variables": {}, "chunk": values(1, 2 * model.hop, 1)}
         case "docs/noisy-images-only.md":
-            model = zoo.create_model("unet-tiny", channels=1)
-            noisy = values(2, 16, 16, 1)
+            model = zoo.create_model("ffdnet-gray", depth=2, width=4)
+            noisy = jax.numpy.asarray(values(2, 16, 16, 1))
             images = np.uint16(noisy * 65535)
+            variables = model.init(jax.random.key(0), noisy, 0.1)
             return {
-                "noisy": noisy[0],
-                "level": np.float32(0.1),
                 "keys": jax.random.split(jax.random.key(0), 2),
                 "model": model,
-                "variables": model.init(jax.random.key(0), noisy),
+                "variables": variables,
                 "noisy_batch": noisy,
-                "levels": np.full(2, 0.1, np.float32),
+                "levels": jax.numpy.full(2, 0.1),
                 "noisy_images": images,
                 "image": images[0],
+                "small_model": model,
+                "drawn": variables,
             }
     return {}
 
@@ -116,7 +126,7 @@ def registries():
 
 def put(name, write):
     path = Path(name)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     write(path)
 
 
@@ -208,7 +218,7 @@ def runs(words):
         case ["zoo", "denoise", "-", *_]:
             return False
         case ["zoo", "denoise" | "noise" | "info" | "models" | "weights", *rest]:
-            return not {"NAME", "--from-run"} & set(rest)
+            return not {"NAME", "--from-run", "--adapt", "--adapted"} & set(rest)
     return False
 
 
@@ -218,14 +228,15 @@ def runs(words):
 )
 def test_commands_on_files_run(page, folder, capsys):
     """In their order, in a folder with the files that they name."""
-    model = zoo.create_model("unet-tiny")
+    options = {"depth": 2, "width": 4}
+    model = zoo.create_model("dncnn-color", **options)
     variables = model.init(jax.random.key(0), values(1, 16, 16, 3))
-    record = {"model": "unet-tiny", "options": {}}
+    record = {"model": "dncnn-color", "options": options}
     put("runs/unet/weights.safetensors", lambda path: weights.save(path, variables, record))
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         for _, *argv in filter(runs, commands(ROOT / page)):
-            argv += ["--overwrite"] * (argv[0] in ("denoise", "noise"))
-            assert cli.main(argv) == 0, (argv, capsys.readouterr().err)
+            again = ["--overwrite"] if argv[0] in ("denoise", "noise") else []
+            assert cli.main([*argv, *again]) == 0, (argv, capsys.readouterr().err)
     outputs = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     for named in re.findall(r"# writes (\S+\.\w+)", text_of(ROOT / page)):
         assert named in outputs
