@@ -1,4 +1,4 @@
-"""The floors of CONTRIBUTING.md: who imports whom, and who needs which library."""
+"""The layers of CONTRIBUTING.md: who imports whom, and who needs which library."""
 
 import ast
 import re
