@@ -1,4 +1,4 @@
-"""The floors of CONTRIBUTING.md: who imports whom, and who needs which library."""
+"""The layers of CONTRIBUTING.md: who imports whom, and who needs which library."""
 
 import ast
 import re
@@ -128,8 +128,5 @@ def test_continuous_integration_names_files_that_exist():
     """It runs them after many minutes."""
     text = (ROOT / ".ci" / "run").read_text()
     paths = re.findall(r"(?:tests|tools|configs)/[\w/]+\.py", text)
-    modules = text.partition("pdoc -o")[2].partition("\n  test")[0]
-    paths += [name.replace(".", "/") for name in re.findall(r"\bzoo[.\w]*", modules)]
-    assert len(paths) > 15
-    missing = [p for p in paths if not (ROOT / p).exists() and not (ROOT / f"{p}.py").exists()]
-    assert missing == [], missing
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []

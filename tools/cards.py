@@ -1,7 +1,7 @@
-"""Writes README's table of the weights that come with the package, from their records.
+"""Writes the table and the cards of the weights in `docs/models.md`, from the weights' metadata.
 
-python tools/cards.py            # writes it
-python tools/cards.py --check    # fails where README says something else; CI runs this
+python tools/cards.py            # writes them
+python tools/cards.py --check    # fails where the page differs; CI runs this
 """
 
 import argparse
@@ -16,41 +16,63 @@ from zoo import weights
 from zoo.evaluate import levels_of
 from zoo.weights.weight_files import SHIPPED
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "models.md"
 BEGIN, END = "<!-- weights -->\n", "<!-- end of weights -->\n"
-HEADINGS = ("name", "for", "parameters", "file", "trained on", "it reaches", "licence")
+HEADINGS = ("name", "for", "parameters", "file", "reaches", "license")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     check = parser.parse_args().check
-    before, rest = README.read_text().split(BEGIN)
+    before, rest = PAGE.read_text().split(BEGIN)
     found, after = rest.split(END)
-    if found == (wanted := table()):
+    if found == (wanted := table() + "".join(map(card, weights.list_weights()))):
         return
     if check:
-        sys.exit("error: README's table of weights is not that of their records; run this tool")
-    README.write_text(before + BEGIN + wanted + END + after)
+        sys.exit("error: docs/models.md differs from the metadata of the weights; run this tool")
+    PAGE.write_text(before + BEGIN + wanted + END + after)
 
 
 def table() -> str:
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *map(card, weights.list_weights())]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *map(row, weights.list_weights())]
+    return "".join(f"| {' | '.join(one)} |\n" for one in rows)
 
 
-def card(name: str) -> tuple[str, ...]:
+def row(name: str) -> tuple[str, ...]:
     record = weights.read_record(name)
-    size = (SHIPPED / f"{name}.safetensors").stat().st_size
     return (
-        f"`{name}`",
+        f"[`{name}`](#{name.replace('.', '')})",
         record["summary"],
         f"{record['parameters']:,}",
-        f"{size / 1e6:.2f} MB",
-        f"{record['trained_on']} ({record['terms']})",
+        size(name),
         reached(record),
         record["license"],
     )
+
+
+def card(name: str) -> str:
+    """The section of one weight file."""
+    record = weights.read_record(name)
+    # What the project trained names the commit, what others published its source.
+    origin = record.get("source") or f"this project, commit `{record['commit']}`"
+    entries = {
+        "for": record["summary"],
+        "model": f"`{record['model']}`, {record['parameters']:,} parameters",
+        "file": f"{size(name)}, {record['stored']}",
+        "trained on": record["trained_on"],
+        "terms of the data": record["terms"],
+        "license": record["license"],
+        "origin": origin,
+        "command": f"`{record['command']}`",
+        "scores": reached(record),
+    }
+    lines = "".join(f"| {key} | {value} |\n" for key, value in entries.items())
+    return f"\n### {name}\n\n| | |\n| --- | --- |\n{lines}"
+
+
+def size(name: str) -> str:
+    return f"{(SHIPPED / f'{name}.safetensors').stat().st_size / 1e6:.2f} MB"
 
 
 def reached(record: dict) -> str:

@@ -1,5 +1,6 @@
 """Draws what the weights of images do: the same crops for every model.
 
+    python tools/crops.py --front                    # writes docs/images/front.jpg, of the README
     python tools/crops.py                            # writes docs/weights.png
     python tools/crops.py --digits DATA/mnist        # and docs/weights-digits.png
     python tools/crops.py --noisy DATA/noisy-photos  # and docs/noisy-photos.png
@@ -33,6 +34,7 @@ PHOTOS = {
     "coffee": np.s_[60:348, 180:468],
 }
 SIGMA = 25 / 255
+FRONT_SIGMA = 40 / 255
 CAMERA = {"shot": 0.008, "read": 0.0004, "clip": (0, 1)}
 COUNT = 3
 DETAIL = 288
@@ -40,10 +42,14 @@ DETAIL = 288
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--front", action="store_true", help="only the README's image")
     parser.add_argument("--digits", metavar="FOLDER", help="of the MNIST files")
     parser.add_argument("--noisy", metavar="FOLDER", help="of color photos without clean ones")
     arguments = parser.parse_args()
     OUT.mkdir(exist_ok=True)
+    if arguments.front:
+        draw_front()
+        return
     names = [name for name in zoo.list_weights() if contract(name).modality == "image"]
     photos = [name for name in names if read_record(name)["config"]["data"]["name"] != "idx"]
     if photos:
@@ -60,6 +66,32 @@ def contract(name: str):
     return read_model(name)[1]
 
 
+def draw_front() -> None:
+    """One photo, noisy on the left and denoised on the right, with the PSNR of both."""
+    from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415
+    from skimage import data  # noqa: PLC0415
+
+    clean = np.float32(data.chelsea()[:, 20:420] / 255)
+    rng = np.random.default_rng(0)
+    noisy = np.float32(clean + rng.normal(0, FRONT_SIGMA, clean.shape))
+    denoised = zoo.denoise(noisy, "unet-color", FRONT_SIGMA)
+    shown = [np.uint8(np.clip(x, 0, 1) * 255 + 0.5) for x in (noisy, denoised)]
+    high, wide, _ = clean.shape
+    canvas = Image.new("RGB", (2 * wide + 12, high + 34), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(17)
+    for n, (label, x, pixels) in enumerate(
+        zip(("noisy", "denoised"), (noisy, denoised), shown, strict=True)
+    ):
+        left = n * (wide + 12)
+        canvas.paste(Image.fromarray(pixels), (left, 0))
+        decibel = float(zoo.metrics.psnr(np.clip(x, 0, 1), clean, data_range=1.0))
+        draw.text(
+            (left + 4, high + 8), f"{label}: {decibel:.1f} dB PSNR", fill="#333333", font=font
+        )
+    (OUT / "images").mkdir(exist_ok=True)
+    canvas.save(OUT / "images" / "front.jpg", quality=88, optimize=True)
+
+
 def draw_photos(names: list[str]) -> None:
     from skimage import data  # noqa: PLC0415
 
@@ -71,10 +103,10 @@ def draw_photos(names: list[str]) -> None:
         noisy = np.float32(clean + rng.normal(0, SIGMA, clean.shape))
         panels = {"clean": Panel(clean), "noisy, sigma 25": panel(noisy, clean)}
         for name in [name for name in names if name not in real]:
-            grey = contract(name).channels == 1
-            seen, wanted = (to_grey(x) if grey else x for x in (noisy, clean))
-            panels[f"{name}, in grey" if grey else name] = panel(
-                zoo.denoise(seen, name, None if grey else SIGMA), wanted
+            gray = contract(name).channels == 1
+            seen, wanted = (to_gray(x) if gray else x for x in (noisy, clean))
+            panels[f"{name}, in gray" if gray else name] = panel(
+                zoo.denoise(seen, name, None if gray else SIGMA), wanted
             )
         noisy = np.asarray(zoo.noise.camera(jax.random.key(0), clean, **CAMERA))
         for name in real:
@@ -84,7 +116,7 @@ def draw_photos(names: list[str]) -> None:
     gallery(OUT / "weights.png", rows, title="The weights that come with the zoo", comparable=False)
 
 
-def to_grey(x: np.ndarray) -> np.ndarray:
+def to_gray(x: np.ndarray) -> np.ndarray:
     """By the weights of ITU-R BT.601."""
     return np.float32(x @ np.float32([0.299, 0.587, 0.114]))[..., None]
 

@@ -1,7 +1,6 @@
 """Training on arrays by one call: learning, resuming, its errors, and the same as by a config."""
 
 import signal
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -172,15 +171,3 @@ def test_the_default_crop_fits_the_images_and_the_model(photos):
     shapes = [photo.shape for photo in photos]
     spec = zoo.models.spec_of(create_model("unet-tiny"))
     assert fit_arrays._crop(None, shapes, spec, 0) == (24, 24)
-
-
-@pytest.mark.matrix
-@pytest.mark.usefixtures("standard")
-def test_the_example_of_the_readme_runs():
-    text = (Path(zoo.__file__).parents[1] / "README.md").read_text()
-    blocks = [block.partition("```")[0] for block in text.split("```python\n")[1:]]
-    (block,) = [block for block in blocks if "fit(" in block]
-    assert len(block.splitlines()) <= 10
-    names = {}
-    exec(block.replace("steps=500", "steps=1, batch_size=2, crop=8, progress=False"), names)
-    assert names["clean"].shape == names["noisy"].shape
