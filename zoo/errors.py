@@ -17,7 +17,8 @@ _OF_JAX = re.compile("Unable to initialize backend|Unknown backend|environment '
 EXTRAS = {
     **dict.fromkeys(("orbax", "tensorboardX"), "train"),
     **dict.fromkeys(("h5py", "jinja2", "matplotlib", "pywt", "skimage"), "science"),
-    **dict.fromkeys(("astropy", "mrcfile", "nibabel", "pydicom"), "science"),
+    **dict.fromkeys(("astropy", "mrcfile", "nibabel", "pydicom", "zarr"), "science"),
+    **dict.fromkeys(("dask", "distributed"), "scale"),
     **dict.fromkeys(("grain", "tensorflow_datasets"), "data"),
     **dict.fromkeys(("av", "mutagen"), "media"),
     **dict.fromkeys(("onnxruntime", "pesq", "pystoi", "speechmos"), "audio"),

@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import signal
 import stat
 import threading
@@ -154,6 +155,7 @@ def walk(
     folder: str | os.PathLike,
     *,
     without: Collection[str | os.PathLike] = (),
+    whole: Callable[[Path], bool] | None = None,
     unreadable: Callable[[Path, str], None] | None = None,
 ) -> list[Path]:
     """The files in a folder and all its sub-folders; hidden ones are ignored.
@@ -164,6 +166,7 @@ def walk(
     Args:
       folder: the folder.
       without: folders below it to omit.
+      whole: whether a folder below it counts as a file, and is not searched.
       unreadable: called with each sub-folder that cannot be read, and the reason; None raises.
 
     Returns:
@@ -195,8 +198,12 @@ def walk(
         shown = sorted(name for name in folders if not name.startswith("."))
         # Folders by their own names take precedence over links.
         shown.sort(key=lambda name: os.path.islink(os.path.join(parent, name)))
-        folders[:] = [name for name in shown if is_new(os.path.join(parent, name))]
         here = Path(parent).relative_to(root)
+        if whole is not None:
+            files = [name for name in shown if whole(Path(parent, name))]
+            found += [here / name for name in files if is_new(os.path.join(parent, name))]
+            shown = [name for name in shown if name not in files]
+        folders[:] = [name for name in shown if is_new(os.path.join(parent, name))]
         found += [here / name for name in names if not name.startswith(".")]
     return sorted(found)
 
@@ -292,6 +299,57 @@ def staged(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[Path]
         raise _unwritable(path, error) from None
 
 
+@contextmanager
+def staged_folder(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[Path]:
+    """As `staged`, for a file that is a folder.
+
+    Yields:
+      The folder to fill, empty, beside the path.
+
+    Raises:
+      ZooError: as `staged`.
+    """
+    path = Path(path)
+    _check_name(path)
+    part = path.with_name(f".{path.name[:_LONG_NAME]}.{secrets.token_hex(4)}.part")
+    try:
+        _remove_left_behind(path.parent)
+        part.mkdir()
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # not every file system has locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with _removed_when_killed(part):
+                yield part
+                move_folder(part, path, overwrite=overwrite)
+        finally:
+            os.close(descriptor)
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def move_folder(part: Path, path: Path, *, overwrite: bool) -> None:
+    """Move a finished folder to its path, in the place of a former one if it may be replaced.
+
+    Raises:
+      ZooError: there is one that must not be replaced.
+      OSError: it cannot be moved.
+    """
+    if not os.path.lexists(path):
+        os.rename(part, path)
+        return
+    if not overwrite:
+        raise ZooError(
+            f"{path} has appeared in the meantime, and is kept; choose another name, or "
+            "overwrite it"
+        )
+    former = path.with_name(f".{path.name[:_LONG_NAME]}.{secrets.token_hex(4)}.part")
+    os.rename(path, former)
+    os.rename(part, path)
+    shutil.rmtree(former, ignore_errors=True)
+
+
 def _check_name(path: Path) -> None:
     try:
         good = bool(path.name) and b"\0" not in os.fsencode(path)
@@ -369,14 +427,22 @@ def _remove_left_behind(folder: Path) -> None:
         left = [entry.path for entry in entries if _PART.fullmatch(entry.name)]
         for place in left:
             with suppress(OSError):
-                if not stat.S_ISREG(os.lstat(place).st_mode):
+                mode = os.lstat(place).st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                     continue
                 descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(place)
+                    _remove(place)
                 finally:
                     os.close(descriptor)
+
+
+def _remove(place: str | os.PathLike) -> None:
+    if os.path.isdir(place) and not os.path.islink(place):
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        os.unlink(place)
 
 
 def _unwritable(path: str | os.PathLike, error: OSError) -> ZooError:
@@ -424,7 +490,7 @@ def _die(signum: int, _) -> None:
     for part, process in _unfinished.items():
         if os.getpid() == process:
             with suppress(OSError):
-                part.unlink()
+                _remove(part)
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)
 

@@ -34,10 +34,11 @@ IMAGE_FORMATS = {
     **dict.fromkeys((".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz", ".fz"), "fits"),
     **dict.fromkeys((".mrc", ".mrcs", ".mrc.gz", ".map", ".map.gz", ".rec", ".st", ".ali"), "mrc"),
     **dict.fromkeys((".npy", ".npz"), "npy"),
+    **dict.fromkeys((".zarr", ".ome.zarr"), "zarr"),
 }
 """Suffixes, in lower case, of images that are written, and the format of each."""
 
-SCIENCE = frozenset({"nifti", "dicom", "fits", "mrc", "npy"})
+SCIENCE = frozenset({"nifti", "dicom", "fits", "mrc", "npy", "zarr"})
 """The formats of laboratories and hospitals, which `zoo.data.science` reads and writes."""
 
 # Other files have such suffixes too, so that only the content of one makes it an image.
@@ -47,6 +48,9 @@ IMAGE_SUFFIXES = (frozenset(IMAGE_FORMATS) - _AMBIGUOUS) | {
     *(".gif", ".mpo", ".heic", ".heif", ".hif", ".avif")
 }
 """Suffixes, in lower case, of the images in a folder."""
+
+STORE_SUFFIXES = frozenset(end for end, form in IMAGE_FORMATS.items() if form == "zarr")
+"""Those of Zarr stores, which are folders."""
 
 SCIENCE_SUFFIXES = frozenset(end for end in IMAGE_SUFFIXES if IMAGE_FORMATS.get(end) in SCIENCE)
 """Those of them whose formats are in `SCIENCE`."""
@@ -92,11 +96,17 @@ _RAW_SUFFIXES = frozenset(f".{end}" for end in (*_RAW.split(), "srf", "srw", "x3
 _SUFFIXES = {
     **{"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"},
     **{"nifti": ".nii", "dicom": ".dcm", "fits": ".fits", "mrc": ".mrc", "npy": ".npy"},
+    "zarr": ".ome.zarr",
 }
 _DOUBLE = tuple(end for end in IMAGE_FORMATS if end.count(".") == 2)
+# Metadata of Zarr 3 and of Zarr 2, a group or an array.
+_OF_STORES = ("zarr.json", ".zgroup", ".zarray")
 _PACKED = b"\x1f\x8b"
 # Bytes of a gzip file that hold the first of its content, whatever name is in its header.
 _PACKED_HEAD = 4096
+
+UNFINISHED = ".unfinished"
+"""Ending of the name of a Zarr store that is still being written."""
 
 DEVELOP = (
     "a camera's raw file, which is not an image yet; develop it to a TIFF of 16 bits, with "
@@ -218,10 +228,25 @@ def image_format(head: bytes, name: str) -> str:
     if kind == IMAGE:
         return detail
     reason = _refusal(head) or (
-        "not png, jpeg, bmp, gif, tiff, webp, avif, heic, DICOM, NIfTI, FITS, MRC or npy; convert "
+        "not png, jpeg, bmp, gif, tiff, webp, avif, heic, DICOM, NIfTI, FITS, MRC, npy or Zarr; convert "
         "it to one of them, or leave it out"
     )
     raise ZooError(f"{name} is {reason}")
+
+
+def is_store(path: str | os.PathLike) -> bool:
+    """Whether a folder is a Zarr store, and so one file."""
+    path = Path(path)
+    if path.name.endswith(UNFINISHED):
+        return False
+    return any((path / name).is_file() for name in _OF_STORES)
+
+
+def is_whole(path: str | os.PathLike) -> bool:
+    """Whether a folder is not to be searched: a Zarr store, damaged or unfinished ones too."""
+    path = Path(path)
+    ends = (".zarr", f".zarr{UNFINISHED}")
+    return path.name.lower().endswith(ends) or is_store(path)
 
 
 def kind_of(path: str | os.PathLike) -> str | None:
@@ -235,10 +260,32 @@ def kind_of(path: str | os.PathLike) -> str | None:
     Raises:
       ZooError: it cannot be read.
     """
+    if os.path.isdir(path):
+        check_store(path)
+        return IMAGE
     kind, detail = _kind(_head(path))
     if (kind == IMAGE and _is_raw(path)) or detail == _REPORT:
         return None
     return kind or kind_of_suffix(path)
+
+
+def check_store(path: str | os.PathLike) -> None:
+    """Refuses a folder that is no Zarr store.
+
+    Raises:
+      ZooError: it is another folder, or an unfinished or damaged store.
+    """
+    if is_store(path):
+        return
+    name = Path(path).name
+    if name.endswith(UNFINISHED):
+        raise ZooError(
+            f"{path} is an unfinished output; finish it with the command that began it, or leave "
+            "it out"
+        )
+    if name.lower().endswith(".zarr"):
+        raise ZooError(f"{path} holds no metadata of Zarr ({', '.join(_OF_STORES)}); fetch it again")
+    raise ZooError(f"{path} is a folder; name a file in it")
 
 
 def kind_of_suffix(path: str | os.PathLike) -> str | None:
@@ -270,6 +317,8 @@ def output_suffix(path: str | os.PathLike) -> str:
     Raises:
       ZooError: it cannot be read.
     """
+    if is_store(path):
+        return _SUFFIXES["zarr"]
     kind, detail = _kind(_head(path))
     if kind == IMAGE:
         return _SUFFIXES.get(detail, ".png")

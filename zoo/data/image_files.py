@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -75,9 +76,10 @@ def read(path: str | os.PathLike, *, any_range: bool = False) -> np.ndarray:
         have.
     """
     name = str(path)
-    with files.opened(path) as file:
-        if image_format(file_kinds.head(file), name) not in SCIENCE:
-            return decode(files.rest(file, path), name, any_range=any_range)
+    if not os.path.isdir(path):
+        with files.opened(path) as file:
+            if image_format(file_kinds.head(file), name) not in SCIENCE:
+                return decode(files.rest(file, path), name, any_range=any_range)
     pages = read_pages(path)
     if len(pages) > 1:
         raise ZooError(f"{name} has {len(pages)} planes; save each as a file of its own")
@@ -122,6 +124,10 @@ def read_pages(path: str | os.PathLike) -> Pages:
         such as complex numbers or five channels.
     """
     name = str(path)
+    if os.path.isdir(path):
+        file_kinds.check_store(path)
+        stack = science.opened("zarr", name, name)
+        return Pages("zarr", name, len(stack), stack.pages)
     with files.opened(path) as file:
         form = image_format(file_kinds.head(file), name)
         if form == "tiff":
@@ -223,12 +229,12 @@ def writing(
     Raises:
       ZooError: as `write_pages`; then, as after any other error, nothing of the file is left.
     """
-    path = files.free(path, overwrite)
+    path = free(path, overwrite)
     form = form_of(path)
     if count < 1:
         raise ZooError(f"{path} would have no page; give at least one")
     done, writer = 0, None
-    with files.staged(path, overwrite=overwrite) as part, part.open("w+b") as file:
+    with _staged(path, form, overwrite) as file:
 
         def put(page: Page) -> tuple[str, ...]:
             nonlocal done, writer
@@ -253,6 +259,28 @@ def writing(
             raise ValueError(f"{path} got {done} of {count} pages")
         if writer:
             writer.finish()
+
+
+def free(path: str | os.PathLike, overwrite: bool) -> Path:
+    """As `zoo.files.free`, of a file that may be a Zarr store."""
+    path = Path(path)
+    if not (os.path.isdir(path) and file_kinds.ending(path) in file_kinds.STORE_SUFFIXES):
+        return files.free(path, overwrite)
+    if not overwrite:
+        raise ZooError(f"{path} is there already; set overwrite=True, or choose another name")
+    file_kinds.check_store(path)
+    return Path(os.path.realpath(path))
+
+
+@contextmanager
+def _staged(path: Path, form: str, overwrite: bool) -> Iterator[BinaryIO | Path]:
+    """An empty file, or the folder of a Zarr store, that is moved to its path at the end."""
+    if form == "zarr":
+        with files.staged_folder(path, overwrite=overwrite) as folder:
+            yield folder
+        return
+    with files.staged(path, overwrite=overwrite) as part, part.open("w+b") as file:
+        yield file
 
 
 def _encoded(page: Page, form: str, path: Path) -> list[bytes | memoryview]:

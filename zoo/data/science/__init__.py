@@ -12,7 +12,8 @@ A module of a format has
   `create(file, shape, dtype)`: writes a file of zeros, for planes that come from another format;
   `finish(file, totals)`: sets what the header says of the values, once they are written.
 
-DICOM, whose files have identities and are often compressed, has a stack of its own.
+DICOM, whose files have identities and are often compressed, has a stack of its own, and so has
+Zarr, whose files are folders.
 """
 
 import importlib
@@ -46,6 +47,7 @@ FORMS = {
     "fits": Form("FITS", "astropy", "fits_files"),
     "mrc": Form("MRC", "mrcfile", "mrc_files"),
     "npy": Form("NumPy", "numpy", "numpy_files"),
+    "zarr": Form("Zarr", "zarr", "zarr_files"),
 }
 """The formats, by their names in `zoo.data.file_kinds`."""
 
@@ -64,6 +66,8 @@ def opened(form: str, path: str, name: str) -> stacks.Stack:
     module = _module(form, name)
     if form == "dicom":
         return module.FrameStack(path, name)
+    if form == "zarr":
+        return module.ZarrStack(path, name)
     return stacks.ArrayStack(form, module, path, name)
 
 
@@ -93,13 +97,13 @@ def header_lost(metadata: Metadata, name: str) -> tuple[str, ...]:
 
 
 def writer(
-    form: str, output: BinaryIO, path: Path, page: Page, count: int, word: str
+    form: str, output: BinaryIO | Path, path: Path, page: Page, count: int, word: str
 ) -> stacks.Writer:
     """A writer of planes one after the other.
 
     Args:
       form: the format to write.
-      output: the file, empty, open for reading and writing.
+      output: the file, empty, open for reading and writing; of Zarr the folder.
       path: the name that it is going to have.
       page: the first plane, after `fitting`.
       count: how many there are going to be.
@@ -109,7 +113,10 @@ def writer(
     if _is_own(page.metadata, form, count):
         return stack.copied(output, path, word)
     lead = stack.lead if stack and len(stack) == count else (count,)
-    return stacks.ArrayWriter.new(_module(form, str(path)), output, path, page, lead)
+    module = _module(form, str(path))
+    if form == "zarr":
+        return module.ZarrWriter.new(output, path, page, lead)
+    return stacks.ArrayWriter.new(module, output, path, page, lead)
 
 
 def _is_own(metadata: Metadata, form: str, count: int) -> bool:

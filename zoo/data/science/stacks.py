@@ -44,7 +44,7 @@ class Stack(Protocol):
           numbers: of the planes, ascending; None for all.
         """
 
-    def copied(self, output: BinaryIO, path: Path, word: str) -> "Writer":
+    def copied(self, output: BinaryIO | Path, path: Path, word: str) -> "Writer":
         """A writer of a file that is this one but for its planes; see `zoo.data.science.writer`."""
 
 

@@ -34,7 +34,8 @@ def split(path: str | os.PathLike) -> tuple[str, str] | None:
     """
     path = Path(path)
     for parent in (path, *path.parents):
-        if file_kinds.ending(parent) in SUFFIXES and parent.is_file():
+        there = parent.is_file() or file_kinds.is_store(parent)
+        if file_kinds.ending(parent) in SUFFIXES and there:
             inside = path.relative_to(parent).as_posix()
             return str(parent), "" if inside == "." else inside
     return None

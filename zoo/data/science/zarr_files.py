@@ -1,0 +1,347 @@
+"""Zarr, by zarr: OME-Zarr of any version, and bare arrays, each a folder that counts as one file.
+
+The planes are those of the full resolution of all images in a store, be it one, a collection or the
+wells of a plate; labels are no images. An output is a copy of its input, metadata byte for byte,
+with other chunks of these arrays in it, of the same codecs, in the same shards. The smaller levels
+of an image are made anew (`zoo.data.science.zarr_pyramid`), or the file is refused.
+
+References:
+  J. Moore et al., "OME-Zarr: a cloud-optimized bioimaging file format with international community
+  support", Histochemistry and Cell Biology 160, 2023; ngff.openmicroscopy.org, versions 0.4 and 0.5
+  (multiscales, axes, coordinate transformations, labels, plates, bioformats2raw).
+"""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import zarr
+
+from zoo.data import pixels
+from zoo.data.image_decoding import intact
+from zoo.data.image_metadata import Metadata, Page
+from zoo.data.science import zarr_pyramid
+from zoo.data.science.regions import Region, regions
+from zoo.data.science.stacks import Block
+from zoo.errors import ZooError, listed
+
+_CHANNELS = 4
+# Bytes that are read or written at once where chunks hold several planes.
+_SLAB = 2**28
+# Side of a chunk of new files, and axes of an image by the number of those before a plane.
+_SIDE, _AXES = 1024, (("t", "time"), ("c", "channel"), ("z", "space"))
+_METADATA = frozenset({"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
+
+
+class Series(NamedTuple):
+    """An image in a store.
+
+    Attributes:
+      levels: the paths of its arrays, the full resolution first.
+      by: of each further level how many values of the one before become one, along each axis.
+      channels: whether the last axis is one of channels.
+    """
+
+    levels: tuple[str, ...]
+    by: tuple[tuple[int, ...], ...]
+    channels: bool
+
+
+class Store:
+    """The arrays of an open store.
+
+    Args:
+      path: its folder.
+      name: what to call it in an error.
+      mode: "r" or "r+".
+    """
+
+    def __init__(self, path: Path, name: str, mode: str = "r"):
+        self._name = name
+        with _quiet():
+            self.root = zarr.open(store=str(path), mode=mode)
+
+    def array(self, path: str) -> zarr.Array:
+        """An array by its path; the root itself by an empty one."""
+        with _quiet():
+            found = self.root[path] if path else self.root
+        if not isinstance(found, zarr.Array):
+            raise ZooError(f"{self._name} holds no array {path}; fetch it again")
+        return found
+
+    def series(self) -> list[Series]:
+        """All images.
+
+        Raises:
+          ZooError: there is none, or one cannot be written again.
+        """
+        if isinstance(self.root, zarr.Array):
+            shape = self.root.shape
+            return [Series(("",), (), len(shape) > 2 and shape[-1] <= _CHANNELS)]
+        with _quiet():
+            found = [self._multiscale(*one) for one in _multiscales(self.root, "")]
+            arrays = sorted(self.root.array_keys())
+        if not found:
+            inside = f"; name one, {self._name}/{arrays[0]}" if arrays else "; leave it out"
+            raise ZooError(
+                f"{self._name} is a group of {len(arrays)} arrays and no OME-Zarr image{inside}"
+            )
+        return found
+
+    def _multiscale(self, path: str, facts: Mapping[str, Any]) -> Series:
+        datasets = facts["datasets"]
+        levels = tuple("/".join(filter(None, (path, one["path"]))) for one in datasets)
+        shapes = [self.array(level).shape for level in levels]
+        scales = [_scale(one) for one in datasets]
+        by = tuple(
+            zarr_pyramid.factors(
+                shapes[i],
+                shapes[i + 1],
+                np.divide(scales[i + 1], scales[i]) if scales[i] and scales[i + 1] else None,
+                f"{self._name}/{levels[i + 1]}",
+            )
+            for i in range(len(levels) - 1)
+        )
+        axes = facts.get("axes") or ["t", "c", "z", "y", "x"]
+        last = axes[-1] if isinstance(axes[-1], str) else axes[-1].get("name")
+        return Series(levels, by, last == "c")
+
+
+def _multiscales(group: zarr.Group, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Paths of images, with the first of what their groups say of levels."""
+    attributes = dict(group.attrs)
+    # From version 0.5 on it lies below a name of its own.
+    attributes = attributes.get("ome", attributes)
+    if attributes.get("multiscales"):
+        yield path, attributes["multiscales"][0]
+        return
+    for name, inside in sorted(group.groups()):
+        if name != "labels":
+            yield from _multiscales(inside, f"{path}/{name}" if path else name)
+
+
+def _scale(dataset: Mapping[str, Any]) -> list[float]:
+    found = dataset.get("coordinateTransformations") or []
+    return next((one["scale"] for one in found if one.get("type") == "scale"), [])
+
+
+class ZarrStack:
+    """The planes of the images in a store.
+
+    Args:
+      path: its folder.
+      name: what to call it in an error.
+
+    Raises:
+      ZooError: it is broken, or holds no planes.
+    """
+
+    form, ends = "zarr", None
+
+    def __init__(self, path: str, name: str):
+        self.path, self.name = Path(path), name
+        with intact("Zarr", name):
+            self._store = Store(self.path, name)
+            self.series = self._store.series()
+            self.arrays = [self._store.array(one.levels[0]) for one in self.series]
+        self.blocks = [
+            Block(0, array.shape, array.dtype, channels=one.channels)
+            for array, one in zip(self.arrays, self.series, strict=True)
+        ]
+        for block in self.blocks:
+            _check(block, name)
+        one = len(self.blocks) == 1
+        self.lead = self.blocks[0].lead if one else (len(self),)
+
+    def __len__(self) -> int:
+        """The number of planes."""
+        return sum(int(np.prod(block.lead)) for block in self.blocks)
+
+    def pages(self, numbers: Sequence[int] | None = None) -> Iterator[Page]:
+        """Planes as pages, each read now, with others of its chunks; all by default."""
+        every = list(_places(self.blocks))
+        held, first, series = np.empty(0), (), -1
+        for index, place in every if numbers is None else [every[number] for number in numbers]:
+            array, block = self.arrays[index], self.blocks[index]
+            pixels.check_size(*block.shape[len(place) :][1::-1], self.name)
+            depth = _depth(array, block) if numbers is None else 1
+            start = (*place[:-1], place[-1] // depth * depth) if place else ()
+            if (index, start) != (series, first) or not held.size:
+                series, first = index, start
+                key = (*place[:-1], slice(start[-1], start[-1] + depth)) if place else ...
+                with intact("Zarr", self.name):
+                    held = np.asarray(array[key])
+            stored = held[place[-1] - start[-1]] if place else held
+            image = block.values(stored)
+            image = image if block.channels else image[..., None]
+            yield Page(pixels.check(image, self.name, any_range=True), Metadata(stack=self))
+
+    def copied(self, output: Path, path: Path, word: str) -> "ZarrWriter":
+        """A writer of a store that is this one but for its images, and says no word of it."""
+        self.copy(output)
+        return ZarrWriter(output, str(path))
+
+    def copy(self, folder: Path) -> None:
+        """Copies all but the values of the images into a folder."""
+        levels = {self.path / level for one in self.series for level in one.levels}
+
+        def chunks(place: str, names: list[str]) -> set[str]:
+            inside = Path(place) in levels
+            return {name for name in names if inside and name not in _METADATA}
+
+        shutil.copytree(
+            self.path, folder, ignore=chunks, copy_function=shutil.copyfile, dirs_exist_ok=True
+        )
+
+
+class ZarrWriter:
+    """A writer of planes into a store whose images hold nothing yet.
+
+    Args:
+      folder: of the store.
+      name: what to call it in an error.
+    """
+
+    def __init__(self, folder: Path, name: str):
+        self._store = Store(folder, name, "r+")
+        self._series = self._store.series()
+        self._arrays = [self._store.array(one.levels[0]) for one in self._series]
+        self._blocks = [
+            Block(0, array.shape, array.dtype, channels=one.channels)
+            for array, one in zip(self._arrays, self._series, strict=True)
+        ]
+        self._next = _places(self._blocks)
+        self._held: list[np.ndarray] = []
+
+    @classmethod
+    def new(cls, folder: Path, path: Path, page: Page, lead: tuple[int, ...]) -> "ZarrWriter":
+        """A writer of a new store, OME-Zarr 0.5 where its name says so, else a bare array.
+
+        Args:
+          folder: of the store.
+          path: the name that it is going to have.
+          page: the first plane.
+          lead: sizes of the axes before those of a plane, which become z, c and t from the last.
+        """
+        *plane, channels = page.image.shape
+        lead = () if lead == (1,) else lead
+        color = (channels,) if channels > 1 else ()
+        shape = (*lead, *plane, *color)
+        chunks = (*(1,) * len(lead), *(min(_SIDE, side) for side in plane), *color)
+        settings = {"shape": shape, "chunks": chunks, "dtype": page.image.dtype, "fill_value": 0}
+        with _quiet():
+            if not path.name.lower().endswith(".ome.zarr"):
+                zarr.create_array(str(folder), **settings)
+            else:
+                if len(lead) > len(_AXES) or color:
+                    raise ZooError(
+                        f"{path}: OME-Zarr holds gray planes along t, c and z here; end it in .zarr"
+                    )
+                names = (*_AXES[len(_AXES) - len(lead) :], ("y", "space"), ("x", "space"))
+                scale = {"type": "scale", "scale": [1.0] * len(shape)}
+                facts = {
+                    "name": path.name.removesuffix(".ome.zarr"),
+                    "axes": [{"name": name, "type": kind} for name, kind in names],
+                    "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
+                }
+                ome = {"ome": {"version": "0.5", "multiscales": [facts]}}
+                root = zarr.create_group(str(folder), zarr_format=3, attributes=ome)
+                root.create_array("0", **settings, dimension_names=[name for name, _ in names])
+        return cls(folder, str(path))
+
+    def put(self, page: Page) -> None:
+        """Writes the next plane, when those of its chunks are there too.
+
+        Raises:
+          ZooError: it is of another size than the file has room for.
+        """
+        index, place = next(self._next)
+        block, array = self._blocks[index], self._arrays[index]
+        image = page.image if block.channels else page.image[..., 0]
+        shape = block.shape[len(place) :]
+        if image.shape != shape or (page.image.shape[-1] > 1) != block.channels:
+            raise ZooError(
+                f"its pages have the sizes {shape} and {image.shape}, and such a file one for all; "
+                "end it in .tif"
+            )
+        self._held.append(block.stored(image))
+        if not place:
+            array[...] = self._held.pop()
+        elif (place[-1] + 1) % _depth(array, block) == 0 or place[-1] + 1 == block.lead[-1]:
+            stop = place[-1] + 1
+            key = (*place[:-1], slice(stop - len(self._held), stop))
+            array[key] = np.stack(self._held)
+            self._held.clear()
+
+    def finish(self) -> None:
+        """Makes the smaller levels."""
+        for one in self._series:
+            for level in range(1, len(one.levels)):
+                for region in level_regions(self._store, one, level):
+                    make_level(self._store, one, level, region)
+
+
+def level_regions(store: Store, series: Series, level: int) -> list[Region]:
+    """The parts in which a level of an image is written."""
+    array = store.array(series.levels[level])
+    return regions(array.shape, unit(array), array.ndim - (3 if series.channels else 2))
+
+
+def make_level(store: Store, series: Series, level: int, region: Region) -> None:
+    """Writes a part of a level from the one before."""
+    by = series.by[level - 1]
+    finer, array = (store.array(path) for path in series.levels[level - 1 : level + 1])
+    wanted = tuple(part.stop - part.start for part in region)
+    values = np.asarray(finer[zarr_pyramid.source(region, by, finer.shape)])
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    array[region] = zarr_pyramid.reduced(values, by)[tuple(map(slice, wanted))]
+
+
+def unit(array: zarr.Array) -> tuple[int, ...]:
+    """Sides of what is written at once: a shard, or a chunk where there are none."""
+    return array.shards or array.chunks
+
+
+def _depth(array: zarr.Array, block: Block) -> int:
+    """Planes along the last axis before them that are read and written together."""
+    if not block.lead:
+        return 1
+    plane = block.size // int(np.prod(block.lead))
+    return max(1, min(unit(array)[len(block.lead) - 1], _SLAB // max(plane, 1)))
+
+
+def _places(blocks: Sequence[Block]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    return ((n, place) for n, block in enumerate(blocks) for place in np.ndindex(block.lead))
+
+
+def _check(block: Block, name: str) -> None:
+    if block.dtype.kind not in "iuf" or block.dtype.itemsize > 8:
+        raise ZooError(
+            f"{name} holds values of type {block.dtype}; save it as integers or real floats"
+        )
+    if 0 in block.shape or len(block.shape) - block.channels < 2:
+        raise ZooError(f"{name} has the shape {block.shape}, which is no image; leave it out")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without zarr's warnings of what other programs may not read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def refusal(dtype: np.dtype, channels: int) -> str:
+    """It holds any planes."""
+    return ""
+
+
+def changed(path: str | os.PathLike) -> float:
+    """When a store was changed: the newest of its metadata."""
+    places = [path, *(Path(path) / name for name in _METADATA)]
+    return max(os.stat(place).st_mtime for place in places if os.path.exists(place))
