@@ -53,6 +53,15 @@ def _number(text: str, low: float, high: float, what: str) -> float:
     return number
 
 
+def share_of(text: str) -> tuple[int, int]:
+    """A share of some number of them, as `3/64`, the first being 1."""
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with K from 1 to N, such as 3/64")
+    return number, count
+
+
 def whole(text: str) -> int:
     """A whole number from 0 on."""
     if not text.isdecimal():

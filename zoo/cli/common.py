@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zoo.cli import argument_types
 from zoo.errors import ZooError, line
 
 
@@ -28,6 +29,13 @@ def add_places(parser: argparse.ArgumentParser, word: str) -> None:
         "--skip-existing",
         action="store_true",
         help="leave outputs that are there, of any age (of many inputs those no older than them)",
+    )
+    add(
+        "--shard",
+        type=argument_types.share_of,
+        metavar="K/N",
+        help="of many inputs every N-th by name, from the K-th on, K being 1 to N, as for an array "
+        "of jobs; run again it leaves what is done",
     )
 
 

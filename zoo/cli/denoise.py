@@ -17,10 +17,10 @@ from zoo.modality import get
 
 _DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
 below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic; DICOM, NIfTI,
-FITS, MRC, npy) and recordings (wav, aiff, flac, ogg, opus, mp3, m4a; mp4, mov and mkv, whose video
-is copied as it is) are recognized by their content. An output has the size, depth, channels, alpha
-and metadata of its input, or its sample rate, channels, length, coding and tags, and appears whole
-or not at all."""
+FITS, MRC, npy, OME-Zarr) and recordings (wav, aiff, flac, ogg, opus, mp3, m4a; mp4, mov and mkv,
+whose video is copied as it is) are recognized by their content. An output has the size, depth,
+channels, alpha and metadata of its input, or its sample rate, channels, length, coding and tags,
+and appears whole or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg
@@ -34,6 +34,8 @@ _EXAMPLES = """examples:
   zoo denoise stack.tif --range 100 4095       the values of black and white
   zoo denoise cells.tif --adapt --save-adapted camera.safetensors
   zoo denoise more/ --adapted camera.safetensors
+  zoo denoise big.ome.zarr -o clean.ome.zarr   resumed by the same command after a kill
+  zoo denoise scans/ -o clean/ --shard 3/64    one job of an array of 64
   zoo denoise song.flac --model wiener --save-noise
   zoo denoise talk.wav --limit 12              12 dB of noise reduction at most
   zoo denoise calls/ --for asr                 before speech recognition
@@ -48,7 +50,7 @@ finished by then stays."""
 _OPTIONS = {
     file_kinds.IMAGE: (
         *("sigma", "range", "range_per_page", "linear"),
-        *("tile", "overlap", "ensemble", "dtype"),
+        *("tile", "overlap", "ensemble", "dtype", "scheduler"),
         *adapting.OPTIONS,
     ),
     file_kinds.AUDIO: ("limit", "for", "channels", "profile"),
@@ -69,6 +71,7 @@ _FLAGS = {
     "model='unet-real'": "--model unet-real",
     "level=10 / 255": "--sigma 10",
     "linear=True": "--linear",
+    "overwrite=True": "--overwrite",
 }
 
 Advance = Callable[..., None]
@@ -184,6 +187,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the mean over eight flips and turns: a little better, eight times the work",
     )
     add("--dtype", choices=("float32", "bfloat16"), help="to compute in (the model's own)")
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of dask.distributed, whose workers denoise a Zarr store region by region, such as "
+        "tcp://10.0.0.1:8786 (threads of this machine)",
+    )
     adapting.add_arguments(add)
     parser.set_defaults(run=run)
 
@@ -270,6 +279,7 @@ class _Denoisers:
                 linear=self._linear,
                 overwrite=given.overwrite,
                 save_noise=job.extra,
+                scheduler=given.scheduler,
                 progress=advance,
             )
         except ZooError as error:

@@ -97,9 +97,9 @@ def is_done(job: Job, *, any_age: bool) -> bool:
     if job.problem or job.stream or _same(job.target, job.source):
         return False
     try:
-        since = 0 if any_age else job.source.stat().st_mtime
+        since = 0 if any_age else file_kinds.changed(job.source)
         return all(
-            path.is_file() and path.stat().st_mtime >= since
+            (path.is_file() or file_kinds.is_store(path)) and file_kinds.changed(path) >= since
             for path in (job.target, job.extra)
             if path is not None
         )
@@ -116,7 +116,7 @@ def check_place(job: Job, overwrite: bool) -> None:
     for path in (job.target, job.extra):
         if path is None:
             continue
-        if path.is_dir():
+        if path.is_dir() and not _may_be_store(path):
             raise ZooError(f"{path} is a folder; name a file in it")
         own = _same(path, job.source)
         if own and _key(path) != _key(job.source):
@@ -130,7 +130,8 @@ def _below(found: Found, output: str, ending: str) -> list[Path]:
     if not output:
         raise ZooError("the output's name is empty; name a file or a folder")
     path = files.expanded(output)
-    folder = path.is_dir() or output.endswith(("/", os.sep))
+    store = found.single and _may_be_store(path)
+    folder = (path.is_dir() or output.endswith(("/", os.sep))) and not store
     if found.single and path.suffix and not folder:
         if ending and file_kinds.ending(path) != ending:
             raise ZooError(f"{output} does not end in {ending}; drop one of -o and --format")
@@ -189,6 +190,10 @@ def _clash(job: Job, taken: Mapping[str, Path], sources: Mapping[str, Path]) -> 
         if over is not None and (key != _key(job.source) or path == job.extra):
             return f"{job.source} would write over the input {over}; name another output"
     return ""
+
+
+def _may_be_store(path: Path) -> bool:
+    return file_kinds.ending(path) in file_kinds.STORE_SUFFIXES and file_kinds.is_store(path)
 
 
 def _key(path: Path) -> str:
@@ -250,14 +255,34 @@ def run_command(
     output = files.expanded(arguments.output) if arguments.output else None
     found = paths.gather(arguments.inputs, word=word, output=output)
     jobs = plan(found, arguments.output, extra=extra, form=arguments.format)
+    kinds = {job.kind for job in jobs} - {None}
+    several = arguments.shard is not None
+    if several:
+        every, jobs = jobs, shard(jobs, *arguments.shard)
+        number, count = arguments.shard
+        print(f"shard {number} of {count}: {len(jobs)} of {_plural(len(every), 'file')}")
+        if not jobs:
+            return 0
     runtime.cache_programs()
     return run(
         jobs,
-        prepare(arguments, {job.kind for job in jobs} - {None}),
+        prepare(arguments, kinds),
         overwrite=arguments.overwrite,
         skip_existing=arguments.skip_existing,
         skipped=found.skipped,
+        of_several=several,
     )
+
+
+def shard(jobs: Sequence[Job], number: int, count: int) -> list[Job]:
+    """Every so many jobs of all, sorted by the names of their files.
+
+    Args:
+      jobs: all.
+      number: which share, from 1 on.
+      count: how many shares there are; together they have each job once.
+    """
+    return sorted(jobs, key=lambda job: os.fsencode(job.source))[number - 1 :: count]
 
 
 def run(
@@ -267,6 +292,7 @@ def run(
     overwrite: bool,
     skip_existing: bool = False,
     skipped: Sequence[Path] = (),
+    of_several: bool = False,
 ) -> int:
     """Does one job after the other, says so, and sums up.
 
@@ -279,6 +305,7 @@ def run(
       overwrite: whether files may be replaced.
       skip_existing: whether every output that is there is left, however old, and is no mistake.
       skipped: files that are no inputs, for the summary.
+      of_several: whether the jobs are a share of several, all of which may be done before.
 
     Returns:
       The exit code: 0, 1 if anything failed or all was there, 130 after Ctrl-C.
@@ -286,7 +313,7 @@ def run(
     tally, began = _Tally(), time.monotonic()
     # What goes to standard output must be alone there.
     out = sys.stderr if any(job.stream for job in jobs) else sys.stdout
-    leave = not overwrite and (skip_existing or len(jobs) > 1)
+    leave = not overwrite and (skip_existing or of_several or len(jobs) > 1)
     try:
         for number, job in enumerate(jobs, 1):
             start = time.monotonic()
@@ -310,7 +337,7 @@ def run(
         print(f"stopped; {finished} of {len(jobs)} files are written and stay", file=sys.stderr)
         return 130
     _sum_up(tally, len(jobs), time.monotonic() - began, skipped, out)
-    if tally.there == len(jobs) and not skip_existing:
+    if tally.there == len(jobs) and not (skip_existing or of_several):
         print(
             "error: all outputs are there; give --overwrite, or --skip-existing to leave them",
             file=sys.stderr,

@@ -79,8 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _facts(path: str) -> Rows:
     if path == "-":
         path = paths.read_stdin()
-    if os.path.isdir(path):
-        raise ZooError(f"{path} is a folder; name files in it")
     kind = file_kinds.kind_of(path)
     if kind == file_kinds.IMAGE:
         return of_image(path)

@@ -99,11 +99,14 @@ def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator
         problem = f"cannot read the folder {folder}: {why}; repair its permissions, or leave it out"
         closed.append(Input(folder, Path(folder.name), folder, problem=problem))
 
-    if path.is_dir():
+    if path.is_dir() and not file_kinds.is_whole(path):
         # "." and ".." have no name of their own.
         root = path if path.name not in ("", "..") else path.resolve()
         beside = root.parent / f"{root.name}.{word}"
-        for below in files.walk(path, without=[output] if output else (), unreadable=unreadable):
+        without = [output] if output else ()
+        for below in files.walk(
+            path, without=without, whole=file_kinds.is_whole, unreadable=unreadable
+        ):
             place = Path(root.name, below) if several else below
             yield _input(path / below, place, beside / below, named=False)
     # Before it is taken for a pattern: a file may be called a[1].png.
@@ -116,7 +119,7 @@ def _found(text: str, word: str, several: bool, output: Path | None) -> Iterator
             problem = f"no file matches {text}; check the pattern"
             yield Input(path, Path(path.name), path, problem=problem)
         for match in matches:
-            if not match.is_dir():
+            if not match.is_dir() or file_kinds.is_whole(match):
                 place = match.relative_to(fixed)
                 yield _input(match, place, _beside(match, word), named=False)
     yield from closed
@@ -153,7 +156,7 @@ def _matches(pattern: Path, fixed: Path, unreadable: Callable[[Path, str], None]
     if "**" not in pattern.parts:
         return sorted(map(Path, glob.glob(str(pattern))))
     parts = pattern.relative_to(fixed).parts
-    below = files.walk(fixed, unreadable=unreadable)
+    below = files.walk(fixed, whole=file_kinds.is_whole, unreadable=unreadable)
     return [fixed / path for path in below if _fits(path.parts, parts)]
 
 

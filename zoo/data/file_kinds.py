@@ -228,8 +228,8 @@ def image_format(head: bytes, name: str) -> str:
     if kind == IMAGE:
         return detail
     reason = _refusal(head) or (
-        "not png, jpeg, bmp, gif, tiff, webp, avif, heic, DICOM, NIfTI, FITS, MRC, npy or Zarr; convert "
-        "it to one of them, or leave it out"
+        "not png, jpeg, bmp, gif, tiff, webp, avif, heic, DICOM, NIfTI, FITS, MRC, npy or Zarr; "
+        "convert it to one of them, or leave it out"
     )
     raise ZooError(f"{name} is {reason}")
 
@@ -269,6 +269,16 @@ def kind_of(path: str | os.PathLike) -> str | None:
     return kind or kind_of_suffix(path)
 
 
+def changed(path: str | os.PathLike) -> float:
+    """When a file was changed, in seconds; of a Zarr store its metadata, which is written first.
+
+    Raises:
+      OSError: it is not there.
+    """
+    places = [Path(path, name) for name in _OF_STORES] if os.path.isdir(path) else [Path(path)]
+    return max(place.stat().st_mtime for place in places if place.is_file() or len(places) == 1)
+
+
 def check_store(path: str | os.PathLike) -> None:
     """Refuses a folder that is no Zarr store.
 
@@ -284,8 +294,10 @@ def check_store(path: str | os.PathLike) -> None:
             "it out"
         )
     if name.lower().endswith(".zarr"):
-        raise ZooError(f"{path} holds no metadata of Zarr ({', '.join(_OF_STORES)}); fetch it again")
-    raise ZooError(f"{path} is a folder; name a file in it")
+        raise ZooError(
+            f"{path} holds no metadata of Zarr ({', '.join(_OF_STORES)}); fetch it again"
+        )
+    raise ZooError(f"{path} is a folder; name files in it")
 
 
 def kind_of_suffix(path: str | os.PathLike) -> str | None:

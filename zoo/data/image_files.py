@@ -17,6 +17,7 @@ from zoo.data import file_kinds, image_containers, image_decoding, pixels, scien
 from zoo.data.file_kinds import SCIENCE, image_format
 from zoo.data.image_fitting import converted, depth_lost, fitting, form_of
 from zoo.data.image_metadata import Page
+from zoo.data.science.stacks import Stack
 from zoo.errors import ZooError
 
 
@@ -30,10 +31,19 @@ class Pages:
     Attributes:
       form: the format, as `zoo.data.file_kinds.image_format` returns it.
       name: what to call the file in an error.
+      stack: of a file of `zoo.data.science` its planes; else None.
     """
 
-    def __init__(self, form: str, name: str, count: int, each: Callable[..., Iterator[Page]]):
+    def __init__(
+        self,
+        form: str,
+        name: str,
+        count: int,
+        each: Callable[..., Iterator[Page]],
+        stack: Stack | None = None,
+    ):
         self.form = form
+        self.stack = stack
         self.name = name
         self._count = count
         self._each = each
@@ -127,7 +137,7 @@ def read_pages(path: str | os.PathLike) -> Pages:
     if os.path.isdir(path):
         file_kinds.check_store(path)
         stack = science.opened("zarr", name, name)
-        return Pages("zarr", name, len(stack), stack.pages)
+        return Pages("zarr", name, len(stack), stack.pages, stack)
     with files.opened(path) as file:
         form = image_format(file_kinds.head(file), name)
         if form == "tiff":
@@ -135,7 +145,7 @@ def read_pages(path: str | os.PathLike) -> Pages:
             return Pages("tiff", name, count, lambda: tiff_pages.read(name, name))
         if form in SCIENCE:
             stack = science.opened(form, name, name)
-            return Pages(form, name, len(stack), stack.pages)
+            return Pages(form, name, len(stack), stack.pages, stack)
         data = files.rest(file, path)
     # First, since refusing an animation needs no decoding.
     metadata, lost = image_containers.read(data, form, name)

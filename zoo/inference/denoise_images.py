@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from zoo.data import pixels
-from zoo.data.file_kinds import SCIENCE
+from zoo.data.file_kinds import SCIENCE, STORE_SUFFIXES, ending
 from zoo.errors import ZooError
 from zoo.inference import image_canvas, kept_mean, value_scale
 from zoo.inference.image_denoiser import Denoised, ImageDenoiser
@@ -66,6 +66,7 @@ def denoise_image_file(
     linear: bool | None = None,
     overwrite: bool = False,
     save_noise: str | os.PathLike | None = None,
+    scheduler: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageReport:
     """Denoises an image file; pages of a TIFF file and planes of a volume one after another.
@@ -74,7 +75,9 @@ def denoise_image_file(
     and the coding of the file are kept as far as the format of `dst` can hold them (see
     `zoo.data.image_files`). The orientation is applied, and is 1 from then on. GIF, of one image
     only, must become another format. Of gray files of `zoo.data.science` the mean of each plane is
-    kept (see `zoo.inference.kept_mean`).
+    kept (see `zoo.inference.kept_mean`). From Zarr to Zarr a local model goes region by region, in
+    memory that does not grow, and where it was killed the same call goes on: see
+    `zoo.inference.denoise_stores`.
 
     Args:
       src: the file to read.
@@ -91,6 +94,8 @@ def denoise_image_file(
         `src`.
       save_noise: a file for what was removed, input minus output plus 0.5, clipped to [0, 1], by
         the same rules; alpha is the input's. None writes none.
+      scheduler: address of a dask.distributed scheduler, whose workers see both files; for Zarr to
+        Zarr by a local model. None computes here.
       progress: called with the tiles done and those of all pages, as if every page had as many as
         this one.
 
@@ -109,6 +114,27 @@ def denoise_image_file(
     check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
     pages = image_files.read_pages(src)
+    if pages.form == "zarr" and save_noise is None and range != "page" and _is_store(dst):
+        from zoo.inference import denoise_stores  # noqa: PLC0415 - it needs this module
+
+        stack = pages.stack
+        if scheduler or denoise_stores.fits(stack, denoiser):
+            return denoise_stores.denoise_store(
+                stack,
+                image_files.free(dst, overwrite),
+                denoiser,
+                level=level,
+                limits=None if range is None else value_scale.check_range(range),
+                linear=bool(linear),
+                overwrite=overwrite,
+                scheduler=scheduler,
+                progress=progress,
+            )
+    if scheduler:
+        raise ZooError(
+            "a scheduler is for a Zarr store that becomes another, with one range and without the "
+            "noise; leave it out"
+        )
     # A function has no training.
     find = getattr(denoiser, "find_scales", value_scale.find)
     scale_of = _scales(pages, range, linear, find)
@@ -157,6 +183,10 @@ def denoise_image_file(
         notes=tuple(said),
         shift=residual.shift,
     )
+
+
+def _is_store(path: str | os.PathLike) -> bool:
+    return ending(path) in STORE_SUFFIXES
 
 
 def _scales(

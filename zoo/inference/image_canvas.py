@@ -39,8 +39,12 @@ class Canvas(NamedTuple):
         return self.result
 
 
-def canvas(image: ArrayLike) -> Canvas:
+def canvas(image: ArrayLike, *, part: bool = False) -> Canvas:
     """Holds an array against what an image is, and makes room for the result.
+
+    Args:
+      image: the array.
+      part: whether it is a part of a larger one, of which equal channels say nothing.
 
     Raises:
       ZooError: it is no image, or no value of it is finite.
@@ -51,7 +55,7 @@ def canvas(image: ArrayLike) -> Canvas:
     if pixels.has_alpha(source):
         target[..., -1] = source[..., -1]
         target = target[..., :-1]
-    source = colors(array)
+    source = pixels.without_alpha(source) if part else colors(array)
     if source.shape[-1] < target.shape[-1]:
         target = np.empty(source.shape, source.dtype)
     return Canvas(source, filled(source), result, target)

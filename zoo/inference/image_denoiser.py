@@ -1,7 +1,8 @@
 """A model that denoises images of any size, one after the other."""
 
 import collections
-import functools
+import copy
+import hashlib
 import itertools
 import math
 import os
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax import traverse_util
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike, DTypeLike
 
@@ -80,6 +82,18 @@ class _Part(NamedTuple):
         return int(np.lcm(self.specification.stride, self.specification.multiple))
 
 
+class Surroundings(NamedTuple):
+    """What of an image a model needs around a part of it, for the result it has in the whole.
+
+    Attributes:
+      halo: pixels at each side, as far as the model looks; within the image.
+      stride: of what the part and its halo must start at a multiple.
+    """
+
+    halo: int
+    stride: int
+
+
 class _Task(NamedTuple):
     """What all tiles of an image share; `dtype` is that of the results."""
 
@@ -125,8 +139,49 @@ class ImageDenoiser:
         if model is not None:
             self._only = self._prepared(resolve(model, variables, modality="image"))
         self._spread: dict[int, dict] = {}
-        # By size of image: the pixels that were computed for canvases and overlaps alone.
-        self._spare: collections.Counter[tuple[int, ...]] = collections.Counter()
+        # By size of image: the pixels that were computed for canvases and overlaps alone; None
+        # where tiles must not depend on the images before.
+        self._spare: collections.Counter[tuple[int, ...]] | None = collections.Counter()
+
+    def steady(self) -> "ImageDenoiser":
+        """The same, but that an image has the same tiles, and bits, whatever came before it."""
+        other = copy.copy(self)
+        other._spare = None
+        return other
+
+    def surroundings(self, channels: int) -> Surroundings | None:
+        """What to give with a part of an image; None where the result would not be the same.
+
+        Args:
+          channels: of the image, without alpha.
+
+        Raises:
+          ZooError: the model takes no such images.
+        """
+        part = self._part_of(channels)
+        spec = part.specification
+        reach = spec.reach if spec.locality == "local" else 0
+        if not reach or spec.size or (self._overlap is not None and self._overlap < reach):
+            return None
+        return Surroundings(reach + -reach % part.stride, part.stride)
+
+    def specification(self, channels: int) -> ModelSpec:
+        """Of the model for images of so many channels, without alpha.
+
+        Raises:
+          ZooError: it takes no such images.
+        """
+        return self._part_of(channels).specification
+
+    def digest(self, channels: Iterable[int]) -> str:
+        """A hash of all that the result depends on, for images of so many channels each."""
+        found = hashlib.sha256()
+        for part in map(self._part_of, sorted(set(channels))):
+            options = (self._dtype, self._strength, self._tile, self._overlap, self._ensemble)
+            found.update(repr((part.model, options, part.trained)).encode())
+            for path, leaf in sorted(traverse_util.flatten_dict(dict(part.variables)).items()):
+                found.update(repr(path).encode() + np.asarray(leaf).tobytes())
+        return found.hexdigest()
 
     def __call__(
         self,
@@ -134,6 +189,8 @@ class ImageDenoiser:
         level: float | None = None,
         progress: Callable[[int, int], None] | None = None,
         scale: Scale | None = None,
+        *,
+        part_of_larger: bool = False,
     ) -> Denoised:
         """Denoises an image.
 
@@ -142,17 +199,26 @@ class ImageDenoiser:
           level: of its noise; None estimates it where the model takes one.
           progress: called with the number of tiles that are done and that of all.
           scale: which values the model sees as black and as white; None chooses it.
+          part_of_larger: whether it is a part of a larger image, of which equal channels and values
+            say nothing.
 
         Raises:
           ZooError: as `zoo.denoise`.
         """
         if level is not None:
             level = check_level(level)
-        canvas = image_canvas.canvas(image)
+        canvas = image_canvas.canvas(image, part=part_of_larger)
         source, target = canvas.seen, canvas.target
         part = self._part(source)
         scale = scale or self.find_scales([canvas.source])[source.dtype]
-        noise = model_level(canvas.source, scale, level, part.specification, part.trained)
+        noise = model_level(
+            canvas.source,
+            scale,
+            level,
+            part.specification,
+            part.trained,
+            part_of_larger=part_of_larger,
+        )
         notes = noise.notes
         if part.ranged and (how := value_scale.misfit(canvas.source, scale)):
             learned = f"{scale.low:g} to {scale.high:g}, which the model learned from"
@@ -194,9 +260,11 @@ class ImageDenoiser:
         linear: bool = False,
     ) -> dict[np.dtype, Scale]:
         """`zoo.inference.value_scale.find` with the ranges that the model was trained with."""
-        record = self._only.record if self._only else {}
-        trained = functools.partial(weights.trained_range, record)
-        return value_scale.find(images, limits, linear=linear, trained=trained)
+        return value_scale.find(images, limits, linear=linear, trained=self.trained_range)
+
+    def trained_range(self, dtype: np.dtype) -> tuple[float, float] | None:
+        """The values of a dtype that the model was trained to see as black and as white, if any."""
+        return weights.trained_range(self._only.record if self._only else {}, dtype)
 
     def _prepared(self, model: Resolved) -> _Part:
         module = model.module
@@ -221,6 +289,17 @@ class ImageDenoiser:
           ZooError: it takes images of other channels or another size.
         """
         height, width, channels = source.shape
+        part = self._part_of(channels)
+        name = type(part.model).__name__
+        if part.specification.size and part.specification.size != (height, width):
+            h, w = part.specification.size
+            raise ZooError(
+                f"{name} takes images of {h}x{w} pixels only, got {height}x{width}; resize the "
+                "image or choose another model"
+            )
+        return part
+
+    def _part_of(self, channels: int) -> _Part:
         part = self._only
         if part is None:
             if channels not in self._parts:
@@ -231,12 +310,6 @@ class ImageDenoiser:
             raise ZooError(
                 f"{name} takes images of {takes} channels, got {channels} beside alpha; "
                 "choose another model"
-            )
-        if part.specification.size and part.specification.size != (height, width):
-            h, w = part.specification.size
-            raise ZooError(
-                f"{name} takes images of {h}x{w} pixels only, got {height}x{width}; resize the "
-                "image or choose another model"
             )
         return part
 
@@ -256,7 +329,7 @@ class ImageDenoiser:
             # Where tiles make no difference there is no need of canvases as large as the image.
             alone = not (exact and spec.canvas)
             fits = tile_program.fits(size, part.model, channels)
-            if fits and self._spare[tuple(size)] > _WORTH_A_PROGRAM:
+            if fits and self._spare is not None and self._spare[tuple(size)] > _WORTH_A_PROGRAM:
                 return tiling.one(size, stride, canvas=False)
             if alone and fits:
                 grid = tiling.one(size, stride, canvas=spec.canvas)
@@ -265,7 +338,8 @@ class ImageDenoiser:
                 grid = tiling.grid(
                     size, side, halo, stride, exact=exact, chosen=False, canvas=spec.canvas
                 )
-            self._spare[tuple(size)] += grid.count * math.prod(grid.shape) - math.prod(size)
+            if self._spare is not None:
+                self._spare[tuple(size)] += grid.count * math.prod(grid.shape) - math.prod(size)
             return grid
         return tiling.grid(size, side, halo, stride, exact=exact, chosen=True, canvas=spec.canvas)
 

@@ -57,12 +57,15 @@ def denoise(
     level: float | None,
     progress: Callable[[int, int], None] | None,
     scale: Scale,
+    inner: tuple[slice, slice] | None = None,
 ) -> tuple[Denoised, np.ndarray]:
     """Denoises a gray plane of measurements.
 
     Args:
       page: the plane; integers of any width, or floats.
       denoiser, level, progress, scale: as of `zoo.inference.ImageDenoiser`.
+      inner: the rows and columns that are asked for, of a part of a plane that is given with its
+        surroundings; None for all of a plane.
 
     Returns:
       What the denoiser gives, the image of the type of the page, and what was removed of the values
@@ -71,22 +74,21 @@ def denoise(
     Raises:
       ZooError: as the denoiser.
     """
-    image = page.image
+    inner = inner or (slice(None), slice(None))
+    image = page.image[inner]
     colors = pixels.without_alpha(image)[..., 0]
     counted = np.isfinite(colors)
     if page.missing is not None:
-        counted &= ~page.missing.reshape(counted.shape)
+        counted &= ~page.missing.reshape(page.image.shape[:2])[inner]
     if not counted.any():
         notes = ("a plane without any measurement is left as it is",)
         return Denoised(image, None, None, 0, scale, notes), np.zeros(0)
     # Not yet rounded: what is below half a step adds up.
-    exact = image.dtype.itemsize > (2 if image.dtype.kind in "iu" else 4)
-    wide = np.float64 if exact else np.float32
-    done = denoiser(image.astype(wide, copy=False), level, progress, scale)
+    done = denoiser(page.image.astype(wide(image.dtype), copy=False), level, progress, scale)
     out = image.copy()
     result = pixels.without_alpha(out)[..., 0]
     before = colors[counted].astype(np.float64)
-    clean = pixels.without_alpha(np.asarray(done.image))[..., 0].astype(np.float64)
+    clean = pixels.without_alpha(np.asarray(done.image)[inner])[..., 0].astype(np.float64)
     spread = float((before - clean[counted]).std())
     best, offset, ends = math.inf, 0.0, {}
     for _ in range(_TRIALS):
@@ -101,6 +103,12 @@ def denoise(
         ends[error > 0] = offset
         offset = sum(ends.values()) / 2 if len(ends) == 2 else 2 * offset + error
     return done._replace(image=out), before - result[counted].astype(np.float64)
+
+
+def wide(dtype: np.dtype) -> np.dtype:
+    """The floats that hold the values of a dtype."""
+    exact = dtype.itemsize > (2 if dtype.kind in "iu" else 4)
+    return np.dtype(np.float64 if exact else np.float32)
 
 
 def _stored(values: np.ndarray, dtype: np.dtype, scale: Scale, page: Page) -> np.ndarray:

@@ -71,6 +71,8 @@ def model_level(
     level: float | None,
     specification: ModelSpec,
     trained: float | None,
+    *,
+    part_of_larger: bool = False,
 ) -> ModelLevel:
     """The level to give a model for an image.
 
@@ -80,12 +82,14 @@ def model_level(
       level: as a share of white, or None to estimate it.
       specification: of the model.
       trained: the highest level it was trained on, or None.
+      part_of_larger: whether the image is a part of a larger one, so that it is not looked whether
+        it is drawn.
 
     Raises:
       ZooError: the image is too small to estimate a level from.
     """
     if not specification.takes_level:
-        clean = is_drawn(image)
+        clean = not part_of_larger and is_drawn(image)
         notes = ("it has no noise: left as it is",) if clean else ()
         return ModelLevel(None, None, 0.0 if clean else 1.0, notes=notes)
     if level is None:

@@ -57,6 +57,20 @@ class Spread(NamedTuple):
     noise: float
 
 
+class Look(NamedTuple):
+    """What the scale of images is chosen by, of one of them.
+
+    Attributes:
+      dtype: of its values.
+      spread: what they span.
+      curve: of its noise, where it is linear; else None.
+    """
+
+    dtype: np.dtype
+    spread: Spread
+    curve: Curve | None = None
+
+
 class Scale(NamedTuple):
     """Values of an image, and what a model sees of them.
 
@@ -210,22 +224,45 @@ def find(
     """
     if limits is not None:
         limits = check_range(limits)
+    options = {"linear": linear, "trained": trained}
+    return settle((look(image, limits, **options) for image in images), limits, **options)
+
+
+def look(
+    image: np.ndarray,
+    limits: Sequence[float] | None = None,
+    *,
+    linear: bool = False,
+    trained: Callable[[np.dtype], tuple[float, float] | None] = lambda dtype: None,
+) -> Look:
+    """What `find` sees of an image; for the arguments see there."""
+    curved = linear and (limits is not None or trained(image.dtype) is None)
     black = limits[0] if limits else 0.0
-    spreads: dict[np.dtype, list[Spread]] = {}
-    curves: dict[np.dtype, list[Curve | None]] = {}
-    known = {}
-    for image in images:
-        dtype = image.dtype
-        known.setdefault(dtype, None if limits else trained(dtype))
-        curved = linear and known[dtype] is None
-        spreads.setdefault(dtype, []).append(spread(image))
-        curves.setdefault(dtype, []).append(fit(image, black) if curved else None)
+    return Look(image.dtype, spread(image), fit(image, black) if curved else None)
+
+
+def settle(
+    looks: Iterable[Look],
+    limits: Sequence[float] | None = None,
+    *,
+    linear: bool = False,
+    trained: Callable[[np.dtype], tuple[float, float] | None] = lambda dtype: None,
+) -> dict[np.dtype, Scale]:
+    """The scales that `find` gives for images, from the looks at them; for the rest see there."""
+    if limits is not None:
+        limits = check_range(limits)
+    black = limits[0] if limits else 0.0
+    found: dict[np.dtype, list[Look]] = {}
+    for one in looks:
+        found.setdefault(one.dtype, []).append(one)
     scales = {}
-    for dtype, every in spreads.items():
-        own = limits or known[dtype]
+    for dtype, looked in found.items():
+        known = None if limits else trained(dtype)
+        every = [one.spread for one in looked]
+        own = limits or known
         scale = scale_of_range(own, dtype) if own else _choose(every, dtype, signed=not linear)
         # Photons are not negative: no curve fits, and none of the noise would be removed.
-        if linear and not known[dtype] and max(one.most for one in every) < black:
+        if linear and not known and max(one.most for one in every) < black:
             raise ZooError(
                 f"the image is in linear light, and its values lie below black, {black:g}; "
                 "give range=(black, white)"
@@ -233,7 +270,8 @@ def find(
         least, most = min(one.ends[0] for one in every), max(one.ends[1] for one in every)
         share = max((most - scale.low) / (scale.high - scale.low), 1.0)
         closed = share if least >= scale.low and share <= _SLACK else 0.0
-        scales[dtype] = scale._replace(curve=middle(curves[dtype]), closed=closed)
+        curve = middle([one.curve for one in looked])
+        scales[dtype] = scale._replace(curve=curve, closed=closed)
     return scales
 
 

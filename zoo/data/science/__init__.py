@@ -79,6 +79,8 @@ def fitting(page: Page, path: Path, form: str, count: int) -> tuple[Metadata, tu
     """
     module = _module(form, str(path))
     if _is_own(page.metadata, form, count):
+        if form == "zarr":
+            page.metadata.stack.check_levels()
         return page.metadata, ()
     if reason := module.refusal(page.image.dtype, page.image.shape[-1]):
         raise ZooError(f"{path}: {reason}")

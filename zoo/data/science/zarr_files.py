@@ -11,7 +11,7 @@ References:
   (multiscales, axes, coordinate transformations, labels, plates, bioformats2raw).
 """
 
-import os
+import hashlib
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from zoo.data.image_metadata import Metadata, Page
 from zoo.data.science import zarr_pyramid
 from zoo.data.science.regions import Region, regions
 from zoo.data.science.stacks import Block
-from zoo.errors import ZooError, listed
+from zoo.errors import ZooError
 
 _CHANNELS = 4
 # Bytes that are read or written at once where chunks hold several planes.
@@ -43,12 +43,12 @@ class Series(NamedTuple):
 
     Attributes:
       levels: the paths of its arrays, the full resolution first.
-      by: of each further level how many values of the one before become one, along each axis.
+      scales: of each its scale transformation, empty where it has none.
       channels: whether the last axis is one of channels.
     """
 
     levels: tuple[str, ...]
-    by: tuple[tuple[int, ...], ...]
+    scales: tuple[tuple[float, ...], ...]
     channels: bool
 
 
@@ -78,13 +78,13 @@ class Store:
         """All images.
 
         Raises:
-          ZooError: there is none, or one cannot be written again.
+          ZooError: there is none.
         """
         if isinstance(self.root, zarr.Array):
             shape = self.root.shape
-            return [Series(("",), (), len(shape) > 2 and shape[-1] <= _CHANNELS)]
+            return [Series(("",), ((),), len(shape) > 2 and shape[-1] <= _CHANNELS)]
         with _quiet():
-            found = [self._multiscale(*one) for one in _multiscales(self.root, "")]
+            found = [_series(*one) for one in _multiscales(self.root, "")]
             arrays = sorted(self.root.array_keys())
         if not found:
             inside = f"; name one, {self._name}/{arrays[0]}" if arrays else "; leave it out"
@@ -93,23 +93,16 @@ class Store:
             )
         return found
 
-    def _multiscale(self, path: str, facts: Mapping[str, Any]) -> Series:
-        datasets = facts["datasets"]
-        levels = tuple("/".join(filter(None, (path, one["path"]))) for one in datasets)
-        shapes = [self.array(level).shape for level in levels]
-        scales = [_scale(one) for one in datasets]
-        by = tuple(
-            zarr_pyramid.factors(
-                shapes[i],
-                shapes[i + 1],
-                np.divide(scales[i + 1], scales[i]) if scales[i] and scales[i + 1] else None,
-                f"{self._name}/{levels[i + 1]}",
-            )
-            for i in range(len(levels) - 1)
-        )
-        axes = facts.get("axes") or ["t", "c", "z", "y", "x"]
-        last = axes[-1] if isinstance(axes[-1], str) else axes[-1].get("name")
-        return Series(levels, by, last == "c")
+    def factors(self, series: Series, level: int) -> tuple[int, ...]:
+        """How many values of the level before become one of a level, along each axis.
+
+        Raises:
+          ZooError: the level is no mean over whole factors.
+        """
+        finer, coarser = (self.array(one).shape for one in series.levels[level - 1 : level + 1])
+        before, scale = series.scales[level - 1 : level + 1]
+        ratio = np.divide(scale, before) if len(before) == len(scale) == len(finer) else None
+        return zarr_pyramid.factors(finer, coarser, ratio, f"{self._name}/{series.levels[level]}")
 
 
 def _multiscales(group: zarr.Group, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -125,9 +118,17 @@ def _multiscales(group: zarr.Group, path: str) -> Iterator[tuple[str, Mapping[st
             yield from _multiscales(inside, f"{path}/{name}" if path else name)
 
 
-def _scale(dataset: Mapping[str, Any]) -> list[float]:
+def _series(path: str, facts: Mapping[str, Any]) -> Series:
+    datasets = facts["datasets"]
+    levels = tuple("/".join(filter(None, (path, one["path"]))) for one in datasets)
+    axes = facts.get("axes") or ["x"]
+    last = axes[-1] if isinstance(axes[-1], str) else axes[-1].get("name")
+    return Series(levels, tuple(map(_scale, datasets)), last == "c")
+
+
+def _scale(dataset: Mapping[str, Any]) -> tuple[float, ...]:
     found = dataset.get("coordinateTransformations") or []
-    return next((one["scale"] for one in found if one.get("type") == "scale"), [])
+    return tuple(next((one["scale"] for one in found if one.get("type") == "scale"), ()))
 
 
 class ZarrStack:
@@ -149,10 +150,7 @@ class ZarrStack:
             self._store = Store(self.path, name)
             self.series = self._store.series()
             self.arrays = [self._store.array(one.levels[0]) for one in self.series]
-        self.blocks = [
-            Block(0, array.shape, array.dtype, channels=one.channels)
-            for array, one in zip(self.arrays, self.series, strict=True)
-        ]
+        self.blocks = _blocks(self.arrays, self.series)
         for block in self.blocks:
             _check(block, name)
         one = len(self.blocks) == 1
@@ -169,7 +167,7 @@ class ZarrStack:
         for index, place in every if numbers is None else [every[number] for number in numbers]:
             array, block = self.arrays[index], self.blocks[index]
             pixels.check_size(*block.shape[len(place) :][1::-1], self.name)
-            depth = _depth(array, block) if numbers is None else 1
+            depth = self.depth(index) if numbers is None else 1
             start = (*place[:-1], place[-1] // depth * depth) if place else ()
             if (index, start) != (series, first) or not held.size:
                 series, first = index, start
@@ -180,6 +178,29 @@ class ZarrStack:
             image = block.values(stored)
             image = image if block.channels else image[..., None]
             yield Page(pixels.check(image, self.name, any_range=True), Metadata(stack=self))
+
+    def depth(self, number: int) -> int:
+        """How many planes of an image are read together: those of a chunk, or some of them."""
+        return _depth(self.arrays[number], self.blocks[number])
+
+    def check_levels(self) -> None:
+        """Refuses a store whose smaller levels cannot be made anew.
+
+        Raises:
+          ZooError: they cannot.
+        """
+        for one in self.series:
+            for level in range(1, len(one.levels)):
+                self._store.factors(one, level)
+
+    def digest(self) -> str:
+        """A hash of what describes the images: shapes, codecs, chunks, and when it was written."""
+        found = hashlib.sha256()
+        for level in ("", *(level for one in self.series for level in one.levels)):
+            for place in _metadata(self.path / level):
+                found.update(place.name.encode() + place.read_bytes())
+                found.update(str(place.stat().st_mtime_ns).encode())
+        return found.hexdigest()
 
     def copied(self, output: Path, path: Path, word: str) -> "ZarrWriter":
         """A writer of a store that is this one but for its images, and says no word of it."""
@@ -209,12 +230,9 @@ class ZarrWriter:
 
     def __init__(self, folder: Path, name: str):
         self._store = Store(folder, name, "r+")
-        self._series = self._store.series()
-        self._arrays = [self._store.array(one.levels[0]) for one in self._series]
-        self._blocks = [
-            Block(0, array.shape, array.dtype, channels=one.channels)
-            for array, one in zip(self._arrays, self._series, strict=True)
-        ]
+        self.series = self._store.series()
+        self._arrays = [self._store.array(one.levels[0]) for one in self.series]
+        self._blocks = _blocks(self._arrays, self.series)
         self._next = _places(self._blocks)
         self._held: list[np.ndarray] = []
 
@@ -280,29 +298,38 @@ class ZarrWriter:
 
     def finish(self) -> None:
         """Makes the smaller levels."""
-        for one in self._series:
+        for number, one in enumerate(self.series):
             for level in range(1, len(one.levels)):
-                for region in level_regions(self._store, one, level):
-                    make_level(self._store, one, level, region)
+                for region in self.regions(number, level):
+                    self.shrink(number, level, region)
+
+    def regions(self, number: int, level: int) -> list[Region]:
+        """The parts in which a level of an image is written."""
+        one = self.series[number]
+        array = self._store.array(one.levels[level])
+        return regions(array.shape, _unit(array), array.ndim - (3 if one.channels else 2))
+
+    def write(self, number: int, region: Region, values: np.ndarray) -> None:
+        """Writes a region of the full resolution of an image."""
+        self._arrays[number][region] = self._blocks[number].stored(values)
+
+    def shrink(self, number: int, level: int, region: Region) -> None:
+        """Writes a region of a smaller level, from the level before."""
+        one = self.series[number]
+        by = self._store.factors(one, level)
+        finer, array = (self._store.array(path) for path in one.levels[level - 1 : level + 1])
+        wanted = tuple(slice(part.stop - part.start) for part in region)
+        values = np.asarray(finer[zarr_pyramid.source(region, by, finer.shape)])
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+        array[region] = zarr_pyramid.reduced(values, by)[wanted]
 
 
-def level_regions(store: Store, series: Series, level: int) -> list[Region]:
-    """The parts in which a level of an image is written."""
-    array = store.array(series.levels[level])
-    return regions(array.shape, unit(array), array.ndim - (3 if series.channels else 2))
+def _blocks(arrays: Sequence[zarr.Array], series: Sequence[Series]) -> list[Block]:
+    pairs = zip(arrays, series, strict=True)
+    return [Block(0, array.shape, array.dtype, channels=one.channels) for array, one in pairs]
 
 
-def make_level(store: Store, series: Series, level: int, region: Region) -> None:
-    """Writes a part of a level from the one before."""
-    by = series.by[level - 1]
-    finer, array = (store.array(path) for path in series.levels[level - 1 : level + 1])
-    wanted = tuple(part.stop - part.start for part in region)
-    values = np.asarray(finer[zarr_pyramid.source(region, by, finer.shape)])
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    array[region] = zarr_pyramid.reduced(values, by)[tuple(map(slice, wanted))]
-
-
-def unit(array: zarr.Array) -> tuple[int, ...]:
+def _unit(array: zarr.Array) -> tuple[int, ...]:
     """Sides of what is written at once: a shard, or a chunk where there are none."""
     return array.shards or array.chunks
 
@@ -312,7 +339,7 @@ def _depth(array: zarr.Array, block: Block) -> int:
     if not block.lead:
         return 1
     plane = block.size // int(np.prod(block.lead))
-    return max(1, min(unit(array)[len(block.lead) - 1], _SLAB // max(plane, 1)))
+    return max(1, min(_unit(array)[len(block.lead) - 1], _SLAB // max(plane, 1)))
 
 
 def _places(blocks: Sequence[Block]) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -341,7 +368,5 @@ def refusal(dtype: np.dtype, channels: int) -> str:
     return ""
 
 
-def changed(path: str | os.PathLike) -> float:
-    """When a store was changed: the newest of its metadata."""
-    places = [path, *(Path(path) / name for name in _METADATA)]
-    return max(os.stat(place).st_mtime for place in places if os.path.exists(place))
+def _metadata(folder: Path) -> list[Path]:
+    return [folder / name for name in sorted(_METADATA) if (folder / name).is_file()]

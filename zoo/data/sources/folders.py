@@ -100,7 +100,7 @@ def below(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> tuple[lis
             sorted(name[len(start) :] for name in names if name.startswith(start))
             for names in archives.names(within[0])
         )
-    for path in walk(folder, whole=file_kinds.is_whole if opening else None):
+    for path in walk(folder, whole=file_kinds.is_whole):
         known, suffix = path.as_posix(), file_kinds.ending(path)
         if suffix in opening:
             try:
