@@ -17,7 +17,6 @@ import numpy as np
 
 from zoo import weights
 from zoo.errors import ZooError
-from zoo.inference import image_canvas
 from zoo.inference.image_denoiser import ImageDenoiser, Surroundings
 from zoo.inference.noise_level import estimate_level
 from zoo.inference.value_scale import Scale

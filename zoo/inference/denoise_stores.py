@@ -18,7 +18,7 @@ import zoo
 from zoo.data import pixels
 from zoo.data.image_metadata import Metadata, Page
 from zoo.errors import ZooError
-from zoo.inference import blocks, image_canvas, kept_mean, value_scale
+from zoo.inference import blocks, kept_mean, value_scale
 from zoo.inference.blocks import HELD, Plane
 from zoo.inference.denoise_images import ImageReport
 from zoo.inference.image_denoiser import ImageDenoiser
