@@ -5,8 +5,8 @@
 name or path, `zoo.weights` reads and writes weight files, `zoo.models` holds the denoisers as Flax
 Linen modules, `zoo.noise`, `zoo.losses` and `zoo.metrics` pure functions, `zoo.selfsupervised`
 those that learn from noisy images alone, `zoo.estimate` the estimation of a noise level, `zoo.data`
-data sources and batches, `zoo.train` the training step and loop, `zoo.evaluate` the evaluation, and
-`zoo.interop` the exchange with other frameworks.
+data sources and batches, `zoo.train` the training step and loop, `zoo.evaluate` the evaluation,
+`zoo.interop` the exchange with other frameworks, and `zoo.science` arrays larger than a machine.
 """
 
 import importlib
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         models,
         noise,
         resolve,
+        science,
         selfsupervised,
         train,
         weights,
@@ -55,6 +56,7 @@ __all__ = [
     "models",
     "noise",
     "resolve",
+    "science",
     "selfsupervised",
     "train",
     "weights",

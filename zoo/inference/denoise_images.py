@@ -163,7 +163,7 @@ def denoise_image_file(
             else:
                 done = denoiser(page.image, level, report, scale)
             image = np.asarray(done.image)
-            said |= dict.fromkeys((*done.notes, *_hints(page, pages.form, done)))
+            said |= dict.fromkeys((*done.notes, *hints(page, pages.form, done)))
             first = first or scale
             lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(image=image))))
             if save_noise is not None:
@@ -207,7 +207,7 @@ def _scales(
     return lambda page: (shared or found([page], page))[image_canvas.colors(page.image).dtype]
 
 
-def _hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
+def hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
     """Parameters to try where no noise is found in a photograph."""
     if done.level is None or done.level * done.scale.seen >= _FAINT:
         return ()

@@ -20,7 +20,7 @@ from zoo.data.image_metadata import Metadata, Page
 from zoo.errors import ZooError
 from zoo.inference import blocks, kept_mean, value_scale
 from zoo.inference.blocks import HELD, Plane
-from zoo.inference.denoise_images import ImageReport
+from zoo.inference.denoise_images import ImageReport, hints
 from zoo.inference.image_denoiser import ImageDenoiser
 from zoo.inference.kept_mean import Residual
 from zoo.inference.linear_light import Curve
@@ -295,7 +295,7 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
                 done = work.denoiser(image, level, None, scale, part_of_larger=True)
                 out[index] = done.image[inner]
         levels += [] if done.level is None else [done.level]
-        notes |= dict.fromkeys(done.notes)
+        notes |= dict.fromkeys((*done.notes, *hints(Page(image), "zarr", done)))
     _target(work.target, work.name).write(number, region, out if block.channels else out[..., 0])
     return {
         "removed": list(residual),
