@@ -5,6 +5,7 @@ the whole image. Range and noise level are found for the whole before, of which 
 a time.
 """
 
+import functools
 import re
 import sys
 import threading
@@ -59,11 +60,17 @@ class Plane:
 
     def min(self) -> Any:
         """The least value."""
-        return min(self._read(slice(*band), slice(None)).min() for band in self._bands())
+        return self._ends[0]
 
     def max(self) -> Any:
         """The largest value."""
-        return max(self._read(slice(*band), slice(None)).max() for band in self._bands())
+        return self._ends[1]
+
+    @functools.cached_property
+    def _ends(self) -> tuple[Any, Any]:
+        bands = (self._read(slice(*band), slice(None)) for band in self._bands())
+        least, most = zip(*((band.min(), band.max()) for band in bands), strict=True)
+        return min(least), max(most)
 
     def _bands(self) -> Iterator[tuple[int, int]]:
         height = max(1, HELD * self.shape[0] // self.size)

@@ -5,6 +5,7 @@ what they found. It has a name of its own until it is whole.
 """
 
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -178,11 +179,21 @@ class Workers:
                     return
                 ready, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
                 for future in ready:
-                    steps.done(running.pop(future), future.result())
+                    steps.done(running.pop(future), _result(future))
                     advance()
         finally:
             for future in running:
                 future.cancel()
+
+
+def _result(future: futures.Future) -> Any:
+    try:
+        return future.result()
+    except Exception as error:
+        # By name, as it is of a library that may not be there.
+        if isinstance(error, futures.CancelledError) or type(error).__name__ == "KilledWorker":
+            raise ZooError("the cluster has lost its workers; start others") from None
+        raise
 
 
 @contextmanager
@@ -219,7 +230,14 @@ def workers(scheduler: str | None) -> Iterator[Workers]:
             raise ZooError(f"the scheduler at {scheduler} has no workers; start some")
         executor = client.get_executor(pure=False)
         try:
-            yield Workers(executor, lambda one: client.scatter(one, broadcast=True), 2 * threads)
+            yield Workers(executor, functools.partial(_scattered, client), 2 * threads)
         finally:
             with suppress(Exception):
                 executor.shutdown(wait=False)
+
+
+def _scattered(client: Any, shared: Any) -> Any:
+    """What stands for an object that each worker of a cluster holds."""
+    # In a list, for a tuple would be taken apart.
+    (found,) = client.scatter([shared], broadcast=True, hash=False)
+    return found
