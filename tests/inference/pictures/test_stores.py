@@ -1,0 +1,196 @@
+"""Zarr stores region by region: as whole planes, resumed after a kill, of any scheduler."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from small import Box, Middle, build, picture
+from user_process import user_environment
+
+from zoo import weights
+from zoo.data.science import regions
+from zoo.errors import ZooError
+from zoo.inference import ImageDenoiser, blocks, denoise_image_file, denoise_stores
+from zoo.inference.value_scale import scale_of_range
+
+zarr = pytest.importorskip("zarr")
+
+LEVEL = {"axes": [{"name": name, "type": "space"} for name in "zyx"]}
+
+
+def store(path, data, chunks=(1, 40, 48)):
+    """An image of OME-Zarr with a second level."""
+    root = zarr.create_group(path)
+    root.create_array("0", data=data, chunks=chunks)
+    half = (data.shape[0], *(side // 2 for side in data.shape[1:]))
+    root.create_array("1", shape=half, dtype=data.dtype, chunks=(1, 64, 64))
+    facts = [{**LEVEL, "datasets": [{"path": "0"}, {"path": "1"}]}]
+    root.attrs["ome"] = {"version": "0.5", "multiscales": facts}
+    return path
+
+
+def volume(dtype=np.uint16):
+    planes = np.stack([picture(200, 230, seed=seed)[..., 0] for seed in range(2)])
+    return (planes.astype(np.float32) * 16 + 100).astype(dtype)
+
+
+@pytest.fixture(scope="module")
+def box():
+    return ImageDenoiser(Box())
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Planes are in several regions."""
+    monkeypatch.setattr(regions, "MOST", 96 * 120)
+
+
+def denoised(tmp_path, denoiser, name="b.ome.zarr", **options):
+    report = denoise_image_file(tmp_path / "a.ome.zarr", tmp_path / name, denoiser, **options)
+    return report, zarr.open_group(tmp_path / name, mode="r")
+
+
+@pytest.mark.usefixtures("parts")
+def test_regions_of_a_plane_are_those_of_the_whole(tmp_path, box):
+    data = volume(np.float32)
+    data[0, 80:120, 96:144] = np.nan
+    store(tmp_path / "a.ome.zarr", data)
+    report, after = denoised(tmp_path, box, range=(0, 4400))
+    scale = scale_of_range((0, 4400), data.dtype)
+    for before, plane in zip(data, after["0"][...], strict=True):
+        whole = box(before, None, None, scale).image
+        seen = np.isfinite(before)
+        np.testing.assert_array_equal(np.isfinite(plane), seen)
+        # But for a constant in each region, and what stands for a mask that hides all of one.
+        rest = np.where(seen, plane - whole, np.nan)[:, 144:]
+        for band in (rest[:80], rest[120:]):
+            assert np.nanstd(band[:80, :48]) < 1e-4 * 4400
+    assert abs(report.shift) < 1e-3
+    assert report.scale[:2] == scale[:2]
+    np.testing.assert_allclose(
+        after["1"][1], after["0"][1].reshape(100, 2, 115, 2).mean((1, 3)), rtol=1e-6
+    )
+
+
+def test_a_store_of_whole_planes_is_as_an_array(tmp_path, box):
+    data = volume()
+    data[1] = 300
+    store(tmp_path / "a.ome.zarr", data)
+    np.save(tmp_path / "a.npy", data)
+    report, after = denoised(tmp_path, box)
+    other = denoise_image_file(tmp_path / "a.npy", tmp_path / "b.npy", box)
+    assert report.scale == other.scale
+    expected = np.load(tmp_path / "b.npy")[0].astype(int)
+    assert abs(after["0"][0].astype(int) - expected).max() <= 1
+    # Nothing was measured there.
+    np.testing.assert_array_equal(after["0"][1], data[1])
+
+
+def test_a_large_plane_is_looked_at_in_parts(tmp_path, monkeypatch):
+    denoiser = ImageDenoiser("unet-gray")
+    plane = picture(1100, 1000, dtype=np.uint16) // 7
+    store(tmp_path / "a.ome.zarr", plane[None, ..., 0], chunks=(1, 300, 300))
+    scale = denoiser.find_scales([plane])[plane.dtype]
+    level = blocks.level_of(plane.astype(np.float32), scale, denoiser)
+    monkeypatch.setattr(denoise_stores, "HELD", 2**19)
+    monkeypatch.setattr(blocks, "HELD", 2**19)
+    work = denoise_stores._Work(
+        "", str(tmp_path / "a.ome.zarr"), "", denoiser, None, None, False, {"uint16": scale}, {}
+    )
+    looks = [denoise_stores._as_look(look) for look in denoise_stores._look(work, 0, (), 0, 1)]
+    assert denoise_stores._scales(work, looks)["uint16"] == scale
+    np.testing.assert_allclose(denoise_stores._estimate(work, 0, (), 0, 1), [level], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("parts")
+def test_what_is_done_is_not_done_again(tmp_path, box, monkeypatch):
+    store(tmp_path / "a.ome.zarr", volume())
+    _, whole = denoised(tmp_path, box, "whole.ome.zarr")
+    write, done = denoise_stores._write, []
+
+    def some(work, number, region):
+        if len(done) == 5:
+            raise RuntimeError
+        done.append(region)
+        return write(work, number, region)
+
+    monkeypatch.setattr(denoise_stores, "_write", some)
+    with pytest.raises(RuntimeError):
+        denoised(tmp_path, box)
+    unfinished = tmp_path / "b.ome.zarr.unfinished"
+    assert not (tmp_path / "b.ome.zarr").exists()
+    # As a process leaves it that is killed while it writes a line.
+    with (unfinished / ".steps.jsonl").open("a") as file:
+        file.write('{"step": "region 9", "fou')
+    with pytest.raises(ZooError, match="was begun with another model, other options or another"):
+        denoised(tmp_path, box, range=(0, 9))
+    before, done[:] = list(done), []
+    monkeypatch.setattr(
+        denoise_stores, "_write", lambda *one: (done.append(one[2]), write(*one))[1]
+    )
+    _, after = denoised(tmp_path, box)
+    assert not unfinished.exists()
+    assert not {str(one) for one in done} & {str(one) for one in before[:4]}
+    for level in ("0", "1"):
+        np.testing.assert_array_equal(after[level], whole[level])
+    assert sorted(os.listdir(tmp_path / "b.ome.zarr")) == ["0", "1", "zarr.json"]
+
+
+def test_what_is_not_for_parts_is_refused(tmp_path, box):
+    store(tmp_path / "a.ome.zarr", volume())
+    whole = ImageDenoiser(Middle())
+    with pytest.raises(ZooError, match=r"looks at all of an image.* local model: .*unet-gray"):
+        denoised(tmp_path, whole, scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(ZooError, match="a scheduler is for a Zarr store"):
+        denoised(tmp_path, box, "b.npy", scheduler="tcp://127.0.0.1:1")
+    assert os.listdir(tmp_path) == ["a.ome.zarr"]
+    # Without one, such a model sees whole planes.
+    _, after = denoised(tmp_path, whole)
+    assert after["0"].shape == (2, 200, 230)
+
+
+def command(folder, *arguments):
+    code = "import sys; from zoo.cli import main; sys.exit(main())"
+    return [sys.executable, "-c", code, "denoise", *arguments], {"cwd": folder}
+
+
+@pytest.mark.matrix
+def test_a_killed_command_goes_on_where_it_was(tmp_path, programs):
+    _, variables = build("unet-tiny")
+    record = {"model": "unet-tiny", "options": {"channels": 1}}
+    weights.save(tmp_path / "w.safetensors", variables, record)
+    data = np.tile(volume(), (1, 10, 10))
+    store(tmp_path / "a.ome.zarr", data, chunks=(1, 500, 500))
+    run, options = command(tmp_path, "a.ome.zarr", "-o", "b.ome.zarr", "--model", "w.safetensors")
+    options["env"] = user_environment(programs)
+    listed = tmp_path / "b.ome.zarr.unfinished" / ".steps.jsonl"
+    process = subprocess.Popen(run, **options)
+    while not (listed.exists() and "region" in listed.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    shutil.copytree(listed.parent, tmp_path / "copy")
+    subprocess.run(run, **options, check=True)
+    chunk = next((tmp_path / "copy/0/c").rglob("0"))
+    assert (tmp_path / "b.ome.zarr/0/c").exists()
+    assert chunk.exists()
+    assert not listed.exists()
+
+
+@pytest.mark.matrix
+@pytest.mark.filterwarnings("ignore")
+def test_two_workers_give_the_bits_of_one_process(tmp_path, box, parts):
+    distributed = pytest.importorskip("distributed")
+    store(tmp_path / "a.ome.zarr", volume())
+    _, one = denoised(tmp_path, box, "one.ome.zarr")
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster:
+        _, two = denoised(tmp_path, box, "two.ome.zarr", scheduler=cluster.scheduler_address)
+    for level in ("0", "1"):
+        np.testing.assert_array_equal(two[level], one[level])

@@ -1,0 +1,97 @@
+"""Arrays of any axes, block by block: the result of the whole, and refusals."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo.errors import ZooError
+
+da = pytest.importorskip("dask.array")
+sys.path.insert(0, str(Path(__file__).parent / "inference" / "pictures"))
+
+from small import Box, Middle, build, picture  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    model, variables = build("unet-tiny")
+    return {"model": model, "variables": variables}
+
+
+def mapped(array, chunks, **options):
+    return zoo.science.map_blocks(array=da.from_array(array, chunks=chunks), **options)
+
+
+def test_blocks_make_no_difference(tiny):
+    x = picture(301, 555, dtype=np.float32)[..., 0]
+    whole = zoo.denoise(x, **tiny)
+    assert abs(whole - x).max() > 0.1
+    for chunks in ((37, 61), (512, 100)):
+        done = mapped(x, chunks, **tiny)
+        assert done.npartitions > 1
+        assert (done.shape, done.dtype) == (x.shape, x.dtype)
+        np.testing.assert_allclose(done.compute(scheduler="sync"), whole, atol=1e-5)
+
+
+def test_batch_and_channel_axes():
+    planes = np.stack([picture(60, 590, seed=seed)[..., 0] for seed in range(4)])
+    options = {"model": Box(), "range": (0, 255)}
+    expected = np.stack([zoo.denoise(x, **options) for x in planes])
+    done = mapped(planes.reshape(2, 2, 60, 590), (1, 2, 30, 100), **options)
+    assert done.npartitions == 4
+    np.testing.assert_array_equal(done.compute(scheduler="sync").reshape(4, 60, 590), expected)
+    # Three channels that are equal in some blocks are not taken for gray there.
+    color = np.stack([planes[0], planes[0], planes[1]])
+    color[2, :, :350] = planes[0, :, :350]
+    options["model"] = Box(channels=3)
+    expected = np.moveaxis(zoo.denoise(np.moveaxis(color, 0, -1), **options), -1, 0)
+    done = mapped(color, (1, 60, 100), channel_axis=0, **options)
+    np.testing.assert_array_equal(done.compute(scheduler="sync"), expected)
+
+
+def test_one_range_for_all_of_the_array():
+    planes = np.stack([picture(60, 590)[..., 0], np.full((60, 590), 7)]).astype(np.uint16) * 100
+    denoiser = zoo.inference.ImageDenoiser(Box())
+    scale = denoiser.find_scales(planes[..., None])[planes.dtype]
+    expected = [denoiser(x, None, None, scale).image for x in planes]
+    done = mapped(planes, (1, 60, 100), model=Box())
+    np.testing.assert_array_equal(done.compute(scheduler="sync"), expected)
+    # What is stated is not looked for.
+    never = da.map_blocks(lambda block: 1 / 0, da.zeros((400, 400), chunks=100), dtype=np.float32)
+    assert zoo.science.map_blocks(Box(), never, range=(0, 1)).shape == (400, 400)
+
+
+def test_the_model_is_one_task_that_others_depend_on():
+    graph = mapped(picture(600, 600)[..., 0], 100, range=(0, 255), model=Box()).__dask_graph__()
+    holders = [key for key, task in dict(graph).items() if "ImageDenoiser" in repr(task)[:10_000]]
+    assert len(holders) <= 1
+
+
+def test_models_that_see_all_are_refused():
+    with pytest.raises(ZooError, match=r"Middle looks at all .* choose a local model: .*unet-gray"):
+        mapped(picture(60, 60)[..., 0], 30, model=Middle())
+
+
+def test_arrays_without_planes_are_refused():
+    for x, options, told in (
+        (np.zeros(9), {}, "has no planes"),
+        (np.zeros((9, 9), complex), {}, "holds complex128; convert it"),
+        (np.zeros((9, 20, 20)), {"channel_axis": 0}, "has 9 channels"),
+        (np.zeros((9, 20)), {"channel_axis": 0}, "channel_axis=0 is no axis"),
+    ):
+        with pytest.raises(ZooError, match=told):
+            mapped(x, 5, **options, model=Box())
+
+
+@pytest.mark.matrix
+@pytest.mark.filterwarnings("ignore")
+def test_workers_of_a_cluster_give_the_same_bits(tiny):
+    distributed = pytest.importorskip("distributed")
+    done = mapped(picture(301, 555, dtype=np.float32)[..., 0], 100, **tiny)
+    here = done.compute(scheduler="threads")
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster):
+        np.testing.assert_array_equal(done.compute(), here)
