@@ -26,14 +26,13 @@ def mapped(array, chunks, **options):
 
 
 def test_blocks_make_no_difference(tiny):
-    x = picture(301, 555, dtype=np.float32)[..., 0]
+    x = picture(101, 455, dtype=np.float32)[..., 0]
     whole = zoo.denoise(x, **tiny)
     assert abs(whole - x).max() > 0.1
-    for chunks in ((37, 61), (512, 100)):
-        done = mapped(x, chunks, **tiny)
-        assert done.npartitions > 1
-        assert (done.shape, done.dtype) == (x.shape, x.dtype)
-        np.testing.assert_allclose(done.compute(scheduler="sync"), whole, atol=1e-5)
+    done = mapped(x, (37, 61), **tiny)
+    assert done.npartitions > 1
+    assert (done.shape, done.dtype) == (x.shape, x.dtype)
+    np.testing.assert_allclose(done.compute(scheduler="sync"), whole, atol=1e-5)
 
 
 def test_batch_and_channel_axes():
@@ -84,14 +83,3 @@ def test_arrays_without_planes_are_refused():
     ):
         with pytest.raises(ZooError, match=told):
             mapped(x, 5, **options, model=Box())
-
-
-@pytest.mark.matrix
-@pytest.mark.filterwarnings("ignore")
-def test_workers_of_a_cluster_give_the_same_bits(tiny):
-    distributed = pytest.importorskip("distributed")
-    done = mapped(picture(301, 555, dtype=np.float32)[..., 0], 100, **tiny)
-    here = done.compute(scheduler="threads")
-    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster):
-        np.testing.assert_array_equal(done.compute(), here)

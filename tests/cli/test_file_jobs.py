@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from input_files import Stream, picture, put, sound
 
+from zoo import cli
 from zoo.cli import file_jobs, paths
 from zoo.errors import ZooError
 
@@ -148,3 +149,25 @@ def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
     file_jobs.check_place(job, overwrite=False)
     with pytest.raises(ZooError, match="is a folder"):
         file_jobs.check_place(job._replace(target=Path("folder.png")), overwrite=True)
+
+
+def test_shards_have_each_file_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "in", {f"{n}.png": picture() for n in range(7)})
+    made = file_jobs.plan(paths.gather(["in"], word="w"), "out")
+    shares = [file_jobs.shard(list(reversed(made)), number, 3) for number in (1, 2, 3)]
+    assert [len(share) for share in shares] == [3, 2, 2]
+    assert [job.source.name for job in shares[1]] == ["1.png", "4.png"]
+    assert {job.source for share in shares for job in share} == {job.source for job in made}
+    options = ["noise", "in", "-o", "out", "--op", "gaussian", "--level", "25", "--shard", "9/9"]
+    assert cli.main(options) == 0
+    assert capsys.readouterr().out == "shard 9 of 9: 0 of 7 files\n"
+    (tmp_path / "out").mkdir()
+    for job in shares[2]:
+        job.target.write_bytes(job.source.read_bytes())
+    # Done before, as when a job of an array is run again.
+    assert cli.main([*options[:-1], "3/3"]) == 0
+    assert "left 2 outputs that were there" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main([*options[:-1], "0/3"])
+    assert "is not K/N with K from 1 to N" in capsys.readouterr().err

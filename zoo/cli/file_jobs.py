@@ -260,7 +260,9 @@ def run_command(
     if several:
         every, jobs = jobs, shard(jobs, *arguments.shard)
         number, count = arguments.shard
-        print(f"shard {number} of {count}: {len(jobs)} of {_plural(len(every), 'file')}")
+        # What goes to standard output must be alone there.
+        out = sys.stderr if any(job.stream for job in every) else sys.stdout
+        print(f"shard {number} of {count}: {len(jobs)} of {_plural(len(every), 'file')}", file=out)
         if not jobs:
             return 0
     runtime.cache_programs()

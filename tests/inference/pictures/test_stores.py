@@ -1,24 +1,25 @@
 """Zarr stores region by region: as whole planes, resumed after a kill, of any scheduler."""
 
+import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small import Box, Middle, build, picture
-from user_process import user_environment
 
-from zoo import weights
+import zoo
 from zoo.data.science import regions
 from zoo.errors import ZooError
 from zoo.inference import ImageDenoiser, blocks, denoise_image_file, denoise_stores
 from zoo.inference.value_scale import scale_of_range
 
 zarr = pytest.importorskip("zarr")
+da = pytest.importorskip("dask.array")
 
 LEVEL = {"axes": [{"name": name, "type": "space"} for name in "zyx"]}
 
@@ -93,7 +94,7 @@ def test_a_store_of_whole_planes_is_as_an_array(tmp_path, box):
 
 def test_a_large_plane_is_looked_at_in_parts(tmp_path, monkeypatch):
     denoiser = ImageDenoiser("unet-gray")
-    plane = picture(1100, 1000, dtype=np.uint16) // 7
+    plane = picture(1030, 1024, dtype=np.uint16) // 7
     store(tmp_path / "a.ome.zarr", plane[None, ..., 0], chunks=(1, 300, 300))
     scale = denoiser.find_scales([plane])[plane.dtype]
     level = blocks.level_of(plane.astype(np.float32), scale, denoiser)
@@ -154,43 +155,66 @@ def test_what_is_not_for_parts_is_refused(tmp_path, box):
     assert after["0"].shape == (2, 200, 230)
 
 
-def command(folder, *arguments):
-    code = "import sys; from zoo.cli import main; sys.exit(main())"
-    return [sys.executable, "-c", code, "denoise", *arguments], {"cwd": folder}
+CODE = """
+import sys, time
+sys.path[:0] = [{here!r}, {above!r}]
+from small import Box
+from zoo.data.science import regions
+from zoo.inference import ImageDenoiser, denoise_image_file, denoise_stores
+regions.MOST, write = {most}, denoise_stores._write
+denoise_stores._write = lambda *one: (time.sleep(0.3), write(*one))[1]
+denoise_image_file({source!r}, {target!r}, ImageDenoiser(Box()))
+"""
 
 
 @pytest.mark.matrix
-def test_a_killed_command_goes_on_where_it_was(tmp_path, programs):
-    _, variables = build("unet-tiny")
-    record = {"model": "unet-tiny", "options": {"channels": 1}}
-    weights.save(tmp_path / "w.safetensors", variables, record)
-    data = np.tile(volume(), (1, 10, 10))
-    store(tmp_path / "a.ome.zarr", data, chunks=(1, 500, 500))
-    run, options = command(tmp_path, "a.ome.zarr", "-o", "b.ome.zarr", "--model", "w.safetensors")
-    options["env"] = user_environment(programs)
-    listed = tmp_path / "b.ome.zarr.unfinished" / ".steps.jsonl"
-    process = subprocess.Popen(run, **options)
+@pytest.mark.usefixtures("parts")
+def test_a_killed_process_is_gone_on_with(tmp_path, box):
+    source = store(tmp_path / "a.ome.zarr", volume())
+    here, target = Path(__file__).parent, tmp_path / "b.ome.zarr"
+    places = {"here": str(here), "above": str(here.parents[1])}
+    code = CODE.format(**places, source=str(source), target=str(target), most=regions.MOST)
+    unfinished = Path(f"{target}.unfinished")
+    listed = unfinished / ".steps.jsonl"
+    process = subprocess.Popen([sys.executable, "-c", code])
     while not (listed.exists() and "region" in listed.read_text()):
         assert process.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    shutil.copytree(listed.parent, tmp_path / "copy")
-    subprocess.run(run, **options, check=True)
-    chunk = next((tmp_path / "copy/0/c").rglob("0"))
-    assert (tmp_path / "b.ome.zarr/0/c").exists()
-    assert chunk.exists()
-    assert not listed.exists()
+    assert not target.exists()
+    before = {path: path.stat().st_mtime_ns for path in (unfinished / "0/c").rglob("*")}
+    lines = listed.read_text().splitlines()
+    done = [json.loads(line).get("step", "") for line in lines if line.endswith("}")]
+    assert sum(step.startswith("region") for step in done) < 12
+    _, whole = denoised(tmp_path, box, "whole.ome.zarr")
+    denoise_image_file(source, target, box)
+    chunks = [path for path in before if path.is_file()]
+    places = [target / path.relative_to(unfinished) for path in chunks]
+    # But for those of a region that was being written.
+    pairs = zip(places, chunks, strict=True)
+    assert any(place.stat().st_mtime_ns == before[path] for place, path in pairs)
+    after = zarr.open_group(target, mode="r")
+    for level in ("0", "1"):
+        np.testing.assert_array_equal(after[level], whole[level])
 
 
 @pytest.mark.matrix
 @pytest.mark.filterwarnings("ignore")
-def test_two_workers_give_the_bits_of_one_process(tmp_path, box, parts):
+def test_two_workers_give_the_bits_of_one_process(tmp_path, parts):
     distributed = pytest.importorskip("distributed")
+    model, variables = build("unet-tiny")
+    denoiser = ImageDenoiser(model, variables=variables)
     store(tmp_path / "a.ome.zarr", volume())
-    _, one = denoised(tmp_path, box, "one.ome.zarr")
+    _, one = denoised(tmp_path, denoiser, "one.ome.zarr")
+    noisy = da.from_zarr(tmp_path / "a.ome.zarr" / "0")
+    array = zoo.science.map_blocks(model, noisy, variables=variables)
+    here = array.compute(scheduler="threads")
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**settings) as cluster:
-        _, two = denoised(tmp_path, box, "two.ome.zarr", scheduler=cluster.scheduler_address)
+        _, two = denoised(tmp_path, denoiser, "two.ome.zarr", scheduler=cluster.scheduler_address)
+        with distributed.Client(cluster):
+            there = array.compute()
+    np.testing.assert_array_equal(there, here)
     for level in ("0", "1"):
         np.testing.assert_array_equal(two[level], one[level])
