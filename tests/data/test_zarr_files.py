@@ -175,6 +175,7 @@ def test_stores_without_planes_or_whole_factors_are_refused(tmp_path):
         ((9, 20_000, 30_000), (4, 1000, 700), 1),
         ((3, 7, 6000, 5000, 3), (1, 2, 512, 512, 1), 2),
         ((40_000, 300), (37, 53), 0),
+        ((2, 200, 230), (1, 40, 48), 1),
         ((100, 20_000, 20_000), (64, 8000, 8000), 1),
     ],
 )
@@ -182,6 +183,10 @@ def test_regions_are_of_whole_chunks_and_cover_all(shape, chunks, plane):
     found = regions(shape, chunks, plane)
     assert sum(np.prod([p.stop - p.start for p in one]) for one in found) == np.prod(shape)
     assert len({tuple(part.start for part in one) for one in found}) == len(found)
+    # A plane that fits is whole.
+    height, width = shape[plane : plane + 2]
+    if height * width * np.prod(chunks[:plane]) * np.prod(shape[plane + 2 :]) <= 2**24:
+        assert {(one[plane].stop, one[plane + 1].stop) for one in found} == {(height, width)}
     for one in found:
         for part, chunk, side in zip(one[: plane + 2], chunks, shape, strict=False):
             assert part.start % chunk == 0

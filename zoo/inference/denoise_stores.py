@@ -277,9 +277,9 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
     out = values[(..., *inner, slice(None))].copy()
     residual, levels, notes = Residual(), [], {}
     for index in np.ndindex(values.shape[:axes]):
-        image = values[index]
-        # Nothing was measured there, as in the margins of a slide.
-        if image.min() == image.max():
+        image, before = values[index], out[index].copy()
+        blank = _blank(before, array.chunks[axes:][:2])
+        if blank.all():
             continue
         place = tuple(part.start + i for part, i in zip(region, index, strict=False))
         level = work.levels.get((number, place), work.level)
@@ -287,13 +287,16 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
             continue
         with blocks.alone():
             if image.shape[-1] <= 2:
-                page = Page(image, Metadata(stack=source))
+                missing = np.zeros(image.shape[:2], bool)
+                missing[inner] = blank
+                page = Page(image, Metadata(stack=source), missing=missing)
                 done, removed = kept_mean.denoise(page, work.denoiser, level, None, scale, inner)
                 residual = residual.plus(removed)
                 out[index] = done.image
             else:
                 done = work.denoiser(image, level, None, scale, part_of_larger=True)
                 out[index] = done.image[inner]
+            out[index][blank] = before[blank]
         levels += [] if done.level is None else [done.level]
         notes |= dict.fromkeys((*done.notes, *hints(Page(image), "zarr", done)))
     _target(work.target, work.name).write(number, region, out if block.channels else out[..., 0])
@@ -303,6 +306,16 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
         "estimates": len(levels),
         "notes": list(notes),
     }
+
+
+def _blank(image: np.ndarray, chunk: tuple[int, int]) -> np.ndarray:
+    """Where nothing was measured, as in the margins of a slide: chunks of one value, `(h, w)`."""
+    blank = np.zeros(image.shape[:2], bool)
+    for top in range(0, blank.shape[0], chunk[0]):
+        for left in range(0, blank.shape[1], chunk[1]):
+            place = (slice(top, top + chunk[0]), slice(left, left + chunk[1]))
+            blank[place] = image[place].min() == image[place].max()
+    return blank
 
 
 def _shrink(work: _Work, number: int, level: int, region: tuple[slice, ...]) -> None:

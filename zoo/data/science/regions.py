@@ -44,6 +44,8 @@ def regions(shape: Sequence[int], chunks: Sequence[int], plane: int) -> list[Reg
 
 def _whole_chunks(side: int, chunk: int, most: int) -> int:
     """As many chunks as fit into a length, one at least, and such that all parts are alike."""
+    if side <= most:
+        return side
     count = -(-side // chunk)
     parts = -(-count // max(1, most // chunk))
     return -(-count // parts) * chunk
