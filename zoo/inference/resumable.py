@@ -58,7 +58,7 @@ class Steps:
                 self.found = {one["step"]: one["found"] for one in known[1:]}
                 os.truncate(begun, sum(len(line.encode()) + 1 for line in lines[:-1]))
                 return
-            if not overwrite:
+            if known and not overwrite:
                 self._file.close()
                 raise ZooError(
                     f"{self.folder} was begun with another model, other options or another input; "
