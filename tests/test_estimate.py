@@ -258,3 +258,27 @@ def test_pictures_that_are_not_finite_have_no_level(name, value):
     for found in jax.tree.leaves(mapped(name)(x)):
         np.testing.assert_array_equal(np.isnan(found), [[False, False], [True, False]])
         assert np.isfinite(found[~np.isnan(found)]).all()
+
+
+def test_the_line_of_few_photons_above_an_unknown_offset():
+    light = np.clip(photo(*GRAY[:2], 1), 0.02, 1)
+    counts = np.random.default_rng(0).poisson(3 * light)
+    a, b = poisson_gaussian(np.float32(counts))
+    assert a == pytest.approx(1, rel=0.05)
+    assert b == pytest.approx(0, abs=0.05)
+    fit = jax.jit(functools.partial(estimate.estimate_poisson_gaussian, offset=True))
+    a, b = fit(np.float32(20 * counts + 300) / 400)
+    assert a * 400 == pytest.approx(20, rel=0.05)
+    assert b * 400**2 == pytest.approx(-20 * 300, rel=0.05)
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.1, 0.4])
+def test_sigma_of_magnitudes(sigma):
+    rng = np.random.default_rng(0)
+    light = np.where(np.hypot(*np.indices(GRAY[:2])) < 250, 2 * ramp()[..., 0], 0)
+    parts = sigma * rng.standard_normal((2, *light.shape))
+    x = np.float32(np.hypot(light + parts[0], parts[1]))[..., None]
+    found = estimate.estimate_rician_sigma(x)
+    assert found == pytest.approx(sigma, rel=0.08)
+    assert estimate.estimate_rician_sigma(1000 * x) == pytest.approx(1000 * float(found), rel=1e-3)
+    assert estimate.estimate_rician_sigma(0 * x) == 0

@@ -4,9 +4,10 @@
 `zoo.adapt` adapts a denoiser to the noise of an image. Below them, `zoo.resolve` loads a model by
 name or path, `zoo.weights` reads and writes weight files, `zoo.models` holds the denoisers as Flax
 Linen modules, `zoo.noise`, `zoo.losses` and `zoo.metrics` pure functions, `zoo.selfsupervised`
-those that learn from noisy images alone, `zoo.estimate` the estimation of a noise level, `zoo.data`
-data sources and batches, `zoo.train` the training step and loop, `zoo.evaluate` the evaluation,
-`zoo.interop` the exchange with other frameworks, and `zoo.science` arrays larger than a machine.
+those that learn from noisy images alone, `zoo.estimate` the estimation of a noise level,
+`zoo.stabilize` what makes noise even, `zoo.data` data sources and batches, `zoo.train` the training
+step and loop, `zoo.evaluate` the evaluation, `zoo.interop` the exchange with other frameworks, and
+`zoo.science` arrays larger than a machine.
 """
 
 import importlib
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         resolve,
         science,
         selfsupervised,
+        stabilize,
         train,
         weights,
     )
@@ -58,6 +60,7 @@ __all__ = [
     "resolve",
     "science",
     "selfsupervised",
+    "stabilize",
     "train",
     "weights",
 ]

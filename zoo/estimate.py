@@ -10,10 +10,12 @@ time, as XLA sorts slowly, and no size of images has to be compiled.
 `estimate_sigma` is the classic of other libraries. It takes texture for noise, so on
 photographs at sigma 5/255 it is 1.9/255 too high on average. `estimate_sigma_smooth` looks at
 smooth places only and is 0.2/255 too high: take it to feed a model. Where the noise grows with
-the signal, `estimate_poisson_gaussian` says how. `benchmarks/estimators.py` measures all three.
+the signal, `estimate_poisson_gaussian` says how, and `estimate_rician_sigma` how strong that of
+magnitudes is. `benchmarks/estimators.py` measures all three.
 Clipping takes noise away that none of them can see.
 """
 
+from functools import partial
 from types import ModuleType
 
 import jax
@@ -21,12 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.stabilize import rician
 
 # The median of the absolute value of a standard normal variable.
 _MEDIAN = 0.6744897501960817
-# Relative standard deviation of a variance estimated by the median of n absolute values, times
-# the root of n: 2 / (4 * _MEDIAN * density(_MEDIAN)).
-_SPREAD = 2.3328
+# Relative standard deviation of a variance estimated by the mean of n squares, times the root of n:
+# the root of 2, and something more as blocks overlap.
+_SPREAD = 2.0
 
 # Daubechies' wavelet with two vanishing moments, db2. The high pass is a second difference, which
 # is exactly 0 where the image is constant, followed by two taps.
@@ -43,7 +46,9 @@ _START = 20
 _SLACK = 1.2
 _ROUNDS = 3
 _CLIPPED = 0.05
+_PILED = 4
 _SMALLEST = 16
+_REFINED = 8
 _FEWEST = 32
 
 
@@ -111,34 +116,71 @@ def estimate_sigma_smooth(x: jax.Array) -> jax.Array:
     return _or_nan(xp.mean(xp.sqrt(b), axis=-1), x)
 
 
-def estimate_poisson_gaussian(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def estimate_poisson_gaussian(x: jax.Array, *, offset: bool = False) -> tuple[jax.Array, jax.Array]:
     """The `a` and `b` of noise whose variance is `a * signal + b`.
 
-    They are the levels of `zoo.noise.poisson_gaussian`. Wavelet details are grouped by the local
-    mean; each group's smooth places, chosen as in `estimate_sigma_smooth`, give a variance; a line
-    is fitted through these, in which textured groups have little weight.
+    They are the levels of `zoo.noise.poisson_gaussian`. Blocks of 2x2 pixels are grouped by the
+    mean around them, and those with little texture around them are chosen; the mean of each group
+    and the mean square of its diagonal details give a point; a line is fitted through these, in
+    which textured groups have little weight. The choice does not look at the noise that is
+    measured, so that the line holds where pixels have one photon or none, too.
 
     The two are hard to tell apart where intensities vary little: their sum along the line is known
     better than either. If they vary no more than noise makes them, `a` is 0 and `b` the variance.
 
     Args:
       x: images, (..., H, W, C), both sides at least 16; all channels together have one `a` and
-        one `b`. Intensities are proportional to light, black is 0.
+        one `b`. Intensities are proportional to light.
+      offset: whether the value of no light is unknown, and not 0. It cannot be told from read
+        noise, and so is in `b`, which is then below 0 where the offset outweighs it.
 
     Returns:
-      `a`, variance per unit of signal, and `b`, variance at black, each (...), float32, at least 0.
+      `a`, variance per unit of signal, at least 0, and `b`, variance at 0, at least 0 unless
+      `offset`; each (...), float32.
 
     Raises:
       ZooError: if `x` is not float, has fewer than three axes or is too small.
 
     References:
       After Foi, Trimeche, Katkovnik, Egiazarian, "Practical Poissonian-Gaussian noise modeling and
-      fitting for single-image raw-data", IEEE TIP 2008, without its model of clipped noise: groups
-      next to clipped pixels are left out instead.
+      fitting for single-image raw-data", IEEE TIP 2008, with other groups, and without its model of
+      clipped noise: places next to clipped pixels are left out instead.
     """
     x = jnp.asarray(_check("estimate_poisson_gaussian", x, _SMALLEST))
-    a, b = jnp.vectorize(_fit, signature="(h,w,c)->(),()")(x)
+    fit = partial(_fit, offset=offset)
+    a, b = jnp.vectorize(fit, signature="(h,w,c)->(),()")(x)
     return _or_nan(a, x), _or_nan(b, x)
+
+
+def estimate_rician_sigma(x: jax.Array) -> jax.Array:
+    """Sigma of Rician noise: of each of the two Gaussian parts that a magnitude is made of.
+
+    The standard deviation of what `zoo.stabilize.rician` makes of the image, by
+    `estimate_sigma_smooth`, is 1 for the right sigma. Each estimate is multiplied by it, until
+    nothing changes.
+
+    Args:
+      x: magnitudes, (..., H, W, C), both sides at least 16; channels are estimated separately.
+
+    Returns:
+      (...), float32, in units of the signal, the mean over channels; 0 for a constant image.
+
+    Raises:
+      ZooError: if `x` is not float, has fewer than three axes or is too small.
+
+    References:
+      Foi, "Noise estimation and removal in MR imaging: the variance-stabilization approach", ISBI
+      2011.
+    """
+    x = _check("estimate_rician_sigma", x, _SMALLEST)
+    xp = _namespace(x)
+    planes = xp.moveaxis(x, -1, -3)[..., None]
+    sigma = estimate_sigma_smooth(planes)
+    for _ in range(_REFINED):
+        known = xp.where(sigma > 0, sigma, np.float32(1))[..., None, None, None]
+        even = rician(planes / known, sigma=1.0).astype(np.float32)
+        sigma = sigma * estimate_sigma_smooth(even)
+    return _or_nan(xp.mean(sigma, axis=-1), x)
 
 
 def _or_nan(result: jax.Array, x: jax.Array) -> jax.Array:
@@ -246,66 +288,131 @@ def _smooth(x: jax.Array) -> jax.Array:
     return variance[0]
 
 
-def _fit(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`a` and `b` of one image (H, W, C), from groups of places of equal intensity."""
-    ends = (x == jnp.min(x)) | (x == jnp.max(x))
-    planes = [_places(x[..., c], ends[..., c]) for c in range(x.shape[-1])]
-    columns = [jnp.stack(parts, axis=-1).ravel() for parts in zip(*planes, strict=True)]
+def _blocks(x: jax.Array, ends: jax.Array) -> list[jax.Array]:
+    """Of each block of 2x2 pixels of planes (P, H, W) but for those at the edges, as (n,).
+
+    Args:
+      x: both sides even.
+      ends: 1 where pixels are clipped, else 0.
+
+    Returns:
+      Around it, of the eight blocks there: mean, texture in units of variance, and the share of
+      pixels that are clipped. Its own mean and squared diagonal detail, whose mean is the variance
+      where the signal is even. The noise of the first three has no part in the others, so that
+      blocks chosen or grouped by them are no quieter and no darker than they should be.
+    """
+    p, q, r, s = (x[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
+    mean = (p + q + r + s) / 4
+    flat = ((p + q - r - s) ** 2 + (p - q + r - s) ** 2) / 8
+    clipped = sum(ends[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
+    center, squares, flat, clipped = _around(jnp.stack([mean, mean**2, flat, clipped]))
+    # Sixteen details of blocks, and seven differences of their means from one another.
+    apart = (squares - center**2) * 4 * (8 / 7)
+    texture = (16 * flat + 7 * apart) / 23
+    own, detail = (part[:, 1:-1, 1:-1] for part in (mean, ((p - q - r + s) / 2) ** 2))
+    return [part.ravel() for part in (center, texture, clipped, own, detail)]
+
+
+def _around(x: jax.Array) -> jax.Array:
+    """The mean of the eight neighbors, of (..., H, W) but for its edges."""
+    rows = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+    every = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
+    return (every - x[..., 1:-1, 1:-1]) / 8
+
+
+def _piled(x: jax.Array) -> jax.Array:
+    """The pixels of the least value, if clipping has piled them up there; else none.
+
+    Values are then far more at the end than next to it, and next to it as many as beside that. Of
+    photons, of which most pixels of an image may have none, the counts fall off from the second to
+    the third value as they do from the first.
+    """
+    first = jnp.min(x)
+    second = jnp.min(x, where=x > first, initial=jnp.inf)
+    third = jnp.min(x, where=x > second, initial=jnp.inf)
+    counts = [jnp.sum(x == value).astype(jnp.float32) for value in (first, second, third)]
+    return (x == first) & (counts[0] * counts[2] > _PILED * counts[1] ** 2)
+
+
+def _fit(x: jax.Array, *, offset: bool) -> tuple[jax.Array, jax.Array]:
+    """`a` and `b` of one image (H, W, C), from groups of blocks in places of equal intensity."""
+    ends = (_piled(x) | _piled(-x)).astype(jnp.float32)
+    height, width = ((length - 1) // 2 * 2 for length in x.shape[:2])
+    # The blocks begin at four pixels.
+    parts = (
+        jnp.concatenate(
+            [jnp.moveaxis(part[i:, j:][:height, :width], -1, 0) for i in (0, 1) for j in (0, 1)]
+        )
+        for part in (x, ends)
+    )
+    columns = _blocks(*parts)
     size = columns[0].size
     groups = max(1, min(_GROUPS, size // _FEWEST))
-    # Fewer than `groups` values in the last corner go unused.
-    columns = [part[: size // groups * groups] for part in columns]
-    if groups > 1:
-        columns = jax.lax.sort(columns, num_keys=1)
-    mean, detail, texture, clipped = (part.reshape(groups, -1) for part in columns)
-    detail, mean, texture, clipped = jax.lax.sort((detail, mean, texture, clipped), num_keys=1)
+    columns = jax.lax.sort(columns, num_keys=1)
+    # Fewer than `groups` of the brightest go unused.
+    columns = (part[: size // groups * groups].reshape(groups, -1) for part in columns)
+    center, texture, clipped, mean, square = columns
     usable, start = _usable(texture, clipped)
-    a, b = _line(mean, detail, start)
+    a, b = _line(mean, square, start, offset)
     for _ in range(_ROUNDS):
-        chosen = start | (usable & (texture <= _SLACK * (a * jnp.maximum(mean, 0.0) + b)))
-        a, b = _line(mean, detail, chosen)
+        chosen = start | (usable & (texture <= _SLACK * (a * center + b)))
+        a, b = _line(mean, square, chosen, offset)
     return a, b
 
 
-def _line(mean: jax.Array, detail: jax.Array, chosen: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _line(
+    mean: jax.Array, square: jax.Array, chosen: jax.Array, offset: bool
+) -> tuple[jax.Array, jax.Array]:
     """The line through the variances of the groups (groups, n); high outliers count little.
 
-    Only high ones, because texture adds to the variance and never takes away. `detail` ascends in
-    each group.
+    Only high ones, because texture adds to the variance and never takes away.
     """
     count = jnp.sum(chosen, axis=-1).astype(jnp.float32)
-    variance = (_median(detail, chosen) / _MEDIAN) ** 2
-    signal = jnp.sum(jnp.where(chosen, mean, 0.0), axis=-1) / _or_one(count)
-    signal = jnp.maximum(signal, 0.0)
+    signal, variance = (
+        jnp.sum(jnp.where(chosen, part, 0.0), axis=-1) / _or_one(count) for part in (mean, square)
+    )
     order = jnp.argsort(variance)
     typical = _median(variance[order], count[order] > 0)
     floor = 1e-3 * _or_one(typical)
+    share = count / _or_one(jnp.sum(count))
+    spread = jnp.sum(share * (signal - jnp.sum(share * signal)) ** 2)
+    # A signal that varies so little says nothing of the slope.
+    flat = spread < jnp.sum(share * variance) / 36
+
+    def fitted(weight):
+        a, b = _least_squares(signal, variance, weight, offset)
+        level = jnp.sum(weight * variance) / _or_one(jnp.sum(weight))
+        return jnp.where(flat | (a < 0), 0.0, a), jnp.where(flat | (a < 0), level, b)
 
     def reweigh(_, line):
         a, b = line
         expected = jnp.maximum(a * signal + b, floor)
         excess = jnp.maximum(variance / expected - 1, 0.0)
-        # Cauchy weights; what the median scatters by itself, times three, is no outlier yet.
+        # Cauchy weights; what the mean scatters by itself, times three, is no outlier yet.
         outlier = (excess / (3 * _SPREAD)) ** 2 * count
-        return _least_squares(signal, variance, count * (floor / expected) ** 2 / (1 + outlier))
+        return fitted(count * (floor / expected) ** 2 / (1 + outlier))
 
-    return jax.lax.fori_loop(0, 8, reweigh, (jnp.zeros_like(typical), typical))
+    # Not from a level line: to it all bright groups may be outliers.
+    first = count * (floor / jnp.maximum(variance, floor)) ** 2
+    return jax.lax.fori_loop(0, 8, reweigh, fitted(first))
 
 
 def _least_squares(
-    signal: jax.Array, variance: jax.Array, weight: jax.Array
+    signal: jax.Array, variance: jax.Array, weight: jax.Array, offset: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """The line `a * signal + b` with `a` and `b` at least 0 nearest to the variances (groups,)."""
+    """The line `a * signal + b` nearest to the variances (groups,).
+
+    `b` is at least 0 unless there may be an offset.
+    """
     weight = weight / _or_one(jnp.sum(weight))
     center, level = jnp.sum(weight * signal), jnp.sum(weight * variance)
     spread = jnp.sum(weight * (signal - center) ** 2)
     a = jnp.sum(weight * (signal - center) * (variance - level)) / _or_one(spread)
     b = level - a * center
     through_zero = jnp.sum(weight * signal * variance) / _or_one(jnp.sum(weight * signal**2))
-    a, b = jnp.where(b < 0, through_zero, a), jnp.maximum(b, 0.0)
-    # The blurred low pass, and so the signal of a flat image, has 1/36 of the noise's variance.
-    flat = (a < 0) | (spread < 4 * level / 36)
-    return jnp.where(flat, 0.0, a), jnp.where(flat, level, b)
+    if not offset:
+        a, b = jnp.where(b < 0, through_zero, a), jnp.maximum(b, 0.0)
+    return a, b
 
 
 def _or_one(x: jax.Array) -> jax.Array:

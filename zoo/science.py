@@ -15,8 +15,9 @@ from jax.typing import DTypeLike
 
 from zoo.data import pixels
 from zoo.errors import EXTRAS, ZooError
-from zoo.inference import ImageDenoiser, blocks, value_scale
+from zoo.inference import ImageDenoiser, blocks, even_noise, value_scale
 from zoo.inference.blocks import HELD, Plane
+from zoo.inference.even_noise import Noise
 from zoo.inference.image_denoiser import Surroundings
 from zoo.inference.noise_level import check_level
 from zoo.inference.value_scale import Scale
@@ -37,7 +38,7 @@ def map_blocks(
     *,
     level: float | None = None,
     range: tuple[float, float] | None = None,
-    linear: bool = False,
+    stabilize: str | Noise | None = None,
     channel_axis: int | None = None,
     variables: Mapping | None = None,
     strength: float = 1.0,
@@ -63,7 +64,7 @@ def map_blocks(
       level: standard deviation of the noise as a share of white, see `zoo.denoise`; None estimates
         one for the whole array, the median over up to 16 planes.
       range: the values of black and of white; None chooses them.
-      linear: whether values are in proportion to light.
+      stabilize: the noise to make even, as of `zoo.denoise`.
       channel_axis: that of 1 to 4 channels, as of `zoo.denoise`; None where planes are gray. Equal
         channels are not looked for.
       variables, strength, ensemble, dtype: as of `zoo.denoise`.
@@ -88,7 +89,7 @@ def map_blocks(
         model, variables=variables, strength=strength, ensemble=ensemble, dtype=dtype
     ).steady()
     around = blocks.needed(denoiser, colors)
-    scale = _scale(planes, denoiser, range, linear)
+    scale = _scale(planes, denoiser, range, even_noise.check(stabilize))
     if level is not None:
         level = check_level(level)
     elif denoiser.specification(colors).takes_level:
@@ -168,13 +169,13 @@ def _scale(
     planes: "da.Array",
     denoiser: ImageDenoiser,
     limits: tuple[float, float] | None,
-    linear: bool,
+    stabilize: str | Noise | None,
 ) -> Scale:
-    if limits is not None and not linear:
+    if limits is not None and stabilize in (None, even_noise.NONE):
         return value_scale.scale_of_range(value_scale.check_range(limits), planes.dtype)
     indices = np.ndindex(planes.shape[:-3])
     every = (_plane(planes, index) for index in indices)
-    return denoiser.find_scales(every, limits, linear=linear)[planes.dtype]
+    return denoiser.find_scales(every, limits, stabilize=stabilize)[planes.dtype]
 
 
 def _level(planes: "da.Array", denoiser: ImageDenoiser, scale: Scale) -> float:

@@ -21,6 +21,7 @@ from zoo import cli, denoise_file, inference, models, weights
 from zoo.data import audio_files
 from zoo.errors import ZooError
 from zoo.inference import denoise_audio
+from zoo.selfsupervised import patch2self
 
 RATE = 16000
 
@@ -158,14 +159,15 @@ def test_the_range_is_told_where_it_is_not_all_of_the_type(zoo):
     assert errors.startswith("error: --range-per-page is an option of images")
 
 
-def test_linear_values_below_black_are_refused(zoo):
+def test_counts_below_black_are_refused(zoo):
     below = np.random.default_rng(0).normal(-10, 1, (60, 72)).astype(np.float32)
     tifffile.imwrite("below.tif", below)
-    arguments = ("below.tif", "-o", "a.tif", "--weights", "unet-tiny.safetensors", "--linear")
+    arguments = ("below.tif", "-o", "a.tif", "--weights", "unet-tiny.safetensors")
+    arguments += ("--stabilize", "poisson")
     code, _, errors = zoo(*arguments)
     assert code == 1
     assert errors.startswith(
-        "error: below.tif: the image is in linear light, and its values lie below black, 0; "
+        "error: below.tif: photons make values above black, 0, and those of the image lie below; "
         "give --range BLACK WHITE"
     )
     assert zoo(*arguments, "--range", "-20", "0")[0] == 0
@@ -417,12 +419,17 @@ def test_an_adaptation_is_fitted_saved_and_taken_again(zoo, adapted, capsys):
     ("options", "told"),
     [
         (("--adapt", "--sigma", "9"), "--sigma is for --adapt to find; drop one of them"),
-        (("--adapted", "f", "--linear"), "--linear is for --adapted to find; drop one of them"),
+        (
+            ("--adapted", "f", "--stabilize", "rician"),
+            "--stabilize is for --adapted to find; drop one of them",
+        ),
         (("--adapt", "--adapted", "f"), "--adapt fits anew what --adapted brings; drop one of"),
         (("--adapted", "f", "--model", "unet-gray"), "--adapted brings its model; drop --model"),
         (("--adapted", "unet-gray"), "unet-gray is no adaptation, but weights of unet-medium"),
         (("--adapted", "f.safetensors"), "there is no weight file f.safetensors; check the path"),
         (("--adapt", "--model", "unet-real"), "unet-real takes no noise level, so it cannot be"),
+        (("--method", "patch2self", "--tile", "64"), "--method patch2self has no network"),
+        (("--bvals", "f"), "--bvals goes with --method patch2self and one file; drop it"),
         (("--save-adapted", "f"), "--save-adapted goes with --adapt; add it, or leave out both"),
         (("clean.png", "--adapt", "--save-adapted", "f"), "--save-adapted is for one image, and"),
     ],
@@ -432,6 +439,42 @@ def test_what_does_not_go_with_an_adaptation(zoo, options, told):
     assert (code, output) == (2, "")
     assert errors.startswith(f"error: {told}")
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("noise", "told"),
+    [
+        ("rican", "unknown noise to stabilize 'rican'; did you mean 'rician'?"),
+        ("poisson:0", "gain=0.0 of the noise to stabilize is not a number above 0, in the values"),
+        ("rician:1,2", "rician:1,2 is not rician:SIGMA, numbers in the values of the image"),
+    ],
+)
+def test_noise_that_is_no_noise(zoo, capsys, noise, told):
+    with pytest.raises(SystemExit):
+        zoo("in/colour.png", "--stabilize", noise)
+    assert f"argument --stabilize: {told}" in capsys.readouterr().err
+
+
+def test_a_series_is_predicted_from_itself(zoo):
+    rng = np.random.default_rng(0)
+    series = rng.poisson(40, (1, 3, 16, 18)) + rng.integers(0, 9, (4, 3, 16, 18))
+    np.save("dwi.npy", series.astype(np.int16))
+    Path("dwi.bval").write_text("0 0 1000 1000\n")
+    code, output, _ = zoo("dwi.npy", "--method", "patch2self", "-o", "out.npy")
+    assert code == 0
+    assert "18 x 16, 12 pages" in output
+    assert "by b-values" in output
+    x = np.moveaxis(series, 0, -1).astype(np.float32)
+    expected = np.rint(patch2self(x, (0, 0, 1000, 1000)))
+    difference = np.abs(np.moveaxis(np.load("out.npy"), 0, -1) - expected)
+    # In two parts the sums round in another way.
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
+    code, _, errors = zoo("in/colour.png", "--method", "patch2self", "-o", "z.png")
+    assert errors.startswith("error: in/colour.png is no series of gray volumes, of four axes")
+    Path("dwi.bval").write_text("0 1000\n")
+    code, _, errors = zoo("dwi.npy", "--method", "patch2self", "-o", "z.npy")
+    assert errors == "error: dwi.npy: 2 b-values for 4 volumes; give a finite one for each volume\n"
 
 
 def test_an_adaptation_is_of_images(zoo):

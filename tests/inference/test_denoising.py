@@ -79,7 +79,7 @@ def test_files_are_told_apart_by_their_content(tmp_path, monkeypatch):
     for src, model, options, message in (
         ("a.png", HalfAudio(), {}, "a.png is an image, and HalfAudio denoises recordings"),
         ("a.wav", HalfImage(), {}, "a.wav is a recording, and HalfImage denoises images"),
-        ("a.wav", HalfAudio(), {"linear": True}, "linear= is an option of images"),
+        ("a.wav", HalfAudio(), {"stabilize": "poisson"}, "stabilize= is an option of images"),
         ("a.wav", HalfAudio(), {"save_noise": "a.wav"}, "a.wav is the input"),
         ("none.png", HalfImage(), {}, "none.png"),
         (__file__, HalfImage(), {}, "is neither an image nor audio"),

@@ -6,16 +6,33 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 import zoo
 from zoo import files
 from zoo.cli.file_jobs import Job
 from zoo.errors import ZooError
 
-OPTIONS = ("adapt", "method", "adapted", "save_adapted")
+OPTIONS = ("adapt", "method", "adapted", "save_adapted", "bvals")
 """Names of the options."""
 
 # What an adaptation learns or brings by itself.
-_FOUND = ("sigma", "range", "range_per_page", "linear")
+_FOUND = ("sigma", "range", "range_per_page", "stabilize")
+
+SERIES = "patch2self"
+"""The method that learns no network, but volumes of a series from each other."""
+
+_OF_NETWORKS = (
+    "adapt",
+    "adapted",
+    "save_adapted",
+    "tile",
+    "overlap",
+    "ensemble",
+    "dtype",
+    "scheduler",
+    *_FOUND,
+)
 
 
 def add_arguments(add: Callable) -> None:
@@ -28,9 +45,17 @@ def add_arguments(add: Callable) -> None:
     )
     add(
         "--method",
-        choices=("noise2vst", "noise2fast", "zs-n2n"),
-        help="how to adapt, and that it is to be done: a curve around the model, or a small "
-        "network learned from the image alone (noise2vst)",
+        choices=("noise2vst", "noise2fast", "zs-n2n", SERIES),
+        help="how to adapt, and that it is to be done: a curve around the model; a small network "
+        "learned from the image alone; or, of a series of volumes in diffusion MRI, each volume "
+        "predicted from all others (noise2vst)",
+    )
+    add(
+        "--bvals",
+        metavar="FILE",
+        help=f"with --method {SERIES}, and of one series: its b-values, so that volumes without "
+        "diffusion weighting are predicted from such alone (NAME.bval beside NAME.nii.gz, if it is "
+        "there)",
     )
     add(
         "--save-adapted",
@@ -53,10 +78,18 @@ def check(arguments: argparse.Namespace) -> None:
         raise ZooError(
             f"--method {arguments.method} learns a network of its own; drop --model and --weights"
         )
+    several = len(arguments.inputs) > 1 or os.path.isdir(files.expanded(arguments.inputs[0]))
+    if arguments.bvals is not None and (arguments.method != SERIES or several):
+        raise ZooError(f"--bvals goes with --method {SERIES} and one file; drop it")
+    if arguments.method == SERIES:
+        given = [name for name in _OF_NETWORKS if getattr(arguments, name) not in (None, False)]
+        if given:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise ZooError(f"--method {SERIES} has no network, for which {flag} is; drop it")
+        return
     arguments.adapt = arguments.adapt or arguments.method is not None
     if arguments.save_adapted is not None and not arguments.adapt:
         raise ZooError("--save-adapted goes with --adapt; add it, or leave out both")
-    several = len(arguments.inputs) > 1 or os.path.isdir(files.expanded(arguments.inputs[0]))
     if arguments.save_adapted is not None and several:
         raise ZooError("--save-adapted is for one image, and there are several; name one")
     if not arguments.adapt and not adapted:
@@ -69,6 +102,18 @@ def check(arguments: argparse.Namespace) -> None:
     for name in _FOUND:
         if getattr(arguments, name) not in (None, False):
             raise ZooError(f"--{name.replace('_', '-')} is for {flag} to find; drop one of them")
+
+
+def bvals(arguments: argparse.Namespace, source: Path) -> np.ndarray | None:
+    """The b-values of a series: those given, or of the file beside it that BIDS has for them.
+
+    Raises:
+      ZooError: the file is missing or holds something else.
+    """
+    if arguments.bvals is not None:
+        return zoo.inference.diffusion.read_bvals(files.expanded(arguments.bvals))
+    beside = source.with_name(source.name.removesuffix(".gz")).with_suffix(".bval")
+    return zoo.inference.diffusion.read_bvals(beside) if beside.is_file() else None
 
 
 class Fitter:

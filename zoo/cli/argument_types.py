@@ -4,6 +4,12 @@ import argparse
 import functools
 import math
 import re
+from typing import TYPE_CHECKING
+
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.inference.even_noise import Noise
 
 
 def share(text: str) -> float:
@@ -36,6 +42,17 @@ def sigma(text: str) -> float | None:
     if text == "auto":
         return None
     return _number(text, 1e-6, 255, "auto, or a number above 0 and up to 255")
+
+
+def noise(text: str) -> "str | Noise":
+    """Noise to make even, as `rician` or `poisson:2.1,3`."""
+    # Here, so that `--help` need not wait for JAX.
+    from zoo.inference import even_noise  # noqa: PLC0415
+
+    try:
+        return even_noise.parse(text)
+    except ZooError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def finite(text: str) -> float:

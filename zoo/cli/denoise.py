@@ -32,10 +32,12 @@ _EXAMPLES = """examples:
   zoo denoise photo.jpg --model dncnn-color-blind --weights dncnn_color_blind.pth
   zoo denoise photo.jpg --weights runs/unet/weights.safetensors --ensemble
   zoo denoise stack.tif --range 100 4095       the values of black and white
+  zoo denoise sky.fits --stabilize poisson     noise that grows with the light
   zoo denoise cells.tif --adapt --save-adapted camera.safetensors
   zoo denoise more/ --adapted camera.safetensors
   zoo denoise big.ome.zarr -o clean.ome.zarr   resumed by the same command after a kill
   zoo denoise scans/ -o clean/ --shard 3/64    one job of an array of 64
+  zoo denoise dwi.nii.gz --method patch2self   a series in diffusion MRI, with dwi.bval
   zoo denoise song.flac --model wiener --save-noise
   zoo denoise talk.wav --limit 12              12 dB of noise reduction at most
   zoo denoise calls/ --for asr                 before speech recognition
@@ -49,7 +51,7 @@ finished by then stays."""
 # Options of one kind of file; their defaults are None or False, so that a given one is recognized.
 _OPTIONS = {
     file_kinds.IMAGE: (
-        *("sigma", "range", "range_per_page", "linear"),
+        *("sigma", "range", "range_per_page", "stabilize"),
         *("tile", "overlap", "ensemble", "dtype", "scheduler"),
         *adapting.OPTIONS,
     ),
@@ -70,7 +72,9 @@ _FLAGS = {
     "model='spectral-gate'": "--model spectral-gate",
     "model='unet-real'": "--model unet-real",
     "level=10 / 255": "--sigma 10",
-    "linear=True": "--linear",
+    "stabilize='poisson'": "--stabilize poisson",
+    "stabilize=": "--stabilize",
+    "another offset": "another OFFSET",
     "overwrite=True": "--overwrite",
 }
 
@@ -164,10 +168,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--range-per-page", action="store_true", help="choose the range of each page by itself"
     )
     add(
-        "--linear",
-        action="store_true",
-        help="values are in proportion to light, as those of raw converters, telescopes and "
-        "microscopes (only where the file says so)",
+        "--stabilize",
+        type=argument_types.noise,
+        metavar="NOISE",
+        help="noise that depends on the value, made even before the model: poisson, of photons, as "
+        "of telescopes, microscopes and raw converters; rician, of magnetic resonance; or none; "
+        "known figures in the values of the file, as poisson:GAIN,READ,OFFSET or rician:SIGMA "
+        "(poisson where the file says that values are in proportion to light)",
     )
     add(
         "--tile",
@@ -231,7 +238,7 @@ class _Denoisers:
             raise ZooError(_in_flags(error)) from None
         if name or file:
             self._model = zoo.resolve.resolve(f"{name}={file}" if name and file else name or file)
-        self._linear = True if arguments.linear else None
+        self._stabilize = arguments.stabilize
         names = ("strength", "tile", "overlap", "ensemble", "dtype")
         self._options = {name: getattr(arguments, name) for name in names}
         if arguments.adapt:
@@ -265,8 +272,28 @@ class _Denoisers:
         except ZooError as error:
             return done._replace(problem=_naming(job, error))
 
+    def _series(self, job: Job, advance: Advance) -> Done:
+        given = self._arguments
+        known = adapting.bvals(given, job.source)
+        try:
+            report = zoo.inference.denoise_diffusion_file(
+                job.source,
+                job.target,
+                bvals=known,
+                strength=given.strength,
+                overwrite=given.overwrite,
+                save_noise=job.extra,
+                progress=advance,
+            )
+        except ZooError as error:
+            raise ZooError(_naming(job, error)) from None
+        text, amount = _described(report)
+        return Done(text + (", by b-values" if known is not None else ""), amount)
+
     def _image(self, job: Job, advance: Advance) -> Done:
         given = self._arguments
+        if given.method == adapting.SERIES:
+            return self._series(job, advance)
         try:
             if given.adapt:
                 self._take(self._fit(job, advance))
@@ -276,7 +303,7 @@ class _Denoisers:
                 self._of_images,
                 level=None if given.sigma is None else given.sigma / 255,
                 range="page" if given.range_per_page else self._range,
-                linear=self._linear,
+                stabilize=self._stabilize,
                 overwrite=given.overwrite,
                 save_noise=job.extra,
                 scheduler=given.scheduler,
@@ -293,7 +320,7 @@ class _Denoisers:
 
     def _take(self, adapted: "zoo.inference.Adapted") -> None:
         self._of_images = zoo.inference.ImageDenoiser(adapted.model, **self._options)
-        self._range, self._linear = adapted.range, False
+        self._range, self._stabilize = adapted.range, "none"
 
     def _recording(self, job: Job, advance: Advance) -> Done:
         overwrite = {"overwrite": self._arguments.overwrite}
@@ -372,8 +399,8 @@ def _described(report: "zoo.inference.ImageReport") -> tuple[str, float]:
         summary += f", sigma {report.level:{'.1f' if report.level >= 1 else '.2g'}}"
     if not report.scale.usual:
         summary += f", range {report.scale.low:.6g} to {report.scale.high:.6g}"
-    if report.scale.curve:
-        summary += ", linear"
+    if report.scale.noise:
+        summary += f", {zoo.inference.even_noise.named(report.scale.noise)}"
     if report.shift is not None:
         summary += f", mean kept to {max(100 * abs(report.shift), 0.01):.1g} % of the noise"
     if report.deviation is not None:

@@ -253,7 +253,7 @@ def _noisy(image: np.ndarray, draw: Callable, key: "jax.Array") -> tuple[np.ndar
     usual = scales.find([colors])[colors.dtype]
     black = min(usual.low, 0.0)
     scale = scales.Scale(black, black + usual.white, usual.white)
-    seen = scale.enter(zoo.inference.linear_light.fill_missing(colors))
+    seen = scale.enter(zoo.inference.even_noise.fill_missing(colors))
     found, level = draw(key, seen)
     found = np.asarray(found)
     if colors.dtype.kind == "f" and scale.usual and seen.min() >= 0 and seen.max() <= 1:

@@ -15,6 +15,7 @@ from zoo.inference.audio_stream import AudioStream
 from zoo.inference.denoise_audio import AudioReport, denoise_audio_file
 from zoo.inference.denoise_images import ImageReport, denoise_image_file
 from zoo.inference.denoising import denoise, denoise_file
+from zoo.inference.diffusion import denoise_diffusion_file
 from zoo.inference.image_denoiser import Denoised, ImageDenoiser
 from zoo.inference.noise_curve import AdaptedDenoiser
 
@@ -30,6 +31,7 @@ __all__ = [
     "adapt_file",
     "denoise",
     "denoise_audio_file",
+    "denoise_diffusion_file",
     "denoise_file",
     "denoise_image_file",
     "load_adapted",

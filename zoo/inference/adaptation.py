@@ -46,7 +46,7 @@ class Adapted:
     """A denoiser adapted to an instrument; `zoo.adapt` makes one.
 
     It is used as a function of an image, or anywhere a model is taken:
-    `zoo.denoise_file(src, dst, adapted.model, range=adapted.range, linear=False)`.
+    `zoo.denoise_file(src, dst, adapted.model, range=adapted.range, stabilize="none")`.
 
     Attributes:
       model: the adapted module, an `AdaptedDenoiser`, with its variables.

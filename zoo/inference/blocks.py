@@ -91,6 +91,8 @@ def level_of(image: np.ndarray | Plane, scale: Scale, denoiser: ImageDenoiser) -
     spec = denoiser.specification(image.shape[-1])
     if not spec.takes_level:
         return None
+    if scale.level is not None:
+        return scale.level / scale.seen
     return estimate_level(image, scale, luma=spec.channels != 1) / scale.seen
 
 

@@ -19,7 +19,7 @@ import optax
 
 from zoo.errors import ZooError
 from zoo.inference import value_scale
-from zoo.inference.linear_light import crops, gain_and_read
+from zoo.inference.even_noise import crops, gain_and_read
 from zoo.inference.noise_curve import KNOTS, LEVEL, AdaptedDenoiser, merged
 from zoo.inference.value_scale import Scale
 
@@ -137,6 +137,9 @@ _SMOOTH = 17
 # adds some. By trial they hold photographs whose noise is of such a kind, and leave out those that
 # are clipped much, and micrographs, to which a fit does good.
 _LESS, _MORE = 0.6, 2.0
+# The variance by white that a line may gain: of fewer photons, 50, the inverse of a curve is far
+# from that of its mean, for which a fit makes up and a line does not.
+_STEEPEST = 1 / 50
 _MIDDLES = (np.arange(KNOTS - 1) + 0.5) / (KNOTS - 1)
 
 
@@ -187,7 +190,7 @@ def line_curve(bank: Bank, measured: dict[str, jax.Array]) -> dict[str, jax.Arra
     """
     slope, least = np.median(bank.lines(), axis=0)
     deviations = np.sqrt(slope * _MIDDLES + least)
-    if deviations.min() < _FAINTEST:
+    if deviations.min() < _FAINTEST or slope > _STEEPEST:
         return None
     found = LEVEL / (KNOTS - 1) / np.exp(np.asarray(measured["slopes"], np.float64))
     ratios = found / deviations

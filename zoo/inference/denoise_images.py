@@ -12,10 +12,12 @@ import numpy as np
 from zoo.data import pixels
 from zoo.data.file_kinds import SCIENCE, STORE_SUFFIXES, ending
 from zoo.errors import ZooError
-from zoo.inference import image_canvas, kept_mean, value_scale
+from zoo.inference import even_noise, image_canvas, kept_mean, value_scale
+from zoo.inference.even_noise import Noise
 from zoo.inference.image_denoiser import Denoised, ImageDenoiser
 from zoo.inference.kept_mean import Residual
 from zoo.inference.value_scale import Scale
+from zoo.stabilize import Rician
 
 if TYPE_CHECKING:
     from zoo.data.image_files import Pages
@@ -63,7 +65,7 @@ def denoise_image_file(
     *,
     level: float | None = None,
     range: tuple[float, float] | Literal["page"] | None = None,
-    linear: bool | None = None,
+    stabilize: str | Noise | None = None,
     overwrite: bool = False,
     save_noise: str | os.PathLike | None = None,
     scheduler: str | None = None,
@@ -75,9 +77,9 @@ def denoise_image_file(
     and the coding of the file are kept as far as the format of `dst` can hold them (see
     `zoo.data.image_files`). The orientation is applied, and is 1 from then on. GIF, of one image
     only, must become another format. Of gray files of `zoo.data.science` the mean of each plane is
-    kept (see `zoo.inference.kept_mean`). From Zarr to Zarr a local model goes region by region, in
-    memory that does not grow, and where it was killed the same call goes on: see
-    `zoo.inference.denoise_stores`.
+    kept (see `zoo.inference.kept_mean`), unless the noise is Rician, which shifts it. From Zarr to
+    Zarr a local model goes region by region, in memory that does not grow, and where it was killed
+    the same call goes on: see `zoo.inference.denoise_stores`.
 
     Args:
       src: the file to read.
@@ -88,8 +90,8 @@ def denoise_image_file(
         it, page by page, where the model takes one.
       range: the values that the model is to see as black and as white; None chooses them for all
         pages, "page" for each.
-      linear: whether values are in proportion to light, see `zoo.denoise`; None goes by the color
-        profile and the other notes of the file.
+      stabilize: the noise to make even, see `zoo.denoise`; None makes that of photons even where
+        the color profile or the other notes of the file say that values are in proportion to light.
       overwrite: whether a file that stands at `dst` or `save_noise` is replaced; `dst` may then be
         `src`.
       save_noise: a file for what was removed, input minus output plus 0.5, clipped to [0, 1], by
@@ -125,7 +127,7 @@ def denoise_image_file(
                 denoiser,
                 level=level,
                 limits=None if range is None else value_scale.check_range(range),
-                linear=bool(linear),
+                stabilize=even_noise.check(stabilize),
                 overwrite=overwrite,
                 scheduler=scheduler,
                 progress=progress,
@@ -137,7 +139,8 @@ def denoise_image_file(
         )
     # A function has no training.
     find = getattr(denoiser, "find_scales", value_scale.find)
-    scale_of = _scales(pages, range, linear, find)
+    stabilize = even_noise.check(stabilize)
+    scale_of = _scales(pages, range, stabilize, find)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
     residual = Residual()
 
@@ -157,13 +160,14 @@ def denoise_image_file(
                 fitting(page, place, len(pages))
             scale = scale_of(page)
             report = progress and functools.partial(advance, i)
-            if pages.form in SCIENCE and page.image.shape[-1] <= 2:
+            shifted = isinstance(scale.noise, Rician)
+            if pages.form in SCIENCE and page.image.shape[-1] <= 2 and not shifted:
                 done, taken = kept_mean.denoise(page, denoiser, level, report, scale)
                 residual = residual.plus(taken)
             else:
                 done = denoiser(page.image, level, report, scale)
             image = np.asarray(done.image)
-            said |= dict.fromkeys((*done.notes, *hints(page, pages.form, done)))
+            said |= dict.fromkeys((*done.notes, *hints(page, pages.form, done, stabilize)))
             first = first or scale
             lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(image=image))))
             if save_noise is not None:
@@ -192,23 +196,29 @@ def _is_store(path: str | os.PathLike) -> bool:
 def _scales(
     pages: "Pages",
     limits: tuple | str | None,
-    linear: bool | None,
+    stabilize: str | Noise | None,
     find: Callable[..., dict[np.dtype, Scale]],
 ) -> Callable[["Page"], Scale]:
     """The value scale of each page of a file: one for all, by default."""
 
     def found(every: Iterable["Page"], first: "Page") -> dict[np.dtype, Scale]:
-        light = first.metadata.is_linear() if linear is None else linear
+        kind = stabilize
+        if kind is None and first.metadata.is_linear():
+            kind = "poisson"
         images = (image_canvas.colors(page.image) for page in every)
-        return find(images, None if limits == "page" else limits, linear=light)
+        return find(images, None if limits == "page" else limits, stabilize=kind)
 
     # All pages are linear if the first is.
     shared = found(pages, next(iter(pages))) if limits is None and len(pages) > 1 else None
     return lambda page: (shared or found([page], page))[image_canvas.colors(page.image).dtype]
 
 
-def hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
-    """Parameters to try where no noise is found in a photograph."""
+def hints(
+    page: "Page", form: str, done: Denoised, stabilize: str | Noise | None
+) -> tuple[str, ...]:
+    """That noise is not of the kind that was named; parameters to try where none is found."""
+    if stabilize in even_noise.KINDS and not done.scale.noise:
+        return (f"no {stabilize} noise found, so that it is taken for even",)
     if done.level is None or done.level * done.scale.seen >= _FAINT:
         return ()
     if form == "jpeg" or page.metadata.camera():
@@ -217,8 +227,10 @@ def hints(page: "Page", form: str, done: Denoised) -> tuple[str, ...]:
             "try model='unet-real', or level=10 / 255",
         )
     # Those of hospitals are no measure of light.
-    if page.image.dtype != np.uint8 and not done.scale.curve and form not in ("dicom", "nifti"):
-        return ("hardly any noise found; if values are in proportion to light, try linear=True",)
+    if page.image.dtype != np.uint8 and not done.scale.noise and form not in ("dicom", "nifti"):
+        return (
+            "hardly any noise found; if values are in proportion to light, try stabilize='poisson'",
+        )
     return ()
 
 

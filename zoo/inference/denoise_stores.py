@@ -21,11 +21,12 @@ from zoo.errors import ZooError
 from zoo.inference import blocks, kept_mean, value_scale
 from zoo.inference.blocks import HELD, Plane
 from zoo.inference.denoise_images import ImageReport, hints
+from zoo.inference.even_noise import KINDS, Noise, kind_of
 from zoo.inference.image_denoiser import ImageDenoiser
 from zoo.inference.kept_mean import Residual
-from zoo.inference.linear_light import Curve
 from zoo.inference.resumable import Steps, Workers, workers
 from zoo.inference.value_scale import Look, Scale, Spread
+from zoo.stabilize import Rician
 
 # Values that are looked at together where chunks hold several planes.
 _SLAB = 2**26
@@ -42,7 +43,7 @@ class _Work(NamedTuple):
       denoiser: the model.
       level: of the noise, given; None to estimate it.
       limits: the values of black and of white, given; None to choose them.
-      linear: whether values are in proportion to light.
+      stabilize: the noise to make even, as of `zoo.inference.denoise_image_file`.
       scales: by the name of a dtype, once they are found.
       levels: by image and place of a plane, where they are found before.
     """
@@ -53,7 +54,7 @@ class _Work(NamedTuple):
     denoiser: ImageDenoiser
     level: float | None
     limits: tuple[float, float] | None
-    linear: bool
+    stabilize: str | Noise | None
     scales: dict[str, Scale]
     levels: dict[tuple[int, Place], float]
 
@@ -72,7 +73,7 @@ def denoise_store(
     *,
     level: float | None,
     limits: tuple[float, float] | None,
-    linear: bool,
+    stabilize: str | Noise | None,
     overwrite: bool,
     scheduler: str | None,
     progress: Callable[[int, int], None] | None,
@@ -88,7 +89,7 @@ def denoise_store(
       denoiser: a local model.
       level, overwrite, progress: as there.
       limits: the values of black and of white; None chooses them.
-      linear: whether values are in proportion to light.
+      stabilize: the noise to make even, as of `zoo.inference.denoise_image_file`.
       scheduler: address of a dask.distributed scheduler; None for threads of this process.
 
     Raises:
@@ -101,12 +102,20 @@ def denoise_store(
         blocks.needed(denoiser, count)
     source.check_levels()
     place = os.path.realpath(source.path)
-    facts = (place, denoiser.digest(channels), level, limits, linear, zoo.__version__)
+    facts = (place, denoiser.digest(channels), level, limits, stabilize, zoo.__version__)
     identity = hashlib.sha256(repr((facts, source.digest())).encode()).hexdigest()
     with workers(scheduler) as pool:
         steps = Steps(dst, identity, source.copy, overwrite=overwrite)
         work = _Work(
-            identity, place, os.path.realpath(steps.folder), denoiser, level, limits, linear, {}, {}
+            identity,
+            place,
+            os.path.realpath(steps.folder),
+            denoiser,
+            level,
+            limits,
+            stabilize,
+            {},
+            {},
         )
         try:
             report = _denoise(source, work, pool, steps, progress)
@@ -187,16 +196,16 @@ def _report(source: Any, work: _Work, made: list[dict[str, Any]]) -> ImageReport
 
 
 def _scales(work: _Work, looks: list[Look]) -> dict[str, Scale]:
-    options = {"linear": work.linear, "trained": work.denoiser.trained_range}
+    options = {"stabilize": work.stabilize, "trained": work.denoiser.trained_range}
     found = value_scale.settle(looks, work.limits, **options)
     return {dtype.name: scale for dtype, scale in found.items()}
 
 
 def _as_look(facts: list) -> Look:
-    name, spread, curve = facts
+    name, spread, evened = facts
     least, most, ends, noise = spread
     known = Spread(least, most, tuple(ends), noise)
-    return Look(np.dtype(name), known, Curve(*curve) if curve else None)
+    return Look(np.dtype(name), known, KINDS[evened[0]](*evened[1]) if evened else None)
 
 
 def _slabs(source: Any, number: int, block: Any) -> list[tuple[Place, int, int]]:
@@ -213,11 +222,12 @@ def _slabs(source: Any, number: int, block: Any) -> list[tuple[Place, int, int]]
 
 
 def _look(work: _Work, number: int, lead: Place, first: int, end: int) -> list:
-    options = {"linear": work.linear, "trained": work.denoiser.trained_range}
+    options = {"stabilize": work.stabilize, "trained": work.denoiser.trained_range}
     found = []
     for image in _planes(work, number, lead, first, end):
-        dtype, spread, curve = value_scale.look(image, work.limits, **options)
-        found.append([np.dtype(dtype).name, spread, curve])
+        dtype, spread, noise = value_scale.look(image, work.limits, **options)
+        evened = noise and [kind_of(noise), noise]
+        found.append([np.dtype(dtype).name, spread, evened])
     return found
 
 
@@ -286,7 +296,8 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
         if level == 0:
             continue
         with blocks.alone():
-            if image.shape[-1] <= 2:
+            # Rician noise shifts the mean.
+            if image.shape[-1] <= 2 and not isinstance(scale.noise, Rician):
                 missing = np.zeros(image.shape[:2], bool)
                 missing[inner] = blank
                 page = Page(image, Metadata(stack=source), missing=missing)
@@ -298,7 +309,7 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
                 out[index] = done.image[inner]
             out[index][blank] = before[blank]
         levels += [] if done.level is None else [done.level]
-        notes |= dict.fromkeys((*done.notes, *hints(Page(image), "zarr", done)))
+        notes |= dict.fromkeys((*done.notes, *hints(Page(image), "zarr", done, work.stabilize)))
     _target(work.target, work.name).write(number, region, out if block.channels else out[..., 0])
     return {
         "removed": list(residual),

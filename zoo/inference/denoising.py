@@ -11,7 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 from zoo import files
 from zoo.data import file_kinds
 from zoo.errors import ZooError
-from zoo.inference import image_canvas
+from zoo.inference import even_noise, image_canvas
 from zoo.inference.denoise_audio import (
     AudioReport,
     denoise_audio,
@@ -19,6 +19,7 @@ from zoo.inference.denoise_audio import (
     write_difference,
 )
 from zoo.inference.denoise_images import ImageReport, check_places, denoise_image_file
+from zoo.inference.even_noise import Noise
 from zoo.inference.image_denoiser import ImageDenoiser
 from zoo.modality import AUDIO, get
 from zoo.resolve import Resolved, resolve
@@ -39,7 +40,7 @@ def denoise(
     separate_channels: bool = False,
     profile: tuple[float, float] | None = None,
     range: tuple[float, float] | None = None,
-    linear: bool = False,
+    stabilize: str | Noise | None = None,
     tile: int | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
@@ -64,8 +65,8 @@ def denoise(
         and its outputs are averaged.
       level: of images; standard deviation of the noise as a share of white, such as 25 / 255,
         above 0 and at most 1; None estimates it. White is the largest value of integers of 8 and
-        16 bits; of floats and wider integers 1, or the range's end where that is more. Of linear
-        images it is that after their noise was made even. Models that take no level ignore it.
+        16 bits; of floats and wider integers 1, or the range's end where that is more. Of noise
+        made even it is that afterwards. Models that take no level ignore it.
       sample_rate: of audio, in Hz, 1000 to 768000; the model's is reached by resampling.
       variables: those of a registered model or a module; None with weights.
       strength: how much of the model's change is made, 0 (none) to 1 (all): x + strength (y - x).
@@ -78,8 +79,11 @@ def denoise(
       range: of images; the values that the model is to see as black and as white; None chooses
         them: what the type or [0, 1] holds, halved as often as the image leaves half of it empty,
         and an offset for images with values below 0 or far from black.
-      linear: of images; whether values are in proportion to light. Their noise, which grows with
-        them, is made even by a root before the model, and the mean is kept on the way back.
+      stabilize: of images; noise that depends on the value, which is made even before the model;
+        the signal is led back without bias. "poisson", that of photons and of reading them, whose
+        variance is a line of the value; "rician", that of magnitudes, as of magnetic resonance, of
+        which the bias is taken too; or with its figures, which are estimated otherwise, a
+        `zoo.stabilize.PoissonGaussian` or `Rician`. None or "none" takes it for even.
       tile: of images; side of the tiles in pixels, rounded up to what the model divides by; 0 takes
         the image whole, None decides by its size and the model's.
       overlap: of images; pixels at each inner side of a tile that are computed but not kept, or are
@@ -103,7 +107,7 @@ def denoise(
     of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
     found = _resolved(model, variables)
     if sample_rate is not None:
-        _refuse_image_options(dict(options, level=level, range=range, linear=linear))
+        _refuse_image_options(dict(options, level=level, range=range, stabilize=stabilize))
         found = found and resolve(found, modality="audio")
         settings = {**of_audio, "strength": strength, "progress": progress}
         return denoise_audio(np.asarray(x), found, sample_rate=sample_rate, **settings)
@@ -113,10 +117,9 @@ def denoise(
     if found is None and level is None:
         _refuse_ambiguous(np.shape(x))
     denoiser = ImageDenoiser(found, strength=strength, **options)
-    if not isinstance(linear, bool | np.bool_):
-        raise ZooError(f"linear={linear!r} is neither True nor False")
+    stabilize = even_noise.check(stabilize)
     colors = image_canvas.colors(x)
-    scale = denoiser.find_scales([colors], range, linear=linear)[colors.dtype]
+    scale = denoiser.find_scales([colors], range, stabilize=stabilize)[colors.dtype]
     return denoiser(x, level, progress, scale).image
 
 
@@ -132,7 +135,7 @@ def denoise_file(
     separate_channels: bool = False,
     profile: tuple[float, float] | None = None,
     range: tuple[float, float] | Literal["page"] | None = None,
-    linear: bool | None = None,
+    stabilize: str | Noise | None = None,
     tile: int | None = None,
     overlap: int | None = None,
     ensemble: bool = False,
@@ -155,8 +158,8 @@ def denoise_file(
       level: of images, see `zoo.denoise`; None estimates it, page by page.
       range: of images; the values that the model is to see as black and as white; None chooses them
         for all pages, "page" for each.
-      linear: of images; whether values are in proportion to light; None goes by the color profile
-        and the other metadata of the file.
+      stabilize: of images, see `zoo.denoise`; None takes "poisson" where the color profile or the
+        other metadata of the file say that values are in proportion to light.
       save_noise: a file for what was removed: of images around mid gray. None writes none.
       overwrite: whether files at `dst` and `save_noise` are replaced; `dst` may then be `src`.
       progress: called with the tiles or samples that are done and with all.
@@ -173,7 +176,7 @@ def denoise_file(
     if modality not in (file_kinds.IMAGE, file_kinds.AUDIO):
         raise ZooError(f"{src} is {file_kinds.description(src)}")
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
-    of_images = {"level": level, "range": range, "linear": linear}
+    of_images = {"level": level, "range": range, "stabilize": stabilize}
     of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
     found = _resolved(model, variables)
     if found:

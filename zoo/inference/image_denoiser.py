@@ -20,6 +20,7 @@ from jax.typing import ArrayLike, DTypeLike
 from zoo import weights
 from zoo.errors import ZooError, unknown
 from zoo.inference import image_canvas, tile_program, tiling, value_scale
+from zoo.inference.even_noise import Noise
 from zoo.inference.noise_level import check_level, model_level
 from zoo.inference.tiling import Blend, Whole
 from zoo.inference.value_scale import Scale
@@ -257,10 +258,10 @@ class ImageDenoiser:
         images: Iterable[np.ndarray],
         limits: Sequence[float] | None = None,
         *,
-        linear: bool = False,
+        stabilize: str | Noise | None = None,
     ) -> dict[np.dtype, Scale]:
         """`zoo.inference.value_scale.find` with the ranges that the model was trained with."""
-        return value_scale.find(images, limits, linear=linear, trained=self.trained_range)
+        return value_scale.find(images, limits, stabilize=stabilize, trained=self.trained_range)
 
     def trained_range(self, dtype: np.dtype) -> tuple[float, float] | None:
         """The values of a dtype that the model was trained to see as black and as white, if any."""

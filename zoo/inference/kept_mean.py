@@ -92,11 +92,11 @@ def denoise(
     spread = float((before - clean[counted]).std())
     best, offset, ends = math.inf, 0.0, {}
     for _ in range(_TRIALS):
-        stored = _stored(clean + offset, image.dtype, scale, page)
-        error = float((before - stored[counted]).mean())
+        candidate = stored(clean + offset, image.dtype, scale, page)
+        error = float((before - candidate[counted]).mean())
         if abs(error) < best:
             best = abs(error)
-            result[...] = stored
+            result[...] = candidate
         if not spread or best <= _CLOSE * spread:
             break
         # The error falls as the constant grows: by as much, until it has another sign, then halves.
@@ -111,8 +111,15 @@ def wide(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float64 if exact else np.float32)
 
 
-def _stored(values: np.ndarray, dtype: np.dtype, scale: Scale, page: Page) -> np.ndarray:
-    """Values as they are stored: integers rounded, and held within their range."""
+def stored(values: np.ndarray, dtype: np.dtype, scale: Scale, page: Page) -> np.ndarray:
+    """Values as they are stored: integers rounded, and held within their range.
+
+    Args:
+      values: of any shape, float64.
+      dtype: that of the file.
+      scale: what a model saw, whose ends integers may have to keep to.
+      page: where they go.
+    """
     if dtype.kind not in "iu":
         return values.astype(dtype)
     limits, stack = np.iinfo(dtype), page.metadata.stack

@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 
 from zoo.errors import ZooError
 from zoo.estimate import estimate_sigma_smooth
-from zoo.inference.linear_light import crops, fill_missing
+from zoo.inference.even_noise import crops, fill_missing
 from zoo.inference.value_scale import Scale
 from zoo.models import ModelSpec
 
@@ -93,7 +93,9 @@ def model_level(
         notes = ("it has no noise: left as it is",) if clean else ()
         return ModelLevel(None, None, 0.0 if clean else 1.0, notes=notes)
     if level is None:
-        seen = estimate_level(image, scale, luma=specification.channels != 1)
+        seen = scale.level
+        if seen is None:
+            seen = estimate_level(image, scale, luma=specification.channels != 1)
         level = seen / scale.seen
     else:
         seen = level * scale.seen

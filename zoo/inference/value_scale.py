@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.inference.linear_light import Curve, fit, middle
+from zoo.inference.even_noise import NONE, Noise, fit, middle
+from zoo.stabilize import Rician
 
 # Percent: what lies beyond is a star, a hot or a dead pixel.
 _OUTER = 0.1
@@ -63,12 +64,12 @@ class Look(NamedTuple):
     Attributes:
       dtype: of its values.
       spread: what they span.
-      curve: of its noise, where it is linear; else None.
+      evened: its noise, where that is to be made even; else None.
     """
 
     dtype: np.dtype
     spread: Spread
-    curve: Curve | None = None
+    evened: Noise | None = None
 
 
 class Scale(NamedTuple):
@@ -81,7 +82,7 @@ class Scale(NamedTuple):
         the width of the range where values are beyond 1.
       closed: the most that the model may give of integers, which is 1 where no value is beyond
         `low` and `high`, or somewhat more; 0 where it may give anything.
-      curve: what makes the noise of a linear image alike in dark and bright, or None.
+      noise: what is made even by a transformation before the model, or None.
       dim: what all is divided by besides, so that noise is no louder than a model was trained on.
     """
 
@@ -89,14 +90,14 @@ class Scale(NamedTuple):
     high: float
     white: float
     closed: float = 0.0
-    curve: Curve | None = None
+    noise: Noise | None = None
     dim: float = 1.0
 
     def plain(self, dtype: np.dtype) -> bool:
         """Whether a model sees just the share of white that the values of a dtype are."""
         whole = dtype.kind == "u" and dtype.itemsize <= 2
         alike = self.low == 0 and self.high == (_white(dtype) if whole else 1)
-        return alike and not self.curve and self.dim == 1
+        return alike and not self.noise and self.dim == 1
 
     @property
     def usual(self) -> bool:
@@ -106,15 +107,21 @@ class Scale(NamedTuple):
 
     @property
     def seen(self) -> float:
-        """What the model sees of a difference of white; of linear images levels are seen ones."""
-        return 1.0 if self.curve else self.white / (self.high - self.low)
+        """What the model sees of a difference of white; of noise made even levels are seen ones."""
+        return 1.0 if self.noise else self.white / (self.high - self.low)
+
+    @property
+    def level(self) -> float | None:
+        """Of noise made even the deviation in what the model sees; None of other noise."""
+        return 1 / (self._ends[1] * self.dim) if self.noise else None
 
     def enter(self, values: np.ndarray) -> np.ndarray:
         """What the model sees of values, float32."""
-        wide = values.astype(np.float64) - self.low
-        if self.curve:
-            wide = self.curve(wide)
-        return (wide / (self._width * self.dim)).astype(np.float32)
+        wide = values.astype(np.float64)
+        low, width = self._ends
+        if self.noise:
+            wide = self.noise.forward(wide)
+        return ((wide - low) / (width * self.dim)).astype(np.float32)
 
     def leave(self, seen: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """The values of what a model gave, in a dtype: integers rounded and clipped."""
@@ -123,10 +130,10 @@ class Scale(NamedTuple):
         wide = seen.astype(np.float64) * self.dim
         if self.closed and dtype.kind in "iu":
             wide = np.clip(wide, 0, self.closed)
-        wide *= self._width
-        if self.curve:
-            wide = self.curve.back(wide)
-        wide += self.low
+        low, width = self._ends
+        wide = wide * width + low
+        if self.noise:
+            wide = self.noise.inverse(wide)
         if dtype.kind in "iu":
             limits = np.iinfo(dtype)
             # The largest of 64 bits is no float.
@@ -135,10 +142,11 @@ class Scale(NamedTuple):
         return wide.astype(dtype)
 
     @property
-    def _width(self) -> float:
-        """Of what becomes 1."""
-        width = self.high - self.low
-        return float(self.curve(np.float64(width))) if self.curve else width
+    def _ends(self) -> tuple[float, float]:
+        """What becomes 0, and how much more becomes 1; transformed where noise is."""
+        ends = np.float64([self.low, self.high])
+        low, high = self.noise.forward(ends) if self.noise else ends
+        return float(low), float(high - low)
 
 
 def _plain(seen: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -204,7 +212,7 @@ def find(
     images: Iterable[np.ndarray],
     limits: Sequence[float] | None = None,
     *,
-    linear: bool = False,
+    stabilize: str | Noise | None = None,
     trained: Callable[[np.dtype], tuple[float, float] | None] = lambda dtype: None,
 ) -> dict[np.dtype, Scale]:
     """The scale of an image, or the one scale of several.
@@ -212,7 +220,8 @@ def find(
     Args:
       images: (H, W, C) each, without alpha.
       limits: the values of black and of white; None chooses them.
-      linear: whether values are in proportion to light, from black on.
+      stabilize: the noise that is to be made even, of `zoo.inference.even_noise.check`, or its
+        kind, which has it estimated.
       trained: the limits of a dtype that a model has learned with, noise and all, which are those
         of its images then, linear or not; None for others.
 
@@ -220,11 +229,12 @@ def find(
       By the dtype of the images, of which there is one as a rule.
 
     Raises:
-      ZooError: the limits are no range, or linear images hold no value above black.
+      ZooError: the limits are no range, or images whose noise is to be made even hold values that
+        such have not.
     """
     if limits is not None:
         limits = check_range(limits)
-    options = {"linear": linear, "trained": trained}
+    options = {"stabilize": stabilize, "trained": trained}
     return settle((look(image, limits, **options) for image in images), limits, **options)
 
 
@@ -232,26 +242,28 @@ def look(
     image: np.ndarray,
     limits: Sequence[float] | None = None,
     *,
-    linear: bool = False,
+    stabilize: str | Noise | None = None,
     trained: Callable[[np.dtype], tuple[float, float] | None] = lambda dtype: None,
 ) -> Look:
     """What `find` sees of an image; for the arguments see there."""
-    curved = linear and (limits is not None or trained(image.dtype) is None)
-    black = limits[0] if limits else 0.0
-    return Look(image.dtype, spread(image), fit(image, black) if curved else None)
+    found = None
+    if stabilize not in (None, NONE) and (limits is not None or trained(image.dtype) is None):
+        black = limits[0] if limits else None
+        found = fit(image, stabilize, black) if isinstance(stabilize, str) else stabilize
+    return Look(image.dtype, spread(image), found)
 
 
 def settle(
     looks: Iterable[Look],
     limits: Sequence[float] | None = None,
     *,
-    linear: bool = False,
+    stabilize: str | Noise | None = None,
     trained: Callable[[np.dtype], tuple[float, float] | None] = lambda dtype: None,
 ) -> dict[np.dtype, Scale]:
     """The scales that `find` gives for images, from the looks at them; for the rest see there."""
     if limits is not None:
         limits = check_range(limits)
-    black = limits[0] if limits else 0.0
+    evened = stabilize not in (None, NONE)
     found: dict[np.dtype, list[Look]] = {}
     for one in looks:
         found.setdefault(one.dtype, []).append(one)
@@ -260,19 +272,35 @@ def settle(
         known = None if limits else trained(dtype)
         every = [one.spread for one in looked]
         own = limits or known
-        scale = scale_of_range(own, dtype) if own else _choose(every, dtype, signed=not linear)
-        # Photons are not negative: no curve fits, and none of the noise would be removed.
-        if linear and not known and max(one.most for one in every) < black:
-            raise ZooError(
-                f"the image is in linear light, and its values lie below black, {black:g}; "
-                "give range=(black, white)"
-            )
+        scale = scale_of_range(own, dtype) if own else _choose(every, dtype, signed=not evened)
+        if evened and not known:
+            _check_evened(every, stabilize, limits[0] if limits else 0.0)
         least, most = min(one.ends[0] for one in every), max(one.ends[1] for one in every)
         share = max((most - scale.low) / (scale.high - scale.low), 1.0)
         closed = share if least >= scale.low and share <= _SLACK else 0.0
-        curve = middle([one.curve for one in looked])
-        scales[dtype] = scale._replace(curve=curve, closed=closed)
+        noise = middle([one.evened for one in looked])
+        scales[dtype] = scale._replace(noise=noise, closed=closed)
     return scales
+
+
+def _check_evened(every: Sequence[Spread], stabilize: str | Noise, black: float) -> None:
+    """Refuses images that have no such noise: no transformation fits, and none would be removed."""
+    least, most = min(one.least for one in every), max(one.most for one in every)
+    if stabilize == "rician" or isinstance(stabilize, Rician):
+        if least < 0:
+            raise ZooError(
+                f"Rician noise is of magnitudes, and the image has values down to {least:.6g}; "
+                "leave out stabilize="
+            )
+        return
+    named = isinstance(stabilize, str)
+    black = black if named else stabilize.offset
+    if most < black:
+        remedy = "give range=(black, white)" if named else "give another offset"
+        raise ZooError(
+            f"photons make values above black, {black:g}, and those of the image lie below; "
+            f"{remedy}"
+        )
 
 
 def _some(image: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ model from the noisy image. Which one fits the noise, and what each costs in qua
 from zoo.selfsupervised.blind_spots import noise2self, noise2void
 from zoo.selfsupervised.methods import METHODS, Method, make_method
 from zoo.selfsupervised.pairs_of_halves import diagonal_halves, noise2fast, noise2noise
+from zoo.selfsupervised.patch2self import patch2self
 from zoo.selfsupervised.recorruption import (
     recorrupted_gamma,
     recorrupted_gaussian,
@@ -32,6 +33,7 @@ __all__ = [
     "noise2noise",
     "noise2self",
     "noise2void",
+    "patch2self",
     "poisson_gaussian_sure",
     "poisson_sure",
     "recorrupted_gamma",

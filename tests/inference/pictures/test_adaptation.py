@@ -299,7 +299,7 @@ def test_the_fit_beats_its_measurement_and_one_network_for_all(counted):
     fitted = psnr(adapt(noisy)(noisy), clean, 4000)
     assert fitted > psnr(zoo.denoise(noisy, "unet-gray"), clean, 4000) + 9.8
     # As good, nearly, as what is told that the values are in proportion to light.
-    assert fitted > psnr(zoo.denoise(noisy, "unet-gray", linear=True), clean, 4000) - 0.3
+    assert fitted > psnr(zoo.denoise(noisy, "unet-gray", stabilize="poisson"), clean, 4000) - 0.3
 
 
 @pytest.mark.slow

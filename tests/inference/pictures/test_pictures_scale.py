@@ -10,7 +10,6 @@ from skimage import data
 
 from zoo.errors import ZooError
 from zoo.inference import ImageDenoiser, denoise, noise_level
-from zoo.inference.linear_light import Curve
 from zoo.inference.noise_level import estimate_level
 from zoo.inference.value_scale import find
 from zoo.resolve import resolve
@@ -141,8 +140,6 @@ def test_a_mask_of_integers_is_refused_and_not_dropped():
     np.testing.assert_array_equal(np.isnan(found), x.mask)
     unmasked = np.ma.array(np.asarray(x))
     np.testing.assert_array_equal(denoise(unmasked, small.Half(1)), denoise(x.data, small.Half(1)))
-    with pytest.raises(ZooError, match="linear='no' is neither True nor False"):
-        denoise(x.data, small.Half(1), linear="no")
 
 
 def test_stars_beyond_white_are_kept_and_no_model_sees_them():
@@ -220,24 +217,15 @@ def test_levels_beyond_the_training_are_said_and_no_model_hears_them():
     assert ImageDenoiser(trained_to(model, 0.5))(x, 0.4).notes == ()
 
 
-def test_the_root_makes_noise_even_and_its_way_back_keeps_the_mean():
-    curve = Curve(gain=3.0, read=20.0)
-    for mean in (5, 40, 900):
-        counts = 3 * RNG(0).poisson(mean / 3, 200_000) + RNG(1).normal(0, 20**0.5, 200_000)
-        roots = curve(counts)
-        assert roots.std() == pytest.approx(1, abs=0.08)
-        assert curve.back(np.float64(roots.mean())) == pytest.approx(mean, rel=0.02)
-
-
 @pytest.mark.matrix
-def test_a_linear_picture_has_its_noise_made_even():
+def test_a_picture_of_photons_has_its_noise_made_even():
     light = np.repeat(np.linspace(100, 8000, 256)[None], 256, 0)
     x = np.rint(4 * RNG(0).poisson(light / 4)).astype(np.uint16)
-    scale = find([x[..., None]], linear=True)[x.dtype]
-    assert scale.curve.gain == pytest.approx(4, rel=0.15)
+    scale = find([x[..., None]], stabilize="poisson")[x.dtype]
+    assert scale.noise.gain == pytest.approx(4, rel=0.15)
     seen = (scale.enter(x) - scale.enter(light)).std(0)
     assert seen[:64].mean() == pytest.approx(seen[-64:].mean(), rel=0.1)
-    found = denoise(x, Columns(), linear=True)
+    found = denoise(x, Columns(), stabilize="poisson")
     np.testing.assert_allclose(found.mean(0), x.mean(0), rtol=0.03)
     assert found.mean() == pytest.approx(x.mean(), rel=1e-3)
 
