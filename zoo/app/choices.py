@@ -21,7 +21,7 @@ AUTO = "Choose for me"
 
 # Audio models without weights, and the models that are offered first.
 _WITHOUT_WEIGHTS = ("wiener", "spectral-gate")
-_FIRST = ("unet-color", "unet-gray", "stream-s-48k")
+_FIRST = ("unet-photo", "unet-color", "unet-gray", "stream-s-48k")
 # Photographs of scikit-image: name -> standard deviation of the added noise in 1/255.
 _PHOTOS = {"coffee": 25, "chelsea": 40, "camera": 25, "astronaut": 15}
 # Synthetic audio: label with noise, label without, number of the voice, of the noise, SNR in dB.
@@ -83,13 +83,17 @@ class Models:
             one in self._choices and self._choices[one].specification.takes_level for one in labels
         )
 
-    def choose(self, label: str, modality: str, channels: int | None = None) -> Choice:
+    def choose(
+        self, label: str, modality: str, channels: int | None = None, *, given: bool = False
+    ) -> Choice:
         """The model of a label, or for `AUTO` the first that fits.
 
         Args:
           label: one of `labels`, or `AUTO`.
           modality: of the signal.
           channels: of an image, without alpha.
+          given: whether the visitor gives the level of the noise, so that `AUTO` takes a model that
+            takes it, if there is one.
 
         Raises:
           ZooError: there is none.
@@ -104,8 +108,10 @@ class Models:
         if not every:
             raise ZooError(f"there are no weights for {plural}; start with zoo app --weights FILE")
         # A gray model takes each channel by itself, a color model a gray image three times.
-        fits = (one for one in every if channels in (None, one.specification.channels))
-        return next(fits, every[0])
+        fits = [one for one in every if channels in (None, one.specification.channels)]
+        if given:
+            fits.sort(key=lambda one: not one.specification.takes_level)
+        return next(iter(fits), every[0])
 
     def load(self, choice: Choice) -> Resolved:
         """The model, loaded once.

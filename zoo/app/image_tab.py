@@ -90,7 +90,8 @@ def denoise(
       ZooError: the file or the model cannot be used.
     """
     before = first_page(path)
-    label, denoiser = make_denoiser(models, model, before, strength)
+    given = level is not None
+    label, denoiser = make_denoiser(models, model, before, strength, given=given)
     suffix = path.suffix if path.suffix.lower() in file_kinds.IMAGE_FORMATS else ".png"
     target = room / f"{path.stem}.denoised{suffix}"
     sigma = None if level is None else level / 255
@@ -114,10 +115,14 @@ def first_page(path: Path) -> np.ndarray:
 
 
 def make_denoiser(
-    models: Models, label: str, image: np.ndarray, strength: float
+    models: Models, label: str, image: np.ndarray, strength: float, *, given: bool = False
 ) -> tuple[str, ImageDenoiser]:
-    """The label of the chosen model, and a denoiser for images like one (H, W, C)."""
-    choice = models.choose(label, "image", pixels.without_alpha(image).shape[-1])
+    """The label of the chosen model, and a denoiser for images like one (H, W, C).
+
+    `given` says whether the level of their noise is.
+    """
+    channels = pixels.without_alpha(image).shape[-1]
+    choice = models.choose(label, "image", channels, given=given)
     return choice.label, ImageDenoiser(models.load(choice), strength=strength)
 
 

@@ -90,7 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         help="weights that come with the zoo, a weight file, a model of `zoo models` without "
-        "parameters, or NAME=FILE, such a model and its weights (unet-color or unet-gray; for "
+        "parameters, or NAME=FILE, such a model and its weights (unet-photo, with --sigma or "
+        "--stabilize unet-color, and for gray images unet-gray; for "
         "recordings stream-s-48k, and wiener where their sound ends below 6.5 kHz)",
     )
     add(

@@ -59,10 +59,11 @@ def denoise(
         finite, which stand for a mask. Three channels that are equal are one gray image.
         Or audio (T,) or (T, C), int16 or floats in [-1, 1].
       model: the name of weights that come with the zoo, a weight file's path, `"NAME=FILE"`, a
-        registered model, or a module. None takes for images "unet-gray" or "unet-color", for audio
-        "stream-s-48k" or, where the sound ends below 6.5 kHz, a gentle Wiener filter. A gray model
-        takes each channel of a color image by itself; a color model gets a gray one three times,
-        and its outputs are averaged.
+        registered model, or a module. None takes for color images "unet-photo", or
+        "unet-color" where their level is given or `stabilize` is, for gray ones "unet-gray", and
+        for audio "stream-s-48k" or, where the sound ends below 6.5 kHz, a gentle Wiener filter. A
+        gray model takes each channel of a color image by itself; a color model gets a gray one
+        three times, and its outputs are averaged.
       level: of images; standard deviation of the noise as a share of white, such as 25 / 255,
         above 0 and at most 1; None estimates it. White is the largest value of integers of 8 and
         16 bits; of floats and wider integers 1, or the range's end where that is more. Of noise

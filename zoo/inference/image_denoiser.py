@@ -29,6 +29,8 @@ from zoo.resolve import Resolved, resolve
 
 DEFAULTS = {1: "unet-gray", 3: "unet-color"}
 """The weights for images of so many channels, where no model is named."""
+BLIND = {3: "unet-photo"}
+"""Those for images in the values of files, where the level of the noise is not given either."""
 
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 # The overlap of models without a reach, in pixels.
@@ -135,7 +137,7 @@ class ImageDenoiser:
         self._tile = image_canvas.pixels_of("tile", tile)
         self._overlap = image_canvas.pixels_of("overlap", overlap)
         self._ensemble = bool(ensemble)
-        self._parts: dict[int, _Part] = {}
+        self._parts: dict[str, _Part] = {}
         self._only = None
         if model is not None:
             self._only = self._prepared(resolve(model, variables, modality="image"))
@@ -210,8 +212,10 @@ class ImageDenoiser:
             level = check_level(level)
         canvas = image_canvas.canvas(image, part=part_of_larger)
         source, target = canvas.seen, canvas.target
-        part = self._part(source)
         scale = scale or self.find_scales([canvas.source])[source.dtype]
+        # Arrays that come in parts are data rather than photographs.
+        blind = level is None and not scale.noise and self._spare is not None
+        part = self._part(source, blind=blind)
         noise = model_level(
             canvas.source,
             scale,
@@ -283,14 +287,18 @@ class ImageDenoiser:
         record = model.metadata or {}
         return _Part(module, model.variables, spec_of(module), model.trained_level, record)
 
-    def _part(self, source: np.ndarray) -> _Part:
+    def _part(self, source: np.ndarray, *, blind: bool) -> _Part:
         """The model for an image.
+
+        Args:
+          source: (H, W, C).
+          blind: whether one that takes no level will do, for noise as photographs have it.
 
         Raises:
           ZooError: it takes images of other channels or another size.
         """
         height, width, channels = source.shape
-        part = self._part_of(channels)
+        part = self._part_of(channels, blind=blind)
         name = type(part.model).__name__
         if part.specification.size and part.specification.size != (height, width):
             h, w = part.specification.size
@@ -300,12 +308,14 @@ class ImageDenoiser:
             )
         return part
 
-    def _part_of(self, channels: int) -> _Part:
+    def _part_of(self, channels: int, *, blind: bool = False) -> _Part:
         part = self._only
         if part is None:
-            if channels not in self._parts:
-                self._parts[channels] = self._prepared(resolve(DEFAULTS[channels]))
-            part = self._parts[channels]
+            name = BLIND.get(channels) if blind else None
+            name = name or DEFAULTS[channels]
+            if name not in self._parts:
+                self._parts[name] = self._prepared(resolve(name))
+            part = self._parts[name]
         name, takes = type(part.model).__name__, part.specification.channels
         if takes != channels and not (takes == 1 or (takes == 3 and channels == 1)):
             raise ZooError(

@@ -9,10 +9,11 @@ from families import first
 from variables import random_variables
 
 from zoo.errors import ZooError
-from zoo.inference import ImageDenoiser, denoise
+from zoo.inference import ImageDenoiser, denoise, value_scale
 from zoo.inference.noise_level import estimate_level
 from zoo.models import UNet, create_model
 from zoo.resolve import resolve
+from zoo.stabilize import PoissonGaussian
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64, ">u2"])
@@ -234,4 +235,13 @@ def test_the_default_model_goes_by_the_channels(monkeypatch):
     denoiser = ImageDenoiser()
     for channels in (1, 2, 3, 4, 1):
         denoiser(small.picture(8, 8, channels))
-    assert asked == ["unet-gray", "unet-color"]
+    assert asked == ["unet-gray", "unet-photo"]
+    image = small.picture(8, 8, 3)
+    denoiser(image, 0.1)
+    assert asked == ["unet-gray", "unet-photo", "unet-color"]
+    # Photon noise made even is Gaussian, as no photograph's is.
+    even = value_scale.scale_of_range((0, 255), image.dtype)
+    even = even._replace(noise=PoissonGaussian(gain=3.0, read=20.0))
+    asked.clear()
+    ImageDenoiser()(small.picture(64, 64, 3), scale=even)
+    assert asked == ["unet-color"]
