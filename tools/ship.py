@@ -7,13 +7,14 @@
 
 The validation of the run is scored twice, with the weights as they are and in half precision, which
 is kept where it loses less than 0.01 dB. Afterwards run `python tools/cards.py` and
-`python tests/weights/golden.py`, and read what they change.
+`python tests/weights/embedded.py`, and read what they change.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -117,7 +118,8 @@ def loss_of_half(record: dict, model, variables: dict) -> float:
     validation = Validation(experiments.build(config))
     # What `load` gives back: stored in half precision, computed in single.
     coarse = jax.tree.map(lambda x, y: x.astype(y.dtype), halved(variables), variables)
-    return validation.score(variables) - validation.score(coarse)
+    whole, half = (SimpleNamespace(variables=values) for values in (variables, coarse))
+    return validation.score(whole) - validation.score(half)
 
 
 def halved(variables: dict) -> dict:

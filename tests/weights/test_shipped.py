@@ -32,7 +32,7 @@ def test_names_are_the_files():
 
 def scored():
     """Of weights of one family the quickest, and the others in the matrix."""
-    others = {"unet-color", "unet-real"} | {
+    others = {"unet-color", "unet-photo", "unet-real"} | {
         n for n in NAMES if weights.read_record(n)["contract"]["modality"] == "audio"
     }
     return [
