@@ -1,4 +1,4 @@
-"""A dense 784-128-784 autoencoder on 28x28 grey pictures at noise factors 0.3, 0.5 and 0.8.
+"""A dense 784-128-784 autoencoder on 28x28 gray images at noise factors 0.3, 0.5 and 0.8.
 
     zoo train mlp_autoencoder:FOLDER
     zoo train mlp_autoencoder:FOLDER --noise.level=0.5
@@ -6,8 +6,8 @@
 FOLDER holds the four idx files of MNIST; without it tiles of the embedded photos train. The first
 line trains one network for all three factors, the second one for a factor of its own.
 
-On MNIST, 1000 test pictures, the one network reached 19.73, 18.03 and 15.70 dB at the three
-factors, networks of their own 20.84, 18.08 and 15.69; the noisy pictures have 13.34, 9.39 and 6.82.
+On MNIST, 1000 test images, the one network reached 19.73, 18.03 and 15.70 dB at the three
+factors, networks of their own 20.84, 18.08 and 15.69; the noisy images have 13.34, 9.39 and 6.82.
 About a minute each on two CPU cores.
 """
 

@@ -1,4 +1,4 @@
-"""The default job: a small U-Net that removes Gaussian noise of sigma 25/255 from colour photos.
+"""The default job: a small U-Net that removes Gaussian noise of sigma 25/255 from color photos.
 
     zoo train unet
     zoo train unet --noise.level=50

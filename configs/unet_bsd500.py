@@ -5,7 +5,7 @@
 FOLDER holds `train/`, `val/` and `test/` of BSDS500; without it the embedded photos train.
 
 One network for every sigma up to 55. After 8 epochs (--train.epochs=8) it had 32.80, 30.08
-and 26.73 dB at sigma 15, 25 and 50 on the first 50 test pictures, where the best classical method
+and 26.73 dB at sigma 15, 25 and 50 on the first 50 test images, where the best classical method
 has 31.06, 28.49 and 25.30: 15 minutes on two CPU cores busy with other work too. The whole 50
 epochs were not run.
 """

@@ -1,9 +1,9 @@
-"""`unet-color`, the weights for any colour photograph: one network for every sigma up to 55.
+"""`unet-color`, the weights for any color photograph: one network for every sigma up to 55.
 
     zoo train unet_color:DATA
 
 DATA holds `bsds500/` with train/, val/ and test/, and `cbsd68/`. It trains on BSDS500's train and
-test, selects on the 32 pictures of val that are not in CBSD68, and is tested on CBSD68. Without
+test, selects on the 32 images of val that are not in CBSD68, and is tested on CBSD68. Without
 DATA the embedded photos train.
 
 On CBSD68 it reached 33.66 / 31.00 / 27.72 dB at sigma 15 / 25 / 50 (CBM3D 33.52 / 30.71 / 27.38,

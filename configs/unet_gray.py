@@ -1,4 +1,4 @@
-r"""`unet-gray`, the weights for any grey photograph: one network for every sigma up to 55.
+r"""`unet-gray`, the weights for any gray photograph: one network for every sigma up to 55.
 
     zoo train unet_gray:DATA
 
@@ -16,7 +16,7 @@ Its weights come from three runs, each begun with those of the one before, here 
       --validation.every=500
 
 DATA holds `bsds500/` with train/, val/ and test/, `cbsd68/` and `bsd68/`. It trains on BSDS500's
-train and test, selects on the 32 pictures of val that are not in CBSD68 (the colour version, which
+train and test, selects on the 32 images of val that are not in CBSD68 (the color version, which
 has the file names), and is tested on BSD68. Without DATA the embedded photos train.
 
 On BSD68, by the published protocol at sigma 15 / 25 / 50, the last has 31.44 / 28.97 / 26.00 dB
@@ -26,7 +26,7 @@ On BSD68, by the published protocol at sigma 15 / 25 / 50, the last has 31.44 / 
     second   31.39 / 28.94 / 25.99 dB, 46 minutes on both, other work beside
     third    31.43 / 28.96 / 25.99 dB, 18 minutes on both
 
-What was tried for it, from nothing, validated at sigma 27.5 on the 32 pictures:
+What was tried for it, from nothing, validated at sigma 27.5 on the 32 images:
 
     --train.steps=1500 --train.ema_decay=0.99 --validation.every=500   27.28 dB
     the same, --optimizer.name=muon --optimizer.learning_rate=2e-3   27.63, a step a

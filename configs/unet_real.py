@@ -9,7 +9,7 @@ simulated noise of a camera.
 
 It begins with `unet-color`, the weights of Gaussian noise that come with the package, without their
 map of the level. On PolyU (59 training pairs, 30 test pairs of other scenes) it reached 39.23 dB
-and SSIM 0.966 from 36.77 and 0.921; total variation with the strength that suits each test picture
+and SSIM 0.966 from 36.77 and 0.921; total variation with the strength that suits each test image
 best has 37.59 and 0.943. 13 minutes on two CPU cores busy with other work too. The weights ship as
 `unet-real`. From scratch, with --train.start= --model.name=unet-small
 --optimizer.learning_rate=2e-3, it was 37.45 dB.

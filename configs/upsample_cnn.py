@@ -1,9 +1,9 @@
-"""A LeakyReLU upsampling CNN on 256x256 colour pictures, after a published recipe.
+"""A LeakyReLU upsampling CNN on 256x256 color images, after a published recipe.
 
     zoo train upsample_cnn:FOLDER
     zoo train upsample_cnn:FOLDER --model.name=upsample_cnn-skip
 
-Binary cross-entropy, Adam, batch 32. FOLDER holds pictures; without it tiles of the embedded photos
+Binary cross-entropy, Adam, batch 32. FOLDER holds images; without it tiles of the embedded photos
 train. The second line is the variant with skip connections.
 
 On the 500 photographs of BSDS500 in one folder (300 train, 50 of the others test) the first line
@@ -26,7 +26,7 @@ def get_config(folder: str = ""):
     config.train.batch_size = 32
     config.train.epochs = 10.0
     config.train.ema_decay = 0.99
-    config.data.natural = "zoo train upsample_cnn:FOLDER with a folder of pictures"
+    config.data.natural = "zoo train upsample_cnn:FOLDER with a folder of images"
     if folder:
         config.data.name = "folder"
         config.data.path = folder

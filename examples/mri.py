@@ -51,5 +51,5 @@ for n in range(300):
 
 noisy = noise.rician(jax.random.key(1), test, sigma=SIGMA)
 denoised = model.apply(variables, noisy[None])[0]
-for name, picture in (("noisy", noisy), ("denoised", denoised)):
-    print(f"{name}: {metrics.psnr(picture, test, data_range=1.0):.2f} dB")
+for name, image in (("noisy", noisy), ("denoised", denoised)):
+    print(f"{name}: {metrics.psnr(image, test, data_range=1.0):.2f} dB")

@@ -87,7 +87,7 @@ right = (read(variables, x, SIGMA).argmax(-1) == kind).mean()
 print(f"Linen: {100 * right:.0f} % right")
 assert right > 0.8
 
-# vmap: each picture with a level of its own, as if it came alone.
+# vmap: each image with a level of its own, as if it came alone.
 levels = jnp.linspace(0.1, SIGMA, len(x))
 alone = jax.vmap(lambda x, level: read(variables, x[None], level)[0])(x, levels)
 assert jnp.allclose(alone, read(variables, x, levels), atol=1e-4)

@@ -3,10 +3,10 @@
     python examples/plug_and_play.py [WEIGHTS]
 
 A photo is blurred by a shaking hand. Two steps take turns: one, exact in the Fourier domain, pulls
-towards what the camera saw; the other, a denoiser told ever smaller levels, towards what pictures
+towards what the camera saw; the other, a denoiser given ever smaller levels, towards what images
 look like (Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", 2021). It never
-saw a blurred picture in its training. WEIGHTS are those of a grey denoiser that takes a level,
-`unet-gray` unless told; it takes seconds.
+saw a blurred image in its training. WEIGHTS are those of a gray denoiser that takes a level,
+`unet-gray` by default; it takes seconds.
 """
 
 import sys
@@ -36,7 +36,7 @@ blurred = zoo.noise.gaussian(jax.random.key(0), shake, sigma=SIGMA)
 
 
 def data_step(prior, penalty):
-    """The picture nearest to the blurred one and, by the penalty, to the prior's."""
+    """The image nearest to the blurred one and, by the penalty, to the prior's."""
     seen = jnp.conj(blur) * jnp.fft.rfft2(blurred)
     spectrum = (seen + penalty * jnp.fft.rfft2(prior)) / (jnp.abs(blur) ** 2 + penalty)
     return jnp.fft.irfft2(spectrum, prior.shape)
@@ -55,7 +55,7 @@ def restore(blurred):
 
 restored = restore(blurred)
 found = {}
-for name, picture in (("blurred", blurred), ("restored", restored)):
-    found[name] = zoo.metrics.psnr(picture[..., None], clean[..., None], data_range=1.0)
+for name, image in (("blurred", blurred), ("restored", restored)):
+    found[name] = zoo.metrics.psnr(image[..., None], clean[..., None], data_range=1.0)
     print(f"{name}: {found[name]:.2f} dB")
 assert found["restored"] > found["blurred"]

@@ -131,7 +131,7 @@ def estimate_poisson_gaussian(x: jax.Array, *, offset: bool = False) -> tuple[ja
     Args:
       x: images, (..., H, W, C), both sides at least 16; all channels together have one `a` and
         one `b`. Intensities are proportional to light.
-      offset: whether the value of no light is unknown, and not 0. It cannot be told from read
+      offset: whether the value of no light is unknown, and not 0. It cannot be separated from read
         noise, and so is in `b`, which is then below 0 where the offset outweighs it.
 
     Returns:

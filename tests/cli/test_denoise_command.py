@@ -423,7 +423,7 @@ def test_an_adaptation_is_fitted_saved_and_taken_again(zoo, adapted, capsys):
             ("--adapted", "f", "--stabilize", "rician"),
             "--stabilize is for --adapted to find; drop one of them",
         ),
-        (("--adapt", "--adapted", "f"), "--adapt fits anew what --adapted brings; drop one of"),
+        (("--adapt", "--adapted", "f"), "--adapt makes a new fit and --adapted brings one; drop "),
         (("--adapted", "f", "--model", "unet-gray"), "--adapted brings its model; drop --model"),
         (("--adapted", "unet-gray"), "unet-gray is no adaptation, but weights of unet-medium"),
         (("--adapted", "f.safetensors"), "there is no weight file f.safetensors; check the path"),

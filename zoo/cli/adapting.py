@@ -95,7 +95,7 @@ def check(arguments: argparse.Namespace) -> None:
     if not arguments.adapt and not adapted:
         return
     if arguments.adapt and adapted:
-        raise ZooError("--adapt fits anew what --adapted brings; drop one of them")
+        raise ZooError("--adapt makes a new fit and --adapted brings one; drop one of them")
     flag = "--adapted" if adapted else "--adapt"
     if adapted and (arguments.model or arguments.weights):
         raise ZooError("--adapted brings its model; drop --model and --weights")

@@ -1,4 +1,4 @@
-"""Kinds of files, told by their first bytes or their suffix: images, audio and weights.
+"""Kinds of files, by their first bytes or their suffix: images, audio and weights.
 
 References:
   DICOM PS3.10 2024, 7.1, and PS3.4, annex B (storage classes); NIfTI-1 and NIfTI-2,

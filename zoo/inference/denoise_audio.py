@@ -198,8 +198,8 @@ def denoise_audio_file(
     (spectral-gate, wave-unet) take 16 s at a time, cross-faded over 1 s.
 
     Args:
-      src: the file to read: wav and its kin, aiff, au, caf, flac, ogg, mp3 and what else libsndfile
-        knows; with PyAV also m4a, aac, wma, and the sound of films.
+      src: the file to read: wav and the like, aiff, au, caf, flac, ogg, mp3 and whatever else
+        libsndfile reads; with PyAV also m4a, aac, wma, and the audio of videos.
       dst: the file to write. It appears at the end, whole, or not at all; its folder exists.
       model: of audio. None takes stream-s-48k, or a gentle wiener filter where the sound ends
         below 6.5 kHz, as that of telephones does.

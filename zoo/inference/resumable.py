@@ -35,7 +35,7 @@ class Steps:
       path: the folder that is going to be there.
       identity: of the work: another one does not resume it.
       create: fills the folder at the beginning.
-      overwrite: whether work of another identity is begun anew, and a folder at the path replaced.
+      overwrite: whether work of another identity starts over, and a folder at the path replaced.
 
     Raises:
       ZooError: another process is at it, or it was begun as other work.
@@ -62,7 +62,7 @@ class Steps:
                 self._file.close()
                 raise ZooError(
                     f"{self.folder} was begun with another model, other options or another input; "
-                    "give those, or --overwrite to begin anew, or name another output"
+                    "give those, or --overwrite to start over, or name another output"
                 )
             self._file.close()
         if self.folder.exists():
@@ -93,7 +93,7 @@ class Steps:
             pass
 
     def _refuse_others(self) -> None:
-        """Refuses to begin anew in a folder that holds anything else than a copy's beginning."""
+        """Refuses to start over in a folder that holds anything else than a copy's beginning."""
         if (
             not self._overwrite
             and not (self.folder / _LIST).exists()

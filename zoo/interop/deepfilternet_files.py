@@ -1,6 +1,6 @@
 """DeepFilterNet3's published weights: three ONNX graphs that lie side by side.
 
-Most tensors of the graphs have no names, so they are told by the order of the layers. The names
+Most tensors of the graphs have no names; the order of the layers identifies them. The names
 here are the modules' of the original, with ours behind them; see
 `zoo.models.DeepFilterNet3.torch_layout`.
 """

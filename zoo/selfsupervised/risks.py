@@ -1,9 +1,9 @@
 """Estimates of the error to the clean image that need only the noisy one.
 
 The map that each returns has, over the noise, the mean of the squared error to the clean image
-(SURE and its kin) or of an error whose smallest value is the same model's. A model that copies its
-input has a large divergence, and that is what they charge for. The divergence is estimated by one
-random probe: `b * J b`, whose mean over signs `b` is the diagonal of the Jacobian.
+(SURE and its variants) or of an error whose smallest value is the same model's. A model that copies
+its input has a large divergence, and that is what they charge for. The divergence is estimated by
+one random probe: `b * J b`, whose mean over signs `b` is the diagonal of the Jacobian.
 
 References:
   Stein, "Estimation of the mean of a multivariate normal distribution", 1981.

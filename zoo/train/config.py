@@ -167,15 +167,15 @@ def default_config() -> ConfigDict:
     config.data.channels = 3  # 1 or 3; 0 for those of the first image of a folder
     # Of recordings, which are resampled to it, in Hz; None: the model's own.
     config.data.sample_rate = placeholder(int)
-    config.data.size = ()  # (H, W) every picture is resized to; () keeps sizes
-    config.data.tile = ()  # (H, W) of the tiles every picture is cut into; () leaves them whole
+    config.data.size = ()  # (H, W) every image is resized to; () keeps sizes
+    config.data.tile = ()  # (H, W) of the tiles every image is cut into; () leaves them whole
     config.data.crop = (64, 64)  # (H, W) of a training crop, samples (T,) of one of a recording
     config.data.fractions = (0.6, 0.0, 0.4)  # train, validation, test, where the data has no split
-    config.data.on_error = "raise"  # or "skip": leave unreadable pictures out and count them
+    config.data.on_error = "raise"  # or "skip": leave unreadable images out and count them
     config.data.options = ConfigDict()
     config.data.stream = False  # True decodes on the fly what is too large for memory
     config.data.workers = 0  # processes that decode a stream; 0 decodes in threads
-    config.data.crops_per_picture = 4  # of a stream, from each decoded picture
+    config.data.crops_per_picture = 4  # of a stream, from each decoded image
     config.data.augment = ConfigDict()
     config.data.augment.flip = True
     config.data.augment.quarter_turn = True
@@ -219,7 +219,7 @@ def default_config() -> ConfigDict:
     config.train = ConfigDict()
     config.train.start = ""  # weights to begin with: a name of zoo.list_weights(), or a file
     config.train.batch_size = 16
-    config.train.epochs = 1.0  # an epoch covers each picture's area about once
+    config.train.epochs = 1.0  # an epoch covers each image's area about once
     config.train.steps = 0  # if not 0, instead of epochs
     config.train.ema_decay = 0.999
 
@@ -230,18 +230,18 @@ def default_config() -> ConfigDict:
     config.checkpoint.keep = 3
     config.validation = ConfigDict()
     config.validation.every = 1000
-    config.validation.limit = 64  # pictures
+    config.validation.limit = 64  # images
 
     config.eval = ConfigDict()
     config.eval.levels = ()  # in noise.unit; () is noise.level, or the middle of its range
     config.eval.baselines = ("nlm", "wavelet", "tv")
     config.eval.published = ConfigDict()  # of recordings: model to its file of published weights
-    config.eval.limit = 0  # pictures; 0 for all
+    config.eval.limit = 0  # images; 0 for all
     return config
 
 
 def audio_config() -> ConfigDict:
-    """The same for recordings: where `default_config` is made for pictures, another default."""
+    """The same for recordings: where `default_config` is made for images, another default."""
     config = default_config()
     config.model.name = "stream-t"
     config.data.name = "voices"  # voices, recordings, recording_pairs, tfds

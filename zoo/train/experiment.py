@@ -43,7 +43,7 @@ class Experiment:
 
     Attributes:
       config: where it comes from.
-      sources: the pictures or recordings of `"train"`, `"validation"` and `"test"`.
+      sources: the images or recordings of `"train"`, `"validation"` and `"test"`.
       modality: of the model and the data.
       model: the denoiser.
       model_options: the fields of `model` that the config sets.
@@ -230,18 +230,18 @@ def step_builder(
     """
     config = experiment.config
     # Traced now, so that what does not fit the crop is refused before minutes of compiling.
-    picture = jax.ShapeDtypeStruct(size, jnp.float32)
+    signal = jax.ShapeDtypeStruct(size, jnp.float32)
     batch = jax.ShapeDtypeStruct((1, *size), jnp.float32)
-    jax.eval_shape(experiment.augment, jax.random.key(0), picture)
+    jax.eval_shape(experiment.augment, jax.random.key(0), signal)
     jax.eval_shape(experiment.loss, batch, batch, batch)
     for after in filter(None, (experiment.coding, experiment.line)):
-        jax.eval_shape(after, jax.random.key(0), picture)
+        jax.eval_shape(after, jax.random.key(0), signal)
     if experiment.sampler:
-        noise = [picture] if getattr(experiment.sampler, "needs_noise", False) else []
+        noise = [signal] if getattr(experiment.sampler, "needs_noise", False) else []
         options = config.noise.options.to_dict()
         what = f"noise {config.noise.name!r} cannot be made with noise.options {options}"
         with in_one_line(what):
-            jax.eval_shape(experiment.sampler, jax.random.key(0), picture, *noise)
+            jax.eval_shape(experiment.sampler, jax.random.key(0), signal, *noise)
     return partial(
         step.make_step,
         model=experiment.model,
@@ -369,7 +369,7 @@ def model_options(config: ConfigDict) -> dict[str, Any]:
 
 
 def _check_modality(config: ConfigDict, source: sources.Source, facts: models.ModelSpec) -> None:
-    """Refuses recordings for a model of pictures, and the other way round."""
+    """Refuses recordings for a model of images, and the other way round."""
     kind, rate = facts.modality, facts.sample_rate
     made_for = get(kind).plural
     if source.modality != kind:

@@ -23,7 +23,7 @@ class Feed:
 
     Attributes:
       batches: a `BankBatches` or `StreamBatches`.
-      bank: the pictures or recordings, on the host; None for a stream.
+      bank: the images or recordings, on the host; None for a stream.
       noise: noise recordings to mix in, on the host; None for a stream, and where none are mixed.
       size: (H, W, C) of an example, (T, C) of a recording.
       steps: of the whole run.
@@ -41,14 +41,14 @@ class Feed:
 
 
 def make_feed(experiment: Experiment, ranges: Ranges | None = None) -> Feed:
-    """Reads the training pictures, or opens the stream of them, and counts the steps.
+    """Reads the training images, or opens the stream of them, and counts the steps.
 
     Args:
       experiment: of the run.
       ranges: of an earlier part of the run; None finds them, where all images are noisy.
 
     Raises:
-      ZooError: a picture is unreadable or does not fit the crop, or there are too many.
+      ZooError: a image is unreadable or does not fit the crop, or there are too many.
     """
     config, source = experiment.config, experiment.sources["train"]
     crop = tuple(config.data.crop) or None
@@ -80,22 +80,22 @@ def make_feed(experiment: Experiment, ranges: Ranges | None = None) -> Feed:
         )
         size, bank = batches.size, None
     else:
-        pictures, filled = _read(source, crop)
+        signals, filled = _read(source, crop)
         if filled:
             notes.append(
                 f"images with values that are not finite: {filled}; the nearest stand in for them"
             )
         if source.sample_rate:
-            size = crop or (max(p.shape[1] for p in pictures),)
-            bank = make_bank(pictures, *size)
+            size = crop or (max(p.shape[1] for p in signals),)
+            bank = make_bank(signals, *size)
         else:
             if noisy:
-                found = ranges or Ranges.of(pictures)
-                pictures = [found.enter(picture) for picture in pictures]
-            size, bank = crop or pictures[0].shape[:-1], make_bank(pictures)
+                found = ranges or Ranges.of(signals)
+                signals = [found.enter(signal) for signal in signals]
+            size, bank = crop or signals[0].shape[:-1], make_bank(signals)
         if needs_noise:
             noise = make_bank([stack(n) for n in source.noise], *size, wrap=True)
-        areas = [math.prod(p.shape[:-1]) for p in pictures]
+        areas = [math.prod(p.shape[:-1]) for p in signals]
         batches = BankBatches(Order(areas, math.prod(size), config.seed), batch_size, **shared)
     _check_batch(batch_size, (*size, config.data.channels))
     _check_readable(experiment)
@@ -121,21 +121,21 @@ def _read(source: Source, crop: tuple[int, ...] | None) -> tuple[list[np.ndarray
     Raises:
       ZooError: one is unreadable or does not fit the crop, or there are too many.
     """
-    pictures, values, filled = [], 0, 0
-    for picture in source:
-        image, changed = complete(picture)
-        pictures.append(image)
+    signals, values, filled = [], 0, 0
+    for signal in source:
+        image, changed = complete(signal)
+        signals.append(image)
         filled += changed
         if not source.sample_rate:
-            _check_fits(picture.name, pictures, crop)
-            values += pictures[-1].size
+            _check_fits(signal.name, signals, crop)
+            values += signals[-1].size
         else:
             # A recording shorter than the crop is made as long.
-            length = max(pictures[-1].shape[1], *(crop or (0,)))
-            values += length * pictures[-1].shape[2]
-        # Here, because memory would run out before the last of too many pictures.
+            length = max(signals[-1].shape[1], *(crop or (0,)))
+            values += length * signals[-1].shape[2]
+        # Here, because memory would run out before the last of too many images.
         check_room(values, recordings=bool(source.sample_rate))
-    return pictures, filled
+    return signals, filled
 
 
 def _check_batch(batch_size: int, size: tuple[int, ...]) -> None:

@@ -259,12 +259,12 @@ def _check_same_data(experiment: Experiment, feed: Feed) -> None:
 def _introduce(experiment: Experiment, feed: Feed, state: State) -> None:
     config, first = experiment.config, int(state.step)
     count = sum(x.size for x in jax.tree.leaves(state.params))
-    pictures = (
+    counts = (
         f"{len(source)} {split}" + (f" ({len(source.skipped)} skipped)" if source.skipped else "")
         for split, source in experiment.sources.items()
     )
     _say(f"model {config.model.name}, {count:,} parameters, on {jax.device_count()} device(s)")
-    _say(f"data {config.data.name}: {', '.join(pictures)}")
+    _say(f"data {config.data.name}: {', '.join(counts)}")
     for split, source in experiment.sources.items():
         for name, reason in source.skipped.items():
             _say(f"skipped {name} of {split}: {reason}")

@@ -25,7 +25,7 @@ from zoo.train.value_ranges import Ranges
 
 
 class Best(NamedTuple):
-    """The averaged variables that scored best on the validation pictures so far.
+    """The averaged variables that scored best on the validation images so far.
 
     Attributes:
       variables: ready for `apply`.
@@ -131,7 +131,7 @@ def make_record(
 
     Args:
       config: what was trained.
-      data: how many pictures or recordings each split had, where that is known.
+      data: how many images or recordings each split had, where that is known.
       step: when the weights were what they are.
       score: as in `Best`; NaN where nothing was validated.
       seconds: how long it trained.

@@ -3,7 +3,7 @@
 Each format is read by the library of its field, and each is a stack of planes: the last two axes of
 its arrays, or the frames of a scan. A plane is read when it is asked for, as stored, whatever
 scale, window or unit the header names; and a file of the same format is written as a copy of the
-file that was read, with other planes in it. So nothing but the values is ever made anew.
+file that was read, with other planes in it. So nothing but the values is ever replaced.
 
 A module of a format has
 

@@ -69,7 +69,7 @@ class FrameStack:
         return self.lead[0]
 
     def header(self) -> Dataset:
-        """The data set, read anew; large elements are read when they are asked for.
+        """The data set, read again; large elements are read when they are asked for.
 
         Raises:
           Exception: it is broken.

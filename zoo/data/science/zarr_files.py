@@ -3,7 +3,7 @@
 The planes are those of the full resolution of all images in a store, be it one, a collection or the
 wells of a plate; labels are no images. An output is a copy of its input, metadata byte for byte,
 with other chunks of these arrays in it, of the same codecs, in the same shards. The smaller levels
-of an image are made anew (`zoo.data.science.zarr_pyramid`), or the file is refused.
+of an image are computed again (`zoo.data.science.zarr_pyramid`), or the file is refused.
 
 References:
   J. Moore et al., "OME-Zarr: a cloud-optimized bioimaging file format with international community
@@ -184,7 +184,7 @@ class ZarrStack:
         return _depth(self.arrays[number], self.blocks[number])
 
     def check_levels(self) -> None:
-        """Refuses a store whose smaller levels cannot be made anew.
+        """Refuses a store whose smaller levels cannot be computed again.
 
         Raises:
           ZooError: they cannot.

@@ -31,7 +31,7 @@ def factors(
         if not fitting:
             raise ZooError(
                 f"{name} has the shape {tuple(coarser)}, which is no whole part of "
-                f"{tuple(finer)}, so that it cannot be made anew; save the image without it"
+                f"{tuple(finer)}, so that it cannot be computed again; save the image without it"
             )
         found.append(fitting[0])
     return tuple(found)
