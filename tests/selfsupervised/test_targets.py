@@ -190,3 +190,11 @@ def test_an_unknown_option_names_those_there_are(name):
 def test_a_mistake_is_one_line(call, message):
     with pytest.raises(ZooError, match=message):
         call(jnp.zeros((16, 16, 1)))
+
+
+@pytest.mark.parametrize("name", ["noise2void", "noise2self"])
+def test_arrays_of_numpy_are_taken(name):
+    key, x = jax.random.key(0), np.random.default_rng(0).random((8, 8, 1), np.float32)
+    make = METHODS[name].function
+    for found, expected in zip(make(key, x, 0.1), make(key, jnp.asarray(x), 0.1), strict=True):
+        np.testing.assert_array_equal(found, expected)

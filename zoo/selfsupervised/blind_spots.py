@@ -190,7 +190,7 @@ def _scatter(x: jax.Array, rows: jax.Array, columns: jax.Array, values: jax.Arra
     """`x` with values at some places; what lies outside has none."""
     inside = (columns >= 0) & (columns < x.shape[1])
     # Negative indices would count from the end.
-    return x.at[jnp.where(inside, rows, x.shape[0]), columns].set(values, mode="drop")
+    return jnp.asarray(x).at[jnp.where(inside, rows, x.shape[0]), columns].set(values, mode="drop")
 
 
 def _replacements(
