@@ -46,7 +46,7 @@ def test_empty_garbage_missing_folder(tmp_path):
         tmp_path / "b.png", "is not png, jpeg, bmp, gif, tiff, webp, avif, heic, DICOM, .* convert"
     )
     refused(tmp_path / "c.png", "No such file")
-    refused(tmp_path, "Is a directory")
+    refused(tmp_path, "is a folder; name files in it")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -0.01, 1.01])

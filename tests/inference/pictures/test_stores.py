@@ -107,7 +107,7 @@ def test_a_large_plane_is_looked_at_in_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(denoise_stores, "HELD", 2**19)
     monkeypatch.setattr(blocks, "HELD", 2**19)
     work = denoise_stores._Work(
-        "", str(tmp_path / "a.ome.zarr"), "", denoiser, None, None, False, {"uint16": scale}, {}
+        "", str(tmp_path / "a.ome.zarr"), "", denoiser, None, None, None, {"uint16": scale}, {}
     )
     looks = [denoise_stores._as_look(look) for look in denoise_stores._look(work, 0, (), 0, 1)]
     assert denoise_stores._scales(work, looks)["uint16"] == scale

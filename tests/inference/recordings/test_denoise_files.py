@@ -255,7 +255,7 @@ def test_files_that_are_no_recordings(tmp_path):
         ("empty.wav", "is empty"),
         ("none.wav", "no samples"),
         ("nan.wav", "NaN"),
-        ("folder", "irectory"),
+        ("folder", "is a folder; name files in it"),
         ("missing.wav", "No such file"),
     ):
         refused(match, tmp_path / name, tmp_path / "b.wav", Gain())
