@@ -34,6 +34,8 @@ def get_config(folder: str = ""):
     config.model.name = "unet-medium"
     config.model.options.blocks = 3
     config.data.crop = (96, 96)
+    # The photographs were scaled down until they were clean and sharp; those of cameras are softer.
+    config.data.augment.zoom = 1.0
     config.noise.name = "photograph"
     config.noise.level = 1.0
     config.noise.unit = "1"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.interpolate
 import scipy.ndimage
+from PIL import Image
 
 from zoo.data import augment
 from zoo.errors import ZooError
@@ -116,6 +117,23 @@ def test_each_step_draws_from_a_key_of_its_own():
         np.testing.assert_allclose(one, expected, atol=1e-5)
 
 
+def test_zoom_is_pillows_bicubic_and_its_factors_fill_the_range():
+    x = picture((24, 20, 2))
+    zoomed = draw(partial(augment.random_zoom, share=0.8), x, 40)
+    factors = []
+    for key, one in zip(jax.random.split(jax.random.key(0), 40), zoomed, strict=True):
+        factor = np.exp(float(jax.random.uniform(key, maxval=np.log1p(0.8))))
+        factors.append(factor)
+        half = np.array([20, 24]) / 2 / factor
+        box = (10 - half[0], 12 - half[1], 10 + half[0], 12 + half[1])
+        for c in range(2):
+            whole = Image.fromarray(x[..., c])
+            expected = np.asarray(whole.resize((20, 24), Image.Resampling.BICUBIC, box))
+            np.testing.assert_allclose(one[..., c], expected, atol=2e-5)
+    assert 1 <= min(factors) < 1.1
+    assert 1.7 < max(factors) <= 1.8
+
+
 # ------------------------------------------------------------------------------- recordings
 
 
@@ -147,9 +165,9 @@ def test_no_augmentation_keeps_a_recording():
     )
 
 
-@pytest.mark.parametrize("name", ["flip", "quarter_turn", "rotate", "shift"])
+@pytest.mark.parametrize("name", ["flip", "quarter_turn", "rotate", "shift", "zoom"])
 def test_what_turns_pictures_is_refused_for_recordings(name):
-    value = {"rotate": 10.0, "shift": 0.1}.get(name, True)
+    value = {"rotate": 10.0, "shift": 0.1, "zoom": 0.5}.get(name, True)
     match = rf"{name} does not augment recordings; set data\.augment\.{name}=(False|0\.0)$"
     with pytest.raises(ZooError, match=match):
         augment.make_augment(**{name: value})(jax.random.key(0), recording())

@@ -98,6 +98,7 @@ NUMBERS = {
     "data.workers": (-1, 10**6),
     "data.crops_per_picture": (0, 2**40),
     "data.augment.rotate": (-1.0, 1e30),
+    "data.augment.zoom": (-0.1, 1e30),
     "data.augment.gain": (-1.0, 1e30),
     "data.augment.tone": (-1.0, 1e30),
     "data.augment.shift": (-0.1, 1.0),

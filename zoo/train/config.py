@@ -107,6 +107,7 @@ _RULES = {
     "data.workers": _between(0, 256),
     "data.crops_per_picture": _COUNT,
     "data.augment.rotate": _between(0, 180),
+    "data.augment.zoom": _between(0, 15),
     "data.augment.gain": _between(0, 100),
     "data.augment.tone": _between(0, 100),
     "data.augment.shift": _SHARE,
@@ -181,6 +182,7 @@ def default_config() -> ConfigDict:
     config.data.augment.quarter_turn = True
     config.data.augment.rotate = 0.0  # up to so many degrees
     config.data.augment.shift = 0.0  # up to this fraction of the side
+    config.data.augment.zoom = 0.0  # up to this share larger
     config.data.augment.gain = 0.0  # of recordings, up to so many dB up or down
     config.data.augment.polarity = False  # of recordings
     config.data.augment.speed = 0.0  # of recordings, up to this share faster or slower
