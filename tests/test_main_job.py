@@ -16,7 +16,7 @@ def test_the_default_job_beats_non_local_means(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     flags = [
         "--config=configs/unet.py",
-        "--config.train.steps=600",
+        "--config.train.steps=1000",
         "--config.eval.baselines=('nlm',)",
         f"--workdir={tmp_path}",
     ]
