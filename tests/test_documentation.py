@@ -67,6 +67,10 @@ def given(page):
             record = {"model": "ffdnet-color", "options": {"depth": 2, "width": 4}}
             weights.save("small.safetensors", variables, record)
             return {"image": image, "other": image, "samples": values(800)}
+        case "docs/science-files.md":
+            zarr = pytest.importorskip("zarr")
+            store = zarr.open_group("big.ome.zarr", mode="w")
+            store.create_array("0", data=np.uint16(values(2, 48, 48) * 65535), chunks=(1, 48, 48))
         case "docs/models.md":
             return {"noisy": values(1, 16, 16, 1)}
         case "docs/audio.md":

@@ -359,7 +359,13 @@ def test_selfsupervised(tmp_path):
 def test_every_script_tells_how_to_run_it():
     told = {script.name for script, _ in COMMANDS}
     scripts = {"throughput.py", "loop.py", "noise.py", "scaling.py", "startup.py", "estimators.py"}
-    scripts |= {"realtime.py", "accelerator.py", "selfsupervised.py"}
+    scripts |= {
+        "realtime.py",
+        "accelerator.py",
+        "selfsupervised.py",
+        "diffusion.py",
+        "uneven_noise.py",
+    }
     assert told == scripts | {"compare.py", "dncnn_set.py", "bm3d_speed.py"}
 
 
