@@ -48,7 +48,7 @@ def make_feed(experiment: Experiment, ranges: Ranges | None = None) -> Feed:
       ranges: of an earlier part of the run; None finds them, where all images are noisy.
 
     Raises:
-      ZooError: a image is unreadable or does not fit the crop, or there are too many.
+      ZooError: an image is unreadable or does not fit the crop, or there are too many.
     """
     config, source = experiment.config, experiment.sources["train"]
     crop = tuple(config.data.crop) or None
