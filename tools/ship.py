@@ -79,6 +79,12 @@ def ship(arguments: argparse.Namespace) -> str:
     half = lost < MOST_LOST
     stored = halved(variables) if half else variables
     count = sum(x.size for x in jax.tree.leaves(variables["params"]))
+    size = sum(x.nbytes for x in jax.tree.leaves(stored))
+    if count > MOST_PARAMETERS or size > MOST_BYTES:
+        raise ZooError(
+            f"{arguments.name} has {count:,} parameters in {size:,} bytes, more than a package "
+            f"should carry ({MOST_PARAMETERS:,}, {MOST_BYTES:,}); host it elsewhere"
+        )
     record = replaced(record, [place.partition("=")[::2] for place in arguments.place])
     record |= {
         "name": arguments.name,
@@ -99,12 +105,6 @@ def ship(arguments: argparse.Namespace) -> str:
     target = SHIPPED / f"{arguments.name}.safetensors"
     weights.save(target, stored, record)
     size = target.stat().st_size
-    if count > MOST_PARAMETERS or size > MOST_BYTES:
-        target.unlink()
-        raise ZooError(
-            f"{arguments.name} has {count:,} parameters in {size:,} bytes, more than a package "
-            f"should carry ({MOST_PARAMETERS:,}, {MOST_BYTES:,}); host it elsewhere"
-        )
     return (
         f"{target.name}: {count:,} parameters, {size:,} bytes, {record['stored']} ({lost:.4f} dB)"
     )
