@@ -28,6 +28,15 @@ def test_a_stream_takes_one_output(tmp_path, monkeypatch):
         file_jobs.plan(paths.gather(["in/a.png"], word="w"), "-", extra="noise")
 
 
+def test_a_store_may_end_in_a_slash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, {"a.png": picture()})
+    (job,) = file_jobs.plan(paths.gather(["a.png"], word="w"), "b.zarr/")
+    assert job.target == Path("b.zarr")
+    (job,) = file_jobs.plan(paths.gather(["a.png"], word="w"), "b/")
+    assert job.target == Path("b/a.png")
+
+
 def test_the_format_of_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"in/a.png": picture(), "in/b.jpg": picture("JPEG"), "in/c.wav": sound()})

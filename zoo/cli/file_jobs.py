@@ -130,7 +130,9 @@ def _below(found: Found, output: str, ending: str) -> list[Path]:
     if not output:
         raise ZooError("the output's name is empty; name a file or a folder")
     path = files.expanded(output)
-    store = found.single and _may_be_store(path)
+    # Shells end the names of folders, which stores are, in a slash.
+    new = file_kinds.ending(path) in file_kinds.STORE_SUFFIXES and not path.exists()
+    store = found.single and (new or _may_be_store(path))
     folder = (path.is_dir() or output.endswith(("/", os.sep))) and not store
     if found.single and path.suffix and not folder:
         if ending and file_kinds.ending(path) != ending:
