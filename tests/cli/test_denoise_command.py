@@ -464,6 +464,12 @@ def test_a_series_is_predicted_from_itself(zoo):
     assert code == 0
     assert "18 x 16, 12 pages" in output
     assert "by b-values" in output
+    # One that is alone keeps its bits.
+    np.save("wide.npy", series + 1 / 3)
+    Path("wide.bval").write_text("0 1000 1000 1000\n")
+    _, output, _ = zoo("wide.npy", "--method", "patch2self", "-o", "alone.npy")
+    assert "volumes without another of such a b-value, left as they are: 1" in output
+    np.testing.assert_array_equal(np.load("alone.npy")[0], series[0] + 1 / 3)
     x = np.moveaxis(series, 0, -1).astype(np.float32)
     expected = np.rint(patch2self(x, (0, 0, 1000, 1000)))
     difference = np.abs(np.moveaxis(np.load("out.npy"), 0, -1) - expected)

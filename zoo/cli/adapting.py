@@ -11,6 +11,7 @@ import numpy as np
 import zoo
 from zoo import files
 from zoo.cli.file_jobs import Job
+from zoo.data import file_kinds
 from zoo.errors import ZooError
 
 OPTIONS = ("adapt", "method", "adapted", "save_adapted", "bvals")
@@ -112,7 +113,7 @@ def bvals(arguments: argparse.Namespace, source: Path) -> np.ndarray | None:
     """
     if arguments.bvals is not None:
         return zoo.inference.diffusion.read_bvals(files.expanded(arguments.bvals))
-    beside = source.with_name(source.name.removesuffix(".gz")).with_suffix(".bval")
+    beside = file_kinds.with_ending(source, ".bval")
     return zoo.inference.diffusion.read_bvals(beside) if beside.is_file() else None
 
 

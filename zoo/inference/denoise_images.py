@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from zoo.data import pixels
-from zoo.data.file_kinds import SCIENCE, STORE_SUFFIXES, ending
+from zoo.data.file_kinds import SCIENCE, STORE_SUFFIXES, ending, is_store
 from zoo.errors import ZooError
 from zoo.inference import even_noise, image_canvas, kept_mean, value_scale
 from zoo.inference.even_noise import Noise
 from zoo.inference.image_denoiser import Denoised, ImageDenoiser
 from zoo.inference.kept_mean import Residual
 from zoo.inference.value_scale import Scale
-from zoo.stabilize import Rician
 
 if TYPE_CHECKING:
     from zoo.data.image_files import Pages
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 _FAINT = 1 / 255
 # Values of a band: what is computed for one is of 32 bits.
 _BAND = 2**22
-# What is done for the two files.
-_WORDS = ("denoised", "noise taken out")
+WORDS = ("denoised", "noise taken out")
+"""What is done for the two files."""
 
 
 class ImageReport(NamedTuple):
@@ -120,7 +119,8 @@ def denoise_image_file(
         from zoo.inference import denoise_stores  # noqa: PLC0415 - it needs this module
 
         stack = pages.stack
-        if scheduler or denoise_stores.fits(stack, denoiser):
+        known = isinstance(denoiser, ImageDenoiser)
+        if known and (scheduler or denoise_stores.fits(stack, denoiser)):
             return denoise_stores.denoise_store(
                 stack,
                 image_files.free(dst, overwrite),
@@ -134,8 +134,8 @@ def denoise_image_file(
             )
     if scheduler:
         raise ZooError(
-            "a scheduler is for a Zarr store that becomes another, with one range and without the "
-            "noise; leave it out"
+            "a scheduler is for a Zarr store that becomes another by a model, with one range and "
+            "without the noise; leave it out"
         )
     # A function has no training.
     find = getattr(denoiser, "find_scales", value_scale.find)
@@ -152,7 +152,7 @@ def denoise_image_file(
             stack.enter_context(
                 image_files.writing(place, len(pages), overwrite=overwrite, word=word)
             )
-            for place, word in zip(places, _WORDS, strict=False)
+            for place, word in zip(places, WORDS, strict=False)
         ]
         for i, page in enumerate(pages):
             for place in places:
@@ -160,8 +160,7 @@ def denoise_image_file(
                 fitting(page, place, len(pages))
             scale = scale_of(page)
             report = progress and functools.partial(advance, i)
-            shifted = isinstance(scale.noise, Rician)
-            if pages.form in SCIENCE and page.image.shape[-1] <= 2 and not shifted:
+            if pages.form in SCIENCE and page.image.shape[-1] <= 2:
                 done, taken = kept_mean.denoise(page, denoiser, level, report, scale)
                 residual = residual.plus(taken)
             else:
@@ -270,14 +269,26 @@ def removed(
     return out
 
 
+def _nested(a: str | os.PathLike, b: str | os.PathLike) -> str:
+    """Which of two places lies in the other, a Zarr store, in words; empty where none does."""
+    for inner, outer in ((a, b), (b, a)):
+        within = Path(os.path.realpath(outer)) in Path(os.path.realpath(inner)).parents
+        if within and is_store(outer):
+            return f"{inner} lies in {outer}"
+    return ""
+
+
 def check_places(
     src: str | os.PathLike, dst: str | os.PathLike, save_noise: str | os.PathLike | None
 ) -> None:
-    """Refuses a file for the noise that is the input or the output.
+    """Refuses a file for the noise that is the input or the output, and one store in another.
 
     Raises:
       ZooError: it is.
     """
+    for place in (dst, save_noise):
+        if place is not None and (inside := _nested(src, place)):
+            raise ZooError(f"{inside}; name another output")
     if save_noise is None:
         return
     for other, what in ((src, "the input"), (dst, "the output")):

@@ -12,7 +12,7 @@ import numpy as np
 from zoo import files
 from zoo.errors import ZooError
 from zoo.inference import image_canvas, kept_mean
-from zoo.inference.denoise_images import ImageReport, check_places, removed
+from zoo.inference.denoise_images import WORDS, ImageReport, check_places, removed
 from zoo.inference.value_scale import Scale
 from zoo.selfsupervised.patch2self import absorb, fresh, groups, mixed, mixture
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # Fewer volumes say little of each other.
 _FEW = 10
-_WORDS = ("denoised", "noise taken out")
 # Values are those of the file.
 _SCALE = Scale(0.0, 1.0, 1.0)
 
@@ -93,36 +92,37 @@ def denoise_diffusion_file(
         )
     count, slices = lead
     chosen = groups(count, bvals)
+    predicted = {int(volume) for group in chosen for volume in group}
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
     with ExitStack() as writers:
         puts = [
             writers.enter_context(
                 image_files.writing(place, len(pages), overwrite=overwrite, word=word)
             )
-            for place, word in zip(places, _WORDS, strict=False)
+            for place, word in zip(places, WORDS, strict=False)
         ]
         values = _read(pages, count, slices)
         _predict(values, chosen, progress)
         residual, lost = kept_mean.Residual(), {}
         for number, page in enumerate(pages):
-            found = values[number // slices, number % slices].reshape(page.image.shape)
-            change = strength * (found.astype(np.float64) - page.image)
-            clean = kept_mean.stored(page.image + change, page.image.dtype, _SCALE, page)
-            # What is not finite in one volume is known in no other prediction.
-            clean = np.where(np.isfinite(found) & np.isfinite(page.image), clean, page.image)
-            known = np.isfinite(page.image)
+            known, clean = np.isfinite(page.image), page.image
+            if number // slices in predicted:
+                found = values[number // slices, number % slices].reshape(page.image.shape)
+                change = strength * (found.astype(np.float64) - page.image)
+                clean = kept_mean.stored(page.image + change, page.image.dtype, _SCALE, page)
+                # What is not finite in one volume is known in no other prediction.
+                clean = np.where(np.isfinite(found) & known, clean, page.image)
             if page.missing is not None:
                 known &= ~page.missing.reshape(known.shape)
             before = page.image[known].astype(np.float64)
             residual = residual.plus(before - clean[known])
             lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(image=clean))))
             if save_noise is not None:
-                noise = removed(page.image, clean, _SCALE, stack.ends)
+                noise = removed(page.image.copy(), clean, _SCALE, stack.ends)
                 puts[1](page._replace(image=noise))
     notes = []
-    alone = count - sum(map(len, chosen))
-    if alone:
-        notes.append(f"{alone} of the volumes alone among its b-values, and left as it is")
+    if alone := count - len(predicted):
+        notes.append(f"volumes without another of such a b-value, left as they are: {alone}")
     if min(map(len, chosen), default=_FEW) < _FEW:
         notes.append(f"of fewer than {_FEW} volumes each says little of the others")
     return ImageReport(

@@ -15,6 +15,7 @@ from zoo.data import pixels
 from zoo.data.image_metadata import Page
 from zoo.inference.image_denoiser import Denoised
 from zoo.inference.value_scale import Scale
+from zoo.stabilize import Rician
 
 # Of the residual's standard deviation: an error of the mean that is let be, and the most trials of
 # a constant. The second ends it unless rounding hides a part.
@@ -59,7 +60,7 @@ def denoise(
     scale: Scale,
     inner: tuple[slice, slice] | None = None,
 ) -> tuple[Denoised, np.ndarray]:
-    """Denoises a gray plane of measurements.
+    """Denoises a gray plane of measurements; its mean stays unless the noise is Rician.
 
     Args:
       page: the plane; integers of any width, or floats.
@@ -69,7 +70,8 @@ def denoise(
 
     Returns:
       What the denoiser gives, the image of the type of the page, and what was removed of the values
-      that were measured, float64. A plane of none is left as it is.
+      that were measured, float64; empty where the mean does not stay. A plane of none is left as
+      it is.
 
     Raises:
       ZooError: as the denoiser.
@@ -91,7 +93,9 @@ def denoise(
     clean = pixels.without_alpha(np.asarray(done.image)[inner])[..., 0].astype(np.float64)
     spread = float((before - clean[counted]).std())
     best, offset, ends = math.inf, 0.0, {}
-    for _ in range(_TRIALS):
+    # Rician noise shifts the mean.
+    shifted = isinstance(scale.noise, Rician)
+    for _ in range(1 if shifted else _TRIALS):
         candidate = stored(clean + offset, image.dtype, scale, page)
         error = float((before - candidate[counted]).mean())
         if abs(error) < best:
@@ -102,7 +106,8 @@ def denoise(
         # The error falls as the constant grows: by as much, until it has another sign, then halves.
         ends[error > 0] = offset
         offset = sum(ends.values()) / 2 if len(ends) == 2 else 2 * offset + error
-    return done._replace(image=out), before - result[counted].astype(np.float64)
+    done = done._replace(image=out)
+    return done, np.zeros(0) if shifted else before - result[counted].astype(np.float64)
 
 
 def wide(dtype: np.dtype) -> np.dtype:
