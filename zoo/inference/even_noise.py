@@ -111,7 +111,7 @@ def parse(text: str) -> str | Noise:
     """
     name, colon, figures = text.partition(":")
     if not colon or name not in KINDS:
-        return check(name)
+        return check(text)
     try:
         return check(KINDS[name](*map(float, figures.split(","))))
     except ZooError:

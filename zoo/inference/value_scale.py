@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.inference.even_noise import NONE, Noise, fit, middle
+from zoo.inference.even_noise import NONE, Noise, fit, middle, named
 from zoo.stabilize import Rician
 
 # Percent: what lies beyond is a star, a hot or a dead pixel.
@@ -140,6 +140,11 @@ class Scale(NamedTuple):
             most = limits.max if dtype.itemsize < 8 else np.nextafter(float(limits.max), 0)
             wide = np.clip(np.rint(wide), limits.min, most)
         return wide.astype(dtype)
+
+    @property
+    def wide(self) -> bool:
+        """Whether the model sees the two ends as two values."""
+        return self._ends[1] > 0
 
     @property
     def _ends(self) -> tuple[float, float]:
@@ -280,6 +285,11 @@ def settle(
         closed = share if least >= scale.low and share <= _SLACK else 0.0
         noise = middle([one.evened for one in looked])
         scales[dtype] = scale._replace(noise=noise, closed=closed)
+        if noise and not scales[dtype].wide:
+            raise ZooError(
+                f"all of the range {scale.low:.6g} to {scale.high:.6g} lies below the values of "
+                f"the noise to stabilize, {named(noise)}; give another range= or other figures"
+            )
     return scales
 
 

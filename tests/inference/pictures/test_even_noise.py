@@ -6,7 +6,7 @@ import small
 
 from zoo.errors import ZooError
 from zoo.inference import ImageDenoiser, denoise
-from zoo.inference.even_noise import fit
+from zoo.inference.even_noise import fit, parse
 from zoo.inference.value_scale import find
 from zoo.stabilize import PoissonGaussian, Rician
 
@@ -83,6 +83,10 @@ def test_noise_that_an_image_cannot_have_is_refused():
         assert str(caught.value).startswith(told)
     with pytest.raises(ZooError, match="Rician noise is of magnitudes, and the image has values"):
         denoise(x - 100, small.Half(1), stabilize="rician")
+    with pytest.raises(ZooError, match="all of the range 0 to 10 lies below"):
+        denoise(x, small.Half(1), range=(0, 10), stabilize=PoissonGaussian(1.0, 0.0, 100.0))
+    with pytest.raises(ZooError, match="unknown noise to stabilize 'none:3'"):
+        parse("none:3")
     with pytest.raises(ZooError, match="lie below; give another offset"):
         denoise(x, small.Half(1), stabilize=PoissonGaussian(1.0, 0.0, 1e5))
 
