@@ -124,6 +124,38 @@ def test_what_appears_during_the_work_is_kept(tmp_path, monkeypatch, links):
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
+def test_a_folder_stays_where_another_cannot_take_its_place(tmp_path, monkeypatch):
+    former, new, rename = tmp_path / "a", tmp_path / "b", os.rename
+    for folder in (former, new):
+        folder.mkdir()
+        (folder / folder.name).touch()
+
+    def refuse(source, target):
+        if source == new:
+            raise OSError(5, "Broken")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(OSError, match="Broken"):
+        files.move_folder(new, former, overwrite=True)
+    assert os.listdir(former) == ["a"]
+    monkeypatch.setattr(os, "rename", rename)
+    files.move_folder(new, former, overwrite=True)
+    assert os.listdir(tmp_path) == ["a"]
+    assert os.listdir(former) == ["b"]
+    # Of a process that was killed between the two moves.
+    (tmp_path / ".a.01234567.former").mkdir()
+    files.write(tmp_path / "c", b"")
+    assert sorted(os.listdir(tmp_path)) == [".a.01234567.former", "a", "c"]
+
+
+def test_a_long_name_of_a_folder(tmp_path):
+    path = tmp_path / ("\u6f22" * 83)
+    with files.staged_folder(path) as folder:
+        (folder / "a").touch()
+    assert os.listdir(path) == ["a"]
+
+
 def test_of_two_at_once_one_fails(tmp_path):
     def work():
         with files.staged(tmp_path / "a", overwrite=False) as late:

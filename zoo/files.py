@@ -5,8 +5,9 @@ pipe without a writer, an endless device, a folder or a file of 60 GB is refused
 nothing blocks on it or fills the memory with it.
 
 Reading: `opened` for a stream, `read` for all of a small file, `regular` for libraries that need a
-path, `walk` for folders. Writing: `write` and `staged`; `free` checks before the work whether a
-file can be written. `expanded` resolves `~` in a path.
+path, `walk` for folders. Writing: `write` and `staged`, of files that are folders `staged_folder`
+and `move_folder`; `free` checks before the work whether a file can be written. `expanded` resolves
+`~` in a path.
 """
 
 import errno
@@ -31,7 +32,7 @@ LIMIT = 2**32
 # Error numbers of a full disk; NumPy gives none.
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, None)
 # Bytes. File systems allow names of 255, and that of the staging file is longer.
-_LONG_NAME = 255 - len("..01234567.part")
+_LONG_NAME = 255 - len("..01234567.former")
 # Error numbers of a file system without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _PART = re.compile(r"\..*\.[0-9a-f]{8}\.part")
@@ -311,20 +312,14 @@ def staged_folder(path: str | os.PathLike, *, overwrite: bool = True) -> Iterato
     """
     path = Path(path)
     _check_name(path)
-    part = path.with_name(f".{path.name[:_LONG_NAME]}.{secrets.token_hex(4)}.part")
     try:
         _remove_left_behind(path.parent)
-        part.mkdir()
-        descriptor = os.open(part, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # not every file system has locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with _removed_when_killed(part):
+        with _part(path, folder=True) as part, _removed_when_killed(part):
+            try:
                 yield part
                 move_folder(part, path, overwrite=overwrite)
-        finally:
-            os.close(descriptor)
-            shutil.rmtree(part, ignore_errors=True)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -344,10 +339,23 @@ def move_folder(part: Path, path: Path, *, overwrite: bool) -> None:
             f"{path} has appeared in the meantime, and is kept; choose another name, or "
             "overwrite it"
         )
-    former = path.with_name(f".{path.name[:_LONG_NAME]}.{secrets.token_hex(4)}.part")
+    # Not as a staging file until it is replaced, for those of killed processes are removed.
+    former = _beside(path, "former")
     os.rename(path, former)
-    os.rename(part, path)
-    shutil.rmtree(former, ignore_errors=True)
+    try:
+        os.rename(part, path)
+    except BaseException:
+        os.rename(former, path)
+        raise
+    left = _beside(path, "part")
+    os.rename(former, left)
+    _remove(left)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A hidden name that is not in use, in the same folder."""
+    kept = f".{path.name}" if len(os.fsencode(path.name)) <= _LONG_NAME else ""
+    return path.with_name(f"{kept}.{secrets.token_hex(4)}.{ending}")
 
 
 def _check_name(path: Path) -> None:
@@ -368,14 +376,16 @@ def _check_replaceable(path: Path) -> None:
 
 
 @contextmanager
-def _part(path: Path) -> Iterator[Path]:
-    """An empty file of this process, locked while it is being written."""
-    # Not `tempfile`, whose files only the owner may read.
-    kept = f".{path.name}" if len(os.fsencode(path.name)) <= _LONG_NAME else ""
+def _part(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """An empty file or folder of this process, locked while it is being written."""
+    flags = os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
     while True:
-        part = path.with_name(f"{kept}.{secrets.token_hex(4)}.part")
+        # Not `tempfile`, whose files only the owner may read.
+        part = _beside(path, "part")
         try:
-            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            if folder:
+                part.mkdir()
+            descriptor = os.open(part, flags | os.O_CLOEXEC, 0o666)
         except FileExistsError:
             continue
         try:
