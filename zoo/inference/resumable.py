@@ -38,7 +38,8 @@ class Steps:
       overwrite: whether work of another identity starts over, and a folder at the path replaced.
 
     Raises:
-      ZooError: another process is at it, or it was begun as other work.
+      ZooError: another process is at it, it was begun as other work, is damaged or of another
+        origin, or it cannot be written.
     """
 
     def __init__(
@@ -46,41 +47,62 @@ class Steps:
     ):
         self.folder = path.with_name(path.name + UNFINISHED)
         self._path, self._overwrite = path, overwrite
+        self._list = self.folder / _LIST
         self.found: dict[str, Any] = {}
         self._began = False
-        begun = self.folder / _LIST
-        if begun.is_file():
-            self._open(begun)
-            lines = begun.read_text().split("\n")
-            # A process that was killed may leave the half of one.
-            known = [json.loads(line) for line in lines[:-1] if line]
-            if known and known[0] == {"identity": identity}:
-                self.found = {one["step"]: one["found"] for one in known[1:]}
-                os.truncate(begun, sum(len(line.encode()) + 1 for line in lines[:-1]))
-                return
-            if known and not overwrite:
-                self._file.close()
-                raise ZooError(
-                    f"{self.folder} was begun with another model, other options or another input; "
-                    "give those, or --overwrite to start over, or name another output"
-                )
-            self._file.close()
-        if self.folder.exists():
-            self._refuse_others()
-            shutil.rmtree(self.folder)
         try:
-            self.folder.mkdir()
-            self._began = True
-            create(self.folder)
-            self._open(begun)
+            if self._list.is_file():
+                self._open()
+                if self._resumes(identity):
+                    return
+                self._file.close()
+                shutil.rmtree(self.folder)
+            elif self.folder.exists() and any(self.folder.iterdir()):
+                raise ZooError(f"{self.folder} is there, of another origin; name another output")
+            self._begin(identity, create)
         except OSError as error:
             raise ZooError(
                 f"cannot write {self.folder}: {error.strerror}; check the path"
             ) from None
-        self._write({"identity": identity})
 
-    def _open(self, place: Path) -> None:
-        self._file = place.open("a")
+    def _resumes(self, identity: str) -> bool:
+        """Takes over what is done, if it was begun as this work."""
+        lines = self._list.read_text().split("\n")
+        try:
+            # A process that was killed may leave the half of one.
+            begun, *known = [json.loads(line) for line in lines[:-1] if line] or [None]
+            found = {one["step"]: one["found"] for one in known}
+            why = "was begun with another version, model or input, or other options; give those, or"
+        except (ValueError, TypeError, KeyError):
+            begun, why = "", f"holds a damaged {_LIST};"
+        if begun == {"identity": identity}:
+            self.found = found
+            os.truncate(self._list, sum(len(line.encode()) + 1 for line in lines[:-1]))
+            return True
+        # Without a line it was only being copied.
+        if begun is not None and not self._overwrite:
+            self._file.close()
+            raise ZooError(
+                f"{self.folder} {why} set overwrite=True to start over, or name another output"
+            )
+        return False
+
+    def _begin(self, identity: str, create: Callable[[Path], None]) -> None:
+        self.folder.mkdir(exist_ok=True)
+        self._began = True
+        # First, so that no other process begins in the meantime.
+        self._open()
+        try:
+            create(self.folder)
+            # An input may bring a list of its own making.
+            os.truncate(self._list, 0)
+            self._write({"identity": identity})
+        except BaseException:
+            self.stop()
+            raise
+
+    def _open(self) -> None:
+        self._file = self._list.open("a")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -91,17 +113,6 @@ class Steps:
             ) from None
         except OSError:  # not every file system has locks
             pass
-
-    def _refuse_others(self) -> None:
-        """Refuses to start over in a folder that holds anything else than a copy's beginning."""
-        if (
-            not self._overwrite
-            and not (self.folder / _LIST).exists()
-            and any(self.folder.iterdir())
-        ):
-            known = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}
-            if not known & {place.name for place in self.folder.iterdir()}:
-                raise ZooError(f"{self.folder} is there, of another origin; name another output")
 
     def done(self, step: str, found: Any) -> None:
         """Notes that a step is done, with what it found."""
@@ -118,16 +129,18 @@ class Steps:
         Raises:
           ZooError: something has appeared there in the meantime.
         """
-        (self.folder / _LIST).unlink()
         self._file.close()
         try:
             files.move_folder(self.folder, self._path, overwrite=self._overwrite)
+            # Not before, so that nothing is lost where it cannot be moved.
+            (self._path / _LIST).unlink(missing_ok=True)
         except OSError as error:
             raise ZooError(f"cannot write {self._path}: {error.strerror}; check the path") from None
 
     def stop(self) -> bool:
         """Leaves it unfinished; returns whether anything is kept, which is not before a step."""
-        self._file.close()
+        with suppress(OSError):  # of a line for which the disk has no room
+            self._file.close()
         if self.found or not self._began:
             return True
         shutil.rmtree(self.folder, ignore_errors=True)
