@@ -13,6 +13,7 @@ from zoo.data import file_kinds, image_files
 from zoo.data.image_files import read_pages
 from zoo.data.image_metadata import Page
 from zoo.data.science.regions import regions
+from zoo.data.science.zarr_pyramid import reduced
 from zoo.data.sources import folders
 
 zarr = pytest.importorskip("zarr")
@@ -164,8 +165,26 @@ def test_stores_without_planes_or_whole_factors_are_refused(tmp_path):
     assert len(read_pages(tmp_path / "c.zarr")) == 1
     refused("is no whole part of", raised, tmp_path / "c.zarr", tmp_path / "d.zarr")
     assert not (tmp_path / "d.zarr").exists()
+    (tmp_path / "c.zarr/1").rename(tmp_path / "1")
+    refused("holds no array 1; fetch it again", raised, tmp_path / "c.zarr", tmp_path / "d.zarr")
     (tmp_path / "c.zarr/0/zarr.json").write_text("{")
     refused("c.zarr", read_pages, tmp_path / "c.zarr")
+
+
+def test_what_is_copied_can_be_written(tmp_path):
+    root = zarr.create_group(tmp_path / "a.zarr")
+    image(root, values((20, 24)))
+    for folder in (tmp_path / "a.zarr/0", tmp_path / "a.zarr"):
+        folder.chmod(0o555)
+    raised(tmp_path / "a.zarr", tmp_path / "b.zarr")
+    assert (tmp_path / "b.zarr").stat().st_mode & (tmp_path / "b.zarr/0").stat().st_mode & 0o200
+    for folder in (tmp_path / "a.zarr", tmp_path / "a.zarr/0"):
+        folder.chmod(0o755)
+
+
+def test_the_mean_of_integers_of_64_bits(tmp_path):
+    most = np.full((2, 2), np.iinfo(np.uint64).max)
+    assert reduced(most, (2, 2)) == np.uint64(2**64 - 2**11)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ References:
 """
 
 import hashlib
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,8 +69,10 @@ class Store:
 
     def array(self, path: str) -> zarr.Array:
         """An array by its path; the root itself by an empty one."""
-        with _quiet():
-            found = self.root[path] if path else self.root
+        found = self.root
+        if path:
+            with _quiet(), suppress(KeyError):
+                found = self.root[path]
         if not isinstance(found, zarr.Array):
             raise ZooError(f"{self._name} holds no array {path}; fetch it again")
         return found
@@ -101,7 +104,8 @@ class Store:
         """
         finer, coarser = (self.array(one).shape for one in series.levels[level - 1 : level + 1])
         before, scale = series.scales[level - 1 : level + 1]
-        ratio = np.divide(scale, before) if len(before) == len(scale) == len(finer) else None
+        with np.errstate(all="ignore"):
+            ratio = np.divide(scale, before) if len(before) == len(scale) == len(finer) else None
         return zarr_pyramid.factors(finer, coarser, ratio, f"{self._name}/{series.levels[level]}")
 
 
@@ -150,9 +154,10 @@ class ZarrStack:
             self._store = Store(self.path, name)
             self.series = self._store.series()
             self.arrays = [self._store.array(one.levels[0]) for one in self.series]
-        self.blocks = _blocks(self.arrays, self.series)
-        for block in self.blocks:
-            _check(block, name)
+            self.blocks = _blocks(self.arrays, self.series)
+            for block, array in zip(self.blocks, self.arrays, strict=True):
+                _check(block, name)
+                _unit(array)  # grids of other chunks have none
         one = len(self.blocks) == 1
         self.lead = self.blocks[0].lead if one else (len(self),)
 
@@ -165,19 +170,27 @@ class ZarrStack:
         every = list(_places(self.blocks))
         held, first, series = np.empty(0), (), -1
         for index, place in every if numbers is None else [every[number] for number in numbers]:
-            array, block = self.arrays[index], self.blocks[index]
+            block = self.blocks[index]
             pixels.check_size(*block.shape[len(place) :][1::-1], self.name)
             depth = self.depth(index) if numbers is None else 1
             start = (*place[:-1], place[-1] // depth * depth) if place else ()
             if (index, start) != (series, first) or not held.size:
                 series, first = index, start
                 key = (*place[:-1], slice(start[-1], start[-1] + depth)) if place else ...
-                with intact("Zarr", self.name):
-                    held = np.asarray(array[key])
-            stored = held[place[-1] - start[-1]] if place else held
-            image = block.values(stored)
-            image = image if block.channels else image[..., None]
+                held = self.values(index, key)
+            image = held[place[-1] - start[-1]] if place else held
             yield Page(pixels.check(image, self.name, any_range=True), Metadata(stack=self))
+
+    def values(self, number: int, key: Any) -> np.ndarray:
+        """Values of an image by an index of its array, `(..., C)`.
+
+        Raises:
+          ZooError: they are damaged.
+        """
+        block = self.blocks[number]
+        with intact("Zarr", self.name):
+            found = block.values(np.asarray(self.arrays[number][key]))
+        return found if block.channels else found[..., None]
 
     def depth(self, number: int) -> int:
         """How many planes of an image are read together: those of a chunk, or some of them."""
@@ -189,9 +202,10 @@ class ZarrStack:
         Raises:
           ZooError: they cannot.
         """
-        for one in self.series:
-            for level in range(1, len(one.levels)):
-                self._store.factors(one, level)
+        with intact("Zarr", self.name):
+            for one in self.series:
+                for level in range(1, len(one.levels)):
+                    self._store.factors(one, level)
 
     def digest(self) -> str:
         """A hash of what describes the images: shapes, codecs, chunks, and when it was written."""
@@ -208,16 +222,21 @@ class ZarrStack:
         return ZarrWriter(output, str(path))
 
     def copy(self, folder: Path) -> None:
-        """Copies all but the values of the images into a folder."""
+        """Copies all but the values of the images into a folder that is there.
+
+        Raises:
+          OSError: a part of it cannot be read or written.
+        """
         levels = {self.path / level for one in self.series for level in one.levels}
-
-        def chunks(place: str, names: list[str]) -> set[str]:
+        for place, folders, names in os.walk(self.path, followlinks=True, onerror=_fail):
+            # Not those of `shutil.copytree`, which are read-only where the input is.
+            target = folder / Path(place).relative_to(self.path)
+            target.mkdir(exist_ok=True)
             inside = Path(place) in levels
-            return {name for name in names if inside and name not in _METADATA}
-
-        shutil.copytree(
-            self.path, folder, ignore=chunks, copy_function=shutil.copyfile, dirs_exist_ok=True
-        )
+            if inside:
+                folders.clear()
+            for name in _METADATA.intersection(names) if inside else names:
+                shutil.copyfile(Path(place, name), target / name)
 
 
 class ZarrWriter:
@@ -229,8 +248,9 @@ class ZarrWriter:
     """
 
     def __init__(self, folder: Path, name: str):
-        self._store = Store(folder, name, "r+")
-        self.series = self._store.series()
+        with intact("Zarr", name):
+            self._store = Store(folder, name, "r+")
+            self.series = self._store.series()
         self._arrays = [self._store.array(one.levels[0]) for one in self.series]
         self._blocks = _blocks(self._arrays, self.series)
         self._next = _places(self._blocks)
@@ -353,6 +373,11 @@ def _check(block: Block, name: str) -> None:
         )
     if 0 in block.shape or len(block.shape) - block.channels < 2:
         raise ZooError(f"{name} has the shape {block.shape}, which is no image; leave it out")
+    if block.channels and block.shape[-1] > _CHANNELS:
+        raise ZooError(
+            f"{name} has {block.shape[-1]} channels as its last axis; save it with that before "
+            "those of a plane"
+        )
 
 
 @contextmanager
@@ -366,6 +391,10 @@ def _quiet() -> Iterator[None]:
 def refusal(dtype: np.dtype, channels: int) -> str:
     """It holds any planes."""
     return ""
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def _metadata(folder: Path) -> list[Path]:

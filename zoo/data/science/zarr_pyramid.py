@@ -22,6 +22,12 @@ def factors(
     Raises:
       ZooError: there are no such whole numbers.
     """
+    none = ZooError(
+        f"{name} has the shape {tuple(coarser)}, which is no whole part of {tuple(finer)}, so that "
+        "it cannot be computed again; save the image without it"
+    )
+    if len(finer) != len(coarser) or 0 in coarser:
+        raise none
     found = []
     for axis, (many, few) in enumerate(zip(finer, coarser, strict=True)):
         tried = [many / few, many // few, -(-many // few)]
@@ -29,10 +35,7 @@ def factors(
             tried.insert(0, scale[axis])
         fitting = [round(one) for one in tried if _fits(many, few, round(one))]
         if not fitting:
-            raise ZooError(
-                f"{name} has the shape {tuple(coarser)}, which is no whole part of "
-                f"{tuple(finer)}, so that it cannot be computed again; save the image without it"
-            )
+            raise none
         found.append(fitting[0])
     return tuple(found)
 
@@ -64,5 +67,7 @@ def reduced(values: np.ndarray, by: Sequence[int]) -> np.ndarray:
             column = counts.reshape(-1, *(1,) * (mean.ndim - axis - 1))
             mean = np.add.reduceat(mean, starts, axis, np.float64) / column
     if values.dtype.kind in "iu" and mean is not values:
-        mean = np.rint(mean)
+        most = float(np.iinfo(values.dtype).max)
+        # The largest of 64 bits is no float.
+        mean = np.minimum(np.rint(mean), np.nextafter(most, 0) if values.itemsize == 8 else most)
     return mean.astype(values.dtype)
