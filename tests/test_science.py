@@ -8,11 +8,12 @@ import pytest
 
 import zoo
 from zoo.errors import ZooError
+from zoo.inference.value_scale import Scale
 
 da = pytest.importorskip("dask.array")
 sys.path.insert(0, str(Path(__file__).parent / "inference" / "pictures"))
 
-from small import Box, Middle, build, picture  # noqa: E402
+from small import Box, Half, Middle, build, picture  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,17 @@ def test_one_range_for_all_of_the_array():
     # What is stated is not looked for.
     never = da.map_blocks(lambda block: 1 / 0, da.zeros((400, 400), chunks=100), dtype=np.float32)
     assert zoo.science.map_blocks(Box(), never, range=(0, 1)).shape == (400, 400)
+
+
+def test_planes_of_nothing_say_nothing_of_the_noise():
+    planes = np.zeros((5, 60, 64), np.uint16)
+    planes[2] = 256 * picture(60, 64)[..., 0].astype(np.uint16)
+    seen = zoo.science._level(
+        da.from_array(planes[..., None]),
+        zoo.inference.ImageDenoiser(Half(1, takes_level=True)),
+        Scale(0, 65535, 65535),
+    )
+    assert seen == pytest.approx(0.1, rel=0.2)
 
 
 def test_the_model_is_one_task_that_others_depend_on():

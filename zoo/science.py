@@ -62,7 +62,7 @@ def map_blocks(
         and the others any. Chunks become multiples of what the model divides by, not smaller than
         what it looks at is worth.
       level: standard deviation of the noise as a share of white, see `zoo.denoise`; None estimates
-        one for the whole array, the median over up to 16 planes.
+        one for the whole array, the median over those of up to 16 planes that have any.
       range: the values of black and of white; None chooses them.
       stabilize: the noise to make even, as of `zoo.denoise`.
       channel_axis: that of 1 to 4 channels, as of `zoo.denoise`; None where planes are gray. Equal
@@ -119,7 +119,8 @@ def _denoise(part: np.ndarray, shared: tuple) -> np.ndarray:
     done = np.empty_like(part)
     for index in np.ndindex(part.shape[:-3]):
         with blocks.alone():
-            done[index] = blocks.denoise_part(part[index], denoiser, level, scale)
+            found = blocks.denoise_part(part[index], denoiser, level, scale)
+        done[index] = found.image if found else part[index]
     return done
 
 
@@ -183,7 +184,8 @@ def _level(planes: "da.Array", denoiser: ImageDenoiser, scale: Scale) -> float:
     chosen = {int(n) for n in np.linspace(0, count - 1, min(count, _PLANES))}
     indices = (one for n, one in enumerate(np.ndindex(planes.shape[:-3])) if n in chosen)
     found = [blocks.level_of(_plane(planes, index), scale, denoiser) for index in indices]
-    return float(np.median(found))
+    # Planes of nothing, as above and below a specimen, have none.
+    return float(np.median([one for one in found if one > 0] or [0.0]))
 
 
 def _plane(planes: "da.Array", index: tuple[int, ...]) -> np.ndarray | Plane:

@@ -18,7 +18,7 @@ import numpy as np
 
 from zoo import weights
 from zoo.errors import ZooError
-from zoo.inference.image_denoiser import ImageDenoiser, Surroundings
+from zoo.inference.image_denoiser import Denoised, ImageDenoiser, Surroundings
 from zoo.inference.noise_level import estimate_level
 from zoo.inference.value_scale import Scale
 from zoo.models import list_models, model_spec
@@ -44,9 +44,9 @@ class Plane:
         self._read, self.shape, self.dtype = read, tuple(shape), np.dtype(dtype)
         self.size = int(np.prod(self.shape, dtype=np.int64))
 
-    def __getitem__(self, places: tuple[slice, slice]) -> np.ndarray:
-        """Some rows and columns."""
-        rows, columns = places
+    def __getitem__(self, places: slice | tuple[slice, slice]) -> np.ndarray:
+        """Some rows, or rows and columns."""
+        rows, columns = places if isinstance(places, tuple) else (places, slice(None))
         # Some steps skip most of what is read.
         if (rows.step or 1) * (columns.step or 1) == 1:
             return self._read(rows, columns).astype(self.dtype, copy=False)
@@ -134,23 +134,23 @@ def surrounded(part: slice, length: int, around: Surroundings) -> tuple[slice, s
 
 def denoise_part(
     image: np.ndarray, denoiser: ImageDenoiser, level: float | None, scale: Scale
-) -> np.ndarray:
+) -> Denoised | None:
     """Denoises a part of an image, given with its surroundings.
 
     Args:
-      image: `(h, w, C)`; a part without any finite value is returned as it is.
+      image: `(h, w, C)`.
       denoiser: a local model.
       level: of the whole image, as a share of white; None for a model that takes none.
       scale: of the whole image.
 
     Returns:
-      The shape and dtype of the image; its edges, as far as the model looks, are those of an image
-      that ends there.
+      What the denoiser gives; its edges, as far as the model looks, are those of an image that ends
+      there. None where there is no noise, or a channel without any finite value.
     """
     floats = image.dtype.kind == "f"
     if level == 0 or (floats and not np.isfinite(image).any(axis=(0, 1)).all()):
-        return image
-    return denoiser(image, level, None, scale, part_of_larger=True).image
+        return None
+    return denoiser(image, level, None, scale, part_of_larger=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 import zoo
 from zoo.data import pixels
 from zoo.data.image_metadata import Metadata, Page
-from zoo.errors import ZooError
+from zoo.errors import ZooError, in_words
 from zoo.inference import blocks, kept_mean, value_scale
 from zoo.inference.blocks import HELD, Plane
 from zoo.inference.denoise_images import ImageReport, hints
@@ -26,10 +26,11 @@ from zoo.inference.image_denoiser import ImageDenoiser
 from zoo.inference.kept_mean import Residual
 from zoo.inference.resumable import Steps, Workers, workers
 from zoo.inference.value_scale import Look, Scale, Spread
-from zoo.stabilize import Rician
 
 # Values that are looked at together where chunks hold several planes.
 _SLAB = 2**26
+# The least side of what is without measurements.
+_MARGIN = 16
 
 Place = tuple[int, ...]
 
@@ -59,10 +60,8 @@ class _Work(NamedTuple):
     levels: dict[tuple[int, Place], float]
 
 
-def fits(source: Any, denoiser: Any) -> bool:
+def fits(source: Any, denoiser: ImageDenoiser) -> bool:
     """Whether the model is a local one for the images of a `ZarrStack`."""
-    if not isinstance(denoiser, ImageDenoiser):
-        return False
     return all(denoiser.surroundings(_colors(block)) for block in source.blocks)
 
 
@@ -120,11 +119,12 @@ def denoise_store(
         try:
             report = _denoise(source, work, pool, steps, progress)
         except BaseException as error:
-            kept = steps.stop()
-            if kept and isinstance(error, ZooError):
-                raise ZooError(
-                    f"{error}; what is done is in {steps.folder}, and the same command goes on"
-                ) from None
+            kept, said = steps.stop(), error
+            if isinstance(error, OSError):
+                said = ZooError(in_words(error))
+            if isinstance(said, ZooError):
+                rest = f"; what is done is in {steps.folder}, and the same command goes on"
+                raise ZooError(f"{said}{rest if kept else ''}") from None
             raise
         steps.finish()
     return report
@@ -164,9 +164,9 @@ def _denoise(
     work = work._replace(scales=_scales(work, [_as_look(one) for every in looks for one in every]))
     found = run(_estimate, work, [(f"estimate {n}", one) for n, one in enumerate(estimated)])
     levels = {
-        (n, (*lead, first + i)): level
-        for (n, lead, first, _), every in zip(estimated, found, strict=True)
-        for i, level in enumerate(every)
+        (n, place): level
+        for (n, *slab), every in zip(estimated, found, strict=True)
+        for place, level in zip(_places(source.blocks[n], *slab), every, strict=True)
     }
     work = work._replace(levels=levels)
     made = run(_write, work, [(f"region {n}", one) for n, one in enumerate(parts)])
@@ -221,6 +221,11 @@ def _slabs(source: Any, number: int, block: Any) -> list[tuple[Place, int, int]]
     ]
 
 
+def _places(block: Any, lead: Place, first: int, end: int) -> list[Place]:
+    """Of the planes of a slab."""
+    return [(*lead, index) for index in range(first, end)] if block.lead else [()]
+
+
 def _look(work: _Work, number: int, lead: Place, first: int, end: int) -> list:
     options = {"stabilize": work.stabilize, "trained": work.denoiser.trained_range}
     found = []
@@ -246,17 +251,15 @@ def _planes(
 ) -> Any:
     """Whole planes without alpha, large ones as those that are read in parts."""
     source = _source(work.source, work.name)
-    block, array = source.blocks[number], source.arrays[number]
+    block = source.blocks[number]
     shape = (*block.shape[len(block.lead) :][:2], _colors(block))
     dtype = dtype or _native(block)
     many = shape[0] * shape[1] <= HELD and block.lead
-    held = block.values(np.asarray(array[(*lead, slice(first, end))])) if many else None
-    for index in range(first, end):
-        place = (*lead, index) if block.lead else ()
+    held = source.values(number, (*lead, slice(first, end))) if many else None
+    for index, place in enumerate(_places(block, lead, first, end)):
 
         def read(rows: slice, columns: slice, place: Place = place) -> np.ndarray:
-            values = block.values(np.asarray(array[(*place, rows, columns)]))
-            return pixels.without_alpha(values if block.channels else values[..., None])
+            return pixels.without_alpha(source.values(number, (*place, rows, columns)))
 
         if shape[0] * shape[1] > HELD:
             yield Plane(read, shape, dtype)
@@ -264,8 +267,7 @@ def _planes(
         if held is None:
             image = read(slice(None), slice(None))
         else:
-            image = held[index - first]
-            image = pixels.without_alpha(image if block.channels else image[..., None])
+            image = pixels.without_alpha(held[index])
         yield image.astype(dtype, copy=False)
 
 
@@ -281,8 +283,7 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
         ),
         strict=True,
     )
-    values = block.values(np.asarray(array[(*region[:axes], *given)]))
-    values = values if block.channels else values[..., None]
+    values = source.values(number, (*region[:axes], *given))
     scale = work.scales[_native(block).name]
     out = values[(..., *inner, slice(None))].copy()
     residual, levels, notes = Residual(), [], {}
@@ -296,17 +297,17 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
         if level == 0:
             continue
         with blocks.alone():
-            # Rician noise shifts the mean.
-            if image.shape[-1] <= 2 and not isinstance(scale.noise, Rician):
+            if image.shape[-1] <= 2:
                 missing = np.zeros(image.shape[:2], bool)
                 missing[inner] = blank
                 page = Page(image, Metadata(stack=source), missing=missing)
                 done, removed = kept_mean.denoise(page, work.denoiser, level, None, scale, inner)
                 residual = residual.plus(removed)
                 out[index] = done.image
-            else:
-                done = work.denoiser(image, level, None, scale, part_of_larger=True)
+            elif done := blocks.denoise_part(image, work.denoiser, level, scale):
                 out[index] = done.image[inner]
+            else:
+                continue
             out[index][blank] = before[blank]
         levels += [] if done.level is None else [done.level]
         notes |= dict.fromkeys((*done.notes, *hints(Page(image), "zarr", done, work.stabilize)))
@@ -320,8 +321,12 @@ def _write(work: _Work, number: int, region: tuple[slice, ...]) -> dict[str, Any
 
 
 def _blank(image: np.ndarray, chunk: tuple[int, int]) -> np.ndarray:
-    """Where nothing was measured, as in the margins of a slide: chunks of one value, `(h, w)`."""
+    """Where nothing was measured, as in the margins of a slide: chunks of one value, `(h, w)`.
+
+    Several small ones, for in one of a few pixels noise has one value too.
+    """
     blank = np.zeros(image.shape[:2], bool)
+    chunk = tuple(-(-_MARGIN // side) * side for side in chunk)
     for top in range(0, blank.shape[0], chunk[0]):
         for left in range(0, blank.shape[1], chunk[1]):
             place = (slice(top, top + chunk[0]), slice(left, left + chunk[1]))

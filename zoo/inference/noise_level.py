@@ -205,6 +205,8 @@ _FLAT, _MOST = 0.1, 0.5
 _STEP = 1.0
 # Noise has more values than black and white text or a halftone.
 _VALUES = 8
+# Values that are looked at together for them.
+_BAND = 2**24
 
 
 def is_drawn(image: np.ndarray) -> bool:
@@ -237,8 +239,16 @@ def is_drawn(image: np.ndarray) -> bool:
 
 def _few_values(image: np.ndarray) -> bool:
     """Whether an image has no more values than noise of any level leaves."""
+    height, *others = image.shape
+    rows = max(1, _BAND // math.prod(others))
+    found: set[int] = set()
     # Of most images the first rows decide.
-    return all(len(np.unique(part)) <= _VALUES for part in (image[:_SIDE], image[::2], image[1::2]))
+    bands = (slice(top, top + rows) for top in range(0, height, rows))
+    for band in (slice(_SIDE), *bands):
+        found.update(np.unique(image[band]).tolist())
+        if len(found) > _VALUES:
+            return False
+    return True
 
 
 def _places(length: int) -> np.ndarray:

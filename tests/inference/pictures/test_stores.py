@@ -1,5 +1,6 @@
 """Zarr stores region by region: as whole planes, resumed after a kill, of any scheduler."""
 
+import functools
 import json
 import os
 import signal
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import Box, Middle, build, picture
+from small import Box, Half, Middle, build, picture
 
 import zoo
 from zoo.data.science import regions
 from zoo.errors import ZooError
-from zoo.inference import ImageDenoiser, blocks, denoise_image_file, denoise_stores
+from zoo.inference import ImageDenoiser, blocks, denoise_image_file, denoise_stores, even_noise
+from zoo.inference.resumable import Steps
 from zoo.inference.value_scale import scale_of_range
+from zoo.stabilize import Rician
 
 zarr = pytest.importorskip("zarr")
 da = pytest.importorskip("dask.array")
@@ -115,6 +118,60 @@ def test_a_large_plane_is_looked_at_in_parts(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("parts")
+def test_the_level_of_a_plane_is_that_of_all_its_regions(tmp_path, monkeypatch):
+    # Of 8 bits, it is looked whether it is drawn.
+    monkeypatch.setattr(even_noise, "_WHOLE", 2**12)
+    for module in (denoise_stores, blocks):
+        monkeypatch.setattr(module, "HELD", 2**14)
+    monkeypatch.setattr(Half, "locality", "local", raising=False)
+    monkeypatch.setattr(Half, "reach", 1, raising=False)
+    model = ImageDenoiser(Half(3, takes_level=True))
+    seen = []
+    monkeypatch.setattr(denoise_stores.blocks, "denoise_part", lambda *one: seen.append(one[2]))
+    facts = {"axes": [{"name": name} for name in "yxc"], "datasets": [{"path": "0"}]}
+    root = zarr.create_group(tmp_path / "a.ome.zarr")
+    root.create_array("0", data=picture(200, 230, 3), chunks=(40, 48, 3))
+    root.attrs["ome"] = {"version": "0.5", "multiscales": [facts]}
+    denoised(tmp_path, model)
+    assert len(seen) > 1
+    assert len(set(seen)) == 1
+    assert seen[0] == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_slice_without_measurements_stays(tmp_path, box):
+    data = volume(np.float32)
+    data[0] = np.nan
+    store(tmp_path / "a.ome.zarr", data)
+    np.save(tmp_path / "a.npy", data)
+    _, after = denoised(tmp_path, box, stabilize=Rician(100.0))
+    denoise_image_file(tmp_path / "a.npy", tmp_path / "b.npy", box, stabilize=Rician(100.0))
+    for found in (after["0"], np.load(tmp_path / "b.npy")):
+        assert np.isnan(found[0]).all()
+        assert np.isfinite(found[1]).all()
+
+
+def test_chunks_of_one_pixel_are_not_taken_for_margins(tmp_path, box):
+    data = volume()[:, :8, :10]
+    zarr.create_array(tmp_path / "a.ome.zarr", data=data, chunks=(2, 1, 1))
+    denoise_image_file(tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr", box)
+    assert (zarr.open(tmp_path / "b.ome.zarr")[...] != data).mean() > 0.5
+
+
+def test_damaged_stores_and_places_within_them_are_refused(tmp_path, box):
+    source = store(tmp_path / "a.ome.zarr", volume())
+    for inner, output in ((source, source / "b.ome.zarr"), (source / "0", source)):
+        with pytest.raises(ZooError, match=r"lies in .*a.ome.zarr; name another output"):
+            denoise_image_file(inner, output, box, overwrite=True)
+    chunk = source / "0/c/0/1/1"
+    chunk.write_bytes(chunk.read_bytes()[:40])
+    with pytest.raises(ZooError, match="a truncated or broken Zarr file"):
+        denoised(tmp_path, box)
+    with pytest.raises(ZooError, match="becomes another by a model"):
+        denoised(tmp_path, lambda *_: None, scheduler="tcp://127.0.0.1:1")
+    assert os.listdir(tmp_path) == ["a.ome.zarr"]
+
+
+@pytest.mark.usefixtures("parts")
 def test_what_is_done_is_not_done_again(tmp_path, box, monkeypatch):
     store(tmp_path / "a.ome.zarr", volume())
     _, whole = denoised(tmp_path, box, "whole.ome.zarr")
@@ -134,7 +191,7 @@ def test_what_is_done_is_not_done_again(tmp_path, box, monkeypatch):
     # As a process leaves it that is killed while it writes a line.
     with (unfinished / ".steps.jsonl").open("a") as file:
         file.write('{"step": "region 9", "fou')
-    with pytest.raises(ZooError, match="was begun with another model, other options or another"):
+    with pytest.raises(ZooError, match="was begun with another version, model or input, or other"):
         denoised(tmp_path, box, range=(0, 9))
     before, done[:] = list(done), []
     monkeypatch.setattr(
@@ -159,6 +216,35 @@ def test_what_is_not_for_parts_is_refused(tmp_path, box):
     # Without one, such a model sees whole planes.
     _, after = denoised(tmp_path, whole)
     assert after["0"].shape == (2, 200, 230)
+
+
+def test_what_cannot_be_gone_on_with_is_refused_and_kept(tmp_path, box, monkeypatch):
+    store(tmp_path / "a.ome.zarr", volume())
+    unfinished = tmp_path / "b.ome.zarr.unfinished"
+    for name, text, told in (
+        (".steps.jsonl", "\0\0\n{}\n", "holds a damaged .steps.jsonl; set overwrite=True"),
+        ("mine", "", "is there, of another origin"),
+    ):
+        unfinished.mkdir()
+        (unfinished / name).write_text(text)
+        with pytest.raises(ZooError, match=told):
+            denoised(tmp_path, box)
+        assert (unfinished / name).read_text() == text
+        unfinished.rename(tmp_path / f"{name}.kept")
+    # While another process copies.
+    again = functools.partial(Steps, tmp_path / "b", "", overwrite=True)
+    with pytest.raises(ZooError, match="another process is at work on"):
+        again(lambda _: again(lambda _: None))
+    # Where the finished folder cannot be moved.
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(OSError(5, "Broken")))
+        with pytest.raises(ZooError, match="Broken"):
+            denoised(tmp_path, box)
+    done = (unfinished / ".steps.jsonl").read_text()
+    monkeypatch.setattr(denoise_stores, "_write", None)
+    denoised(tmp_path, box)
+    assert "region" in done
+    assert not (tmp_path / "b.ome.zarr" / ".steps.jsonl").exists()
 
 
 CODE = """
