@@ -13,16 +13,16 @@ from zoo.errors import ZooError, in_words, line, unknown
 # Each is a module of this package, imported when it is the chosen one: a list of the
 # commands must not wait for the networks.
 COMMANDS = {
-    "denoise": "denoise images and recordings",
-    "noise": "make noisy copies of images and recordings",
+    "denoise": "denoise images and audio files",
+    "noise": "make noisy copies of images and audio files",
     "info": "describe image, audio and weight files",
     "models": "list the models, or describe some",
     "weights": "describe weights",
-    "train": "train what a config describes",
-    "score": "score models on data sets, as the literature does",
-    "report": "write a page on a run",
-    "export": "write a denoiser as a program that runs without this zoo",
-    "app": "serve a page to try it on",
+    "train": "train a denoiser as a config describes",
+    "score": "score denoisers on data sets, as in the literature",
+    "report": "write a web page about a training run",
+    "export": "write a denoiser as a program that runs without this package",
+    "app": "serve a web page to denoise files on",
 }
 _MODULES = {
     **dict.fromkeys(("models", "weights"), "listings"),
@@ -110,7 +110,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         raise _unknown(chosen, argv[1:])
     parser = _Parser(
         prog="zoo",
-        description="A model zoo for denoising, on files and names.",
+        description="Denoise images and audio, and train, score and export denoisers.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

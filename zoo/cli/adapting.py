@@ -41,30 +41,34 @@ def add_arguments(add: Callable) -> None:
     add(
         "--adapt",
         action="store_true",
-        help="fit the model to the noise of each image first, for microscopes, telescopes and "
-        "other noise that grows with the light",
+        help="first fit the model to the noise of each image, for microscopes, telescopes and "
+        "other noise that grows with the signal",
     )
     add(
         "--method",
         choices=("noise2vst", "noise2fast", "zs-n2n", SERIES),
-        help="how to adapt, and that it is to be done: a curve around the model; a small network "
-        "learned from the image alone; or, of a series of volumes in diffusion MRI, each volume "
-        "predicted from all others (noise2vst)",
+        help="method of adapting; implies --adapt. noise2vst: a curve around the model; noise2fast "
+        "and zs-n2n: a small network trained on the image alone; patch2self: each volume of a "
+        "diffusion MRI series predicted from all others (noise2vst)",
     )
     add(
         "--bvals",
         metavar="FILE",
-        help=f"with --method {SERIES}, and of one series: its b-values, so that volumes without "
-        "diffusion weighting are predicted from such alone (NAME.bval beside NAME.nii.gz, if it is "
-        "there)",
+        help=f"with --method {SERIES} and one series: file of its b-values; volumes without "
+        "diffusion weighting are then predicted only from each other (NAME.bval next to "
+        "NAME.nii.gz, if it exists)",
     )
     add(
         "--save-adapted",
         metavar="FILE",
-        help="with --adapt, and of one image: write what was fitted, a .safetensors file, for "
-        "others of the instrument",
+        help="with --adapt and one image: write the fit to a .safetensors file, for other images "
+        "of the instrument",
     )
-    add("--adapted", metavar="FILE", help="what --save-adapted wrote, in the place of a model")
+    add(
+        "--adapted",
+        metavar="FILE",
+        help="a file that --save-adapted wrote, used instead of a model",
+    )
 
 
 def check(arguments: argparse.Namespace) -> None:

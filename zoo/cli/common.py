@@ -9,33 +9,38 @@ from zoo.errors import ZooError, line
 
 
 def add_places(parser: argparse.ArgumentParser, word: str) -> None:
-    """Adds the arguments of a command that makes a file of each file.
+    """Adds the arguments of a command that writes one file for each input file.
 
     Args:
       parser: of the command.
-      word: what is written into the names of files beside their inputs.
+      word: part of the names of outputs that are written next to their inputs.
     """
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns; - for stdin")
+    add("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns; - for stdin")
     add(
         *("-o", "--output"),
         metavar="OUTPUT",
-        help="a file for one input, or - for stdout; else a folder, which is made (beside the "
-        f"input, as NAME.{word}.SUFFIX; of a folder, FOLDER.{word}/; of stdin, stdout)",
+        help="a file if there is one input, or - for stdout; else a folder, which is created (next "
+        f"to the input, as NAME.{word}.SUFFIX; for a folder FOLDER.{word}/; for stdin stdout)",
     )
-    add("--format", metavar="ENDING", help="of the outputs, such as png or wav (their inputs')")
-    add("--overwrite", action="store_true", help="replace files that are there")
+    add(
+        "--format",
+        metavar="ENDING",
+        help="format of the outputs, such as png or wav (that of the input)",
+    )
+    add("--overwrite", action="store_true", help="replace existing files")
     add(
         "--skip-existing",
         action="store_true",
-        help="leave outputs that are there, of any age (of many inputs those no older than them)",
+        help="keep existing outputs of any age (with several inputs: those no older than their "
+        "input)",
     )
     add(
         "--shard",
         type=argument_types.share_of,
         metavar="K/N",
-        help="of many inputs every N-th by name, from the K-th on, K being 1 to N, as for an array "
-        "of jobs; run again it leaves what is done",
+        help="process every N-th input by name, from the K-th on, with K from 1 to N, as for a job "
+        "array; finished outputs are kept when it is run again",
     )
 
 

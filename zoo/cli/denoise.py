@@ -1,4 +1,4 @@
-"""`zoo denoise`: clean copies of images and recordings."""
+"""`zoo denoise`: denoised copies of images and audio files."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -15,38 +15,38 @@ from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
 from zoo.modality import get
 
-_DESCRIPTION = """Denoise images and recordings. INPUT is a file, a folder, which stands for all
-below it, or a quoted pattern; images (png, jpeg, bmp, tiff, webp, gif, avif, heic; DICOM, NIfTI,
-FITS, MRC, npy, OME-Zarr) and recordings (wav, aiff, flac, ogg, opus, mp3, m4a; mp4, mov and mkv,
-whose video is copied as it is) are recognized by their content. An output has the size, depth,
-channels, alpha and metadata of its input, or its sample rate, channels, length, coding and tags,
-and appears whole or not at all."""
+_DESCRIPTION = """Denoise images and audio files. INPUT is a file, a folder (all files below it) or
+a quoted pattern. Images (png, jpeg, bmp, tiff, webp, gif, avif, heic; DICOM, NIfTI, FITS, MRC, npy,
+OME-Zarr) and audio (wav, aiff, flac, ogg, opus, mp3, m4a; mp4, mov and mkv, whose video is copied
+unchanged) are recognized by their content. An output keeps the size, depth, channels, alpha and
+metadata of its input, or its sample rate, channels, length, encoding and tags. It is written
+completely or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg
   zoo denoise photo.jpg -o clean.png
   zoo denoise - --format png < a.jpg > b.png   stdin and stdout
-  zoo denoise scans/ -o clean/                 the same folders below clean/
+  zoo denoise scans/ -o clean/                 all files, in the same folders below clean/
   zoo denoise 'scans/**/*.tif' talk.wav -o clean/ --strength 0.8
   zoo denoise photo.png --sigma 25 --reference original.png
   zoo denoise photo.jpg --model dncnn-color-blind --weights dncnn_color_blind.pth
   zoo denoise photo.jpg --weights runs/unet/weights.safetensors --ensemble
   zoo denoise stack.tif --range 100 4095       the values of black and white
-  zoo denoise sky.fits --stabilize poisson     noise that grows with the light
+  zoo denoise sky.fits --stabilize poisson     photon noise, which grows with the signal
   zoo denoise cells.tif --adapt --save-adapted camera.safetensors
   zoo denoise more/ --adapted camera.safetensors
-  zoo denoise big.ome.zarr -o clean.ome.zarr   resumed by the same command after a kill
+  zoo denoise big.ome.zarr -o clean.ome.zarr   the same command resumes an interrupted run
   zoo denoise scans/ -o clean/ --shard 3/64    one job of an array of 64
-  zoo denoise dwi.nii.gz --method patch2self   a series in diffusion MRI, with dwi.bval
+  zoo denoise dwi.nii.gz --method patch2self   a diffusion MRI series, with dwi.bval
   zoo denoise song.flac --model wiener --save-noise
-  zoo denoise talk.wav --limit 12              12 dB of noise reduction at most
+  zoo denoise talk.wav --limit 12              at most 12 dB of noise reduction
   zoo denoise calls/ --for asr                 before speech recognition
-  zoo denoise tape.wav --profile 0:00-0:01.5   where there is only hum and hiss
+  zoo denoise tape.wav --profile 0:00-0:01.5   an interval with only hum and hiss
 
-The noise of an image is estimated from it unless --sigma says how much there is. An input is never
-written over, but with --overwrite and itself as OUTPUT. The exit code is 0 if all went well, 1 if a
-file failed (the others are done), 2 for a mistake in the command, 130 after Ctrl-C; what is
-finished by then stays."""
+Models that take a noise level get an estimate from the image unless --sigma is given. An input is
+overwritten only if it is also the OUTPUT and --overwrite is given. The exit code is 0 on success, 1
+if a file failed (the others are still processed), 2 for a mistake in the command and 130 after
+Ctrl-C; finished outputs are kept."""
 
 # Options of one kind of file; their defaults are None or False, so that a given one is recognized.
 _OPTIONS = {
@@ -89,15 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         metavar="NAME",
-        help="weights that come with the zoo, a weight file, a model of `zoo models` without "
-        "parameters, or NAME=FILE, such a model and its weights (unet-photo, with --sigma or "
-        "--stabilize unet-color, and for gray images unet-gray; for "
-        "recordings stream-s-48k, and wiener where their sound ends below 6.5 kHz)",
+        help="name of weights that come with the package, a weight file, a model of `zoo models` "
+        "without parameters, or NAME=FILE, a model and its weights (color images: unet-photo, or "
+        "unet-color with --sigma or --stabilize; gray images: unet-gray; audio: stream-s-48k, or "
+        "wiener if the sound ends below 6.5 kHz)",
     )
     add(
         "--weights",
         metavar="FILE",
-        help="a weight file of this zoo; or, with --model, published weights (.pth, .pt, .tar, "
+        help="a weight file of this package; or, with --model, published weights (.pth, .pt, .tar, "
         ".mat, .bin, .onnx, .safetensors)",
     )
     shares = parser.add_mutually_exclusive_group()
@@ -106,55 +106,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=argument_types.share,
         default=1.0,
         metavar="SHARE",
-        help="how much of the model's change is made, 0 to 1 (1)",
+        help="fraction of the model's change that is applied, 0 to 1 (1)",
     )
     shares.add_argument(
         "--limit",
         type=argument_types.decibels,
         metavar="DB",
-        help="of recordings, the same in dB: the most that is taken away of anything; 12 leaves a "
-        "quarter",
+        help="for audio, the strength in dB: the largest attenuation of any component; 12 leaves a "
+        "quarter of the amplitude",
     )
     shares.add_argument(
         "--for",
         choices=_PURPOSES,
-        help="of recordings, the strength for a purpose: asr, automatic speech recognition, 0.7",
+        help="for audio, the strength for a purpose: asr (automatic speech recognition), 0.7",
     )
     add(
         "--save-noise",
         action="store_true",
-        help="write what was taken out too, beside each output as NAME.noise.SUFFIX; that of "
-        "images lies around mid gray",
+        help="also write what was removed, next to each output as NAME.noise.SUFFIX; for images "
+        "it is centered on mid gray",
     )
     add(
         "--reference",
         metavar="CLEAN",
-        help="a clean file, or a folder of them by the same names: prints PSNR and SSIM, or "
-        "SI-SDR, before and after",
+        help="a clean file, or a folder of clean files with the same names: prints PSNR and SSIM, "
+        "or SI-SDR, before and after",
     )
-    add("--device", choices=common.DEVICES, help="what to compute on (the fastest there is)")
-    add = parser.add_argument_group("recordings").add_argument
+    add("--device", choices=common.DEVICES, help="device to compute on (the fastest available)")
+    add = parser.add_argument_group("audio").add_argument
     add(
         "--channels",
         choices=("linked", "separate"),
-        help="whether the channels get one gain, so that sources stay where they are, or each its "
-        "own, as suits a microphone for each speaker (linked)",
+        help="linked: one gain for all channels, so that sources keep their position; separate: "
+        "each channel by itself, for one microphone per channel (linked)",
     )
     add(
         "--profile",
         type=argument_types.stretch,
         metavar="FROM-TO",
-        help="where there is only noise, in seconds or as m:ss.s, for --model spectral-gate, which "
-        "it chooses: for hum, hiss and music",
+        help="interval with only noise, in seconds or as m:ss.s; selects --model spectral-gate, "
+        "which learns the noise from it: for hum, hiss and music",
     )
     add = parser.add_argument_group("images").add_argument
     add(
         "--sigma",
         type=argument_types.sigma,
         metavar="SIGMA",
-        help="the noise's standard deviation, of 255, or auto: estimated in each image (auto); "
-        "255 is white, the largest value of 8 and 16 bits, and of floats 1, or the range's end if "
-        "that is more",
+        help="standard deviation of the noise in 1/255 of white, or auto: estimated for each image "
+        "(auto); white is the largest value of 8 and 16 bits, and for floats 1 or the end of the "
+        "range if that is more",
     )
     ranges = parser.add_mutually_exclusive_group()
     ranges.add_argument(
@@ -162,44 +162,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=argument_types.finite,
         metavar=("LOW", "HIGH"),
-        help="the values that the model is to see as black and as white (chosen from the values of "
-        "all pages, and printed unless it is all that the type holds)",
+        help="the values of black and of white (chosen from the values of all pages, and printed "
+        "unless it is the full range of the type)",
     )
     ranges.add_argument(
-        "--range-per-page", action="store_true", help="choose the range of each page by itself"
+        "--range-per-page", action="store_true", help="choose the range separately for each page"
     )
     add(
         "--stabilize",
         type=argument_types.noise,
         metavar="NOISE",
-        help="noise that depends on the value, made even before the model: poisson, of photons, as "
-        "of telescopes, microscopes and raw converters; rician, of magnetic resonance; or none; "
-        "known figures in the values of the file, as poisson:GAIN,READ,OFFSET or rician:SIGMA "
-        "(poisson where the file says that values are in proportion to light)",
+        help="stabilize noise whose variance depends on the value: poisson, photon noise, as of "
+        "telescopes, microscopes and raw converters; rician, of magnetic resonance magnitudes; or "
+        "none; known parameters, in file values, as poisson:GAIN,READ,OFFSET or rician:SIGMA "
+        "(poisson if the file states that values are proportional to light, else none)",
     )
     add(
         "--tile",
         type=argument_types.whole,
         metavar="PIXELS",
-        help="side of the tiles that an image is cut into, 0 for none (as large as is good)",
+        help="side of the tiles that an image is cut into, 0 for no tiles (chosen by size)",
     )
     add(
         "--overlap",
         type=argument_types.whole,
         metavar="PIXELS",
-        help="of neighboring tiles (as far as the model looks)",
+        help="overlap of neighboring tiles (the reach of the model)",
     )
     add(
         "--ensemble",
         action="store_true",
-        help="the mean over eight flips and turns: a little better, eight times the work",
+        help="average over eight flips and rotations: slightly better, eight times the work",
     )
-    add("--dtype", choices=("float32", "bfloat16"), help="to compute in (the model's own)")
+    add(
+        "--dtype", choices=("float32", "bfloat16"), help="precision to compute in (the model's own)"
+    )
     add(
         "--scheduler",
         metavar="ADDRESS",
-        help="of dask.distributed, whose workers denoise a Zarr store region by region, such as "
-        "tcp://10.0.0.1:8786 (threads of this machine)",
+        help="address of a dask.distributed scheduler, whose workers denoise a Zarr store region "
+        "by region, such as tcp://10.0.0.1:8786 (threads of this machine)",
     )
     adapting.add_arguments(add)
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""`zoo export`: a denoiser as a program that runs without this zoo."""
+"""`zoo export`: a denoiser as a program that runs without this package."""
 
 import argparse
 import math
@@ -12,15 +12,15 @@ from zoo.errors import ZooError
 from zoo.interop import export
 from zoo.resolve import parse, resolve
 
-_DESCRIPTION = """Write a denoiser, weights within, as a program that runs without this zoo.
+_DESCRIPTION = """Write a denoiser with its weights as a program that runs without this package.
 
-stablehlo: a zip for jax alone, with the few lines that run it (reload.py) and its record.
-           Batch, height and width are free, on CPU, CUDA and TPU. Of a model that streams
-           it holds the step of one hop.
-onnx:      a graph for any ONNX runtime; its record is in the metadata. Of a model that streams
-           it is the step of one hop, the state goes in and out; models of whole recordings are
+stablehlo: a zip that needs only JAX, NumPy and flatbuffers; it holds the code that runs it
+           (reload.py) and the metadata. Batch, height and width are free, on CPU, CUDA and TPU.
+           For a streaming model it holds the step of one hop.
+onnx:      a graph for any ONNX runtime, with the metadata in it. For a streaming model it is the
+           step of one hop, with the state as input and output; models of whole audio files are
            not converted. It needs the package jax2onnx.
-Both are run against the model before anything is written.
+The outputs of both are compared with the model before anything is written.
 """
 _EXAMPLES = """examples:
   zoo export unet-gray --format=stablehlo -o unet-gray.zip
@@ -38,18 +38,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
-    add("name", metavar="NAME", help="weights that come with the zoo, a weight file, or a model")
+    add(
+        "name", metavar="NAME", help="weights that come with the package, a weight file, or a model"
+    )
     add("--format", required=True, choices=sorted(_FORMATS))
-    add("-o", "--output", metavar="FILE", help="(NAME.stablehlo.zip or NAME.onnx, here)")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="output (NAME.stablehlo.zip or NAME.onnx, in this folder)",
+    )
     add("--weights", metavar="FILE", help="published weights of the model NAME")
     add(
         "--size",
         type=_size,
         metavar="HxW",
-        help="the only size it shall take, or samples of a recording; models with windowed "
-        "attention need it, and models of recordings that do not stream",
+        help="fix the image size, or the number of audio samples; required by models with windowed "
+        "attention and by audio models that do not stream",
     )
-    add("--overwrite", action="store_true", help="replace a file that is there")
+    add("--overwrite", action="store_true", help="replace an existing file")
     parser.set_defaults(run=run)
 
 

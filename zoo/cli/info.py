@@ -18,8 +18,8 @@ from zoo.data.image_files import read_pages
 from zoo.data.image_metadata import Metadata, Page
 from zoo.errors import ZooError, in_words
 
-_DESCRIPTION = """Describe files: the format, size, depth and noise of an image, the rate,
-length and loudness of a recording, the record of weights."""
+_DESCRIPTION = """Describe files: format, size, depth and noise of an image; sample rate, length and
+loudness of an audio file; metadata of a weight file."""
 
 _EXAMPLES = """examples:
   zoo info photo.jpg
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="images, recordings, weights; - for stdin"
+        "files", nargs="+", metavar="FILE", help="images, audio files or weight files; - for stdin"
     )
     parser.set_defaults(run=run)
 

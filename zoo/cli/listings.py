@@ -12,13 +12,12 @@ from zoo.cli import common
 from zoo.errors import ZooError
 from zoo.models import ModelSpec
 
-_MODELS = """List the models of images and those of recordings, or describe some. The latency
-is the most that a stream's output lags: the samples of one step, and those the model looks
-ahead."""
+_MODELS = """List the models for images and those for audio, or describe some. The latency is the
+largest lag of a streamed output: the samples of one step, plus the look-ahead of the model."""
 
-_WEIGHTS = """Describe weights: those that come with the zoo, or files. Of those that are
-named also their cards and their scores on test images or recordings. With --from-run, first
-write those of a run: the average that scored best in validation so far, or the newest one."""
+_WEIGHTS = """Describe weights that come with the package, or weight files. For weights given by
+name, their cards and scores on test data are printed too. With --from-run, the weights of a run are
+written first: the parameter average that scored best in validation so far, or the newest one."""
 
 # What multiply-adds are counted for, and the headings of a table.
 _KINDS = {
@@ -43,7 +42,7 @@ _CARD = {
 def add_models_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `zoo models` to its parser."""
     parser.description = _MODELS
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a model; all if none is named")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a model (all models)")
     parser.set_defaults(run=_list_models)
 
 
@@ -54,24 +53,24 @@ def add_weights_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="NAME|FILE",
-        help="weights; if none are named, those of the zoo and all files under runs/",
+        help="weights (those of the package, and all files under runs/)",
     )
     parser.add_argument(
         "--from-run",
         metavar="RUN",
-        help="write the weights of the newest checkpoint of a run, stopped or at work; RUN is its "
-        "folder, such as runs/unet",
+        help="write the weights of the newest checkpoint of a run, which may still be in progress; "
+        "RUN is its folder, such as runs/unet",
     )
     parser.add_argument(
-        *("-o", "--output"), metavar="FILE", help="for --from-run (RUN/weights.safetensors)"
+        *("-o", "--output"), metavar="FILE", help="output of --from-run (RUN/weights.safetensors)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument(
         "--free",
         action="store_true",
-        help="leave out those whose license bounds their use, or that state none",
+        help="leave out weights whose license restricts their use, or that state no license",
     )
-    parser.add_argument("--json", action="store_true", help="print the whole records")
+    parser.add_argument("--json", action="store_true", help="print the complete metadata as JSON")
     parser.set_defaults(run=_list_weights)
 
 

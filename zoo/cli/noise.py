@@ -1,4 +1,4 @@
-"""`zoo noise`: noisy copies of images and recordings."""
+"""`zoo noise`: noisy copies of images and audio files."""
 
 import argparse
 import ast
@@ -21,17 +21,17 @@ from zoo.errors import ZooError, unknown
 if TYPE_CHECKING:
     import jax
 
-_DESCRIPTION = """Make noisy copies of images and recordings, by any noise of zoo.noise or
-zoo.noise.audio. INPUT is a file, a folder, which stands for all below it, or a quoted pattern. A
-copy has the size, depth, channels and metadata of its input, or its sample rate, channels, length
-and coding; alpha is left alone. Recordings are held in memory whole."""
+_DESCRIPTION = """Make noisy copies of images and audio files, by any noise op of zoo.noise or
+zoo.noise.audio. INPUT is a file, a folder (all files below it) or a quoted pattern. A copy keeps
+the size, depth, channels and metadata of its input, or its sample rate, channels, length and
+encoding; alpha is not changed. An audio file is held in memory as a whole."""
 
 _EXAMPLES = """examples:
   zoo noise photo.png --op gaussian --level 25            sigma 25/255, writes photo.noisy.png
-  zoo noise photos/ -o noisy/ --op gaussian --level 5,50  one level for each image
+  zoo noise photos/ -o noisy/ --op gaussian --level 5,50  a random level for each image
   zoo noise photo.png --op poisson --level 30             30 photons at white
   zoo noise photo.png --op stripes --level 10 --option axis=column
-  zoo noise talk.wav --op white --level 10                10 dB of signal to noise
+  zoo noise talk.wav --op white --level 10                SNR of 10 dB
   zoo noise talk.wav --op add_at_snr --level 5 --noise street.wav
 """
 
@@ -50,20 +50,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     common.add_places(parser, "noisy")
     add = parser.add_argument
-    add("--op", required=True, metavar="NAME", help="the noise; a wrong name lists all")
+    add("--op", required=True, metavar="NAME", help="the noise op; an unknown name lists all")
     add(
         "--level",
         required=True,
         type=_level,
         metavar="LEVEL",
-        help="how much, or LOW,HIGH for a random one for each file; --level=-5 if below 0",
+        help="noise level, or LOW,HIGH for a random level per file; write --level=-5 if negative",
     )
     add(
         "--unit",
         choices=("1", "1/255"),
-        help="of the level (1/255 where it is an intensity of images, else 1)",
+        help="unit of the level (1/255 if it is an intensity of images, else 1)",
     )
-    add("--seed", type=_seed, default=0, help="other numbers give other noise (0)")
+    add("--seed", type=_seed, default=0, help="seed of the noise (0)")
     add(
         "--option",
         action="append",
@@ -71,9 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_option,
         dest="options",
         metavar="NAME=VALUE",
-        help="another option of the noise; may be repeated",
+        help="another option of the noise op; may be repeated",
     )
-    add("--noise", metavar="FILE", help="the recording that is mixed in, or a room's response")
+    add("--noise", metavar="FILE", help="audio file to mix in, or a room impulse response")
     parser.set_defaults(run=run)
 
 

@@ -1,16 +1,16 @@
-"""`zoo report`, a page on a run, and `zoo app`, a page to try the package on."""
+"""`zoo report`, a web page about a run, and `zoo app`, a web page to denoise files on."""
 
 import argparse
 
 from zoo.cli import common
 
-_REPORT = """Write one HTML page on a run: config, curves, tables, images and sound. It needs no
-other file and no network. A run still at work has one too, of its results so far."""
+_REPORT = """Write one HTML page about a run: config, curves, tables, images and audio. It needs no
+other file and no network. It can also be written while a run is in progress."""
 
-_APP = """Serve a page on which images and recordings are denoised, compared and downloaded. It is
-reached from this machine only, unless --host says otherwise, and asks nothing of any other. Files
-brought to it are removed when the visitor leaves. It has no password: with another --host, anyone
-who reaches that address can use it; see SECURITY.md."""
+_APP = """Serve a web page on which images and audio files are denoised, compared and downloaded. It
+can be reached from this machine only, unless --host says otherwise, and sends no requests to other
+machines. Uploaded files are removed when the visitor leaves. There is no password: with another
+--host, anyone who can reach that address can use it; see SECURITY.md."""
 
 _APP_EXAMPLES = """examples:
   zoo app
@@ -22,10 +22,8 @@ _APP_EXAMPLES = """examples:
 def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `zoo report` to its parser."""
     parser.description = _REPORT
-    parser.add_argument("workdir", metavar="WORKDIR", help="the folder of the run, as runs/unet")
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="the page; WORKDIR/report.html by default"
-    )
+    parser.add_argument("workdir", metavar="WORKDIR", help="folder of the run, such as runs/unet")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the page (WORKDIR/report.html)")
     parser.set_defaults(run=_report)
 
 
@@ -33,14 +31,14 @@ def add_app_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `zoo app` to its parser."""
     parser.description, parser.epilog = _APP, _APP_EXAMPLES
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="the name or address to listen on (127.0.0.1)")
-    add("--port", type=_port, default=7860, help="0 takes a free one (7860)")
+    add("--host", default="127.0.0.1", help="name or address to listen on (127.0.0.1)")
+    add("--port", type=_port, default=7860, help="port; 0 for any free one (7860)")
     add(
         "--weights",
         nargs="+",
         default=[],
         metavar="FILE",
-        help="weight files of this zoo, offered beside those that come with it",
+        help="weight files of this package, offered in addition to those that come with it",
     )
     add("--no-browser", action="store_true", help="do not open the page in a browser")
     parser.set_defaults(run=_app)

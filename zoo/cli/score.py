@@ -1,4 +1,4 @@
-"""`zoo score`: the literature's tables, with every choice named."""
+"""`zoo score`: tables as in the literature, with every choice of the protocol listed."""
 
 import argparse
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from zoo.evaluate.protocol import PUBLISHED, AudioProtocol, choices_of
 from zoo.modality import AUDIO, IMAGE, Modality, get
 from zoo.progress import progress
 
-_DESCRIPTION = """Score denoisers on folders of images, at levels of Gaussian noise, or of
-recordings, mixed with noises at several SNRs, beside classical methods on the same noisy pixels or
-samples. For images the defaults are the protocol of KAIR, DPIR, SwinIR and Restormer. Every choice
-is listed at the head of the table, and beside a figure whose published one is known are that and
-the difference."""
+_DESCRIPTION = """Score denoisers on folders of images with Gaussian noise of several levels, or on
+folders of audio files mixed with noise at several SNRs, together with classical methods on the same
+noisy pixels or samples. For images the defaults are the protocol of KAIR, DPIR, SwinIR and
+Restormer. Every choice is listed at the head of the table; where a published figure is known, it is
+shown with the difference."""
 
 _EXAMPLES = """examples of images:
   zoo score dncnn-gray=dncnn_25.pth --data set12 bsd68 --sigma 25
@@ -39,20 +39,20 @@ examples of audio:
 
 MODEL is NAME=FILE, a model of `zoo models` and its weights, published (.pth, .pt, .tar, .mat, .bin,
 .onnx, .safetensors) or of this package; FILE, a .safetensors file of this package; or NAME, weights
-that come with the package (`zoo weights`) or a model without parameters. All denoise images, or all
-recordings. {sigma} in FILE stands for the level. A model takes part in the sets of images of its
-own number of channels. The baseline bm3d takes part if you have installed it (PyPI: bm3d, for non-
-commercial use only). Recordings are mixed down to mono and resampled to the rate of the models."""
+that come with the package (`zoo weights`) or a model without parameters. All models must be for
+images, or all for audio. {sigma} in FILE stands for the level. A model is scored on the image sets
+with its number of channels. The baseline bm3d needs the PyPI package bm3d, for non-commercial use
+only. Audio files are mixed down to mono and resampled to the rate of the models."""
 
 _CHOICES = {
-    "noise": "whose random numbers; jax's are made on the device",
-    "noisy": "how noisy pixels are processed; float is not at all",
-    "output": "how an output is processed before it is scored; round also clips",
-    "channels": "what is compared: all together, or luma",
-    "data_range": "of PSNR and SSIM: 255, or that of each clean image",
-    "level": "the level that models which take one are given",
-    "shapes": "exact compiles once for each size, padded mirrors images to few sizes, auto is "
-    "exact for sets of up to four",
+    "noise": "source of the random numbers; jax draws them on the device",
+    "noisy": "processing of the noisy pixels; float leaves them unchanged",
+    "output": "processing of an output before it is scored; round also clips",
+    "channels": "what is compared: all channels together, or luma",
+    "data_range": "range for PSNR and SSIM: 255, or that of each clean image",
+    "level": "the level given to models that take one",
+    "shapes": "exact compiles once per image size; padded mirrors images to a few sizes; auto is "
+    "exact for sets of up to four sizes",
 }
 
 # Options of one modality have no default in argparse, so that those which were given are known.
@@ -86,57 +86,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="FOLDER",
         required=True,
-        help="folders of clean images or recordings; of one with a sub-folder `test` only that",
+        help="folders of clean images or audio files; if there is a subfolder `test`, only that",
     )
     add(
         "--pairs",
         nargs=2,
         metavar=("NOISY", "CLEAN"),
-        help="the folders' own noisy files and their clean ones: for images two patterns of names, "
-        "for recordings two sub-folders; no noise is added then",
+        help="noisy and clean files in the folders: for images two patterns of names, for audio "
+        "two subfolders; no noise is added then",
     )
-    add("--limit", type=int, help="only the first so many of each set")
+    add("--limit", type=int, help="number of files of each set to use, from the first on")
     add(
         "--metrics",
         nargs="+",
-        help=f"of images {' '.join(IMAGE.metrics)} (psnr ssim); of recordings "
+        help=f"for images {' '.join(IMAGE.metrics)} (psnr ssim); for audio "
         f"{' '.join(AUDIO.metrics)} ({' '.join(one.name for one in AUDIO.choose())})",
     )
     add(
         "--baselines",
         nargs="*",
-        help="of images nlm wavelet tv median bm3d (nlm wavelet tv); of recordings "
-        "spectral-gate wiener (both); `all`; nothing for none",
+        help="for images nlm wavelet tv median bm3d (nlm wavelet tv); for audio spectral-gate "
+        "wiener (both); `all`; without a name, none",
     )
-    add("--seed", type=int, help="of the noise (0)")
+    add("--seed", type=int, help="seed of the noise (0)")
     add(
         "-o",
         "--out",
         type=Path,
         default=Path("scores"),
-        help="folder for tables, galleries and wavs (scores)",
+        help="folder for tables, galleries and wav files (scores)",
     )
     group = parser.add_argument_group(
         "images",
-        "By default the protocol of the published tables; a table's head explains each choice.",
+        "The defaults are the protocol of the published tables; the head of a table explains each "
+        "choice.",
     )
     add = group.add_argument
-    add("--sigma", nargs="+", type=float, help="of 255 (15 25 50)")
-    add("--images", choices=("auto", "gray", "color"), help="as the files are (auto)")
-    add("--border", type=int, help="pixels that do not count (0)")
+    add("--sigma", nargs="+", type=float, help="noise levels, in 1/255 (15 25 50)")
+    add(
+        "--images", choices=("auto", "gray", "color"), help="channels; auto: as in the files (auto)"
+    )
+    add("--border", type=int, help="width of the border that is not scored, in pixels (0)")
     for field, words in _CHOICES.items():
         default = getattr(PUBLISHED, field)
         flag = _OPTIONS["image"][field]
         add(flag, dest=field, choices=choices_of(field), help=f"{words} ({default})")
     add("--no-gallery", action="store_true", default=None, help="draw no galleries")
-    group = parser.add_argument_group("recordings")
+    group = parser.add_argument_group("audio")
     add = group.add_argument
     add(
         "--noises",
         metavar="FOLDER",
-        help="recordings of noise to mix in; of a folder with a sub-folder `test` only that",
+        help="audio files of noise to mix in; if there is a subfolder `test`, only that",
     )
-    add("--snr", nargs="+", type=float, help="of the mixtures, in dB (-5 0 5 10 15)")
+    add(
+        "--snr",
+        nargs="+",
+        type=float,
+        help="signal-to-noise ratios of the mixtures, in dB (-5 0 5 10 15)",
+    )
     parser.set_defaults(run=run)
 
 

@@ -1,4 +1,4 @@
-"""`zoo train`: train and evaluate what a config describes."""
+"""`zoo train`: train and evaluate a denoiser as a config describes."""
 
 import argparse
 import difflib
@@ -12,21 +12,22 @@ from pathlib import Path
 from zoo import files
 from zoo.errors import ZooError
 
-_DESCRIPTION = """Train what a config describes, then score it on its test set. CONFIG is the name
-of a config that comes with the package, such as unet, or a Python file with get_config();
-CONFIG:DATA passes DATA, such as a folder, on to it. The workdir then holds weights.safetensors,
-metrics, curves and scores; the same command goes on where an interrupted run stopped."""
+_DESCRIPTION = """Train a denoiser as a config describes, then score it on its test set. CONFIG is
+the name of a config that comes with the package, such as unet, or a Python file with get_config();
+CONFIG:DATA passes DATA, such as a folder, to get_config. The workdir then holds
+weights.safetensors, metrics, curves and scores. The same command resumes an interrupted run."""
 
 _EXAMPLES = """examples:
-  zoo train unet                                       on the photographs inside scikit-image
+  zoo train unet                                       on the photos of scikit-image
   zoo train unet:photos/ --noise.level=50 --workdir=runs/unet50
   zoo train my_config.py --model.options.depth=8
   zoo train unet --mode=eval                           score the weights of the workdir again
   zoo train unet --resume-with=optimizer.learning_rate=1e-4
   zoo train unet --coordinator=10.0.0.1:1234 --processes=2 --process=0
 
-Any other --KEY=VALUE sets a key of the config (zoo.train.config.default_config lists all): Python's
-literals for numbers, tuples and dictionaries. --config=CONFIG and --config.KEY=VALUE mean the same.
+Any other --KEY=VALUE sets a key of the config (zoo.train.config.default_config lists all keys).
+Numbers, tuples and dictionaries are Python literals. --config=CONFIG and --config.KEY=VALUE mean
+the same.
 """
 
 _NO_CONFIG = "no config; try --config=configs/unet.py, or zoo train unet"
@@ -95,25 +96,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the command takes to its parser."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
-    add("spec", nargs="*", metavar="CONFIG", help="a config's name or file, CONFIG:DATA")
+    add("spec", nargs="*", metavar="CONFIG", help="name or file of a config, or CONFIG:DATA")
     add("--config", help=argparse.SUPPRESS)
-    add("--workdir", type=Path, help="where the run lives (runs/NAME)")
-    add("--mode", default="train", help="train, which ends with eval, or eval alone")
+    add("--workdir", type=Path, help="folder of the run (runs/NAME)")
+    add("--mode", default="train", help="train, which ends with an evaluation, or eval (train)")
     add(
         "--resume-with",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a key that changes in a run that goes on, which records it; may be repeated",
+        help="change a key of a run on resuming it, which is recorded; may be repeated",
     )
-    add("--flagfile", metavar="FILE", help="a file of further arguments, one a line")
-    add("--coordinator", metavar="HOST:PORT", help="process 0 of a run of several processes")
-    add("--processes", type=int, metavar="N", help="how many processes the run has")
-    add("--process", type=int, metavar="N", help="which of them this one is, from 0")
+    add("--flagfile", metavar="FILE", help="a file of further arguments, one per line")
+    add("--coordinator", metavar="HOST:PORT", help="address of process 0, with several processes")
+    add("--processes", type=int, metavar="N", help="number of processes")
+    add("--process", type=int, metavar="N", help="number of this process, from 0")
     add(
         "--distributed",
         action="store_true",
-        help="take these three from Slurm, Open MPI, Kubernetes or a TPU slice",
+        help="take these three values from Slurm, Open MPI, Kubernetes or a TPU slice",
     )
     add("--set", action="append", default=[], help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
