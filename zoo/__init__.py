@@ -1,13 +1,20 @@
 """Denoising of images and audio in JAX: models, noise, training and evaluation.
 
-`zoo.denoise` and `zoo.denoise_file` denoise images and audio, `zoo.AudioStream` live audio, and
-`zoo.adapt` adapts a denoiser to the noise of an image. Below them, `zoo.resolve` loads a model by
-name or path, `zoo.weights` reads and writes weight files, `zoo.models` holds the denoisers as Flax
-Linen modules, `zoo.noise`, `zoo.losses` and `zoo.metrics` pure functions, `zoo.selfsupervised`
-those that learn from noisy images alone, `zoo.estimate` the estimation of a noise level,
-`zoo.stabilize` what makes noise even, `zoo.data` data sources and batches, `zoo.train` the training
-step and loop, `zoo.evaluate` the evaluation, `zoo.interop` the exchange with other frameworks, and
-`zoo.science` arrays larger than a machine.
+`zoo.denoise` and `zoo.denoise_file` denoise images and audio, `zoo.AudioStream` denoises live
+audio, and `zoo.adapt` adapts a denoiser to the noise of an image. These build on:
+
+* `zoo.resolve`: loads a model by name or path;
+* `zoo.weights`: reads and writes weight files;
+* `zoo.models`: denoisers as Flax Linen modules;
+* `zoo.noise`, `zoo.losses`, `zoo.metrics`: pure functions;
+* `zoo.selfsupervised`: learning from noisy images alone;
+* `zoo.estimate`: estimation of noise levels;
+* `zoo.stabilize`: variance-stabilizing transformations;
+* `zoo.data`: data sources and batches;
+* `zoo.train`: training step and loop;
+* `zoo.evaluate`: evaluation;
+* `zoo.interop`: exchange with other frameworks;
+* `zoo.science`: arrays larger than one machine.
 """
 
 import importlib

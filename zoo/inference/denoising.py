@@ -1,4 +1,4 @@
-"""`zoo.denoise` and `zoo.denoise_file`: images and audio, through a model of their kind."""
+"""`zoo.denoise` and `zoo.denoise_file`, for images and audio."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -47,62 +47,63 @@ def denoise(
     dtype: DTypeLike | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """Denoises one image or one recording of any size, in memory that hardly grows with it.
+    """Denoises one image or one audio signal of any size, with bounded working memory.
 
-    `sample_rate` makes `x` audio. Programs are kept from call to call, but a model given by name is
-    read each time: for many arrays pass what `zoo.resolve.resolve` returns, or for images make one
-    `zoo.inference.ImageDenoiser`.
+    If `sample_rate` is given, `x` is audio. Compiled programs are reused between calls, but a model
+    given by name is read from its file each time: for many arrays pass the result of
+    `zoo.resolve.resolve`, or for images create one `zoo.inference.ImageDenoiser`.
 
     Args:
       x: an image (H, W) or (H, W, C), C from 1 to 4: gray, gray and alpha, color, color and alpha;
-        integers or floats of any range. Alpha is left as it is, and so are values that are not
-        finite, which stand for a mask. Three channels that are equal are one gray image.
+        integers or floats of any range. Alpha and values that are not finite (masked pixels) are
+        left unchanged. Three equal channels are treated as one gray image.
         Or audio (T,) or (T, C), int16 or floats in [-1, 1].
-      model: the name of weights that come with the zoo, a weight file's path, `"NAME=FILE"`, a
-        registered model, or a module. None takes for color images "unet-photo", or
-        "unet-color" where their level is given or `stabilize` is, for gray ones "unet-gray", and
-        for audio "stream-s-48k" or, where the sound ends below 6.5 kHz, a gentle Wiener filter. A
-        gray model takes each channel of a color image by itself; a color model gets a gray one
-        three times, and its outputs are averaged.
-      level: of images; standard deviation of the noise as a share of white, such as 25 / 255,
-        above 0 and at most 1; None estimates it. White is the largest value of integers of 8 and
-        16 bits; of floats and wider integers 1, or the range's end where that is more. Of noise
-        made even it is that afterwards. Models that take no level ignore it.
-      sample_rate: of audio, in Hz, 1000 to 768000; the model's is reached by resampling.
+      model: the name of weights that come with the package, the path of a weight file,
+        `"NAME=FILE"`, a registered model, or a module. None selects "unet-photo" for color images
+        ("unet-color" if `level` or `stabilize` is given), "unet-gray" for gray images, and for
+        audio "stream-s-48k" or, if the sound ends below 6.5 kHz, a gentle Wiener filter. A gray
+        model processes each channel of a color image separately; a color model gets a gray image
+        as three equal channels, and its outputs are averaged.
+      level: for images; standard deviation of the noise as a fraction of white, such as 25 / 255,
+        above 0 and at most 1. None estimates it, where the model takes a level; other models
+        ignore it. White is the largest value of 8 and 16 bit integers; for floats and wider
+        integers it is 1, or the end of the range if that is more. With `stabilize` it is the level
+        after stabilization.
+      sample_rate: for audio, in Hz, 1000 to 768000; audio is resampled to the rate of the model.
       variables: those of a registered model or a module; None with weights.
-      strength: how much of the model's change is made, 0 (none) to 1 (all): x + strength (y - x).
-      limit: of audio; the most attenuation in dB, in the place of `strength`, which is then
+      strength: fraction of the model's change that is applied, 0 to 1: x + strength (y - x).
+      limit: for audio; the largest attenuation in dB, instead of `strength`, which is then
         1 - 10^(-limit / 20): 12 leaves a quarter of the amplitude of whatever the model removes.
-      separate_channels: of audio; whether each channel is processed by itself. Otherwise the
-        channels get one gain, so that what is left, right or around stays there.
-      profile: of audio; start and end in seconds of a stretch that holds only noise, from which
-        "spectral-gate", which it chooses, learns that noise: for hum, hiss and music.
-      range: of images; the values that the model is to see as black and as white; None chooses
-        them: what the type or [0, 1] holds, halved as often as the image leaves half of it empty,
-        and an offset for images with values below 0 or far from black.
-      stabilize: of images; noise that depends on the value, which is made even before the model;
-        the signal is led back without bias. "poisson", that of photons and of reading them, whose
-        variance is a line of the value; "rician", that of magnitudes, as of magnetic resonance, of
-        which the bias is taken too; or with its figures, which are estimated otherwise, a
-        `zoo.stabilize.PoissonGaussian` or `Rician`. None or "none" takes it for even.
-      tile: of images; side of the tiles in pixels, rounded up to what the model divides by; 0 takes
-        the image whole, None decides by its size and the model's.
-      overlap: of images; pixels at each inner side of a tile that are computed but not kept, or are
-        blended; None takes the model's reach, so that tiles make no difference, or 32 where it has
-        none.
-      ensemble: of images; whether the result is the mean over the eight flips and turns, which
-        takes eight times as long.
-      dtype: of images; that of the computation, float32 or bfloat16; None leaves it to the model.
-      progress: called with the tiles or samples that are done and with all.
+      separate_channels: for audio; whether each channel is processed separately. Otherwise all
+        channels get the same gain, so that sources keep their position.
+      profile: for audio; start and end, in seconds, of an interval that holds only noise. It
+        selects "spectral-gate", which learns the noise from it: for hum, hiss and music.
+      range: for images; the values of black and of white. None chooses them: the range of the type
+        or [0, 1], halved as often as the image leaves the upper half empty, with an offset for
+        images with values below 0 or far from black.
+      stabilize: for images; noise whose variance depends on the value, stabilized before the model
+        and inverted without bias after it. "poisson": photon noise and read noise, whose variance
+        is a linear function of the value; "rician": noise of magnitudes, as in magnetic resonance,
+        whose bias is removed too; or known parameters, a `zoo.stabilize.PoissonGaussian` or
+        `Rician`, which are estimated otherwise. None or "none" does not stabilize.
+      tile: for images; side of the tiles in pixels, rounded up to a multiple that the model needs;
+        0 uses no tiles, None decides by the size of the image and the model.
+      overlap: for images; pixels at each inner side of a tile that are computed and discarded, or
+        blended. None uses the reach of the model, so that tiles have no effect, or 32 if the model
+        has no bounded reach.
+      ensemble: for images; whether to average over eight flips and rotations, at eight times the
+        cost.
+      dtype: for images; of the computation, float32 or bfloat16; None uses that of the model.
+      progress: called with the number of tiles or samples done and the total.
 
     Returns:
-      The clean estimate, shape and dtype of `x`: integers are rounded and clipped, floats may pass
-      the ends of their range.
+      The clean estimate, shape and dtype of `x`. Integers are rounded and clipped; floats may lie
+      outside their nominal range.
 
     Raises:
-      ZooError: `x` is no such image or recording or may be either, the model is unknown or takes
-        other signals, its variables do not fit, an option is out of range or of the other
-        modality, or the image is too small to estimate a level from.
+      ZooError: `x` is neither a valid image nor valid audio, or could be both; the model is unknown
+        or for other signals; its variables do not fit; an option is out of range or for the other
+        modality; or the image is too small to estimate a level from.
     """
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
     of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
@@ -145,25 +146,27 @@ def denoise_file(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageReport | AudioReport:
-    """Denoises an image file or an audio file; which it is, its first bytes say.
+    """Denoises an image file or an audio file, recognized by its content.
 
-    See `zoo.inference.denoise_image_file` and `denoise_audio_file` for the formats and for what is
-    kept of a file.
+    See `zoo.inference.denoise_image_file` and `denoise_audio_file` for the formats and for what an
+    output keeps of its input.
 
     Args:
       src: the file to read.
-      dst: the file to write; its suffix chooses the format. It appears at the end, whole, or not at
-        all; its folder exists.
+      dst: the file to write; its suffix selects the format. It is written completely or not at
+        all; its folder must exist.
       model, variables, strength, limit, separate_channels, profile, tile, overlap, ensemble, dtype:
         as in `zoo.denoise`.
-      level: of images, see `zoo.denoise`; None estimates it, page by page.
-      range: of images; the values that the model is to see as black and as white; None chooses them
-        for all pages, "page" for each.
-      stabilize: of images, see `zoo.denoise`; None takes "poisson" where the color profile or the
-        other metadata of the file say that values are in proportion to light.
-      save_noise: a file for what was removed: of images around mid gray. None writes none.
-      overwrite: whether files at `dst` and `save_noise` are replaced; `dst` may then be `src`.
-      progress: called with the tiles or samples that are done and with all.
+      level: for images, see `zoo.denoise`; None estimates it for each page.
+      range: for images; the values of black and of white; None chooses them for all pages together,
+        "page" for each page.
+      stabilize: for images, see `zoo.denoise`; None selects "poisson" if the color profile or other
+        metadata of the file state that values are proportional to light.
+      save_noise: a file for what was removed; for images it is centered on mid gray. None writes
+        none.
+      overwrite: whether existing files at `dst` and `save_noise` are replaced; `dst` may then be
+        `src`.
+      progress: called with the number of tiles or samples done and the total.
 
     Returns:
       A report of what was written.
@@ -171,7 +174,7 @@ def denoise_file(
     Raises:
       ZooError: `src` is missing, damaged, or neither image nor audio; `dst` or `save_noise` exists,
         is the other or `src`, or cannot be written; or as `zoo.denoise`. Nothing is left behind
-        then, but for a `dst` finished before `save_noise` failed.
+        then, except a `dst` finished before `save_noise` failed.
     """
     modality = file_kinds.kind_of(src)
     if modality not in (file_kinds.IMAGE, file_kinds.AUDIO):
@@ -198,7 +201,7 @@ def denoise_file(
 
 
 def check_modality(model: Resolved, path: str | os.PathLike, modality: str) -> None:
-    """Refuses a model of the other modality than a file's.
+    """Refuses a model whose modality is not that of a file.
 
     Args:
       model: the model.
@@ -206,7 +209,7 @@ def check_modality(model: Resolved, path: str | os.PathLike, modality: str) -> N
       modality: of the file.
 
     Raises:
-      ZooError: the model is of the other.
+      ZooError: the modalities differ.
     """
     if model.modality != modality:
         raise ZooError(

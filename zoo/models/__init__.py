@@ -1,4 +1,7 @@
-"""Denoisers as Flax Linen modules, NHWC or (B, T, C), `__call__(x, level=None, *, train=False)`."""
+"""Denoisers as Flax Linen modules: `__call__(x, level=None, *, train=False)`.
+
+Images are (N, H, W, C), audio is (B, T, C).
+"""
 
 from zoo.models.audio_denoiser import AudioDenoiser, StreamingDenoiser
 from zoo.models.autoencoders import ConvAutoencoder, MLPAutoencoder, UpsampleCNN

@@ -15,7 +15,7 @@ __all__ = ["correlated_gaussian", "gaussian", "laplace", "stripes", "uniform"]
 def gaussian(key, x, *, sigma):
     """Adds white Gaussian noise: `x + sigma * n`, n standard normal.
 
-    Mean `x`, variance `sigma**2`. The custom of Keras' examples, `x + noise_factor * normal`
+    Mean `x`, variance `sigma**2`. The noise of Keras' examples, `x + noise_factor * normal`
     clipped to [0, 1], is `gaussian(key, x, sigma=noise_factor, clip=(0, 1))`.
 
     Args:
@@ -57,7 +57,7 @@ def laplace(key, x, *, scale):
 
 @op(axes="HWC", sigma=INTENSITY, examples={"sigma": (0.1, 0.2), "kernel": ((1, 2), (0, 1))})
 def correlated_gaussian(key, x, *, sigma, kernel):
-    """Adds Gaussian noise that neighbors share: white noise filtered by a kernel.
+    """Adds spatially correlated Gaussian noise: white noise filtered by a kernel.
 
     The kernel is scaled to unit energy, `sum(kernel**2) == 1`, so every pixel, those on the border
     included, has mean `x` and variance `sigma**2`. The covariance of two pixels is `sigma**2`
@@ -101,7 +101,7 @@ def correlated_gaussian(key, x, *, sigma, kernel):
 
 @op(axes="HWC", sigma=INTENSITY, examples={"sigma": (0.1, 0.2)})
 def stripes(key, x, *, sigma, axis="row", per_channel=False):
-    """Adds one Gaussian offset to every row or column, as sensors read out line by line do.
+    """Adds a random Gaussian offset to every row or column, as line-by-line readout does.
 
     Mean `x`, variance `sigma**2`; pixels of one line change together, lines are independent.
 
@@ -109,8 +109,8 @@ def stripes(key, x, *, sigma, axis="row", per_channel=False):
       x: images `(..., H, W, C)`.
       sigma: level; standard deviation of the offsets in units of the signal, 0 or more.
       axis: `"row"` for horizontal stripes (along W), `"column"` for vertical ones (along H).
-      per_channel: whether each channel has offsets of its own (spectral bands) rather than all
-        sharing one (gray stripes).
+      per_channel: whether each channel has offsets of its own (spectral bands); otherwise all
+        channels share them (gray stripes).
 
     Raises:
       ZooError: `axis` is something else.

@@ -1,4 +1,4 @@
-"""Errors of storing an image in few bits. The ops are deterministic and ignore their keys."""
+"""Quantization and compression of images. The ops are deterministic and ignore their keys."""
 
 import jax
 import jax.numpy as jnp
@@ -52,12 +52,13 @@ def quantize(key, x, *, bits):
 
 @op(axes="HWC", quality=Range(1, 100, whole=True), examples={"quality": (80, 20)})
 def jpeg(key, x, *, quality, subsampling="4:2:0"):
-    """Compresses and restores images as a baseline JPEG file does, on the device.
+    """Applies baseline JPEG compression and decompression, computed on the device.
 
-    The standard's tables scaled to a quality as libjpeg does it; the planes are rounded to 8 bits
-    as in a file, color at half size is smoothed on the way back as libjpeg does. The coding of
-    the coefficients loses nothing and is left out. Sides that do not fill the blocks are padded by
-    their edge. Values outside [0, 1] are not clipped; `clip=(0, 1)` gives what a decoder shows.
+    The tables of the standard are scaled to the quality as in libjpeg; the planes are rounded to 8
+    bits as in a file, and color at half size is upsampled smoothly as in libjpeg. The entropy
+    coding of the coefficients is lossless and left out. Sides that do not fill the blocks are
+    padded by their edge values. Values outside [0, 1] are not clipped; `clip=(0, 1)` gives what a
+    decoder shows.
 
     Args:
       key: ignored.

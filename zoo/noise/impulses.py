@@ -16,15 +16,15 @@ __all__ = ["dead_pixels", "impulse", "mask_pixels", "pepper", "salt", "salt_and_
 
 @op(axes="C", amount=FRACTION, salt_fraction=FRACTION, examples={"amount": (0.1, 0.4)})
 def salt_and_pepper(key, x, *, amount, salt_fraction=0.5, per_channel=True):
-    """Sets a random part of the values to 1 (salt) or 0 (pepper).
+    """Sets a random fraction of the values to 1 (salt) or 0 (pepper).
 
     A value becomes 1 with probability `amount * salt_fraction`, 0 with probability
     `amount * (1 - salt_fraction)`, and is kept otherwise.
 
     Args:
       x: signal `(..., C)`.
-      amount: level; the part of the values that is hit, from 0 to 1.
-      salt_fraction: the part of the hits that is salt, from 0 to 1; a level too.
+      amount: level; the fraction of values that is hit, from 0 to 1.
+      salt_fraction: the fraction of hits that is salt, from 0 to 1; a level too.
       per_channel: whether channels are hit one by one rather than whole pixels.
     """
     place = random_bits.uniform(key, _places(x, per_channel))
@@ -34,11 +34,11 @@ def salt_and_pepper(key, x, *, amount, salt_fraction=0.5, per_channel=True):
 
 @op(axes="C", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def salt(key, x, *, amount, per_channel=True):
-    """Sets a random part of the values to 1.
+    """Sets a random fraction of the values to 1.
 
     Args:
       x: signal `(..., C)`.
-      amount: level; the part of the values that is hit, from 0 to 1.
+      amount: level; the fraction of values that is hit, from 0 to 1.
       per_channel: whether channels are hit one by one rather than whole pixels.
     """
     return jnp.where(_hits(key, x, amount, per_channel), 1.0, x)
@@ -46,11 +46,11 @@ def salt(key, x, *, amount, per_channel=True):
 
 @op(axes="C", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def pepper(key, x, *, amount, per_channel=True):
-    """Sets a random part of the values to 0.
+    """Sets a random fraction of the values to 0.
 
     Args:
       x: signal `(..., C)`.
-      amount: level; the part of the values that is hit, from 0 to 1.
+      amount: level; the fraction of values that is hit, from 0 to 1.
       per_channel: whether channels are hit one by one rather than whole pixels.
     """
     return jnp.where(_hits(key, x, amount, per_channel), 0.0, x)
@@ -58,11 +58,11 @@ def pepper(key, x, *, amount, per_channel=True):
 
 @op(axes="C", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def impulse(key, x, *, amount, per_channel=True):
-    """Replaces a random part of the values by uniform values from [0, 1).
+    """Replaces a random fraction of the values by uniform random values from [0, 1).
 
     Args:
       x: signal `(..., C)`.
-      amount: level; the part of the values that is hit, from 0 to 1.
+      amount: level; the fraction of values that is hit, from 0 to 1.
       per_channel: whether channels are hit one by one rather than whole pixels. The values are
         random for each channel either way.
     """
@@ -73,11 +73,11 @@ def impulse(key, x, *, amount, per_channel=True):
 
 @op(axes="C", amount=FRACTION, value=ANY, examples={"amount": (0.1, 0.4)})
 def dead_pixels(key, x, *, amount, value=0.0):
-    """Sets every channel of a random part of the pixels to one value.
+    """Sets all channels of a random fraction of the pixels to one value.
 
     Args:
       x: signal `(..., C)`.
-      amount: level; the part of the pixels that is dead, from 0 to 1.
+      amount: level; the fraction of pixels that is dead, from 0 to 1.
       value: what dead pixels show, such as 0 (dead) or 1 (hot); a level too.
     """
     return jnp.where(_hits(key, x, amount, per_channel=False), value, x)
@@ -85,11 +85,11 @@ def dead_pixels(key, x, *, amount, value=0.0):
 
 @op(axes="C", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def mask_pixels(key, x, *, amount):
-    """Sets every channel of a random part of the pixels to 0, as for inpainting.
+    """Sets all channels of a random fraction of the pixels to 0, as for inpainting.
 
     Args:
       x: signal `(..., C)`.
-      amount: level; the part of the pixels that is masked, from 0 to 1.
+      amount: level; the fraction of pixels that is masked, from 0 to 1.
     """
     return jnp.where(_hits(key, x, amount, per_channel=False), 0.0, x)
 

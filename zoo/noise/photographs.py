@@ -62,7 +62,7 @@ _SENSORS = _in_units_of_white()
 
 @op(axes="HWC", strength=NOT_NEGATIVE, examples={"strength": (0.4, 1.0)})
 def photograph(key, x, *, strength):
-    """Adds the noise of photographs from many cameras and files, random in kind and strength.
+    """Adds noise as in stored photographs from many cameras, of random kind and strength.
 
     Half of the images are developed as by a camera: the tone curve, the sRGB curve, the color
     matrix and the white balance are inverted; shot, read and row noise are added to the mosaic; the
@@ -70,8 +70,8 @@ def photograph(key, x, *, strength):
     and sharpening, and magnification by up to 2. The other images have Gaussian noise (standard
     deviation up to 55/255), noise whose variance grows with brightness, spatially correlated noise,
     compression only, or no change; `KINDS` holds the probabilities. Most are rounded to 8 bits and
-    stored as JPEG once or twice, with 4:2:0 or 4:4:4. Errors that demosaicing makes without noise
-    are left out: the target is what the camera would make of noiseless light.
+    stored as JPEG once or twice, with 4:2:0 or 4:4:4. Demosaicing errors of the
+    noise-free image are left out: the target is the camera's output for noise-free light.
 
     Args:
       x: images `(..., H, W, C)` encoded in sRGB, sides of 3 or more; C is 1 for gray or 3 for RGB.

@@ -1,4 +1,4 @@
-"""Random numbers in bulk, equal to those of `jax.random` and far faster on a CPU.
+"""Large arrays of random numbers, equal to those of `jax.random` and much faster on a CPU.
 
 XLA is given the rounds of Threefry as a loop on CPUs, to spare the compiler, and runs it on one
 core. The same rounds written out are arithmetic like any other: vectorized, on all cores and fused

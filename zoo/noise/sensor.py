@@ -18,13 +18,13 @@ _MOST = 32
 
 @op(peak=POSITIVE, examples={"peak": (90.0, 4.0)})
 def poisson(key, x, *, peak, exact=False):
-    """Counts photons: `Poisson(peak * x) / peak`.
+    """Samples photon counts (shot noise): `Poisson(peak * x) / peak`.
 
     Mean `x`, variance `x / peak`. Negative intensities emit no photons: they become 0.
 
-    The default sampler has no loop and costs two to three times what `gaussian` does, `exact` a
-    hundred times. It sends one uniform number through the inverse distribution function: summed
-    term by term for rates up to 10, by a Cornish-Fisher expansion above. In both cases the counts
+    The default sampler has no loop and takes two to three times as long as `gaussian`, `exact` a
+    hundred times. It evaluates the inverse distribution function at one uniform number: by a sum
+    of its terms for rates up to 10, by a Cornish-Fisher expansion above. In both cases the counts
     are whole numbers, and the total variation distance from the Poisson distribution is below 2e-4.
     Events rarer than 1e-7, such as any count at a rate below that, do not happen.
 
@@ -89,7 +89,7 @@ def _many_counts(rate: jax.Array, v: jax.Array) -> jax.Array:
 
 @op(a=NOT_NEGATIVE, b=NOT_NEGATIVE, examples={"a": (0.01, 0.1), "b": 0.01})
 def poisson_gaussian(key, x, *, a, b):
-    """Adds Gaussian noise whose variance is that of photons and read-out: `a * x + b`.
+    """Adds Gaussian noise with the variance of shot noise and read noise: `a * x + b`.
 
     Mean `x`, variance `a * max(x, 0) + b`: negative intensities emit no photons. With
     `a = 1 / peak` and `b = 0` it has the mean and variance of `poisson`.
@@ -120,7 +120,7 @@ def _root(x: jax.Array) -> jax.Array:
 
 @op(shot=NOT_NEGATIVE, read=NOT_NEGATIVE, examples={"shot": (0.01, 0.1)})
 def camera(key, x, *, shot, read=0.0):
-    """Adds the noise of a camera to a developed image.
+    """Adds shot noise and read noise to a developed image (sRGB), in linear light.
 
     The sRGB curve is undone, `poisson_gaussian` noise is added to the linear light y, and the curve
     is applied again. In linear light: mean `y`, variance `shot * max(y, 0) + read`. The curve makes
@@ -129,8 +129,8 @@ def camera(key, x, *, shot, read=0.0):
 
     Args:
       x: signal of any shape, encoded in sRGB.
-      shot: level; variance of the photon noise in linear light at white, 0 or more. Phones lie
-        between 1e-4 and 1.2e-2.
+      shot: level; variance of the photon noise in linear light at white, 0 or more. It is 1e-4 to
+        1.2e-2 for phones.
       read: variance of the read-out noise in linear light, 0 or more; a level too.
 
     References:
@@ -142,7 +142,7 @@ def camera(key, x, *, shot, read=0.0):
 
 @op(sigma=INTENSITY, examples={"sigma": (0.1, 0.2)})
 def rician(key, x, *, sigma):
-    """Takes the magnitude of a complex reading, as magnetic resonance images do.
+    """Adds Rician noise: the magnitude of a complex signal with Gaussian noise, as in MRI.
 
     `sqrt((x + sigma * n1)**2 + (sigma * n2)**2)`, n1 and n2 standard normal. The mean square is
     `x**2 + 2 * sigma**2`; the mean lies above `x`, and at `x = 0` it is `sigma * sqrt(pi / 2)`.
@@ -166,7 +166,7 @@ def rician(key, x, *, sigma):
 
 @op(sigma=NOT_NEGATIVE, examples={"sigma": (0.1, 0.2)})
 def speckle(key, x, *, sigma):
-    """Multiplies by Gaussian noise around 1: `x + x * sigma * n`, n standard normal.
+    """Multiplies by Gaussian noise of mean 1: `x + x * sigma * n`, n standard normal.
 
     Mean `x`, variance `(sigma * x)**2`.
 
@@ -179,10 +179,10 @@ def speckle(key, x, *, sigma):
 
 @op(looks=POSITIVE, examples={"looks": (5.0, 0.7)})
 def gamma(key, x, *, looks):
-    """Multiplies by gamma noise of mean 1, the speckle of radar intensity images.
+    """Multiplies by gamma noise of mean 1, as speckle in radar intensity images.
 
     Mean `x`, variance `x**2 / looks`: the more looks are averaged, the less noise. One look is
-    exponential noise. Sampling by rejection costs many times what `gaussian` does.
+    exponential noise. Sampling by rejection takes many times as long as `gaussian`.
 
     Args:
       x: signal of any shape.

@@ -1,4 +1,4 @@
-"""Training on arrays, by one call: `fit` describes them by a config and runs its loop."""
+"""Training on arrays by one call: `fit` builds a config for them and runs the training loop."""
 
 import dataclasses
 import json
@@ -43,12 +43,11 @@ class Fit(_Unpacked):
     """The result of `fit`; it unpacks as `variables, history`.
 
     Attributes:
-      variables: of the model, its parameters averaged over the last steps; ready for `apply`.
-      history: lists of equal length by name: `step`, `loss`, the figure of merit (`psnr` or
-        `si_sdr`, dB, on the training crops; none without clean images), `grad_norm` and
-        `learning_rate`.
-      ranges: of noisy images alone, the values that the model sees as 0 and as 1, by the name of
-        their dtype, for the `range` of `zoo.denoise`; else empty.
+      variables: of the model, ready for `apply`; an exponential moving average of the parameters.
+      history: lists of equal length by name: `step`, `loss`, the metric (`psnr` or `si_sdr` in dB,
+        on the training crops; none without clean images), `grad_norm` and `learning_rate`.
+      ranges: when training on noisy images alone, the values that the model sees as 0 and as 1, by
+        dtype name, for the `range` of `zoo.denoise`; else empty.
     """
 
     ranges: Mapping[str, tuple[float, float]] = MappingProxyType({})
@@ -77,44 +76,47 @@ def fit(
     workdir: str | Path | None = None,
     progress: bool = True,
 ) -> Fit:
-    """Trains a denoiser on images or recordings in memory, clean ones, or noisy ones alone.
+    """Trains a denoiser on images or audio in memory: on clean examples, or on noisy images alone.
 
-    Ctrl-C, or a notebook's interrupt, stops it after the current step; it then returns what it has.
+    Ctrl-C, or the interrupt of a notebook, stops after the current step and returns the result so
+    far.
 
     Args:
       model: a registered name, or a module.
       images: an array (N, H, W, C), a sequence of arrays (H, W, C) of any sizes, uint8, uint16 or
-        floats in [0, 1], noisy ones alone any integers or floats; or a `zoo.data.sources.Source`,
-        whose pairs bring their own noise. With `sample_rate`, recordings (N, T, C) or a sequence of
-        (T, C), int16 or floats in [-1, 1]. The channel axis may be missing where there is one
-        channel.
+        floats in [0, 1] (with `target` and without `noise`, any integers or floats); or a
+        `zoo.data.sources.Source`, whose pairs hold their own noise. With `sample_rate`, audio
+        (N, T, C) or a sequence of (T, C), int16 or floats in [-1, 1]. The channel axis may be left
+        out if there is one channel.
       noise: the name of an op of `zoo.noise` or `zoo.noise.audio`, or a sampler of
-        `zoo.noise.make_sampler`; "gaussian" by default, "white" for recordings, none for pairs.
-      level: of the named op, a number or a range (low, high) drawn from uniformly, in 1/255 where
-        it is an intensity; (0, 55) of gaussian and an SNR of (-5, 20) dB of white by default.
+        `zoo.noise.make_sampler`; by default "gaussian", "white" for audio, none for pairs.
+      level: of the named op, a number or a range (low, high) from which it is drawn uniformly; in
+        1/255 if it is an intensity of images. By default (0, 55) for "gaussian", and an SNR of
+        (-5, 20) dB for "white".
       noise_options: further options of the named op.
-      noise_recordings: for ops that mix noise in, recordings in the forms of `images`.
-      target: a method of `zoo.selfsupervised`, such as "noise2void", for noisy images of which no
-        clean ones exist; `level` is then that of their noise, where the method needs it. With
-        `noise` named the images are clean after all and are only seen with noise added.
+      noise_recordings: noise for ops that mix audio in, in the same forms as `images`.
+      target: a method of `zoo.selfsupervised`, such as "noise2void", for noisy images without clean
+        ones; `level` is then the level of their noise, if the method needs it. If `noise` is given
+        as well, the images are treated as clean and used only with noise added.
       target_options: further options of the method.
-      sample_rate: of recordings, in Hz; 0 for images.
-      steps: updates in all, those of an earlier call with this workdir included.
-      batch_size: examples a step, a multiple of the number of devices.
-      crop: the side, or (H, W), of the training crops, by default at most 64 pixels; of recordings
-        the samples, by default 2 seconds.
-      augment: whether to flip and turn images, or to change gain and polarity of recordings; or an
+      sample_rate: of audio, in Hz; 0 for images.
+      steps: number of updates, including those of an earlier call with the same workdir.
+      batch_size: examples per step, a multiple of the number of devices.
+      crop: side, or (H, W), of the training crops in pixels, by default at most 64; for audio the
+        number of samples, by default 2 seconds.
+      augment: whether to flip and rotate images, or to change gain and polarity of audio; or an
         augmentation of `zoo.data.augment.make_augment`.
-      loss: a name of `zoo.losses` or factors by name; by default as the configs have it.
-      optimizer: "adam", "adamw", "muon" or "sgd", with a rate that falls to 0 along a cosine.
-      learning_rate: its peak; by default the model's own, or 1e-3.
-      variables: to begin with; by default random ones.
-      seed: of the order, the noise and the initial parameters.
-      workdir: a folder for checkpoints, metrics and `weights.safetensors`, of a registered
-        architecture and a named noise; the same call goes on from its checkpoint. So does one with
-        more steps: the cosine then spans the new number, so the rate, near 0 at the end of the
-        earlier call, is higher again where this one goes on. It needs the extra "train". None
-        writes no file.
+      loss: a name of `zoo.losses`, or weights by name; by default that of the default config, and
+        "mse" with `target`.
+      optimizer: "adam", "adamw", "muon" or "sgd", with a cosine schedule that ends at 0.
+      learning_rate: the peak of the schedule; by default the model's own, or 1e-3.
+      variables: initial variables; by default random.
+      seed: for the order of examples, the noise and the initial parameters.
+      workdir: a folder for checkpoints, metrics and `weights.safetensors`; it requires a registered
+        architecture, a named noise and the extra "train". The same call resumes from its
+        checkpoint. So does a call with more steps: the schedule then spans the new number of
+        steps, so the learning rate, near 0 at the end of the earlier call, rises again. None writes
+        no file.
       progress: whether to show progress on the standard error.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Noise for recordings, as pure functions.
+"""Noise for audio, as pure functions.
 
 Signals are `(..., T, C)`, floats in [-1, 1]; `zoo.noise.op_contract` states what all ops have in
 common, and `OPS` holds them by name. Ops that add something take its strength as a signal-to-noise

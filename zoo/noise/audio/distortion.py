@@ -1,4 +1,4 @@
-"""Distortion of recordings: gain, saturation, clicks, gaps, few bits, low rates and codecs."""
+"""Distortion of audio: gain, clipping, clicks, dropouts, quantization, resampling and codecs."""
 
 import io
 
@@ -54,7 +54,7 @@ def dc_offset(key, x, *, offset):
 
 @audio_op(axes="TC", threshold=Range(0, 1, above=True), examples={"threshold": (0.6, 0.2)})
 def clipping(key, x, *, threshold, mode="hard"):
-    """Saturates everything above a part of the peak, as an overdriven input does.
+    """Clips the signal at a fraction of its peak, as an overdriven input does.
 
     With `t = threshold * max(abs(x))` of each example, channels together: `"hard"` cuts at -t and
     t, `"soft"` is `t * tanh(x / t)`, which bends before it.
@@ -85,7 +85,7 @@ def clipping(key, x, *, threshold, mode="hard"):
 
 @audio_op(axes="TC", rate=NOT_NEGATIVE, height=NOT_NEGATIVE, examples={"rate": (5.0, 50.0)})
 def clicks(key, x, *, rate, height=0.5, width=0.0005, sample_rate=16000):
-    """Adds short clicks at random places, as dust on a record or switches do.
+    """Adds short clicks at random times, as from dust on a record or from switches.
 
     A click starts at every sample with probability `rate / sample_rate`, on average `rate` a
     second. It jumps to a height uniform in `[-height, height)` and dies away as
@@ -122,14 +122,14 @@ def clicks(key, x, *, rate, height=0.5, width=0.0005, sample_rate=16000):
 
 @audio_op(axes="TC", amount=FRACTION, examples={"amount": (0.1, 0.4)})
 def dropouts(key, x, *, amount, length=0.02, sample_rate=16000):
-    """Sets random stretches to 0, as lost packets do.
+    """Sets random segments to 0, like lost packets.
 
     Stretches of one length start at random and may run into each other; a sample is lost with
     probability `amount`. All channels are lost together.
 
     Args:
       x: recordings `(..., T, C)`.
-      amount: level; the part of the signal that is lost, on average, from 0 to 1.
+      amount: level; the fraction of the signal that is lost, on average, from 0 to 1.
       length: of a stretch in seconds.
 
     Raises:
@@ -149,7 +149,7 @@ def dropouts(key, x, *, amount, length=0.02, sample_rate=16000):
 
 @audio_op(bits=Range(1, 24, whole=True), examples={"bits": (8, 4)})
 def quantize(key, x, *, bits):
-    """Rounds to the nearest multiple of `q = 2**(1 - bits)`, as a converter of so many bits does.
+    """Rounds to the nearest multiple of `q = 2**(1 - bits)`, as a converter of `bits` bits does.
 
     The error is at most `q / 2`, and for a busy signal uniform, with variance `q**2 / 12`. Zero
     stays zero. Values outside [-1, 1) are rounded to the same multiples; `clip=(-1, 1 - q)`
@@ -168,7 +168,7 @@ def quantize(key, x, *, bits):
 
 @audio_op(bits=Range(1, 16, whole=True), examples={"bits": (8, 4)})
 def mu_law(key, x, *, bits, mu=255.0):
-    """Rounds the logarithm of the amplitude, as telephones do: finely where it is soft.
+    """Quantizes after mu-law companding, as telephones do: finer steps for soft sounds.
 
     With `c = sign(x) log(1 + mu |x|) / log(1 + mu)` rounded as by `quantize`, the result is
     `sign(c) ((1 + mu)**|c| - 1) / mu`. 8 bits and 255 are the law of ITU-T G.711, whose tables
@@ -193,13 +193,13 @@ def mu_law(key, x, *, bits, mu=255.0):
 
 @audio_op(axes="TC", factor=Range(0, 1, above=True), examples={"factor": (0.6, 0.1)})
 def resample(key, x, *, factor, method="linear"):
-    """Goes down to `factor` times the sample rate and back, with what is lost on the way.
+    """Resamples to `factor` times the sample rate and back, with the losses of both steps.
 
     Args:
       key: ignored.
       x: recordings `(..., T, C)`.
-      factor: level; the rate in between as a part of the rate of `x`, above 0 and up to 1, whole
-        divisors or not. Less is worse; 1 changes nothing.
+      factor: level; the intermediate rate as a fraction of the rate of `x`, above 0 and up to 1; it
+        need not be one over a whole number. Lower is worse; 1 changes nothing.
       method: `"ideal"` cuts off what lies above the half of the rate in between, and that is all;
         `"linear"` draws straight lines between the samples both ways without a filter, so that
         high tones come back as lower ones (aliases), and low ones also as higher ones (images);
@@ -270,7 +270,7 @@ _COMPRESSION = (0.8, 0.98)
 
 @audio_op(axes="TC", amount=FRACTION, examples={"amount": (1.0, 1.0)})
 def codec(key, x, *, amount, names=("gsm", "opus", "mp3"), sample_rate=16000):
-    """Codes recordings at a low bit rate and decodes them, as telephones and messengers do.
+    """Encodes at a low bit rate and decodes, as telephones and messengers do.
 
     Each example takes part with probability `amount`, and goes through a random codec at a random
     bit rate; the others stay. The codec adds its error, which ends where its band does: of GSM at

@@ -1,4 +1,4 @@
-"""Recordings through linear filters: microphones, telephones, low sample rates and rooms."""
+"""Linear filtering of audio: microphones, telephones, low sample rates and rooms."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _RING = 1000
 
 @audio_op(axes="TC", share=FRACTION, examples={"share": (0.1, 0.5)})
 def band_stop(key, x, *, share, sample_rate=16000):
-    """Removes a band at a random place, as wide as a share of the mel scale.
+    """Removes a frequency band at a random position, as wide as a fraction of the mel scale.
 
     The scale is `2595 * log10(1 + f / 700)` up to half the sample rate; the band lies anywhere in
     it with equal chance. The cut is sharp and has no delay.
@@ -47,7 +47,7 @@ def band_stop(key, x, *, share, sample_rate=16000):
 
 @audio_op(axes="TC", cutoff=POSITIVE, examples={"cutoff": (3400.0, 800.0)})
 def low_pass(key, x, *, cutoff, order=8, sample_rate=16000):
-    """Takes away what lies above a frequency, as a codec, a telephone or a low sample rate does.
+    """Removes what lies above a frequency, as a codec, a telephone or a low sample rate does.
 
     The magnitude is a Butterworth filter's, `1 / sqrt(1 + (f / cutoff)**(2 order))`; there is no
     delay. Sounds of 8, 11.025, 12 and 22.05 kHz end at 4, 5.5, 6 and 11 kHz.
@@ -64,7 +64,7 @@ def low_pass(key, x, *, cutoff, order=8, sample_rate=16000):
 
 @audio_op(axes="TC", high=POSITIVE, low=POSITIVE, examples={"high": (3400.0, 1000.0)})
 def band_pass(key, x, *, high, low=300.0, order=8, sample_rate=16000):
-    """Leaves a band, such as that of telephones, 300 to 3400 Hz (ITU-T G.712).
+    """Keeps a frequency band, such as that of telephones, 300 to 3400 Hz (ITU-T G.712).
 
     It is `low_pass`, and the same the other way round below `low`.
 
@@ -86,7 +86,7 @@ def band_pass(key, x, *, high, low=300.0, order=8, sample_rate=16000):
 
 @audio_op(axes="TC", strength=Range(0, 0.49), examples={"strength": (0.1, 0.4)})
 def random_filter(key, x, *, strength):
-    """Applies a random filter of second order, as differences between microphones.
+    """Applies a random second-order filter, like the differences between microphones.
 
     `H(z) = (1 + a / z + b / z**2) / (1 + c / z + d / z**2)`, each of the four uniform in
     `[-strength, strength)`, which keeps it stable. All channels of an example share it.
@@ -134,7 +134,7 @@ def _respond(x: jax.Array, response: jax.Array, size: int) -> jax.Array:
 
 @audio_op(axes="TC", rt60=POSITIVE, drr=ANY, examples={"rt60": (0.1, 0.8)})
 def reverb(key, x, *, rt60, drr=0.0, response=None, sample_rate=16000):
-    """Convolves with the response of a room: the direct sound, and a tail that decays.
+    """Convolves with a room impulse response: the direct sound and a decaying tail.
 
     The random response is 1 at time 0, followed by Gaussian noise whose amplitude falls as
     `10**(-3 * t / rt60)`, by 60 dB in `rt60`, and whose energy lies `drr` below that of the direct

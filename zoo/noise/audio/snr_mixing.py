@@ -92,7 +92,7 @@ def samples(seconds: float, sample_rate: float, op: str) -> int:
 
 @audio_op(axes="TC", snr=ANY, examples={"snr": (10.0, -5.0)})
 def add_at_snr(key, x, *, snr, noise, active=True, sample_rate=16000):
-    """Adds a recording of noise at a signal-to-noise ratio: `x + g * noise`.
+    """Adds recorded noise at a given signal-to-noise ratio: `x + g * noise`.
 
     The ratio is that of `zoo.noise.audio.snr_mixing`. From a noise longer than `x` an excerpt is
     cut at a random place; a shorter one is repeated and starts at a random place; one of the same
@@ -118,7 +118,7 @@ def add_at_snr(key, x, *, snr, noise, active=True, sample_rate=16000):
 
 @audio_op(axes="TC", snr=ANY, frequency=POSITIVE, examples={"snr": (10.0, -5.0)})
 def hum(key, x, *, snr, frequency=50.0, harmonics=8, active=True, sample_rate=16000):
-    """Adds the hum of the mains: a tone and its harmonics.
+    """Adds mains hum: a tone and its harmonics.
 
     Harmonic k has the amplitude `1 / k` of the first and a random phase, the same in all channels.
     Those at half the sample rate and above are left out.
@@ -270,7 +270,7 @@ violet = _named("violet", -2.0, "rises by 6 dB an octave")
 
 @audio_op(axes="TC", amount=FRACTION, examples={"amount": (1.0, 1.0)})
 def remix(key, x, *, amount, noisy):
-    """Gives recordings the noise of others in the batch: `x + noise[permutation]`.
+    """Exchanges the noise of recordings within a batch: `x + noise[permutation]`.
 
     The noise of an example is `noisy - x`, x clean. Each example takes part with probability
     `amount`; the noises of those that do are permuted at random (one may get its own back), the
