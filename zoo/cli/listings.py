@@ -12,8 +12,9 @@ from zoo.cli import common
 from zoo.errors import ZooError
 from zoo.models import ModelSpec
 
-_MODELS = """List the models for images and those for audio, or describe some. The latency is the
-largest lag of a streamed output: the samples of one step, plus the look-ahead of the model."""
+_MODELS = """List the models for images and those for audio, or describe some, with their number of
+multiply-adds and the source of published weights. The latency is the largest lag of a streamed
+output: the samples of one step, plus the look-ahead of the model."""
 
 _WEIGHTS = """Describe weights that come with the package, or weight files. For weights given by
 name, their cards and scores on test data are printed too. With --from-run, the weights of a run are
