@@ -13,7 +13,13 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from harness.examples import COUNT, examples, shape_of
 from zoo.data.batches import Batch
 from zoo.errors import ZooError
-from zoo.models import ModelSpec, disable_winograd, init_variables, variable_shapes
+from zoo.models import (
+    ModelSpec,
+    disable_winograd,
+    inference_options,
+    init_variables,
+    variable_shapes,
+)
 from zoo.train.parallel import AXIS, check, make_runner
 from zoo.train.step import create_state, make_prepare, make_step
 
@@ -244,7 +250,8 @@ def infer_step(
         mesh = jax.make_mesh((devices,), (AXIS,), axis_types=(AxisType.Auto,))
         copied, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,)))
         arguments = jax.device_put((variables, x, level), (copied, split, split))
-        compiled = partial(jax.jit, out_shardings=split)
+        options = inference_options(model)
+        compiled = partial(jax.jit, out_shardings=split, compiler_options=options)
 
     def make():
         # A new function each time, or JAX would remember the trace.

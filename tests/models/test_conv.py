@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax import lax
 from variables import random_variables
 
-from zoo.models import conv, disable_winograd
+from zoo.models import UNet, Wiener, conv, disable_winograd, inference_options, registry
 from zoo.models.conv import Conv, conv3x3
 
 # N, H, W, C, D: even, odd, smaller than a tile, one pixel; thin signals, thin features, both; and
@@ -178,3 +178,24 @@ def test_it_is_the_convolution_of_flax(kernel_size, strides, use_bias):
     assert shapes == jax.tree.map(jnp.shape, variables)
     both = jax.jit(lambda v, x: (ours.apply(v, x), theirs.apply(v, x)))(variables, x)
     np.testing.assert_allclose(*both, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", first(4, [(shape,) for shape in SHAPES]))
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_options_of_inference_do_not_change_results(shape, kernel_size):
+    x, kernel, _ = draw(shape)
+    middle = slice(1, 2) if kernel_size == 1 else slice(None)
+    kernel = kernel[middle, middle]
+    options = inference_options(UNet())
+    found = jax.jit(plain, compiler_options=options)(x, kernel)
+    pad = (3 - kernel_size) // 2
+    expected = convolved(x, np.pad(kernel, ((pad, pad), (pad, pad), (0, 0), (0, 0))))
+    assert off(found, expected) < 1e-5
+
+
+def test_options_of_inference_are_left_out_where_jax_does_not_know_them(monkeypatch):
+    assert inference_options(Wiener()) is None
+    registry._has_onednn.cache_clear()
+    monkeypatch.setattr(registry, "_ONEDNN", {"xla_cpu_no_such_option": True})
+    assert inference_options(UNet()) is None
+    registry._has_onednn.cache_clear()

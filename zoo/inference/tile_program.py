@@ -13,7 +13,7 @@ from flax import traverse_util
 from jax.extend.core import Jaxpr
 from jax.sharding import Mesh, PartitionSpec
 
-from zoo.models import spec_of, variable_shapes
+from zoo.models import inference_options, spec_of, variable_shapes
 from zoo.models.canvas import cleared, on_canvas
 
 AXIS = "tiles"
@@ -58,7 +58,7 @@ def compiled(
         every, split = PartitionSpec(), PartitionSpec(AXIS)
         specs = (every, split, every, every, every)
         body = jax.shard_map(body, mesh=mesh, in_specs=specs, out_specs=split, check_vma=False)
-    return jax.jit(body)
+    return jax.jit(body, compiler_options=inference_options(model))
 
 
 def _run(variables, tiles, filled, level, strength, *, model, dtype):

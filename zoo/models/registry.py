@@ -50,6 +50,11 @@ class ModelCard:
     license: str
 
 
+_ONEDNN = {
+    "xla_cpu_experimental_onednn_custom_call": True,
+    # Another library's fusions, which would take the convolutions first.
+    "xla_cpu_experimental_ynn_fusion_type": "",
+}
 # Bounds of options, far beyond any useful network: what a file asks for is built without a check
 # of the memory and the minutes that it takes.
 _MOST_LAYERS = 64
@@ -271,6 +276,35 @@ def init_variables(model: nn.Module, key: jax.Array, shape: Sequence[int]) -> di
     # What the network computes is left out of the program; to trace it takes time all the same.
     with disable_winograd():
         return init(key, jnp.zeros(shape), jnp.zeros(shape[:1]))
+
+
+def inference_options(model: nn.Module) -> dict[str, bool | str] | None:
+    """The compiler's options for the fastest programs of a model without gradients.
+
+        apply = jax.jit(model.apply, compiler_options=inference_options(model))
+
+    On a CPU convolutions of images run by oneDNN, which saves up to a quarter of the time. In
+    training it would lose as much, for its gradients of kernels are slow.
+
+    Args:
+      model: the module.
+
+    Returns:
+      The options; None, which are JAX's own, for audio, on other devices, and where JAX does not
+      know the options.
+    """
+    if spec_of(model).modality == "audio" or jax.default_backend() != "cpu":
+        return None
+    return _ONEDNN if _has_onednn() else None
+
+
+@functools.cache
+def _has_onednn() -> bool:
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=_ONEDNN).lower(0).compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def merge_batch_norm(model: nn.Module, variables: Mapping) -> tuple[nn.Module, dict]:
