@@ -96,8 +96,9 @@ def _fitted(
 # holds several such arrays at a time: half a gigabyte in all on a CPU.
 _VALUES = 2**25
 _VALUES_OF_ACCELERATORS = 2**28
-# Sides of tiles in pixels: shorter ones are mostly halo, longer ones leave the caches.
-_SHORTEST, _LONGEST = 128, 768
+# Sides of tiles in pixels: shorter ones are mostly halo, longer ones leave the caches, which costs
+# less than that halo if it is wide.
+_SHORTEST, _LONGEST, _HALOS = 128, 768, 12
 # Pixels of an image that is taken whole where the model is light.
 _WHOLE = 2**20
 # Tiles at once on each accelerator; on a CPU one tile keeps all cores busy.
@@ -125,9 +126,10 @@ def fits(size: tuple[int, int], model: nn.Module, channels: int) -> bool:
 
 
 def side(model: nn.Module, channels: int, halo: int, stride: int) -> int:
-    """The side of a tile in pixels, a multiple of the stride; not under six halos, of which two are
-    computed for nothing."""
-    most = min(math.isqrt(int(_budget() / values_per_pixel(model, channels))), _LONGEST)
+    """The side of a tile in pixels, a multiple of the stride: up to twelve halos, of which two are
+    computed for nothing, and not under six."""
+    most = math.isqrt(int(_budget() / values_per_pixel(model, channels)))
+    most = min(most, max(_LONGEST, _HALOS * halo))
     chosen = max(most, _SHORTEST, 6 * halo, 2 * stride)
     return chosen + -chosen % stride
 

@@ -21,9 +21,9 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.inference.value_scale import Scale
 
-# The least of the lengths, and up to which they double; from there on there are two an octave, as a
-# pixel too many costs more there than a program.
-_SHORTEST, _COARSE = 64, 256
+# The least of the lengths, and up to which they double; from there on there are two an octave, and
+# of tiles four from another on, as a pixel too many costs more there than a program.
+_SHORTEST, _COARSE, _FINE = 64, 256, 512
 # Pixels of a canvas for a whole image: a larger one is compiled for its size, and takes no more
 # memory than it must.
 _MOST = 3 * 2**19
@@ -204,7 +204,8 @@ def grid(
     """
     least = max(2 * halo + stride, 2 * stride)
     asked, side = side, side + -side % stride
-    lengths = [*itertools.takewhile(lambda n: n < side, _lengths(stride)), side]
+    below = itertools.takewhile(lambda n: n < side, _lengths(stride, fine=not chosen))
+    lengths = [*below, side]
     axes = []
     for length in size:
         padded = length + -length % stride
@@ -227,14 +228,15 @@ def grid(
     return Grid(*axes, exact=exact or whole)
 
 
-def _lengths(stride: int) -> Iterator[int]:
-    """The lengths that tiles may have, ascending, multiples of the stride."""
-    length = _SHORTEST
+def _lengths(stride: int, *, fine: bool = False) -> Iterator[int]:
+    """The lengths that images or, if `fine`, tiles may have, ascending, multiples of the stride."""
+    octave = _SHORTEST
     while True:
-        yield length + -length % stride
-        if length >= _COARSE:
-            yield length * 3 // 2 + -(length * 3 // 2) % stride
-        length *= 2
+        parts = 4 if fine and octave >= _FINE else 2 if octave >= _COARSE else 1
+        for part in range(parts):
+            length = octave + octave * part // parts
+            yield length + -length % stride
+        octave *= 2
 
 
 def _axis(length: int, padded: int, lengths: Sequence[int], halo: int, stride: int) -> Axis:

@@ -85,7 +85,9 @@ def test_tiled_equals_whole(name):
     assert found.deviation is None
     expected = whole(model, variables, x)
     assert np.abs(expected - x).max() > 0.01
-    np.testing.assert_allclose(found.image, expected, rtol=0, atol=TOLERANCE)
+    # Random parameters give values far beyond white, and rounding grows with them.
+    atol = TOLERANCE * max(1, np.abs(expected).max())
+    np.testing.assert_allclose(found.image, expected, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("size", first(2, [((1, 1),), ((150, 5),), ((2, 3),), ((49, 48),)]))
@@ -235,16 +237,16 @@ def test_a_model_that_knows_no_canvas_sees_its_picture_alone_and_few_programs_ar
 
 
 def test_a_thousand_sizes_have_few_tiles_that_cover_no_more_than_they_must():
-    for reach, stride in ((51, 8), (17, 1), (91, 16)):
+    for reach, stride, side in ((51, 8, 768), (17, 1, 768), (91, 16, 1088)):
         kinds = {"exact": True, "chosen": False, "canvas": True}
         shapes, computed, given = set(), 0, 0
         for height, width in sizes(1000, 64, 3000):
-            grid = tiling.grid((height, width), 768, reach, stride, **kinds)
+            grid = tiling.grid((height, width), side, reach, stride, **kinds)
             shapes.add(grid.shape)
             computed += grid.count * grid.shape[0] * grid.shape[1]
             given += height * width
-        assert len(shapes) <= 36
-        assert computed < 2 * given
+        assert len(shapes) <= 80
+        assert computed < 1.5 * given
 
 
 def test_estimating_levels_compiles_nothing():
