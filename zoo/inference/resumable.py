@@ -195,8 +195,8 @@ class Workers:
                     steps.done(running.pop(future), _result(future))
                     advance()
         finally:
-            for future in running:
-                future.cancel()
+            # Those that run write into the folder, which may be removed next.
+            futures.wait([future for future in running if not future.cancel()])
 
 
 def _result(future: futures.Future) -> Any:
