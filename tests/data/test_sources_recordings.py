@@ -162,7 +162,7 @@ def test_errors(tmp_path):
         r"none has no recordings; they end in .*\.flac", "recordings", path=str(tmp_path / "none")
     )
     refused(
-        "noise recordings .*b does not exist; set noise to it",
+        "noise recordings .*b does not exist; set noise to an existing folder",
         "recordings",
         path=path,
         noise=str(tmp_path / "b"),

@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_other_devices_and_processes(photos, tmp_path):
     for steps, (processes, devices) in zip((2, 4, 6), layouts, strict=True):
         cut = case(tmp_path / "cut", optimizer="adam", steps=steps)
         said = work(photos, cut, processes=processes, devices=devices)
-        assert ("going on from step" in said[0]) == (steps > 2)
+        assert ("resuming from step" in said[0]) == (steps > 2)
     assert_close(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
@@ -166,7 +166,7 @@ def test_a_dead_process_stops_the_other_in_one_line_and_the_run_goes_on(
         # One host is told to stop, and both do, after the same step.
         running[1].send_signal(signal.SIGTERM)
         said = finish(running, code=128 + signal.SIGTERM)
-    assert "going on from step" in said[0]
+    assert "resuming from step" in said[0]
     assert said[0].splitlines()[-1] == said[1].splitlines()[-1]
     assert "stopped by SIGTERM at step" in said[1]
 

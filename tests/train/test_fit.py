@@ -71,7 +71,7 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_end(photos, tmp_path, monke
     assert bare.history == part.history
     assert without == "stopped by SIGINT at step 2; nothing is saved without a workdir\n"
     assert part.history["step"] == [1, 2]
-    assert "at step 2; the same command goes on from there" in capsys.readouterr().err
+    assert "at step 2; the same command resumes from there" in capsys.readouterr().err
     again = fit(small(), photos, workdir=tmp_path / "run", **SMALL)
     assert again.history["step"] == [1, 2, 3, 4]
     assert again.history["loss"] == whole.history["loss"]

@@ -105,14 +105,14 @@ def test_killed_twice_and_terminated_once_it_ends_the_same(whole, tmp_path):
     assert stop_at(workdir, 100, signal.SIGKILL)[0] == -signal.SIGKILL
     code, output = stop_at(workdir, 170, signal.SIGTERM)
     assert code == 143, output
-    assert "the same command goes on from there" in output
+    assert "the same command resumes from there" in output
     # What has scored best so far is there to use.
     stopped = read_record(workdir / "weights.safetensors")
     assert stopped["step"] == 100
     assert stopped["scores"]["validation_psnr"] > 0
     assert_same(weights(workdir), flat(weights_of(workdir, tmp_path / "best.safetensors")))
     output = finish(workdir)
-    assert "going on from step" in output
+    assert "resuming from step" in output
 
     assert_same(weights(whole), weights(workdir))
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]

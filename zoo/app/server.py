@@ -100,7 +100,7 @@ def application(root: Path, weights: Sequence[str | os.PathLike] = (), *, host: 
         import gradio as gr  # noqa: PLC0415, an extra
         from fastapi import FastAPI  # noqa: PLC0415, comes with it
     except ImportError as error:
-        raise ZooError(f"the page needs Gradio ({error}); pip install '.[app]'") from None
+        raise ZooError(f"the page needs Gradio ({error}); pip install 'denoising-zoo[app]'") from None
 
     models = Models(weights)
     samples = root / "samples"

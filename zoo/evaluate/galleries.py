@@ -177,7 +177,12 @@ class Sheet(NamedTuple):
 
 
 def gallery(
-    path: str | os.PathLike, rows: Sequence[Row], *, title: str = "", comparable: bool = True
+    path: str | os.PathLike,
+    rows: Sequence[Row],
+    *,
+    title: str = "",
+    comparable: bool = True,
+    enlarge: float = 1.0,
 ) -> None:
     """Draws rows of images with their scores and writes them as PNG, whole or not at all.
 
@@ -189,6 +194,7 @@ def gallery(
       rows: at least one, all with the same headings.
       title: what is above the columns, such as the level of the noise.
       comparable: whether all of a row had the same noise; else none of it is the best.
+      enlarge: factor for the text, for galleries that are shown reduced.
 
     Raises:
       ZooError: for no rows, or if the file cannot be written.
@@ -199,19 +205,22 @@ def gallery(
     overview = any(whole is not None for whole, _ in drawn)
     headings = ["", *rows[0].panels] if overview else list(rows[0].panels)
     heights = [max(cell.shape[0] for cell in cells) for _, cells in drawn]
+    head, caption, foot, line = (round(n * enlarge) for n in (_HEAD, _CAPTION, _FOOT, 17))
     width = 2 * _MARGIN + len(headings) * _CELL + (len(headings) - 1) * _GAP
-    height = _HEAD + sum(heights) + len(rows) * _CAPTION + _FOOT
+    height = head + sum(heights) + len(rows) * caption + foot
 
     canvas = Canvas(width, height)
-    text = canvas.text
+
+    def text(x, y, words, *, size, **style):
+        canvas.text(x, y, words, size=size * enlarge, **style)
 
     def left(column):
         return _MARGIN + column * (_CELL + _GAP)
 
     text(_MARGIN, 12, title, size=17, weight="bold")
     for column, heading in enumerate(headings):
-        text(left(column), _HEAD - 22, heading, size=14, color=FAINT)
-    top = _HEAD
+        text(left(column), head - round(22 * enlarge), heading, size=14, color=FAINT)
+    top = head
     for row, (whole, cells), tall in zip(rows, drawn, heights, strict=True):
         shown = [whole, *cells] if overview else cells
         for column, cell in enumerate(shown):
@@ -224,20 +233,20 @@ def gallery(
         first = next(iter(row.panels.values())).signal
         size = f"{first.shape[1]} × {first.shape[0]}"
         under = top + shown[0].shape[0] + 6 if shown[0] is not None else below
-        text(left(0), under, shorten(row.name, 36), size=13, weight="bold")
-        text(left(0), under + 17, size, size=12, color=FAINT)
+        text(left(0), under, shorten(row.name, round(36 / enlarge)), size=13, weight="bold")
+        text(left(0), under + line, size, size=12, color=FAINT)
         for column, panel in enumerate(row.panels.values(), start=int(overview)):
             best = comparable and panel.merit is not None and panel.merit == row.best
             for number, words in enumerate(panel.captions):
                 style = {"size": 12, "color": FAINT} if number else {"size": 13}
                 weight = "bold" if best and not number else "normal"
-                text(left(column), below + 17 * number, words, weight=weight, **style)
-        top += tall + _CAPTION
+                text(left(column), below + line * number, words, weight=weight, **style)
+        top += tall + caption
     best = "; the best is bold" if comparable else ""
-    note = f"Scores are of the whole image{best}."
-    if overview:
-        note = f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times. {note}"
-    text(_MARGIN, height - 22, note, size=12, color=FAINT)
+    scored = any(panel.captions for row in rows for panel in row.panels.values())
+    notes = [f"Details are {_DETAIL} pixels wide, enlarged {_CELL // _DETAIL} times."] * overview
+    notes += [f"Scores are of the whole image{best}."] * scored
+    text(_MARGIN, height - round(22 * enlarge), " ".join(notes), size=12, color=FAINT)
     canvas.write(path)
 
 

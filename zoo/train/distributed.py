@@ -54,7 +54,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error
         self.exit_code = 128 + signum
         name = signal.Signals(signum).name
         rest = (
-            "the same command goes on from there" if saved else "nothing is saved without a workdir"
+            "the same command resumes from there" if saved else "nothing is saved without a workdir"
         )
         super().__init__(f"stopped by {name} at step {step}; {rest}")
 

@@ -278,7 +278,7 @@ def _introduce(experiment: Experiment, feed: Feed, state: State) -> None:
     if first >= feed.steps:
         _say(f"this run has finished its {first} steps")
     elif first:
-        _say(f"going on from step {first} of {feed.steps}")
+        _say(f"resuming from step {first} of {feed.steps}")
     else:
         _say(f"{feed.steps} steps of {config.train.batch_size}; compiling the first step")
 

@@ -60,7 +60,7 @@ def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
     folder = expanded(path)
     if not is_folder(folder):
         reason = "is not a folder" if folder.exists() else "does not exist"
-        raise ZooError(f"{what} {folder} {reason}; set {option} to it")
+        raise ZooError(f"{what} {folder} {reason}; set {option} to an existing folder")
     return folder
 
 

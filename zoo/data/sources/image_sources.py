@@ -148,7 +148,7 @@ def _photos_folder() -> Path:
     # Found, not imported: importing `skimage.data` prepares its downloads.
     spec = importlib.util.find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        raise ZooError("the photos need scikit-image; pip install scikit-image")
+        raise ZooError("the photos come with scikit-image; pip install 'denoising-zoo[train]'")
     return Path(spec.submodule_search_locations[0], "data")
 
 

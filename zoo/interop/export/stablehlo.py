@@ -78,7 +78,7 @@ def to_stablehlo(
         free, or the program was found to differ from the model by more than 1e-5.
     """
     if find_spec("flatbuffers") is None:
-        raise ZooError("StableHLO needs flatbuffers; install it by pip install flatbuffers")
+        raise ZooError("StableHLO needs flatbuffers; pip install 'denoising-zoo[export]'")
     path = check_place(path, overwrite)
     signature = sign(model, size, name)
     given = arguments(signature, _size_constraints(signature))
