@@ -6,11 +6,11 @@
         --model.name=stream-b
 
 The first trains on voices and ambience made by a formula, so that it runs anywhere; it is no
-substitute for speech. The others train on a folder of clean recordings, mixed on the device with
-the recordings of a folder of noises at a random SNR.
+substitute for speech. The others train on a folder of clean audio files, mixed on the device with
+the audio files of a folder of noises at a random SNR.
 
 They made the weights stream-t and stream-b from 27 minutes of speech and 22 of ambience, as yet
-without `noise.coding` and `noise.line`. On 88 recordings of other speakers in other noises they
+without `noise.coding` and `noise.line`. On 88 audio files of other speakers in other noises they
 raise SI-SDR at 0 dB by 7.70 and 8.83 dB, GTCRN's DNS3 weights by 8.17; in the mean of -5 to 15 dB
 PESQ is 1.84 and 1.93 (GTCRN 1.84, noisy 1.37) and STOI 0.786 and 0.810 (0.817, 0.768). 57 and 109
 minutes on two CPU cores busy with other work too.
@@ -62,7 +62,7 @@ def get_config(folder: str = ""):
     config.train.batch_size = 16
     config.train.steps = 4000
     config.data.natural = (
-        "zoo train audio_stream:SPEECH --data.options.noise=NOISE with two folders of recordings"
+        "zoo train audio_stream:SPEECH --data.options.noise=NOISE with two folders of audio files"
     )
     if folder:
         config.data.name = "recordings"

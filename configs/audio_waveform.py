@@ -3,7 +3,7 @@
     zoo train audio_waveform
     zoo train audio_waveform:SPEECH --data.options.noise=NOISE
 
-The first trains on voices and ambience made by a formula, the second on folders of recordings. It
+The first trains on voices and ambience made by a formula, the second on folders of audio files. It
 has hundreds of times the parameters of `audio_stream.py` and is meant for an accelerator.
 """
 
@@ -22,7 +22,7 @@ def get_config(folder: str = ""):
     config.train.batch_size = 16
     config.train.steps = 4000
     config.data.natural = (
-        "zoo train audio_waveform:SPEECH --data.options.noise=NOISE with two folders of recordings"
+        "zoo train audio_waveform:SPEECH --data.options.noise=NOISE with two folders of audio files"
     )
     if folder:
         config.data.name = "recordings"

@@ -51,7 +51,7 @@ def test_models_are_listed_with_their_figures(zoo, monkeypatch):
     assert (code, errors) == (0, "")
     named = []
     for block, kind, modality in zip(
-        output.split("\n\n"), ("images", "recordings"), ("image", "audio"), strict=True
+        output.split("\n\n"), ("images", "audio"), ("image", "audio"), strict=True
     ):
         heading, *lines = block.splitlines()
         assert heading.split()[:3] == ["model", "parameters", "denoises"]
@@ -83,8 +83,8 @@ def test_models_of_recordings_tell_rate_and_latency(zoo):
     # A step of 256 samples, and 256 more until the next half window is there: 512 at 16 kHz.
     listed, cards = output.split("\n\n")
     assert [line.split(maxsplit=5) for line in listed.splitlines()[1:]] == [
-        ["stream-t", "22,091", "recordings", "any", "16000", "Hz     32 ms"],
-        ["spectral-gate", "0", "recordings", "any", "16000", "Hz     whole file"],
+        ["stream-t", "22,091", "audio", "any", "16000", "Hz     32 ms"],
+        ["spectral-gate", "0", "audio", "any", "16000", "Hz     whole file"],
     ]
     assert re.search(r"^stream-t +the fastest, .* +59,900,000 a second +none$", cards, re.M)
 

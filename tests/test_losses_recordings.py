@@ -175,9 +175,9 @@ def test_too_short_in_one_line(name):
 @pytest.mark.parametrize(
     ("spec", "modality", "shape", "words"),
     [
-        ("ssim", "audio", (2, 64, 1), "'ssim' is not for recordings; choose from charbonnier"),
-        ({"l1": 1.0, "ms_ssim": 1.0}, "audio", (2, 64, 1), "'ms_ssim' is not for recordings"),
-        ("binary_cross_entropy", "audio", (2, 64, 1), "not for recordings"),
+        ("ssim", "audio", (2, 64, 1), "'ssim' is not for audio signals; choose from charbonnier"),
+        ({"l1": 1.0, "ms_ssim": 1.0}, "audio", (2, 64, 1), "'ms_ssim' is not for audio signals"),
+        ("binary_cross_entropy", "audio", (2, 64, 1), "not for audio signals"),
         ({"si_sdr": 1.0}, "image", (2, 64, 64, 1), "'si_sdr' is not for images; choose from"),
         ("multi_resolution_stft", "image", (2, 64, 64, 1), "not for images"),
     ],

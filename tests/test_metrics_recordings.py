@@ -239,7 +239,7 @@ def test_dnsmos_is_that_of_its_package(seconds):
     # Of one sample, which is repeated too; of silence there is no figure.
     assert 0 < bound[1](clean[99:100], clean[99:100]) < 5
     assert judge(bound[0], 0 * clean, clean).reason == (
-        "DNSMOS has no figure for silence; leave the recording out"
+        "DNSMOS has no figure for silence; leave that signal out"
     )
 
 

@@ -26,7 +26,7 @@ def test_modalities_are_found_by_name_and_by_their_axes():
     assert modality.of_batch(4) is IMAGE
     assert modality.of_batch(3) is AUDIO
     assert modality.of_batch(7) is None
-    assert (IMAGE.count(1), AUDIO.count(3)) == ("1 image", "3 recordings")
+    assert (IMAGE.count(1), AUDIO.count(3)) == ("1 image", "3 audio signals")
     assert (IMAGE.span, AUDIO.span) == ("[0, 1]", "[-1, 1]")
     assert (IMAGE.scale, AUDIO.scale) == (255, 32768)
     assert noise.OPS is noise.registry(IMAGE)

@@ -85,8 +85,9 @@ class Modality:
 
     Attributes:
       name: its key, such as `"image"`, as specifications of models have it.
-      noun: what one example is called.
-      plural: what several are called.
+      noun: what one example is called in text.
+      plural: what several are called in text.
+      item: what one example is called in the files that an evaluation writes.
       axes: one letter for each axis of an example, the channels last.
       range: the lowest and highest value of floats.
       dtypes: the integers in which examples are kept on the host.
@@ -102,6 +103,7 @@ class Modality:
     name: str
     noun: str
     plural: str
+    item: str
     axes: str
     range: tuple[float, float]
     dtypes: tuple[np.dtype, ...]
@@ -242,6 +244,7 @@ IMAGE = register(
         name="image",
         noun="image",
         plural="images",
+        item="image",
         axes="HWC",
         range=(0.0, 1.0),
         dtypes=(np.dtype(np.uint8), np.dtype(np.uint16)),
@@ -256,8 +259,9 @@ IMAGE = register(
 AUDIO = register(
     Modality(
         name="audio",
-        noun="recording",
-        plural="recordings",
+        noun="audio signal",
+        plural="audio signals",
+        item="recording",
         axes="TC",
         range=(-1.0, 1.0),
         dtypes=(np.dtype(np.int16),),
@@ -268,4 +272,4 @@ AUDIO = register(
         has_rate=True,
     )
 )
-"""Audio recordings `(T, C)`: floats in [-1, 1]; on the host int16."""
+"""Audio signals `(T, C)`: floats in [-1, 1]; on the host int16."""

@@ -187,7 +187,7 @@ def test_every_noise_runs_at_its_usual_level(tmp_path, models):
 
 
 def test_what_is_no_clean_file_is_told(tmp_path, models):
-    with pytest.raises(ZooError, match="neither an image nor a recording"):
+    with pytest.raises(ZooError, match="neither an image nor audio"):
         trial_tab.modality(tmp_path / "letter.txt")
     settings = {"kind": "Hum", "level": 5, "model": AUTO, "strength": 1.0}
     with pytest.raises(ZooError, match="Hum noise is not for this file"):

@@ -98,8 +98,8 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
     assert broken.startswith("error: in/broken.png is a truncated or broken png file")
     assert empty == "error: in/empty.png is empty; fetch it again"
     assert sound == (
-        "error: in/sound.wav is a recording, and unet-tiny.safetensors denoises images; leave it "
-        "out, or choose another model"
+        "error: in/sound.wav is an audio signal, and unet-tiny.safetensors denoises images; leave "
+        "it out, or choose another model"
     )
     assert failed == "failed: 3 of 5: in/broken.png, in/empty.png, in/sound.wav"
     # All that was finished stays the second time, and is told.
@@ -275,7 +275,7 @@ def test_a_profile_is_a_stretch_of_time(zoo, capsys):
             zoo(*places, "--profile", text)
         assert f"argument --profile: '{text}' is not a stretch of time" in capsys.readouterr().err
     _, _, errors = zoo("in/sound.wav", "-o", "b.wav", "--profile", "1:00-1:01")
-    assert "the noise profile from 60 to 61 s is not all in the recording" in errors
+    assert "the noise profile from 60 to 61 s is not all in the audio" in errors
 
 
 def test_a_limit_is_the_strength_of_recordings_in_decibels(zoo, capsys):
@@ -286,7 +286,7 @@ def test_a_limit_is_the_strength_of_recordings_in_decibels(zoo, capsys):
     assert zoo("in/sound.wav", "-o", "c.wav", "--model", "wiener", "--for", "asr")[0] == 0
     x, c = audio_files.read("in/sound.wav"), audio_files.read("c.wav")
     np.testing.assert_allclose((c - x) / 0.7, (b - x) / 0.5, atol=4 / 32768)
-    told = "error: --limit is an option of recordings, and no input is one; drop it\n"
+    told = "error: --limit is an option of audio signals, and no input is one; drop it\n"
     assert zoo("in/colour.png", "--limit", "12") == (2, "", told)
     with pytest.raises(SystemExit):
         zoo("in/sound.wav", "--limit", "12", "--strength", "0.5")

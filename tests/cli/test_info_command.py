@@ -69,7 +69,7 @@ def test_a_recording(zoo):
     soundfile.write("a.flac", x, rate, subtype="PCM_24")
     code, (told,), _ = zoo("a.flac")
     assert code == 0
-    assert told["recording"] == "FLAC, PCM_24"
+    assert told["audio"] == "FLAC, PCM_24"
     assert told["sample rate"] == "8000 Hz"
     assert told["channels"] == "1"
     assert told["length"] == "2.000 s, 16000 samples"

@@ -123,7 +123,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
     assert code == 1
     assert os.listdir("out") == ["a.png"]
     assert errors.startswith(
-        "error: a.wav is a recording, of which there is no noise gaussian; leave it out"
+        "error: a.wav is an audio signal, of which there is no noise gaussian; leave it out"
     )
 
 
@@ -134,7 +134,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
         (("--op", "gaussian", "--option", "x=1"), "unknown gaussian option 'x'"),
         (("--op", "gaussian", "--option", "level=1"), "gaussian: 'level' is not an option"),
         (("--op", "gaussian", "--level", "-1"), "gaussian: sigma must be at least 0"),
-        (("--op", "gaussian", "--noise", "a.wav"), "gaussian mixes no recording in"),
+        (("--op", "gaussian", "--noise", "a.wav"), "gaussian mixes no noise file in"),
         (("--op", "poisson", "--unit", "1/255"), "poisson: peak is not an intensity"),
         (("--op", "correlated_gaussian"), "correlated_gaussian: the option 'kernel' is missing"),
     ],
@@ -155,7 +155,7 @@ def test_a_seed_too_large_is_argparse_business(zoo, capsys):
 
 def test_what_mixes_asks_for_a_recording(zoo):
     tone()
-    told = "error: add_at_snr mixes a recording in; name it by --noise FILE\n"
+    told = "error: add_at_snr mixes a noise file in; name it by --noise FILE\n"
     assert zoo("a.wav", "--op", "add_at_snr", "--level", "5") == (2, "", told)
 
 

@@ -226,7 +226,7 @@ def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path, monkeypatch, names)
 
 def test_nothing_to_do_is_a_mistake(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"x")
-    with pytest.raises(ZooError, match=r"no image and no recording in .* among 1 files"):
+    with pytest.raises(ZooError, match=r"no image and no audio file in .* among 1 files"):
         paths.gather([str(tmp_path)], word="denoised")
 
 

@@ -168,7 +168,7 @@ def test_no_augmentation_keeps_a_recording():
 @pytest.mark.parametrize("name", ["flip", "quarter_turn", "rotate", "shift", "zoom"])
 def test_what_turns_pictures_is_refused_for_recordings(name):
     value = {"rotate": 10.0, "shift": 0.1, "zoom": 0.5}.get(name, True)
-    match = rf"{name} does not augment recordings; set data\.augment\.{name}=(False|0\.0)$"
+    match = rf"{name} does not augment audio; set data\.augment\.{name}=(False|0\.0)$"
     with pytest.raises(ZooError, match=match):
         augment.make_augment(**{name: value})(jax.random.key(0), recording())
 

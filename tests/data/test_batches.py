@@ -165,7 +165,7 @@ def test_short_recordings_are_followed_by_silence_and_noise_starts_over():
 
 def test_too_many_samples_are_refused():
     one = np.broadcast_to(np.int16(0), (1, 2**30, 1))
-    with pytest.raises(ZooError, match=r"recordings hold 2,147,483,648 .*data\.stream=True"):
+    with pytest.raises(ZooError, match=r"audio has 2,147,483,648 .*data\.stream=True"):
         make_bank([one, one])
 
 

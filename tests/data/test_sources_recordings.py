@@ -157,19 +157,19 @@ def test_errors(tmp_path):
     path = fill(tmp_path / "a", ["train/a.wav", "validation/b.wav"])
     noise = fill(tmp_path / "n", ["train/a.wav"])
     (tmp_path / "none").mkdir()
-    refused("no path to the folder of recordings; set path", "recordings")
+    refused("no path to the folder of audio files; set path", "recordings")
     refused(
-        r"none has no recordings; they end in .*\.flac", "recordings", path=str(tmp_path / "none")
+        r"none has no audio files; they end in .*\.flac", "recordings", path=str(tmp_path / "none")
     )
     refused(
-        "noise recordings .*b does not exist; set noise to an existing folder",
+        "noise files .*b does not exist; set noise to an existing folder",
         "recordings",
         path=path,
         noise=str(tmp_path / "b"),
     )
     refused("has none for validation; give it sub-folders", "recordings", path=path, noise=noise)
     refused("in both train and validation", "recordings", path=path, train=".", validation="train")
-    refused("exclude 'x' leaves out no recording", "recordings", path=path, exclude="x")
+    refused("exclude 'x' leaves out no audio file", "recordings", path=path, exclude="x")
     refused("size and tile are for images", "recordings", path=path, size=(8, 8))
     refused("unknown option of recordings 'nois'; did you mean 'noise'", "recordings", nois="x")
 

@@ -137,13 +137,13 @@ def test_the_source():
     assert len(firsts) == 6
     stereo = sources.load("voices", channels=2, sample_rate=8000, seconds=1.5, train=2)["train"]
     assert stereo[1].target.shape == (12000, 2)
-    assert repr(stereo) == "Source(2 recordings, channels=2, sample_rate=8000)"
+    assert repr(stereo) == "Source(2 audio signals, channels=2, sample_rate=8000)"
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"channels": 3}, "channels is 3; of recordings choose 1"),
+        ({"channels": 3}, "channels is 3; for audio choose 1"),
         ({"size": (8, 8)}, "size and tile are for images"),
         ({"tile": (8, 8)}, "size and tile are for images"),
         ({"sample_rate": 0}, "sample_rate is 0"),

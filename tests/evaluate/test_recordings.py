@@ -300,7 +300,7 @@ def test_pesq_is_left_out_at_other_rates():
     ("changes", "words"),
     [
         ({"recordings": []}, "nothing to evaluate on"),
-        ({"limit": 0}, "no recording"),
+        ({"limit": 0}, "no audio signal"),
         ({"levels": {}}, "no noise level"),
         ({"levels": {Level(None, name="a/b"): None, Level(None, name="a b"): None}}, "share"),
         ({"levels": {REAL: None}}, "number of dB"),
@@ -312,7 +312,7 @@ def test_pesq_is_left_out_at_other_rates():
         ({"baselines": ("weiner",)}, "did you mean 'wiener'"),
         ({"metrics": ("si_sdrr",)}, "did you mean 'si_sdr"),
         ({"models": {"noisy": identity}}, "rename"),
-        ({"models": {"model": lambda x, level: x[:, 1:]}}, "model turned recordings"),
+        ({"models": {"model": lambda x, level: x[:, 1:]}}, "model turned audio signals"),
         ({"models": {"m": lambda x, level: x * np.float32("nan")}}, "m for .* is not finite"),
         ({"recordings": [Example("p", VOICES[0].target.T, None)]}, "p has shape .* transpose"),
         ({"recordings": [Example("p", VOICES[0].target * np.nan, None)]}, "p holds NaN"),

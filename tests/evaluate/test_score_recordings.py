@@ -157,8 +157,8 @@ def test_recordings_are_told_from_pictures(zoo, folders):
     assert "has no images" in zoo(*speech, "--sigma", "25")[2]
     assert "has no images" in zoo(*speech, "--baselines", "nlm")[2]
     photos = ("score", "--data", folders / "photos")
-    assert "has no recordings" in zoo(*photos, "--noises", folders / "noise")[2]
-    assert "has no recordings" in zoo(*photos, "--baselines", "wiener")[2]
+    assert "has no audio files" in zoo(*photos, "--noises", folders / "noise")[2]
+    assert "has no audio files" in zoo(*photos, "--baselines", "wiener")[2]
     assert "no image to evaluate on" in zoo(*photos, "--limit", "0")[2]
 
 
@@ -198,7 +198,7 @@ def test_published_figures_stand_beside_ours():
     [
         (
             ["MODEL", "unet-tiny=x.pth"],
-            "MODEL denoises recordings and unet-tiny=x.pth denoises ima",
+            "MODEL denoises audio signals and unet-tiny=x.pth denoises ima",
         ),
         (["wiener=x.tar"], "wiener has no parameters to load; leave out x.tar"),
         (["weiner"], "unknown model 'weiner'; did you mean 'wiener'"),
@@ -208,21 +208,21 @@ def test_published_figures_stand_beside_ours():
         (["gtcrn=g_{sigma}.tar"], "one file serves all levels; write it without {sigma}"),
         (["MODEL", "MODEL"], "two rows would be called mine"),
         (["wiener", "wiener"], "two rows would be called wiener"),
-        (["MODEL", "--sigma", "25"], "--sigma is an option of images, and here recordings are"),
+        (["MODEL", "--sigma", "25"], "--sigma is an option of images, and here audio signals are"),
         (["MODEL", "--border", "0"], "--border is an option of images"),
         (["MODEL", "--range", "full"], "--range is an option of images"),
         (["MODEL", "--no-gallery"], "--no-gallery is an option of images"),
-        (["UNET", "--snr", "5"], "--snr is an option of recordings, and here images are scored"),
+        (["UNET", "--snr", "5"], "--snr is an option of audio signals, and here images are scored"),
         (["MODEL", "--pairs", "a", "b"], "pairs bring their own noise; drop --noises, or --pairs"),
         (["MODEL", "--metrics", "peskq"], "unknown metric 'peskq'; did you mean 'pesq'"),
         (["MODEL", "--baselines", "weiner"], "unknown baseline 'weiner'; did you mean 'wiener'"),
         (["--baselines"], "nothing to score"),
-        (["--limit", "0"], "no recording to evaluate on; check the data and the limit"),
+        (["--limit", "0"], "no audio signal to evaluate on; check the data and the limit"),
         (["--seed", "-1"], "seed must be"),
         (["--snr", "nan"], "the level nan dB has no SNR"),
         (["--noises", "nowhere"], "there is no folder nowhere; check --noises"),
         (["--data", "nowhere"], "there is no folder nowhere; check --data"),
-        (["--data", "empty"], "empty has no recordings"),
+        (["--data", "empty"], "empty has no audio files"),
         (["--data", "trained"], "trained has other splits but no test"),
         (["--data", "bad"], "bad/text.wav is not wav, flac, ogg or mp3"),
         (["--data", "SPEECH", "SPEECH"], "two folders are called speech"),

@@ -49,7 +49,7 @@ def test_arrays_are_audio_by_their_sample_rate():
 @pytest.mark.parametrize(
     ("x", "model", "options", "message"),
     [
-        (SOUND, HalfAudio(), {}, "HalfAudio denoises recordings; give sample_rate=, in Hz"),
+        (SOUND, HalfAudio(), {}, "HalfAudio denoises audio signals; give sample_rate=, in Hz"),
         (SOUND, HalfImage(), {"sample_rate": 16000}, "HalfImage denoises images; choose from"),
         (SOUND, None, {}, r"shape \(4000, 2\) may be audio; give sample_rate="),
         (SOUND[:, 0], None, {}, "may be audio; give sample_rate="),
@@ -77,8 +77,8 @@ def test_files_are_told_apart_by_their_content(tmp_path, monkeypatch):
     np.testing.assert_allclose(soundfile.read("n.wav")[0], SOUND / 2, atol=1e-6)
     assert (audio.frames, audio.channels, audio.sample_rate) == (4000, 2, 16000)
     for src, model, options, message in (
-        ("a.png", HalfAudio(), {}, "a.png is an image, and HalfAudio denoises recordings"),
-        ("a.wav", HalfImage(), {}, "a.wav is a recording, and HalfImage denoises images"),
+        ("a.png", HalfAudio(), {}, "a.png is an image, and HalfAudio denoises audio signals"),
+        ("a.wav", HalfImage(), {}, "a.wav is an audio signal, and HalfImage denoises images"),
         ("a.wav", HalfAudio(), {"stabilize": "poisson"}, "stabilize= is an option of images"),
         ("a.wav", HalfAudio(), {"save_noise": "a.wav"}, "a.wav is the input"),
         ("none.png", HalfImage(), {}, "none.png"),

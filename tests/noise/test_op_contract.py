@@ -274,7 +274,7 @@ def test_errors_name_culprit_and_remedy():
     with pytest.raises(ZooError) as caught:
         audio.white(key, RECORDINGS.swapaxes(1, 2), snr=0)
     assert str(caught.value) == (
-        "white: x of shape (2, 2, 700) has 700 channels; recordings are (..., T, C), "
+        "white: x of shape (2, 2, 700) has 700 channels; audio is (..., T, C), "
         "so swap its last two axes"
     )
 

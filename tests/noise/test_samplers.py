@@ -288,7 +288,7 @@ def test_recordings_passed_at_call_time(kind, mapped, each):
     with pytest.raises(ZooError) as caught:
         draw(KEY, SPEECH)
     assert str(caught.value) == (
-        "add_at_snr needs a recording of noise; "
+        "add_at_snr needs an audio signal of noise; "
         "give it as its option 'noise' or call the sampler as (key, x, noise)"
     )
 

@@ -235,12 +235,15 @@ def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs)
     first(
         5,
         [
-            (["--config.data.name=photos", "--config.data.channels=3"], ["stream-t", "recordings"]),
+            (
+                ["--config.data.name=photos", "--config.data.channels=3"],
+                ["stream-t", "audio signals"],
+            ),
             (["--config.model.name=unet-tiny"], ["unet-tiny", "images"]),
             (["--config.data.crop=(64, 64)"], ["data.crop", "samples"]),
             (["--config.model.name=gtcrn", "--config.data.sample_rate=8000"], ["gtcrn", "16000"]),
             (["--config.noise.line.name=low_pas"], ["low_pas", "low_pass"]),
-            (["--config.loss=ssim"], ["ssim", "recordings"]),
+            (["--config.loss=ssim"], ["ssim", "audio signals"]),
             (["--config.noise.name=gaussian"], ["gaussian"]),
             (["--config.eval.baselines=('nlm',)"], ["nlm", "wiener"]),
             (["--config.eval.published.gtcrn=missing.tar"], ["missing.tar"]),

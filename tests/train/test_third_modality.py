@@ -72,6 +72,7 @@ def volume(monkeypatch):
             name="volume",
             noun="volume",
             plural="volumes",
+            item="volume",
             axes="DHWC",
             range=(0.0, 1.0),
             dtypes=(np.dtype(np.uint8),),

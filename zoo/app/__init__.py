@@ -1,4 +1,4 @@
-"""The page of `zoo app`: images and recordings denoised in a browser, on this machine.
+"""The page of `zoo app`: images and audio denoised in a browser, on this machine.
 
 `server` assembles the page by Gradio (the extra "app") and serves it; `door` decides which requests
 come in. `image_tab`, `audio_tab` and `trial_tab` each do the work of a tab and lay it out, by the

@@ -1,4 +1,4 @@
-"""The tab for recordings: a file denoised, with players before and after."""
+"""The tab for audio files: a file denoised, with players before and after."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +15,14 @@ _ADVICE = {"take model='wiener'": "choose wiener", "limit=12": "a strength of 75
 _SUBTYPES = {"PCM_16": "16 bits", "PCM_24": "24 bits", "PCM_32": "32 bits", "FLOAT": "floats"}
 
 _TAB = "recording"
-_BLANK = '<div class="zoo-blank">Drop a recording, or take a sample.</div>'
+_BLANK = '<div class="zoo-blank">Drop an audio file, or take a sample.</div>'
 
 
 def describe(path: Path) -> str:
-    """Length, rate, channels and coding of a recording, in words.
+    """Length, rate, channels and coding of an audio file, in words.
 
     Raises:
-      ZooError: it is damaged, not a recording, or too long.
+      ZooError: it is damaged, not an audio file, or too long.
     """
     limits.check_recording(path)
     facts = audio_files.info(path)
@@ -51,7 +51,7 @@ def denoise(
     model: str,
     strength: float,
 ) -> Outcome:
-    """Denoises a recording; rate, channels, length and coding are kept.
+    """Denoises an audio file; rate, channels, length and coding are kept.
 
     Args:
       path: the file.
@@ -87,7 +87,7 @@ def build(page: Parts) -> None:
     models = page.models
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
-            file = parts.drop_zone("Recording", sorted(file_kinds.AUDIO_SUFFIXES))
+            file = parts.drop_zone("Audio file", sorted(file_kinds.AUDIO_SUFFIXES))
             buttons = parts.sample_buttons(page.samples.noisy_recordings)
             model = parts.model_list(models.labels("audio"))
             strength = parts.strength_slider("75 % takes 12 dB at most, 90 % takes 20")

@@ -73,7 +73,7 @@ class Models:
         self._loaded: dict[str, Resolved] = {}
 
     def labels(self, modality: str) -> list[str]:
-        """Models of images (`"image"`) or recordings (`"audio"`)."""
+        """Models of images (`"image"`) or audio files (`"audio"`)."""
         return [c.label for c in self._choices.values() if c.specification.modality == modality]
 
     def takes_level(self, label: str) -> bool:

@@ -45,16 +45,16 @@ MOST_DECODED = 400_000_000
 """Bytes of one page of an image file, decoded; the work on it takes a multiple."""
 
 MOST_SAMPLES = 2**30
-"""Of a recording, over all its channels; a compressed file of a few bytes may claim any number."""
+"""Of audio, over all its channels; a compressed file of a few bytes may claim any number."""
 
 TRIAL_PIXELS = 8_000_000
 """Of an image that noise is added to: it is held as floats, several times."""
 
 TRIAL_SECONDS = 600
-"""Of a recording that noise is added to."""
+"""Of an audio file that noise is added to."""
 
 TRIAL_SAMPLES = TRIAL_SECONDS * 48000 * 2
-"""Of a recording that noise is added to, over all its channels."""
+"""Of an audio file that noise is added to, over all its channels."""
 
 _PAGE = "this page takes; use zoo denoise, which takes any size"
 _TRIAL = "a test with noise takes; take a part of it, or use zoo noise and zoo denoise"
@@ -92,10 +92,10 @@ def check_image(path: Path) -> None:
 
 
 def check_recording(path: Path) -> None:
-    """Refuses a recording that is too long for the page.
+    """Refuses an audio file that is too long for the page.
 
     Raises:
-      ZooError: it is too long, or not a recording.
+      ZooError: it is too long, or not an audio file.
     """
     _check_samples(path, MOST_SAMPLES, _PAGE)
 

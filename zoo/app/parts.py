@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
     """The result of a job.
 
     Attributes:
-      shown: name -> views of an image, or a recording: before and after, or clean, noisy, denoised.
+      shown: name -> views of an image or audio: before and after, or clean, noisy, denoised.
       facts: names and values to show.
       notes: short sentences on losses.
       path: the file to download, if there is one.

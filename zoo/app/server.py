@@ -46,7 +46,7 @@ _NEW = 10
 # The first Pillow without known faults in its JPEG decoder.
 _SAFE_PILLOW = 13
 _HEAD = """<div class="zoo-head"><h1>Denoising zoo</h1>
-<p>Clean up images and recordings. All of it happens on the machine that serves this page.</p>
+<p>Denoise images and audio. All of it happens on the machine that serves this page.</p>
 </div>"""
 
 
@@ -100,7 +100,9 @@ def application(root: Path, weights: Sequence[str | os.PathLike] = (), *, host: 
         import gradio as gr  # noqa: PLC0415, an extra
         from fastapi import FastAPI  # noqa: PLC0415, comes with it
     except ImportError as error:
-        raise ZooError(f"the page needs Gradio ({error}); pip install 'denoising-zoo[app]'") from None
+        raise ZooError(
+            f"the page needs Gradio ({error}); pip install 'denoising-zoo[app]'"
+        ) from None
 
     models = Models(weights)
     samples = root / "samples"
@@ -134,7 +136,7 @@ def _build(parts: Parts):
         gr.HTML(_HEAD)
         with gr.Tab("Image"):
             image_tab.build(parts)
-        with gr.Tab("Recording"):
+        with gr.Tab("Audio"):
             audio_tab.build(parts)
         with gr.Tab("Test with noise"):
             trial_tab.build(parts)

@@ -17,7 +17,7 @@ from zoo.inference import denoise_audio_file
 
 _TAB = "trial"
 _BLANK = (
-    '<div class="zoo-blank">Drop a clean image or recording, or take a sample: noise is added to '
+    '<div class="zoo-blank">Drop a clean image or audio file, or take a sample: noise is added to '
     "it and removed again, and scores show how close the result is.</div>"
 )
 _NOISY, _CLEAN = "Noisy and denoised", "Clean and denoised"
@@ -85,7 +85,7 @@ def modality(path: Path) -> str:
     kind = file_kinds.kind_of_suffix(path)
     if kind not in NOISES:
         raise ZooError(
-            f"{path.name} is neither an image nor a recording; drop a png, jpeg, tiff, webp, bmp, "
+            f"{path.name} is neither an image nor audio; drop a png, jpeg, tiff, webp, bmp, "
             "wav, flac, ogg or mp3 file"
         )
     return kind
@@ -107,7 +107,7 @@ def run(
 
     Args:
       path: the file.
-      room: a folder for views or recordings.
+      room: a folder for views or audio files.
       models: models to choose from.
       progress: called with the finished part and the whole.
       kind: one of the labels of `NOISES`.
@@ -145,7 +145,7 @@ def build(page: Parts) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=280):
             suffixes = sorted({*file_kinds.PLAIN_SUFFIXES, *file_kinds.AUDIO_SUFFIXES})
-            file = parts.drop_zone("Clean image or recording", suffixes)
+            file = parts.drop_zone("Clean image or audio file", suffixes)
             gallery = parts.thumbnails(page.samples.clean_images)
             buttons = parts.sample_buttons(page.samples.clean_recordings)
             kind = gr.Dropdown([*NOISES["image"]], label="Noise", filterable=False)

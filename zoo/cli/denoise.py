@@ -339,7 +339,7 @@ class _Denoisers:
             try:
                 write(job.source, job.target, job.extra, **overwrite)
             except ZooError as error:
-                # The recording itself is there, and is no failure of its own.
+                # The audio file itself is there, and is no failure of its own.
                 problem = str(error)
         seconds = report.frames / report.sample_rate
         channels = "mono" if report.channels == 1 else f"{report.channels} channels"

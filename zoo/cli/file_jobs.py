@@ -221,7 +221,7 @@ class Done(NamedTuple):
 
     Attributes:
       text: what to say of it, in one line or more.
-      amount: pixels of an image, seconds of a recording.
+      amount: pixels of an image, seconds of an audio file.
       problem: what went wrong after the file was written, in one line; it counts as a failure.
     """
 

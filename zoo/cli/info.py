@@ -138,7 +138,7 @@ def of_recording(path: str) -> Rows:
         powers.append(square[:whole].reshape(-1, frame).mean(axis=1))
     powers = np.concatenate(powers)
     rows = [
-        ("recording", f"{facts.format}, {facts.subtype}"),
+        ("audio", f"{facts.format}, {facts.subtype}"),
         ("sample rate", f"{facts.sample_rate} Hz"),
         ("channels", str(facts.channels)),
         ("length", _duration(facts.frames / facts.sample_rate, facts.frames)),

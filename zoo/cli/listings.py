@@ -99,7 +99,7 @@ def _model_row(spec: ModelSpec) -> tuple[str, ...]:
     latency = "whole file"
     if spec.hop:
         latency = f"{round(1000 * (spec.hop + spec.latency) / spec.sample_rate, 1):g} ms"
-    return (*start, "recordings", "any", f"{spec.sample_rate} Hz", latency)
+    return (*start, "audio", "any", f"{spec.sample_rate} Hz", latency)
 
 
 def _model_card(spec: ModelSpec) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ _EXAMPLES = """examples:
 
 # As many on either side of 0; jax takes no more.
 _SEEDS = 2**63
-# What ops call the recording that they are given beside the signal.
+# What ops call the audio file that they are given beside the signal.
 _GIVEN = ("noise", "noisy", "response")
 # Where only the options are looked at, and images have none.
 _USUAL_RATE = 16000
@@ -206,17 +206,17 @@ class _Noises:
         return self._programs[kind, rate]
 
     def _sampler(self, kind: str, rate: int, mixed: "jax.Array | None") -> Callable:
-        """The noise for a kind of file, at a sample rate, with a recording to mix in."""
+        """The noise for a kind of file, at a sample rate, with an audio file to mix in."""
         given = self._arguments
         options = dict(given.options)
         op = zoo.noise.registry(kind)[given.op]
         known = inspect.signature(op).parameters
         takes = [name for name in _GIVEN if name in known]
         if given.noise and not takes:
-            raise ZooError(f"{given.op} mixes no recording in; leave out --noise")
+            raise ZooError(f"{given.op} mixes no noise file in; leave out --noise")
         needed = takes and known[takes[0]].default is inspect.Parameter.empty
         if (needed and not given.noise) or options.keys() & {*takes}:
-            raise ZooError(f"{given.op} mixes a recording in; name it by --noise FILE")
+            raise ZooError(f"{given.op} mixes a noise file in; name it by --noise FILE")
         if given.noise:
             options[takes[0]] = mixed
         return zoo.noise.make_sampler(

@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
     Attributes:
       inputs: in the order they were named, those of a folder by name.
-      skipped: files of folders and patterns that are neither images nor recordings.
+      skipped: files of folders and patterns that are neither images nor audio.
       single: whether one file was named, or standard input, and nothing else.
     """
 
@@ -59,7 +59,7 @@ class Found(NamedTuple):
 def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Found:
     """Finds the files; only their first bytes are read.
 
-    A folder stands for all images and recordings below it, hidden ones left out, and so does a
+    A folder stands for all images and audio below it, hidden ones left out, and so does a
     pattern for all files it matches. What they hold beside those is skipped. What is named itself
     must be one.
 
@@ -85,7 +85,7 @@ def gather(texts: Sequence[str], *, word: str, output: Path | None = None) -> Fo
                 inputs.append(one)
     if not inputs:
         among = f" among {len(skipped)} files" if skipped else ""
-        raise ZooError(f"no image and no recording in {', '.join(texts)}{among}; check the path")
+        raise ZooError(f"no image and no audio file in {', '.join(texts)}{among}; check the path")
     alone = inputs[0].path
     single = len(texts) == 1 and (texts[0] == "-" or alone == files.expanded(texts[0]))
     return Found(inputs, skipped, single)
@@ -193,7 +193,7 @@ def read_stdin() -> Path:
     """All of standard input, in a file that is gone at the end of the process.
 
     Raises:
-      ZooError: it is a terminal, or begins as no image and no recording does; then the rest, of
+      ZooError: it is a terminal, or begins as no image and no audio does; then the rest, of
         which there may be no end, is not read.
     """
     if sys.stdin is None or sys.stdin.isatty():

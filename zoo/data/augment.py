@@ -175,7 +175,7 @@ def make_augment(
     steps = [step for name, step in (image_steps | audio_steps).items() if values[name]]
 
     def augment(key: jax.Array, x: jax.Array) -> jax.Array:
-        data, other = ("recordings", image_steps) if x.ndim == 2 else ("images", audio_steps)
+        data, other = ("audio", image_steps) if x.ndim == 2 else ("images", audio_steps)
         for name in other:
             if value := values[name]:
                 raise ZooError(

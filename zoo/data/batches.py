@@ -118,7 +118,7 @@ def check_room(values: int, *, recordings: bool = False) -> None:
         return
     if recordings:
         raise ZooError(
-            f"the recordings hold {values:,} samples or more, too many to keep on the device; "
+            f"the audio has {values:,} samples or more, too many to keep on the device; "
             "set data.stream=True"
         )
     raise ZooError(

@@ -22,17 +22,17 @@ from zoo.evaluate.result import Apply, File, Level
 from zoo.modality import AUDIO, to_float
 from zoo.models import create_model
 
-# What a model gets in one call: so many seconds in all, in at most so many recordings.
+# What a model gets in one call: so many seconds in all, in at most so many signals.
 _SECONDS = 64
 _BATCH = 16
 
 
 @evaluates(AUDIO)
 class AudioEvaluator(Evaluator):
-    """Evaluation of recordings at signal-to-noise ratios; see `AudioProtocol` for every choice.
+    """Evaluation of audio at signal-to-noise ratios; see `AudioProtocol` for every choice.
 
     Every method gets the same mixtures. They depend on the protocol's seed, on the noises and on a
-    recording's place in its set: not on the devices, the limit, or the other recordings.
+    signal's place in its set: not on the devices, the limit, or the other signals.
     """
 
     protocols = AudioProtocol
@@ -59,16 +59,16 @@ class AudioEvaluator(Evaluator):
         self.gains: dict[Path, float] = {}
 
     def prepare(self, levels: Mapping[Level, Noise | None]) -> list[str]:
-        """Checks the set, the noises and the levels; cuts long recordings.
+        """Checks the set, the noises and the levels; cuts long signals.
 
         Raises:
           ZooError: there is nothing to score or to mix in, or a level without a number of dB.
         """
         notes = super().prepare(levels)
         if not self.pieces:
-            raise ZooError("every recording is silent; check the data")
+            raise ZooError("all audio is silent; check the data")
         if len({piece.paired for piece in self.pieces}) > 1:
-            raise ZooError("some recordings are paired with noisy ones and others not; split them")
+            raise ZooError("some audio files are paired with noisy ones and others not; split them")
         self.noise = self._noises(levels)
         return notes
 
@@ -108,7 +108,7 @@ class AudioEvaluator(Evaluator):
     def degrade(
         self, group: Group, level: Level, noise: Noise | None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """The clean recordings, scaled as their mixtures are, the mixtures and the SNRs."""
+        """The clean signals, scaled as their mixtures are, the mixtures and the SNRs."""
         if group.paired:
             mixtures = [Mixture(to_float(i.target), to_float(i.input)) for i in group.items]
         else:
@@ -132,7 +132,7 @@ class AudioEvaluator(Evaluator):
         return path
 
     def write_wavs(self, wavs: Mapping[Path, np.ndarray]) -> None:
-        """Writes recordings with one gain for all, 1 unless one would clip."""
+        """Writes signals with one gain for all, 1 unless one would clip."""
         peak = max(float(np.abs(signal).max()) for signal in wavs.values())
         gain = LOUDEST / max(peak, LOUDEST)
         for path, signal in wavs.items():
@@ -161,7 +161,7 @@ class AudioEvaluator(Evaluator):
         return {"pieces scored": len(self.pieces), "wavs scaled down": gains}
 
     def _noises(self, levels: Mapping[Level, Noise | None]) -> Decoded | None:
-        """The recordings to mix in; None for paired recordings."""
+        """The signals to mix in; None for paired signals."""
         noise = getattr(self.source, "noise", None) if self.noise is None else self.noise
         for source in (self.source, noise):
             if _rate(source) not in (0, self.protocol.sample_rate):
@@ -179,7 +179,7 @@ class AudioEvaluator(Evaluator):
         if noise is None or not len(noise):
             raise ZooError(
                 f"{first.name} brings no noisy version and there are no noises to mix it with; "
-                "name a folder of noises, or take paired recordings"
+                "name a folder of noises, or take pairs of noisy and clean files"
             )
         for level in levels:
             if level.value is None or not np.isfinite(level.value):

@@ -58,7 +58,7 @@ class Decoded(Sequence):
         return self.excerpt(index)
 
     def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Example:
-        """`frames` samples of recording `index` from `start` on, or an example of any kind whole.
+        """`frames` samples of signal `index` from `start` on, or an example of any kind whole.
 
         Raises:
           ZooError: as for `[]`.
@@ -75,10 +75,10 @@ class Decoded(Sequence):
 
     @functools.cached_property
     def lengths(self) -> list[int]:
-        """The samples of each recording, without decoding it where the source knows them.
+        """The samples of each signal, without decoding it where the source knows them.
 
         Raises:
-          ZooError: one cannot be read, or is not a recording.
+          ZooError: one cannot be read, or is not an audio signal.
         """
         known = getattr(self._source, "lengths", None)
         return known() if known else [len(example.target) for example in self]
@@ -102,7 +102,7 @@ class Decoded(Sequence):
 
 
 class Piece(NamedTuple):
-    """An example, or as much of a long recording as is scored at once.
+    """An example, or as much of a long signal as is scored at once.
 
     Attributes:
       place: of the example in its set.

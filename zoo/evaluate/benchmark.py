@@ -277,7 +277,7 @@ def _write(folder: Path, found: Mapping[str, Found], heads: Mapping[str, Any], s
                     for m, other in others.items()
                 }
                 cell = {"data": name, "level": level.label, "method": method}
-                cell |= {sets.modality.plural: result.count, **row}
+                cell |= {f"{sets.modality.item}s": result.count, **row}
                 cell |= {f"published_{m}": other for m, other in others.items()}
                 cells.append(cell | {f"difference_{m}": x for m, x in apart.items()})
                 extra.append({"value": level.value, "unit": level.unit})

@@ -1,4 +1,4 @@
-"""The test sets of a benchmark: folders of images, and of recordings with noises to mix in."""
+"""The test sets of a benchmark: folders of images, and of audio files with noises to mix in."""
 
 import dataclasses
 import functools
@@ -47,7 +47,7 @@ class Sets:
 
     Attributes:
       denoised: whether the outputs are written.
-      noises: recordings that are mixed in.
+      noises: audio files that are mixed in.
     """
 
     modality: Modality
@@ -179,13 +179,13 @@ class ImageSets(Sets):
 
 
 class AudioSets(Sets):
-    """Folders of recordings; of a folder with a sub-folder `test` only that.
+    """Folders of audio files; of a folder with a sub-folder `test` only that.
 
     Args:
-      pairs: sub-folders of each folder with the noisy and the clean recordings of equal names, or
+      pairs: sub-folders of each folder with the noisy and the clean audio files of equal names, or
         None to mix in noise.
       protocol: the choices; its sample rate becomes that of the models.
-      noises: the folder of noise recordings to mix in; None with `pairs`.
+      noises: the folder of noise audio files to mix in; None with `pairs`.
     """
 
     modality, unit, quantity, option = AUDIO, "dB", "SNR", "--snr"

@@ -64,7 +64,7 @@ def degrade(
 
 
 class Mixture(NamedTuple):
-    """A recording and its noisy version, (T, C), float32.
+    """An audio signal and its noisy version, (T, C), float32.
 
     Attributes:
       clean: the target, scaled as `noisy` is.
@@ -76,17 +76,17 @@ class Mixture(NamedTuple):
 
 
 def excerpt(noises: Decoded, *, seed: int, place: int, start: int, length: int) -> np.ndarray:
-    """The noise of a recording, (length, C), float32; it does not depend on any other recording.
+    """The noise of an audio signal, (length, C), float32; it does not depend on any other signal.
 
     Args:
-      noises: the noise recordings.
+      noises: the noise signals.
       seed: as `AudioProtocol.seed`.
-      place: of the recording in its whole set.
-      start: of the piece in the recording.
+      place: of the signal in its whole set.
+      start: of the piece in the signal.
       length: in samples.
 
     Raises:
-      ZooError: the noise is silent wherever it was tried, or is not a recording.
+      ZooError: the noise is silent wherever it was tried, or is not an audio signal.
     """
     turn, position = divmod(place, len(noises))
     order = sorted(range(len(noises)), key=lambda number: _number(seed, "order", turn, number))

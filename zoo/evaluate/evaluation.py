@@ -9,7 +9,7 @@
 * `protocol.json`: every choice behind the figures.
 * `denoised/`: the first model's outputs, in a folder of each level where there are several.
 * a gallery of images for each level; of audio `spectrograms`, `waveforms` and, in `listen/`, the
-  outputs of all methods for a few recordings, one gain for all of them.
+  outputs of all methods for a few audio signals, one gain for all of them.
 * `curves_<metric>.png`: the means by level, where there are several.
 * `manifest.json`: which file is of which level, example and method, so that nobody has to parse
   file names; see `zoo.evaluate.read_manifest`.
@@ -80,7 +80,7 @@ def evaluate(
       models: the models by name, `(noisy (B, ..., C), level (B,)) -> (B, ..., C)`, float32; or a
         function that gives those of a level. They are called as they are, so that they can cut
         tiles: jit them, with the parameters among their arguments. B is 1 for photographs (sides
-        above 362), up to 64 for small images, up to 16 for recordings of multiples of 2 s.
+        above 362), up to 64 for small images, up to 16 for audio of multiples of 2 s.
       source: what to score on, a `zoo.data.sources.Source` or any sequence of examples; its
         modality decides all that follows. Each file is decoded once, as far as 1 GiB goes.
       levels: for each level the noise, a sampler of `zoo.noise` or a `NumpyGaussian`; None for
@@ -88,7 +88,7 @@ def evaluate(
         which have one level without a number, such as `REAL`.
       outdir: the folder, made if missing; see the module for what is written. Outputs of an earlier
         evaluation in it are removed.
-      noise: recordings to mix in; None for those of `source.noise`, if it has them.
+      noise: signals to mix in; None for those of `source.noise`, if it has them.
       protocol: the choices; the defaults of the modality if None.
       baselines: names of classical methods; None for the usual ones.
       metrics: names; None for the usual ones. Those whose package is missing are left out, with a

@@ -98,7 +98,7 @@ class Panel(NamedTuple):
 
     Attributes:
       signal: an image (H, W, C), uint8, uint16 or float (clipped to [0, 1]), where C of 1 is shown
-        gray; or a recording (T, C), float, of which the first channel is drawn.
+        gray; or an audio signal (T, C), float, of which the first channel is drawn.
       captions: scores in words, the main one first; empty for the clean example.
       merit: the main score, of which the best of a row is bold; or None.
     """

@@ -63,7 +63,7 @@ class Evaluator:
     Args:
       modality: of the examples.
       source: the test set, any sequence of examples.
-      noise: recordings to mix in, for modalities that do.
+      noise: signals to mix in, for modalities that do.
       protocol: the choices; the defaults if None.
       limit: only the first so many examples; None for all.
       sigma_known: whether the level is the standard deviation of white noise, and is given to the
@@ -80,7 +80,7 @@ class Evaluator:
       sheets: the kinds of files that `draw` writes.
       captions: how scores read below an example that is drawn, the main one first.
       rows: how many examples are drawn.
-      mixes: whether levels are SNRs at which recordings of noise are mixed in.
+      mixes: whether levels are SNRs at which signals of noise are mixed in.
       usual_levels: of a training that names none.
     """
 

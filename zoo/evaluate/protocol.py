@@ -55,7 +55,7 @@ FEW_SHAPES = 4
 """The most sizes of a set for which `shapes="auto"` pads nothing."""
 
 SHAPES_IN = 2.0
-"""Lengths of recordings up to eight times as many seconds become multiples of them."""
+"""Lengths of signals up to eight times as many seconds become multiples of them."""
 
 LOUDEST = 32767 / 32768
 """The highest sample of 16 bits, of 1."""
@@ -203,11 +203,11 @@ class AudioProtocol(Protocol):
     """The choices for audio.
 
     Attributes:
-      seed: decides which noise a recording gets, and which part of it: from 0 to 2**31 - 1.
-      active: whether the level is that of the active parts of a recording, as for
+      seed: decides which noise an audio signal gets, and which part of it: from 0 to 2**31 - 1.
+      active: whether the level is that of the active parts of an audio signal, as for
         `zoo.noise.audio.add_at_snr`, or of all of it.
-      seconds: a longer recording is scored in pieces, so that memory stays flat.
-      sample_rate: of the recordings, in Hz.
+      seconds: a longer signal is scored in pieces, so that memory stays flat.
+      sample_rate: of the signals, in Hz.
     """
 
     active: bool = True
@@ -229,24 +229,24 @@ class AudioProtocol(Protocol):
     def choices(self, *, paired: bool = False) -> dict[str, str | int | float]:
         """As `Protocol.choices`."""
         mixing = {
-            "mixture": "clean + scaled noise; 10 log10 of the mean power of the clean recording "
+            "mixture": "clean + scaled noise; 10 log10 of the mean power of the clean signal "
             f"({_POWER[self.active]}) over that of the noise is the level in dB",
-            "noise": "of every n recordings each of the n noises gets one, in an order made from "
-            "the seed; the excerpt begins where SHA-256 of seed and recording says, the same at "
-            "every level, and a noise shorter than the recording starts over",
+            "noise": "of every n signals each of the n noises gets one, in an order made from "
+            "the seed; the excerpt begins where SHA-256 of seed and name says, the same at "
+            "every level, and a noise shorter than the signal starts over",
             "loudness": "a mixture beyond full scale is scaled down to it together with its clean "
-            "recording; neither is rounded",
+            "signal; neither is rounded",
         }
         return {
             **dataclasses.asdict(self),
-            **({"noise": "the recordings' own"} if paired else mixing),
+            **({"noise": "that of the noisy files"} if paired else mixing),
             "output": "scored unchanged, neither clipped nor rounded",
-            "pieces": f"a recording of more than {self.seconds:g} s is scored in equal pieces of "
+            "pieces": f"a signal of more than {self.seconds:g} s is scored in equal pieces of "
             "at most that, each mixed and denoised on its own",
             "silence": "a piece that is digital silence is left out, for it has no level",
             "shapes": f"zeros at the end make lengths multiples of {SHAPES_IN:g} s (above "
             f"{8 * SHAPES_IN:g} s of an eighth or more) and are cut off before scoring; a causal "
-            "model is not affected by them, one with statistics of the whole recording is",
+            "model is not affected by them, one with statistics of the whole signal is",
             "models": "given the level in dB, 0 where it is not known",
             "mean": "over the pieces for which every method has a figure; null if there is none",
         }
@@ -257,5 +257,5 @@ class AudioProtocol(Protocol):
         mixing = "" if paired else f"noises of seed {self.seed}, level by {power}; "
         return (
             f"{mixing}{self.sample_rate} Hz; "
-            f"pieces of {self.seconds:g} s at most; output not clipped; mean over recordings"
+            f"pieces of {self.seconds:g} s at most; output not clipped; mean over signals"
         )

@@ -6,7 +6,7 @@ as MMagic re-ran it. Color DnCNN is the blind network, gray DnCNN one network fo
 on Kodak24 at 25 is 32.15 in some papers and 31.68 in others.
 
 Audio: the test set of VoiceBank+DEMAND at 16 kHz: wide-band PESQ, STOI, SI-SDR. The figures of the
-noisy recordings are of the set itself. Those of models are of weights trained on its training set,
+noisy signals are of the set itself. Those of models are of weights trained on its training set,
 as their authors print them: GTCRN's, and for the streaming U-Nets those of FastEnhancer-T, -B and
 -S, whose architecture they follow.
 """
@@ -156,7 +156,7 @@ def differing(protocol: ImageProtocol) -> list[str]:
 
 
 def is_voicebank(names: Sequence[str]) -> bool:
-    """Whether recordings are that test set: by their number, and their two speakers' names."""
+    """Whether signals are that test set: by their number, and their two speakers' names."""
     stems = {PurePosixPath(name).stem for name in names}
     return len(names) == len(stems) == _RECORDINGS and all(map(_NAME.fullmatch, stems))
 

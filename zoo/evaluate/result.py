@@ -110,7 +110,7 @@ class Score(NamedTuple):
 
     Attributes:
       level: of the noise.
-      example: its name, and of a piece of a long recording where it begins.
+      example: its name, and of a piece of a long signal where it begins.
       method: a model's name, "noisy" or a baseline.
       figures: metric -> value, inf and NaN where it is.
     """
@@ -278,7 +278,7 @@ def write(
     protocol = {
         **result.protocol.choices(paired=result.paired),
         "levels": levels,
-        result.modality.plural: result.count,
+        f"{result.modality.item}s": result.count,
         "limit": limit,
         "metrics": {metric.name: metric.heading for metric in result.metrics},
         "notes": result.notes,
@@ -319,10 +319,10 @@ def write(
     metrics = [metric.name for metric in result.metrics]
     rows = [(method, *row.values()) for method, row in result.summary.items()]
     files.write(outdir / "summary.csv", csv_text(("method", *metrics), rows).encode())
-    noun = result.modality.noun
+    item = result.modality.item
     rows = [(s.level.label, s.example, s.method, *s.figures.values()) for s in result.scores]
-    text = csv_text(("level", noun, "method", *metrics), rows)
-    files.write(outdir / f"per_{noun}.csv", text.encode())
+    text = csv_text(("level", item, "method", *metrics), rows)
+    files.write(outdir / f"per_{item}.csv", text.encode())
 
 
 def read_manifest(folder: str | os.PathLike) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Spectrogram and waveform plots of a few recordings, method by method."""
+"""Spectrogram and waveform plots of audio, method by method."""
 
 import os
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ _OTHER = "#ee7733"
 def draw(
     path: str | os.PathLike, rows: Sequence[Row], kind: str, *, sample_rate: int, title: str = ""
 ) -> None:
-    """Draws rows of recordings with their scores and writes them as PNG, whole or not at all.
+    """Draws rows of audio with their scores and writes them as PNG, whole or not at all.
 
-    A recording of more than 4 s is shown by the 4 s with the most energy in the clean one, the same
+    A signal of more than 4 s is shown by the 4 s with the most energy in the clean one, the same
     in every column. Decibels of spectrograms count down from the loudest point of the row's noisy
     panel; 70 of them are shown. Waveforms have the clean one on top: what sticks out in color
     differs from it.
@@ -48,7 +48,7 @@ def draw(
       ZooError: for no rows, or if the file cannot be written.
     """
     if not rows:
-        raise ZooError("a gallery needs at least one recording")
+        raise ZooError("a gallery needs at least one audio signal")
     plot, tall, unit, note = _KINDS[kind]
     headings = list(rows[0].panels)
     width = 2 * _MARGIN + _AXIS + len(headings) * (_WIDE + _GAP) - _GAP
@@ -64,7 +64,7 @@ def draw(
         _scale(canvas.axes(width - _MARGIN - 220, 16, 220, 9))
     for column, heading in enumerate(headings):
         text(left(column), _HEAD - 24, heading, size=14, color=FAINT)
-    note += " Scores are of the whole recording; the best SI-SDR of a row is bold."
+    note += " Scores are of the whole signal; the best SI-SDR of a row is bold."
     text(_MARGIN, height - 24, note, size=12, color=FAINT)
     for row, top in zip(rows, range(_HEAD, height, _NAME + tall + _BELOW), strict=False):
         text(left(0), top + 4, shorten(row.name, 60), size=13, weight="bold")
@@ -133,7 +133,7 @@ _KINDS = {
         _waveform,
         110,
         "",
-        "Black: clean. Orange, behind it: the noisy recording or an output.",
+        "Black: clean. Orange, behind it: the noisy signal or an output.",
     ),
 }
 
@@ -153,7 +153,7 @@ def busiest(clean: np.ndarray, length: int) -> int:
 
 
 def _whole_seconds(axes, start: float, seconds: float) -> None:
-    """Marks the time once a second, tenths in a short recording, and names the unit once."""
+    """Marks the time once a second, tenths in a short signal, and names the unit once."""
     step = 1.0 if seconds >= 2 else 0.1 if seconds >= 0.2 else seconds / 2
     ticks = np.arange(np.ceil(start / step - 1e-6), (start + seconds) / step + 1e-6) * step + 0.0
     # The last mark's name would touch the next column's first.

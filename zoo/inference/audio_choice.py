@@ -1,4 +1,4 @@
-"""The model a recording goes through by default, chosen by its bandwidth."""
+"""The model an audio signal goes through by default, chosen by its bandwidth."""
 
 import functools
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _QUIET = 1e-4
 # The level of a band is that of its loudest frames: speech is high only in its sibilants.
 _LOUD = 0.98
 # An edge lies between these bands; the four below it have sound, those from an eighth above it on
-# are not. Of 60 recordings of speech, clean and in noise of -5 to 25 dB, full ones fall there by at
+# are not. Of 60 signals of speech, clean and in noise of -5 to 25 dB, full ones fall there by at
 # most 15 dB, those that were filtered or of a telephone by 18 to 77 dB.
 _LOWEST, _HIGHEST, _BELOW, _BEYOND, _LAST = 6, 26, 4, 1.12, 31
 _FALL = 16.0
@@ -25,14 +25,14 @@ _FULL = 7000
 
 
 def band_edge(blocks: Iterable[np.ndarray], sample_rate: int) -> float | None:
-    """Where the sound of a recording ends, if that is below what speech needs.
+    """Where the sound of an audio signal ends, if that is below what speech needs.
 
     Telephones, codecs and filters end it: from there on it is far below what is next to it, and
     never rises. Where noise of the full band covers it, by some 20 dB below the speech or more,
     the edge is not known.
 
     Args:
-      blocks: the recording, in pieces (n, C), float32.
+      blocks: the signal, in pieces (n, C), float32.
       sample_rate: of them, Hz.
 
     Returns:
@@ -90,14 +90,14 @@ _PREFERRED = ("stream-s-48k", "stream-b-48k", "stream-b", "stream-t")
 
 
 def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, str]:
-    """The best model for a recording.
+    """The best model for an audio signal.
 
     That is one of 48 kHz at every sample rate. But networks that were trained on little or nothing
     like telephone speech take its consonants for noise. It gets a gentle Wiener filter, which
     leaves STOI no lower than it was.
 
     Args:
-      blocks: the recording in pieces (n, C), float32; not read where the usual model takes any.
+      blocks: the signal in pieces (n, C), float32; not read where the usual model takes any.
       sample_rate: of them, Hz.
 
     Returns:
@@ -117,7 +117,7 @@ def choose(blocks: Iterable[np.ndarray], sample_rate: int) -> tuple[Resolved, st
 
 @functools.cache
 def _usual() -> tuple[Resolved, bool]:
-    """The usual model, and whether it was trained on recordings of any bandwidth."""
+    """The usual model, and whether it was trained on audio of any bandwidth."""
     label = next((name for name in _PREFERRED if name in weights.list_weights()), "")
     if not label:
         return resolve("wiener", modality="audio"), True

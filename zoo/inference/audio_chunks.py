@@ -44,7 +44,7 @@ class Hops:
     def __init__(
         self, model: nn.Module, variables: Mapping | None, channels: int, *, live: bool = False
     ):
-        """Begins a recording of C channels.
+        """Begins an audio signal of C channels.
 
         Args:
           model: one that streams.
@@ -113,21 +113,21 @@ def _step(model, variables, state, chunk):
     return model.step(variables, state, chunk)
 
 
-# In seconds. Statistics of a segment are to be as good as those of a recording, and memory is to
+# In seconds. Statistics of a segment are to be as good as those of a signal, and memory is to
 # stay small; the fade is longer than the memory of a room.
 SEGMENT, OVERLAP = 16, 1
-# Lengths that a shorter recording is brought to, for each is a program to compile.
+# Lengths that a shorter signal is brought to, for each is a program to compile.
 _SHORTER = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12)
 
 
 class Segments:
     """As many samples come out as go in, at the same places.
 
-    A recording of up to 16 s goes through whole, mirrored at its end up to one of ten lengths: so
+    A signal of up to 16 s goes through whole, mirrored at its end up to one of ten lengths: so
     the statistics stay its own, and what the spectral gate gives of noisy speech changes by a
     thousandth of its energy, at the same SI-SDR within 0.2 dB. Of a longer one every 15 s begins a
     segment of 16 s, and each fades into the next, so that memory stays flat. The last segment ends
-    where the recording does and is as long as the others: no model sees a short end without what
+    where the signal does and is as long as the others: no model sees a short end without what
     was before.
 
     Attributes:
@@ -135,7 +135,7 @@ class Segments:
     """
 
     def __init__(self, model: nn.Module, variables: Mapping, channels: int):
-        """Begins a recording of C channels."""
+        """Begins an audio signal of C channels."""
         self.sample_rate = model.sample_rate
         self._model, self._variables = model, variables
         self._size, self._overlap = SEGMENT * self.sample_rate, OVERLAP * self.sample_rate

@@ -30,7 +30,7 @@ class EdgeGain:
     """
 
     def __init__(self, channels: int, sample_rate: int, rate: int, *, linked: bool = False):
-        """Begins a recording.
+        """Begins an audio signal.
 
         Args:
           channels: C.
@@ -107,7 +107,7 @@ def pipe(
     strength: float,
     linked: bool,
 ) -> Core:
-    """A model for recordings of any rate, in Hz, that are there as a whole; see `around`."""
+    """A model for audio of any rate, in Hz, that are there as a whole; see `around`."""
     feed = Hops if getattr(model, "hop", 0) else Segments
     settings = {"channels": channels, "sample_rate": sample_rate, "strength": strength}
     return around(feed(model, variables, channels), **settings, hop=link_hop(model) * linked)
@@ -119,7 +119,7 @@ def around(core: Core, *, channels: int, sample_rate: int, strength: float, hop:
     Args:
       core: a model.
       channels: C.
-      sample_rate: of the recording, Hz.
+      sample_rate: of the audio, Hz.
       strength: as said.
       hop: of `Linked`, of which several channels get one gain; 0 has them processed separately.
 
@@ -178,7 +178,7 @@ class Plain:
 class Banded:
     """A core of another rate: it sees its band, and only what it changes is resampled back.
 
-    What the recording holds above the band, and no core ever sees, is the difference to its own
+    What the signal holds above the band, and no core ever sees, is the difference to its own
     resampled self; it follows `EdgeGain`. So what a core leaves stays as it was, to the bit.
     """
 
@@ -224,7 +224,7 @@ class Banded:
         return x
 
     def _lead(self, y: np.ndarray, *, last: bool) -> None:
-        """Leads the core's output back to the recording's rate, what it changed and what it saw."""
+        """Leads the core's output back to the signal's rate, what it changed and what it saw."""
         x = self._seen.pop(len(y))
         self._edge.push(x, y)
         self._back.push(self._up.resample_chunk(np.concatenate([y - x, x], axis=1), last=last))

@@ -1,4 +1,4 @@
-"""A live recording, denoised chunk by chunk as it arrives."""
+"""A live signal, denoised chunk by chunk as it arrives."""
 
 import functools
 import os
@@ -19,12 +19,12 @@ _LISTEN, _GRAIN = 4.0, 0.004
 
 
 class AudioStream:
-    """One recording that comes in chunks of any size; nothing between them is lost.
+    """One signal that comes in chunks of any size; nothing between them is lost.
 
     What comes out, put together, is as long as what went in and lies at the same places; it is
     what `zoo.denoise` gives for the whole. At another rate than the model's it is resampled there
     and back, which takes 70 ms more at 48 kHz and 190 ms at 8 kHz; see `latency`.
-    One thread at a time may use a stream; each recording at a time needs a stream of its own.
+    One thread at a time may use a stream; each signal at a time needs a stream of its own.
 
     >>> stream = AudioStream("wiener", channels=1, sample_rate=16000)
     >>> microphone = (np.zeros((480, 1), np.float32) for _ in range(10))
@@ -45,7 +45,7 @@ class AudioStream:
         limit: float | None = None,
         separate_channels: bool = False,
     ):
-        """Begins a recording; it compiles now, and never during the stream.
+        """Begins an audio signal; it compiles now, and never during the stream.
 
         Args:
           model: as `zoo.denoise` takes it; one that streams.
@@ -68,7 +68,7 @@ class AudioStream:
         if not getattr(self._model, "hop", 0):
             raise ZooError(
                 f"{type(self._model).__name__} does not stream; take a model with a hop, such as "
-                "stream-t or wiener, or denoise the whole recording"
+                "stream-t or wiener, or denoise the whole signal"
             )
         self._settings = {
             "channels": channels,
@@ -93,7 +93,7 @@ class AudioStream:
         return self._pipe.feed(check_chunk(chunk, self._settings["channels"]))
 
     def finish(self) -> np.ndarray:
-        """The samples (m, C) float32 still owed; after it the stream begins another recording."""
+        """The samples (m, C) float32 still owed; after it the stream begins another signal."""
         rest = self._pipe.finish()
         self._pipe = self._begin()
         return rest

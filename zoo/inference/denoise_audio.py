@@ -52,7 +52,7 @@ class AudioReport(NamedTuple):
 
 
 def check_array(x: np.ndarray) -> np.ndarray:
-    """A recording in memory as float32.
+    """An audio signal in memory as float32.
 
     Args:
       x: (T, C), int16 or a float in [-1, 1].
@@ -66,10 +66,9 @@ def check_array(x: np.ndarray) -> np.ndarray:
     """
     if x.ndim == 2 and x.shape[0] > 0 and x.shape[1] > min(x.shape[0], _MOST_COLUMNS):
         raise ZooError(
-            f"the recording has shape {x.shape}; a recording is (samples, channels), "
-            "so transpose it"
+            f"the audio has shape {x.shape}; audio is (samples, channels), so transpose it"
         )
-    return pcm.to_float(pcm.check(x, "the recording"))
+    return pcm.to_float(pcm.check(x, "the audio"))
 
 
 def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
@@ -128,7 +127,7 @@ def denoise_audio(
     profile: Stretch | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """Denoises a recording in memory; see `zoo.denoise`.
+    """Denoises an audio signal in memory; see `zoo.denoise`.
 
     Args:
       x: (T,) or (T, C), int16, or a float in [-1, 1].
@@ -141,7 +140,7 @@ def denoise_audio(
       progress: called with the samples done and all.
 
     Returns:
-      The denoised recording, shape and dtype of `x`.
+      The denoised signal, shape and dtype of `x`.
 
     Raises:
       ZooError: as `zoo.denoise`.
@@ -188,13 +187,13 @@ def denoise_audio_file(
     chapters, markers and the timecode to a file of the same kind. The report names what cannot be
     kept. Samples go through float32: 32-bit integers keep 24 bits.
 
-    At another rate than the model's the model gets the recording resampled, and only its change is
+    At another rate than the model's the model gets the signal resampled, and only its change is
     resampled back. What lies above its band (8 kHz of models of 16 kHz), such as cymbals and the
     air of a voice, is kept, with the gain that the model gives from moment to moment at the top of
     its band (5.2 to 7.2 kHz): hiss goes where the model takes hiss, and music stays where it leaves
     music. For music, a `limit` of 12 dB leaves more.
 
-    Models that stream carry their state through the file, as one recording. The others
+    Models that stream carry their state through the file, as one signal. The others
     (spectral-gate, wave-unet) take 16 s at a time, cross-faded over 1 s.
 
     Args:
@@ -283,7 +282,7 @@ def _stretch(path: str | os.PathLike, first: int, count: int) -> np.ndarray:
 
 
 class _Loudness:
-    """The power of each frame of 30 ms of a recording that comes in pieces, over its channels."""
+    """The power of each frame of 30 ms of a signal that comes in pieces, over its channels."""
 
     def __init__(self, sample_rate: int):
         self._size = max(round(_FRAME * sample_rate), 1)

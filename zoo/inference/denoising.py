@@ -219,7 +219,7 @@ def check_modality(model: Resolved, path: str | os.PathLike, modality: str) -> N
 
 
 def one_of(modality: str) -> str:
-    """An example of a modality in words: `an image`, `a recording`."""
+    """An example of a modality in words: `an image`, `an audio signal`."""
     noun = get(modality).noun
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 

@@ -1,4 +1,4 @@
-"""One gain for all channels of a recording, from what a model makes of each."""
+"""One gain for all channels of an audio signal, from what a model makes of each."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Linked:
       H = sum_c Y_c conj(X_c) / sum_c |X_c|^2,
 
     with which the H X_c are nearest to the core's outputs Y_c by least squares. So differences of
-    level and phase, and the correlation, stay those of the recording in each bin; identical
+    level and phase, and the correlation, stay those of the signal in each bin; identical
     channels get what one of them would get; opposite channels do not cancel, as they do in their
     mean; the energy of H X is at most that of Y; and what the core leaves stays, to the bit.
 
@@ -36,7 +36,7 @@ class Linked:
     """
 
     def __init__(self, core, channels: int, hop: int):
-        """Begins a recording.
+        """Begins an audio signal.
 
         Args:
           core: a `zoo.inference.audio_resampling.Core`.

@@ -1,4 +1,4 @@
-"""A spectral gate that goes by a stretch of the recording that holds nothing but noise."""
+"""A spectral gate that goes by a stretch of the signal that holds nothing but noise."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def gate(
     frames: int,
     sample_rate: int,
 ) -> Resolved:
-    """The spectral gate with the noise of a stretch, at the rate of the recording.
+    """The spectral gate with the noise of a stretch, at the rate of the signal.
 
     At another rate it would leave what lies above its band to the gain at its edge, and hiss is
     there above all.
@@ -32,13 +32,13 @@ def gate(
     Args:
       model: a spectral gate; None, and its name, take the usual one, smoothed over few bins.
       stretch: where there is only noise: before the first word, between two pieces of music.
-      read: gives samples (n, C) of the recording: the first, and how many.
-      frames: samples of each channel of the recording.
-      sample_rate: of the recording, Hz.
+      read: gives samples (n, C) of the signal: the first, and how many.
+      frames: samples of each channel of the signal.
+      sample_rate: of the audio, Hz.
 
     Raises:
       ZooError: the model is another; or the stretch is reversed, too short, silent, or not all in
-        the recording.
+        the signal.
     """
     model = model or resolve("spectral-gate")
     if not isinstance(model.module, SpectralGate):
@@ -56,7 +56,7 @@ def gate(
         raise ZooError(f"{named} ends before it begins; give its start and its end in seconds")
     if end > seconds:
         raise ZooError(
-            f"{named} is not all in the recording, which has {seconds:.2f} s; name a stretch in it"
+            f"{named} is not all in the audio, which has {seconds:.2f} s; name a stretch in it"
         )
     options = {"smooth_hz": _SMOOTH_HZ} if model.module == SpectralGate() else {}
     module = model.module.clone(sample_rate=sample_rate, **options)

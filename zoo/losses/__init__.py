@@ -1,7 +1,7 @@
 """Losses that training minimizes, as pure functions.
 
 A loss takes `(prediction, target)`, both images (..., H, W, C) with values in [0, 1] or both
-recordings (..., T, C) with values in [-1, 1], and returns a map, float32, that broadcasts against
+audio (..., T, C) with values in [-1, 1], and returns a map, float32, that broadcasts against
 them: of their own shape for losses of single values, (..., 1, 1, 1) or (..., 1, 1) for losses of
 whole signals. It never averages over a batch; `weighted_mean` does, and `make_loss` combines both.
 """

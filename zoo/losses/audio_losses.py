@@ -1,7 +1,7 @@
-"""Losses of recordings (..., T, C) with values in [-1, 1]: each a map (..., 1, 1).
+"""Losses of audio (..., T, C) with values in [-1, 1]: each a map (..., 1, 1).
 
 Spectra are those of `zoo.spectral.stft` with the ends mirrored, as the originals have them, so a
-recording must be longer than half a frame. Magnitudes have a floor, so that gradients are finite at
+signal must be longer than half a frame. Magnitudes have a floor, so that gradients are finite at
 silence.
 """
 
@@ -46,11 +46,11 @@ def multi_resolution_stft(prediction: jax.Array, target: jax.Array) -> jax.Array
     magnitudes over the target's norm, each of a whole channel.
 
     Args:
-      prediction: recordings, (..., T, C), T more than 1024.
-      target: recordings of the same shape.
+      prediction: audio, (..., T, C), T more than 1024.
+      target: audio of the same shape.
 
     Raises:
-      ZooError: recordings too short.
+      ZooError: the audio is too short.
 
     References:
       Yamamoto, Song, Kim, "Parallel WaveGAN: a fast waveform generation model based on generative
@@ -77,11 +77,11 @@ def compressed_magnitude(prediction: jax.Array, target: jax.Array) -> jax.Array:
     Frames of 512 samples, a hop of 256, a Hann window.
 
     Args:
-      prediction: recordings, (..., T, C), T more than 256.
-      target: recordings of the same shape.
+      prediction: audio, (..., T, C), T more than 256.
+      target: audio of the same shape.
 
     Raises:
-      ZooError: recordings too short.
+      ZooError: the audio is too short.
 
     References:
       "FastEnhancer: speed-optimized streaming neural speech enhancement", arXiv 2509.21867, where
@@ -118,12 +118,12 @@ def compressed_complex(prediction: jax.Array, target: jax.Array) -> jax.Array:
 def _stft(
     x: jax.Array, name: str, size: int = 512, hop: int = 256, window: int | None = None
 ) -> jax.Array:
-    """The spectra of recordings (..., T, C): (..., C, frames, bins)."""
+    """The spectra of audio (..., T, C): (..., C, frames, bins)."""
     if x.ndim < 2:
-        raise ZooError(f"loss {name!r} takes recordings (..., T, C), got shape {x.shape}")
+        raise ZooError(f"loss {name!r} takes audio (..., T, C), got shape {x.shape}")
     if x.shape[-2] <= size // 2:
         raise ZooError(
-            f"loss {name!r} needs recordings of more than {size // 2} samples, got {x.shape[-2]}; "
+            f"loss {name!r} needs audio of more than {size // 2} samples, got {x.shape[-2]}; "
             "take longer crops"
         )
     hann = spectral.hann(window or size)
@@ -136,5 +136,5 @@ def _norm(x: jax.Array) -> jax.Array:
 
 
 def _whole(values: jax.Array) -> jax.Array:
-    """One value a channel, (..., C), to one a recording, (..., 1, 1)."""
+    """One value a channel, (..., C), to one for each signal, (..., 1, 1)."""
     return jnp.mean(values, axis=-1)[..., None, None]

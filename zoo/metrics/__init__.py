@@ -1,7 +1,7 @@
 """Distances between two signals, as pure functions: one figure for each signal of a batch.
 
 Images are (..., H, W, C), in any unit that `data_range` names: `mse`, `mae`, `psnr`, `ssim`,
-`ms_ssim`. Recordings are (..., T, C), the estimate first and the reference second: `snr`, `si_sdr`,
+`ms_ssim`. Audio is (..., T, C), the estimate first and the reference second: `snr`, `si_sdr`,
 `segmental_snr`, `log_spectral_distance`; and on the host `pesq`, `stoi` and `dnsmos`,
 which predict the scores of listeners and need the extra "audio".
 

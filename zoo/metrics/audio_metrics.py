@@ -1,10 +1,10 @@
-"""Distances of an audio recording from its reference, as pure functions.
+"""Distances of an audio signal from its reference, as pure functions.
 
 Every function takes an estimate and a reference of shape (..., T, C), computes in float32 whatever
-the input's dtype and returns shape (...): one figure a recording, the mean over its channels.
+the input's dtype and returns shape (...): one figure for each signal, the mean over its channels.
 Silence in either gives a finite figure, and no figure's gradient is NaN.
 
-Recordings of several lengths can be measured by one compiled program: fill them up to one length
+Signals of several lengths can be measured by one compiled program: fill them up to one length
 and give `length`, integers (...), the samples of each. What lies beyond does not count, whatever
 it is.
 """
@@ -33,8 +33,8 @@ def snr(estimate: jax.Array, reference: jax.Array, *, length: jax.Array | None =
     """Signal-to-noise ratio: the reference's energy over that of estimate - reference.
 
     Args:
-      estimate: recordings, (..., T, C).
-      reference: recordings of the same shape.
+      estimate: audio, (..., T, C).
+      reference: audio of the same shape.
       length: (...), the samples that count; None for all.
 
     Returns:
@@ -61,8 +61,8 @@ def si_sdr(
     ratio of their energies.
 
     Args:
-      estimate: recordings, (..., T, C).
-      reference: recordings of the same shape.
+      estimate: audio, (..., T, C).
+      reference: audio of the same shape.
       zero_mean: whether the means are taken off first, as the paper has it; a constant offset is
         then no distortion.
       length: (...), the samples that count; None for all.
@@ -101,12 +101,12 @@ def segmental_snr(
 ) -> jax.Array:
     """The mean over short frames of their SNR, each held between -10 and 35 dB.
 
-    Frames of 30 ms, a quarter apart, under a Hann window, as in Loizou's code. A recording shorter
-    than a frame is filled up with silence.
+    Frames of 30 ms, a quarter apart, under a Hann window, as in Loizou's code. A shorter
+    signal is filled up with silence.
 
     Args:
-      estimate: recordings, (..., T, C).
-      reference: recordings of the same shape.
+      estimate: audio, (..., T, C).
+      reference: audio of the same shape.
       sample_rate: samples a second.
       length: (...), the samples that count; None for all.
 
@@ -149,14 +149,14 @@ def log_spectral_distance(
     the rounding of 16 bits, count as 1e-4.
 
     Args:
-      estimate: recordings, (..., T, C).
-      reference: recordings of the same shape.
+      estimate: audio, (..., T, C).
+      reference: audio of the same shape.
       size: samples a frame.
       hop: samples from frame to frame.
       length: (...), the samples that count; None for all.
 
     Returns:
-      (...), float32, dB; 0 for equal recordings.
+      (...), float32, dB; 0 for equal signals.
 
     Raises:
       ZooError: if the shapes differ or have fewer than two axes.
@@ -182,11 +182,12 @@ def log_spectral_distance(
 def _pair(
     estimate: jax.Array, reference: jax.Array, length: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Both in float32, checked to be recordings of one shape, 0 beyond their length."""
+    """Both in float32, checked to be signals of one shape, 0 beyond their length."""
     estimate, reference = jnp.asarray(estimate), jnp.asarray(reference)
     if estimate.shape != reference.shape or estimate.ndim < 2:
         raise ZooError(
-            f"need two recordings of one shape (..., T, C), got {estimate.shape}, {reference.shape}"
+            "need two audio signals of one shape (..., T, C), got "
+            f"{estimate.shape}, {reference.shape}"
         )
     estimate, reference = estimate.astype(jnp.float32), reference.astype(jnp.float32)
     if length is None:

@@ -45,7 +45,7 @@ def stoi(
 
     def one(reference, estimate):
         with warnings.catch_warnings():
-            # A warning and 1e-5 are what pystoi makes of too short a recording.
+            # A warning and 1e-5 are what pystoi makes of too short an audio signal.
             warnings.simplefilter("error", RuntimeWarning)
             try:
                 return package.stoi(reference, estimate, sample_rate, extended=extended)
@@ -114,7 +114,7 @@ def dnsmos(
     """DNSMOS P.835: what listeners would say of speech, predicted by a network without a reference.
 
     The network is that of the PyPI package `speechmos`, read by `onnxruntime`. It hears pieces of
-    9.01 s, one each second; a shorter recording is repeated. As its makers warn, it is for
+    9.01 s, one each second; a shorter signal is repeated. As its makers warn, it is for
     comparing denoisers, on natural speech.
 
     Args:
@@ -163,7 +163,7 @@ for _scale in _SCALES:
 # The three scales come at once, and are asked for one after the other.
 @functools.lru_cache(maxsize=64)
 def _dnsmos_raw(samples: bytes) -> np.ndarray:
-    """What the network says of each piece of a recording at 16 kHz, (3, pieces)."""
+    """What the network says of each piece of an audio signal at 16 kHz, (3, pieces)."""
     x, size = np.frombuffer(samples, np.float32), int(_PIECE * _DNSMOS_RATE)
     # Doubled, as the package does it.
     while len(x) < size:
@@ -228,7 +228,7 @@ class Pool:
             self._executor().shutdown(wait=True, kill_workers=True)
 
     def judge(self, jobs: Sequence[Job]) -> list[Verdict]:
-        """The verdicts on some recordings."""
+        """The verdicts on some signals."""
         if not self._workers:
             return [judge(*job) for job in jobs]
         futures = [self._executor().submit(judge, *job) for job in jobs]
@@ -255,10 +255,10 @@ class Pool:
 def judge(
     metric: Callable[[np.ndarray, np.ndarray], float], estimate: np.ndarray, reference: np.ndarray
 ) -> Verdict:
-    """The figure of one recording, computed in this process."""
+    """The figure of one signal, computed in this process."""
     try:
         value = metric(estimate, reference)
-    # Whatever a package makes of a recording without a word in it, the other figures stand.
+    # Whatever a package makes of an audio signal without a word in it, the other figures stand.
     except Exception as error:
         return Verdict(np.nan, first_line(error))
     return Verdict(value, "" if np.isfinite(value) else "not a number")
@@ -285,13 +285,13 @@ def _mean_over_channels(
     estimate, reference = (np.asarray(x, np.float32) for x in (estimate, reference))
     if estimate.shape != reference.shape or estimate.ndim not in (1, 2) or not estimate.size:
         raise ZooError(
-            f"{name} needs two recordings of one shape (T,) or (T, C), got {estimate.shape}, "
+            f"{name} needs two audio signals of one shape (T,) or (T, C), got {estimate.shape}, "
             f"{reference.shape}"
         )
     if not (np.isfinite(estimate).all() and np.isfinite(reference).all()):
-        raise ZooError(f"{name} needs finite samples; the recordings hold NaN or infinity")
+        raise ZooError(f"{name} needs finite samples; the audio has NaN or infinity")
     estimate, reference = (x.reshape(len(x), -1).T for x in (estimate, reference))
     if not (estimate.any(axis=1).all() and reference.any(axis=1).all()):
-        raise ZooError(f"{name} has no figure for silence; leave the recording out")
+        raise ZooError(f"{name} has no figure for silence; leave that signal out")
     pairs = zip(reference, estimate, strict=True)
     return float(np.mean([one(np.ascontiguousarray(r), np.ascontiguousarray(e)) for r, e in pairs]))

@@ -1,4 +1,4 @@
-"""The base classes of audio denoisers: whole recordings, and streams of frames.
+"""The base classes of audio denoisers: whole signals, and streams of frames.
 
 A streaming model cuts frames of two hops, centered as `torch.stft` does: frame k is centered at
 sample k * hop. Step k takes the samples k * hop to (k + 1) * hop - 1, which complete frame k and,
@@ -29,8 +29,8 @@ class AudioDenoiser(CheckedModule):
     states otherwise.
 
     Attributes:
-      channels: C of the recordings it is trained on; it takes any number.
-      sample_rate: of the recordings, Hz.
+      channels: C of the audio it is trained on; it takes any number.
+      sample_rate: of the audio, Hz.
       learning_rate: as of `Denoiser`.
     """
 
@@ -54,7 +54,7 @@ class AudioDenoiser(CheckedModule):
     def __call__(
         self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
     ) -> jax.Array:
-        """Denoises whole recordings.
+        """Denoises whole signals.
 
         Args:
           x: (B, T, C), any float dtype, made for [-1, 1] at the model's sample rate.
@@ -66,7 +66,7 @@ class AudioDenoiser(CheckedModule):
           The clean estimate, shape and dtype of `x`.
 
         Raises:
-          ZooError: `x` is not a batch of recordings of floats, is empty, or has samples where
+          ZooError: `x` is not a batch of signals of floats, is empty, or has samples where
             channels belong; or is too short to mirror, with reflect padding.
         """
         _check(x, type(self).__name__)
@@ -77,7 +77,7 @@ class AudioDenoiser(CheckedModule):
         """The network; an architecture implements it.
 
         Args:
-          x: (N, T), float32; N is recordings times channels.
+          x: (N, T), float32; N is signals times channels.
           dtype: that of the input, in which the network computes unless its own says otherwise.
           train: as for `__call__`.
 
@@ -88,7 +88,7 @@ class AudioDenoiser(CheckedModule):
 
 
 class Frames(NamedTuple):
-    """The state of a streamed STFT and its inverse, per recording and channel.
+    """The state of a streamed STFT and its inverse, per signal and channel.
 
     Attributes:
       past: (N, hop), the last half window of the input.
@@ -118,8 +118,8 @@ class StreamingDenoiser(AudioDenoiser):
 
     Attributes:
       channels: as of `AudioDenoiser`.
-      padding: beyond the ends of a recording: `"zero"`, as a stream has it, or `"reflect"`, the
-        recording mirrored, as `torch.stft` has it.
+      padding: beyond the ends of an audio signal: `"zero"`, as a stream has it, or `"reflect"`, the
+        signal mirrored, as `torch.stft` has it.
       window: of a frame of so many samples, for the analysis and the synthesis.
       lookahead: frames that `_enhance` sees beyond the one it gives.
     """
@@ -133,7 +133,7 @@ class StreamingDenoiser(AudioDenoiser):
         """The state before the first sample of a stream.
 
         Args:
-          batch: recordings at a time.
+          batch: signals at a time.
           channels: of each.
         """
         n = batch * channels
@@ -143,7 +143,7 @@ class StreamingDenoiser(AudioDenoiser):
     def step(self, variables: Mapping, state: State, chunk: jax.Array) -> tuple[State, jax.Array]:
         """Denoises the next samples of a stream; pure, and made to be jitted.
 
-        The outputs lag by `latency` samples; apart from that they are those of the whole recording
+        The outputs lag by `latency` samples; apart from that they are those of the whole signal
         with `padding="zero"`. As many zeros at the end complete them.
 
         Args:
@@ -185,7 +185,7 @@ class StreamingDenoiser(AudioDenoiser):
         return spectral.istft(spectrum[:, self.lookahead :], **framing, length=length)
 
     def _memory(self, number: int) -> Any:
-        """The model's memory before the first frame of `number` recordings times channels: arrays
+        """The model's memory before the first frame of `number` signals times channels: arrays
         of their own each, so that the state can be donated."""
         raise NotImplementedError
 
@@ -210,7 +210,7 @@ def pad_to_hop(x: jax.Array, hop: int) -> jax.Array:
 def _check(x: jax.Array, model: str) -> None:
     if x.ndim != 3:
         raise ZooError(f"{model} takes (B, T, C), got shape {x.shape}; add the axes it lacks")
-    check_float(x, model, "recordings", "[-1, 1], such as int16 / 32768")
+    check_float(x, model, "audio", "[-1, 1], such as int16 / 32768")
     if x.shape[-1] > MOST_CHANNELS:
         raise ZooError(
             f"{model} takes (B, T, C) of at most {MOST_CHANNELS} channels, got {x.shape[-1]}; "
@@ -236,7 +236,7 @@ def _push(frames: Frames, x: jax.Array, window: np.ndarray) -> tuple[Frames, jax
     scaled as `zoo.spectral.stft`."""
     if len(x) != len(frames.past):
         raise ZooError(
-            f"the chunk has {len(x)} signals, recordings times channels, and the state is of "
+            f"the chunk has {len(x)} channels, batch times channels of each, and the state is of "
             f"{len(frames.past)}; begin with init_state(batch, channels) of the chunk's"
         )
     hop = len(window) // 2
@@ -250,7 +250,7 @@ def _push(frames: Frames, x: jax.Array, window: np.ndarray) -> tuple[Frames, jax
 def _pull(frames: Frames, spectrum: jax.Array, window: np.ndarray) -> tuple[Frames, jax.Array]:
     """The samples (N, n hop), float32, that frames (N, n, hop + 1) complete by overlap and add.
 
-    Those of the very first frame lie before the recording; `zoo.spectral.istft` cuts them off.
+    Those of the very first frame lie before the signal; `zoo.spectral.istft` cuts them off.
     """
     hop = len(window) // 2
     window = np.asarray(window, np.float64)

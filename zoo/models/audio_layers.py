@@ -200,7 +200,7 @@ class _Recurrent(Layer):
     `hidden_kernel` `weight_hh_l0` transposed, `input_bias` `bias_ih_l0` and `hidden_bias`
     `bias_hh_l0`; those of the backward direction end in `_reverse`. The products with the input are
     one matmul before the scan, in `dtype`; the recurrence is in float32 or better, for it sums over
-    the whole recording. All groups and directions run as one unit, whose kernels are theirs with
+    the whole signal. All groups and directions run as one unit, whose kernels are theirs with
     zeros between them: one loop with one matmul a step instead of several that wait for themselves.
 
     Attributes:

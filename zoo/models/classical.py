@@ -34,7 +34,7 @@ _LEAST_FRAMES = 8
 
 
 class Track(NamedTuple):
-    """The estimates for each bin of the N recordings after some frames.
+    """The estimates for each bin of the N signals after some frames.
 
     Attributes:
       noise: (N, bins), power.
@@ -58,11 +58,11 @@ class Wiener(StreamingDenoiser):
     Gerkmann and Hendriks, "Unbiased MMSE-Based Noise Power Estimation with Low Complexity and Low
     Tracking Delay", IEEE Transactions on Audio, Speech, and Language Processing (2012).
 
-    The first frames of a recording are taken as noise, and noise that changes within seconds is
+    The first frames of an audio signal are taken as noise, and noise that changes within seconds is
     tracked; noise as brief as speech remains.
 
     Attributes:
-      sample_rate: of the recordings, Hz; a frame has 32 ms, 512 samples at 16 kHz.
+      sample_rate: of the audio, Hz; a frame has 32 ms, 512 samples at 16 kHz.
       gain: `"log-mmse"`, which sounds better, or `"wiener"`, which leaves a smaller error.
       smoothing: the weight of the previous frame in the signal-to-noise ratio, in [0, 1); near 1
         musical noise is weaker, and onsets duller.
@@ -110,17 +110,17 @@ class Wiener(StreamingDenoiser):
 
 
 class SpectralGate(AudioDenoiser):
-    """A stationary spectral gate: opens a bin where it exceeds the recording's statistics.
+    """A stationary spectral gate: opens a bin where it exceeds the signal's statistics.
 
     The method of the noisereduce package (Sainburg et al., "Finding, visualizing, and quantifying
     latent structure across diverse animal vocal repertoires", PLOS Computational Biology 2020),
     which goes back to the noise reduction of Audacity. It takes two passes over the whole
-    recording, so that it does not stream, and has no parameters. The noise must be stationary. The
+    signal, so that it does not stream, and has no parameters. The noise must be stationary. The
     noisereduce package takes `quietest=1` and `smooth_hz=500`, which costs more of the speech.
     Instead of the quietest frames `profile` takes a stretch that is known to be noise.
 
     Attributes:
-      sample_rate: of the recordings, Hz; a frame has 64 ms, 1024 samples at 16 kHz.
+      sample_rate: of the audio, Hz; a frame has 64 ms, 1024 samples at 16 kHz.
       deviations: a bin opens this many standard deviations above the mean, both in dB.
       quietest: the share of frames, in (0, 1], of which mean and deviation are taken: the frames of
         the least power. 1 takes all frames, with speech.
@@ -160,7 +160,7 @@ class SpectralGate(AudioDenoiser):
         """Variables of a model that goes by a stretch of noise, for `apply`.
 
         Args:
-          noise: (T, C), floats, at the model's rate; at least 8 frames, 0.176 s. The recording has
+          noise: (T, C), floats, at the model's rate; at least 8 frames, 0.176 s. The signal has
             as many channels.
           deviations: as the field; known noise takes fewer, by trial on speech, tones and hum.
 

@@ -63,7 +63,7 @@ def vorbis(size: int) -> np.ndarray:
 
 
 class _Memory(NamedTuple):
-    """What the network carries from frame to frame; N counts recordings times channels.
+    """What the network carries from frame to frame; N counts signals times channels.
 
     Attributes:
       seen: frames so far, at most the look-ahead, (N,).

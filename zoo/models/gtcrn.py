@@ -42,7 +42,7 @@ def bands() -> np.ndarray:
 
 
 class _Memory(NamedTuple):
-    """What the network carries from frame to frame; N counts recordings times channels.
+    """What the network carries from frame to frame; N counts signals times channels.
 
     Attributes:
       pasts: of each causal convolution the frames it still needs, (N, 2 dilation, 33, 16).

@@ -40,7 +40,7 @@ class StreamUNet(StreamingDenoiser, layers.Layer):
     """Enhances speech frame by frame, with a latency of half a frame beyond the hop of as much.
 
     Attributes:
-      sample_rate: of the recordings, Hz.
+      sample_rate: of the audio, Hz.
       frame: samples of a frame, a multiple of 8; None: those of 32 ms, 512 at 16 kHz.
       width: channels over the frequency bins, one for 8 samples of a frame.
       convs: convolutions on the way down, and on the way up.
@@ -232,7 +232,7 @@ class _Mask(layers.Layer):
     """The transposed convolution to the mask, (M, W, C) to (M, 4 (W + 1), 2).
 
     Its kernel is divided by its norm and scaled by one learned number. At first the mask is near
-    1: the best guess then known is the noisy recording.
+    1: the best guess then known is the noisy signal.
     """
 
     @nn.compact

@@ -60,7 +60,7 @@ _STAGES = (
 
 
 class _Memory(NamedTuple):
-    """What the network carries from frame to frame; N counts recordings times channels.
+    """What the network carries from frame to frame; N counts signals times channels.
 
     Attributes:
       pasts: of each convolution over time the frames it still needs, (N, frames, width, channels).

@@ -2,7 +2,7 @@
 
 After Defossez et al., "Real Time Speech Enhancement in the Waveform Domain", Interspeech 2020,
 written from its description. The paper first resamples to four times the rate by a fixed filter;
-this runs at the rate of the recording, at a quarter of the cost and with the same parameters.
+this runs at the rate of the signal, at a quarter of the cost and with the same parameters.
 """
 
 from functools import partial
@@ -24,10 +24,10 @@ _FLOOR = 1e-3
 class WaveUNet(AudioDenoiser, layers.Layer):
     """Strided convolutions with gated linear units, two LSTM layers, and the same way back.
 
-    Skips are added. It divides by the standard deviation of the whole recording.
+    Skips are added. It divides by the standard deviation of the whole signal.
 
     Attributes:
-      sample_rate: of the recordings, Hz.
+      sample_rate: of the audio, Hz.
       width: channels of the first level; each deeper one has twice as many.
       depth: levels.
     """

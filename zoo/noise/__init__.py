@@ -2,7 +2,7 @@
 
 An op such as `gaussian(key, x, *, sigma, clip=None)` corrupts a signal at a given level;
 `zoo.noise.op_contract` states what all ops have in common, and `OPS` holds them by name. The ops
-here are for images; those for recordings are in `zoo.noise.audio`. A sampler
+here are for images; those for audio are in `zoo.noise.audio`. A sampler
 `(key, x, noise=None) -> (noisy, level)` also samples the level: `sampler` makes one from an op,
 `sequence` and `choice` combine several, and `make_sampler` builds any of them from the plain values
 of a config.

@@ -3,7 +3,7 @@
 A noise op is a pure function `op(key, x, *, level, ..., clip=None)`:
 
 * `key` is a random key (`jax.random.key`). Deterministic ops take it too and ignore it.
-* `x` is a signal of floats: images `(..., H, W, C)` in [0, 1], recordings `(..., T, C)` in [-1, 1].
+* `x` is a signal of floats: images `(..., H, W, C)` in [0, 1], audio `(..., T, C)` in [-1, 1].
   Many ops are elementwise and take any shape; an op that needs the last axes names them by `axes`,
   such as `"HWC"` or `"TC"`.
 * The first keyword is the op's level under the field's own name (`sigma`, `peak`, `amount`, `snr`),
@@ -15,14 +15,14 @@ A noise op is a pure function `op(key, x, *, level, ..., clip=None)`:
 * Random numbers and arithmetic are float32 whatever the dtype of `x`; the result is cast once, at
   the end, to the dtype of `x`. Integer signals are a `ZooError`.
 * Nothing is clipped unless `clip=(low, high)` is given. Values out of the signal's range are valid.
-* An op with an option `noise` mixes a recording in: `(T', C')` for all examples, or one for each,
-  with the leading axes of `x`. Samplers pass it on at call time; see `zoo.noise.samplers`.
+* An op with an option `noise` mixes audio in: `(T', C')` for all examples, or one for each, with
+  the leading axes of `x`. Samplers pass it on at call time; see `zoo.noise.samplers`.
 * Axes, dtype and shape of the signal are kept. Every op works under `jit` and `vmap`; the gradient
   is that with the random numbers held fixed, hence zero through counts and rounding.
 
 The decorator `op` holds a function to all of this, so that its body is the formula alone, and
 enters it in the registry of its modality: `zoo.noise.OPS` for images, `zoo.noise.audio.OPS` for
-recordings. A name may be in both, since the formulas for the two ranges differ. A new op takes one
+signals. A name may be in both, since the formulas for the two ranges differ. A new op takes one
 place, its function and the `__all__` of its module: samplers, commands, benchmarks and the tests of
 this contract find it in the registry.
 """
@@ -198,7 +198,7 @@ def op(
 
 
 audio_op = functools.partial(op, modality=AUDIO)
-"""`op` for recordings `(..., T, C)` in [-1, 1]."""
+"""`op` for audio `(..., T, C)` in [-1, 1]."""
 
 
 # Options of several ops.
@@ -253,7 +253,7 @@ def _signal(op: str, x: object, axes: str, modality: Modality) -> jax.Array:
         raise ZooError(f"{op}: x of shape {x.shape} is empty; leave such signals out")
     if axes == "TC" and x.shape[-1] > max(MOST_CHANNELS, x.shape[-2]):
         raise ZooError(
-            f"{op}: x of shape {x.shape} has {x.shape[-1]} channels; recordings are (..., T, C), "
+            f"{op}: x of shape {x.shape} has {x.shape[-1]} channels; audio is (..., T, C), "
             "so swap its last two axes"
         )
     return x

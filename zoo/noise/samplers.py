@@ -4,10 +4,10 @@ A sampler is a pure function `sampler(key, x, noise=None) -> (noisy, level)`. Th
 of the shape of `x` without the signal's own axes: a scalar for one image `(H, W, C)`, `(N,)` for
 a batch `(N, H, W, C)`. Every example has its own level and noise, whether a batch is given with one
 key or the sampler is vmapped over keys and examples. `signal_ndim` is the number of the signal's
-axes, 3 for images and 2 for recordings `(T, C)`.
+axes, 3 for images and 2 for audio `(T, C)`.
 
-`noise` is a recording for the ops that mix one in: `(T', C')` for all examples, or one for each,
-with the leading axes of `x`. A sampler says with its attribute `needs_noise` whether it must be
+`noise` is the audio that some ops mix in: `(T', C')` for all examples, or one for each, with the
+leading axes of `x`. A sampler says with its attribute `needs_noise` whether it must be
 given; one that does not need it ignores it.
 """
 
@@ -40,8 +40,8 @@ def sampler(
       level: a number, or a range `(low, high)` from which every example's level is sampled
         uniformly; whole levels, such as a JPEG's quality, from `low` to `high` inclusive.
       signal_ndim: the number of axes of one example; by default that of the op's registry.
-      **options: the op's other keywords. An op that mixes a recording in takes it here as `noise`,
-        or at every call.
+      **options: the op's other keywords. An op that mixes noise in takes it here as `noise`, or at
+        every call.
 
     Returns:
       A function `(key, x, noise=None) -> (noisy, level)`.
@@ -69,7 +69,7 @@ def sampler(
         if needs_noise:
             if noise is None:
                 raise ZooError(
-                    f"{op.__name__} needs a recording of noise; "
+                    f"{op.__name__} needs an audio signal of noise; "
                     "give it as its option 'noise' or call the sampler as (key, x, noise)"
                 )
             given["noise"] = noise
@@ -88,7 +88,7 @@ def sequence(*samplers: Sampler) -> Sampler:
 
     Returns:
       A function `(key, x, noise=None) -> (noisy, level)`; the level is that of the first sampler.
-      All that need a recording are given the same one.
+      All that need an audio signal are given the same one.
 
     Raises:
       ZooError: there are no samplers.
@@ -144,7 +144,7 @@ def choice(*samplers: Sampler, weights: Sequence[float] | None = None) -> Sample
         keys, batched = key, sample_one
         if lead:
             keys = jax.random.split(key, lead)
-        # A recording without leading axes is for all examples.
+        # An audio signal without leading axes is for all examples.
         shared = noise is None or np.ndim(noise) <= combined.signal_ndim
         for _ in lead:
             batched = jax.vmap(batched, (0, 0, None if shared else 0))
@@ -173,10 +173,10 @@ def make_sampler(
         `"choice"`, whose members have their own.
       unit: what the level is given in: `"1"` where white is 1, `"1/255"` where white is 255. The
         latter is for levels that are intensities, such as the sigma of `gaussian`; levels of
-        recordings have the one unit their op names.
+        audio ops have the one unit that the op names.
       options: a mapping of the other options of the op; anything `dict` takes.
       modality: whose ops the names mean: a registered modality or its name.
-      sample_rate: of recordings, in Hz, for the ops that need it and have no such option set.
+      sample_rate: of audio, in Hz, for the ops that need it and have no such option set.
 
     Returns:
       A function `(key, x, noise=None) -> (noisy, level)`; the level it returns is in unit `"1"`.
@@ -277,7 +277,7 @@ def _check_options(op: Callable, level: str, options: dict[str, Any]) -> None:
         if option not in known:
             raise unknown(f"{op.__name__} option", option, known)
     for option, parameter in known.items():
-        # A recording may come with every call instead.
+        # An audio signal may come with every call instead.
         required = parameter.default is parameter.empty and option != "noise"
         if required and option not in options:
             raise ZooError(f"{op.__name__}: the option {option!r} is missing; give it a value")

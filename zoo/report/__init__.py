@@ -36,7 +36,7 @@ def write(
       workdir: of the run, which may be in progress.
       path: the page, ending in .html; `report.html` in the workdir if None. An existing one is
         replaced.
-      limit: largest size in bytes; images are compressed and recordings left out to keep to it.
+      limit: largest size in bytes; images are compressed and audio files left out to keep to it.
 
     Raises:
       ZooError: there is no workdir, a file in it is damaged, or the page cannot be written.

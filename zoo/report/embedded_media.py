@@ -31,7 +31,7 @@ class Sheet(NamedTuple):
 
 
 class Player(NamedTuple):
-    """One method's version of a recording.
+    """One method's version of an audio file.
 
     Attributes:
       method: its name.
@@ -61,11 +61,11 @@ class Pane(NamedTuple):
 def panes(run: Run, room: int) -> tuple[list[Pane], list[str]]:
     """The media of every level, and notes on those left out.
 
-    Images get half of the room at most, recordings the rest.
+    Images get half of the room at most, audio files the rest.
 
     Args:
       run: the run.
-      room: bytes that they may take; images are compressed and recordings left out to keep to it.
+      room: bytes that they may take; images are compressed and audio files left out to keep to it.
     """
     notes: list[str] = []
     shown: dict[str, Pane] = {}
@@ -99,7 +99,7 @@ def _add_sheets(run: Run, room: int, shown: dict[str, Pane], notes: list[str]) -
 
 
 def _add_players(run: Run, room: int, shown: dict[str, Pane], notes: list[str]) -> None:
-    """Adds whole sets of players, one set per recording and level, while they fit."""
+    """Adds whole sets of players, one set per audio file and level, while they fit."""
     found = wavs(run)
     scores = {
         (row["level"], run.example(row), row["method"]): score_tables.value(row, "si_sdr")

@@ -79,7 +79,7 @@ def missing(run: Run) -> Iterator[tuple[str, str]]:
     elif not run.manifest:
         yield (
             "no gallery",
-            "The test was scored by an earlier version, whose images and recordings are not "
+            "The test was scored by an earlier version, whose images and audio are not "
             "listed; the run's command with --mode=eval writes them again.",
         )
 

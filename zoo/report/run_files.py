@@ -61,7 +61,7 @@ class Run(NamedTuple):
 
     @property
     def noun(self) -> str:
-        """The name of one example, such as "image" or "recording"."""
+        """The name of one example, such as "image" or "audio signal"."""
         return self.modality.noun
 
     @property
@@ -101,11 +101,11 @@ class Run(NamedTuple):
 
     def example(self, row: Mapping[str, str]) -> str:
         """The name of the example of a row of `scores`."""
-        return row.get(self.noun) or row.get("picture", "")
+        return row.get(self.modality.item) or row.get("picture", "")
 
 
 class Wavs(NamedTuple):
-    """One recording at one level: its name, and method -> file."""
+    """One audio file at one level: its name, and method -> file."""
 
     level: str
     name: str
@@ -137,7 +137,7 @@ def read(workdir: str | os.PathLike) -> Run:
     by_level = _json(folder / "by_level.json")
     for means in by_level.values():
         _check_means(folder / "by_level.json", means)
-    nouns = [modality.get(name).noun for name in modality.names()]
+    items = [modality.get(name).item for name in modality.names()]
     return Run(
         workdir,
         _json(workdir / "config.json") or _dict(record.get("config")),
@@ -147,7 +147,7 @@ def read(workdir: str | os.PathLike) -> Run:
         summary,
         by_level,
         _json(folder / "protocol.json"),
-        next(filter(None, (_rows(folder / f"per_{noun}.csv") for noun in nouns)), []),
+        next(filter(None, (_rows(folder / f"per_{item}.csv") for item in items)), []),
         read_manifest(folder) or {},
     )
 
@@ -159,7 +159,7 @@ def sheets(run: Run) -> list[tuple[str, str, Path]]:
 
 
 def wavs(run: Run) -> list[Wavs]:
-    """Test recordings by every method: the first recording at all levels, then the second."""
+    """Test audio by every method: the first file at all levels, then the second."""
     grouped: dict[tuple[str, str], dict[str, Path]] = {}
     for one, path in run.files("listen"):
         key = (one["example"] or "", one["level"] or "")

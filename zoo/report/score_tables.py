@@ -1,4 +1,4 @@
-"""Test scores: means by level, charts against the level, and a row per image or recording."""
+"""Test scores: means by level, charts against the level, and a row per image or audio file."""
 
 import math
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class Cell(NamedTuple):
 
 
 class Singles(NamedTuple):
-    """Scores of single images or recordings.
+    """Scores of single images or audio.
 
     Attributes:
       columns: headings of the cells: methods, then further metrics of the model.
@@ -59,7 +59,7 @@ def level_name(run: Run, label: str) -> str:
 
 def test_set(run: Run) -> str:
     """One sentence on what was scored."""
-    known = (run.protocol.get(key) for key in (run.modality.plural, "pictures"))
+    known = (run.protocol.get(key) for key in (f"{run.modality.item}s", "pictures"))
     count = next((number for number in known if number), None)
     first = "The first " if run.protocol.get("limit") else ""
     subject = first + run.modality.count(count) if count else "The test set"

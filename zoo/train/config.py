@@ -166,11 +166,11 @@ def default_config() -> ConfigDict:
     config.data.name = "photos"  # photos, folder, pairs, idx, tfds; for sound see below
     config.data.path = ""
     config.data.channels = 3  # 1 or 3; 0 for those of the first image of a folder
-    # Of recordings, which are resampled to it, in Hz; None: the model's own.
+    # Of audio, which are resampled to it, in Hz; None: the model's own.
     config.data.sample_rate = placeholder(int)
     config.data.size = ()  # (H, W) every image is resized to; () keeps sizes
     config.data.tile = ()  # (H, W) of the tiles every image is cut into; () leaves them whole
-    config.data.crop = (64, 64)  # (H, W) of a training crop, samples (T,) of one of a recording
+    config.data.crop = (64, 64)  # (H, W) of a training crop, samples (T,) of one of an audio signal
     config.data.fractions = (0.6, 0.0, 0.4)  # train, validation, test, where the data has no split
     config.data.on_error = "raise"  # or "skip": leave unreadable images out and count them
     config.data.options = ConfigDict()
@@ -183,10 +183,10 @@ def default_config() -> ConfigDict:
     config.data.augment.rotate = 0.0  # up to so many degrees
     config.data.augment.shift = 0.0  # up to this fraction of the side
     config.data.augment.zoom = 0.0  # up to this share larger
-    config.data.augment.gain = 0.0  # of recordings, up to so many dB up or down
-    config.data.augment.polarity = False  # of recordings
-    config.data.augment.speed = 0.0  # of recordings, up to this share faster or slower
-    config.data.augment.tone = 0.0  # of recordings, each frequency up to so many dB up or down
+    config.data.augment.gain = 0.0  # of audio, up to so many dB up or down
+    config.data.augment.polarity = False  # of audio
+    config.data.augment.speed = 0.0  # of audio, up to this share faster or slower
+    config.data.augment.tone = 0.0  # of audio, each frequency up to so many dB up or down
     config.data.natural = ""  # the command that trains on the data this experiment is meant for
 
     config.noise = ConfigDict()
@@ -196,7 +196,7 @@ def default_config() -> ConfigDict:
     )  # a number, or (low, high) drawn per example; None for the last two
     config.noise.unit = "1/255"  # or "1"
     config.noise.options = ConfigDict()
-    # Of recordings, each a name, level and options as above, or empty: what the noisy one is coded
+    # Of audio, each a name, level and options as above, or empty: what the noisy one is coded
     # by, and then what it comes through, such as a telephone line, which the target does as well.
     config.noise.coding = ConfigDict()
     config.noise.line = ConfigDict()
@@ -237,13 +237,13 @@ def default_config() -> ConfigDict:
     config.eval = ConfigDict()
     config.eval.levels = ()  # in noise.unit; () is noise.level, or the middle of its range
     config.eval.baselines = ("nlm", "wavelet", "tv")
-    config.eval.published = ConfigDict()  # of recordings: model to its file of published weights
+    config.eval.published = ConfigDict()  # of audio: model to its file of published weights
     config.eval.limit = 0  # images; 0 for all
     return config
 
 
 def audio_config() -> ConfigDict:
-    """The same for recordings: where `default_config` is made for images, another default."""
+    """The same for audio: where `default_config` is made for images, another default."""
     config = default_config()
     config.model.name = "stream-t"
     config.data.name = "voices"  # voices, recordings, recording_pairs, tfds

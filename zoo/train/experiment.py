@@ -43,7 +43,7 @@ class Experiment:
 
     Attributes:
       config: where it comes from.
-      sources: the images or recordings of `"train"`, `"validation"` and `"test"`.
+      sources: the images or audio of `"train"`, `"validation"` and `"test"`.
       modality: of the model and the data.
       model: the denoiser.
       model_options: the fields of `model` that the config sets.
@@ -52,8 +52,8 @@ class Experiment:
       sampler: the training noise; None for paired data.
       levels: the noise of each level to score at; None for audio, which is mixed at an SNR.
       validation: the same of the validation: training's, or the middle of its range.
-      coding: what noisy recordings are coded by; None for nothing.
-      line: what noisy recordings and their targets both come through; None for nothing.
+      coding: what noisy signals are coded by; None for nothing.
+      line: what noisy signals and their targets both come through; None for nothing.
       method: what learns from noisy images alone; None for clean targets.
       level: of the noise that the data bring, where it is known, in what the model sees; else 0.
     """
@@ -336,7 +336,7 @@ def _after(config: ConfigDict, key: str, modality: Modality) -> step.Sampler | N
     if not options:
         return None
     if not modality.has_rate:
-        raise ZooError(f"noise.{key} is of recordings; leave it empty")
+        raise ZooError(f"noise.{key} is for audio; leave it empty")
     with in_one_line(f"noise.{key} is {options}, which makes no noise"):
         return make_sampler(**options, modality=modality, sample_rate=config.data.sample_rate)
 
@@ -369,7 +369,7 @@ def model_options(config: ConfigDict) -> dict[str, Any]:
 
 
 def _check_modality(config: ConfigDict, source: sources.Source, facts: models.ModelSpec) -> None:
-    """Refuses recordings for a model of images, and the other way round."""
+    """Refuses audio for a model of images, and the other way round."""
     kind, rate = facts.modality, facts.sample_rate
     made_for = get(kind).plural
     if source.modality != kind:
@@ -387,7 +387,7 @@ def _check_modality(config: ConfigDict, source: sources.Source, facts: models.Mo
 
 
 def _check_noise(config: ConfigDict, modality: Modality) -> None:
-    """Refuses noise of recordings for a model of images, and the other way round."""
+    """Refuses audio noise for a model of images, and the other way round."""
     name = config.noise.name
     for other in () if name in registry(modality) else names():
         if name in registry(other):

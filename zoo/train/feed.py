@@ -23,9 +23,9 @@ class Feed:
 
     Attributes:
       batches: a `BankBatches` or `StreamBatches`.
-      bank: the images or recordings, on the host; None for a stream.
-      noise: noise recordings to mix in, on the host; None for a stream, and where none are mixed.
-      size: (H, W, C) of an example, (T, C) of a recording.
+      bank: the images or audio, on the host; None for a stream.
+      noise: noise signals to mix in, on the host; None for a stream, and where none are mixed.
+      size: (H, W, C) of an example, (T, C) of an audio signal.
       steps: of the whole run.
       ranges: of the values of noisy images; empty where there are clean ones.
       notes: short sentences on what a user may not expect.
@@ -58,7 +58,7 @@ def make_feed(experiment: Experiment, ranges: Ranges | None = None) -> Feed:
     needs_noise = getattr(experiment.sampler, "needs_noise", False)
     if needs_noise and source.noise is None:
         raise ZooError(
-            f"noise {config.noise.name!r} mixes recordings of noise in and data "
+            f"noise {config.noise.name!r} mixes audio files of noise in and data "
             f"{config.data.name!r} has none; name a folder of them in data.options.noise, or give "
             "noise_recordings to fit"
         )
@@ -130,7 +130,7 @@ def _read(source: Source, crop: tuple[int, ...] | None) -> tuple[list[np.ndarray
             _check_fits(signal.name, signals, crop)
             values += signals[-1].size
         else:
-            # A recording shorter than the crop is made as long.
+            # An audio signal shorter than the crop is made as long.
             length = max(signals[-1].shape[1], *(crop or (0,)))
             values += length * signals[-1].shape[2]
         # Here, because memory would run out before the last of too many images.
@@ -155,7 +155,7 @@ def _check_readable(experiment: Experiment) -> None:
             paired = source[index].input is not None
             if mixes and not paired and source.noise is None:
                 raise ZooError(
-                    f"data {config.data.name!r} has no noise to mix the {split} recordings with, "
+                    f"data {config.data.name!r} has no noise to mix the {split} audio with, "
                     "and so no scores; name a folder of it in data.options.noise"
                 )
         for noise in source.noise or ():

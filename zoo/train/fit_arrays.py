@@ -217,10 +217,10 @@ def _checked(model: nn.Module, sample_rate: int) -> ModelSpec:
     spec, label = spec_of(model), type(model).__name__
     audio = spec.modality == "audio"
     if audio != bool(sample_rate):
-        kind = "recordings; give their sample_rate" if audio else "images; leave out sample_rate"
+        kind = "audio; give its sample_rate" if audio else "images; leave out sample_rate"
         raise ZooError(f"{label} is for {kind}")
     if audio and spec.sample_rate not in (0, sample_rate):
-        raise ZooError(f"{label} is for {spec.sample_rate} Hz; resample the recordings to that")
+        raise ZooError(f"{label} is for {spec.sample_rate} Hz; resample the audio to that")
     return spec
 
 
@@ -229,7 +229,7 @@ def _source(data: Any, sample_rate: int, *, any_range: bool = False) -> Source:
     if isinstance(data, Source):
         return dataclasses.replace(data, any_range=any_range)
     if not isinstance(data, Sequence | np.ndarray | jax.Array) or len(data) == 0:
-        raise ZooError("there is nothing to train on; give arrays of images or recordings")
+        raise ZooError("there is nothing to train on; give arrays of images or audio")
     arrays = [
         _array(index, x, audio=bool(sample_rate), any_range=any_range)
         for index, x in enumerate(data)
@@ -248,7 +248,7 @@ def _source(data: Any, sample_rate: int, *, any_range: bool = False) -> Source:
 
 
 def _array(index: int, data: Any, *, audio: bool, any_range: bool) -> np.ndarray:
-    """One example as integers (H, W, C), of a recording (T, C); of any range as it is."""
+    """One example as integers (H, W, C), of an audio signal (T, C); of any range as it is."""
     x, ndim = np.asarray(data), 2 if audio else 3
     x = x[..., None] if x.ndim == ndim - 1 else x
     if x.ndim != ndim or 0 in x.shape:

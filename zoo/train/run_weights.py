@@ -131,7 +131,7 @@ def make_record(
 
     Args:
       config: what was trained.
-      data: how many images or recordings each split had, where that is known.
+      data: how many images or audio each split had, where that is known.
       step: when the weights were what they are.
       score: as in `Best`; NaN where nothing was validated.
       seconds: how long it trained.

@@ -99,11 +99,11 @@ def make_prepare(
     """Builds the function that turns a batch into examples: crop, augment, corrupt.
 
     Args:
-      size: (H, W, C) of an example, (T, C) of a recording.
+      size: (H, W, C) of an example, (T, C) of an audio signal.
       augment: from `zoo.data.augment`.
       sampler: noise, `(key, x, noise=None) -> (noisy, level)`; None for paired data, which brings
-        its own. It is given an excerpt of the batch's noise recordings where there are some.
-      coding: what the noisy recording is coded by then; None for nothing.
+        its own. It is given an excerpt of the batch's noise signals where there are some.
+      coding: what the noisy signal is coded by then; None for nothing.
       line: what it comes through last and the target as well, by the same key; None for nothing.
       method: what makes examples of noisy images alone; None where there are clean ones. Without a
         sampler the data are the noisy images; of pairs, both are.
@@ -137,7 +137,7 @@ def make_prepare(
         if noise is None:
             noisy, level = sampler(key_noise, x)
         else:
-            # Few noises become many, as the clean recordings do.
+            # Few noises become many, as the clean signals do.
             key_other, key_noise = jax.random.split(key_noise)
             noisy, level = sampler(key_noise, x, augment(key_other, to_float(noise)))
         return Example(*after(key_coding, key_line, noisy, x), whole, level)

@@ -260,7 +260,7 @@ def test_mistakes_are_one_line(tiny, tmp_path):
     x = np.zeros((40, 40), np.float32)
     for call, message in (
         (lambda: adapt(x, "unet-real"), "unet-real takes no noise level, so it cannot be adapted"),
-        (lambda: adapt(x, "wiener"), "wiener denoises recordings"),
+        (lambda: adapt(x, "wiener"), "wiener denoises audio signals"),
         (lambda: adapt(x[:12]), "an image with a side below 16 pixels is too small to adapt"),
         (lambda: adapt([x, np.uint8(x)]), "of several depths .floats, uint8., whose"),
         (lambda: adapt([]), "there is no image to adapt to; give at least one"),
@@ -285,7 +285,7 @@ def test_a_file_of_weights_that_are_not_here(fitted, tmp_path):
     for change, message in (
         ({"method": "new"}, "is adapted by new, which this zoo does not know"),
         ({"base": "unet-real"}, "unet-real takes no noise level"),
-        ({"base": "stream-b"}, "stream-b denoises recordings"),
+        ({"base": "stream-b"}, "stream-b denoises audio signals"),
     ):
         record["adapted"] = dict(fitted.model.metadata["adapted"], **change)
         weights.save(tmp_path / "new.safetensors", {"params": {"line": np.zeros(2)}}, record)

@@ -194,7 +194,7 @@ def test_pictures_that_a_model_does_not_take_are_refused():
         denoise(small.picture(16, 15), small.Half(1, takes_level=True))
     with pytest.raises(ZooError, match="name it too"):
         ImageDenoiser(variables={})
-    with pytest.raises(ZooError, match="denoises recordings"):
+    with pytest.raises(ZooError, match="denoises audio signals"):
         ImageDenoiser("wiener")
     listed = UNet(channels=1, widths=[4, 6], blocks=1, stem=2)
     with pytest.raises(ZooError, match="list or dict among its fields"):

@@ -124,7 +124,7 @@ def test_a_noise_profile_takes_the_noise_of_a_stretch_at_the_rate_of_the_recordi
         ((1, 0.5), "from 1 to 0.5 s ends before it begins"),
         ((-1, 0.5), "from -1 to 0.5 s"),
         ((0, np.nan), "from 0 to nan s"),
-        ((1, 2.5), "from 1 to 2.5 s is not all in the recording, which has 2.00 s"),
+        ((1, 2.5), "from 1 to 2.5 s is not all in the audio, which has 2.00 s"),
         ((1, 1.1), "takes 0.18 s or more"),
     ):
         with pytest.raises(ZooError, match=match):

@@ -174,9 +174,9 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
 
 def _check_recordings(channels: int, size: Any, tile: Any, sample_rate: int) -> None:
     if channels not in (1, 2):
-        raise ZooError(f"channels is {channels}; of recordings choose 1 for mono or 2 for stereo")
+        raise ZooError(f"channels is {channels}; for audio choose 1 for mono or 2 for stereo")
     if size is not None or tile is not None:
-        raise ZooError("size and tile are for images; leave them out for recordings")
+        raise ZooError("size and tile are for images; leave them out for audio")
     if sample_rate < 1 or sample_rate != int(sample_rate):
         raise ZooError(f"sample_rate is {sample_rate}; give whole samples a second, such as 16000")
 

@@ -90,7 +90,7 @@ def with_noise(
     for s in SPLITS:
         if len(found[s].names) and not len(noises[s].names):
             raise ZooError(
-                f"the folder of noise recordings {noise} has none for {s}; give it sub-folders "
+                f"the folder of noise files {noise} has none for {s}; give it sub-folders "
                 "train, validation and test, or change fractions"
             )
     return {s: found[s]._replace(noise=noises[s]) for s in SPLITS}
@@ -110,8 +110,8 @@ def length(path: str, form: Form) -> int:
     return audio_files.info(path).length(form.sample_rate)
 
 
-AUDIO = folders.Files("recordings", AUDIO_SUFFIXES, read, length=length)
-_NOISES = AUDIO._replace(what="noise recordings", option="noise")
+AUDIO = folders.Files("audio files", AUDIO_SUFFIXES, read, length=length)
+_NOISES = AUDIO._replace(what="noise files", option="noise")
 
 
 def list_voices(

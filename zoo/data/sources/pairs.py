@@ -233,12 +233,12 @@ def _listing(root: Path, clean: str, noisy: str) -> Listing:
         return Listing([], [], _read_audio, (), _length)
     wanted, ignored = {}, []
     for one in (clean, noisy):
-        where = folders.existing(root / one, "the folder of recordings", "clean and noisy")
+        where = folders.existing(root / one, "the folder of audio files", "clean and noisy")
         wanted[one], others = folders.below(where, AUDIO_SUFFIXES)
         ignored += [f"{one}/{name}" for name in others]
     if not wanted[clean] and not wanted[noisy]:
         raise ZooError(
-            f"{root / clean} has no recordings; they end in {listed_suffixes(AUDIO_SUFFIXES)}"
+            f"{root / clean} has no audio files; they end in {listed_suffixes(AUDIO_SUFFIXES)}"
         )
     # The two may be stored in different formats.
     stems = {one: {os.path.splitext(name)[0]: name for name in wanted[one]} for one in wanted}

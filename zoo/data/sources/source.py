@@ -190,7 +190,7 @@ class Source(Sequence):
     def __repr__(self) -> str:
         if self.sample_rate:
             form = f"channels={self.channels}, sample_rate={self.sample_rate}"
-            return f"Source({len(self)} recordings, {form})"
+            return f"Source({len(self)} audio signals, {form})"
         return f"Source({len(self)} images, channels={self.channels}, size={self.size})"
 
     @contextmanager

@@ -25,7 +25,7 @@ class Signature:
 
     Attributes:
       spec: of the model.
-      size: the only (H, W), or (T,) for recordings; None where H and W are free.
+      size: the only (H, W), or (T,) for audio; None where H and W are free.
       multiple: what the network takes H and W in multiples of; the program pads to it.
       mode: of the padding: `"edge"`, `"reflect"` or `"constant"`.
       streams: whether it is one step of a stream, with a state, instead of the whole.
@@ -80,7 +80,7 @@ def sign(model: nn.Module, size: tuple[int, ...] | None = None, name: str = "") 
       name: what to call it; that of its class by default.
 
     Raises:
-      ZooError: the size is not one of this model's, or a recording's model needs one.
+      ZooError: the size is not one of this model's, or an audio model needs one.
     """
     spec = spec_of(model, name)
     axes = 2 if spec.modality == "image" else 1
@@ -95,7 +95,7 @@ def sign(model: nn.Module, size: tuple[int, ...] | None = None, name: str = "") 
     if spec.modality == "audio":
         if size is None and not spec.hop:
             raise ZooError(
-                f"{spec.name} takes whole recordings; give their length in samples as the size"
+                f"{spec.name} takes whole signals; give their length in samples as the size"
             )
         return Signature(spec, size or (spec.hop,), streams=size is None)
     # The models pad for sizes that are known. With a free size the program pads before them, so
@@ -152,7 +152,7 @@ def whole(model: nn.Module, variables: Mapping, signature: Signature) -> Callabl
         return model.apply(variables, x, *level)
 
     if signature.spec.modality == "audio":
-        # One recording at a time, for these models count the recordings of a batch.
+        # One signal at a time, for these models count the signals of a batch.
         return jax.vmap(lambda x: apply(x[None])[0])
     if signature.size or signature.multiple == 1:
         return apply

@@ -83,7 +83,7 @@ def to_onnx(
     elif signature.spec.modality == "audio":
         raise ZooError(
             f"{signature.spec.name} does not stream, and jax2onnx converts no models of whole "
-            "recordings; take the format stablehlo"
+            "signals; take the format stablehlo"
         )
     else:
         graph = _convert(model, variables, signature)

@@ -31,7 +31,7 @@ def load(path: str | os.PathLike) -> "Denoiser | Stream":
 
 
 class Denoiser:
-    """Whole images or recordings.
+    """Whole images or audio.
 
     Attributes:
       record: what the program takes, and where its weights come from.
@@ -62,7 +62,7 @@ class Denoiser:
 
 
 class Stream:
-    """Recordings as they come, a chunk at a time.
+    """Signals as they come, a chunk at a time.
 
     Attributes:
       record: what the program takes; `record["model"]["latency"]` samples is how far the output

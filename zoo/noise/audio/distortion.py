@@ -32,7 +32,7 @@ def gain(key, x, *, db):
 
     Args:
       key: ignored.
-      x: recordings of any shape.
+      x: audio of any shape.
       db: level; the gain in dB, any number. -6 is about half the amplitude.
     """
     del key
@@ -45,7 +45,7 @@ def dc_offset(key, x, *, offset):
 
     Args:
       key: ignored.
-      x: recordings of any shape.
+      x: audio of any shape.
       offset: level; the constant, of either sign, in units of the signal.
     """
     del key
@@ -61,7 +61,7 @@ def clipping(key, x, *, threshold, mode="hard"):
 
     Args:
       key: ignored.
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       threshold: level; where it saturates, as a part of the peak, above 0 and up to 1. Less is
         worse.
       mode: `"hard"` or `"soft"`.
@@ -92,7 +92,7 @@ def clicks(key, x, *, rate, height=0.5, width=0.0005, sample_rate=16000):
     `exp(-t / width)`. All channels have the same clicks.
 
     Args:
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       rate: level; clicks a second, 0 or more.
       height: the most that a click jumps by, in units of the signal, 0 or more; a level too.
       width: the time in seconds in which a click falls to 1/e; 0 makes it one sample.
@@ -128,7 +128,7 @@ def dropouts(key, x, *, amount, length=0.02, sample_rate=16000):
     probability `amount`. All channels are lost together.
 
     Args:
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       amount: level; the fraction of the signal that is lost, on average, from 0 to 1.
       length: of a stretch in seconds.
 
@@ -157,7 +157,7 @@ def quantize(key, x, *, bits):
 
     Args:
       key: ignored.
-      x: recordings of any shape.
+      x: audio of any shape.
       bits: level; bits a sample, a whole number from 1 to 24.
     """
     del key
@@ -176,7 +176,7 @@ def mu_law(key, x, *, bits, mu=255.0):
 
     Args:
       key: ignored.
-      x: recordings of any shape.
+      x: audio of any shape.
       bits: level; bits a sample, a whole number from 1 to 16.
       mu: how strongly loud samples are compressed, above 0.
 
@@ -197,7 +197,7 @@ def resample(key, x, *, factor, method="linear"):
 
     Args:
       key: ignored.
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       factor: level; the intermediate rate as a fraction of the rate of `x`, above 0 and up to 1; it
         need not be one over a whole number. Lower is worse; 1 changes nothing.
       method: `"ideal"` cuts off what lies above the half of the rate in between, and that is all;
@@ -280,7 +280,7 @@ def codec(key, x, *, amount, names=("gsm", "opus", "mp3"), sample_rate=16000):
     that is coded. The gradient is that of the identity.
 
     Args:
-      x: recordings `(..., T, C)`; each channel is coded by itself and saturates at full scale.
+      x: audio `(..., T, C)`; each channel is coded by itself and saturates at full scale.
       amount: level; the probability that an example is coded, from 0 to 1.
       names: the codecs to choose from, of `"gsm"` (06.10), `"opus"` and `"mp3"`.
       sample_rate: of `x` in Hz, a whole number.
@@ -321,7 +321,7 @@ def codec(key, x, *, amount, names=("gsm", "opus", "mp3"), sample_rate=16000):
 
 
 def _coded(x: np.ndarray, name: str, level: float, sample_rate: int) -> np.ndarray:
-    """A recording (T, C) coded and decoded."""
+    """An audio signal (T, C) coded and decoded."""
     import soundfile  # noqa: PLC0415 - only codecs need it
 
     form, subtype, rates = _CODECS[name]

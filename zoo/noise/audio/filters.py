@@ -27,7 +27,7 @@ def band_stop(key, x, *, share, sample_rate=16000):
     it with equal chance. The cut is sharp and has no delay.
 
     Args:
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       share: level; the band's part of the mel scale, from 0 to 1. Up to 0.2 is usual in training.
 
     References:
@@ -54,7 +54,7 @@ def low_pass(key, x, *, cutoff, order=8, sample_rate=16000):
 
     Args:
       key: ignored.
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       cutoff: level; the frequency in Hz that loses 3 dB, above 0. Less is worse.
       order: how steep it is: 6 dB an octave for each.
     """
@@ -70,7 +70,7 @@ def band_pass(key, x, *, high, low=300.0, order=8, sample_rate=16000):
 
     Args:
       key: ignored.
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       high: level; the upper frequency in Hz that loses 3 dB, above 0. Less is worse.
       low: the lower one, a level too.
       order: how steep it is: 6 dB an octave for each.
@@ -92,7 +92,7 @@ def random_filter(key, x, *, strength):
     `[-strength, strength)`, which keeps it stable. All channels of an example share it.
 
     Args:
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       strength: level; the largest coefficient, from 0 to 0.49; 0.375 is usual.
 
     References:
@@ -145,7 +145,7 @@ def reverb(key, x, *, rt60, drr=0.0, response=None, sample_rate=16000):
 
     Args:
       key: random key; ignored with `response`.
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       rt60: level; reverberation time in seconds, above 0. With `response`, whose decay is its own,
         it is a label only.
       drr: energy of the direct sound over that of the tail, in dB; a level too. Not for

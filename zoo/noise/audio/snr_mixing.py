@@ -1,4 +1,4 @@
-"""Noise added to recordings at a signal-to-noise ratio: recordings, colored noise, mains hum.
+"""Noise added to audio at a signal-to-noise ratio: recorded noise, colored noise, mains hum.
 
 The ratio is defined by `10 * log10(P_x / P_n) == snr`. P_n is the mean power of the noise over the
 whole length. P_x is that of the signal, over its active parts (`active=True`) or over the whole
@@ -100,14 +100,14 @@ def add_at_snr(key, x, *, snr, noise, active=True, sample_rate=16000):
     may leave [-1, 1].
 
     Args:
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       snr: level; signal-to-noise ratio in dB, any number. Less is noisier.
-      noise: a recording `(T', C)` for all examples, or one for each, `(..., T', C)` with the
+      noise: an audio signal `(T', C)` for all examples, or one for each, `(..., T', C)` with the
         leading axes of `x`; floats of any scale. One channel serves all channels of `x`.
       sample_rate: of `x` in Hz; `active` needs it.
 
     Returns:
-      The noisy recordings, shape and dtype of `x`. Where `x` or the excerpt is silent, `x`.
+      The noisy audio, shape and dtype of `x`. Where `x` or the excerpt is silent, `x`.
 
     Raises:
       ZooError: the noise is of integers, empty, or of a shape that does not fit.
@@ -124,13 +124,13 @@ def hum(key, x, *, snr, frequency=50.0, harmonics=8, active=True, sample_rate=16
     Those at half the sample rate and above are left out.
 
     Args:
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
       frequency: of the mains in Hz, 50 or 60; a level too.
       harmonics: how many tones, the first included.
 
     Returns:
-      The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.
+      The noisy audio, shape and dtype of `x`. Where `x` is silent, `x`.
     """
     if not (isinstance(harmonics, int) and harmonics >= 1):
         raise ZooError(f"hum: harmonics must be a whole number of 1 or more, got {harmonics!r}")
@@ -212,12 +212,12 @@ def colored(key, x, *, snr, exponent, active=True, sample_rate=16000):
     for each 1. Channels are independent.
 
     Args:
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
       exponent: how the density falls, from -4 to 4; a level too.
 
     Returns:
-      The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.
+      The noisy audio, shape and dtype of `x`. Where `x` is silent, `x`.
 
     References:
       Timmer, Koenig, "On generating power law noise", Astronomy and Astrophysics 1995.
@@ -252,11 +252,11 @@ def _named(name: str, exponent: float, density: str):
     It is `colored` with exponent {exponent:g}.
 
     Args:
-      x: recordings `(..., T, C)`.
+      x: audio `(..., T, C)`.
       snr: level; signal-to-noise ratio in dB, as in `add_at_snr`.
 
     Returns:
-      The noisy recordings, shape and dtype of `x`. Where `x` is silent, `x`.
+      The noisy audio, shape and dtype of `x`. Where `x` is silent, `x`.
     """
     return audio_op(axes="TC", snr=ANY, examples={"snr": (10.0, -5.0)})(color)
 
@@ -270,19 +270,19 @@ violet = _named("violet", -2.0, "rises by 6 dB an octave")
 
 @audio_op(axes="TC", amount=FRACTION, examples={"amount": (1.0, 1.0)})
 def remix(key, x, *, amount, noisy):
-    """Exchanges the noise of recordings within a batch: `x + noise[permutation]`.
+    """Exchanges the noise of audio signals within a batch: `x + noise[permutation]`.
 
     The noise of an example is `noisy - x`, x clean. Each example takes part with probability
     `amount`; the noises of those that do are permuted at random (one may get its own back), the
     others keep theirs. No noise is used twice. With less than two examples `noisy` comes back.
 
     Args:
-      x: clean recordings `(..., T, C)`; the leading axes are the batch.
+      x: clean audio `(..., T, C)`; the leading axes are the batch.
       amount: level; the probability that an example takes part, from 0 to 1.
-      noisy: the same recordings with their noise, shape of `x`, floats.
+      noisy: the same signals with their noise, shape of `x`, floats.
 
     Returns:
-      Noisy recordings with the targets `x`, shape and dtype of `x`.
+      Noisy signals with the targets `x`, shape and dtype of `x`.
 
     Raises:
       ZooError: `noisy` is of integers or has another shape.
