@@ -18,7 +18,9 @@ from zoo.weights.weight_files import SHIPPED
 
 PAGE = ROOT / "docs" / "models.md"
 BEGIN, END = "<!-- weights -->\n", "<!-- end of weights -->\n"
-HEADINGS = ("name", "for", "parameters", "file", "reaches", "license")
+# Of the sets of `zoo score`.
+TITLES = {"set12": "Set12", "bsd68": "BSD68", "cbsd68": "CBSD68", "polyu": "PolyU"}
+HEADINGS = ("name", "for", "parameters", "file", "scores", "license")
 
 
 def main() -> None:
@@ -27,15 +29,25 @@ def main() -> None:
     check = parser.parse_args().check
     before, rest = PAGE.read_text().split(BEGIN)
     found, after = rest.split(END)
-    if found == (wanted := table() + "".join(map(card, weights.list_weights()))):
+    if found == (wanted := table() + "".join(map(card, ordered()))):
         return
     if check:
         sys.exit("error: docs/models.md differs from the metadata of the weights; run this tool")
     PAGE.write_text(before + BEGIN + wanted + END + after)
 
 
+def ordered() -> list[str]:
+    """Weights for photographs, for audio, and for digits."""
+
+    def place(name: str) -> tuple[bool, bool, str]:
+        data = weights.read_record(name).get("config", {}).get("data", {})
+        return data.get("name") == "idx", weights.read_model(name)[1].modality == "audio", name
+
+    return sorted(weights.list_weights(), key=place)
+
+
 def table() -> str:
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *map(row, weights.list_weights())]
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *map(row, ordered())]
     return "".join(f"| {' | '.join(one)} |\n" for one in rows)
 
 
@@ -46,7 +58,7 @@ def row(name: str) -> tuple[str, ...]:
         record["summary"],
         f"{record['parameters']:,}",
         size(name),
-        reached(record),
+        scores_of(record),
         record["license"],
     )
 
@@ -65,7 +77,7 @@ def card(name: str) -> str:
         "license": record["license"],
         "origin": origin,
         "command": f"`{record['command']}`",
-        "scores": reached(record),
+        "scores": scores_of(record),
     }
     lines = "".join(f"| {key} | {value} |\n" for key, value in entries.items())
     return f"\n### {name}\n\n| | |\n| --- | --- |\n{lines}"
@@ -75,23 +87,26 @@ def size(name: str) -> str:
     return f"{(SHIPPED / f'{name}.safetensors').stat().st_size / 1e6:.2f} MB"
 
 
-def reached(record: dict) -> str:
-    """Its scores on the benchmark's sets, or on its own test set, and the noisy input's."""
+def scores_of(record: dict) -> str:
+    """The scores on benchmark sets, or on the test set of the run, and those of the input."""
     scores = record["scores"]
-    sets = scores.get("benchmark") or {"test": scores["test"]}
-    return "; ".join(f"{name}: {levels(found, levels_of(record))}" for name, found in sets.items())
+    sets = scores.get("benchmark") or {"own test set": scores["test"]}
+    return "; ".join(
+        f"{TITLES.get(name, name)}: {levels(found, levels_of(record))}"
+        for name, found in sets.items()
+    )
 
 
 def levels(found: dict, known: Iterable[str]) -> str:
     metric = "si_sdr" if "si_sdr" in next(iter(found.values()))["model"] else "psnr"
-    ordered = [label for label in known if label in found]
-    ours, noisy = (
-        " / ".join(f"{found[one][method][metric]:.2f}" for one in ordered)
+    labels = [label for label in known if label in found]
+    outputs, noisy = (
+        " / ".join(f"{found[one][method][metric]:.2f}" for one in labels)
         for method in ("model", "noisy")
     )
     unit, what = ("dB SI-SDR", "an SNR of") if metric == "si_sdr" else ("dB", "sigma")
-    at = f" at {what} {' / '.join(ordered)}" if len(ordered) > 1 else ""
-    return f"**{ours}** {unit} from {noisy}{at}"
+    at = f" at {what} {' / '.join(labels)}" if len(labels) > 1 else ""
+    return f"**{outputs}** {unit} from {noisy}{at}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Puts a run's weights into the package, with all that a user must know about them.
+"""Puts the weights of a run into the package, with their metadata.
 
-    python tools/ship.py runs/unet_color unet-color --summary "any photo, sigma 0 to 55" \\
-        --data "BSDS500 train and test, 400 photographs" --terms "research; cite Arbelaez 2011" \\
-        --license "research use" --command "python main.py --config=configs/unet_color.py:DATA" \\
+    python tools/ship.py runs/unet_color unet-color --summary "photographs, sigma up to 55" \\
+        --data "BSDS500 train and test, 400 photographs" \\
+        --terms "research use; cite Arbelaez et al. 2011" --license "research use only" \\
+        --command "python main.py --config=configs/unet_color.py:DATA" \\
         --place "$HOME/data=DATA" --scores scores/scores.json
 
 The validation of the run is scored twice, with the weights as they are and in half precision, which
@@ -50,14 +51,14 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("run", type=Path, help="the workdir")
     parser.add_argument("name", help="what `zoo.load` will call them")
-    for option, told in (
+    for option, text in (
         ("summary", "what they are for, in a few words"),
         ("data", "what they were trained on"),
         ("terms", "under which terms those data come"),
         ("license", "of the weights"),
         ("command", "that made them"),
     ):
-        parser.add_argument(f"--{option}", required=True, help=told)
+        parser.add_argument(f"--{option}", required=True, help=text)
     parser.add_argument(
         "--place",
         action="append",
@@ -66,7 +67,9 @@ def parse() -> argparse.Namespace:
         help="what to write into the record instead of a path of this machine",
     )
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="of `zoo score`")
-    parser.add_argument("--seconds", type=float, help="of the training, if the run did not tell")
+    parser.add_argument(
+        "--seconds", type=float, help="of the training, if the run did not record it"
+    )
     return parser.parse_args()
 
 

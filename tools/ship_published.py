@@ -48,8 +48,8 @@ _PORTED = "Copyright (c) 2025 fastenhancer-web contributors"
 _OF_48K = {
     "options": {"norm": "merged"},
     "trained_on": "VCTK without p232 and p257, AI-Hub speech; DEMAND, WHAM, TUT and DNS noise",
-    "terms": "as each of these sets states",
-    "source": "FastEnhancer, github.com/aask1357/fastenhancer, by way of "
+    "terms": "those of each data set",
+    "source": "FastEnhancer, github.com/aask1357/fastenhancer, via "
     "github.com/ryyr-ry/fastenhancer-web at 1bfc497df7a5",
     "notice": f"MIT License\n\n{_AUTHOR}\n{_PORTED}\n\n{_MIT}",
 }
@@ -58,35 +58,41 @@ PUBLISHED = {
         "model": "deepfilternet3",
         "options": {"norm": "merged"},
         "half": True,
-        "summary": "speech in noise, full band, 40 ms behind",
-        "trained_on": "DNS4 speech and noise, without the speakers of VoiceBank's test",
-        "terms": "as each of its sources states",
-        "source": "DeepFilterNet, github.com/Rikorose/DeepFilterNet, by way of "
+        "summary": "speech in noise, 48 kHz, 40 ms latency",
+        "trained_on": "DNS4 speech and noise, without the speakers of the VoiceBank test set",
+        "terms": "those of each source",
+        "source": "DeepFilterNet, github.com/Rikorose/DeepFilterNet, via "
         "github.com/shimondoodkin/deepfilter-rt at f1a1b27",
         "notice": f"MIT License\n\nCopyright (c) 2021 Hendrik Schröter\n\n{_MIT}",
     },
     "stream-t-48k": _OF_48K
-    | {"model": "stream-t-48k", "summary": "speech in noise, full band, on small processors"},
+    | {
+        "model": "stream-t-48k",
+        "summary": "speech in noise, 48 kHz, 21 ms latency, for small processors",
+    },
     "stream-b-48k": _OF_48K
-    | {"model": "stream-b-48k", "summary": "speech in noise, full band, 21 ms behind"},
+    | {"model": "stream-b-48k", "summary": "speech in noise, 48 kHz, 21 ms latency"},
     "stream-s-48k": _OF_48K
-    | {"model": "stream-s-48k", "summary": "speech in noise, full band, the best of them"},
+    | {
+        "model": "stream-s-48k",
+        "summary": "speech in noise, 48 kHz, 21 ms latency; the default for audio",
+    },
     "stream-t-published": {
         "model": "stream-t",
         "options": {"maps": "learned", "norm": "merged"},
-        "summary": "speech in noise, by FastEnhancer's authors",
-        "trained_on": "data that the file does not name",
+        "summary": "speech in noise, 16 kHz, 32 ms latency, by FastEnhancer's authors",
+        "trained_on": "not stated",
         "terms": "not stated",
-        "source": "FastEnhancer, github.com/aask1357/fastenhancer, by way of "
+        "source": "FastEnhancer, github.com/aask1357/fastenhancer, via "
         "github.com/kdrkdrkdr/fastenhancer.c.wasm at e69c3bf",
         "notice": f"MIT License\n\n{_AUTHOR}\n\n{_MIT}",
     },
     "ulunas": {
         "model": "ulunas",
         "options": {},
-        "summary": "speech in noise at 16 kHz, 32 ms behind",
+        "summary": "speech in noise, 16 kHz, 32 ms latency",
         "trained_on": "DNS3 speech and noise",
-        "terms": "as each of its sources states",
+        "terms": "those of each source",
         "source": "UL-UNAS, github.com/Xiaobin-Rong/ul-unas at 00f7c70",
         "notice": f"MIT License\n\nCopyright (c) 2026 Xiaobin Rong\n\n{_MIT}",
     },

@@ -35,7 +35,7 @@ def test_without_gradio_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gradio", None)
     for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR", "HF_HUB_OFFLINE"):
         monkeypatch.setenv(name, "")
-    with pytest.raises(ZooError, match=r"pip install '\.\[app\]'"):
+    with pytest.raises(ZooError, match=r"pip install 'denoising-zoo\[app\]'"):
         server.application(tmp_path)
 
 
