@@ -159,7 +159,7 @@ class Run:
             self.kept.close("networks", child.end() or why, job.cells)
 
     def spec(self, job: plan.Job, compiled: float) -> dict:
-        """What a job is told."""
+        """The arguments of a job."""
         peaks = {row.get("dtype"): row.get("tflop_per_s") for row in self.kept.rows}
         seconds = compiled - time.monotonic()
         # On two cores the compiler of PyTorch takes a minute for a toy.

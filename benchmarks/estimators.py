@@ -1,11 +1,11 @@
-"""How well the noise level estimators of the zoo do on a folder of pictures.
+"""How well the noise level estimators of the zoo do on a folder of images.
 
     python benchmarks/estimators.py --data FOLDER
 
 For each level and estimator: the mean error, the mean absolute error and the largest one, in 1/255.
-Where the noise depends on the signal, the error of a picture is that of the standard deviation,
-averaged over signals from 0.05 to 0.95 (first over signals, then over pictures); the mean errors of
-`a` and `b` stand beside it. The noise is not clipped and keyed by picture. The rows go to
+Where the noise depends on the signal, the error of an image is that of the standard deviation,
+averaged over signals from 0.05 to 0.95 (first over signals, then over images); the mean errors of
+`a` and `b` stand beside it. The noise is not clipped and keyed by image. The rows go to
 `benchmarks/results/`.
 """
 
@@ -23,7 +23,7 @@ from zoo.data import pixels, sources
 from zoo.errors import ZooError
 
 COLUMNS = (
-    "noise", "estimator", "pictures", "std_255", "bias_255", "mae_255", "worst_255",
+    "noise", "estimator", "images", "std_255", "bias_255", "mae_255", "worst_255",
     "bias_a", "bias_b", "ms",
 )  # fmt: skip
 SIGMAS = (0, 2, 5, 10, 15, 25, 50, 75)
@@ -38,14 +38,14 @@ def std(a, b):
 
 
 def row(name, estimator, true, found, seconds):
-    """One row of COLUMNS from the pairs (a, b) found, one a picture."""
+    """One row of COLUMNS from the pairs (a, b) found, one an image."""
     errors = np.array([std(a, b) - std(*true) for a, b in found])
     absolute = np.abs(errors).mean(axis=1)
     a, b = np.mean(found, axis=0) - true
     return {
         "noise": name,
         "estimator": estimator,
-        "pictures": len(found),
+        "images": len(found),
         "std_255": f"{std(*true).mean():.2f}",
         "bias_255": f"{errors.mean():+.2f}",
         "mae_255": f"{absolute.mean():.2f}",
@@ -56,11 +56,11 @@ def row(name, estimator, true, found, seconds):
     }
 
 
-def measure(pictures, corrupt, run):
-    """What `run` finds in each noisy picture, and the seconds each took, compiled."""
+def measure(images, corrupt, run):
+    """What `run` finds in each noisy image, and the seconds each took, compiled."""
     found, seconds, seen = [], [], set()
-    for number, picture in enumerate(pictures):
-        noisy = corrupt(jax.random.fold_in(jax.random.key(0), number), picture)
+    for number, image in enumerate(images):
+        noisy = corrupt(jax.random.fold_in(jax.random.key(0), number), image)
         if noisy.shape not in seen:
             seen.add(noisy.shape)
             jax.block_until_ready(run(noisy))
@@ -76,7 +76,7 @@ def as_pair(function):
     return jax.jit(lambda x: (jnp.zeros(()), jnp.square(function(x))))
 
 
-def rows(pictures):
+def rows(images):
     """Every measurement in turn."""
     runs = {name: as_pair(getattr(estimate, name)) for name in SIGMA_ESTIMATORS}
     runs["estimate_poisson_gaussian"] = jax.jit(estimate.estimate_poisson_gaussian)
@@ -86,7 +86,7 @@ def rows(pictures):
             return noise.gaussian(key, x, sigma=sigma / 255)
 
         for name, run in runs.items():
-            found, seconds = measure(pictures, white, run)
+            found, seconds = measure(images, white, run)
             yield row(
                 f"gaussian sigma={sigma}/255", name, (0.0, (sigma / 255) ** 2), found, seconds
             )
@@ -96,14 +96,14 @@ def rows(pictures):
             return noise.poisson_gaussian(key, x, a=a, b=b)
 
         name = "estimate_poisson_gaussian"
-        found, seconds = measure(pictures, sensor, runs[name])
+        found, seconds = measure(images, sensor, runs[name])
         yield row(f"poisson_gaussian a={a:g} b={b:g}", name, (a, b), found, seconds)
 
 
 def main():
     """Measures on the folder, prints a table and writes the rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="a folder of clean pictures")
+    parser.add_argument("--data", type=Path, required=True, help="a folder of clean images")
     parser.add_argument("--channels", type=int, choices=(1, 3), default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
@@ -114,9 +114,9 @@ def main():
         )
         source = splits["test"]
         ordered = sorted(range(len(source)), key=source.names.__getitem__)
-        pictures = [jnp.asarray(pixels.to_float(source[i].target)) for i in ordered]
+        images = [jnp.asarray(pixels.to_float(source[i].target)) for i in ordered]
         print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
-        for one in rows(pictures):
+        for one in rows(images):
             written.append(one)
             print("| " + " | ".join(str(one[c]) for c in COLUMNS) + " |", flush=True)
     except ZooError as error:

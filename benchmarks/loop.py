@@ -53,7 +53,7 @@ NEEDS = {
 }
 """The parts, and what else they import."""
 NOISE = {"image": "gaussian", "audio": "add_at_snr"}
-"""What prepare draws unless told."""
+"""What prepare draws by default."""
 
 
 class EnoughError(Exception):
@@ -207,13 +207,13 @@ def prepare(arguments, name: str) -> list[dict]:
     record = models.model_spec(arguments.model)
     options = dict(usual(registry(record.modality)[name]))
     level = options.pop(next(iter(options)))
-    pictures = record.modality == "image"
+    images = record.modality == "image"
     training = Training(
         models.create_model(arguments.model),
         record,
         batch=arguments.batch,
         size=arguments.size,
-        augment=make_augment(flip=True, quarter_turn=True) if pictures else None,
+        augment=make_augment(flip=True, quarter_turn=True) if images else None,
         sampler=sampler(registry(record.modality)[name], level, **options),
     )
     works = training.preparation(), training.step()
@@ -251,8 +251,8 @@ def groups(arguments, part: str) -> Iterator[list[dict]]:
     """
     if part == "prepare":
         for name in arguments.noise:
-            told = f"{arguments.model} with {name}, a batch of {arguments.batch},"
-            with must_fit(told, "make --batch or --size smaller"):
+            label = f"{arguments.model} with {name}, a batch of {arguments.batch},"
+            with must_fit(label, "make --batch or --size smaller"):
                 yield prepare(arguments, name)
         return
     with must_fit(f"{part}, a run of {arguments.config},", "try --override=train.batch_size=1"):

@@ -1,6 +1,6 @@
 """How fast each noise op is, in megapixels or million samples a second, and against the memory.
 
-    python benchmarks/noise.py                           # every op, 16 pictures of 64x64x3
+    python benchmarks/noise.py                           # every op, 16 images of 64x64x3
     python benchmarks/noise.py --op=gaussian,poisson --size=64 --size=512
     python benchmarks/noise.py --modality=audio          # every op, 16 recordings of 2 s
 
@@ -57,7 +57,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "image": Kind(lambda size: (size, size, 3), "pictures", "megapixels_per_s"),
+    "image": Kind(lambda size: (size, size, 3), "images", "megapixels_per_s"),
     "audio": Kind(lambda size: (size, 1), "recordings", "megasamples_per_s"),
 }
 
@@ -131,7 +131,7 @@ def main() -> None:
         "--size",
         action=flags.Several,
         convert=flags.count,
-        help=f"side of a picture in pixels (default {SIZES['image']}), samples of a recording "
+        help=f"side of an image in pixels (default {SIZES['image']}), samples of a recording "
         f"(default {SIZES['audio']}); may be repeated",
     )
     add("--batch", type=flags.count, default=16, help="signals at once (default 16)")
@@ -154,8 +154,8 @@ def main() -> None:
     with results.Kept(label, arguments.out, machine.context()) as kept:
         for size, name in itertools.product(sizes, asked):
             shape = "x".join(map(str, kind.shape(size)[:-1]))
-            told = f"{name} of {arguments.batch} {kind.signals} of {shape}"
-            with must_fit(told, "make --size or --batch smaller"):
+            case = f"{name} of {arguments.batch} {kind.signals} of {shape}"
+            with must_fit(case, "make --size or --batch smaller"):
                 measured = row(modality, name, size, arguments.batch, arguments.seconds, bandwidth)
             kept.add({**measured, **same})
             print(f"{name}, {size}: {measured['ms']:.3g} ms", file=sys.stderr, flush=True)

@@ -324,8 +324,8 @@ def main() -> None:
             for name in arguments.model:
                 for one in measured(name, arguments, peer):
                     kept.add({**one, "load": load, **facts})
-                    told = f"{one['ms']:.4g} ms, factor {one['factor']:.4g}"
-                    print(f"{name}, {one['task']}: {told}", file=sys.stderr, flush=True)
+                    text = f"{one['ms']:.4g} ms, factor {one['factor']:.4g}"
+                    print(f"{name}, {one['task']}: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

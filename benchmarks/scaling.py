@@ -37,8 +37,8 @@ def child(argv: list[str]) -> None:
     name, parallel, size, batch, seconds = argv
     model, record = models.create_model(name), models.model_spec(name)
     batch = int(batch)
-    told = f"a batch of {batch} on {jax.device_count()} devices"
-    with must_fit(told, "make --per-device, --batch or --size smaller"):
+    label = f"a batch of {batch} on {jax.device_count()} devices"
+    with must_fit(label, "make --per-device, --batch or --size smaller"):
         step = work.train_step(model, record, batch=batch, size=int(size), parallel=parallel)
         times = timing.measure(step, float(seconds))
     found = {"devices": jax.device_count(), "batch": batch, "ms_p10": 1e3 * times.p10}
@@ -116,7 +116,7 @@ def main() -> None:
     add(
         "--size",
         type=flags.count,
-        help=f"side of a picture in pixels (default {SIZES['image']}), "
+        help=f"side of an image in pixels (default {SIZES['image']}), "
         f"samples of a recording (default {SIZES['audio']})",
     )
     add("--parallel", choices=("jit", "pmap"), default="jit")

@@ -3,7 +3,7 @@
     python benchmarks/selfsupervised.py --data DATA
 
 DATA holds `bsds500/`, `cbsd68/` and `bsd68/` (`--channels=1`), as for `configs/unet_gray.py`. The
-same network, images, steps and seed for every method; the noise is drawn anew each time an image is
+same network, images, steps and seed for every method; new noise is drawn each time an image is
 seen, is not clipped, and no method but `clean` sees an image without it. A row has the PSNR on the
 test set, in float and clipped to [0, 1], and its distance from `clean`. The rows go to
 `benchmarks/results/`; those that are there are not measured again.

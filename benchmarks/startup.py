@@ -9,7 +9,7 @@ the cache that the first has left (warm). Every pair begins with an empty cache;
 them all is not counted, so that the files are in memory. The parts of a start:
 
     imports  Python and everything main.py imports
-    data     the pictures read
+    data     the images read
     compile  XLA at work, or its programs read from the cache
     step     the first training step itself, with its tracing
     build    all the rest: flags, config, model, state, checkpoints

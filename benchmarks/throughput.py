@@ -73,10 +73,10 @@ class Case(NamedTuple):
 
     @property
     def label(self):
-        return f"{self.model} {self.task} {told_size(self.size)} batch {self.batch}"
+        return f"{self.model} {self.task} {size_text(self.size)} batch {self.batch}"
 
 
-def told_size(size):
+def size_text(size):
     """Sides or samples, joined."""
     return "x".join(map(str, size))
 
@@ -101,9 +101,9 @@ def row(case, seconds, trace_to=None):
     """One measurement as a dictionary of COLUMNS; without times where no batch fits."""
     devices = jax.device_count()
     model, record, parameters = named.find(case.model)
-    told = told_size(case.size)
+    size = size_text(case.size)
     if any(side % record.multiple for side in case.size):
-        raise ZooError(f"{case.model} needs a multiple of {record.multiple}, not {told}")
+        raise ZooError(f"{case.model} needs a multiple of {record.multiple}, not {size}")
     dtype = jnp.dtype(DTYPES[case.dtype])
     # Classical estimators are in float32, whatever is asked.
     model = model.clone(dtype=dtype) if hasattr(model, "dtype") else model
@@ -122,7 +122,7 @@ def row(case, seconds, trace_to=None):
         "model": case.model,
         "task": case.task,
         "parameters": parameters,
-        "size": f"{told}x{record.channels}",
+        "size": f"{size}x{record.channels}",
         "batch_asked": case.batch,
         "batch": batch,
         "dtype": case.dtype,
@@ -180,7 +180,7 @@ def attempted(case, arguments):
         found = {
             "model": case.model,
             "task": case.task,
-            "size": told_size(case.size),
+            "size": size_text(case.size),
             "batch_asked": case.batch,
             "dtype": case.dtype,
             "parallel": case.parallel,
@@ -218,7 +218,7 @@ def parse():
     parser.add_argument("--task", choices=tuple(TASKS), help="default both")
     parser.add_argument(
         "--size", action=Several, convert=count, default=[SIZE], metavar="PIXELS",
-        help=f"side of a picture; may be repeated or a list (default {SIZE})",
+        help=f"side of an image; may be repeated or a list (default {SIZE})",
     )  # fmt: skip
     parser.add_argument(
         "--samples", action=Several, convert=count, default=[SAMPLES], metavar="N",
@@ -230,7 +230,7 @@ def parse():
     )  # fmt: skip
     parser.add_argument("--dtype", choices=tuple(DTYPES), default="f32", help="default f32")
     parser.add_argument("--parallel", choices=("jit", "pmap"), default="jit", help="default jit")
-    parser.add_argument("--plots", action="store_true", help="draw pictures beside the csv too")
+    parser.add_argument("--plots", action="store_true", help="draw images beside the csv too")
     parser.add_argument(
         "--scores", type=Path, metavar="CSV",
         help="a scores.csv of `zoo score`: draw PSNR against throughput and cost too",
@@ -271,17 +271,17 @@ def main():
     with results.Kept("throughput", arguments.out, where, SHOWN) as kept:
         for case in cases(arguments):
             kept.add(attempted(case, arguments) | facts)
-            print(f"{case.label}: {told(kept.rows[-1])}", file=sys.stderr, flush=True)
+            print(f"{case.label}: {summary(kept.rows[-1])}", file=sys.stderr, flush=True)
     rows = kept.rows
     good = [one for one in rows if one["step_ms"] is not None]
     if good and (arguments.plots or scores):
-        for picture in filter(None, draw(good, scores, kept.path, arguments)):
-            print(f"drawn to {picture}")
+        for image in filter(None, draw(good, scores, kept.path, arguments)):
+            print(f"drawn to {image}")
     if len(good) < len(rows):
         raise ZooError(f"{len(rows) - len(good)} of {len(rows)} rows failed; their notes say why")
 
 
-def told(one):
+def summary(one):
     """One row in a few words."""
     if one["step_ms"] is None:
         return one["note"]
@@ -293,12 +293,12 @@ def told(one):
 
 
 def draw(rows, scores, path, arguments):
-    """Draws what the rows give, beside the csv; yields the pictures, and None for want of rows."""
+    """Draws what the rows give, beside the csv; yields the images, and None for want of rows."""
     stem = path.with_suffix("")
     heard = [row for row in rows if row["megapixels_per_s"] is None]
     rows = [row for row in rows if row not in heard]
     for name in dict.fromkeys(row["model"] for row in heard):
-        print(f"left out of the pictures: {name}; it has no megapixels a second", file=sys.stderr)
+        print(f"left out of the images: {name}; it has no megapixels a second", file=sys.stderr)
     if not rows:
         return
     if arguments.plots:

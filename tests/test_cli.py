@@ -101,7 +101,7 @@ def test_an_unknown_model_is_one_line(zoo):
     assert zoo("models", "unet-smal") == (2, "", message)
 
 
-def test_weights_are_told(zoo, file):
+def test_weights_are_reported(zoo, file):
     code, output, errors = zoo("weights")
     assert (code, errors) == (0, "")
     *shipped, mine = output.splitlines()[1:]
@@ -210,14 +210,14 @@ def test_weights_without_scores_or_commit(zoo, file):
 
 def test_bad_weights_are_one_line(zoo, tmp_path):
     (tmp_path / "bad").write_text("x")
-    for name, told in (
+    for name, reported in (
         ("none", "unknown weights 'none'"),
         ("no/ne", "there is no weight file no/ne"),
         ("bad", "bad is no whole"),
     ):
         code, output, errors = zoo("weights", name)
         assert (code, output) == (2, "")
-        assert errors.startswith(f"error: {told}")
+        assert errors.startswith(f"error: {reported}")
         assert errors.count("\n") == 1
 
 
@@ -331,7 +331,7 @@ def test_a_folder_that_is_no_run_has_no_weights_to_write(zoo, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (
             PermissionError(13, "Permission denied", "a\x1b"),
@@ -345,14 +345,14 @@ def test_a_folder_that_is_no_run_has_no_weights_to_write(zoo, tmp_path):
         (ValueError("invalid truth value 'x' for environment 'JAX_ENABLE_X64'"), "JAX cannot"),
     ],
 )
-def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, told):
+def test_what_the_machine_refuses_is_one_line(zoo, monkeypatch, error, reported):
     def refuse(*_):
         raise error
 
     monkeypatch.setattr(models, "model_spec", refuse)
     code, output, errors = zoo("models", "unet-tiny")
     assert (code, output) == (2, "")
-    assert errors.startswith(f"error: {told}")
+    assert errors.startswith(f"error: {reported}")
     assert errors.count("\n") == 1
 
 
@@ -370,9 +370,9 @@ def test_flags_that_xla_does_not_know_are_one_line():
         text=True,
         check=False,
     )
-    told = "error: Unknown flag in XLA_FLAGS: --xla_nonsense=1; correct or unset XLA_FLAGS\n"
+    reported = "error: Unknown flag in XLA_FLAGS: --xla_nonsense=1; correct or unset XLA_FLAGS\n"
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.replace("flags", "flag") == told
+    assert done.stderr.replace("flags", "flag") == reported
 
 
 def test_a_terminal_obeys_no_record_and_no_argument(zoo, capsys, file):
@@ -383,6 +383,6 @@ def test_a_terminal_obeys_no_record_and_no_argument(zoo, capsys, file):
     _, output, _ = zoo("weights", str(file))
     with pytest.raises(SystemExit):
         zoo("models", "--" + evil)
-    for told in (output, capsys.readouterr().err):
-        assert not set(evil[:1] + "\x07\x9b\u202e") & set(told)
-        assert r"\x1b]0;owned" in told
+    for reported in (output, capsys.readouterr().err):
+        assert not set(evil[:1] + "\x07\x9b\u202e") & set(reported)
+        assert r"\x1b]0;owned" in reported

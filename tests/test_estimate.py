@@ -65,7 +65,7 @@ def test_sigma_is_that_of_scikit_image(shape, channels, sigma):
 
 
 def test_exact_zeros_do_not_count():
-    # Half of the picture is clipped to 0. At white scikit-image keeps zeros that rounding hides.
+    # Half of the image is clipped to 0. At white scikit-image keeps zeros that rounding hides.
     x = noisy(np.where(np.arange(GRAY[0])[:, None, None] < 200, -1.0, 0.5) * np.ones(GRAY))
     x = np.maximum(x, 0)
     assert np.mean(x == 0) > 0.5
@@ -135,12 +135,12 @@ def test_clipped_pixels_do_not_pass_for_quiet_ones():
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
-def test_constant_pictures_have_no_noise(name, value):
+def test_constant_images_have_no_noise(name, value):
     assert all(leaf == 0 for leaf in jax.tree.leaves(ALL[name](np.full(COLOR, value))))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_any_picture_gives_finite_numbers(name):
+def test_any_image_gives_finite_numbers(name):
     binary = (photo(*COLOR) > 0.5).astype(np.float32)
     plateau = np.where(np.arange(COLOR[0])[:, None, None] < 110, np.float32(0.5), photo(*COLOR))
     diagonal = np.repeat(np.eye(*COLOR[:2], dtype=np.float32)[..., None], COLOR[2], axis=-1)
@@ -252,7 +252,7 @@ def test_poisson_gaussian_on_photographs(bsd68, a, b, bound):
 
 @by_representative
 @pytest.mark.parametrize("value", first(1, [np.nan, np.inf]))
-def test_pictures_that_are_not_finite_have_no_level(name, value):
+def test_images_that_are_not_finite_have_no_level(name, value):
     x = pictures()
     x[1, 0, 5, 5, 1] = value
     for found in jax.tree.leaves(mapped(name)(x)):

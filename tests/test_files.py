@@ -71,8 +71,8 @@ def odd(tmp_path):
 
 def test_only_regular_files_are_read(odd):
     """Nothing waits for a pipe, and nothing fills the memory."""
-    for path, told in odd.items():
-        with pytest.raises(ZooError, match=told) as caught:
+    for path, reported in odd.items():
+        with pytest.raises(ZooError, match=reported) as caught:
             files.read(path)
         assert "\n" not in str(caught.value)
 
@@ -95,8 +95,8 @@ def test_every_reader_goes_through_the_door(odd, reader):
         "weights.load": weights.load,
         "kinds": file_kinds.kind_of,
     }[reader]
-    for path, told in odd.items():
-        if (reader, told[:3]) == ("kinds", "has"):  # it reads no more than the head
+    for path, reported in odd.items():
+        if (reader, reported[:3]) == ("kinds", "has"):  # it reads no more than the head
             continue
         with pytest.raises(ZooError) as caught:
             read(path)
@@ -202,7 +202,7 @@ with files.staged({str(tmp_path / "dead.png")!r}) as part:
         assert sorted(os.listdir(tmp_path)) == sorted([*kept, "next", part.name])
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
     def closed(path):
         raise PermissionError(13, "Permission denied", os.fspath(path))
 

@@ -91,7 +91,7 @@ def test_psnr_against_skimage(pair):
         expected = peak_signal_noise_ratio(pair[1][i], pair[0][i], data_range=1)
         assert got[i].item() == pytest.approx(-expected, abs=1e-4)
     assert losses.psnr(pair[1], pair[1])[0].item() == pytest.approx(-60, abs=1e-3)
-    # To halve an error is worth as much in a good picture as in a bad one.
+    # To halve an error is worth as much in a good image as in a bad one.
     halves = losses.psnr(pair[1] + 0.05, pair[1]) - losses.psnr(pair[1] + 0.1, pair[1])
     np.testing.assert_allclose(halves, -20 * np.log10(2), atol=0.01)
 
@@ -168,7 +168,7 @@ def test_pmap_on_several_devices_equals_one(pair, spec):
 
 def test_sums(pair):
     ones = jnp.ones((8, 1, 1, 1))
-    # One of values and one of whole pictures.
+    # One of values and one of whole images.
     l1, psnr = (np.mean(JITTED[name](*pair)) for name in ("l1", "psnr"))
     expected = float(0.16 * l1 + 0.84 * psnr)
     spec = {"l1": 0.16, "psnr": 0.84}

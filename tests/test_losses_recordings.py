@@ -186,7 +186,7 @@ def test_the_other_modality_is_refused(spec, modality, shape, words):
     with pytest.raises(ZooError, match=words) as caught:
         losses.make_loss(spec, modality=modality)
     assert "\n" not in str(caught.value)
-    # Told nothing, the loss sees it by the axes of the first batch.
+    # Without it, the loss finds it by the axes of the first batch.
     signal_ = np.zeros(shape, np.float32)
     with pytest.raises(ZooError, match=words):
         losses.make_loss(spec)(signal_, signal_, np.ones((1,) * len(shape), np.float32))

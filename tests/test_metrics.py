@@ -52,7 +52,7 @@ def test_psnr_by_hand():
     assert metrics.mae(a, b) == pytest.approx(51 / 4)
 
 
-def test_psnr_of_identical_pictures_is_infinite():
+def test_psnr_of_identical_images_is_infinite():
     assert np.isposinf(metrics.psnr(np.ones((4, 4, 1)), np.ones((4, 4, 1)), data_range=1))
 
 
@@ -87,7 +87,7 @@ def test_ssim_of_nearly_plain_areas_agrees_with_skimage(level):
     assert ssim(a, b, data_range=1) == pytest.approx(expected, abs=1e-4)
 
 
-def test_ssim_of_bytes_and_of_the_smallest_picture():
+def test_ssim_of_bytes_and_of_the_smallest_image():
     a = data.camera()[:11, :11, None]
     b = data.camera()[5:16, :11, None]
     expected = reference_ssim(a, b, 255)
@@ -95,7 +95,7 @@ def test_ssim_of_bytes_and_of_the_smallest_picture():
     assert metrics.ssim_map(a, b, data_range=255).shape == (1, 1, 1)
 
 
-def test_a_batch_is_its_pictures(cat):
+def test_a_batch_is_its_images(cat):
     batch = cat.reshape(2, 100, 230, 3)[:, None]
     other = noisy(batch)
     for name in ("mse", "mae", "psnr", "ssim", "ms_ssim"):

@@ -87,11 +87,11 @@ def test_models_that_see_all_are_refused():
 
 
 def test_arrays_without_planes_are_refused():
-    for x, options, told in (
+    for x, options, reported in (
         (np.zeros(9), {}, "has no planes"),
         (np.zeros((9, 9), complex), {}, "holds complex128; convert it"),
         (np.zeros((9, 20, 20)), {"channel_axis": 0}, "has 9 channels"),
         (np.zeros((9, 20)), {"channel_axis": 0}, "channel_axis=0 is no axis"),
     ):
-        with pytest.raises(ZooError, match=told):
+        with pytest.raises(ZooError, match=reported):
             mapped(x, 5, **options, model=Box())

@@ -16,7 +16,11 @@ WORDS = [
 ]
 BANNED = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-SOURCES = [*(ROOT / "zoo").rglob("*.py"), *(ROOT / "configs").glob("*.py")]
+SOURCES = [
+    path
+    for folder in ("zoo", "configs", "benchmarks", "tools", "examples")
+    for path in (ROOT / folder).rglob("*.py")
+]
 
 
 def prose(source):

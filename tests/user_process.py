@@ -43,7 +43,7 @@ def user_environment(cache=None, **more):
 class Forked:
     """A process that runs `main.py`, forked from one that has imported all it needs.
 
-    It shares nothing with the tests, and can be killed; to import anew takes each seconds.
+    It shares nothing with the tests, and can be killed; to import again takes each seconds.
 
     Args:
       arguments: of `main.py`.

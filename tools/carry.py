@@ -98,8 +98,8 @@ def publish(workdir: Path, out: Path, progress: dict) -> None:
         return
     data = bundle(workdir, step)
     names = cut(f"state-{step}.tar", data, out)
-    told = {"step": step, "state": names, "sha256": hashlib.sha256(data).hexdigest()}
-    files.write(out / PROGRESS, json.dumps({**progress, **told}, indent=2).encode(), durable=True)
+    saved = {"step": step, "state": names, "sha256": hashlib.sha256(data).hexdigest()}
+    files.write(out / PROGRESS, json.dumps({**progress, **saved}, indent=2).encode(), durable=True)
     for old in out.glob("state-*"):
         if old.name not in names:
             old.unlink()
@@ -119,5 +119,5 @@ def read_progress(folder: Path) -> dict | None:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not found.keys() >= _NEEDED:
-        raise ZooError(f"{path} cannot be read; bring it again, or begin anew")
+        raise ZooError(f"{path} cannot be read; bring it again, or begin again")
     return found

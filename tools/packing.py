@@ -122,8 +122,8 @@ def _split(
         folder.mkdir()
         kept, areas, smallest = [], [], True
         for index in chosen:
-            picture = source[index]
-            window, of = _window(picture, share, least, rng)
+            image = source[index]
+            window, of = _window(image, share, least, rng)
             kept.append(_write(window, index, folder))
             areas.append(of)
             smallest = smallest and max(window.target.shape[:2]) <= least
@@ -147,7 +147,7 @@ def _bytes(folder: Path) -> int:
 
 
 def _whole(source: Source, index: int, folder: Path) -> dict:
-    """Copies an image's files where they are what the source gives; else writes it anew."""
+    """Copies an image's files where they are what the source gives; else writes it again."""
     item = source.listing.items[index]
     found = [item] if isinstance(item, str) else [getattr(item, n, "") for n in ("clean", "noisy")]
     plain = source.size is None and all(f and Path(f).is_file() for f in found)
@@ -160,27 +160,27 @@ def _whole(source: Source, index: int, folder: Path) -> dict:
     return {"name": source.names[index], **named}
 
 
-def _write(picture: Example, index: int, folder: Path) -> dict:
+def _write(image: Example, index: int, folder: Path) -> dict:
     named = {}
     for role in ("target", "input"):
-        if (pixels := getattr(picture, role)) is not None:
+        if (pixels := getattr(image, role)) is not None:
             named[role] = f"{index:06d}.{role}.png"
             image_files.write(folder / named[role], pixels)
-    return {"name": picture.name, **named}
+    return {"name": image.name, **named}
 
 
 def _window(
-    picture: Example, share: float, least: int, rng: np.random.Generator
+    image: Example, share: float, least: int, rng: np.random.Generator
 ) -> tuple[Example, float]:
     """A window of an image, both of a pair's, and its share of the image."""
-    height, width = picture.target.shape[:2]
+    height, width = image.target.shape[:2]
     scale = math.sqrt(share)
     h, w = (min(side, max(int(scale * side), least)) for side in (height, width))
     top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
     cut = np.s_[top : top + h, left : left + w]
-    pair = (picture.target, picture.input)
+    pair = (image.target, image.input)
     target, noisy = (None if x is None else np.ascontiguousarray(x[cut]) for x in pair)
-    return Example(picture.name, target, noisy), h * w / (height * width)
+    return Example(image.name, target, noisy), h * w / (height * width)
 
 
 def unpack(path: Path, folder: Path) -> dict:

@@ -344,11 +344,11 @@ class Run:
 
     def _overrun(self, folder: Path) -> None:
         """Ends the call where it was to have ended; what has been published stays."""
-        told = "; give more --minutes"
+        advice = "; give more --minutes"
         with contextlib.suppress(ZooError):
             if found := carry.read_progress(self.out):
-                told = f"; {self.out} holds what was saved by step {found['step']}"
-        print(f"error: the time is over{told}", file=sys.stderr)
+                advice = f"; {self.out} holds what was saved by step {found['step']}"
+        print(f"error: the time is over{advice}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(3)
 

@@ -16,7 +16,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
     Args:
       spec: `models`, None for those that stream; `audio_s` of the recording; `block`: seconds to
         measure each for.
-      speaker: is told.
+      speaker: receives the results.
     """
     known = [name for name in models.list_models() if models.model_spec(name).modality == "audio"]
     names = spec["models"] or [name for name in known if models.model_spec(name).hop]

@@ -27,7 +27,7 @@ class Child:
 
     Args:
       part: the module of `accelerated` to run.
-      spec: what it is told, as JSON holds it.
+      spec: its arguments, as JSON.
       log: its errors go behind this file once it has ended.
       environment: of the process.
       command: instead of Python and the module.

@@ -47,7 +47,7 @@ def certificates(labels: list[str] | None) -> list[Certificate]:
             for turn, (label, case) in enumerate(family.CASES.items())
             if not case.weights and (labels is None or label in labels)
         ]
-    return [one for *_, one in sorted(found, key=lambda told: told[:2])]
+    return [one for *_, one in sorted(found, key=lambda one: one[:2])]
 
 
 class Golden:
@@ -71,7 +71,7 @@ class Golden:
         if precision == "bfloat16":
             options["dtype"] = jnp.bfloat16
         model = create_model(self._case.model, **options)
-        told = "highest" if precision == "float32" else "default"
+        matmul = "highest" if precision == "float32" else "default"
         variables, x = jax.device_put((self._variables, self._x), device)
         level = self._case.level
         # A CPU takes longer to optimise a program than to run it once.
@@ -80,7 +80,7 @@ class Golden:
             lambda variables, x: model.apply(variables, x, level), compiler_options=options
         )
         # The precision is that of the thread.
-        with jax.default_matmul_precision(told):
+        with jax.default_matmul_precision(matmul):
             y = run(variables, x)
         return np.asarray(y, np.float32)
 
@@ -95,14 +95,14 @@ def measure(spec: dict, speaker: Speaker) -> None:
 
     Args:
       spec: `cases`: labels, or None for all.
-      speaker: is told.
+      speaker: receives the results.
     """
     found = certificates(spec["cases"])
     speaker.plan([f"{one.label} {p}" for one in found for p in PRECISIONS])
     device, cpu = jax.devices()[0], jax.devices("cpu")[0]
     goldens, reference, waiting = {}, {}, {}
 
-    def told(one: Certificate, precision: str, y: np.ndarray) -> None:
+    def report(one: Certificate, precision: str, y: np.ndarray) -> None:
         expected = goldens[one.label]().expected
         off = difference(y, expected)
         speaker.row(
@@ -142,11 +142,11 @@ def measure(spec: dict, speaker: Speaker) -> None:
         elif precision == "cpu":
             reference[one.label] = future.result()
             for name, y in waiting.pop(one.label, {}).items():
-                told(one, name, y)
+                report(one, name, y)
         elif future.result() is None:
             speaker.left(cell, f"{one.case.model} computes in float32 only")
         elif one.label in reference:
-            told(one, precision, future.result())
+            report(one, precision, future.result())
         else:
             waiting.setdefault(one.label, {})[precision] = future.result()
 

@@ -17,7 +17,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
     Args:
       spec: `loops`, each as `accelerated.plan.Loop`; the `steps` of a turn, the `turns`, and the
         `block`: seconds to measure the input for.
-      speaker: is told.
+      speaker: receives the results.
     """
     logging.getLogger("imagecodecs").setLevel(logging.ERROR)
     loops = [Loop(*one) for one in spec["loops"]]

@@ -12,7 +12,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
 
     Args:
       spec: `peaks`: whether to measure the speeds.
-      speaker: is told.
+      speaker: receives the results.
     """
     peaks = ["matmul float32", "matmul bfloat16", "bandwidth"] if spec["peaks"] else []
     speaker.plan(["versions", *peaks])

@@ -95,7 +95,7 @@ class Side:
 
     def make(self, one: networks.Network, dtype: str, variant: str, task: Task) -> None:
         """Makes a step; a failure is remembered."""
-        told = self._worker.ask(
+        answer = self._worker.ask(
             do="make",
             task=task.name,
             variant=variant,
@@ -103,10 +103,10 @@ class Side:
             dtype=dtype,
             label=label(variant, task),
         )
-        if "error" in told:
-            self.notes.append(f"PyTorch's {variant} fails: {told['error'][:150]}")
+        if "error" in answer:
+            self.notes.append(f"PyTorch's {variant} fails: {answer['error'][:150]}")
         else:
-            self.made[label(variant, task)] = told["seconds"]
+            self.made[label(variant, task)] = answer["seconds"]
 
     def seconds(self, name: str, steps: int) -> float:
         """The median seconds of a step."""
@@ -182,8 +182,8 @@ class Theirs:
 
     def notes(self, task: Task) -> list[str]:
         """Why less than all was tried of a task."""
-        told = [note for side in self._tried(task) for note in side.notes]
-        return list(dict.fromkeys([*self._notes, *told]))
+        notes = [note for side in self._tried(task) for note in side.notes]
+        return list(dict.fromkeys([*self._notes, *notes]))
 
     def _tried(self, task: Task) -> list[Side]:
         sides = self._futures.values()
@@ -305,7 +305,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
         None and why there is none in `without`; `compile`: whether to try torch.compile; `check`:
         whether to hold the outputs against each other; `compile_until`: by `time.time`; `block`:
         seconds of a turn; `peaks`: matmul TFLOP/s by dtype.
-      speaker: is told.
+      speaker: receives the results.
     """
     tasks = [Task._make(task) for task in spec["tasks"]]
     cells = {task: cell(spec["model"], spec["dtype"], task) for task in tasks}
@@ -337,11 +337,11 @@ def measure(spec: dict, speaker: Speaker) -> None:
         except Exception as error:
             speaker.left(cells[task], error)
     if theirs:
-        told = f"{spec['model']} outputs"
+        label = f"{spec['model']} outputs"
         if isinstance(theirs.difference, float):
-            speaker.row(told, {"model": spec["model"], "difference": theirs.difference})
+            speaker.row(label, {"model": spec["model"], "difference": theirs.difference})
         elif spec["check"]:
-            speaker.left(told, theirs.difference or "not checked in time")
+            speaker.left(label, theirs.difference or "not checked in time")
         theirs.end()
 
 

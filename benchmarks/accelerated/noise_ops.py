@@ -15,17 +15,17 @@ def measure(spec: dict, speaker: Speaker) -> None:
     Args:
       spec: `image` and `audio`, each with the `size`, the `batch` and the `ops` (None for all);
         `block`: seconds to measure each for.
-      speaker: is told.
+      speaker: receives the results.
     """
     kinds = {name: spec[name] for name in noise.KINDS}
     cells = {
-        f"{modality} {op}": (modality, op, told["size"], told["batch"])
-        for modality, told in kinds.items()
-        for op in told["ops"] or sorted(registry(modality))
+        f"{modality} {op}": (modality, op, found["size"], found["batch"])
+        for modality, found in kinds.items()
+        for op in found["ops"] or sorted(registry(modality))
     }
     speaker.plan(cells)
     bandwidth = machine.bandwidth()
-    tasks = {cell: partial(noise.prepared, *told) for cell, told in cells.items()}
+    tasks = {cell: partial(noise.prepared, *found) for cell, found in cells.items()}
     for cell, step in compiled(tasks, speaker):
         modality, op, size, batch = cells[cell]
         try:

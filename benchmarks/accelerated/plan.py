@@ -125,7 +125,7 @@ TOY_LOOPS = (
 
 
 def settings(*, toy: bool) -> dict[str, dict]:
-    """What the parts but the networks are told, by their names."""
+    """The arguments of the parts, without those of the networks, by their names."""
     if toy:
         return {
             "machine": {"peaks": False},

@@ -79,11 +79,11 @@ def compiled(
 
     Args:
       tasks: by their cells, what compiles and returns what to measure.
-      speaker: is told of what failed.
+      speaker: receives what failed.
     """
     threads = max((os.cpu_count() or 1) // 2, 1)
     with ThreadPoolExecutor(threads) as pool:
-        # Few at a time: whoever is ended in the middle has told of those before.
+        # Few at a time: a process that is ended in the middle has reported those before.
         rest = iter(tasks.items())
         while some := list(itertools.islice(rest, 2 * threads)):
             futures = {cell: pool.submit(task) for cell, task in some}

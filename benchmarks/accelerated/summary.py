@@ -51,8 +51,8 @@ def _networks(rows: list[dict]) -> Iterable[str]:
     )
     for (_, task, dtype), found in cells:
         name = {"train": "Training step", "infer": "Inference"}[task]
-        told = {"bf16": "bfloat16", "f32": "float32"}[dtype]
-        yield f"## {name}, {told}\n\n{table([_network(row) for row in found], NETWORKS)}\n"
+        spelled = {"bf16": "bfloat16", "f32": "float32"}[dtype]
+        yield f"## {name}, {spelled}\n\n{table([_network(row) for row in found], NETWORKS)}\n"
     checked = [row for row in rows if "difference" in row]
     if checked:
         worst = max(checked, key=lambda row: row["difference"])

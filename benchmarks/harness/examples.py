@@ -12,9 +12,9 @@ from zoo.modality import Modality, get
 from zoo.models import ModelSpec
 
 COUNT = 8
-"""How many pictures, or recordings, there are."""
+"""How many images, or recordings, there are."""
 SIZES = {"image": 64, "audio": 32000}
-"""The side of a picture, and the samples of a recording, unless told: 2 s of audio at 16 kHz."""
+"""The side of an image, and the samples of a recording, unless given: 2 s of audio at 16 kHz."""
 # Those of configs/audio_stream.py, which needs ml_collections to be read.
 SNR = (-5.0, 20.0)
 AUDIO_LOSS = {
@@ -52,7 +52,7 @@ def shape_of(record: ModelSpec, size: tuple[int, ...] | int | None = None) -> tu
 
     Args:
       record: whose own size counts where it names one.
-      size: (H, W) or the side of a picture; (T,) or T of a recording; `SIZES` where None.
+      size: (H, W) or the side of an image; (T,) or T of a recording; `SIZES` where None.
     """
     size = record.size or size or SIZES[record.modality]
     if isinstance(size, int):
@@ -72,11 +72,11 @@ def examples(
     Args:
       record: the model's.
       size: as for `shape_of`.
-      augment: flips for pictures, loudness and sign for recordings where None.
+      augment: flips for images, loudness and sign for recordings where None.
       sampler: Gaussian noise of 25/255, or recordings of noise mixed in at a random SNR where None.
     """
     shape = shape_of(record, size)
-    make = _recordings if record.modality == "audio" else _pictures
+    make = _recordings if record.modality == "audio" else _images
     bank, noises, own_augment, own_sampler, loss = make(shape)
     sampler = sampler or own_sampler
     return Examples(
@@ -90,12 +90,12 @@ def examples(
     )
 
 
-def _pictures(shape):
+def _images(shape):
     rng = np.random.default_rng(0)
     larger = (2 * shape[0], 2 * shape[1], shape[2])
-    pictures = [rng.integers(0, 256, larger, np.uint8) for _ in range(COUNT)]
+    images = [rng.integers(0, 256, larger, np.uint8) for _ in range(COUNT)]
     sampler = noise.make_sampler("gaussian", 25.0, unit="1/255")
-    return make_bank(pictures), None, make_augment(flip=True), sampler, "charbonnier"
+    return make_bank(images), None, make_augment(flip=True), sampler, "charbonnier"
 
 
 def _recordings(shape):

@@ -1,4 +1,4 @@
-"""What the benchmarks' pictures share: panels, axes, colours, and names that do not overlap."""
+"""What the benchmarks' figures share: panels, axes, colors, and names that do not overlap."""
 
 import io
 import itertools
@@ -12,8 +12,8 @@ from zoo import files
 
 Row = Mapping[str, object]
 
-# Paul Tol's bright scheme, which the colour-blind can tell apart, then its vibrant one.
-_COLOURS = (
+# Paul Tol's bright scheme, which the color-blind can distinguish, then its vibrant one.
+_COLORS = (
     "#4477aa", "#ee6677", "#228833", "#b8a02e", "#3a9fc2", "#aa3377", "#ee7733", "#009988",
     "#cc3311", "#555555",
 )  # fmt: skip
@@ -89,14 +89,14 @@ def fastest(rows: Sequence[Row], by: Sequence[str] = ("model", "size")) -> list[
     return [row for row in rows if any(row is one for one in found.values())]
 
 
-def colours(rows: Sequence[Row]) -> dict[object, str]:
-    """A colour a family, so that variants of one look related."""
+def colors(rows: Sequence[Row]) -> dict[object, str]:
+    """A color a family, so that variants of one look related."""
     names = sorted({str(row["model"]) for row in rows})
     families = list(dict.fromkeys(name.split("-")[0] for name in names))
-    # Few enough models have a colour each.
-    keys = names if len(names) <= len(_COLOURS) else families
-    colours = dict(zip(keys, itertools.cycle(_COLOURS), strict=False))
-    return {name: colours.get(name) or colours[name.split("-")[0]] for name in names}
+    # Few enough models have a color each.
+    keys = names if len(names) <= len(_COLORS) else families
+    colors = dict(zip(keys, itertools.cycle(_COLORS), strict=False))
+    return {name: colors.get(name) or colors[name.split("-")[0]] for name in names}
 
 
 def logarithmic(axes, which: str) -> None:
@@ -114,8 +114,8 @@ def heading(axes, task: str, rows: Sequence[Row], before: str = "") -> None:
     """Says at the top what was measured on what, and clears the frame."""
     axes.set_title(f"{before}{_TITLES[task]}", loc="left", fontweight="bold", fontsize=11)
     sizes = list(dict.fromkeys(row["size"].rsplit("x", 1)[0] for row in rows))
-    told = [rows[0]["device"], rows[0]["dtype"], sizes[0] if len(sizes) == 1 else ""]
-    axes.set_title(", ".join(filter(None, told)), loc="right", fontsize=8, color="#555555")
+    facts = [rows[0]["device"], rows[0]["dtype"], sizes[0] if len(sizes) == 1 else ""]
+    axes.set_title(", ".join(filter(None, facts)), loc="right", fontsize=8, color="#555555")
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -130,7 +130,7 @@ def number(value: object) -> float:
 
 
 def leave_out(which: str, why: str) -> None:
-    """Tells what no picture shows."""
+    """Reports what no figure shows."""
     print(f"left out: {which}; {why}", file=sys.stderr)
 
 
@@ -139,7 +139,7 @@ def name_points(axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
 
     Args:
       axes: whose scales and limits are final.
-      ends: (x, y, name, colour) of each.
+      ends: (x, y, name, color) of each.
     """
     if not ends:
         return
@@ -153,12 +153,12 @@ def name_points(axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     order = sorted(range(len(ends)), key=lambda n: places[n][1])
     heights = _apart([float(places[n][1]) for n in order], min(0.17 / inches, 1.0 / len(ends)))
     for n, height in zip(order, heights, strict=True):
-        x, y, name, colour = ends[n]
+        x, y, name, color = ends[n]
         axes.annotate(
-            name, (x, y), xytext=(1.03, height), textcoords="axes fraction", color=colour,
+            name, (x, y), xytext=(1.03, height), textcoords="axes fraction", color=color,
             fontsize=8.5, va="center", annotation_clip=False,
             arrowprops={
-                "arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6,
+                "arrowstyle": "-", "color": color, "linewidth": 0.6, "alpha": 0.6,
                 "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0,
             },
         )  # fmt: skip

@@ -220,6 +220,6 @@ def peak_memory() -> int:
 
 
 def reset_peak_memory() -> None:
-    """Lets a process's peak start anew, where Linux allows it; a device's stays."""
+    """Lets a process's peak start again, where Linux allows it; a device's stays."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""Pictures of throughput: against batch size, and as a roofline."""
+"""Figures of throughput: against batch size, and as a roofline."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def batches(path: Path, rows: Sequence[Row]) -> Path:
       ZooError: the file cannot be written.
     """
     labels = figure.labels(rows)
-    colours = figure.colours(rows)
+    colors = figure.colors(rows)
     with figure.Panels(figure.tasks(rows), len(set(labels.values()))) as panels:
         for axes, task in panels:
             ends = []
@@ -38,9 +38,9 @@ def batches(path: Path, rows: Sequence[Row]) -> Path:
                     if labels[figure.key(row)] == name
                 }
                 points = sorted(line.items())
-                colour = colours[next(r["model"] for r in mine if labels[figure.key(r)] == name)]
-                axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4)
-                ends.append((*points[-1], name, colour))
+                color = colors[next(r["model"] for r in mine if labels[figure.key(r)] == name)]
+                axes.plot(*zip(*points, strict=True), color=color, marker="o", markersize=4)
+                ends.append((*points[-1], name, color))
             sizes = sorted({row["batch"] for row in mine})
             axes.set_xscale("log", base=2)
             axes.set_xticks(sizes, [str(size) for size in sizes])
@@ -65,13 +65,13 @@ def roofline(path: Path, rows: Sequence[Row], peak: float, bandwidth: float) -> 
       bandwidth: the measured memory bandwidth, in gigabytes a second.
 
     Returns:
-      The PNG; None where XLA told the cost of no row. Rows without one are left out, and it says
+      The PNG; None where XLA states the cost of no row. Rows without one are left out, and it says
       which.
 
     Raises:
       ZooError: the file cannot be written.
     """
-    labels, colours = figure.labels(rows), figure.colours(rows)
+    labels, colors = figure.labels(rows), figure.colors(rows)
     rows = figure.fastest([row for row in rows if _has_cost(row, path)])
     if not rows:
         return None
@@ -96,15 +96,15 @@ def roofline(path: Path, rows: Sequence[Row], peak: float, bandwidth: float) -> 
                     continue
                 x = row["gflop_per_step"] / row["gbyte_per_step"]
                 y = row["tflop_per_s"]
-                axes.plot(x, y, "o", color=colours[row["model"]], markersize=6, zorder=5)
-                ends.append((x, y, labels[figure.key(row)], colours[row["model"]]))
+                axes.plot(x, y, "o", color=colors[row["model"]], markersize=6, zorder=5)
+                ends.append((x, y, labels[figure.key(row)], colors[row["model"]]))
             speeds = [row["tflop_per_s"] for row in rows]
             lowest = min([peak / 20, *speeds]) / 2
             axes.set_xlim(left, right)
             axes.set_ylim(lowest, max([peak, *speeds]) * 1.6)
             foot = max(left, 1e3 * lowest / bandwidth)
-            told = f"memory, {_round(bandwidth)} GB/s"
-            _along_slope(axes, (foot, ridge), bandwidth / 1e3, told, [end[:2] for end in ends])
+            label = f"memory, {_round(bandwidth)} GB/s"
+            _along_slope(axes, (foot, ridge), bandwidth / 1e3, label, [end[:2] for end in ends])
             axes.set_xlabel("floating-point operations a byte read or written")
             axes.set_ylabel("TFLOP/s achieved")
             figure.heading(axes, task, rows)

@@ -1,4 +1,4 @@
-"""Pictures of quality against throughput and against cost, and the scores they are drawn from."""
+"""Figures of quality against throughput and against cost, and the scores they are drawn from."""
 
 import csv
 import math
@@ -39,13 +39,13 @@ def read_scores(path: Path) -> list[dict[str, str]]:
 
 
 def draw(stem: Path, rows: Sequence[Row], scores: Sequence[Row]) -> Iterator[Path]:
-    """Draws PSNR against throughput and against cost, a picture for each data set and level.
+    """Draws PSNR against throughput and against cost, a figure for each data set and level.
 
     A method belongs to the model of its name; what `zoo score` adds to tell files of one model
     apart may follow. For each model the fastest row counts, of inference where there is one.
 
     Args:
-      stem: the path of the pictures without `_psnr_DATA_LEVEL.png`.
+      stem: the path of the images without `_psnr_DATA_LEVEL.png`.
       rows: of `benchmarks/throughput.py`, without those that failed.
       scores: from `read_scores`; those without a PSNR are left out, and it says which.
 
@@ -54,7 +54,7 @@ def draw(stem: Path, rows: Sequence[Row], scores: Sequence[Row]) -> Iterator[Pat
     """
     task = "infer" if any(row["task"] == "infer" for row in rows) else "train"
     fastest = {row["model"]: row for row in figure.fastest(rows, ("model",)) if row["task"] == task}
-    colours = figure.colours(rows)
+    colors = figure.colors(rows)
     found = []
     for score in scores:
         row = fastest.get(str(score["method"]).split(" ")[0]) or _by_hand(score)
@@ -66,7 +66,7 @@ def draw(stem: Path, rows: Sequence[Row], scores: Sequence[Row]) -> Iterator[Pat
         else:
             which = f"{score['method']}, {score['data']}, {score['level']}"
             figure.leave_out(which, f"its psnr is {score['psnr']!r}")
-    # A picture of what was brought by hand alone compares nothing.
+    # A figure of what was brought by hand alone compares nothing.
     measured = {one[:2] for one in found if one[-1]["model"] in fastest}
     found = [one for one in found if one[:2] in measured]
     if not found:
@@ -77,12 +77,12 @@ def draw(stem: Path, rows: Sequence[Row], scores: Sequence[Row]) -> Iterator[Pat
         with figure.Panels(_PRICES, len(here)) as panels:
             for axes, price in panels:
                 ends = [
-                    (price.of(row), psnr, name, colours.get(row["model"], _OTHER))
+                    (price.of(row), psnr, name, colors.get(row["model"], _OTHER))
                     for name, psnr, row in here
                     if math.isfinite(price.of(row))
                 ]
-                for x, y, _, colour in ends:
-                    axes.plot(x, y, "o", color=colour, markersize=7, zorder=3)
+                for x, y, _, color in ends:
+                    axes.plot(x, y, "o", color=color, markersize=7, zorder=3)
                 # To the better side of each price a front ends at the price, not before it.
                 side, style = (-1, "steps-post") if price.low_is_good else (1, "steps-pre")
                 front = [(side * x, y) for x, y in _front([(side * x, y) for x, y, *_ in ends])]

@@ -48,7 +48,7 @@ class Work:
       keep: is given each call's result, once it is there.
       devices: how many share a step.
       per_device: whether the program is written for one device, as under pmap.
-      again: makes the function anew, to trace it a second time; None where it traces the same.
+      again: makes the function again, to trace it a second time; None where it traces the same.
     """
 
     def __init__(
@@ -188,9 +188,9 @@ class Training:
         return Work(jax.jit(self._prepare), lambda: (fed, self._key), devices=jax.device_count())
 
     def _feed(self) -> Batch:
-        picture = self._rng.integers(0, COUNT, self._batch, np.int32)
+        image = self._rng.integers(0, COUNT, self._batch, np.int32)
         slots = np.arange(self._batch, dtype=np.int32)
-        return self._runner.feed(Batch(slots, picture), *self._banks)
+        return self._runner.feed(Batch(slots, image), *self._banks)
 
     def _make_runner(self):
         return make_runner(self._parallel, self._build, self._batch)

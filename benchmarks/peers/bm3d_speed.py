@@ -1,8 +1,8 @@
-"""How fast PyPI's BM3D is on this machine, for the pictures of quality against speed.
+"""How fast PyPI's BM3D is on this machine, for the figures of quality against speed.
 
     python benchmarks/peers/bm3d_speed.py
 
-It wants the package bm3d (`pip install bm3d`; its licence is non-commercial), and takes 256x256
+It wants the package bm3d (`pip install bm3d`; its license is non-commercial), and takes 256x256
 pixels of scikit-image's photographs with Gaussian noise of sigma 25/255.
 """
 
@@ -24,7 +24,7 @@ SIDE, SIGMA = 256, 25 / 255
 
 
 def main():
-    """Measures both kinds of picture and writes the rows."""
+    """Measures both kinds of image and writes the rows."""
     parser = flags.Parser(__doc__)
     results.add_arguments(parser)
     arguments = parser.parse_args()

@@ -9,7 +9,7 @@ bf16 is autocast there and the modules' `dtype` here.
 
 Before any clock runs both networks must have as many parameters, get the same drawn weights and
 give the same output to 1e-4 of what they change. A training step is all that `zoo.train` does in
-one: crops of uint8 pictures on the device, mirrored, noise drawn, Charbonnier loss, Adam, the
+one: crops of uint8 images on the device, mirrored, noise drawn, Charbonnier loss, Adam, the
 average of the parameters, loss, psnr and gradient norm. PyTorch's variants (eager or compiled, its
 layouts) are tried first and the fastest runs. A pair is a block of steps on either side, the other
 blocked on a pipe; its figure is the block's median, and its ratio is our speed over theirs, above 1
@@ -135,8 +135,8 @@ def run(arguments) -> None:
         with results.Kept(name_of(arguments), arguments.out, context, SHOWN) as kept:
             for name, task in itertools.product(arguments.model, arguments.task):
                 print(f"{name}, {task}:", flush=True)
-                told = f"{name}, {task} of {arguments.batch} pictures,"
-                with must_fit(told, "make --batch or --size smaller"):
+                label = f"{name}, {task} of {arguments.batch} images,"
+                with must_fit(label, "make --batch or --size smaller"):
                     kept.add(compare(worker, name, task, arguments, folder) | same)
 
 
@@ -156,7 +156,7 @@ def main() -> None:
         "--model", **several, default=list(DEFAULT), help=f"of {', '.join(MODELS)}, by commas"
     )
     parser.add_argument("--task", **several, default=list(TASKS), help="train, infer or both")
-    parser.add_argument("--size", type=flags.count, default=64, help="side of a picture in pixels")
+    parser.add_argument("--size", type=flags.count, default=64, help="side of an image in pixels")
     parser.add_argument("--batch", type=flags.count, default=16)
     parser.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--pairs", type=flags.count, default=7)

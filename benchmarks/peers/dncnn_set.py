@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 
 
 def ours(name, path, noisy):
-    """A function that denoises all pictures once: clipped and rounded, uint8."""
+    """A function that denoises all images once: clipped and rounded, uint8."""
     model, variables = create_model(name), load_torch(name, path)
 
     @jax.jit
@@ -45,7 +45,7 @@ def ours(name, path, noisy):
 def main():
     """Measures and writes the row."""
     parser = flags.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="a folder of grey pictures")
+    parser.add_argument("--data", required=True, help="a folder of gray images")
     parser.add_argument("--weights", required=True, help="DnCNN as KAIR publishes it")
     parser.add_argument("--torch-python", required=True, help="a Python that has torch")
     parser.add_argument("--model", default="dncnn-gray")
@@ -53,13 +53,13 @@ def main():
     parser.add_argument(
         "--torch-layout", choices=("channels_last", "default"), default="channels_last"
     )
-    parser.add_argument("--limit", type=flags.count, help="only the first so many pictures")
+    parser.add_argument("--limit", type=flags.count, help="only the first so many images")
     parser.add_argument("--out", type=Path, default=HERE.parent / "results")
     arguments = parser.parse_args()
     load = machine.warn_if_busy()
     everything = {"path": arguments.data, "fractions": (0.0, 0.0, 1.0)}
     source = sources.load("folder", channels=1, **everything)["test"]
-    clean = [picture.target for picture in source][: arguments.limit]
+    clean = [image.target for image in source][: arguments.limit]
     noise = NumpyGaussian(25 / 255)
     noisy = [noise.add(0, pixels.to_float(x)) for x in clean]
     run = ours(arguments.model, arguments.weights, noisy)
@@ -69,10 +69,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         stored = {f"clean{i}": x[..., 0] for i, x in enumerate(clean)}
         stored |= {f"noisy{i}": x[..., 0] for i, x in enumerate(noisy)}
-        pictures, weights = f"{folder}/pictures.npz", Path(arguments.weights).resolve()
-        np.savez(pictures, **stored)
+        images, weights = f"{folder}/images.npz", Path(arguments.weights).resolve()
+        np.savez(images, **stored)
         layout, threads = arguments.torch_layout, machine.cores()
-        command = [arguments.torch_python, HERE / "dncnn_torch.py", pictures, weights, layout]
+        command = [arguments.torch_python, HERE / "dncnn_torch.py", images, weights, layout]
         with Worker([*command, threads]) as peer:
             theirs = peer.ask(do="psnr")["psnr"]
             pairs = take(
@@ -82,7 +82,7 @@ def main():
     name = Path(arguments.data).resolve().name
     row = {
         "data": name,
-        "pictures": len(clean),
+        "images": len(clean),
         "model": arguments.model,
         "torch_layout": layout,
         "pairs": arguments.pairs,

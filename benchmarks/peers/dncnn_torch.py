@@ -1,4 +1,4 @@
-"""The PyTorch side of dncnn_set.py: denoises the pictures of a file again and again, on request.
+"""The PyTorch side of dncnn_set.py: denoises the images of a file again and again, on request.
 
 Runs in an environment of its own, with nothing but torch and numpy.
 """
@@ -13,8 +13,8 @@ from torch_serve import serve
 
 
 def main():
-    """Loads the network and the pictures, then answers."""
-    pictures, weights, layout, threads = sys.argv[1:]
+    """Loads the network and the images, then answers."""
+    images, weights, layout, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     state = torch.load(weights, weights_only=True)
     width, channels = state["model.0.weight"].shape[:2]
@@ -24,13 +24,13 @@ def main():
     if layout == "channels_last":
         net = net.to(memory_format=torch.channels_last)
 
-    stored = np.load(pictures)
+    stored = np.load(images)
     clean = [stored[f"clean{i}"] for i in range(len(stored) // 2)]
     noisy = [torch.from_numpy(stored[f"noisy{i}"])[None, None] for i in range(len(stored) // 2)]
 
     @torch.inference_mode()
     def denoise():
-        """All pictures once, each clipped and rounded to 8 bits."""
+        """All images once, each clipped and rounded to 8 bits."""
         outputs = [(net(x).clamp(0, 1) * 255).round().to(torch.uint8) for x in noisy]
         return [output[0, 0].numpy() for output in outputs]
 

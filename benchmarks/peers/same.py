@@ -11,7 +11,7 @@ from zoo.errors import ZooError
 TOLERANCE = 1e-4
 """The largest difference of two outputs, over the largest change of the input."""
 LEVEL = 0.1
-"""What both are told of the noise, where they are told; the peers have it by default."""
+"""The noise level that both get, where they take one; the default of the peers."""
 
 
 def build(worker: Worker, one: Network) -> None:
@@ -23,7 +23,9 @@ def build(worker: Worker, one: Network) -> None:
     fields = {k: list(v) if isinstance(v, tuple) else v for k, v in one.fields.items()}
     theirs = worker.ask(do="build", family=one.record.family, fields=fields)["parameters"]
     if theirs != one.parameters:
-        raise ZooError(f"{one.name} has {one.parameters} parameters, its peer {theirs}; mend one")
+        raise ZooError(
+            f"{one.name} has {one.parameters} parameters, its peer {theirs}; correct one"
+        )
 
 
 def check(worker: Worker, one: Network, folder: str) -> float:

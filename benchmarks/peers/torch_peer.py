@@ -70,7 +70,9 @@ class Peer:
         lacking, unknown = self._net.load_state_dict(state, strict=False)
         lacking = [key for key in lacking if not key.endswith("num_batches_tracked")]
         if unknown or set(lacking) - set(fixed):
-            raise SystemExit(f"these tensors do not match: {[*unknown, *lacking]}; mend the layout")
+            raise SystemExit(
+                f"these tensors do not match: {[*unknown, *lacking]}; correct the layout"
+            )
         self._net.eval()
         return {}
 

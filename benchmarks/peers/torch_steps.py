@@ -1,6 +1,6 @@
 """One step in PyTorch as one writes it there for speed: the work of `zoo.train.step`, no less.
 
-Training: a crop of pictures that lie on the device as uint8, mirrored, Gaussian noise, Charbonnier
+Training: a crop of images that lie on the device as uint8, mirrored, Gaussian noise, Charbonnier
 loss, Adam (fused), an average of the parameters, and the metrics loss, psnr and gradient norm.
 Inference: one batch through the network.
 """
@@ -14,7 +14,7 @@ from torch import nn
 from torch_models.windows import settle
 
 SIGMA, EPS, DECAY, RATE = 25 / 255, 1e-3, 0.999, 1e-3
-PICTURES = 8
+IMAGES = 8
 """In memory, twice as high and wide as a crop."""
 
 
@@ -57,7 +57,7 @@ def train(net: nn.Module, shape: tuple, *, device: str, dtype: str, variant: str
     optimizer = torch.optim.Adam(parameters, RATE, fused=True)
     n, channels, height, width = shape
     bank = torch.randint(
-        256, (PICTURES, 2 * height, 2 * width, channels), dtype=torch.uint8, device=device
+        256, (IMAGES, 2 * height, 2 * width, channels), dtype=torch.uint8, device=device
     )
     down, right = (torch.arange(side, device=device) for side in (height, width))
 
@@ -71,8 +71,8 @@ def train(net: nn.Module, shape: tuple, *, device: str, dtype: str, variant: str
         (top, upside), (left, mirrored) = corners(height), corners(width)
         rows = top + torch.where(upside, height - 1 - down, down)
         columns = left + torch.where(mirrored, width - 1 - right, right)
-        picture = torch.randint(PICTURES, (n, 1, 1), device=device)
-        crops = bank[picture, rows[:, :, None], columns[:, None, :]]
+        image = torch.randint(IMAGES, (n, 1, 1), device=device)
+        crops = bank[image, rows[:, :, None], columns[:, None, :]]
         clean = crops.permute(0, 3, 1, 2).to(torch.float32, memory_format=layout).div_(255)
         return clean, torch.randn_like(clean).mul_(SIGMA).add_(clean)
 

@@ -55,7 +55,7 @@ class Worker:
         self._stderr.close()
 
     def kill(self) -> None:
-        """Ends it whatever it does; who waits for its answer is told that it has ended."""
+        """Ends it whatever it does; a caller that waits for its answer gets an error."""
         self._process.kill()
 
     def ask(self, **request) -> dict:

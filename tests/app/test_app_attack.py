@@ -155,7 +155,7 @@ def test_the_environment_cannot_have_it_shared(visitor, server):
     assert one.get("gradio_api/mcp/")[0] == 404
 
 
-def test_fifty_at_once_are_served_or_told_within_bounded_memory(visitor, server, tmp_path):
+def test_fifty_at_once_are_served_or_reported_within_bounded_memory(visitor, server, tmp_path):
     bomb = tiff(tmp_path / "bomb.tif", 8000, 8000, 3, 32).read_bytes()
     status = Path(f"/proc/{server[2]}/status")
 

@@ -114,8 +114,8 @@ def test_a_recording_is_heard_before_and_after(opened, tmp_path):
     with page.expect_download() as waited:
         link.click()
     waited.value.save_as(tmp_path / "saved.wav")
-    told = soundfile.info(tmp_path / "saved.wav")
-    assert (told.samplerate, told.frames, told.subtype) == (16000, 128000, "PCM_16")
+    reported = soundfile.info(tmp_path / "saved.wav")
+    assert (reported.samplerate, reported.frames, reported.subtype) == (16000, 128000, "PCM_16")
 
 
 def test_noise_is_added_and_measured(opened):
@@ -147,6 +147,6 @@ def test_it_fits_any_screen(opened, width, scheme):
         page.get_by_role("tab", name=tab).click()
         page.locator(".zoo-blank:visible").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") == width
-    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    brightness = int(re.search(r"\d+", colour).group())
+    color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = int(re.search(r"\d+", color).group())
     assert (brightness > 128) == (scheme == "light")

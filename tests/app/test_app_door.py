@@ -82,8 +82,11 @@ class Page:
             + content
             + b"\r\n--x--\r\n"
         )
-        told = {"content_type": "multipart/form-data; boundary=x", "content_length": str(len(form))}
-        status, _, said = self.ask(path + "gradio_api/upload", "POST", body=form, **told)
+        reported = {
+            "content_type": "multipart/form-data; boundary=x",
+            "content_length": str(len(form)),
+        }
+        status, _, said = self.ask(path + "gradio_api/upload", "POST", body=form, **reported)
         return status, said
 
 
@@ -223,7 +226,7 @@ def test_of_what_gradio_serves_only_what_is_needed_passes(page, rest):
     assert len(page.reached) == 1
 
 
-def test_what_passes_is_told_where_it_is_by_nobody_but_the_door(page):
+def test_what_passes_is_reported_where_it_is_by_nobody_but_the_door(page):
     path, _ = page.visit()
     status, headers, _ = page.ask(
         path + "theme.css", x_forwarded_host="evil", x_gradio_server="evil"
@@ -251,9 +254,14 @@ def test_an_event_names_no_file_but_what_its_visit_brought(page, tmp_path):
             for data in ([file], [[file]], [{"a": file}], [{"url": "http://evil.example", **file}]):
                 assert page.join(path, data=data) == 400
     assert len(page.reached) == 2
-    told = {"path": str(mine), "url": "http://evil.example/", "is_stream": True, "orig_name": "<b>"}
+    reported = {
+        "path": str(mine),
+        "url": "http://evil.example/",
+        "is_stream": True,
+        "orig_name": "<b>",
+    }
     event = {"index": 1, "value": {"path": str(secret)}}
-    assert page.join(path, data=[told, 1.5, "word", None], event_data=event, request={}) == 200
+    assert page.join(path, data=[reported, 1.5, "word", None], event_data=event, request={}) == 200
     known = {"path": str(mine), "orig_name": "mine.png", "meta": {"_type": "gradio.FileData"}}
     assert json.loads(page.reached[-1][1]) == {
         "session_hash": "s",
@@ -381,7 +389,7 @@ def test_an_upload_tells_its_length_and_is_not_too_long(page, length, status):
 def test_an_upload_that_is_none_is_refused_and_leaves_nothing(page, body):
     pytest.importorskip("python_multipart", reason="pip install '.[app]'")
     path, visit = page.visit()
-    told = {"content_type": "multipart/form-data; boundary=x", "content_length": str(len(body))}
-    assert page.ask(path + "gradio_api/upload", "POST", body=body, **told)[0] == 400
+    reported = {"content_type": "multipart/form-data; boundary=x", "content_length": str(len(body))}
+    assert page.ask(path + "gradio_api/upload", "POST", body=body, **reported)[0] == 400
     assert visit.empty
     assert not visit.folder.exists()

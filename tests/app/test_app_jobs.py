@@ -244,7 +244,7 @@ def test_a_name_is_a_name_only(name, plain):
     assert len(limits.plain("写" * 300 + ".png").encode()) <= 136
 
 
-def test_who_would_wait_too_long_is_told():
+def test_who_would_wait_too_long_is_refused():
     jobs, slow = Jobs(most=2), Slow()
     running = jobs.submit(slow)
     slow.let()

@@ -43,7 +43,7 @@ def test_models_are_chosen_by_channels(models):
         models.choose("wiener", "image")
 
 
-def test_two_files_of_one_name_are_told_apart(tmp_path):
+def test_two_files_of_one_name_are_distinguished(tmp_path):
     folders = [tmp_path / name for name in "ab"]
     for folder in folders:
         folder.mkdir()
@@ -51,12 +51,12 @@ def test_two_files_of_one_name_are_told_apart(tmp_path):
     assert made.labels("image")[:2] == ["a/tiny-3", "b/tiny-3"]
 
 
-def test_a_bad_weight_file_is_told(tmp_path):
+def test_a_bad_weight_file_is_reported(tmp_path):
     with pytest.raises(ZooError, match="there is no weight file"):
         Models([tmp_path / "none.safetensors"])
 
 
-def test_a_picture_keeps_its_format_and_what_is_in_it(tmp_path, models):
+def test_a_image_keeps_its_format_and_what_is_in_it(tmp_path, models):
     exif = Image.Exif()
     exif[271] = "Maker"
     path = photo(tmp_path / "photo.jpg", quality=90, exif=exif)
@@ -76,14 +76,14 @@ def test_a_picture_keeps_its_format_and_what_is_in_it(tmp_path, models):
             assert image.size == (60, 40)
 
 
-def test_the_noise_is_estimated_unless_told(tmp_path, models, samples):
+def test_the_noise_is_estimated_unless_asked(tmp_path, models, samples):
     path = samples.noisy_images[2]
     settings = {"model": AUTO, "level": None, "strength": 0.0}
     facts = dict(image_tab.denoise(path, tmp_path, models, steps(), **settings).facts)
     assert 20 < float(facts["Noise, estimated"].split()[0]) < 30
 
 
-def test_a_dark_picture_is_shown_as_the_model_sees_it(tmp_path, models):
+def test_a_dark_image_is_shown_as_the_model_sees_it(tmp_path, models):
     dark = np.random.default_rng(0).normal(200, 5, (40, 60)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "dark.tif", dark)
     settings = {"model": AUTO, "level": None, "strength": 0.0}
@@ -94,7 +94,7 @@ def test_a_dark_picture_is_shown_as_the_model_sees_it(tmp_path, models):
             assert np.mean(np.asarray(image)) == pytest.approx(200, abs=2)
 
 
-def test_a_large_picture_is_shown_small_and_in_part(tmp_path):
+def test_a_large_image_is_shown_small_and_in_part(tmp_path):
     picture = np.zeros((1000, 2800, 3), np.uint16)
     picture[:, 1400:] = 65535
     found = image_tab.view(picture, tmp_path, "before")
@@ -106,7 +106,7 @@ def test_a_large_picture_is_shown_small_and_in_part(tmp_path):
         assert values[200, 560].min() > 250
 
 
-def test_alpha_is_not_shown_and_grey_stays_grey(tmp_path):
+def test_alpha_is_not_shown_and_gray_stays_gray(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 2), np.uint8)
     found = image_tab.view(picture, tmp_path, "before")
     with Image.open(found.whole) as image:
@@ -114,7 +114,7 @@ def test_alpha_is_not_shown_and_grey_stays_grey(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
-def test_a_bad_picture_is_one_line(tmp_path, content):
+def test_a_bad_image_is_one_line(tmp_path, content):
     path = tmp_path / "bad.png"
     path.write_bytes(content)
     with pytest.raises(ZooError) as caught:
@@ -131,9 +131,9 @@ def test_a_recording_keeps_rate_channels_and_coding(tmp_path, models):
     soundfile.write(path, x, 44100, subtype="PCM_24")
     assert audio_tab.describe(path) == "0.2 s, 44.1 kHz, stereo, 24 bits"
     found = audio_tab.denoise(path, tmp_path, models, steps(), model="wiener", strength=1.0)
-    told = soundfile.info(found.path)
-    assert (told.samplerate, told.channels, told.frames) == (44100, 2, 8000)
-    assert (told.subtype, told.format) == ("PCM_24", "FLAC")
+    reported = soundfile.info(found.path)
+    assert (reported.samplerate, reported.channels, reported.frames) == (44100, 2, 8000)
+    assert (reported.subtype, reported.format) == ("PCM_24", "FLAC")
 
 
 @pytest.mark.matrix
@@ -148,7 +148,7 @@ def test_times_read_like_times():
 
 
 @pytest.mark.slow
-def test_a_trial_of_a_picture_says_what_scikit_image_says(tmp_path, models, samples):
+def test_a_trial_of_a_image_says_what_scikit_image_says(tmp_path, models, samples):
     path = samples.clean_images[0]
     found = trial_tab.run(
         path, tmp_path, models, steps(), kind="Gaussian", level=20, model=AUTO, strength=0.0
@@ -186,7 +186,7 @@ def test_every_noise_runs_at_its_usual_level(tmp_path, models):
         assert found.scores[1][0] == "Noisy"
 
 
-def test_what_is_no_clean_file_is_told(tmp_path, models):
+def test_what_is_no_clean_file_is_reported(tmp_path, models):
     with pytest.raises(ZooError, match="neither an image nor audio"):
         trial_tab.modality(tmp_path / "letter.txt")
     settings = {"kind": "Hum", "level": 5, "model": AUTO, "strength": 1.0}
@@ -194,7 +194,7 @@ def test_what_is_no_clean_file_is_told(tmp_path, models):
         trial_tab.run(photo(tmp_path / "a.png"), tmp_path, models, steps(), **settings)
 
 
-def test_stopping_ends_a_picture_and_leaves_no_file(tmp_path, models):
+def test_stopping_ends_a_image_and_leaves_no_file(tmp_path, models):
     path = photo(tmp_path / "photo.png")
 
     def stop(done, whole):

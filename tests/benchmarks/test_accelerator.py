@@ -157,7 +157,7 @@ def test_the_part_machine_is_listed_where_it_is_lost(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "reported"),
     [
         ("--model=unet-smal", "did you mean 'unet-small'"),
         ("--part=nois", "did you mean 'noise'"),
@@ -165,10 +165,10 @@ def test_the_part_machine_is_listed_where_it_is_lost(run, tmp_path):
         ("--torch-python=/no/python", "/no/python cannot be started"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(run, capsys, flag, told):
+def test_a_mistake_is_reported_in_one_line(run, capsys, flag, reported):
     assert run(flag)[0] == 2
     err = capsys.readouterr().err
-    assert told in err
+    assert reported in err
     assert err.count("\n") == 1
 
 
@@ -254,10 +254,10 @@ def test_what_fails_to_compile_does_not_stop_the_rest():
 
     class Deaf:
         def __init__(self):
-            self.told = {}
+            self.reported = {}
 
         def left(self, cell, why):
-            self.told[cell] = why
+            self.reported[cell] = why
 
     def fail():
         raise ZooError("mend it")
@@ -265,7 +265,7 @@ def test_what_fails_to_compile_does_not_stop_the_rest():
     speaker = Deaf()
     tasks = {"a": lambda: 1, "b": fail, "c": lambda: 3}
     assert dict(compiled(tasks, speaker)) == {"a": 1, "c": 3}
-    assert str(speaker.told["b"]) == "mend it"
+    assert str(speaker.reported["b"]) == "mend it"
 
 
 @pytest.mark.slow

@@ -116,13 +116,13 @@ def test_the_peak_of_memory_grows_with_an_array():
     folder = Path(machine.__file__).parents[1]
     command = [sys.executable, "-c", PEAKS.replace("view[:] = 1", "view[:] = 1"), folder]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    before, with_it, after, anew = json.loads(done.stdout)
+    before, with_it, after, again = json.loads(done.stdout)
     # Of the size, for a system may swap some of the rest out meanwhile.
     assert 0.75 * 2**28 <= with_it - before <= 1.25 * 2**28
     # Linux counts in batches of pages, so that even a peak may shrink a little.
     assert after >= with_it - 2**22
     # Where the system lets nobody reset it, it stays.
-    assert anew <= after - 0.75 * 2**28 or anew >= after - 2**22
+    assert again <= after - 0.75 * 2**28 or again >= after - 2**22
 
 
 def test_context_and_versions_name_this_machine():
@@ -134,7 +134,7 @@ def test_context_and_versions_name_this_machine():
 
 
 def test_the_processor_is_named(monkeypatch):
-    class Told:
+    class Given:
         text = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nprocessor\t: 1\n"
 
         def __init__(self, path):
@@ -145,13 +145,13 @@ def test_the_processor_is_named(monkeypatch):
                 raise FileNotFoundError
             return self.text
 
-    monkeypatch.setattr(machine, "Path", Told)
+    monkeypatch.setattr(machine, "Path", Given)
     monkeypatch.setattr(machine.platform, "processor", lambda: "arm")
     monkeypatch.setattr(machine, "_commit", lambda: "abc")
     whole = machine.versions.__wrapped__
     assert f"Some CPU @ 2 GHz, {machine.cores()} cores" in whole()["host"]
     # As on macOS, and on Linux where the processor has no name there.
-    for Told.text in (None, "processor: 0\n"):
+    for Given.text in (None, "processor: 0\n"):
         assert f"arm, {machine.cores()} cores" in whole()["host"]
     monkeypatch.setattr(machine.platform, "processor", lambda: "")
     assert "unknown processor" in whole()["host"]
@@ -183,9 +183,9 @@ def test_rows_are_kept_whatever_comes(tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         stopped(kept)
     assert kept.path.read_text() == "a,b\n1,2\n3,4\n5,6\n"
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "| b   |"
-    assert told[-1] == f"written to {tmp_path / 'some_here.csv'}"
+    reported = capsys.readouterr().out.splitlines()
+    assert reported[0] == "| b   |"
+    assert reported[-1] == f"written to {tmp_path / 'some_here.csv'}"
 
 
 def test_rows_are_written_as_csv_and_json(tmp_path):

@@ -56,7 +56,7 @@ def test_noise_that_does_not_fit_leaves_the_rows_of_before(stopped, monkeypatch,
     monkeypatch.setattr(noise, "row", failing(3, error, {"op": "fake", "ms": 1.0}))
     said, rows = stopped("noise", "--op=gaussian,poisson", "--size=8,4096", "--batch=64")
     assert said == (
-        "error: gaussian of 64 pictures of 4096x4096 does not fit into memory; "
+        "error: gaussian of 64 images of 4096x4096 does not fit into memory; "
         "make --size or --batch smaller"
     )
     assert [row["op"] for row in rows] == ["fake", "fake"]
@@ -107,7 +107,7 @@ def test_a_comparison_that_does_not_fit_leaves_the_rows_of_before(stopped, monke
     monkeypatch.setattr(compare, "compare", failing(2, error, {"model": "fake"}))
     said, rows = stopped("compare", "--torch-python=python", "--model=unet-tiny", "--batch=64")
     assert said == (
-        "error: unet-tiny, infer of 64 pictures, does not fit into memory; "
+        "error: unet-tiny, infer of 64 images, does not fit into memory; "
         "make --batch or --size smaller"
     )
     assert [row["model"] for row in rows] == ["fake"]

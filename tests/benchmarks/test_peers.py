@@ -143,7 +143,7 @@ def test_sides_take_turns_and_the_ratio_is_our_speed(capsys):
     assert capsys.readouterr().out.count("ratio 2.000") == 3
 
 
-def test_a_worker_answers_and_its_end_is_told_in_one_line():
+def test_a_worker_answers_and_its_end_is_reported_in_one_line():
     command = [sys.executable, "-c", ECHO.format(peers=str(PEERS))]
     with Worker(command) as worker:
         assert worker.ask(do="add", a=2, b=3) == {"sum": 5}

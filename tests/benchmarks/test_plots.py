@@ -1,4 +1,4 @@
-"""The benchmarks' pictures: what is drawn, left out and refused, and that nothing overlaps."""
+"""The benchmarks' images: what is drawn, left out and refused, and that nothing overlaps."""
 
 import itertools
 import math
@@ -50,7 +50,7 @@ ROWS = [
 ]
 
 
-def test_pictures_are_drawn(tmp_path):
+def test_images_are_drawn(tmp_path):
     scores = tmp_path / "scores.csv"
     scores.write_text(
         "data,level,method,pictures,psnr\n"
@@ -89,8 +89,8 @@ def test_scores_without_a_psnr_are_left_out_and_named(tmp_path, capsys):
     scores = quality.read_scores(path)
     (drawn,) = quality.draw(tmp_path / "q", ROWS, scores)
     assert drawn.name == "q_psnr_kodak_0.png"
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split(";")[0] for line in told] == [
+    reported = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in reported] == [
         *(f"left out: dncnn-color, kodak, {level}" for level in (1, 2, 3, 4)),
         "left out: unet-small, kodak, 9",
     ]

@@ -68,10 +68,10 @@ def measured(out, script, *flags, **options):
     (path,) = out.glob("*.csv")
     assert str(path) in done.stdout
     rows = list(csv.DictReader(path.read_text().splitlines()))
-    told = json.loads(path.with_suffix(".json").read_text())
-    assert told["versions"]["jax"]
-    assert [sorted(row) for row in told["rows"]] == [
-        sorted(k for k, v in row.items() if v != "" or k in told["rows"][i])
+    reported = json.loads(path.with_suffix(".json").read_text())
+    assert reported["versions"]["jax"]
+    assert [sorted(row) for row in reported["rows"]] == [
+        sorted(k for k, v in row.items() if v != "" or k in reported["rows"][i])
         for i, row in enumerate(rows)
     ]
     return rows, done
@@ -357,7 +357,7 @@ def test_selfsupervised(tmp_path):
 
 
 def test_every_script_tells_how_to_run_it():
-    told = {script.name for script, _ in COMMANDS}
+    reported = {script.name for script, _ in COMMANDS}
     scripts = {"throughput.py", "loop.py", "noise.py", "scaling.py", "startup.py", "estimators.py"}
     scripts |= {
         "realtime.py",
@@ -366,7 +366,7 @@ def test_every_script_tells_how_to_run_it():
         "diffusion.py",
         "uneven_noise.py",
     }
-    assert told == scripts | {"compare.py", "dncnn_set.py", "bm3d_speed.py"}
+    assert reported == scripts | {"compare.py", "dncnn_set.py", "bm3d_speed.py"}
 
 
 @pytest.mark.parametrize(

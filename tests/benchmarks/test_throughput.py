@@ -94,7 +94,7 @@ def test_a_mistake_ends_the_script_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "reported"),
     [
         ("--size=0", "whole number"),
         ("--samples=0", "whole number"),
@@ -106,7 +106,7 @@ def test_a_mistake_ends_the_script_in_one_line(tmp_path):
         ("--scores=nowhere.csv", "cannot read nowhere.csv"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(flag, told, tmp_path, monkeypatch, capsys):
+def test_a_mistake_is_reported_in_one_line(flag, reported, tmp_path, monkeypatch, capsys):
     module = importlib.import_module("throughput")
     monkeypatch.setattr(sys, "argv", ["throughput.py", flag, "--out", str(tmp_path)])
     try:
@@ -115,7 +115,7 @@ def test_a_mistake_is_told_in_one_line(flag, told, tmp_path, monkeypatch, capsys
         code = left.code
     err = capsys.readouterr().err
     assert code == 2
-    assert told in err
+    assert reported in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
 
@@ -234,7 +234,7 @@ def test_models_of_recordings_have_seconds_of_audio(throughput, capsys):
             assert float(row["audio_s_per_s"]) == pytest.approx(speed / 2, rel=1e-4)
     err = capsys.readouterr().err
     assert "wiener learns nothing; its training is left out" in err
-    assert err.count("left out of the pictures: ") == 2
+    assert err.count("left out of the images: ") == 2
 
 
 def test_weights_are_measured_by_their_name(tmp_path):

@@ -115,7 +115,7 @@ def test_a_batch_is_halved_until_it_fits(error):
     assert tried == [32, 16, 8, 4]
 
 
-def test_halving_stops_at_one_picture_a_device():
+def test_halving_stops_at_one_image_a_device():
     attempt, tried = _hungry(0, FULL)
     assert fitting(attempt, 40, devices=8) == (None, 8)
     assert tried == [40, 16, 8]
@@ -131,7 +131,7 @@ def test_other_errors_are_not_mistaken_for_a_lack_of_memory():
 
 
 @pytest.mark.parametrize("error", [FULL, MemoryError()])
-def test_what_does_not_fit_is_told_in_one_line(error):
+def test_what_does_not_fit_is_reported_in_one_line(error):
     words = re.escape("batch 8 does not fit into memory; take 4")
     with pytest.raises(ZooError, match=f"^{words}$"), must_fit("batch 8", "take 4"):
         raise error

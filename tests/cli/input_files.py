@@ -6,12 +6,12 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-GREY = Image.fromarray(np.zeros((4, 4), np.uint8))
+GRAY = Image.fromarray(np.zeros((4, 4), np.uint8))
 
 
 def picture(form="PNG"):
     out = io.BytesIO()
-    GREY.save(out, form)
+    GRAY.save(out, form)
     return out.getvalue()
 
 

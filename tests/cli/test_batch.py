@@ -42,7 +42,7 @@ def test_one_file_is_one_line(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (ZooError("broken; mend it"), "broken; mend it"),
         (OSError(28, "No space left on device"), "No space left on device"),
@@ -50,7 +50,7 @@ def test_one_file_is_one_line(run, tmp_path):
         (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: big"), "b.png does not fit into memory"),
     ],
 )
-def test_a_failure_is_one_line_and_the_rest_is_done(run, tmp_path, error, told):
+def test_a_failure_is_one_line_and_the_rest_is_done(run, tmp_path, error, reported):
     def do(job, tell):
         if job.place.name == "b.png":
             raise error
@@ -62,7 +62,7 @@ def test_a_failure_is_one_line_and_the_rest_is_done(run, tmp_path, error, told):
     assert [job.target.exists() for job in made] == [True, False, True]
     first, second = errors.splitlines()
     assert first.startswith("error: ")
-    assert told in first
+    assert reported in first
     assert second == "failed: 1 of 3: b.png"
     *_, summary, skipped = output.splitlines()
     assert summary.startswith("2 images, ")
@@ -131,7 +131,7 @@ def test_what_an_interrupted_run_did_is_left(run, half_done):
     assert "left 1 output" in output
     assert errors.splitlines()[0].startswith(f"error: {b.target} is there already")
     assert len(errors.splitlines()) == 2
-    # Nothing at all to do is told in one line.
+    # Nothing at all to do is reported in one line.
     code, output, errors = run([a, c], write)
     assert (code, errors) == (
         1,

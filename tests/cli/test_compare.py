@@ -25,7 +25,7 @@ def noisy(rng, x, sigma):
 
 @pytest.mark.parametrize("height", first(2, [40, 522, 1040]))
 @pytest.mark.parametrize("channels", first(1, [3, 1]))
-def test_pictures_are_compared_in_strips_as_if_whole(height, channels):
+def test_images_are_compared_in_strips_as_if_whole(height, channels):
     rng = np.random.default_rng(height)
     ramp = np.linspace(0, 255, height * 31 * channels).reshape(height, 31, channels)
     clean = ramp.astype(np.uint8)
@@ -50,14 +50,14 @@ def test_depth_and_alpha_do_not_count():
     rng = np.random.default_rng(0)
     clean = rng.integers(0, 256, (20, 20, 3)).astype(np.uint8)
     other = noisy(rng, clean, 9)
-    told = compare.images(clean, other, clean)
-    assert "to inf dB" in told
+    reported = compare.images(clean, other, clean)
+    assert "to inf dB" in reported
     deep = clean.astype(np.uint16) * 257
     alpha = np.concatenate([other, other[..., :1]], axis=-1)
-    assert compare.images(deep, alpha, deep) == told
+    assert compare.images(deep, alpha, deep) == reported
 
 
-def test_tiny_pictures_have_no_ssim():
+def test_tiny_images_have_no_ssim():
     x = np.zeros((10, 30, 1), np.uint8)
     assert compare.images(x, x + np.uint8(1), x) == "PSNR 48.13 to inf dB"
 
@@ -78,9 +78,9 @@ def test_recordings_are_compared_by_si_sdr(tmp_path):
     files = [tmp_path / f"{name}.wav" for name in ("clean", "noisy", "denoised")]
     for file, x in zip(files, (clean, clean + noise, clean + noise / 10), strict=True):
         soundfile.write(file, x, 16000, subtype="FLOAT")
-    told = compare.audio(*files)
-    assert told.startswith("SI-SDR")
-    assert numbers(told) == pytest.approx([0, 20], abs=0.011)
+    reported = compare.audio(*files)
+    assert reported.startswith("SI-SDR")
+    assert numbers(reported) == pytest.approx([0, 20], abs=0.011)
     soundfile.write(files[0], clean[:-1], 16000, subtype="FLOAT")
     with pytest.raises(ZooError, match="differ in rate, channels or length"):
         compare.audio(*files)

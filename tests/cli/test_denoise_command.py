@@ -28,14 +28,14 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Files of all kinds, and weights of two models of colour pictures."""
+    """Files of all kinds, and weights of two models of color images."""
     root = tmp_path_factory.mktemp("files")
     rng = np.random.default_rng(0)
     (root / "in" / "deep").mkdir(parents=True)
-    colour = rng.integers(90, 240, (60, 72, 3)).astype(np.uint8)
-    Image.fromarray(colour).save(root / "in" / "colour.png")
-    Image.fromarray(colour[..., 0]).save(root / "in" / "deep" / "grey.tif")
-    Image.fromarray(colour).save(root / "clean.png")
+    color = rng.integers(90, 240, (60, 72, 3)).astype(np.uint8)
+    Image.fromarray(color).save(root / "in" / "colour.png")
+    Image.fromarray(color[..., 0]).save(root / "in" / "deep" / "grey.tif")
+    Image.fromarray(color).save(root / "clean.png")
     sound = np.sin(np.arange(RATE) / 9)[:, None] * 0.3 + 0.05 * rng.normal(size=(RATE, 2))
     soundfile.write(root / "in" / "sound.wav", sound, RATE, subtype="PCM_24")
     whole = (root / "in" / "colour.png").read_bytes()
@@ -67,7 +67,7 @@ def files(root):
     return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
 
 
-def test_one_picture_becomes_one_picture(zoo, tmp_path):
+def test_one_image_becomes_one_image(zoo, tmp_path):
     code, output, errors = zoo("in/colour.png", "-o", "x.png", "--weights", "unet-tiny.safetensors")
     assert (code, errors) == (0, "")
     assert re.fullmatch(r"in/colour.png -> x.png: 72 x 60, [\d.]+ s\n", output)
@@ -77,7 +77,7 @@ def test_one_picture_becomes_one_picture(zoo, tmp_path):
     assert (clean != noisy).any()
 
 
-def test_strength_0_changes_nothing_and_the_noise_is_grey(zoo):
+def test_strength_0_changes_nothing_and_the_noise_is_gray(zoo):
     options = ("--weights", "unet-tiny.safetensors", "--strength", "0", "--save-noise")
     assert zoo("in/colour.png", "-o", "x.png", *options)[0] == 0
     noisy, clean, noise = (
@@ -102,7 +102,7 @@ def test_a_mixed_folder_keeps_its_structure_and_tells_what_failed(zoo, tmp_path)
         "it out, or choose another model"
     )
     assert failed == "failed: 3 of 5: in/broken.png, in/empty.png, in/sound.wav"
-    # All that was finished stays the second time, and is told.
+    # All that was finished stays the second time, and is counted.
     code, output, errors = zoo("in", "-o", "out", "--weights", "unet-tiny.safetensors")
     assert code == 1
     assert "left 2 outputs that were there" in output
@@ -129,25 +129,25 @@ def test_recordings_need_no_model_named(zoo):
     assert output.startswith("in/sound.wav -> there/sound.wav: 1.0 s, 16000 Hz, 2 channels, by ")
 
 
-def test_the_level_is_told_or_estimated(zoo, monkeypatch):
+def test_the_level_is_given_or_estimated(zoo, monkeypatch):
     from zoo.inference import noise_level as level
 
     monkeypatch.setattr(level, "estimate_level", lambda picture, scale, luma: 0.1)
     model = ("--weights", "ffdnet-color.safetensors")
-    told = zoo("in/colour.png", "-o", "a.png", *model, "--sigma", "30")[1]
-    assert ", sigma 30.0, " in told
-    told = zoo("in/colour.png", "-o", "b.png", *model, "--sigma", "auto")[1]
-    assert ", sigma 25.5, " in told
+    reported = zoo("in/colour.png", "-o", "a.png", *model, "--sigma", "30")[1]
+    assert ", sigma 30.0, " in reported
+    reported = zoo("in/colour.png", "-o", "b.png", *model, "--sigma", "auto")[1]
+    assert ", sigma 25.5, " in reported
     assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
 
 
-def test_the_range_is_told_where_it_is_not_all_of_the_type(zoo):
+def test_the_range_is_reported_where_it_is_not_all_of_the_type(zoo):
     dark = np.random.default_rng(0).integers(200, 250, (60, 72), np.uint16)
     tifffile.imwrite("dark.tif", dark)
     model = ("--weights", "unet-tiny.safetensors")
     assert ": 72 x 60, range 0 to 255.996, " in zoo("dark.tif", "-o", "a.tif", *model)[1]
-    told = zoo("dark.tif", "-o", "b.tif", *model, "--range", "0", "4095")[1]
-    assert ": 72 x 60, range 0 to 4095, " in told
+    reported = zoo("dark.tif", "-o", "b.tif", *model, "--range", "0", "4095")[1]
+    assert ": 72 x 60, range 0 to 4095, " in reported
     tifffile.imwrite("float.tif", dark.astype(np.float32))
     assert ", range 0 to 256, " in zoo("float.tif", "-o", "e.tif", *model)[1]
     tifffile.imwrite("unit.tif", (dark / 256).astype(np.float32))
@@ -185,7 +185,7 @@ def test_references_are_compared(zoo):
     assert not os.path.exists("z/grey.tif")
 
 
-def test_a_reference_that_does_not_fit_is_told_after_the_work(zoo):
+def test_a_reference_that_does_not_fit_is_reported_after_the_work(zoo):
     Image.new("RGB", (9, 9)).save("small.png")
     options = ("--weights", "unet-tiny.safetensors", "--reference", "small.png")
     code, output, errors = zoo("in/colour.png", "-o", "x.png", *options)
@@ -230,7 +230,7 @@ def test_published_weights_need_their_models_name(zoo, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         (("--model", "unet-tyni"), "unknown model 'unet-tyni'; did you mean 'unet-tiny'?"),
         (
@@ -251,17 +251,17 @@ def test_published_weights_need_their_models_name(zoo, tmp_path):
         (("--reference", "none.png"), "there is no reference none.png; check the path"),
     ],
 )
-def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
+def test_mistakes_are_one_line_before_anything_is_done(zoo, options, reported):
     code, output, errors = zoo("in", "-o", "out", *options)
     assert (code, output) == (2, "")
-    assert errors.startswith(f"error: {told}")
+    assert errors.startswith(f"error: {reported}")
     assert errors.count("\n") == 1
     assert not os.path.exists("out")
 
 
-def test_options_of_pictures_are_not_for_recordings(zoo):
-    told = "error: --tile is an option of images, and no input is one; drop it\n"
-    assert zoo("in/sound.wav", "--tile", "64") == (2, "", told)
+def test_options_of_images_are_not_for_recordings(zoo):
+    reported = "error: --tile is an option of images, and no input is one; drop it\n"
+    assert zoo("in/sound.wav", "--tile", "64") == (2, "", reported)
 
 
 def test_a_profile_is_a_stretch_of_time(zoo, capsys):
@@ -286,8 +286,8 @@ def test_a_limit_is_the_strength_of_recordings_in_decibels(zoo, capsys):
     assert zoo("in/sound.wav", "-o", "c.wav", "--model", "wiener", "--for", "asr")[0] == 0
     x, c = audio_files.read("in/sound.wav"), audio_files.read("c.wav")
     np.testing.assert_allclose((c - x) / 0.7, (b - x) / 0.5, atol=4 / 32768)
-    told = "error: --limit is an option of audio signals, and no input is one; drop it\n"
-    assert zoo("in/colour.png", "--limit", "12") == (2, "", told)
+    reported = "error: --limit is an option of audio signals, and no input is one; drop it\n"
+    assert zoo("in/colour.png", "--limit", "12") == (2, "", reported)
     with pytest.raises(SystemExit):
         zoo("in/sound.wav", "--limit", "12", "--strength", "0.5")
     assert "argument --strength: not allowed with argument --limit" in capsys.readouterr().err
@@ -310,7 +310,7 @@ def test_values_out_of_range_are_argparse_business(zoo, capsys, options):
     assert f"argument {options[0]}: '{options[1]}' is not" in capsys.readouterr().err
 
 
-def test_the_input_is_replaced_only_when_told(zoo):
+def test_the_input_is_replaced_only_when_asked(zoo):
     data = Path("in/colour.png").read_bytes()
     Path("x.png").write_bytes(data)
     model = ("--weights", "unet-tiny.safetensors")
@@ -379,7 +379,7 @@ def test_ctrl_c_leaves_whole_files_only(folder, tmp_path):
 
 @pytest.fixture
 def adapted(zoo, monkeypatch):
-    """What `--save-adapted` wrote of a picture, with the outcome of the command."""
+    """What `--save-adapted` wrote of an image, with the outcome of the command."""
     Image.fromarray(np.asarray(Image.open("in/colour.png"))[..., 1]).save("gray.png")
     options = {"takes_level": True, "channels": 1, "widths": [4, 6]}
     model = models.create_model("unet-tiny", **options)
@@ -416,7 +416,7 @@ def test_an_adaptation_is_fitted_saved_and_taken_again(zoo, adapted, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         (("--adapt", "--sigma", "9"), "--sigma is for --adapt to find; drop one of them"),
         (
@@ -434,25 +434,25 @@ def test_an_adaptation_is_fitted_saved_and_taken_again(zoo, adapted, capsys):
         (("clean.png", "--adapt", "--save-adapted", "f"), "--save-adapted is for one image, and"),
     ],
 )
-def test_what_does_not_go_with_an_adaptation(zoo, options, told):
+def test_what_does_not_go_with_an_adaptation(zoo, options, reported):
     code, output, errors = zoo("in/colour.png", *options, "-o", "out/")
     assert (code, output) == (2, "")
-    assert errors.startswith(f"error: {told}")
+    assert errors.startswith(f"error: {reported}")
     assert errors.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("noise", "told"),
+    ("noise", "reported"),
     [
         ("rican", "unknown noise to stabilize 'rican'; did you mean 'rician'?"),
         ("poisson:0", "gain=0.0 of the noise to stabilize is not a number above 0, in the values"),
         ("rician:1,2", "rician:1,2 is not rician:SIGMA, numbers in the values of the image"),
     ],
 )
-def test_noise_that_is_no_noise(zoo, capsys, noise, told):
+def test_noise_that_is_no_noise(zoo, capsys, noise, reported):
     with pytest.raises(SystemExit):
         zoo("in/colour.png", "--stabilize", noise)
-    assert f"argument --stabilize: {told}" in capsys.readouterr().err
+    assert f"argument --stabilize: {reported}" in capsys.readouterr().err
 
 
 def test_a_series_is_predicted_from_itself(zoo):
@@ -484,5 +484,5 @@ def test_a_series_is_predicted_from_itself(zoo):
 
 
 def test_an_adaptation_is_of_images(zoo):
-    told = "error: --adapt is an option of images, and no input is one; drop it\n"
-    assert zoo("in/sound.wav", "--adapt") == (2, "", told)
+    reported = "error: --adapt is an option of images, and no input is one; drop it\n"
+    assert zoo("in/sound.wav", "--adapt") == (2, "", reported)

@@ -137,15 +137,15 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
     assert len(planned(["a/x.png", "a/../a/x.png"], "out")) == 1
 
 
-def test_files_are_replaced_only_when_told(tmp_path, monkeypatch):
+def test_files_are_replaced_only_when_asked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"a.png": picture(), "b.png": picture()})
     os.link("a.png", "link.png")
     os.mkdir("folder.png")
     found = paths.gather(["a.png"], word="denoised")
-    for output, told in (("a.png", "is the input itself"), ("b.png", "is there already")):
+    for output, reported in (("a.png", "is the input itself"), ("b.png", "is there already")):
         (job,) = file_jobs.plan(found, output)
-        with pytest.raises(ZooError, match=told):
+        with pytest.raises(ZooError, match=reported):
             file_jobs.check_place(job, overwrite=False)
         file_jobs.check_place(job, overwrite=True)
     (job,) = file_jobs.plan(found, "link.png")

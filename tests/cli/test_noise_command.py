@@ -25,7 +25,7 @@ def zoo(capsys, tmp_path, monkeypatch):
     return run
 
 
-def grey(name="a.png", size=(64, 64)):
+def gray(name="a.png", size=(64, 64)):
     Image.fromarray(np.full(size, 128, np.uint8)).save(name)
     return name
 
@@ -37,7 +37,7 @@ def tone(name="a.wav", channels=1):
 
 
 def test_a_level_of_an_intensity_is_of_255(zoo):
-    code, output, errors = zoo(grey(), "--op", "gaussian", "--level", "20")
+    code, output, errors = zoo(gray(), "--op", "gaussian", "--level", "20")
     assert (code, errors) == (0, "")
     assert output.startswith("a.png -> a.noisy.png: gaussian, sigma 20/255, ")
     noisy = np.asarray(Image.open("a.noisy.png")).astype(float)
@@ -48,7 +48,7 @@ def test_a_level_of_an_intensity_is_of_255(zoo):
 def test_the_noise_follows_from_seed_and_name_alone(zoo):
     os.mkdir("in")
     for name in ("in/a.png", "in/b.png"):
-        grey(name, (16, 16))
+        gray(name, (16, 16))
 
     def noisy(output, *options):
         assert zoo(*options, "-o", output, "--op", "uniform", "--level", "9")[0] == 0
@@ -99,17 +99,17 @@ def test_a_recording_is_mixed_in_at_the_inputs_rate(zoo):
     assert 10 * np.log10(np.mean(x**2) / np.mean(noise**2)) == pytest.approx(-3, abs=0.1)
 
 
-def test_options_of_the_noise_are_told(zoo):
+def test_options_of_the_noise_are_reported(zoo):
     op = ("--op", "stripes", "--level", "20", "--option", "axis=column")
-    assert zoo(grey(), *op)[0] == 0
+    assert zoo(gray(), *op)[0] == 0
     noisy = np.asarray(Image.open("a.noisy.png"))
     assert (noisy == noisy[:1]).all()
     assert (noisy[0] != noisy[0, 0]).any()
 
 
 def test_a_range_is_drawn_for_each_file(zoo):
-    grey("a.png", (8, 8))
-    grey("b.png", (8, 8))
+    gray("a.png", (8, 8))
+    gray("b.png", (8, 8))
     _, output, _ = zoo("*.png", "-o", "out", "--op", "gaussian", "--level", "10,30")
     levels = [float(found) for found in re.findall(r"sigma ([\d.]+)/255", output)]
     assert len(set(levels)) == 2
@@ -117,7 +117,7 @@ def test_a_range_is_drawn_for_each_file(zoo):
 
 
 def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
-    grey()
+    gray()
     tone()
     code, _, errors = zoo("a.png", "a.wav", "-o", "out", "--op", "gaussian", "--level", "5")
     assert code == 1
@@ -128,7 +128,7 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         (("--op", "gausian"), "unknown noise 'gausian'; did you mean 'gaussian'?"),
         (("--op", "gaussian", "--option", "x=1"), "unknown gaussian option 'x'"),
@@ -139,24 +139,24 @@ def test_what_has_no_such_noise_fails_and_the_rest_is_done(zoo):
         (("--op", "correlated_gaussian"), "correlated_gaussian: the option 'kernel' is missing"),
     ],
 )
-def test_mistakes_are_one_line_before_anything_is_done(zoo, options, told):
+def test_mistakes_are_one_line_before_anything_is_done(zoo, options, reported):
     level = () if "--level" in options else ("--level", "5")
-    code, output, errors = zoo(grey(), *options, *level)
+    code, output, errors = zoo(gray(), *options, *level)
     assert (code, output) == (2, "")
-    assert errors.startswith(f"error: {told}")
+    assert errors.startswith(f"error: {reported}")
     assert errors.count("\n") == 1
 
 
 def test_a_seed_too_large_is_argparse_business(zoo, capsys):
     with pytest.raises(SystemExit):
-        zoo(grey(), "--op", "gaussian", "--level", "5", "--seed", str(2**63))
+        zoo(gray(), "--op", "gaussian", "--level", "5", "--seed", str(2**63))
     assert "argument --seed: '9223372036854775808' is not" in capsys.readouterr().err
 
 
 def test_what_mixes_asks_for_a_recording(zoo):
     tone()
-    told = "error: add_at_snr mixes a noise file in; name it by --noise FILE\n"
-    assert zoo("a.wav", "--op", "add_at_snr", "--level", "5") == (2, "", told)
+    reported = "error: add_at_snr mixes a noise file in; name it by --noise FILE\n"
+    assert zoo("a.wav", "--op", "add_at_snr", "--level", "5") == (2, "", reported)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from zoo.errors import ZooError
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF"])
-def test_pictures_are_told_by_content(tmp_path, form):
+def test_images_are_recognized_by_content(tmp_path, form):
     (tmp_path / "x.wav").write_bytes(picture(form))
     assert file_kinds.kind_of(tmp_path / "x.wav") == file_kinds.IMAGE
 
@@ -23,7 +23,7 @@ def test_pictures_are_told_by_content(tmp_path, form):
 @pytest.mark.parametrize(
     "form", ["WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF"]
 )
-def test_recordings_are_told_by_content(tmp_path, form):
+def test_recordings_are_recognized_by_content(tmp_path, form):
     (tmp_path / "x.png").write_bytes(sound(form))
     assert file_kinds.kind_of(tmp_path / "x.png") == file_kinds.AUDIO
 
@@ -42,7 +42,7 @@ def test_recordings_are_told_by_content(tmp_path, form):
         b"ID3 is how songs are tagged",
     ],
 )
-def test_other_content_is_told_by_its_suffix_or_not_at_all(tmp_path, data):
+def test_other_content_is_recognized_by_its_suffix_or_not_at_all(tmp_path, data):
     for name, expected in (
         ("a.txt", None),
         ("a", None),
@@ -139,7 +139,7 @@ def test_no_name_is_a_mistake(tmp_path, monkeypatch):
 
 
 def test_standard_input_is_a_file(tmp_path, monkeypatch):
-    """Its format is told by its content, and without another output it goes to standard output."""
+    """Its format is recognized by its content, and it goes to standard output by default."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", Stream(picture("JPEG")))
     monkeypatch.setattr("sys.stdout", Stream())
@@ -162,7 +162,7 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stream", "told"),
+    ("stream", "reported"),
     [
         (Stream(), "standard input is empty"),
         (Stream(b"hello"), "standard input is neither an image nor audio"),
@@ -170,9 +170,9 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
         (None, "standard input is a terminal"),
     ],
 )
-def test_standard_input_that_is_none(monkeypatch, stream, told):
+def test_standard_input_that_is_none(monkeypatch, stream, reported):
     monkeypatch.setattr("sys.stdin", stream)
-    with pytest.raises(ZooError, match=told):
+    with pytest.raises(ZooError, match=reported):
         paths.gather(["-"], word="w")
 
 
@@ -239,13 +239,13 @@ def test_nothing_to_do_is_a_mistake(tmp_path):
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", file_kinds.AUDIO),
         (b"RIFF|F\0\0AVI LIST", file_kinds.AUDIO),
         (b"\xff\xf1\x50\x80\x26\x3f\xfc\xdc", file_kinds.AUDIO),
-        # UTF-16, and a picture in the same container as films.
+        # UTF-16, and an image in the same container as films.
         (b"\xff\xfea\0b\0c\0", None),
         (b"\0\0\0\x1cftypheic\0\0\0\0", file_kinds.IMAGE),
         (b"\0\0\0\x18ftypcrx \0\0\0\1", None),
     ],
 )
-def test_sound_of_other_containers_is_told_by_its_first_bytes(tmp_path, head, expected):
+def test_sound_of_other_containers_is_recognized_by_its_first_bytes(tmp_path, head, expected):
     (tmp_path / "x").write_bytes(head + bytes(20))
     assert file_kinds.kind_of(tmp_path / "x") == expected
 

@@ -1,4 +1,4 @@
-"""Pictures for the tests of files, and how they are held against each other."""
+"""Images for the tests of files, and how they are held against each other."""
 
 import numpy as np
 from PIL import Image

@@ -16,7 +16,7 @@ COUNTS = {"train": 6, "test": 3}
 
 
 def pictures(split, dtype=np.uint8, channels=3):
-    """The pictures `(N, 16, 16, C)` that a data set was prepared from."""
+    """The images `(N, 16, 16, C)` that a data set was prepared from."""
     rng = np.random.default_rng(len(split))
     shape = (COUNTS[split], 16, 16, channels)
     if dtype == np.float32:
@@ -53,14 +53,14 @@ class _Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 class TinyTensor(_Tiny, skip_registration=True):
-    """8-bit pictures as a tensor."""
+    """8-bit images as a tensor."""
 
     name = "tiny_tensor"
     feature = tfds.features.Tensor(shape=(16, 16, 3), dtype=np.uint8)
 
 
 class TinyFloat(_Tiny, skip_registration=True):
-    """Grey pictures as floats in [0, 1]."""
+    """Gray images as floats in [0, 1]."""
 
     name = "tiny_float"
     feature = tfds.features.Tensor(shape=(16, 16, 1), dtype=np.float32)
@@ -68,7 +68,7 @@ class TinyFloat(_Tiny, skip_registration=True):
 
 
 class TinyImage(_Tiny, skip_registration=True):
-    """16-bit colour PNG."""
+    """16-bit color PNG."""
 
     name = "tiny_image"
     feature = tfds.features.Image(shape=(16, 16, 3), dtype=np.uint16, encoding_format="png")
@@ -76,7 +76,7 @@ class TinyImage(_Tiny, skip_registration=True):
 
 
 class TinyBad(_Tiny, skip_registration=True):
-    """Floats of which the second picture is NaN."""
+    """Floats of which the second image is NaN."""
 
     name = "tiny_bad"
     feature = tfds.features.Tensor(shape=(4, 4), dtype=np.float32)

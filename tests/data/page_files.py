@@ -1,4 +1,4 @@
-"""What the tests of picture files share."""
+"""What the tests of image files share."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Folders of pictures for the tests of sources."""
+"""Folders of images for the tests of sources."""
 
 import numpy as np
 import pytest

@@ -23,8 +23,8 @@ def draw(function, x, count, seed=0):
     return np.asarray(jax.jit(jax.vmap(function, (0, None)))(keys, x))
 
 
-def count_pictures(found, expected):
-    """How often each of the expected pictures came; nothing else may."""
+def count_images(found, expected):
+    """How often each of the expected images came; nothing else may."""
     names = {one.tobytes(): name for name, one in expected.items()}
     assert len(names) == len(expected)
     return Counter(names[one.tobytes()] for one in found)
@@ -36,23 +36,23 @@ def assert_evenly(counts, kinds, total):
     assert max(abs(n - total / kinds) for n in counts.values()) < 5 * deviation
 
 
-def test_flips_give_four_pictures_equally_often():
+def test_flips_give_four_images_equally_often():
     x = picture((4, 5, 3))
     expected = {(v, h): x[::v, ::h] for v in (1, -1) for h in (1, -1)}
-    assert_evenly(count_pictures(draw(augment.random_flip, x, 800), expected), 4, 800)
+    assert_evenly(count_images(draw(augment.random_flip, x, 800), expected), 4, 800)
 
 
-def test_quarter_turns_give_four_pictures_equally_often():
+def test_quarter_turns_give_four_images_equally_often():
     x = picture()
     expected = {turns: np.rot90(x, turns) for turns in range(4)}
-    assert_evenly(count_pictures(draw(augment.random_quarter_turn, x, 800), expected), 4, 800)
+    assert_evenly(count_images(draw(augment.random_quarter_turn, x, 800), expected), 4, 800)
 
 
 def test_flips_and_turns_together_give_all_eight_equally_often():
     x = picture()
     expected = {(t, h): np.rot90(x, t)[:, ::h] for t in range(4) for h in (1, -1)}
     both = augment.make_augment(flip=True, quarter_turn=True)
-    assert_evenly(count_pictures(draw(both, x, 1600), expected), 8, 1600)
+    assert_evenly(count_images(draw(both, x, 1600), expected), 8, 1600)
 
 
 def test_a_quarter_turn_of_an_oblong_is_refused():
@@ -155,7 +155,7 @@ def test_gain_is_uniform_in_decibels_and_alike_in_all_channels():
 def test_polarity_turns_half_of_them():
     x = recording()
     expected = {"kept": x, "turned": -x}
-    counts = count_pictures(draw(augment.make_augment(polarity=True), x, 400), expected)
+    counts = count_images(draw(augment.make_augment(polarity=True), x, 400), expected)
     assert_evenly(counts, 2, 400)
 
 
@@ -166,7 +166,7 @@ def test_no_augmentation_keeps_a_recording():
 
 
 @pytest.mark.parametrize("name", ["flip", "quarter_turn", "rotate", "shift", "zoom"])
-def test_what_turns_pictures_is_refused_for_recordings(name):
+def test_what_turns_images_is_refused_for_recordings(name):
     value = {"rotate": 10.0, "shift": 0.1, "zoom": 0.5}.get(name, True)
     match = rf"{name} does not augment audio; set data\.augment\.{name}=(False|0\.0)$"
     with pytest.raises(ZooError, match=match):
@@ -213,11 +213,11 @@ def test_tone_gains_within_its_decibels_and_has_no_delay():
 
 
 @pytest.mark.parametrize("name", ["speed", "tone"])
-def test_what_is_of_recordings_is_refused_for_pictures(name):
+def test_what_is_of_recordings_is_refused_for_images(name):
     with pytest.raises(ZooError, match=rf"set data\.augment\.{name}=0\.0"):
         augment.make_augment(**{name: 0.1})(jax.random.key(0), picture())
 
 
-def test_gain_is_refused_for_pictures():
+def test_gain_is_refused_for_images():
     with pytest.raises(ZooError, match=r"gain does not augment images; set data\.augment\.gain"):
         augment.make_augment(gain=3.0)(jax.random.key(0), picture())

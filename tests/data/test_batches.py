@@ -1,4 +1,4 @@
-"""Which picture each slot of each batch shows."""
+"""Which image each slot of each batch shows."""
 
 import itertools
 from collections import Counter
@@ -19,7 +19,7 @@ def order(seed=0):
     return Order(AREAS, 100, seed)
 
 
-def test_an_epoch_shows_each_picture_by_its_area():
+def test_an_epoch_shows_each_image_by_its_area():
     numbers = order()
     assert numbers.epoch_size == 10
     for epoch in range(3):
@@ -106,7 +106,7 @@ def test_a_bank_of_too_many_values_is_refused():
         make_bank([one, one])
 
 
-def test_crops_reach_every_place_of_a_picture():
+def test_crops_reach_every_place_of_a_image():
     picture = np.arange(30, dtype=np.uint8).reshape(5, 6, 1)
     bank = jax.tree.map(jax.numpy.asarray, make_bank([picture + 100, picture]))
     cut = jax.vmap(lambda key: crop(key, bank, np.int32(1), (4, 4, 1)))
@@ -135,7 +135,7 @@ def bank_of(*recordings, **options):
     return jax.tree.map(jax.numpy.asarray, make_bank(one_row, **options))
 
 
-def test_a_recording_is_a_picture_of_one_row():
+def test_a_recording_is_a_image_of_one_row():
     clean, noisy = recording(0, 5, 2), recording(100, 5, 2)
     assert stack(Example("", clean, None)).shape == (1, 5, 2)
     both = stack(Example("", clean, noisy))

@@ -1,4 +1,4 @@
-"""Pictures in and out, against Pillow and tifffile as the independent writers and readers."""
+"""Images in and out, against Pillow and tifffile as the independent writers and readers."""
 
 import os
 import struct
@@ -59,7 +59,7 @@ def test_jpeg_is_near(tmp_path, suffix, channels):
     assert np.abs(read.astype(int) - picture).max() <= 3
 
 
-def test_16_bit_colour_png_of_another_writer_survives(tmp_path):
+def test_16_bit_color_png_of_another_writer_survives(tmp_path):
     """Made by hand from the PNG specification: Pillow and scikit-image return it as uint8."""
     picture = random(3, np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in picture)
@@ -122,14 +122,14 @@ def test_tiff_fax_jpeg_planar_and_white_is_zero(tmp_path):
     smooth = Image.fromarray(np.full((16, 16, 3), (200, 100, 50), np.uint8))
     read = image_files.read(save(tmp_path / "b.tif", smooth, "TIFF", compression="jpeg"))
     np.testing.assert_allclose(read, np.asarray(smooth), atol=2)
-    colour = random(3, np.uint16)
+    color = random(3, np.uint16)
     tifffile.imwrite(
-        tmp_path / "c.tif", np.moveaxis(colour, -1, 0), photometric="rgb", planarconfig="separate"
+        tmp_path / "c.tif", np.moveaxis(color, -1, 0), photometric="rgb", planarconfig="separate"
     )
-    same(tmp_path / "c.tif", colour)
-    grey = random(1)[..., 0]
-    tifffile.imwrite(tmp_path / "d.tif", grey, photometric="miniswhite")
-    same(tmp_path / "d.tif", 255 - grey)
+    same(tmp_path / "c.tif", color)
+    gray = random(1)[..., 0]
+    tifffile.imwrite(tmp_path / "d.tif", gray, photometric="miniswhite")
+    same(tmp_path / "d.tif", 255 - gray)
 
 
 def test_tiff_float64_becomes_float32(tmp_path):
@@ -138,7 +138,7 @@ def test_tiff_float64_becomes_float32(tmp_path):
     same(tmp_path / "a.tif", array.astype(np.float32))
 
 
-def test_cmyk_jpeg_becomes_colour(tmp_path):
+def test_cmyk_jpeg_becomes_color(tmp_path):
     image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     read = image_files.read(save(tmp_path / "a.jpg", image, "JPEG"))
     assert read.shape == (16, 16, 3)
@@ -171,13 +171,13 @@ ORIENTED = {
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "tif"])
 def test_orientation(tmp_path, suffix, orientation):
     quadrants = np.kron([[10, 90], [170, 250]], np.ones((16, 24))).astype(np.uint8)
-    colour = np.repeat(quadrants[..., None], 3, axis=-1)
+    color = np.repeat(quadrants[..., None], 3, axis=-1)
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
-    Image.fromarray(colour).save(path, exif=exif)
+    Image.fromarray(color).save(path, exif=exif)
     read = image_files.read(path)
-    expected = ORIENTED[orientation](colour)
+    expected = ORIENTED[orientation](color)
     assert read.shape == expected.shape
     assert np.abs(read.astype(int) - expected).mean() < 2
 
@@ -221,7 +221,7 @@ def test_write_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def test_a_grey_webp_is_colour(tmp_path):
+def test_a_gray_webp_is_color(tmp_path):
     image_files.write(tmp_path / "a.webp", random(1))
     same(tmp_path / "a.webp", np.repeat(random(1), 3, axis=-1))
 
@@ -270,15 +270,15 @@ def test_to_channels(dtype):
     for channels in (1, 2):
         picture = random(channels, dtype)
         np.testing.assert_array_equal(pixels.to_channels(picture, 1), picture[..., :1])
-        colour = pixels.to_channels(picture, 3)
-        np.testing.assert_array_equal(colour, picture[..., [0, 0, 0]])
-        np.testing.assert_array_equal(pixels.to_channels(colour, 1), picture[..., :1])
+        color = pixels.to_channels(picture, 3)
+        np.testing.assert_array_equal(color, picture[..., [0, 0, 0]])
+        np.testing.assert_array_equal(pixels.to_channels(color, 1), picture[..., :1])
     for channels in (3, 4):
         picture = random(channels, dtype)
         np.testing.assert_array_equal(pixels.to_channels(picture, 3), picture[..., :3])
-        grey = pixels.to_channels(picture, 1)
-        assert grey.shape == (*SHAPE, 1)
-        assert grey.dtype == dtype
+        gray = pixels.to_channels(picture, 1)
+        assert gray.shape == (*SHAPE, 1)
+        assert gray.dtype == dtype
     white = np.ones((2, 2, 3), dtype) * (1 if dtype == np.float32 else np.iinfo(dtype).max)
     white = white.astype(dtype)
     np.testing.assert_array_equal(pixels.to_channels(white, 1), white[..., :1])
@@ -338,11 +338,11 @@ def test_resize_antialiases():
 @pytest.mark.matrix
 def test_bsd68_is_the_luma_of_cbsd68(zoo_data):
     """BSD68 is CBSD68 through MATLAB's rgb2gray (BT.601); the names differ, so any may match."""
-    colour = [image_files.read(path) for path in sorted((zoo_data / "cbsd68").iterdir())]
-    lumas = [pixels.to_channels(picture, 1).astype(int) for picture in colour]
+    color = [image_files.read(path) for path in sorted((zoo_data / "cbsd68").iterdir())]
+    lumas = [pixels.to_channels(picture, 1).astype(int) for picture in color]
     for path in sorted((zoo_data / "bsd68").iterdir())[:10]:
-        grey = image_files.read(path)
-        apart = [np.abs(luma - grey) for luma in lumas if luma.shape == grey.shape]
+        gray = image_files.read(path)
+        apart = [np.abs(luma - gray) for luma in lumas if luma.shape == gray.shape]
         nearest = min(apart, key=np.mean)
         # MATLAB's weights are 0.2989, 0.5870, 0.1140: now and then a tie rounds the other way.
         assert nearest.max() <= 1

@@ -1,4 +1,4 @@
-"""Damaged, foreign and oversized pictures are refused in one line."""
+"""Damaged, foreign and oversized images are refused in one line."""
 
 import struct
 
@@ -57,7 +57,7 @@ def test_float_tiff_out_of_range(tmp_path, bad):
     refused(tmp_path / "a.tif", "NaN or infinity" if not np.isfinite(bad) else "scale floats")
 
 
-def test_tiff_that_is_no_picture(tmp_path):
+def test_tiff_that_is_no_image(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, *SHAPE), np.uint8), photometric="minisblack")
     refused(tmp_path / "a.tif", "has 2 pages")
     tifffile.imwrite(tmp_path / "b.tif", np.zeros(SHAPE, np.int16))
@@ -67,7 +67,7 @@ def test_tiff_that_is_no_picture(tmp_path):
 
 
 def test_tiff_without_data(tmp_path):
-    """tifffile would make it a black picture."""
+    """tifffile would make it a black image."""
     tifffile.imwrite(tmp_path / "a.tif", random(1)[..., 0])
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
         tiff.pages[0].tags["StripByteCounts"].overwrite(0)
@@ -105,7 +105,7 @@ def test_a_bmp_that_claims_more_than_it_has(tmp_path):
     refused(tmp_path / "a.bmp", "broken bmp file .it ends in the middle")
 
 
-def test_bomb_is_refused_unread_and_large_picture_is_no_warning(tmp_path):
+def test_bomb_is_refused_unread_and_large_image_is_no_warning(tmp_path):
     header = struct.pack(">IIBBBBB", 10**6, 10**6, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header
     (tmp_path / "a.png").write_bytes(data)

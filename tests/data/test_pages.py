@@ -1,4 +1,4 @@
-"""Picture files read and written again: what was in them is in them still."""
+"""Image files read and written again: what was in them is in them still."""
 
 import os
 import struct
@@ -100,7 +100,7 @@ def test_animations_are_refused(tmp_path, suffix):
     refused("is animated", read_pages, path)
 
 
-def test_gif_with_a_transparent_colour(tmp_path):
+def test_gif_with_a_transparent_color(tmp_path):
     pil().quantize(8).save(tmp_path / "a.gif", transparency=3)
     with Image.open(tmp_path / "a.gif") as image:
         expected = np.asarray(image.convert("RGBA"))
@@ -130,8 +130,8 @@ def test_png_chunks(tmp_path):
         assert after.text["Title"].lang == "de"
 
 
-def test_16_bit_colour_png_with_profile(tmp_path):
-    """And with what its colours are, in figures."""
+def test_16_bit_color_png_with_profile(tmp_path):
+    """And with what its colors are, in figures."""
     picture = random(3, np.uint16)
     data = imagecodecs.png_encode(picture)
     parts = [(b"gAMA", struct.pack(">I", 45455)), (b"iCCP", b"name\0\0" + zlib.compress(ICC))]
@@ -183,11 +183,11 @@ def test_beside_goes_from_format_to_format(tmp_path, source, suffix):
 
 
 def test_profiles_that_do_not_fit(tmp_path):
-    grey = ICC[:16] + b"GRAY" + ICC[20:]
+    gray = ICC[:16] + b"GRAY" + ICC[20:]
     for picture, profile, kept in [
         (random(3), ICC, ICC),
-        (random(3), grey, None),
-        (random(1), grey, grey),
+        (random(3), gray, None),
+        (random(1), gray, gray),
         (random(1), ICC, None),
     ]:
         write_pages(tmp_path / "a.png", [Page(picture, Metadata(icc=profile))], overwrite=True)

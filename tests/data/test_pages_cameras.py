@@ -1,4 +1,4 @@
-"""Picture files as cameras and phones make them: turned, with EXIF, with things behind."""
+"""Image files as cameras and phones make them: turned, with EXIF, with things behind."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ ORIENTED = {
     7: lambda a: np.rot90(np.swapaxes(a, 0, 1), 2),
     8: np.rot90,
 }
-# No other could be told from garbage: places within it are those of the whole file.
+# No other could be distinguished from garbage: places within it are those of the whole file.
 MAKERS_NOTE = b"Maker\0" + bytes(range(200))
 
 
@@ -145,13 +145,13 @@ def test_jpeg_quality_and_subsampling(tmp_path, quality, sampling):
             assert one(target).metadata.quality == 90
 
 
-def test_grey_and_progressive_jpeg(tmp_path):
-    grey = smooth()[..., 0]
-    Image.fromarray(grey).save(tmp_path / "a.jpg", quality=92, progressive=True)
+def test_gray_and_progressive_jpeg(tmp_path):
+    gray = smooth()[..., 0]
+    Image.fromarray(gray).save(tmp_path / "a.jpg", quality=92, progressive=True)
     target, lost = again(tmp_path / "a.jpg")
     with Image.open(target) as image:
         assert image.mode == "L"
-        assert np.abs(np.asarray(image).astype(int) - grey).max() <= 4
+        assert np.abs(np.asarray(image).astype(int) - gray).max() <= 4
     assert lost == ()
 
 
@@ -202,7 +202,7 @@ def test_exif_too_long_for_jpeg(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_broken_exif_does_not_matter(tmp_path):
-    """Whatever is broken in it, there is a picture, and what is written can be read."""
+    """Whatever is broken in it, there is an image, and what is written can be read."""
     blob = phone()
     rng = np.random.default_rng(0)
     Image.fromarray(smooth()).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")

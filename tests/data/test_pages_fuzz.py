@@ -1,4 +1,4 @@
-"""Thousands of damaged pictures: each is read, or refused in one line, soon, in little memory."""
+"""Thousands of damaged images: each is read, or refused in one line, soon, in little memory."""
 
 import io
 import random
@@ -74,19 +74,19 @@ def damaged(data, rng):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is counted in other units")
-def test_damaged_pictures(tmp_path):
+def test_damaged_images(tmp_path):
     rng, files = random.Random(0), whole()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for case in range(CASES):
         path = tmp_path / "a"
         path.write_bytes(damaged(rng.choice(files), rng))
-        start, told = time.process_time(), ""
+        start, reported = time.process_time(), ""
         try:
             write_pages(tmp_path / "b.tif", list(read_pages(path)), overwrite=True)
         except ZooError as error:
-            told = str(error)
-        assert "\n" not in told, case
-        assert "remove" not in told, case
+            reported = str(error)
+        assert "\n" not in reported, case
+        assert "remove" not in reported, case
         assert time.process_time() - start < SECONDS, case
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert grown < GROWTH

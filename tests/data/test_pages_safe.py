@@ -28,7 +28,7 @@ for path in sys.argv[1:]:
 """
 
 
-def test_a_file_is_replaced_only_when_told(tmp_path):
+def test_a_file_is_replaced_only_when_asked(tmp_path):
     write_pages(tmp_path / "a.png", [Page(random(3))])
     before = (tmp_path / "a.png").read_bytes()
     refused("is there already; set overwrite", write_pages, tmp_path / "a.png", [Page(random(1))])
@@ -88,7 +88,7 @@ def test_a_full_disk(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_bombs_and_large_pictures(tmp_path, monkeypatch):
+def test_bombs_and_large_images(tmp_path, monkeypatch):
     pil().save(tmp_path / "a.gif")
     pil().save(tmp_path / "a.tif")
     pil().save(tmp_path / "a.webp")
@@ -123,7 +123,7 @@ for suffix in ("png", "jpg", "tif"):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is counted in other units")
-def test_memory_is_that_of_two_pictures(tmp_path):
+def test_memory_is_that_of_two_images(tmp_path):
     """Of 12 megapixels: decoded and denoised, and what the coder needs."""
     command = [sys.executable, "-c", LARGE, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

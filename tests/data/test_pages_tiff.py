@@ -20,7 +20,7 @@ GEO = [
 
 
 def test_pages_of_all_kinds(tmp_path):
-    """Each its own depth, colours, alpha, resolution and words."""
+    """Each its own depth, colors, alpha, resolution and words."""
     pictures = [
         random(channels, dtype, (7 + i, 30 - i), i)
         for i, (channels, dtype) in enumerate(
@@ -180,9 +180,9 @@ def test_numbers_of_any_range_stay(tmp_path, dtype):
     read = tifffile.imread(target)
     assert read.dtype == dtype
     np.testing.assert_array_equal(read, values)
-    told = "floats from nan" if dtype[0] == "f" else f"{8 * read.itemsize} bits"
+    reported = "floats from nan" if dtype[0] == "f" else f"{8 * read.itemsize} bits"
     for suffix in (".png", ".jpg"):
-        refused(f"cannot hold {told}.*; end it in .tif", again, tmp_path / "a.tif", suffix)
+        refused(f"cannot hold {reported}.*; end it in .tif", again, tmp_path / "a.tif", suffix)
 
 
 def test_a_broken_page_of_many(tmp_path):

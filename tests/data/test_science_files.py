@@ -205,7 +205,7 @@ def write(path, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "told"),
+    ("name", "kind", "reported"),
     [
         ("a.nii", "complex nifti", "holds values of type complex64"),
         ("a.nii", "line of nifti", "which is no image"),
@@ -218,9 +218,9 @@ def write(path, kind):
         ("a.npy", "none", "which is no image"),
     ],
 )
-def test_what_holds_no_image_is_refused(tmp_path, name, kind, told):
+def test_what_holds_no_image_is_refused(tmp_path, name, kind, reported):
     write(tmp_path / name, kind)
-    refused(told, read_pages, tmp_path / name)
+    refused(reported, read_pages, tmp_path / name)
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".fits", ".mrc", ".npy"])
@@ -251,5 +251,5 @@ def test_a_missing_library_is_one_line(tmp_path, monkeypatch):
         "find_spec",
         lambda name: None if name == "nibabel" else find(name),
     )
-    told = rf"is NIfTI, which needs nibabel; pip install 'denoising-zoo\[{EXTRAS['nibabel']}\]'"
-    refused(told, read_pages, tmp_path / "a.nii")
+    reported = rf"is NIfTI, which needs nibabel; pip install 'denoising-zoo\[{EXTRAS['nibabel']}\]'"
+    refused(reported, read_pages, tmp_path / "a.nii")

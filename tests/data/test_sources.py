@@ -65,7 +65,7 @@ def test_channels_size_and_dtype(tmp_path, channels, stored, dtype):
     np.testing.assert_array_equal(resized, pixels.resize(plain, (4, 6)))
 
 
-def test_a_float_picture_becomes_16_bit(tmp_path):
+def test_a_float_image_becomes_16_bit(tmp_path):
     values = np.linspace(0, 1, 80, dtype=np.float32).reshape(8, 10)
     tifffile.imwrite(tmp_path / "a.tif", values)
     loaded = sources.load("folder", channels=1, path=str(tmp_path), fractions=(1, 0, 0))
@@ -310,7 +310,7 @@ def test_mnist(zoo_data):
     assert [len(source) for source in loaded.values()] == [54000, 6000, 10000]
     first = loaded["train"][0].target
     assert first.shape == (28, 28, 1)
-    # The first training picture is the well-known 5; its sum and the mean of the set are published.
+    # The first training image is the well-known 5; its sum and the mean of the set are published.
     assert first.sum() == 27525
     some = np.stack([loaded["train"][n].target for n in range(0, 54000, 27)])
     assert some.mean() / 255 == pytest.approx(0.1307, abs=0.003)

@@ -1,4 +1,4 @@
-"""Zip files and NumPy's arrays as folders of pictures, and pairs of many for one."""
+"""Zip files and NumPy's arrays as folders of images, and pairs of many for one."""
 
 import io
 import os
@@ -30,20 +30,20 @@ def zipped(file, names, **extra):
     return str(file)
 
 
-def assert_pictures(source, expected):
+def assert_images(source, expected):
     assert len(source) == len(expected)
     for one, wanted in zip(source, expected, strict=True):
         np.testing.assert_array_equal(one.target, wanted, err_msg=one.name)
 
 
-def test_a_zip_is_a_folder_of_pictures(tmp_path):
+def test_a_zip_is_a_folder_of_images(tmp_path):
     (tmp_path / "in").mkdir()
     hidden = {"__MACOSX/._a__png": b"x", "readme__txt": b"x"}
     file = zipped(tmp_path / "in" / "all.zip", ["b/1.png", "a.PNG"], **hidden)
     for path, prefix in ((str(tmp_path / "in"), "all.zip/"), (file, "")):
         source = sources.load("folder", path=path, **WHOLE)["train"]
         assert list(source.names) == [f"{prefix}a.PNG", f"{prefix}b/1.png"]
-        assert_pictures(pickle.loads(pickle.dumps(source)), [picture(1), picture(0)])
+        assert_images(pickle.loads(pickle.dumps(source)), [picture(1), picture(0)])
         assert [name for name in source.ignored if name.endswith("readme.txt")]
 
 
@@ -51,7 +51,7 @@ def test_the_folders_in_a_zip_make_the_splits(tmp_path):
     file = zipped(tmp_path / "set.zip", ["train/1.png", "val/2.png", "test/3.png"])
     found = sources.load("folder", path=file, channels=3)
     assert list(names_of(found).values()) == [["train/1.png"], ["val/2.png"], ["test/3.png"]]
-    assert_pictures(found["test"], [picture(2)])
+    assert_images(found["test"], [picture(2)])
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_the_folders_in_a_zip_make_the_splits(tmp_path):
     ids=["color", "gray", "many", "many gray"],
 )
 @pytest.mark.parametrize("kind", ["npy", "npz"])
-def test_arrays_are_pictures(tmp_path, array, expected, kind):
+def test_arrays_are_images(tmp_path, array, expected, kind):
     {"npy": np.save, "npz": np.savez_compressed}[kind](tmp_path / f"a.{kind}", array)
     source = sources.load("folder", path=str(tmp_path), **WHOLE)["train"]
-    assert_pictures(source, expected)
+    assert_images(source, expected)
 
 
 def test_several_arrays_in_one_file_and_floats(tmp_path):
@@ -97,7 +97,7 @@ def header(shape, descr="'|u1'"):
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "reported"),
     [
         ("a.npy", b"nonsense", "truncated or broken"),
         ("a.npy", header("(9000000, 90000, 3)"), "is truncated"),
@@ -109,13 +109,13 @@ def header(shape, descr="'|u1'"):
         ("a.zip", b"", "truncated or broken"),
     ],
 )
-def test_a_damaged_file(tmp_path, name, data, told):
+def test_a_damaged_file(tmp_path, name, data, reported):
     (tmp_path / name).write_bytes(data)
 
     def read(kind, **options):
         return sources.load(kind, **options)["train"][0]
 
-    with pytest.raises(ZooError, match=told) as caught:
+    with pytest.raises(ZooError, match=reported) as caught:
         read("folder", path=str(tmp_path), **WHOLE)
     assert "\n" not in str(caught.value)
     assert str(tmp_path / name) in str(caught.value)
@@ -136,7 +136,7 @@ def test_a_zip_that_lies_about_what_it_holds_is_bounded(tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------- pairs
 
 
-def test_many_noisy_pictures_share_a_clean_one_and_a_split(tmp_path):
+def test_many_noisy_images_share_a_clean_one_and_a_split(tmp_path):
     names = [f"s{s}/{name}.png" for s in range(6) for name in ("clean", "n_0", "n_1", "n_2")]
     options = {"path": fill(tmp_path, names), "channels": 3}
     options |= {"noisy": "*/n_*.png", "clean": "*/clean.png"}
@@ -156,7 +156,7 @@ def test_partners_may_be_kept_in_another_format(tmp_path):
     options = {"path": path, "noisy": "N/*", "clean": "C/*", **WHOLE}
     source = sources.load("pairs", **options)["train"]
     assert list(source.names) == ["N/0.bmp", "N/1.png"]
-    assert_pictures(source, [picture(0), picture(1)])
+    assert_images(source, [picture(0), picture(1)])
     image_files.write(tmp_path / "C" / "0.tif", picture(0))
     refused("are both the clean image of the same", "pairs", **options)
 
@@ -206,5 +206,5 @@ def test_a_volume_is_a_folder_of_planes(tmp_path):
     source = sources.load("folder", path=str(tmp_path), channels=1, fractions=(1, 0, 0))["train"]
     assert list(source.names) == [*(f"a.nii.gz/{n:05}" for n in range(3)), "b.nii"]
     source = pickle.loads(pickle.dumps(source))
-    assert_pictures(source, [*planes[..., None], planes[0][..., None]])
-    assert_pictures([source[2]], [planes[2][..., None]])
+    assert_images(source, [*planes[..., None], planes[0][..., None]])
+    assert_images([source[2]], [planes[2][..., None]])

@@ -1,4 +1,4 @@
-"""Folders of pictures: their splits, and what is left out of them."""
+"""Folders of images: their splits, and what is left out of them."""
 
 import itertools
 
@@ -49,7 +49,7 @@ def test_folder_default_fractions_leave_validation_empty(tmp_path):
     assert [len(source) for source in loaded.values()] == [6, 0, 4]
 
 
-def test_folder_ignores_what_is_no_picture(tmp_path):
+def test_folder_ignores_what_is_no_image(tmp_path):
     path = fill(tmp_path, ["a.png", "sub/b.JPG", ".hidden/c.png", ".d.png"])
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "sub" / "thumbs.db").write_text("x")

@@ -128,7 +128,7 @@ def test_threads_and_pickles_read_alike(tmp_path):
     np.testing.assert_array_equal(copy.noise[2].target, source.noise[2].target)
 
 
-def test_unreadable_ones_are_told_or_left_out(tmp_path):
+def test_unreadable_ones_are_reported_or_left_out(tmp_path):
     path = fill(tmp_path / "a", ["a.wav", "b.wav", "c.wav"])
     noise = fill(tmp_path / "n", ["a.wav", "b.wav"])
     for broken in (tmp_path / "a/b.wav", tmp_path / "n/a.wav"):

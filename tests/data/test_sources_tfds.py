@@ -85,7 +85,7 @@ def test_errors(folder, options, match):
     assert "\n" not in str(caught.value)
 
 
-def test_a_feature_that_is_no_picture(folder):
+def test_a_feature_that_is_no_image(folder):
     with pytest.raises(ZooError, match="tiny_tensor train-00000 has shape"):
         load(folder, "tiny_tensor", feature="label")["train"][0]
 

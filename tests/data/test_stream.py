@@ -16,7 +16,7 @@ COUNT = 5
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures whose red and green are the row and the column, and whose blue is their number."""
+    """Images whose red and green are the row and the column, and whose blue is their number."""
     for n in range(COUNT):
         rows, columns = np.indices((20 + n, 30 - n), np.uint8)
         image_files.write(
@@ -42,7 +42,7 @@ def pixels(taken):
     return np.concatenate([batch.crops for batch in taken])
 
 
-def test_every_crop_is_a_piece_of_its_picture(folder):
+def test_every_crop_is_a_piece_of_its_image(folder):
     crops = pixels(take(batches(folder), count=10))
     assert crops.shape == (80, 8, 6, 3)
     assert crops.dtype == np.uint8
@@ -54,13 +54,13 @@ def test_every_crop_is_a_piece_of_its_picture(folder):
         assert (one[..., 2] == n).all()
         assert y <= 20 + n - 8
         assert x <= 30 - n - 6
-    # A picture's crops stand side by side, and are not all the same piece.
+    # An image's crops stand side by side, and are not all the same piece.
     pairs = crops.reshape(40, 2, *crops.shape[1:])
     np.testing.assert_array_equal(pairs[:, 0, 0, 0, 2], pairs[:, 1, 0, 0, 2])
     assert (pairs[:, 0] != pairs[:, 1]).any(axis=(-1, -2, -3)).mean() > 0.8
 
 
-def test_an_epoch_shows_every_picture_once(folder):
+def test_an_epoch_shows_every_image_once(folder):
     stream = batches(folder)
     assert stream.order.epoch_size == 2 * COUNT
     shown = pixels(take(stream, count=5))[::2, 0, 0, 2].tolist()
@@ -102,7 +102,7 @@ def test_the_hosts_parts_make_the_whole_batch(folder, hosts):
         np.testing.assert_array_equal(pixels(split), batch.crops)
 
 
-def test_paired_pictures_are_cut_at_the_same_place(tmp_path):
+def test_paired_images_are_cut_at_the_same_place(tmp_path):
     for n in range(3):
         picture = np.random.default_rng(n).integers(0, 100, (12, 14, 3), np.uint8)
         image_files.write(tmp_path / f"{n}_mean.png", picture)
@@ -121,7 +121,7 @@ def test_paired_pictures_are_cut_at_the_same_place(tmp_path):
     np.testing.assert_array_equal(found[..., :3] + 100, found[..., 3:])
 
 
-def test_pictures_of_one_size_can_be_taken_whole(tmp_path):
+def test_images_of_one_size_can_be_taken_whole(tmp_path):
     for n in range(3):
         image_files.write(tmp_path / f"{n}.png", np.full((9, 7, 3), n, np.uint8))
     stream = batches(tmp_path, size=None, crops_per_picture=1, batch_size=3)
@@ -137,11 +137,11 @@ def refused(stream, match, count=4):
     assert "\n" not in str(caught.value)
 
 
-def test_whole_pictures_of_several_sizes_are_refused(folder):
+def test_whole_images_of_several_sizes_are_refused(folder):
     refused(batches(folder, size=None), r"[1-4]\.png is 2[1-4]x2[6-9], unlike the others")
 
 
-def test_a_picture_smaller_than_the_crop_is_named(folder):
+def test_a_image_smaller_than_the_crop_is_named(folder):
     image_files.write(folder / "small.png", np.zeros((7, 30, 3), np.uint8))
     refused(batches(folder), r"small\.png is 7x30, smaller than the crop of 8x6")
 

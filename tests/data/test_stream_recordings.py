@@ -154,7 +154,7 @@ def test_whole_recordings_must_be_of_one_length(folder):
     np.testing.assert_array_equal(take(stream)[0].crops[0], mark(0, 400))
 
 
-def test_a_broken_recording_is_told_in_one_line(folder):
+def test_a_broken_recording_is_reported_in_one_line(folder):
     stream = batches(folder)
     path = folder / "clean" / "2.wav"
     path.write_bytes(path.read_bytes()[:-60])

@@ -76,8 +76,8 @@ def test_palettes(tmp_path, bits, wide):
     indices = rng.integers(0, 2**bits, (4, 8), np.uint8)
     colors = rng.integers(0, 255, (3, 2**bits), endpoint=True)
     row = np.unpackbits(indices[..., None], axis=-1)[..., 8 - bits :].reshape(4, -1)
-    told = colors * (257 if wide else 1)
-    tags = {WIDTH: 8, BITS: bits, PHOTOMETRIC: 3, COLORS: tuple(map(int, told.ravel()))}
+    reported = colors * (257 if wide else 1)
+    tags = {WIDTH: 8, BITS: bits, PHOTOMETRIC: 3, COLORS: tuple(map(int, reported.ravel()))}
     path = by_hand(tmp_path / "a.tif", tags, np.packbits(row, axis=1).tobytes())
     np.testing.assert_array_equal(one(path).image, colors.T[indices])
 
@@ -140,7 +140,7 @@ def test_slices_of_one_directory(tmp_path, imagej, truncate):
     if truncate:
         path.write_bytes(path.read_bytes()[:-1300])
         refused("it has 3 of 5 slices", read_pages, path)
-        # One that was taken out of a stack, with its description, is a picture.
+        # One that was taken out of a stack, with its description, is an image.
         with tifffile.TiffFile(path) as tiff:
             start = tiff.pages[0].dataoffsets[0]
         path.write_bytes(path.read_bytes()[: start + 1300])
@@ -197,7 +197,7 @@ def test_codings_that_no_library_reads(tmp_path, number, name):
     refused(f"is compressed by {name}.*, which is not read; save it again", lambda: one(path))
 
 
-# ------------------------------------------------------------------------- what is no picture here
+# ------------------------------------------------------------------------- what is no image here
 
 
 def raw(path, sensor="cfa"):
@@ -218,7 +218,7 @@ def test_raw_files_are_not_their_previews(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reported"),
     [
         (
             bytes(128) + b"DICM" + b"\2\0\2\0UI\x1a\0" + b"1.2.840.10008.1.3.10\0",
@@ -235,13 +235,13 @@ def test_raw_files_are_not_their_previews(tmp_path):
         (b"\0\0\0\x18ftypM4A \0\0\0\0M4A mp42", "not png"),
     ],
 )
-def test_what_is_no_picture_is_named(tmp_path, data, told):
+def test_what_is_no_image_is_named(tmp_path, data, reported):
     (tmp_path / "a.tif").write_bytes(data.ljust(400, b"\0"))
     for read in (read_pages, image_files.read):
-        refused(f"is {told}", read, tmp_path / "a.tif")
+        refused(f"is {reported}", read, tmp_path / "a.tif")
 
 
-def test_a_lone_page_marked_as_a_thumbnail_is_the_picture(tmp_path):
+def test_a_lone_page_marked_as_a_thumbnail_is_the_image(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", smooth(), photometric="rgb", subfiletype=1)
     np.testing.assert_array_equal(one(tmp_path / "a.tif").image, smooth())
     tifffile.imwrite(tmp_path / "b.tif", random(4, np.uint16), photometric="rgb",

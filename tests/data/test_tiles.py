@@ -5,7 +5,7 @@ from zoo.data.image_files import write
 from zoo.data.sources import load
 
 
-def test_tiles_put_together_are_the_picture(tmp_path):
+def test_tiles_put_together_are_the_image(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (50, 71, 3), np.uint8)
     (tmp_path / "train").mkdir()
     (tmp_path / "test").mkdir()

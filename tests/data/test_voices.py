@@ -97,7 +97,7 @@ def test_any_rate_and_length(rate):
                 assert np.isfinite(x).all()
 
 
-def test_coloured_noise_has_no_lines_and_hum_has():
+def test_colored_noise_has_no_lines_and_hum_has():
     def peakiness(x):
         spectrum = np.abs(np.fft.rfft(x * np.hanning(len(x))))[200:4000]
         return (spectrum / np.convolve(spectrum, np.ones(101) / 101, "same")).max()

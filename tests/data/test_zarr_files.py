@@ -1,4 +1,4 @@
-"""Zarr stores: each one file, written again with all but the values, and smaller levels anew."""
+"""Zarr stores: each one file, written again with all but the values, and smaller levels again."""
 
 import json
 from pathlib import Path

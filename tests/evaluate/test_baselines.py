@@ -37,7 +37,7 @@ def test_every_baseline_denoises(name, channels, sigma):
 
 
 @pytest.mark.parametrize("name", [n for n in sorted(BASELINES) if is_installed(n)])
-def test_plain_small_and_noiseless_pictures(name):
+def test_plain_small_and_noiseless_images(name):
     plain = np.full((11, 12, 3), 0.5, np.float32)
     np.testing.assert_allclose(BASELINES[name](plain, 0.0, plain), plain, atol=1e-6)
     np.testing.assert_allclose(BASELINES[name](plain, SIGMA, plain), plain, atol=1e-4)

@@ -16,18 +16,18 @@ def row(name, clean):
     )
 
 
-def test_small_pictures_are_shown_whole_and_crisp(tmp_path):
+def test_small_images_are_shown_whole_and_crisp(tmp_path):
     clean = np.random.default_rng(0).integers(0, 256, (8, 12, 1), np.uint8)
     gallery(tmp_path / "g.png", [row("$a$ \\ b", clean)], title="σ = 25 / 255")
     drawn = image_files.read(tmp_path / "g.png")
-    # 288 pixels for 12, and grey in all three colours.
+    # 288 pixels for 12, and gray in all three colors.
     expected = clean.repeat(24, axis=0).repeat(24, axis=1)
     found = drawn[64 : 64 + 192, 24 : 24 + 288, :3]
     np.testing.assert_array_equal(found, expected.repeat(3, axis=-1))
     assert [p.name for p in tmp_path.iterdir()] == ["g.png"]
 
 
-def test_large_pictures_are_shown_by_their_detail(tmp_path):
+def test_large_images_are_shown_by_their_detail(tmp_path):
     clean = data.chelsea()
     gallery(tmp_path / "g.png", [row("chelsea", clean), row("narrow", clean[:, 100:150])])
     drawn = image_files.read(tmp_path / "g.png")
@@ -37,7 +37,7 @@ def test_large_pictures_are_shown_by_their_detail(tmp_path):
     np.testing.assert_array_equal(drawn[64 : 64 + 288, column : column + 288, :3], detail)
 
 
-def test_equal_pictures_are_equal_files(tmp_path):
+def test_equal_images_are_equal_files(tmp_path):
     rows = [row("cat", data.chelsea()[:20, :20])]
     gallery(tmp_path / "a.png", rows)
     gallery(tmp_path / "b.png", rows)

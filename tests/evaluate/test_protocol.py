@@ -53,7 +53,7 @@ def test_numpy_noise_is_what_the_published_scripts_draw():
     np.testing.assert_array_equal(NumpyGaussian(25 / 255).add(3, clean), expected)
 
 
-def test_scores_are_of_the_rounded_picture():
+def test_scores_are_of_the_rounded_image():
     clean, denoised = noisy_cat()
     written = np.round(np.clip(denoised, 0, 1) * 255).astype(np.uint8)
     found = compare(clean, denoised, ImageProtocol(), METRICS)
@@ -98,7 +98,7 @@ def test_luma_is_that_of_matlab():
     assert gray == compare(clean[..., :1], denoised[..., :1], ImageProtocol(), ["psnr"])
 
 
-def test_the_range_may_be_that_of_the_picture():
+def test_the_range_may_be_that_of_the_image():
     clean, denoised = noisy_cat()
     clean = clean // 2
     spread = (int(clean.max()) - int(clean.min())) / 255
@@ -125,7 +125,7 @@ def test_border_does_not_count():
         compare(target, denoised, ImageProtocol(border=10), ["mae"])
 
 
-def test_ssim_is_undefined_on_small_pictures_and_psnr_infinite_on_equal_ones():
+def test_ssim_is_undefined_on_small_images_and_psnr_infinite_on_equal_ones():
     picture = np.random.default_rng(0).integers(0, 256, (8, 30, 3), np.uint8)
     found = compare(picture, picture, ImageProtocol(), METRICS)
     assert compare(picture, picture / np.float32(255), ImageProtocol(), ["psnr"])["psnr"] == np.inf
@@ -164,10 +164,10 @@ def test_protocol_prints_itself():
 
 def test_nobody_chose_the_noise_of_pairs():
     protocol = ImageProtocol(seed=3)
-    line, told = protocol.line(paired=True), protocol.choices(paired=True)
+    line, reported = protocol.line(paired=True), protocol.choices(paired=True)
     assert "the images' own noise" in line
-    assert "own" in told["noise"]
-    assert not {"seed", "level"} & told.keys()
+    assert "own" in reported["noise"]
+    assert not {"seed", "level"} & reported.keys()
     assert not any(word in line for word in ("seed", "level", "JAX"))
     assert "level estimated" in ImageProtocol(level="estimated").line(paired=True)
     assert "level" in ImageProtocol(level="estimated").choices(paired=True)
@@ -177,13 +177,13 @@ def test_nobody_chose_the_noise_of_pairs():
     "name", ["noise", "noisy", "output", "channels", "data_range", "level", "shapes"]
 )
 def test_every_choice_shows(name):
-    lines, told = set(), set()
+    lines, reported = set(), set()
     for choice in choices_of(name):
         protocol = ImageProtocol(**{name: choice})
         lines.add(protocol.line())
-        told.add(protocol.choices()[name])
+        reported.add(protocol.choices()[name])
         assert protocol.choices()[name].startswith(choice)
-    assert len(lines) == len(told) == len(choices_of(name)) > 1
+    assert len(lines) == len(reported) == len(choices_of(name)) > 1
     with pytest.raises(ZooError, match=f"^unknown {name} 'x'"):
         ImageProtocol(**{name: "x"})
 

@@ -179,7 +179,7 @@ def test_wavs_can_be_played_and_are_the_mixtures(two_levels):
     assert set(gains) <= {str(path.relative_to(folder)) for path in wavs}
 
 
-def test_what_would_clip_is_scaled_down_and_told(tmp_path):
+def test_what_would_clip_is_scaled_down_and_reported(tmp_path):
     evaluate(
         {"loud": lambda x, level: 8 * x},
         VOICES[:1],
@@ -213,10 +213,10 @@ def test_mean_merit_is_that_of_the_summary(two_levels):
 @pytest.mark.matrix
 def test_paired_recordings_bring_their_own_noise(tmp_path):
     noisy = [Example(v.name, v.target, np.roll(v.target, 1, axis=0) // 2) for v in VOICES]
-    told = []
+    reported = []
 
     def model(x, level):
-        told.extend(level.tolist())
+        reported.extend(level.tolist())
         return x
 
     result = evaluate(
@@ -228,7 +228,7 @@ def test_paired_recordings_bring_their_own_noise(tmp_path):
         metrics=QUICK,
         protocol=AudioProtocol(active=False),
     )
-    assert set(told) == {0}
+    assert set(reported) == {0}
     expected = [si_sdr(pair.input, pair.target) for pair in noisy]
     assert [s.figures["si_sdr"] for s in result.scores[::2]] == pytest.approx(expected, abs=1e-3)
     assert not list(tmp_path.glob("curves_*"))

@@ -1,4 +1,4 @@
-"""The whole evaluation on tiny pictures and models of one line."""
+"""The whole evaluation on tiny images and models of one line."""
 
 import csv
 import json
@@ -144,7 +144,7 @@ def test_every_method_sees_the_same_pixels(pair, tmp_path, monkeypatch):
     for mine, one, two in zip(inputs, seen["one"], seen["two"], strict=True):
         np.testing.assert_array_equal(mine, one)
         np.testing.assert_array_equal(mine, two)
-    # The second picture keeps its noise when the level stands among others.
+    # The second image keeps its noise when the level stands among others.
     first = list(inputs)
     inputs.clear()
     more = {LOW: gaussian(0.02), **levels}
@@ -163,7 +163,7 @@ def test_mean_merit_is_that_of_the_summary(two_levels, pair):
     assert found == pytest.approx(np.mean(one), abs=1e-4)
 
 
-def test_the_written_picture_is_the_scored_one(two_levels, pair):
+def test_the_written_image_is_the_scored_one(two_levels, pair):
     folder, result = two_levels
     written = image_files.read(folder / "denoised" / "15" / "a_cat.png")
     error = (written.astype(float) - pair[0].target) / 255
@@ -216,19 +216,19 @@ def test_protocol_is_written_down(two_levels):
     assert protocol["images"] == 2
 
 
-def test_paired_pictures_of_sixteen_bits(tmp_path):
+def test_paired_images_of_sixteen_bits(tmp_path):
     rng = np.random.default_rng(0)
     target = (data.camera()[:20, :20, None].astype(np.uint16) * 257).clip(3000, 60000)
     noisy = (target + rng.normal(0, 900, target.shape)).round().astype(np.uint16)
     pictures = [Example("p", target, noisy), Example("p", noisy, target)]
-    told = []
+    reported = []
 
     def model(noisy, level):
-        told.extend(level.tolist())
+        reported.extend(level.tolist())
         return noisy
 
     result = evaluate({"model": model}, pictures, levels={REAL: None}, outdir=tmp_path)
-    assert told == [0, 0]
+    assert reported == [0, 0]
     np.testing.assert_array_equal(image_files.read(tmp_path / "denoised" / "p.png"), noisy)
     np.testing.assert_array_equal(image_files.read(tmp_path / "denoised" / "p_2.png"), target)
     assert (tmp_path / "gallery.png").is_file()
@@ -236,7 +236,7 @@ def test_paired_pictures_of_sixteen_bits(tmp_path):
     assert result.summary["model"]["psnr"] == pytest.approx(expected, abs=1e-3)
 
 
-def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
+def test_small_images_go_in_batches_and_the_limit_holds(tmp_path):
     pictures = [Example(f"{i}", np.full((8, 8, 1), i, np.uint8), None) for i in range(150)]
     sizes, steps = [], []
 
@@ -263,7 +263,7 @@ def test_small_pictures_go_in_batches_and_the_limit_holds(tmp_path):
     assert "-" in result.table()
 
 
-def test_large_pictures_go_one_by_one(tmp_path):
+def test_large_images_go_one_by_one(tmp_path):
     pictures = [Example(f"{i}", np.zeros((512, 512, 1), np.uint8), None) for i in range(2)]
     sizes = []
 

@@ -40,7 +40,7 @@ def scaled(x, level):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Six pictures of six sizes."""
+    """Six images of six sizes."""
     folder = tmp_path_factory.mktemp("data") / "photos"
     folder.mkdir()
     cat = data.chelsea()
@@ -75,7 +75,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def pictures_of(folder):
+def images_of(folder):
     return [Example(p.name, image_files.read(p), None) for p in sorted(folder.glob("*.png"))]
 
 
@@ -96,8 +96,8 @@ def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_
         clean = image_files.read(path)
         np.random.seed(0)
         noisy = np.float32(clean / 255) + np.random.normal(0, NOISE, clean.shape)
-        output_picture = np.asarray(apply(variables, np.float32(noisy)[None])[0])
-        for method, x in (("noisy", noisy), ("mine", output_picture)):
+        output_image = np.asarray(apply(variables, np.float32(noisy)[None])[0])
+        for method, x in (("noisy", noisy), ("mine", output_image)):
             written = np.uint8(np.round(np.clip(x, 0, 1) * 255))
             row = found[path.name, method]
             psnr = peak_signal_noise_ratio(clean, written)
@@ -123,7 +123,7 @@ def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_
 @pytest.mark.matrix
 def test_padding_keeps_programs_few_and_figures_equal(folder):
     """For a denoiser that does not look around, the canvas must not matter at all."""
-    pictures = pictures_of(folder)
+    pictures = images_of(folder)
     found, compiled = {}, {}
     for shapes in ("exact", "padded", "auto"):
         traced = []
@@ -191,7 +191,7 @@ def test_later_batches_of_a_canvas_need_no_new_program():
     assert all(len(part.scores["model"]["psnr"]) == len(part.group.items) for part in parts)
 
 
-def test_one_coloured_picture_makes_a_set_colour(zoo, tmp_path):
+def test_one_colored_image_makes_a_set_color(zoo, tmp_path):
     gray = data.camera()[:30, :40, None]
     (tmp_path / "set").mkdir()
     image_files.write(tmp_path / "set" / "a.png", gray)
@@ -256,7 +256,7 @@ def test_tables_are_kept_after_every_level(zoo, folder, monkeypatch, tmp_path):
 
 
 @pytest.mark.matrix
-def test_a_level_that_nobody_knows_is_not_told(zoo, tmp_path):
+def test_a_level_that_nobody_knows_is_not_reported(zoo, tmp_path):
     (tmp_path / "real").mkdir()
     cat = data.chelsea()[:40, :48]
     image_files.write(tmp_path / "real" / "a_clean.png", cat)
@@ -320,8 +320,8 @@ def test_pairs_bring_their_own_noise(zoo, model_file, tmp_path):
     assert "seed" not in output
     for added in (("--sigma", "25"), ("--noise", "jax"), ("--seed", "3")):
         code, _, errors = zoo("score", model_file, "--data", "real", *pairs, *added)
-        told = f"error: pairs bring their own noise; drop {added[0]}, or --pairs\n"
-        assert (code, errors) == (2, told)
+        reported = f"error: pairs bring their own noise; drop {added[0]}, or --pairs\n"
+        assert (code, errors) == (2, reported)
 
 
 @pytest.mark.matrix
@@ -330,18 +330,18 @@ def test_the_noise_level_may_be_estimated():
     cat = data.chelsea()
     places = (50, 70, 90)
     pictures = [Example(f"{i}", cat[i : i + 64, 50:130], None) for i in places]
-    told = {}
+    reported = {}
     for level in ("known", "estimated"):
 
         def model(x, sigma, level=level):
-            told.setdefault(level, []).extend(np.asarray(sigma)[:3].tolist())
+            reported.setdefault(level, []).extend(np.asarray(sigma)[:3].tolist())
             return x
 
         protocol = ImageProtocol(noise="numpy", level=level)
         list(measured(model, pictures, protocol, ("psnr",)))
-    assert told["known"] == pytest.approx([NOISE] * 3)
-    assert told["estimated"] == pytest.approx([NOISE] * 3, rel=0.15)
-    assert told["estimated"] != told["known"]
+    assert reported["known"] == pytest.approx([NOISE] * 3)
+    assert reported["estimated"] == pytest.approx([NOISE] * 3, rel=0.15)
+    assert reported["estimated"] != reported["known"]
 
 
 def test_published_figures_are_found_by_set_method_and_level():

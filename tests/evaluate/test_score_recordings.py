@@ -77,7 +77,7 @@ def rows(path):
 
 @pytest.mark.matrix
 def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path, monkeypatch):
-    # Pictures are no figures, and take longest.
+    # Images are no figures, and take longest.
     monkeypatch.setattr(AudioEvaluator, "rows", 1)
     code, output, errors = zoo(
         *("score", f"stream-t={model_file}", "--data", folders / "speech"),
@@ -120,7 +120,7 @@ def test_the_table_is_that_of_the_evaluation(zoo, folders, model_file, tmp_path,
     assert (tmp_path / "scores/speech/spectrograms_10_dB.png").exists()
 
 
-def test_files_of_one_model_are_told_apart(model_file):
+def test_files_of_one_model_are_distinguished(model_file):
     other = model_file.with_name("other.safetensors")
     other.write_bytes(model_file.read_bytes())
     found = contenders([f"stream-t={model_file}", f"stream-t={other}", "wiener"], ["5 dB"])
@@ -150,7 +150,7 @@ def test_pairs_bring_their_own_noise(zoo, folders, tmp_path):
     assert "published figures" not in output
 
 
-def test_recordings_are_told_from_pictures(zoo, folders):
+def test_recordings_are_distinguished_from_images(zoo, folders):
     """By the files where nothing else tells, and then by the options."""
     speech = ("score", "--data", folders / "speech")
     assert "there is no noise to mix in" in zoo(*speech)[2]

@@ -125,12 +125,12 @@ def read(kind, path):
 
 def _configured(path):
     try:
-        told = json.loads(path.read_bytes())
-        told = told if isinstance(told, dict) else {}
+        reported = json.loads(path.read_bytes())
+        reported = reported if isinstance(reported, dict) else {}
     except ValueError:
-        told = {}
+        reported = {}
     config = default_config()
-    for key, value in told.items():
+    for key, value in reported.items():
         try:
             given = tuple(value) if isinstance(value, list) else value
             config.update_from_flattened_dict({key: given})
@@ -156,10 +156,10 @@ def problem(number):
             signal.alarm(SECONDS)
             read(kind, path)
         except ZooError as error:
-            told = str(error)
-            if "\n" not in told and len(told) < 1000:
+            reported = str(error)
+            if "\n" not in reported and len(reported) < 1000:
                 return ""
-            fault = f"more than a line: {told[:300]}"
+            fault = f"more than a line: {reported[:300]}"
         except BaseException as error:
             fault = "".join(traceback.format_exception(error))[-1500:]
         else:
@@ -182,7 +182,7 @@ def _limited():
 
 
 def _range(span):
-    return [told for number in range(*span) if (told := problem(number))]
+    return [reported for number in range(*span) if (reported := problem(number))]
 
 
 def run(first, count):
@@ -211,7 +211,7 @@ def test_a_few_mutated_files(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError()))
     try:
-        problems = [told for number in range(200) if (told := problem(number))]
+        problems = [reported for number in range(200) if (reported := problem(number))]
     finally:
         signal.signal(signal.SIGALRM, before)
     assert not problems, "\n\n".join(problems)

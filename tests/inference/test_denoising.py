@@ -65,7 +65,7 @@ def test_what_is_unclear_or_of_the_other_kind_is_refused(x, model, options, mess
     assert "\n" not in str(caught.value)
 
 
-def test_files_are_told_apart_by_their_content(tmp_path, monkeypatch):
+def test_files_are_distinguished_by_their_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(IMAGE).save("a.png")
     soundfile.write("a.wav", SOUND, 16000, subtype="FLOAT")

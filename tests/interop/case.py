@@ -12,7 +12,7 @@ class Case:
       model: the registered name.
       options: overrides, ours; `original` of the family's module translates them.
       shape: (N, H, W, C) of the input, small, with odd sides; (B, T, C) of recordings.
-      level: what the model is told, in signal units, or None.
+      level: what the model is given, in signal units, or None.
       groups: path of a submodule of ours, joined by "/", to the name of the original's module
         whose output it must equal too.
       scales: regular expressions for keys to factors on their seeded weights, with which a deep sum

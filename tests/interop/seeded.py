@@ -29,8 +29,8 @@ def seeded_state(shapes, scales):
     return state
 
 
-def seeded_picture(shape):
-    """A float32 picture in [0, 1]."""
+def seeded_image(shape):
+    """A float32 image in [0, 1]."""
     return np.random.default_rng(0).random(shape, np.float32)
 
 
@@ -44,5 +44,5 @@ def seeded_recording(shape):
 
 
 def seeded_input(shape):
-    """A picture or a recording."""
-    return seeded_picture(shape) if len(shape) == 4 else seeded_recording(shape)
+    """An image or a recording."""
+    return seeded_image(shape) if len(shape) == 4 else seeded_recording(shape)

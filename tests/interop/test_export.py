@@ -23,7 +23,7 @@ pytest.importorskip("flatbuffers")
 RECORD = {"model": "unet-tiny", "options": {"channels": 1}, "noise": {"name": "gaussian"}}
 # Beside unet-tiny: pads by edge; not at all; and, for which compilers take longer, by zeros and by
 # reflection.
-PICTURES = ["ffdnet-gray", "dncnn-gray-blind"]
+IMAGES = ["ffdnet-gray", "dncnn-gray-blind"]
 SLOW = ["conv_autoencoder-mnist", "nafnet-small", "restormer-small"]
 # Apart from all else: what the process holds that runs the file.
 ALONE = """
@@ -81,18 +81,18 @@ def test_another_process_runs_it_without_the_zoo(tmp_path):
     [
         # Another process runs this one above.
         pytest.param("unet-tiny", marks=pytest.mark.matrix),
-        *PICTURES,
+        *IMAGES,
         *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
     ],
 )
-def test_pictures_of_any_size(tmp_path, name):
+def test_images_of_any_size(tmp_path, name):
     model, variables = made(name, **small_options(name))
-    told = to_stablehlo(tmp_path / "it.zip", model, variables)
-    assert told["inputs"][0]["shape"] == ["b", "h", "w", model.channels]
+    reported = to_stablehlo(tmp_path / "it.zip", model, variables)
+    assert reported["inputs"][0]["shape"] == ["b", "h", "w", model.channels]
     denoiser = reload.load(tmp_path / "it.zip")
-    assert denoiser.record == told
+    assert denoiser.record == reported
     x = picture(3, 9, 22, model.channels)
-    level = [0.2] * len(told["inputs"][1:])
+    level = [0.2] * len(reported["inputs"][1:])
     expected = jax.jit(model.apply)(variables, x, *level)
     np.testing.assert_allclose(denoiser(x, *level), expected, atol=1e-5)
 
@@ -127,8 +127,8 @@ def test_windows_take_any_size(tmp_path):
 
 def test_a_model_of_one_size(tmp_path):
     model, variables = made("mlp_autoencoder-mnist")
-    told = to_stablehlo(tmp_path / "it.zip", model, variables)
-    assert told["inputs"][0]["shape"] == ["b", 28, 28, 1]
+    reported = to_stablehlo(tmp_path / "it.zip", model, variables)
+    assert reported["inputs"][0]["shape"] == ["b", 28, 28, 1]
     with pytest.raises(ZooError, match="28x28 only"):
         to_stablehlo(tmp_path / "other.zip", model, variables, size=(32, 32))
 

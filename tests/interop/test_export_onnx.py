@@ -16,7 +16,7 @@ from zoo.models import create_model
 pytestmark = pytest.mark.filterwarnings("ignore")
 RECORD = {"model": "unet-tiny", "options": {"channels": 1}, "noise": {"name": "gaussian"}}
 # Pads by edge, and takes a level; not at all; or takes one size.
-PICTURES = {
+IMAGES = {
     "unet-tiny": {"channels": 1, "widths": (4, 8), "takes_level": True},
     "dncnn-gray-blind": {"depth": 3, "width": 4},
     "mlp_autoencoder-mnist": {},
@@ -37,19 +37,19 @@ def onnxruntime():
         yield pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures_of_any_size(tmp_path, onnxruntime, name):
-    model, variables = made(name, **PICTURES[name])
-    told = to_onnx(tmp_path / "it.onnx", model, variables, record=RECORD)
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_of_any_size(tmp_path, onnxruntime, name):
+    model, variables = made(name, **IMAGES[name])
+    reported = to_onnx(tmp_path / "it.onnx", model, variables, record=RECORD)
     session = onnxruntime.InferenceSession(tmp_path / "it.onnx")
     stored = json.loads(session.get_modelmeta().custom_metadata_map["zoo"])
-    assert stored == told
+    assert stored == reported
     assert stored["weights"] == RECORD
-    assert [i.name for i in session.get_inputs()] == [i["name"] for i in told["inputs"]]
+    assert [i.name for i in session.get_inputs()] == [i["name"] for i in reported["inputs"]]
     sizes = [model.size] if getattr(model, "size", None) else [(1, 1), (9, 21), (32, 24)]
     for size in sizes:
         x = np.random.default_rng(0).random((2, *size, model.channels), np.float32)
-        level = [np.float32([0.1, 0.3])] * len(told["inputs"][1:])
+        level = [np.float32([0.1, 0.3])] * len(reported["inputs"][1:])
         expected = jax.jit(model.apply)(variables, x, *level)
         given = dict(zip(("x", "level"), (x, *level), strict=False))
         np.testing.assert_allclose(session.run(None, given)[0], expected, atol=1e-4)
@@ -84,11 +84,11 @@ def test_a_stream_frame_by_frame(tmp_path, onnxruntime, name):
     model = create_model(name, **STREAMS[name])
     x = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 20 * model.hop, 1)).astype(np.float32)
     variables = random_variables(model, x) if name != "wiener" else {}
-    told = to_onnx(tmp_path / "it.onnx", model, variables)
-    assert (told["kind"], told["inputs"][0]["shape"]) == ("step", [1, model.hop, 1])
+    reported = to_onnx(tmp_path / "it.onnx", model, variables)
+    assert (reported["kind"], reported["inputs"][0]["shape"]) == ("step", [1, model.hop, 1])
     session = onnxruntime.InferenceSession(tmp_path / "it.onnx")
-    assert [i.name for i in session.get_inputs()] == ["x", *(i["name"] for i in told["state"])]
-    state = {one["name"]: np.zeros(one["shape"], np.float32) for one in told["state"]}
+    assert [i.name for i in session.get_inputs()] == ["x", *(i["name"] for i in reported["state"])]
+    state = {one["name"]: np.zeros(one["shape"], np.float32) for one in reported["state"]}
     found = []
     for at in range(0, x.shape[1], model.hop):
         y, *after = session.run(None, {"x": x[:, at : at + model.hop], **state})

@@ -108,7 +108,7 @@ def test_a_file_of_another_model_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"version": 2}, "is of version 2 of its kind"),
         ({"model": 3}, "holds model 3 of FastEnhancer; give Tiny, Base or Small"),
@@ -120,9 +120,11 @@ def test_a_file_of_another_model_is_refused(tmp_path):
         ({"values": np.ones(COUNT, "<f4")}, "has biases in its attention"),
     ],
 )
-def test_a_damaged_file(tmp_path, change, told):
+def test_a_damaged_file(tmp_path, change, reported):
     path = write(tmp_path / "a.bin", **{"values": numbers()} | change)
-    with pytest.raises(ZooError, match=f"^{re.escape(str(path))} .*{re.escape(told)}") as caught:
+    with pytest.raises(
+        ZooError, match=f"^{re.escape(str(path))} .*{re.escape(reported)}"
+    ) as caught:
         read_state(path)
     assert "\n" not in str(caught.value)
 

@@ -8,7 +8,7 @@ from variables import random_variables
 
 
 def measured(model, shape, pixel):
-    """(H, W) of bool: where the derivative by one pixel of a random picture is not zero."""
+    """(H, W) of bool: where the derivative by one pixel of a random image is not zero."""
     x = np.random.default_rng(0).random(shape, np.float32)
     variables = random_variables(model, x)
     at = jnp.zeros(shape).at[:, *pixel].set(1.0)

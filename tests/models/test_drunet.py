@@ -14,7 +14,7 @@ def test_size_is_the_published_one(variant, count):
     assert count_parameters(f"drunet-{variant}") == count
 
 
-def test_output_scales_with_picture_and_level():
+def test_output_scales_with_image_and_level():
     """Without biases a ReLU network is homogeneous; a power of two even rounds alike."""
     model = DRUNet(widths=(4, 6, 8), blocks=1)
     x = np.random.default_rng(0).random((2, 13, 10, 3), np.float32)
@@ -28,7 +28,7 @@ def test_output_scales_with_picture_and_level():
 
 @pytest.mark.matrix
 def test_published_depth_sees_185_pixels_far():
-    """So far a tile has to reach beyond what is kept of it, to agree with the whole picture."""
+    """So far a tile has to reach beyond what is kept of it, to agree with the whole image."""
     levels, blocks = 4, 4
 
     def first(pixel):

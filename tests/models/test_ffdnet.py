@@ -1,4 +1,4 @@
-"""What only FFDNet does: it runs on the unshuffled picture beside a map of the noise level."""
+"""What only FFDNet does: it runs on the unshuffled image beside a map of the noise level."""
 
 import jax
 import numpy as np
@@ -38,8 +38,8 @@ def test_odd_sides_are_repeated_and_cropped(size):
     np.testing.assert_allclose(model.apply(variables, x, 0.1), expected, atol=TOLERANCE)
 
 
-def test_a_delta_kernel_passes_the_picture():
-    """Every layer the identity on the channels of the picture, which are positive."""
+def test_a_delta_kernel_passes_the_image():
+    """Every layer the identity on the channels of the image, which are positive."""
     x = pictures(2, 6, 8, 1)
     model = FFDNet(channels=1, depth=3, width=5)
     shapes = jax.eval_shape(model.init, jax.random.key(0), x, 0.1)

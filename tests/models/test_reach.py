@@ -1,4 +1,4 @@
-"""How far an output pixel looks: told by the model, measured by moving a column of pixels."""
+"""How far an output pixel looks: stated by the model, measured by moving a column of pixels."""
 
 import functools
 
@@ -53,7 +53,7 @@ def measured(model, offsets):
     """The farthest of the output columns that notice one of some columns in the middle."""
     stride, reach = getattr(model, "stride", 1), model.reach
     middle = -(-(reach + 2) // stride) * stride
-    # The walks along both axes are alike. Several pictures, for pools and ReLUs hide some pixels.
+    # The walks along both axes are alike. Several images, for pools and ReLUs hide some pixels.
     height, width = 2 * stride, 2 * middle + 2 * stride
     x = np.random.default_rng(0).random((8, height, width, model.channels), np.float32)
     variables = random_variables(model, x, np.float32([0.1]))
@@ -107,7 +107,7 @@ of_any_size = pytest.mark.parametrize(
 
 
 def padded(name, **options):
-    """The model, narrow and shallow, its variables, a picture, and what it pads that to."""
+    """The model, narrow and shallow, its variables, an image, and what it pads that to."""
     options = {"channels": 1, **small_options(name), **options}
     model, facts = create_model(name, **options), model_spec(name, **options)
     side = facts.stride + 1
@@ -138,7 +138,7 @@ def jitted_on_canvas(model):
 
 
 @of_any_size
-def test_on_a_canvas_a_picture_has_the_result_it_has_alone(name):
+def test_on_a_canvas_a_image_has_the_result_it_has_alone(name):
     check_on_canvas(name)
 
 
@@ -157,7 +157,7 @@ def test_on_a_canvas_every_option_of_the_unet_has_it_too(options):
 
 
 def check_on_canvas(name, **options):
-    """Two sizes by one program; what lies beyond the picture is not black, but is not seen."""
+    """Two sizes by one program; what lies beyond the image is not black, but is not seen."""
     model, variables, _, whole = padded(name, **options)
     assert model.canvas
     stride = spec_of(model).stride

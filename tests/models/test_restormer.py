@@ -20,11 +20,11 @@ def picture(*shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
-def test_colour_has_the_published_number_of_parameters():
+def test_color_has_the_published_number_of_parameters():
     assert count_parameters("restormer-color") == 26_111_668
 
 
-def test_grey_lacks_two_channels_of_the_first_and_last_convolution():
+def test_gray_lacks_two_channels_of_the_first_and_last_convolution():
     fewer = 2 * 9 * 48 + 2 * 9 * 96
     assert count_parameters("restormer-gray") == 26_111_668 - fewer
 
@@ -60,7 +60,7 @@ def test_attention_is_the_softmax_of_channel_cosines():
 
 
 @pytest.mark.matrix
-def test_black_pictures_have_finite_gradients():
+def test_black_images_have_finite_gradients():
     """Their channels have no length to divide by."""
     model, x = Restormer(**NARROW), jnp.zeros((1, 5, 8, 3))
     variables = random_variables(model, x)
@@ -70,7 +70,7 @@ def test_black_pictures_have_finite_gradients():
 
 
 @pytest.mark.parametrize("sides", [(1, 1), (2, 9)])
-def test_pictures_smaller_than_the_padding(sides):
+def test_images_smaller_than_the_padding(sides):
     model = Restormer(**{**NARROW, "blocks": (1,) * 4, "heads": (1,) * 4})
     x = jax.ShapeDtypeStruct((1, *sides, 3), jnp.float32)
     y, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), x)
@@ -109,7 +109,7 @@ def test_depthwise_is_a_grouped_convolution(dtype):
         np.testing.assert_allclose(got.astype(jnp.float32), wanted, atol=atol)
 
 
-def test_fields_that_do_not_fit_are_told():
+def test_fields_that_do_not_fit_are_reported():
     with pytest.raises(ZooError, match="differ in length"):
         Restormer(blocks=(1, 1))
     with pytest.raises(ZooError, match=r"the 20 channels of level 1 do not divide among 3 heads"):

@@ -1,4 +1,4 @@
-"""Every family learns from its first variables, at the rate the config gives it unless told."""
+"""Every family learns from its first variables, at the rate the config gives it by default."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def one_of_each_family():
 
 
 def signals(facts):
-    """Eight pictures, or recordings, with something in them."""
+    """Eight images, or recordings, with something in them."""
     rng = np.random.default_rng(0)
     if facts.modality == "audio":
         t = np.arange(2048) / 16000
@@ -100,7 +100,7 @@ def fell(losses):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("name", ["drunet-color", "scunet-gray"])
-def test_what_gives_the_picture_itself_begins_as_the_noisy_one(name):
+def test_what_gives_the_image_itself_begins_as_the_noisy_one(name):
     """As those do that give a correction, whose last convolution begins near 0."""
     model = create_model(name, **small_options(name))
     clean, sigma = signals(model_spec(name))

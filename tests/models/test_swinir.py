@@ -22,7 +22,7 @@ def pictures(*shape):
 
 def test_sizes():
     assert count_parameters("swinir-color") == 11_504_163
-    # Two colours less in the first convolution and in the last, which has a bias for each.
+    # Two colors less in the first convolution and in the last, which has a bias for each.
     assert count_parameters("swinir-gray") == 11_504_163 - 2 * (2 * 9 * 180) - 2
     assert count_parameters("swinir-small") < 1_000_000
 
@@ -49,7 +49,7 @@ def test_windows_reach_as_far_as_described(depths):
 @pytest.mark.parametrize(
     ("channels", "mean"), [(1, [0]), (3, [0.4488, 0.4371, 0.4040]), (4, [0, 0, 0, 0])]
 )
-def test_mean_colour_is_the_origin(channels, mean):
+def test_mean_color_is_the_origin(channels, mean):
     """There the first convolution gives its bias, at the zero-padded borders too."""
     x = np.broadcast_to(np.float32(mean), (1, 8, 8, channels))
     model = SwinIR(channels=channels, depths=(1,), **SMALL)

@@ -1,4 +1,4 @@
-"""The stages of a camera against scipy, scikit-image, colour-demosaicing and closed forms."""
+"""The stages of a camera against scipy, scikit-image, color-demosaicing and closed forms."""
 
 import inspect
 from pathlib import Path
@@ -19,7 +19,7 @@ from zoo.noise.photographs import KINDS
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((2, 12, 14, 3), np.float32)
 BINOMIAL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
-# Made by colour-demosaicing 0.2.6 from RGGB; what it does at the border is its own.
+# Made by color-demosaicing 0.2.6 from RGGB; what it does at the border is its own.
 DEMOSAICKED = np.load(Path(__file__).with_name("demosaicked.npz"))
 
 photograph = jax.jit(noise.photograph)
@@ -75,7 +75,7 @@ def test_mosaic_keeps_one_color_of_each_pixel():
 
 
 @pytest.mark.parametrize(("name", "gradient"), [("malvar", 1.0), ("bilinear", 0.0)])
-def test_demosaic_is_that_of_colour_demosaicing(name, gradient):
+def test_demosaic_is_that_of_color_demosaicing(name, gradient):
     raw = DEMOSAICKED["raw"].astype(np.float32)
     found = np.asarray(stages.demosaic(raw, gradient))
     expected = DEMOSAICKED[name]

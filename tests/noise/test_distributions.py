@@ -246,9 +246,9 @@ def test_dead_and_masked_pixels():
 
 
 def linear(encoded):
-    """Linear light by scikit-image: the luminance of greys, whose weights sum to 1."""
-    grey = np.broadcast_to(np.asarray(encoded, np.float64).reshape(-1, 1, 1), (encoded.size, 1, 3))
-    return color.rgb2xyz(grey)[..., 1].ravel()
+    """Linear light by scikit-image: the luminance of grays, whose weights sum to 1."""
+    gray = np.broadcast_to(np.asarray(encoded, np.float64).reshape(-1, 1, 1), (encoded.size, 1, 3))
+    return color.rgb2xyz(gray)[..., 1].ravel()
 
 
 @pytest.mark.parametrize("encoded", first(1, [0.3, 0.02, 0.9]))

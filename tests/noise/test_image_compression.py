@@ -24,7 +24,7 @@ def psnr(a, b):
 
 
 def pillow(picture, quality, subsampling):
-    """The picture through Pillow's encoder and decoder, uint8 to uint8."""
+    """The image through Pillow's encoder and decoder, uint8 to uint8."""
     file = io.BytesIO()
     options = {} if picture.ndim == 2 else {"subsampling": {"4:4:4": 0, "4:2:0": 2}[subsampling]}
     Image.fromarray(picture).save(file, "JPEG", quality=quality, **options)
@@ -54,7 +54,7 @@ def test_jpeg_agrees_with_pillow(subsampling):
         assert agreement > max(AGREEMENT_DB, psnr(picture, reference) + MARGIN_DB)
 
 
-def test_grey_jpeg_agrees_with_pillow():
+def test_gray_jpeg_agrees_with_pillow():
     picture = data.camera()[100:171, 200:257]
     qualities = [5, 30, 75, 95]
     restored = ours(np.stack([picture] * len(qualities))[..., None], qualities)
@@ -65,14 +65,14 @@ def test_grey_jpeg_agrees_with_pillow():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 17), (16, 8)])
-def test_jpeg_of_small_and_flat_pictures(size):
+def test_jpeg_of_small_and_flat_images(size):
     flat = np.broadcast_to(np.asarray([200, 100, 50], np.uint8), (*size, 3))
     for quality in (50, 100):
         error = ours(flat, quality).astype(int) - pillow(flat, quality, "4:2:0")
         assert np.abs(error).max() <= 1
 
 
-def test_jpeg_does_not_clip_unless_told():
+def test_jpeg_does_not_clip_unless_asked():
     bright = np.full((8, 8, 1), 1.5, np.float32)
     np.testing.assert_allclose(jpeg(None, bright, quality=100), 1.5, atol=1 / 255)
     np.testing.assert_array_equal(jpeg(None, bright, quality=100, clip=(0, 1)), 1)

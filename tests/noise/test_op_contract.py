@@ -23,7 +23,7 @@ from zoo.noise import (
 from zoo.noise.op_contract import FRACTION, op
 
 RNG = np.random.default_rng(0)
-PICTURES = RNG.random((2, 9, 8, 3), np.float32)
+IMAGES = RNG.random((2, 9, 8, 3), np.float32)
 RECORDINGS = RNG.uniform(-1, 1, (2, 700, 2)).astype(np.float32)
 RECORDING = RNG.uniform(-1, 1, (900, 2)).astype(np.float32)
 # Where the usual values of an op change too little of signals as short as these.
@@ -43,7 +43,7 @@ SIGNED = ("db", "offset", "snr")
 # jit fuses and so rounds otherwise than op by op.
 JIT_TOLERANCE = 2e-6
 
-SIGNALS = {"image": PICTURES, "audio": RECORDINGS}
+SIGNALS = {"image": IMAGES, "audio": RECORDINGS}
 NAMES = [(modality, name) for modality in SIGNALS for name in sorted(registry(modality))]
 # Additive, of counts, of single pixels; by spectrum, from a recording, in places. The others are
 # the matrix, which CI runs too.
@@ -248,7 +248,7 @@ def test_integers_raise(name):
 def test_errors_name_culprit_and_remedy():
     key = jax.random.key(0)
     with pytest.raises(ZooError) as caught:
-        gaussian(key, PICTURES, sigma=np.ones(3))
+        gaussian(key, IMAGES, sigma=np.ones(3))
     assert str(caught.value) == (
         "gaussian: sigma of shape (3,) does not fit x of shape (2, 9, 8, 3); "
         "give one number or an array of shape (2,)"
@@ -256,13 +256,13 @@ def test_errors_name_culprit_and_remedy():
     with pytest.raises(
         ZooError, match=r"quantize: bits must be a whole number from 1 to 16, got 2\.5"
     ):
-        quantize(key, PICTURES, bits=2.5)
+        quantize(key, IMAGES, bits=2.5)
     with pytest.raises(ZooError, match=r"amount must be from 0 to 1, got 1\.5"):
-        dead_pixels(key, PICTURES, amount=jnp.asarray([0.1, 1.5]))
+        dead_pixels(key, IMAGES, amount=jnp.asarray([0.1, 1.5]))
     with pytest.raises(ZooError, match="poisson_gaussian: b must be at least 0, got -1"):
-        poisson_gaussian(key, PICTURES, a=0.1, b=-1)
+        poisson_gaussian(key, IMAGES, a=0.1, b=-1)
     with pytest.raises(ZooError, match=r"stripes: x of shape \(8, 3\) lacks axes"):
-        stripes(key, PICTURES[0, 0], sigma=0.1)
+        stripes(key, IMAGES[0, 0], sigma=0.1)
     with pytest.raises(ZooError, match=r"white: snr must be a finite number, got nan"):
         audio.white(key, RECORDINGS, snr=np.nan)
     with pytest.raises(ZooError, match=r"factor must be from 0 to 1, 0 excluded, got 0"):
@@ -282,16 +282,16 @@ def test_errors_name_culprit_and_remedy():
 def test_level_can_vary_along_any_leading_axis_of_an_elementwise_op():
     sigma = np.zeros((2, 9), np.float32)
     sigma[1, 4] = 1
-    changed = gaussian(jax.random.key(0), PICTURES, sigma=sigma) != PICTURES
+    changed = gaussian(jax.random.key(0), IMAGES, sigma=sigma) != IMAGES
     assert changed[1, 4].all()
     assert changed.sum() == changed[1, 4].size
 
 
 def test_missing_and_unknown_keywords_are_type_errors():
     with pytest.raises(TypeError, match="sigma"):
-        gaussian(jax.random.key(0), PICTURES)
+        gaussian(jax.random.key(0), IMAGES)
     with pytest.raises(TypeError, match="sigm"):
-        gaussian(jax.random.key(0), PICTURES, sigma=1, sigm=1)
+        gaussian(jax.random.key(0), IMAGES, sigma=1, sigm=1)
 
 
 def test_only_functions_of_the_contract_are_registered():

@@ -66,7 +66,7 @@ def test_fixed_level_and_dtype():
 
 
 def test_whole_levels_are_drawn_whole():
-    # Of the pictures nothing is asked, so jit leaves them out.
+    # Of the images nothing is asked, so jit leaves them out.
     level = jax.jit(lambda key, x: sampler(jpeg, (30, 33))(key, x)[1])(KEY, ZEROS)
     values, counts = np.unique(level, return_counts=True)
     np.testing.assert_array_equal(values, [30, 31, 32, 33])

@@ -11,7 +11,7 @@ from zoo import weights
 
 HOSTILE = """<script>alert(1)</script>"'&<img src=x onerror=alert(2)>"""
 
-PICTURES = {
+IMAGES = {
     "15": {
         "model": {"psnr": 33.412, "ssim": 0.91234, "mse": 0.000456, "mae": 0.0151},
         "nlm": {"psnr": 31.002, "ssim": 0.92345, "mse": 0.000793, "mae": 0.0201},
@@ -114,17 +114,17 @@ def _singles(path, kind, by_level, names):
                     writer.writerow((level, name, method, *figures))
 
 
-def of_pictures(folder, **options):
-    """A finished run of pictures, with two sheets."""
+def of_images(folder, **options):
+    """A finished run of images, with two sheets."""
     begun(folder, **options)
-    _record(folder, "image", PICTURES)
-    _singles(folder / "eval" / "per_image.csv", "picture", PICTURES, ("cat", HOSTILE))
+    _record(folder, "image", IMAGES)
+    _singles(folder / "eval" / "per_image.csv", "picture", IMAGES, ("cat", HOSTILE))
     rng = np.random.default_rng(0)
-    for level in PICTURES:
+    for level in IMAGES:
         pixels = rng.integers(0, 256, (60, 90, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"gallery_{level}.png")
-    files = [(f"../gallery_{level}.png", "gallery", level, None, None) for level in PICTURES]
-    _manifest(folder, "1/255", "sigma", PICTURES, files)
+    files = [(f"../gallery_{level}.png", "gallery", level, None, None) for level in IMAGES]
+    _manifest(folder, "1/255", "sigma", IMAGES, files)
     return folder
 
 

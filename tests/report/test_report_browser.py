@@ -31,7 +31,7 @@ def opened(browser):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    return report.write(made_runs.of_pictures(tmp_path_factory.mktemp("runs") / "unet")).path
+    return report.write(made_runs.of_images(tmp_path_factory.mktemp("runs") / "unet")).path
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def sound(tmp_path_factory):
 def test_it_fits_any_screen(opened, pictures, width, scheme):
     page = opened(pictures, width, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    brightness = int(colour.removeprefix("rgb(").partition(",")[0])
+    color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = int(color.removeprefix("rgb(").partition(",")[0])
     assert (brightness > 128) == (scheme == "light")
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth === 90)")
 

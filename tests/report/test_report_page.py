@@ -17,7 +17,7 @@ from zoo.report.run_files import read, sheets, wavs
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    return made_runs.of_pictures(tmp_path_factory.mktemp("runs") / "unet")
+    return made_runs.of_images(tmp_path_factory.mktemp("runs") / "unet")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_the_table_is_that_of_the_files(finished):
     assert not rows
 
 
-def test_every_single_picture_has_a_row(pictures):
+def test_every_single_image_has_a_row(pictures):
     _, *rows = Page(text_of(pictures)).tables[1]
     assert len(rows) == 4
     assert [cell for cell, _ in rows[0][:5]] == ["15", "cat", "33.41", "31.00", "24.61"]
@@ -103,11 +103,11 @@ def test_every_single_picture_has_a_row(pictures):
     assert rows[1][1][0] == made_runs.HOSTILE
 
 
-def test_facts_of_the_record_are_told(pictures):
+def test_facts_of_the_record_are_shown(pictures):
     text = Page(text_of(pictures)).text
     # 3 * 5 and 4 parameters; statistics are none. 3725 s are an hour, two minutes and more.
-    for told in ("19unet-tiny", "1 h 2 min", "0123456789ab", "9.8.7", "a device", "11 images"):
-        assert told in text
+    for reported in ("19unet-tiny", "1 h 2 min", "0123456789ab", "9.8.7", "a device", "11 images"):
+        assert reported in text
 
 
 def test_sheets_are_there_by_level(pictures):
@@ -163,7 +163,7 @@ def test_files_are_those_of_the_manifest(tmp_path):
 
 def test_without_a_manifest_there_are_scores_and_a_note(tmp_path):
     """As of earlier versions: what a file shows is not guessed from its name."""
-    workdir = made_runs.of_pictures(tmp_path / "run")
+    workdir = made_runs.of_images(tmp_path / "run")
     (workdir / "eval" / "manifest.json").unlink()
     written = report.write(workdir)
     page = Page(written.path.read_text())
@@ -208,8 +208,8 @@ def test_a_run_that_has_only_begun_has_one_too(tmp_path):
     assert "No step is logged yet" in page.text
 
 
-def test_a_broken_sheet_is_told(tmp_path):
-    workdir = made_runs.of_pictures(tmp_path / "run")
+def test_a_broken_sheet_is_reported(tmp_path):
+    workdir = made_runs.of_images(tmp_path / "run")
     sheet = workdir / "gallery_15.png"
     sheet.write_bytes(sheet.read_bytes()[:500])
     written = report.write(workdir)
@@ -234,7 +234,7 @@ def test_a_broken_sheet_is_told(tmp_path):
     ],
 )
 def test_damage_is_one_line(tmp_path, name, text):
-    workdir = made_runs.of_pictures(tmp_path / "run")
+    workdir = made_runs.of_images(tmp_path / "run")
     (workdir / name).write_text(text)
     with pytest.raises(ZooError, match=re.escape(str(workdir / name))) as caught:
         report.write(workdir)

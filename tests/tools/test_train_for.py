@@ -241,16 +241,16 @@ def test_a_second_call_goes_on_elsewhere(call, fake_train, tmp_path, capsys):
     begun = time.monotonic()
     assert call(pack, "--minutes=0.15", f"--out={first}") == 0
     assert time.monotonic() - begun < 9
-    told = json.loads((first / "progress.json").read_text())
-    assert told["step"] > 0
+    reported = json.loads((first / "progress.json").read_text())
+    assert reported["step"] > 0
     # Nothing of home but the pack is there any more.
     for path in sorted(folder.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     assert call(pack, "--minutes=0.15", f"--resume={first}", f"--out={second}", "--finish") == 0
-    assert fake_train == [0, told["step"]]
+    assert fake_train == [0, reported["step"]]
     later = json.loads((second / "progress.json").read_text())
-    assert later["step"] == later["steps"] > told["step"]
-    assert [one["first_step"] for one in later["calls"]] == [0, told["step"]]
+    assert later["step"] == later["steps"] > reported["step"]
+    assert [one["first_step"] for one in later["calls"]] == [0, reported["step"]]
     names = {path.name for path in second.iterdir()}
     assert names == {"progress.json", "weights.safetensors", *later["state"]}
     assert len(names) <= 8
@@ -301,15 +301,15 @@ def test_sigterm_saves(call, fake_train, tmp_path):
 
     threading.Thread(target=kill).start()
     assert call("configs/unet.py", *flags) == 143
-    told = json.loads((tmp_path / "progress.json").read_text())
-    assert told["step"] > 1
+    reported = json.loads((tmp_path / "progress.json").read_text())
+    assert reported["step"] > 1
     assert (tmp_path / "weights.safetensors").is_file()
-    assert call("configs/unet.py", *flags, f"--override=train.steps={told['step'] + 2}") == 0
-    assert fake_train == [0, told["step"]]
+    assert call("configs/unet.py", *flags, f"--override=train.steps={reported['step'] + 2}") == 0
+    assert fake_train == [0, reported["step"]]
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "reported"),
     [
         (["nowhere.py", "--out={}"], "there is no config file 'nowhere.py'"),
         (["configs/unet.py", "--out={}", "--override=model.nam=x"], "model.nam"),
@@ -322,14 +322,14 @@ def test_sigterm_saves(call, fake_train, tmp_path):
         (["configs/unet.py", "--pack={}"], "cannot write"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(call, capsys, tmp_path, monkeypatch, flags, told):
+def test_a_mistake_is_reported_in_one_line(call, capsys, tmp_path, monkeypatch, flags, reported):
     monkeypatch.chdir(ROOT)
     out = tmp_path / "out"
     out.mkdir()
     (out / "README.md").touch()
     assert call(*(flag.format(out) for flag in flags)) == 2
     err = capsys.readouterr().err
-    assert told in err
+    assert reported in err
     assert err.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""Recordings through the same step, loop and evaluation as pictures."""
+"""Recordings through the same step, loop and evaluation as images."""
 
 import csv
 import json
@@ -139,15 +139,15 @@ def test_gain_and_polarity_act_before_the_noise_is_measured():
 
 @pytest.mark.matrix
 def test_noises_are_augmented_by_themselves():
-    plain, coloured = (
+    plain, colored = (
         jax.jit(prepare(**options))(batch(), jax.random.key(3)) for options in ({}, {"tone": 9.0})
     )
-    for example in (plain, coloured):
+    for example in (plain, colored):
         rest = np.asarray(example.input) - np.asarray(example.target)
         target = np.asarray(example.target, np.float64)
         snr = 10 * np.log10(np.mean(target**2, (1, 2)) / np.mean(rest**2, (1, 2)))
         np.testing.assert_allclose(snr, example.level, atol=0.01)
-    before, after = (np.asarray(e.input - e.target)[..., 0] for e in (plain, coloured))
+    before, after = (np.asarray(e.input - e.target)[..., 0] for e in (plain, colored))
     gain = np.abs(np.fft.rfft(after)) / np.abs(np.fft.rfft(before))
     assert np.all(np.std(20 * np.log10(gain), axis=1) > 0.5)
 
@@ -265,7 +265,7 @@ def test_mistakes_are_one_line(command, tmp_path, flags, words):
 
 
 @pytest.mark.parametrize("noises", [None, "silence"])
-def test_what_could_not_be_scored_is_told_before_training(command, tmp_path, noises):
+def test_what_could_not_be_scored_is_reported_before_training(command, tmp_path, noises):
     rng = np.random.default_rng(0)
     for folder, loud in (("speech", 0.1), ("silence", 0)):
         (tmp_path / folder).mkdir()

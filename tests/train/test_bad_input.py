@@ -54,7 +54,7 @@ def refused(command, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six pictures to train on, four to test on."""
+    """Six images to train on, four to test on."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 6), ("test", 4)):
         (tmp_path / "data" / split).mkdir(parents=True)
@@ -313,25 +313,25 @@ def test_a_missing_or_empty_folder(refused, tmp_path):
     assert "has no images" in refused(f"{CONFIG}:{tmp_path}/empty")
 
 
-def test_a_picture_smaller_than_the_crop(refused, folder):
+def test_a_image_smaller_than_the_crop(refused, folder):
     image_files.write(folder / "train" / "small.png", np.zeros((7, 30, 3), np.uint8))
     line = refused(f"{CONFIG}:{folder}", *SMALL, CROP)
     assert "train/small.png is 7x30, smaller than the crop of 8x8" in line
 
 
-def test_pictures_of_several_sizes_cannot_be_taken_whole(refused, folder):
+def test_images_of_several_sizes_cannot_be_taken_whole(refused, folder):
     image_files.write(folder / "train" / "wide.png", np.zeros((20, 30, 3), np.uint8))
     line = refused(f"{CONFIG}:{folder}", *SMALL, WITHOUT_VALIDATION, "--config.data.crop=()")
     assert "train/wide.png is 20x30, unlike the others" in line
 
 
-def test_a_truncated_picture(refused, folder):
+def test_a_truncated_image(refused, folder):
     truncate(folder / "train" / "3.png")
     line = refused(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
     assert "train/3.png is a truncated or broken png file" in line
 
 
-def test_a_truncated_picture_names_the_way_to_leave_it_out(refused, folder):
+def test_a_truncated_image_names_the_way_to_leave_it_out(refused, folder):
     truncate(folder / "train" / "3.png")
     line = refused(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
     assert "data.on_error=skip" in line
@@ -340,8 +340,8 @@ def test_a_truncated_picture_names_the_way_to_leave_it_out(refused, folder):
 def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
     for name in ("a.XCF", "b.xcf", "notes.txt"):
         (folder / "train" / name).write_bytes(b"x")
-    told = []
-    monkeypatch.setattr(loop, "_say", told.append)
+    reported = []
+    monkeypatch.setattr(loop, "_say", reported.append)
 
     def begun(*_):
         raise Compiled
@@ -351,7 +351,7 @@ def test_other_files_are_counted_by_their_endings(command, folder, monkeypatch):
     monkeypatch.setattr(loop, "MetricsWriter", begun)
     with pytest.raises(Compiled):
         command(f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION)
-    assert "data: left out 3 other files (2 .xcf, 1 .txt), as train/a.XCF" in told
+    assert "data: left out 3 other files (2 .xcf, 1 .txt), as train/a.XCF" in reported
 
 
 def test_a_batch_that_no_memory_holds(refused, folder):
@@ -380,7 +380,7 @@ def test_flags_in_a_file(refused, tmp_path):
     assert "did you mean 'noise.level'?" in refused("--flagfile", str(file))
 
 
-def test_nan_in_a_float_picture(refused, folder):
+def test_nan_in_a_float_image(refused, folder):
     picture = np.full((20, 20, 3), np.nan, np.float32)
     tifffile.imwrite(folder / "train" / "nan.tif", picture, photometric="rgb")
     assert "train/nan.tif holds NaN or infinity" in refused(

@@ -79,7 +79,7 @@ def test_all_damaged_is_a_fresh_start(folder):
     assert checkpoints.latest is None
 
 
-def test_a_full_disk_is_told_once_and_leaves_room(folder, monkeypatch, capfd):
+def test_a_full_disk_is_reported_once_and_leaves_room(folder, monkeypatch, capfd):
     """What orbax and tensorstore do on one: they log, and threads call back, some of them late."""
 
     def call_back():

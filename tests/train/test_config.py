@@ -196,7 +196,7 @@ def test_what_does_not_change_a_step_may_change():
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "reported"),
     [
         ("noise__level", (0, 55), r"noise\.level \(25, now \[0, 55\]\)"),
         ("seed", 1, r"seed \(0, now 1\)"),
@@ -206,8 +206,8 @@ def test_what_does_not_change_a_step_may_change():
         ("loss", "l1", r"loss \('charbonnier', now 'l1'\)"),
     ],
 )
-def test_what_changes_a_step_is_named(key, value, told):
-    with pytest.raises(ZooError, match=told) as caught:
+def test_what_changes_a_step_is_named(key, value, reported):
+    with pytest.raises(ZooError, match=reported) as caught:
         check_same(changed(**{key: value}), to_plain(default_config()))
     assert "\n" not in str(caught.value)
     assert "choose another --workdir" in str(caught.value)

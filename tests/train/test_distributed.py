@@ -163,7 +163,7 @@ def test_a_dead_process_stops_the_other_in_one_line_and_the_run_goes_on(
         assert not any(word in said for word in ("Traceback", "coordination", "gloo", "Gloo")), said
     with run_main(photos, tmp_path / "run") as running:
         await_steps(tmp_path / "run", 60, running)
-        # One host is told to stop, and both do, after the same step.
+        # One host is asked to stop, and both do, after the same step.
         running[1].send_signal(signal.SIGTERM)
         said = finish(running, code=128 + signal.SIGTERM)
     assert "resuming from step" in said[0]
@@ -236,18 +236,18 @@ def test_collectives_wait_for_a_process_that_comes_late(tmp_path):
         return ["-c", DAWDLING, process, port, tmp_path / "checkpoints"]
 
     with started(command, processes=2, devices=1) as running:
-        told = [json.loads(said.splitlines()[-1]) for said in finish(running)]
-    assert [len(one["spoke"]) for one in told] == [2, 2]
+        reported = [json.loads(said.splitlines()[-1]) for said in finish(running)]
+    assert [len(one["spoke"]) for one in reported] == [2, 2]
     for came, spoke in zip(
-        np.transpose([one["came"] for one in told]),
-        np.transpose([one["spoke"] for one in told]),
+        np.transpose([one["came"] for one in reported]),
+        np.transpose([one["spoke"] for one in reported]),
         strict=True,
     ):
         assert spoke.min() >= came.max()
-    saved, damaged = told[0]["hashed"]
-    assert told[1]["hashed"] == []
-    assert told[1]["saved"] >= saved
-    assert told[1]["after"] >= damaged
+    saved, damaged = reported[0]["hashed"]
+    assert reported[1]["hashed"] == []
+    assert reported[1]["saved"] >= saved
+    assert reported[1]["after"] >= damaged
 
 
 # A step is compiled, and one process takes longer than gloo gives devices to connect.
@@ -311,7 +311,7 @@ def test_a_coordinator_that_is_not_there_is_not_waited_for_long():
 
 
 @pytest.mark.matrix
-def test_processes_that_do_not_all_come_are_told_in_one_line():
+def test_processes_that_do_not_all_come_are_reported_in_one_line():
     done = run_program(
         "from zoo.train import distributed",
         f"distributed.join('127.0.0.1:{free_port()}', 2, 0, timeout=1)",

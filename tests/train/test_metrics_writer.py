@@ -84,9 +84,9 @@ def test_a_clock_set_back_stops_nothing(tmp_path, monkeypatch):
     thread.start()
     thread.join(60)
     assert not thread.is_alive()
-    told = [event for event in events(tmp_path) if event.HasField("summary")]
-    assert [event.step for event in told] == list(range(1, 40))
-    tags = [value.tag for value in told[-1].summary.value]
+    reported = [event for event in events(tmp_path) if event.HasField("summary")]
+    assert [event.step for event in reported] == list(range(1, 40))
+    tags = [value.tag for value in reported[-1].summary.value]
     assert tags == ["loss", "psnr", "grad_norm", "learning_rate", "seconds"]
 
 

@@ -35,7 +35,7 @@ PLACES = {"started": 0}
 
 @pytest.fixture(scope="module", autouse=True)
 def photos(tmp_path_factory, programs):
-    """Small pictures with something in them: a process then spends its time on the run."""
+    """Small images with something in them: a process then spends its time on the run."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("validation", 1), ("test", 1)):
@@ -159,12 +159,12 @@ def test_a_stopped_run_is_scored_and_goes_on_with_another_rate_and_batch(tmp_pat
     ways = ("--resume-with=train.batch_size=8", "--resume-with=optimizer.learning_rate=1e-3")
     finish(workdir, *ways)
     record = read_record(workdir / "weights.safetensors")
-    (told,) = record["resumed_with"]
-    assert told["changed"] == [
+    (reported,) = record["resumed_with"]
+    assert reported["changed"] == [
         "optimizer.learning_rate (0.003, now 0.001)",
         "train.batch_size (4, now 8)",
     ]
-    assert 30 <= told["step"] < 60
+    assert 30 <= reported["step"] < 60
     assert record["config"]["train"]["batch_size"] == 8
     assert logged(workdir) == STEPS
     # Once changed, it is as any other run.

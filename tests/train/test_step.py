@@ -113,7 +113,7 @@ def test_every_slot_draws_its_own_noise_whatever_the_batch():
     assert len(np.unique(np.asarray(whole.level))) == 4
 
 
-def test_a_crop_is_a_piece_of_its_picture():
+def test_a_crop_is_a_piece_of_its_image():
     bank = jax.tree.map(jnp.asarray, make_bank(pictures()))
     prepare = make_prepare(size=(CROP, CROP, 1), augment=make_augment(), sampler=fake_noise)
     for i, picture in enumerate(pictures()):

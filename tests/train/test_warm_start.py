@@ -1,4 +1,4 @@
-"""A run that begins with trained weights, of its own model or of one that is told the level."""
+"""A run that begins with trained weights, of its own model or of one that is given the level."""
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
@@ -37,11 +37,11 @@ def fresh(module):
 
 
 @pytest.mark.matrix
-def test_weights_that_took_a_level_begin_as_if_told_none():
-    told, blind = model(takes_level=True), model()
-    state = start_from(fresh(blind), blind, (told, trained(takes_level=True)), "told")
+def test_weights_that_took_a_level_begin_as_without_one():
+    reported, blind = model(takes_level=True), model()
+    state = start_from(fresh(blind), blind, (reported, trained(takes_level=True)), "told")
     x = jax.random.uniform(jax.random.key(2), SHAPE)
-    apply = jax.jit(told.apply)
+    apply = jax.jit(reported.apply)
     found, expected = (
         jax.jit(blind.apply)(state.variables, x),
         apply(trained(takes_level=True), x, 0.0),
@@ -60,7 +60,7 @@ def test_other_models_are_refused(options):
 
 
 @pytest.mark.matrix
-def test_models_whose_parameters_would_fit_are_told_apart_too():
+def test_models_whose_parameters_would_fit_are_distinguished_too():
     mean, peak = model(down="mean"), model(down="max")
     with pytest.raises(ZooError, match=r"its options say: down \('mean', now 'max'\)"):
         start_from(fresh(peak), peak, (mean, trained(down="mean")), "train.start=mine")
@@ -113,7 +113,7 @@ def test_a_run_in_a_thread(tmp_path):
     config.train.batch_size, config.train.steps = 2, 2
 
     def run():
-        # Optax mixes dtypes; what the session is told otherwise holds for its main thread too.
+        # Optax mixes dtypes; what the session is set to otherwise holds for its main thread too.
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             train(config, tmp_path / "run")
 

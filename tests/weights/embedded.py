@@ -40,13 +40,13 @@ def score(name):
 
 
 def level(record):
-    """The noise of a picture's model, in signal units: what it was made for, or `SIGMA`."""
-    told = record["noise"]["level"]
+    """The noise of an image's model, in signal units: what it was made for, or `SIGMA`."""
+    reported = record["noise"]["level"]
     if not record["noise"]["name"]:
         return REAL_SIGMA
-    if not isinstance(told, int | float):
+    if not isinstance(reported, int | float):
         return SIGMA
-    return told / 255 if record["noise"]["unit"] == "1/255" else told
+    return reported / 255 if record["noise"]["unit"] == "1/255" else reported
 
 
 def pictures(facts):

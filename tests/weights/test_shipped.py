@@ -19,7 +19,7 @@ from zoo.models import create_model
 from zoo.weights.weight_files import SHIPPED
 
 NAMES = weights.list_weights()
-TOLD = ("summary", "trained_on", "terms", "license", "command", "scores")
+STATED = ("summary", "trained_on", "terms", "license", "command", "scores")
 # Of those trained here, and of those their authors published.
 TRAINED, PUBLISHED = ("commit", "seconds", "device", "config"), ("source", "notice", "sha256")
 
@@ -67,8 +67,8 @@ def test_variables_are_as_init_gives_them(name):
 def test_the_record_tells_what_a_user_must_know(name):
     record = weights.read_record(name)
     assert record["name"] == name
-    told = PUBLISHED if "source" in record else TRAINED
-    assert [key for key in (*TOLD, *told) if not record.get(key)] == []
+    reported = PUBLISHED if "source" in record else TRAINED
+    assert [key for key in (*STATED, *reported) if not record.get(key)] == []
     text = json.dumps(record)
     assert not re.search(r'"(/|~|[A-Z]:\\\\)[^" ]*/', text), "a path of the machine it was made on"
     path = record.get("config", {}).get("data", {}).get("path", "")
@@ -105,15 +105,15 @@ def test_half_precision_comes_back_single(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("unet-gry", "unknown weights 'unet-gry'"),
         ("drunet-color", "no weights of drunet-color come with the zoo"),
         ("there/unet.safetensors", "there is no weight file there/unet.safetensors"),
     ],
 )
-def test_a_name_that_is_none(name, told):
-    with pytest.raises(ZooError, match=re.escape(told)):
+def test_a_name_that_is_none(name, reported):
+    with pytest.raises(ZooError, match=re.escape(reported)):
         zoo.load(name)
 
 
@@ -128,7 +128,7 @@ def test_a_name_is_enough_for_a_recording():
         denoise(x, "stream-t", variables={"params": {}}, sample_rate=16000)
 
 
-def test_a_name_is_enough_for_a_picture():
+def test_a_name_is_enough_for_a_image():
     model, variables = zoo.load("mlp-mnist-0.5")
     x = np.random.default_rng(0).random((28, 28), np.float32)
     expected = jax.jit(model.apply)(variables, x[None, ..., None])[0, ..., 0]

@@ -1,4 +1,4 @@
-"""Weight files: what goes in comes out, and what is none is told in one line."""
+"""Weight files: what goes in comes out, and errors are reported in one line."""
 
 import json
 import stat
@@ -104,7 +104,7 @@ def test_a_foreign_file(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".pth", ".pt", ".mat"])
-def test_published_weights_are_told_their_way(tmp_path, suffix):
+def test_published_weights_are_described(tmp_path, suffix):
     path = tmp_path / f"gtcrn{suffix}"
     path.write_bytes(b"PK")
     refused(weights.load, path, r"load_torch\(name, file\)")
@@ -146,7 +146,7 @@ def test_a_record_of_a_model_that_cannot_be(tmp_path, options):
 
 
 @pytest.mark.parametrize("options", [{"widths": None}, {"widths": 5}, {"name": "x"}])
-def test_nor_is_such_a_model_told_of(tmp_path, options):
+def test_nor_is_such_a_model_described(tmp_path, options):
     path = tmp_path / "odd.safetensors"
     record = json.dumps({"model": "unet-tiny", "options": options})
     safetensors.numpy.save_file({"a": np.zeros(3)}, path, metadata={"zoo": record})
@@ -233,17 +233,17 @@ def test_a_file_from_before_the_checksum_is_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         (lambda x: x.astype(np.int32), "holds int32 for "),
         (lambda x: x * np.float32("nan"), "values that are not finite in "),
     ],
 )
-def test_values_that_are_no_weights(tmp_path, change, told):
+def test_values_that_are_no_weights(tmp_path, change, reported):
     path = tmp_path / "w.safetensors"
     variables, record = small()
     weights.save(path, jax.tree.map(change, variables), record)
-    refused(weights.load, path, told)
+    refused(weights.load, path, reported)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"model": ' + "[" * 100_000])

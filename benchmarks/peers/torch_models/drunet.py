@@ -21,7 +21,7 @@ class Block(nn.Module):
 
 
 class DRUNet(nn.Module):
-    """A U-Net of residual blocks without biases, told the noise level; any height and width."""
+    """A U-Net of residual blocks without biases, given the noise level; any height and width."""
 
     def __init__(self, channels: int, widths: Sequence[int], blocks: int):
         super().__init__()

@@ -5,7 +5,7 @@ from torch import nn
 
 
 class FFDNet(nn.Module):
-    """A chain of 3x3 convolutions with ReLU at half resolution, told the noise level."""
+    """A chain of 3x3 convolutions with ReLU at half resolution, given the noise level."""
 
     def __init__(self, channels: int, depth: int, width: int):
         super().__init__()

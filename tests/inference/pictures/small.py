@@ -12,7 +12,7 @@ from zoo.models import canvas, create_model, list_models, model_spec, small_opti
 
 
 def names(*localities):
-    """Registered models of pictures of any size and some locality, narrow ones that differ."""
+    """Registered models of images of any size and some locality, narrow ones that differ."""
     facts = [model_spec(name) for name in list_models()]
     kept = [f for f in facts if f.modality == "image" and f.locality in localities and not f.size]
     # Narrow variants of one family that see as far are the same.
@@ -48,7 +48,7 @@ def picture(height, width, channels=1, dtype=np.uint8, seed=0):
 
 
 class Half(nn.Module):
-    """Half of the picture, and of the level where it takes one; each pixel by itself."""
+    """Half of the image, and of the level where it takes one; each pixel by itself."""
 
     channels: int = 3
     takes_level: bool = False
@@ -76,7 +76,7 @@ class Box(nn.Module):
 
 
 class Middle(nn.Module):
-    """Half way to the mean of the picture: global."""
+    """Half way to the mean of the image: global."""
 
     channels: int = 1
     canvas: bool = False

@@ -298,7 +298,7 @@ def test_the_fit_beats_its_measurement_and_one_network_for_all(counted):
     clean, noisy = counted
     fitted = psnr(adapt(noisy)(noisy), clean, 4000)
     assert fitted > psnr(zoo.denoise(noisy, "unet-gray"), clean, 4000) + 9.8
-    # As good, nearly, as what is told that the values are in proportion to light.
+    # As good, nearly, as with the knowledge that the values are in proportion to light.
     assert fitted > psnr(zoo.denoise(noisy, "unet-gray", stabilize="poisson"), clean, 4000) - 0.3
 
 

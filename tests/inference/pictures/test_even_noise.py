@@ -45,8 +45,8 @@ def test_the_level_is_that_of_the_noise_made_even(image, kind, noise):
     for region in np.s_[:20, :20], np.s_[56:72, 56:72]:
         assert seen[region].std() == pytest.approx(scale.level, rel=0.12)
     # A model that takes the level is given it.
-    told = ImageDenoiser(small.Half(1, takes_level=True))(image, None, None, scale)
-    assert told.level == pytest.approx(scale.level)
+    reported = ImageDenoiser(small.Half(1, takes_level=True))(image, None, None, scale)
+    assert reported.level == pytest.approx(scale.level)
 
 
 def test_the_signal_comes_back_without_the_bias_of_magnitudes():
@@ -71,7 +71,7 @@ def test_figures_that_are_given_are_taken():
 
 def test_noise_that_an_image_cannot_have_is_refused():
     x = photons()
-    for given, told in (
+    for given, reported in (
         (True, "stabilize=True is none of poisson, rician, none and no"),
         ("rice", "unknown noise to stabilize 'rice'; did you mean 'rician'?"),
         (PoissonGaussian(0.0), "gain=0.0 of the noise to stabilize is not a number above 0"),
@@ -80,7 +80,7 @@ def test_noise_that_an_image_cannot_have_is_refused():
     ):
         with pytest.raises(ZooError) as caught:
             denoise(x, small.Half(1), stabilize=given)
-        assert str(caught.value).startswith(told)
+        assert str(caught.value).startswith(reported)
     with pytest.raises(ZooError, match="Rician noise is of magnitudes, and the image has values"):
         denoise(x - 100, small.Half(1), stabilize="rician")
     with pytest.raises(ZooError, match="all of the range 0 to 10 lies below"):

@@ -55,7 +55,7 @@ def test_the_mean_of_each_plane_stays(tmp_path, dtype, offset):
     assert np.abs(after - wanted).max() <= (0.55 if np.dtype(dtype).kind in "iu" else 0.26)
 
 
-def test_pictures_are_as_the_model_has_them(tmp_path):
+def test_images_are_as_the_model_has_them(tmp_path):
     image_files.write(tmp_path / "a.png", stack(np.uint16)[0][..., None])
     report = denoise_image_file(tmp_path / "a.png", tmp_path / "b.tif", biased(5))
     assert report.shift is None

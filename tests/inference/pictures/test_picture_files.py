@@ -1,4 +1,4 @@
-"""Picture files denoised: the right pixels, everything else kept, whole or not at all."""
+"""Image files denoised: the right pixels, everything else kept, whole or not at all."""
 
 import os
 import struct
@@ -21,7 +21,7 @@ SHAPE = (24, 36)
 
 
 class Halver:
-    """Halves colours and leaves alpha; notes what it was told."""
+    """Halves colors and leaves alpha; notes what it was given."""
 
     def __init__(self, takes_level=True):
         self.levels, self.scales = [], []
@@ -31,9 +31,9 @@ class Halver:
         self.scales.append(scale)
         self.levels.append(level)
         out = image.copy()
-        colours = image.shape[-1] - (image.shape[-1] in (2, 4))
-        half = image[..., :colours] / 2
-        out[..., :colours] = half if image.dtype.kind == "f" else np.floor(half)
+        colors = image.shape[-1] - (image.shape[-1] in (2, 4))
+        half = image[..., :colors] / 2
+        out[..., :colors] = half if image.dtype.kind == "f" else np.floor(half)
         for done in (1, 2):
             if progress:
                 progress(done, 2)
@@ -51,9 +51,9 @@ def random(channels, dtype=np.uint8, shape=SHAPE, seed=0):
 
 def halved(picture):
     out = picture.copy()
-    colours = picture.shape[-1] - (picture.shape[-1] in (2, 4))
-    out[..., :colours] = picture[..., :colours] // 2 if picture.dtype != np.float32 else (
-        picture[..., :colours] / 2
+    colors = picture.shape[-1] - (picture.shape[-1] in (2, 4))
+    out[..., :colors] = picture[..., :colors] // 2 if picture.dtype != np.float32 else (
+        picture[..., :colors] / 2
     )  # fmt: skip
     return out
 
@@ -85,13 +85,13 @@ def test_pixels_alpha_and_noise(tmp_path, suffix, channels, dtype):
     taken = image_files.read(noise)
     assert taken.dtype == dtype
     scale = 1 if dtype == np.float32 else np.iinfo(dtype).max
-    colours = channels - (channels in (2, 4))
+    colors = channels - (channels in (2, 4))
     exact = picture.astype(np.float64) / scale - halved(picture) / scale + 0.5
     # Half of 255 is between two of its integers; it is the upper one.
     step = 0.6 / scale if dtype != np.float32 else 1e-6
-    expected = np.clip(exact, 0, 1)[..., :colours]
-    np.testing.assert_allclose(taken[..., :colours] / scale, expected, atol=step)
-    np.testing.assert_array_equal(taken[..., colours:], picture[..., colours:])
+    expected = np.clip(exact, 0, 1)[..., :colors]
+    np.testing.assert_allclose(taken[..., :colors] / scale, expected, atol=step)
+    np.testing.assert_array_equal(taken[..., colors:], picture[..., colors:])
     only(tmp_path, *names)
 
 
@@ -112,15 +112,15 @@ def test_levels_are_of_each_page(tmp_path):
     assert tifffile.imread(tmp_path / "n.tif").shape == stack.shape
     denoise_image_file(tmp_path / "b.tif", tmp_path / "b.tif", Halver(), overwrite=True)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), stack // 2 // 2)
-    told = Halver(takes_level=False)
+    reported = Halver(takes_level=False)
     report = denoise_image_file(
-        tmp_path / "a.tif", tmp_path / "b.tif", told, level=0.1, overwrite=True
+        tmp_path / "a.tif", tmp_path / "b.tif", reported, level=0.1, overwrite=True
     )
-    assert told.levels == [0.1] * 3
+    assert reported.levels == [0.1] * 3
     assert report.level is None
 
 
-def test_a_phones_picture(tmp_path):
+def test_a_phones_image(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.5)
@@ -158,7 +158,7 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
     only(tmp_path, "a.png", "bad.png")
 
 
-def test_the_input_is_replaced_only_when_told(tmp_path):
+def test_the_input_is_replaced_only_when_asked(tmp_path):
     picture = random(3)
     src = tmp_path / "a.png"
     image_files.write(src, picture)
@@ -214,7 +214,7 @@ def test_floats_of_tiff_keep_what_is_beyond_0_and_1(tmp_path):
     assert (report.scale.low, report.scale.high) == (-128, 384)
 
 
-def test_pages_share_one_range_unless_told(tmp_path):
+def test_pages_share_one_range_unless_asked(tmp_path):
     stack = np.stack([random(1, np.uint16)[..., 0] >> shift for shift in (9, 4, 12)])
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
     highs = {}
@@ -257,7 +257,7 @@ def test_a_file_tells_that_it_is_linear(beside, linear):
     assert Metadata(**beside).is_linear() == linear
 
 
-def test_where_noise_hides_from_the_estimate_the_remedy_is_told(tmp_path):
+def test_where_noise_hides_from_the_estimate_the_remedy_is_reported(tmp_path):
     clean = np.repeat(np.repeat(random(3, shape=(6, 6)), 16, 0), 16, 1)
     exif = Image.Exif()
     exif[0x010F] = "Maker"
@@ -268,7 +268,7 @@ def test_where_noise_hides_from_the_estimate_the_remedy_is_told(tmp_path):
         assert (name != "other.png") == any("model='unet-real'" in note for note in report.notes)
 
 
-def test_removed_takes_the_place_of_the_picture():
+def test_removed_takes_the_place_of_the_image():
     picture = random(3)
     kept = picture.copy()
     scale = scale_of_range((0, 255), picture.dtype)

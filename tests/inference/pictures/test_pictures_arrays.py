@@ -1,4 +1,4 @@
-"""What comes out of a picture in memory: its kind, its alpha, its level, and clear errors."""
+"""What comes out of an image in memory: its kind, its alpha, its level, and clear errors."""
 
 import jax
 import jax.numpy as jnp
@@ -57,17 +57,17 @@ def test_strength_mixes_with_what_was_given(tile):
         np.testing.assert_allclose(y, x * (1 - strength / 2), atol=1e-6)
 
 
-def test_a_colour_model_averages_grey_and_a_grey_one_takes_each_channel():
-    grey = small.picture(24, 30, 1, np.float32)
+def test_a_color_model_averages_gray_and_a_gray_one_takes_each_channel():
+    gray = small.picture(24, 30, 1, np.float32)
     model, variables = small.build("unet-tiny", 3)
-    by_hand = small.jitted(model)(variables, np.repeat(grey, 3, -1)[None])[0]
+    by_hand = small.jitted(model)(variables, np.repeat(gray, 3, -1)[None])[0]
     by_hand = by_hand.mean(-1, keepdims=True)
-    np.testing.assert_allclose(denoise(grey, model, variables=variables), by_hand, atol=1e-5)
-    colour = small.picture(24, 30, 3, np.float32)
+    np.testing.assert_allclose(denoise(gray, model, variables=variables), by_hand, atol=1e-5)
+    color = small.picture(24, 30, 3, np.float32)
     model, variables = small.build("unet-tiny", 1)
     apply = small.jitted(model)
-    planes = [apply(variables, colour[None, ..., i : i + 1])[0] for i in range(3)]
-    found = denoise(colour, model, variables=variables)
+    planes = [apply(variables, color[None, ..., i : i + 1])[0] for i in range(3)]
+    found = denoise(color, model, variables=variables)
     np.testing.assert_allclose(found, np.concatenate(planes, -1), atol=1e-5)
 
 
@@ -103,20 +103,20 @@ def test_dtype_is_that_of_the_computation(half):
     assert 1e-5 < np.abs(coarse - exact).max() < 0.1
 
 
-# Estimates here are of sides of 256 pixels, which is how large the crops of larger pictures are.
-def test_level_is_told_or_estimated_and_never_from_alpha():
+# Estimates here are of sides of 256 pixels, which is how large the crops of larger images are.
+def test_level_is_given_or_estimated_and_never_from_alpha():
     model = small.Half(takes_level=True)
     x = small.picture(256, 256, 4, np.float32)
     x[..., -1] = np.random.default_rng(0).random((256, 256))
     found = ImageDenoiser(model)(x)
     assert abs(found.level - 0.1) < 0.01
-    told = ImageDenoiser(model)(x, 25 / 255)
-    assert told.level == 25 / 255
-    np.testing.assert_allclose(told.image[..., :3], x[..., :3] / 2 + 25 / 255, atol=1e-6)
+    reported = ImageDenoiser(model)(x, 25 / 255)
+    assert reported.level == 25 / 255
+    np.testing.assert_allclose(reported.image[..., :3], x[..., :3] / 2 + 25 / 255, atol=1e-6)
     assert ImageDenoiser(small.Half())(x, 0.1).level is None
 
 
-def test_the_level_of_a_large_picture_is_that_of_its_crops():
+def test_the_level_of_a_large_image_is_that_of_its_crops():
     rng = np.random.default_rng(0)
     x = np.clip(0.5 + 0.05 * rng.standard_normal((1500, 1200, 1)), 0, 1)
     x = np.rint(255 * x).astype(np.uint8)
@@ -157,7 +157,7 @@ def test_levels_out_of_range_are_refused(level):
         ("picture.png", r"got shape \(\)"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_line(image, message):
+def test_what_is_no_image_is_refused_in_one_line(image, message):
     with pytest.raises(ZooError, match=message) as caught:
         denoise(image, small.Half(1))
     assert "\n" not in str(caught.value)
@@ -182,7 +182,7 @@ def test_options_out_of_range_are_refused(options, message):
         ImageDenoiser(small.Half(1), **options)
 
 
-def test_pictures_that_a_model_does_not_take_are_refused():
+def test_images_that_a_model_does_not_take_are_refused():
     fixed = create_model("mlp_autoencoder-mnist", widths=(4,))
     variables = random_variables(fixed, np.zeros((1, 28, 28, 1), np.float32))
     assert denoise(small.picture(28, 28), fixed, variables=variables).shape == (28, 28, 1)
@@ -201,19 +201,19 @@ def test_pictures_that_a_model_does_not_take_are_refused():
         ImageDenoiser(listed, variables=small.build("unet-tiny")[1])
 
 
-def test_a_model_that_diverged_is_told():
+def test_a_model_that_diverged_is_reported():
     model, variables = small.build("unet-tiny")
     broken = jax.tree.map(lambda v: v * np.float32(np.nan), variables)
     with pytest.raises(ZooError, match="output of UNet is not finite"):
         denoise(small.picture(20, 20), model, variables=broken)
 
 
-def test_inside_jit_the_remedy_is_told():
+def test_inside_jit_the_remedy_is_reported():
     with pytest.raises(ZooError, match=r"outside of jit; inside it, take model\.apply"):
         jax.jit(lambda x: denoise(x, small.Half(1)))(jnp.zeros((8, 8)))
 
 
-def test_constant_and_tiny_pictures_are_taken():
+def test_constant_and_tiny_images_are_taken():
     model, variables = small.build("unet-tiny", takes_level=True)
     for shape in [(1, 1), (2, 3), (1, 40)]:
         y = denoise(np.full(shape, 7, np.uint8), model, 0.1, variables=variables)

@@ -1,4 +1,4 @@
-"""Pictures of any range, linear ones, clean ones: what the model sees, and what comes back."""
+"""Images of any range, linear ones, clean ones: what the model sees, and what comes back."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -66,7 +66,7 @@ def bent():
 
 
 @pytest.mark.parametrize("power", [-40, -8, -1, 1, 12])
-def test_a_picture_of_half_the_values_comes_out_with_half_the_values(bent, power):
+def test_a_image_of_half_the_values_comes_out_with_half_the_values(bent, power):
     x, y = bent
     times = np.float32(2.0**power)
     np.testing.assert_allclose(denoise(x * times, Bent()) / times, y, rtol=0, atol=1e-6)
@@ -92,8 +92,8 @@ def test_what_fills_its_type_is_left_as_it_is():
 
 
 @pytest.mark.matrix
-def test_the_networks_leave_no_grid_on_dark_pictures():
-    """Of flat pictures each of the four phases of 2x2 pixels has the mean that was there."""
+def test_the_networks_leave_no_grid_on_dark_images():
+    """Of flat images each of the four phases of 2x2 pixels has the mean that was there."""
     denoiser = ImageDenoiser("unet-gray")
     for base, sigma in ((60, 4), (1000, 30), (30000, 10)):
         x = base + sigma * RNG(0).normal(size=(64, 64))
@@ -107,7 +107,7 @@ def test_the_networks_leave_no_grid_on_dark_pictures():
         assert 65535 * found.level == pytest.approx(sigma, rel=0.1)
 
 
-def test_negative_values_and_a_told_range():
+def test_negative_values_and_a_given_range():
     x = (300 * np.add.outer(np.linspace(-0.5, 0, 40), np.linspace(0, 1, 48))).astype(np.int16)
     scale = ImageDenoiser(small.Half(1))(x).scale
     assert scale.low <= x.min()
@@ -159,7 +159,7 @@ def test_gray_that_is_stored_as_rgb_is_gray(monkeypatch):
     np.testing.assert_array_equal(ImageDenoiser(model)(with_alpha).image[..., 3], x)
 
 
-def test_a_gray_model_is_told_the_noise_of_a_channel():
+def test_a_gray_model_is_given_the_noise_of_a_channel():
     """Noise of the luma, as JPEG leaves it, counts for models of all channels only."""
     x = np.repeat(noisy(256, 256)[..., None], 3, -1)
     x[..., 0] *= 0.99
@@ -187,7 +187,7 @@ def clean():
 
 @pytest.mark.parametrize(("name", "x"), list(clean()))
 @pytest.mark.parametrize("takes_level", [True, False])
-def test_clean_pictures_stay_as_they_are(name, x, takes_level):
+def test_clean_images_stay_as_they_are(name, x, takes_level):
     model = small.Half(1 if x.ndim == 2 else 3, takes_level=takes_level)
     np.testing.assert_array_equal(ImageDenoiser(model)(x).image, x)
 
@@ -199,7 +199,7 @@ def test_a_photograph_is_not_drawn_even_as_jpeg(tmp_path):
     assert not noise_level.is_drawn(np.asarray(Image.open(tmp_path / "a.jpg"))[..., None])
 
 
-def test_noise_on_a_printed_raster_is_told_from_it():
+def test_noise_on_a_printed_raster_is_distinguished_from_it():
     rows, columns = np.mgrid[:256, :256]
     raster = 0.5 + 0.2 * np.cos(np.pi * rows * 0.7) * np.cos(np.pi * columns * 0.7)
     x = raster + 0.02 * RNG(0).normal(size=raster.shape)
@@ -218,7 +218,7 @@ def test_levels_beyond_the_training_are_said_and_no_model_hears_them():
 
 
 @pytest.mark.matrix
-def test_a_picture_of_photons_has_its_noise_made_even():
+def test_a_image_of_photons_has_its_noise_made_even():
     light = np.repeat(np.linspace(100, 8000, 256)[None], 256, 0)
     x = np.rint(4 * RNG(0).poisson(light / 4)).astype(np.uint16)
     scale = find([x[..., None]], stabilize="poisson")[x.dtype]
@@ -231,7 +231,7 @@ def test_a_picture_of_photons_has_its_noise_made_even():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ((5,), "a model is a name, a module or a weight file's path, not int"),
         ((small.Half,), "a model is a name, a module"),
@@ -240,9 +240,9 @@ def test_a_picture_of_photons_has_its_noise_made_even():
         ((small.Half(1), "25"), "level='25' is not"),
     ],
 )
-def test_arguments_of_other_types_are_refused(arguments, told):
+def test_arguments_of_other_types_are_refused(arguments, reported):
     with pytest.raises(ZooError) as caught:
         denoise(np.zeros((20, 20)), *arguments)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(reported)
     with pytest.raises(ZooError, match="are a dictionary such as init returns, not int"):
         denoise(np.zeros((20, 20)), small.Half(1), variables=5)

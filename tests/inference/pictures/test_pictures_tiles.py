@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 
 
 def whole(model, variables, x, level=0.1):
-    """What the model gives by itself, the picture untiled and padded by nobody else."""
+    """What the model gives by itself, the image untiled and padded by nobody else."""
     return np.asarray(small.jitted(model)(variables, x[None], level)[0])
 
 
@@ -121,7 +121,7 @@ def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
         for name in small.names("global", "windowed")
     ],
 )
-def test_one_tile_is_the_whole_picture_of_any_model(name):
+def test_one_tile_is_the_whole_image_of_any_model(name):
     model, variables = small.build(name)
     x = small.picture(1, 18, dtype=np.float32)
     found = ImageDenoiser(model, variables=variables, tile=0)(x)
@@ -170,13 +170,13 @@ def test_a_smaller_overlap_than_the_reach_blends_and_a_pointwise_model_does_not_
     np.testing.assert_allclose(half.image, x / 2, atol=1e-6)
 
 
-def test_pictures_of_like_sizes_share_one_program():
+def test_images_of_like_sizes_share_one_program():
     model, variables = small.build("unet-tiny")
     denoise = ImageDenoiser(model, variables=variables, tile=80)
     before = tile_program.compiled.cache_info().currsize
     for size in [(200, 130), (161, 300), (90, 81), (77, 75), (80, 73)]:
         denoise(small.picture(*size))
-    # One on all devices for the tiles of large pictures, one for all that are a single tile.
+    # One on all devices for the tiles of large images, one for all that are a single tile.
     assert tile_program.compiled.cache_info().currsize - before <= 2
 
 
@@ -199,7 +199,7 @@ def counted(monkeypatch):
 
 
 def test_thirty_sizes_take_four_programs_and_give_what_each_gives_alone(counted):
-    """A global model, told apart from its padding by the mean of the picture itself."""
+    """A global model, distinguished from its padding by the mean of the image itself."""
     denoise = ImageDenoiser(small.Middle(canvas=True))
     for size in sizes(30, 20, 128):
         x = small.picture(*size, dtype=np.float32)
@@ -220,7 +220,7 @@ def test_a_size_that_comes_often_gets_a_program_of_its_own(counted, monkeypatch)
     assert len(counted) == 2
 
 
-def test_a_model_that_knows_no_canvas_sees_its_picture_alone_and_few_programs_are_kept(counted):
+def test_a_model_that_knows_no_canvas_sees_its_image_alone_and_few_programs_are_kept(counted):
     denoise = ImageDenoiser(small.Middle())
     for size in sizes(5, 20, 128):
         x = small.picture(*size, dtype=np.float32)

@@ -221,13 +221,13 @@ def test_what_is_not_for_parts_is_refused(tmp_path, box):
 def test_what_cannot_be_gone_on_with_is_refused_and_kept(tmp_path, box, monkeypatch):
     store(tmp_path / "a.ome.zarr", volume())
     unfinished = tmp_path / "b.ome.zarr.unfinished"
-    for name, text, told in (
+    for name, text, reported in (
         (".steps.jsonl", "\0\0\n{}\n", "holds a damaged .steps.jsonl; set overwrite=True"),
         ("mine", "", "is there, of another origin"),
     ):
         unfinished.mkdir()
         (unfinished / name).write_text(text)
-        with pytest.raises(ZooError, match=told):
+        with pytest.raises(ZooError, match=reported):
             denoised(tmp_path, box)
         assert (unfinished / name).read_text() == text
         unfinished.rename(tmp_path / f"{name}.kept")

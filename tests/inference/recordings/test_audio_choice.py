@@ -118,14 +118,14 @@ def test_where_sound_ends_is_heard_in_speech(zoo_data):
 
 def test_a_network_of_speech_that_takes_all_is_warned_of(tmp_path):
     audio_writing.write(tmp_path / "a.wav", sine(440, 16000), 16000)
-    for gain, told in ((0.25, True), (0.5, False)):
+    for gain, reported in ((0.25, True), (0.5, False)):
         model = Learned(gain)
         variables = {"params": {"gain": np.float32(gain)}}
         report = denoise_file(
             tmp_path / "a.wav", tmp_path / "b.wav", model, variables=variables, overwrite=True
         )
-        assert (len(report.notes) == 1) == told
-        if told:
+        assert (len(report.notes) == 1) == reported
+        if reported:
             assert report.notes[0].startswith("12 dB were taken where it is loudest")
     # The classical ones keep what is not steady, and a small strength keeps all.
     assert denoise_file(tmp_path / "a.wav", tmp_path / "c.wav", Gain(0.25)).notes == ()

@@ -149,7 +149,7 @@ def test_another_container(tmp_path, src, subtype, dst, expected):
     assert found.frames == audio_files.info(tmp_path / src).frames
 
 
-def test_clipping_is_told(tmp_path):
+def test_clipping_is_reported(tmp_path):
     x = np.full((1000, 2), 0.1, np.float32)
     x[10:13], x[20, 1] = 0.9, -0.9
     for subtype, clipped in (("PCM_16", 7), ("PCM_24", 7), ("FLOAT", 0)):
@@ -170,7 +170,10 @@ def test_progress(tmp_path):
     audio_writing.write(tmp_path / "a.wav", noise(25 * 16000 + 1), 16000)
     seen = []
     denoise_file(
-        tmp_path / "a.wav", tmp_path / "b.wav", Gain(), progress=lambda *told: seen.append(told)
+        tmp_path / "a.wav",
+        tmp_path / "b.wav",
+        Gain(),
+        progress=lambda *reported: seen.append(reported),
     )
     total = 25 * 16000 + 1
     assert seen == [(160000, total), (320000, total), (total, total)]

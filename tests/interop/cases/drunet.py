@@ -50,7 +50,7 @@ def original(case):
     )
 
     def call(net, x, level):
-        # deepinv's own forward pads some pictures to multiples of 16 and cuts others into four
+        # deepinv's own forward pads some images to multiples of 16 and cuts others into four
         # overlapping parts, which changes pixels near the edges and the cuts. The network itself
         # asks for multiples of 8, which is all that ours pads to, by repetition as there.
         h, w = x.shape[-2:]

@@ -1,4 +1,4 @@
-"""FFDNet as KAIR builds it: the level map at half resolution, behind the unshuffled picture."""
+"""FFDNet as KAIR builds it: the level map at half resolution, behind the unshuffled image."""
 
 from case import Case
 
