@@ -304,12 +304,12 @@ def main() -> None:
     add(
         "--noise",
         action=flags.Several,
-        help="of prepare; may be repeated (default gaussian, of recordings add_at_snr)",
+        help="of prepare; may be repeated (default gaussian, of audio add_at_snr)",
     )
     add(
         "--size",
         type=flags.count,
-        help=f"of prepare: side of a crop (default {SIZES['image']}), samples of a recording "
+        help=f"of prepare: side of a crop (default {SIZES['image']}), samples of audio "
         f"(default {SIZES['audio']})",
     )
     add("--batch", type=flags.count, default=8, help="of prepare (default 8)")

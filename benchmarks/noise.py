@@ -2,7 +2,7 @@
 
     python benchmarks/noise.py                           # every op, 16 images of 64x64x3
     python benchmarks/noise.py --op=gaussian,poisson --size=64 --size=512
-    python benchmarks/noise.py --modality=audio          # every op, 16 recordings of 2 s
+    python benchmarks/noise.py --modality=audio          # every op, 16 signals of 2 s
 
 Each op is compiled alone for a float32 batch, at the milder of its usual levels. The share of
 memory bandwidth is the time that reading the signals once, those mixed in too, and writing them
@@ -58,7 +58,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "image": Kind(lambda size: (size, size, 3), "images", "megapixels_per_s"),
-    "audio": Kind(lambda size: (size, 1), "recordings", "megasamples_per_s"),
+    "audio": Kind(lambda size: (size, 1), "audio signals", "megasamples_per_s"),
 }
 
 
@@ -131,7 +131,7 @@ def main() -> None:
         "--size",
         action=flags.Several,
         convert=flags.count,
-        help=f"side of an image in pixels (default {SIZES['image']}), samples of a recording "
+        help=f"side of an image in pixels (default {SIZES['image']}), samples of audio "
         f"(default {SIZES['audio']}); may be repeated",
     )
     add("--batch", type=flags.count, default=16, help="signals at once (default 16)")

@@ -1,4 +1,4 @@
-"""The real-time factor of the denoisers of recordings on one CPU core: time taken over time heard.
+"""The real-time factor of the audio denoisers on one CPU core: time taken over time heard.
 
     python benchmarks/realtime.py                        # those that stream
     python benchmarks/realtime.py --model=stream-t,gtcrn --task=stream --seconds-of-audio=30
@@ -8,7 +8,7 @@ The process is pinned to one core before JAX starts, which then computes with on
 `threads`; the column is empty, and the machine's cores all used, where the system cannot pin). From
 host to host, a NumPy array in and one out:
 
-    offline  a whole recording in one jitted call
+    offline  a whole signal in one jitted call
     stream   hop by hop through a jitted `model.step`, its variables in the program and its state
              donated
     feed     hop by hop through `zoo.AudioStream`, which is what an application calls
@@ -107,7 +107,7 @@ def recording(seconds: int, rate: int) -> np.ndarray:
 
 
 def offline(model: Ready, x: np.ndarray) -> Run:
-    """The whole recording in one call."""
+    """The whole signal in one call."""
     program, compile_s = compiled(partial(model.module.apply, model.variables), x)
     return Run(lambda: np.asarray(program(x)), x.shape[1], compile_s)
 
@@ -227,7 +227,7 @@ class Peer:
         from theirs import torch_python  # noqa: PLC0415
         from worker import Worker  # noqa: PLC0415
 
-        self._known = networks.RECORDINGS
+        self._known = networks.AUDIO
         self._arguments, self._worker, self.versions = arguments, None, {}
         if "offline" not in arguments.task or not set(names) & set(self._known):
             return
@@ -267,7 +267,7 @@ def measured(name: str, arguments, peer: Peer):
         if task != "offline" and not hop:
             continue
         run = TASKS[task](model, x)
-        # A whole recording at least, so that its slowest hops are among them.
+        # A whole signal at least, so that its slowest hops are among them.
         least = 5 if task == "offline" else x.shape[1] // hop
         times = measure(run.call, arguments.seconds, least=least)
         yield {**row(model, task, run, times), **peer.columns(model, task, run)}
@@ -283,7 +283,7 @@ def parse():
     add("--task", **several, default=list(TASKS), help=f"of {', '.join(TASKS)}; default all")
     add(
         "--seconds-of-audio", type=flags.count, default=30, metavar="N",
-        help="of the recording (default 30)",
+        help="duration of the signal (default 30)",
     )  # fmt: skip
     add("--torch-python", metavar="PYTHON", help="one that has torch; this one by default")
     add("--torch-variant", help="compile+contiguous, say; no search")
@@ -296,7 +296,7 @@ def parse():
     arguments = parser.parse_args()
     for name in arguments.model:
         if name not in known:
-            raise unknown("model of recordings", name, known)
+            raise unknown("audio model", name, known)
     for task in arguments.task:
         if task not in TASKS:
             raise unknown("task", task, TASKS)

@@ -5,7 +5,7 @@
 
 Each number of devices has a fresh process. Twice: with a batch that grows with the devices
 (`--per-device` each), and with one that they share (`--batch`). The efficiency is images/s, or
-recordings/s, over that of the fewest devices, for each device: 1 is perfect.
+audio signals/s, over that of the fewest devices, for each device: 1 is perfect.
 
 A CPU counts as any number of devices, but they are fakes that share its cores. There only the cost
 of sharing shows: with no more cores to use, speed that stays level is the best there can be.
@@ -117,7 +117,7 @@ def main() -> None:
         "--size",
         type=flags.count,
         help=f"side of an image in pixels (default {SIZES['image']}), "
-        f"samples of a recording (default {SIZES['audio']})",
+        f"samples of audio (default {SIZES['audio']})",
     )
     add("--parallel", choices=("jit", "pmap"), default="jit")
     results.add_arguments(parser)

@@ -5,7 +5,7 @@
     python benchmarks/throughput.py --task=infer --plots --scores=scores.csv
 
 A training step is the whole of it: crops, flips, noise, forward, backward, Adam and the running
-average; inference is one batch denoised. A model of recordings is given recordings of noise to mix
+average; inference is one batch denoised. An audio model is given noise to mix
 in and the loss of configs/audio_stream.py; one that learns nothing has no training. Each figure is
 the median of many synchronised steps after a warm-up, the compilation apart; the spread is given as
 the 10th and 90th percentile. A batch that does not fit is halved until it does.
@@ -62,7 +62,7 @@ SIZE, SAMPLES, BATCH = SIZES["image"], SIZES["audio"], 16
 
 
 class Case(NamedTuple):
-    """One row to measure; the size is (H, W), or (T,) of recordings."""
+    """One row to measure; the size is (H, W), or (T,) of audio."""
 
     model: str
     task: str
@@ -222,7 +222,7 @@ def parse():
     )  # fmt: skip
     parser.add_argument(
         "--samples", action=Several, convert=count, default=[SAMPLES], metavar="N",
-        help=f"of a recording; may be repeated or a list (default {SAMPLES})",
+        help=f"samples of audio; may be repeated or a list (default {SAMPLES})",
     )  # fmt: skip
     parser.add_argument(
         "--batch", action=Several, convert=count, default=[BATCH], metavar="N",

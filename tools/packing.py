@@ -58,12 +58,12 @@ def pack(config: ConfigDict, sources: dict[str, Source], path: Path, limit: int)
       limit: bytes that it must not exceed.
 
     Raises:
-      ZooError: the data are recordings, or nothing useful fits into the limit.
+      ZooError: the data are audio, or nothing useful fits into the limit.
     """
     if config.data.name in EMBEDDED:
         sources = dict.fromkeys(SPLITS, ())
     elif sources["train"].sample_rate:
-        raise ZooError("only images can be packed; train recordings where their files are")
+        raise ZooError("only images can be packed; train on audio where its files are")
     counts = {
         "train": len(sources["train"]),
         "validation": min(len(sources["validation"]), config.validation.limit or 10**9),

@@ -184,7 +184,7 @@ def score(model: Resolved, pairs: Path) -> dict[str, dict[str, float]]:
 
 
 def figures(heard: np.ndarray, clean: np.ndarray, rate: int) -> tuple[float, ...]:
-    """Those of one recording, (T, C) floats."""
+    """Those of one audio signal, (T, C) floats."""
     si_sdr = float(metrics.si_sdr(heard[None], clean[None])[0])
     return si_sdr, perceptual.pesq(heard, clean, rate), perceptual.stoi(heard, clean, rate)
 

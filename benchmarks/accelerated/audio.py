@@ -1,4 +1,4 @@
-"""The real-time factors of the denoisers of recordings."""
+"""The real-time factors of the audio denoisers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ def measure(spec: dict, speaker: Speaker) -> None:
     """A row for each model and way to run it.
 
     Args:
-      spec: `models`, None for those that stream; `audio_s` of the recording; `block`: seconds to
+      spec: `models`, None for those that stream; `audio_s`: the duration; `block`: seconds to
         measure each for.
       speaker: receives the results.
     """

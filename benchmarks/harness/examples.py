@@ -12,9 +12,9 @@ from zoo.modality import Modality, get
 from zoo.models import ModelSpec
 
 COUNT = 8
-"""How many images, or recordings, there are."""
+"""How many images, or audio signals, there are."""
 SIZES = {"image": 64, "audio": 32000}
-"""The side of an image, and the samples of a recording, unless given: 2 s of audio at 16 kHz."""
+"""The side of an image, and the samples of audio, unless given: 2 s of audio at 16 kHz."""
 # Those of configs/audio_stream.py, which needs ml_collections to be read.
 SNR = (-5.0, 20.0)
 AUDIO_LOSS = {
@@ -31,7 +31,7 @@ class Examples(NamedTuple):
     Attributes:
       shape: of an example, (H, W, C) or (T, C).
       bank: twice as high and wide as an example, or twice as long; on the host.
-      noise: recordings to mix in, on the host; None where the noise is drawn.
+      noise: audio to mix in, on the host; None where the noise is drawn.
       augment: from `zoo.data.augment`.
       sampler: of the noise.
       loss: from `zoo.losses.make_loss`.
@@ -52,7 +52,7 @@ def shape_of(record: ModelSpec, size: tuple[int, ...] | int | None = None) -> tu
 
     Args:
       record: whose own size counts where it names one.
-      size: (H, W) or the side of an image; (T,) or T of a recording; `SIZES` where None.
+      size: (H, W) or the side of an image; (T,) or T of audio; `SIZES` where None.
     """
     size = record.size or size or SIZES[record.modality]
     if isinstance(size, int):
@@ -72,8 +72,8 @@ def examples(
     Args:
       record: the model's.
       size: as for `shape_of`.
-      augment: flips for images, loudness and sign for recordings where None.
-      sampler: Gaussian noise of 25/255, or recordings of noise mixed in at a random SNR where None.
+      augment: flips for images, loudness and sign for audio where None.
+      sampler: Gaussian noise of 25/255, or noise mixed in at a random SNR where None.
     """
     shape = shape_of(record, size)
     make = _recordings if record.modality == "audio" else _images

@@ -24,7 +24,7 @@ MODELS = {
     "scunet-color": ("scunet-color", {}),
     "restormer-color": ("restormer-color", {}),
 }
-RECORDINGS = {"gtcrn": ("gtcrn", {})}
+AUDIO = {"gtcrn": ("gtcrn", {})}
 """The same for `benchmarks/realtime.py`."""
 DEFAULT = ("unet", "unet-small", "dncnn", "nafnet")
 TASKS = ("train", "infer")
@@ -73,13 +73,13 @@ def network(name: str, **overrides) -> Network:
     """The network of a name.
 
     Args:
-      name: of `MODELS` or `RECORDINGS`.
+      name: of `MODELS` or `AUDIO`.
       **overrides: fields of ours that differ from it on both sides, for a narrow one.
 
     Raises:
       ZooError: there is none.
     """
-    known = MODELS | RECORDINGS
+    known = MODELS | AUDIO
     if name not in known:
         raise unknown("model with a peer", name, known)
     registered, options = known[name]

@@ -42,8 +42,8 @@ def check(worker: Worker, one: Network, folder: str) -> float:
     weights = f"{folder}/weights.npz"
     np.savez(weights, **export(one.record.family, one.model, variables))
     worker.ask(do="load", path=weights)
-    # Sides that are no multiple of anything, so that the padding is held too. Recordings are whole
-    # hops: ours fills the last one up.
+    # Sides that are not multiples of anything, so that padding is compared too. Audio signals are
+    # whole hops: ours fills the last one up.
     size = (20 * one.record.hop,) if one.record.modality == "audio" else (37, 43)
     x = np.random.default_rng(0).random((2, *size, one.record.channels), np.float32)
     np.save(f"{folder}/x.npy", x)

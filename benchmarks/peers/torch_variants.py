@@ -11,7 +11,7 @@ MODES = ("eager", "compile", "compile-reduce-overhead", "compile-max-autotune", 
 
 
 def names(device: str, task: str, ndim: int = 4) -> list[str]:
-    """Those worth a try; recordings, of three axes, have one layout.
+    """Those worth a try; audio, of three axes, have one layout.
 
     On a GPU the tensor cores want channels_last, and the modes save launches and tune kernels; on a
     CPU only inference has one more, which packs the weights once (`freezing`).

@@ -100,7 +100,7 @@ def test_a_bad_file_is_a_line_and_the_next_one_is_taken(opened, tmp_path):
 
 def test_a_recording_is_heard_before_and_after(opened, tmp_path):
     page = opened()
-    page.get_by_role("tab", name="Recording").click()
+    page.get_by_role("tab", name="Audio").click()
     page.get_by_role("button", name="Voice and hum").click()
     page.get_by_text("8.0 s, 16 kHz, mono, 16 bits").wait_for()
     start(page)
@@ -143,7 +143,7 @@ def test_two_at_once_are_served_in_turn(opened):
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
 def test_it_fits_any_screen(opened, width, scheme):
     page = opened(width, color_scheme=scheme)
-    for tab in ("Recording", "Test with noise", "Image"):
+    for tab in ("Audio", "Test with noise", "Image"):
         page.get_by_role("tab", name=tab).click()
         page.locator(".zoo-blank:visible").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -55,7 +55,7 @@ def conv(x, kernel):
 SLOW = ("swinir-color", "scunet-color", "restormer-color")
 NAMES = [
     pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
-    for name in (*networks.MODELS, *networks.RECORDINGS)
+    for name in (*networks.MODELS, *networks.AUDIO)
 ]
 
 

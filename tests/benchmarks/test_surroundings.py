@@ -277,7 +277,7 @@ def test_the_loop_without_ml_collections_says_so_and_measures_the_rest(tmp_path)
         ("noise.py", "--size=0", "'0' is not a whole number"),
         ("noise.py", "--modality=audi", "invalid choice: 'audi'"),
         ("realtime.py", "--model=stream-y", "did you mean 'stream-"),
-        ("realtime.py", "--model=unet-tiny", "unknown model of recordings 'unet-tiny'"),
+        ("realtime.py", "--model=unet-tiny", "unknown audio model 'unet-tiny'"),
         ("realtime.py", "--task=steam", "did you mean 'stream'"),
         ("realtime.py", "--seconds-of-audio=0", "'0' is not a whole number"),
         ("scaling.py", "--model=unet-smal", "did you mean 'unet-small'"),

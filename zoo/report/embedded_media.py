@@ -50,12 +50,12 @@ class Pane(NamedTuple):
     Attributes:
       heading: the level.
       sheets: images.
-      recordings: name -> players.
+      audio: name -> players.
     """
 
     heading: str
     sheets: list[Sheet]
-    recordings: dict[str, list[Player]]
+    audio: dict[str, list[Player]]
 
 
 def panes(run: Run, room: int) -> tuple[list[Pane], list[str]]:
@@ -112,7 +112,7 @@ def _add_players(run: Run, room: int, shown: dict[str, Pane], notes: list[str]) 
             left_out += 1
             continue
         room -= size
-        _pane(run, shown, level).recordings[name] = [
+        _pane(run, shown, level).audio[name] = [
             Player(method, scores.get((level, name, method)), _wav(path))
             for method, path in places.items()
         ]

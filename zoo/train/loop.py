@@ -273,8 +273,8 @@ def _introduce(experiment: Experiment, feed: Feed, state: State) -> None:
     for line in (*feed.notes, *ranges, *_left_out(experiment.sources)):
         _say(line)
     if config.data.natural and config.data.name in ("photos", "voices"):
-        what = "photos" if config.data.name == "photos" else "voices, made by a formula"
-        _say(f"these are the embedded {what}; for its natural data: {config.data.natural}")
+        what = "photos of scikit-image" if config.data.name == "photos" else "synthetic voices"
+        _say(f"this run uses {what}; for your own data: {config.data.natural}")
     if first >= feed.steps:
         _say(f"this run has finished its {first} steps")
     elif first:
