@@ -146,7 +146,7 @@ def test_recordings_and_a_start(tmp_path):
         ({"optimizer": "adm"}, "did you mean 'adam'"),
         ({"sample_rate": 16000}, "leave out sample_rate"),
         ({"model": "unet-tny"}, "did you mean 'unet-tiny'"),
-        ({"model": "stream-t"}, "give their sample_rate"),
+        ({"model": "stream-t"}, "give its sample_rate"),
         ({"model": 3}, "a model is a name or a module, not int"),
         ({"variables": {"params": {}}}, "variables holds another model"),
         ({"variables": 3}, "variables are a dictionary such as init returns, not int"),
