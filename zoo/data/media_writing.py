@@ -6,15 +6,14 @@ subtitles, other audio tracks, attachments, chapters and metadata.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from zoo import files
-from zoo.data import audio_containers, pcm
+from zoo.data import audio_containers, media_copying, pcm
 from zoo.data.file_kinds import MEDIA_FORMATS
 from zoo.errors import ZooError
 
@@ -25,12 +24,7 @@ _CODECS = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"}
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 # Bits a second of each channel, where the source has another codec.
 _BIT_RATE = 96_000
-# Written by the muxer itself, or true of the source's bytes alone.
-_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps")
-_OWN += ("number_of_frames", "number_of_bytes", "_statistics_")
 _PIECE = 2**16
-# Endings of files that hold no films.
-_AUDIO_ONLY = (".m4a", ".m4b", ".mka")
 
 
 @contextlib.contextmanager
@@ -62,7 +56,7 @@ def writing(
                 "end it in .wav"
             ) from None
         if source and form in ("ipod", "mp4"):
-            put.lost = _with_tags(source, part, put.lost)
+            put.lost = media_copying.with_tags(source, part, put.lost)
         if put.left:
             put.lost += (f"{', '.join(put.left)} left out",)
 
@@ -80,7 +74,7 @@ class MediaPut:
         self.left: list[str] = []
         self._path, self._before, self._after = path, before, after
         self._rate, self._channels = sample_rate, channels
-        self._copies, self._waiting = {}, None
+        self._copies = media_copying.Copies(path, before, after) if before else None
         # Where the first sample lies, in samples.
         self._at = 0
         source = before.streams.audio[0] if before and before.streams.audio else None
@@ -91,11 +85,10 @@ class MediaPut:
                 self._track = self._encoder(stream)
                 self._at = round(_start(before, stream) * sample_rate)
             else:
-                self._copy(stream)
+                self._copies.add(stream)
         if before:
-            after.metadata.update(_kept(before.metadata))
-            self._chapters()
-            self._packets = before.demux([*self._copies]) if self._copies else iter(())
+            self._copies.begin()
+            self.left = self._copies.left
         self._integers = not self._track.codec_context.format.name.startswith(("flt", "dbl"))
 
     def __call__(self, x: np.ndarray) -> int:
@@ -120,14 +113,15 @@ class MediaPut:
             self._at += piece.shape[1]
             self._after.mux(self._track.encode(frame))
             # In step, or the muxer would hold all of one track in memory.
-            self._pass_on(self._at / self._rate)
+            if self._copies:
+                self._copies.pass_on(self._at / self._rate)
         return clipped
 
     def finish(self) -> None:
         """Write what is held back, and the rest of the source's other tracks."""
         self._after.mux(self._track.encode(None))
-        if self._before:
-            self._pass_on(float("inf"))
+        if self._copies:
+            self._copies.pass_on(float("inf"))
 
     def _encoder(self, source):
         """The track for the audio, like the source's."""
@@ -137,7 +131,7 @@ class MediaPut:
         codec = old.codec.canonical_name if source else ""
         known = codec in _CODECS or codec.startswith("pcm_")
         # Of a wav or flac file in another container the usual codec, which all players know.
-        kept = known and self._holds(codec) and _is_media(self._before)
+        kept = known and codec in self._after.supported_codecs and _is_media(self._before)
         codec = codec if kept else usual
         import av  # noqa: PLC0415
 
@@ -155,85 +149,13 @@ class MediaPut:
         layout, form = _fitting(self._path, name, rate, old, self._channels)
         track = self._after.add_stream(name, rate=rate, layout=layout, format=form, **settings)
         if source:
-            track.metadata.update(_kept(source.metadata))
+            track.metadata.update(media_copying.kept(source.metadata))
             track.disposition = source.disposition.value
         return track
 
     def _holds(self, codec: str) -> bool:
         """Whether the container takes a codec."""
         return codec in self._after.supported_codecs
-
-    def _copy(self, stream) -> None:
-        """A track that is copied as it is."""
-        import av  # noqa: PLC0415
-
-        name = {"audio": "an audio track", "data": "a data track"}.get(stream.type, stream.type)
-        matroska = self._after.format.name == "matroska"
-        if stream.disposition & av.stream.Disposition.attached_pic:
-            if matroska:
-                packet = next(one for one in self._attached(stream) if one.size)
-                kind = "png" if stream.codec_context.name == "png" else "jpeg"
-                self._after.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(packet))
-            elif self._after.format.name not in ("mp4", "ipod"):
-                self.left.append("cover")
-            return
-        if stream.type == "data" and stream.codec_context is None and self._before.chapters():
-            return  # the chapters of an mp4, which its muxer writes itself
-        if self._path.suffix.lower() in _AUDIO_ONLY and stream.type in (
-            "video",
-            "subtitle",
-            "data",
-        ):
-            self.left.append(name)
-            return
-        codec = stream.codec_context and stream.codec_context.codec.canonical_name
-        if stream.type != "attachment" and not (codec and self._holds(codec)):
-            self.left.append(f"{name} ({codec})" if codec else name)
-            return
-        try:
-            copy = self._after.add_stream_from_template(stream, opaque=True)
-        except (ValueError, av.error.FFmpegError):
-            self.left.append(name)
-            return
-        copy.metadata.update(_kept(stream.metadata))
-        copy.disposition = stream.disposition.value
-        if stream.type != "attachment":
-            self._copies[stream] = copy
-
-    def _attached(self, stream) -> Iterator:
-        """The packets of a cover, which come first."""
-        import av  # noqa: PLC0415
-
-        with av.open(self._before.name) as again:
-            yield from again.demux(again.streams[stream.index])
-
-    def _chapters(self) -> None:
-        chapters = self._before.chapters()
-        if chapters and self._after.format.name != "adts":
-            # The muxer takes times of this type alone.
-            self._after.set_chapters(
-                [{**one, "time_base": Fraction(*_ratio(one["time_base"]))} for one in chapters]
-            )
-
-    def _pass_on(self, until: float) -> None:
-        """Copy the packets of the other tracks up to a time in seconds."""
-        if not self._copies:
-            return
-        while True:
-            packet = self._waiting
-            if packet is None:
-                with audio_containers.intact(self._before.name):
-                    packet = next(self._packets, None)
-            self._waiting = None
-            if packet is None:
-                return
-            if packet.dts is not None and float(packet.dts * packet.time_base) > until:
-                self._waiting = packet
-                return
-            # The last of a track is empty and only says that it ends.
-            if packet.size:
-                packet.stream = self._copies[packet.stream]
-                self._after.mux_one(packet)
 
 
 def _start(container, track) -> float:
@@ -249,14 +171,6 @@ def _is_media(container) -> bool:
     """Whether a container is one of those written here."""
     names = {form for form, _ in MEDIA_FORMATS.values()}
     return bool(names & set(container.format.name.split(",")))
-
-
-def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {key: text for key, text in metadata.items() if not key.lower().startswith(_OWN)}
-
-
-def _ratio(time_base: Any) -> tuple[int, int]:
-    return time_base.numerator, time_base.denominator
 
 
 def _fitting(path: Path, name: str, rate: int, old, channels: int) -> tuple[str, str]:
@@ -284,27 +198,3 @@ def _fitting(path: Path, name: str, rate: int, old, channels: int) -> tuple[str,
     raise ZooError(
         f"{path} cannot hold {channels} channels at {rate} Hz as {name}; end it in .wav or .flac"
     )
-
-
-def _with_tags(source: Path, part: Path, lost: tuple[str, ...]) -> tuple[str, ...]:
-    """Copy covers and tags of one mp4 to another, among them those that FFmpeg does not know.
-
-    Returns:
-      What was lost, and the cover if it is.
-    """
-    try:
-        from mutagen import MutagenError, mp4  # noqa: PLC0415 - an extra
-    except ImportError:
-        return (*lost, "covers and tags of its own, which need mutagen, left out")
-    try:
-        before = mp4.MP4(source).tags
-        if before:
-            after = mp4.MP4(part)
-            if after.tags is None:
-                after.add_tags()
-            after.tags.update({key: value for key, value in before.items() if key != "\xa9too"})
-            after.save()
-    except MutagenError as error:
-        if error.args and isinstance(error.args[0], OSError):
-            raise error.args[0] from None
-    return lost

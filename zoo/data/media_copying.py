@@ -1,0 +1,145 @@
+"""What is copied, as it is, from one container to another by PyAV, beside the track that changes.
+
+Video, subtitles, other audio tracks, attachments, chapters and metadata, packet by packet; covers
+and tags of mp4 by mutagen.
+"""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from zoo.data import audio_containers
+
+# Written by the muxer itself, or true of the source's bytes alone.
+_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps")
+_OWN += ("number_of_frames", "number_of_bytes", "_statistics_")
+# Endings of files that hold no films.
+_AUDIO_ONLY = (".m4a", ".m4b", ".mka")
+
+
+class Copies:
+    """The tracks of a container that are copied to another.
+
+    Args:
+      path: the file that is written.
+      before: the container that is read.
+      after: the container that is written; its tracks are added in the order of the source.
+
+    Attributes:
+      left: names of the parts of the source that the container cannot hold.
+    """
+
+    def __init__(self, path: Path, before, after):
+        self.left: list[str] = []
+        self._path, self._before, self._after = path, before, after
+        self._copies, self._waiting, self._packets = {}, None, iter(())
+
+    def add(self, stream) -> None:
+        """Add a track of the source."""
+        import av  # noqa: PLC0415
+
+        name = {"audio": "an audio track", "data": "a data track"}.get(stream.type, stream.type)
+        matroska = self._after.format.name == "matroska"
+        if stream.disposition & av.stream.Disposition.attached_pic:
+            if matroska:
+                packet = next(one for one in self._attached(stream) if one.size)
+                kind = "png" if stream.codec_context.name == "png" else "jpeg"
+                self._after.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(packet))
+            elif self._after.format.name not in ("mp4", "ipod"):
+                self.left.append("cover")
+            return
+        if stream.type == "data" and stream.codec_context is None and self._before.chapters():
+            return  # the chapters of an mp4, which its muxer writes itself
+        if self._path.suffix.lower() in _AUDIO_ONLY and stream.type in (
+            "video",
+            "subtitle",
+            "data",
+        ):
+            self.left.append(name)
+            return
+        codec = stream.codec_context and stream.codec_context.codec.canonical_name
+        if stream.type != "attachment" and not (codec and codec in self._after.supported_codecs):
+            self.left.append(f"{name} ({codec})" if codec else name)
+            return
+        try:
+            copy = self._after.add_stream_from_template(stream, opaque=True)
+        except (ValueError, av.error.FFmpegError):
+            self.left.append(name)
+            return
+        copy.metadata.update(kept(stream.metadata))
+        copy.disposition = stream.disposition.value
+        if stream.type != "attachment":
+            self._copies[stream] = copy
+
+    def begin(self) -> None:
+        """Copy metadata and chapters, once all tracks are added."""
+        self._after.metadata.update(kept(self._before.metadata))
+        chapters = self._before.chapters()
+        if chapters and self._after.format.name != "adts":
+            # The muxer takes times of this type alone.
+            self._after.set_chapters(
+                [{**one, "time_base": Fraction(*_ratio(one["time_base"]))} for one in chapters]
+            )
+        if self._copies:
+            self._packets = self._before.demux([*self._copies])
+
+    def pass_on(self, until: float) -> None:
+        """Copy the packets of the other tracks up to a time in seconds."""
+        if not self._copies:
+            return
+        while True:
+            packet = self._waiting
+            if packet is None:
+                with audio_containers.intact(self._before.name):
+                    packet = next(self._packets, None)
+            self._waiting = None
+            if packet is None:
+                return
+            if packet.dts is not None and float(packet.dts * packet.time_base) > until:
+                self._waiting = packet
+                return
+            # The last of a track is empty and only says that it ends.
+            if packet.size:
+                packet.stream = self._copies[packet.stream]
+                self._after.mux_one(packet)
+
+    def _attached(self, stream) -> Iterator:
+        """The packets of a cover, which come first."""
+        import av  # noqa: PLC0415
+
+        with av.open(self._before.name) as again:
+            yield from again.demux(again.streams[stream.index])
+
+
+def kept(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata that is as true of the copy."""
+    return {key: text for key, text in metadata.items() if not key.lower().startswith(_OWN)}
+
+
+def _ratio(time_base: Any) -> tuple[int, int]:
+    return time_base.numerator, time_base.denominator
+
+
+def with_tags(source: Path, part: Path, lost: tuple[str, ...]) -> tuple[str, ...]:
+    """Copy covers and tags of one mp4 to another, among them those that FFmpeg does not know.
+
+    Returns:
+      What was lost, and the cover if it is.
+    """
+    try:
+        from mutagen import MutagenError, mp4  # noqa: PLC0415 - an extra
+    except ImportError:
+        return (*lost, "covers and tags of its own, which need mutagen, left out")
+    try:
+        before = mp4.MP4(source).tags
+        if before:
+            after = mp4.MP4(part)
+            if after.tags is None:
+                after.add_tags()
+            after.tags.update({key: value for key, value in before.items() if key != "\xa9too"})
+            after.save()
+    except MutagenError as error:
+        if error.args and isinstance(error.args[0], OSError):
+            raise error.args[0] from None
+    return lost
