@@ -88,7 +88,7 @@ def pyav(path: str | os.PathLike):
         import av  # noqa: PLC0415 - an extra, and only these files need it
     except ImportError:
         raise ZooError(
-            f"{path} is not wav, flac, ogg or mp3; for m4a, aac, wma and the sound of videos "
+            f"{path} is not wav, flac, ogg or mp3; for m4a, aac, wma and videos "
             "pip install 'denoising-zoo[media]'"
         ) from None
     # Otherwise it prints oddities of a file next to our one line.
@@ -104,6 +104,8 @@ def _open(path: str | os.PathLike) -> Iterator[tuple]:
         container = stack.enter_context(av.open(os.fspath(path)))
         tracks = container.streams.audio
         if not tracks:
+            if container.streams.video:
+                raise ZooError(f"{path} holds no audio; clean='images' denoises its images")
             raise ZooError(
                 f"{path} is not wav, flac, ogg or mp3, and holds no other audio; leave it out"
             )

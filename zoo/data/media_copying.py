@@ -4,12 +4,14 @@ Video, subtitles, other audio tracks, attachments, chapters and metadata, packet
 and tags of mp4 by mutagen.
 """
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from zoo.data import audio_containers
+from zoo.data.file_kinds import MEDIA_FORMATS
 
 # Written by the muxer itself, or true of the source's bytes alone.
 _OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps")
@@ -117,11 +119,50 @@ def kept(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: text for key, text in metadata.items() if not key.lower().startswith(_OWN)}
 
 
+@contextlib.contextmanager
+def containers(path: Path, part: Path, source: Path | None) -> Iterator[tuple]:
+    """Open the container to copy from, None without a source, and that to write.
+
+    Args:
+      path: the file whose suffix chooses the format.
+      part: the staging file.
+      source: the file to read.
+    """
+    import av  # noqa: PLC0415 - an extra
+
+    with contextlib.ExitStack() as stack:
+        before = stack.enter_context(av.open(str(source))) if source else None
+        form = MEDIA_FORMATS[path.suffix.lower()][0]
+        options = {} if form in ("matroska", "webm") else {"movflags": "+faststart"}
+        yield before, stack.enter_context(av.open(str(part), "w", format=form, options=options))
+
+
+def finished(
+    path: Path, source: Path | None, part: Path, lost: Sequence[str], left: Sequence[str]
+) -> tuple[str, ...]:
+    """Complete a file that is written with what FFmpeg does not copy.
+
+    Args:
+      path: the file.
+      source: that it was copied from.
+      part: the staging file, closed.
+      lost: sentences on what was lost so far.
+      left: names of the parts that are left out.
+
+    Returns:
+      Sentences on all that was lost.
+    """
+    lost = tuple(lost)
+    if source and MEDIA_FORMATS[path.suffix.lower()][0] in ("ipod", "mp4"):
+        lost = _with_tags(source, part, lost)
+    return (*lost, f"{', '.join(left)} left out") if left else lost
+
+
 def _ratio(time_base: Any) -> tuple[int, int]:
     return time_base.numerator, time_base.denominator
 
 
-def with_tags(source: Path, part: Path, lost: tuple[str, ...]) -> tuple[str, ...]:
+def _with_tags(source: Path, part: Path, lost: tuple[str, ...]) -> tuple[str, ...]:
     """Copy covers and tags of one mp4 to another, among them those that FFmpeg does not know.
 
     Returns:

@@ -40,11 +40,7 @@ def writing(
     av = audio_containers.pyav(path)
     with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
         try:
-            with contextlib.ExitStack() as stack:
-                before = stack.enter_context(av.open(str(source))) if source else None
-                form = MEDIA_FORMATS[path.suffix.lower()][0]
-                options = {} if form in ("matroska", "webm") else {"movflags": "+faststart"}
-                after = stack.enter_context(av.open(str(part), "w", format=form, options=options))
+            with media_copying.containers(path, part, source) as (before, after):
                 put = MediaPut(path, before, after, sample_rate, channels)
                 yield put
                 put.finish()
@@ -55,10 +51,7 @@ def writing(
                 f"{path} cannot hold {channels} channels at {sample_rate} Hz ({error.strerror}); "
                 "end it in .wav"
             ) from None
-        if source and form in ("ipod", "mp4"):
-            put.lost = media_copying.with_tags(source, part, put.lost)
-        if put.left:
-            put.lost += (f"{', '.join(put.left)} left out",)
+        put.lost = media_copying.finished(path, source, part, put.lost, put.left)
 
 
 class MediaPut:

@@ -28,7 +28,6 @@ _PLANAR = {
     **dict.fromkeys(("nv12", "nv21"), "yuv420p"),
     **dict.fromkeys(("nv16", "yuyv422", "uyvy422", "yvyu422"), "yuv422p"),
     **dict.fromkeys(("nv24", "nv42"), "yuv444p"),
-    **{"p010le": "yuv420p10le", "p210le": "yuv422p10le"},
 }
 _LIMITED, _FULL = 1, 2
 

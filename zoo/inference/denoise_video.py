@@ -1,0 +1,221 @@
+"""The images of a video denoised, frame by frame, with what its neighbors show of the same."""
+
+import collections
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jax.typing import DTypeLike
+
+from zoo import files
+from zoo.inference import temporal
+from zoo.inference.denoise_images import check_places
+from zoo.inference.image_canvas import check_strength
+from zoo.inference.image_denoiser import BLIND, DEFAULTS, ImageDenoiser
+from zoo.inference.noise_level import check_level, estimate_level
+from zoo.resolve import Resolved, resolve
+
+REACH = 2
+"""A frame is averaged with so many before it and after it."""
+# Of fewer frames nothing is gained by the second pass.
+_FAINTEST = 1e-4
+# Sides of images whose noise can be estimated.
+_SIDE = 16
+
+
+class VideoReport(NamedTuple):
+    """A video whose images are denoised.
+
+    Attributes:
+      frames: how many.
+      size: height and width in pixels, as stored.
+      seconds: its duration.
+      level: standard deviation of the noise, given or estimated once, in 1/255; for models that
+        take no level of what they remove.
+      codec: of the images written.
+      model: the label of the model.
+      lost: parts of the input that the output lacks, in short sentences.
+      audio: the report of the audio where it is denoised too.
+    """
+
+    frames: int
+    size: tuple[int, int]
+    seconds: float
+    level: float
+    codec: str
+    model: str
+    lost: tuple[str, ...] = ()
+    audio: "object | None" = None
+
+
+class _Clip:
+    """A model for all frames of a clip: one program, one noise level.
+
+    Args:
+      model: of images; None chooses the default for their channels.
+      level: as a share of white; None estimates it.
+      samples: frames, (H, W, C).
+      options: of `ImageDenoiser`.
+    """
+
+    def __init__(
+        self,
+        model: Resolved | None,
+        level: float | None,
+        samples: Iterable[np.ndarray],
+        options: dict,
+    ):
+        samples = list(samples)
+        channels = samples[0].shape[-1]
+        if model is None:
+            model = resolve(
+                (BLIND if level is None else DEFAULTS).get(channels) or DEFAULTS[channels]
+            )
+        self.model = model
+        self._denoiser = ImageDenoiser(model, **options).steady()
+        # Black and white of the format, in all frames.
+        self._scale = self._denoiser.find_scales(samples[:1], (0, 1))[samples[0].dtype]
+        takes = self._denoiser.specification(channels)
+        self._level = level
+        if takes.takes_level and level is None:
+            luma = takes.channels != 1
+            found = [estimate_level(one, self._scale, luma=luma) for one in samples]
+            self._level = max(float(np.median(found)), _FAINTEST)
+        if not takes.takes_level:
+            self._level = None
+        self.sigma = self._level
+        if self.sigma is None:
+            removed = [float(np.std(one - self.denoised(one))) for one in samples]
+            self.sigma = float(np.median(removed))
+
+    def denoised(self, x: np.ndarray, share: float = 1.0) -> np.ndarray:
+        """A frame (H, W, C) with a share of the clip's noise."""
+        level = self._level and min(max(self._level * share, _FAINTEST), 1.0)
+        y = self._denoiser(x, level, None, self._scale, part_of_larger=True).image
+        return np.asarray(y, np.float32)
+
+
+def denoise_video_file(
+    src: str | os.PathLike,
+    dst: str | os.PathLike,
+    model: Resolved | None = None,
+    *,
+    level: float | None = None,
+    strength: float = 1.0,
+    tile: int | None = None,
+    overlap: int | None = None,
+    ensemble: bool = False,
+    dtype: DTypeLike | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> VideoReport:
+    """Denoises the images of a video of any length, in flat memory.
+
+    Each frame is denoised, averaged as it was with the two before and the two after it along the
+    motion (see `zoo.inference.temporal`), and the average, of which less noise is left, is denoised
+    with a level that is lower by as much; where the neighbors show other things, the first result
+    is taken. All frames have one model, one scale of values and one noise level: the median of
+    those estimated of up to 8 frames.
+
+    Audio, subtitles, chapters, attachments and metadata are copied. Times, rotation, shape of
+    pixels, pixel format and color tags are kept, and so is the codec (h264, hevc, vp8, vp9, av1,
+    mpeg4, mjpeg, prores; ffv1, ffvhuff, huffyuv, utvideo, png and rawvideo without loss); others
+    become h264. The options of the encoders are in `zoo.data.video_writing.CODINGS`. Videos that
+    are interlaced, have alpha or are damaged are refused before the work.
+
+    Args:
+      src: the video.
+      dst: the file to write, .mp4, .mov, .mkv or .webm. It appears at the end, whole, or not at
+        all; its folder exists.
+      model: of images; None chooses as for images: "unet-photo", or "unet-color" with a level;
+        "unet-gray" for a video without color.
+      level: standard deviation of the noise as a share of white; None estimates it.
+      strength: share of the change that is made, 0 to 1.
+      tile, overlap, ensemble, dtype: as in `zoo.denoise`.
+      overwrite: whether a file at `dst`, which may be `src`, is replaced.
+      progress: called with the number of frames done and of all.
+
+    Raises:
+      ZooError: `src` is missing, damaged, or holds no images that can be denoised; `dst` exists or
+        cannot be written; or as `zoo.denoise`. Nothing is left behind then.
+    """
+    # Here, for PyAV is an extra.
+    from zoo.data import video_files, video_frames, video_writing  # noqa: PLC0415
+
+    strength = check_strength(strength)
+    level = None if level is None else check_level(level)
+    check_places(src, dst, None)
+    video_writing.check(dst)
+    files.free(dst, overwrite)
+    facts = video_files.survey(src)
+    form = facts.layout
+    options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
+    clip = _Clip(model, level, facts.samples, options)
+    channels = facts.samples[0].shape[-1]
+    with video_writing.writing(dst, source=src, overwrite=overwrite) as put:
+        noisy = (
+            (frame, _channels(video_frames.to_color(frame, form), channels))
+            for frame in video_files.frames(src)
+        )
+        for done, (frame, x, y) in enumerate(denoised_frames(noisy, clip), 1):
+            put(video_frames.with_change(frame, strength * (y - x), form))
+            if progress is not None:
+                progress(done, facts.frames)
+    return VideoReport(
+        frames=facts.frames,
+        size=facts.size,
+        seconds=facts.seconds,
+        level=255 * clip.sigma,
+        codec=put.codec,
+        model=clip.model.label,
+        lost=put.lost,
+    )
+
+
+def denoised_frames(
+    frames: Iterable[tuple[object, np.ndarray]], clip: _Clip
+) -> Iterator[tuple[object, np.ndarray, np.ndarray]]:
+    """Frames denoised with their neighbors; at most five are held.
+
+    Args:
+      frames: whatever belongs to a frame, and its colors (H, W, C).
+      clip: the model.
+
+    Yields:
+      What belongs to it, its colors, and those denoised.
+    """
+    sigma = np.float32(clip.sigma)
+    guided = ((frame, x, clip.denoised(x)) for frame, x in frames)
+    for held, at in _windows(guided, REACH):
+        frame, x, guide = held[at]
+        mean = temporal.Mean.of(x)
+        for number, (_, other, other_guide) in enumerate(held):
+            if number != at:
+                mean = temporal.with_neighbor(mean, guide, other_guide, other, sigma)
+        noise = np.asarray(mean.noise())
+        share = float(np.sqrt(np.mean(np.square(noise))))
+        y = clip.denoised(np.asarray(mean.image()), share)
+        # Where less was averaged there is more noise than the second pass was given.
+        second = np.clip((1 - noise) / max(1 - max(share, 0.5), 1e-6), 0, 1)
+        yield frame, x, guide + second * (y - guide)
+
+
+def _windows(items: Iterable, reach: int) -> Iterator[tuple[list, int]]:
+    """Each item with those around it, and its place among them."""
+    held, at = collections.deque(maxlen=2 * reach + 1), 0
+    for item in items:
+        held.append(item)
+        if len(held) > reach:
+            at = min(len(held) - 1 - reach, reach)
+            yield list(held), at
+    count = len(held)
+    for place in range(max(count - reach, 0), count):
+        # The last ones have fewer after them.
+        start = max(place - reach, 0)
+        yield list(held)[start:], place - start
+
+
+def _channels(x: np.ndarray, count: int) -> np.ndarray:
+    """Colors, or of a video without color the luma."""
+    return x if x.shape[-1] == count else x[..., :1]
