@@ -6,8 +6,8 @@ nothing blocks on it or fills the memory with it.
 
 Reading: `opened` for a stream, `read` for all of a small file, `regular` for libraries that need a
 path, `walk` for folders. Writing: `write` and `staged`, of files that are folders `staged_folder`
-and `move_folder`; `free` checks before the work whether a file can be written. `expanded` resolves
-`~` in a path.
+and `move_folder`, in several steps `scratch_folder`; `free` checks before the work whether a file
+can be written. `expanded` resolves `~` in a path.
 """
 
 import errno
@@ -310,6 +310,18 @@ def staged_folder(path: str | os.PathLike, *, overwrite: bool = True) -> Iterato
     Raises:
       ZooError: as `staged`.
     """
+    with scratch_folder(path) as part:
+        yield part
+        move_folder(part, Path(path), overwrite=overwrite)
+
+
+@contextmanager
+def scratch_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """An empty folder beside a path for work on it in several steps; it is removed at the end.
+
+    Raises:
+      ZooError: it cannot be written.
+    """
     path = Path(path)
     _check_name(path)
     try:
@@ -317,7 +329,6 @@ def staged_folder(path: str | os.PathLike, *, overwrite: bool = True) -> Iterato
         with _part(path, folder=True) as part, _removed_when_killed(part):
             try:
                 yield part
-                move_folder(part, path, overwrite=overwrite)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:

@@ -8,7 +8,7 @@ import numpy as np
 
 import zoo
 from zoo import files
-from zoo.cli import adapting, argument_types, common, file_jobs
+from zoo.cli import adapting, argument_types, common, file_jobs, videos
 from zoo.cli.file_jobs import Done, Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
@@ -17,9 +17,10 @@ from zoo.modality import get
 
 _DESCRIPTION = """Denoise images and audio files. INPUT is a file, a folder (all files below it) or
 a quoted pattern. Images (png, jpeg, bmp, tiff, webp, gif, avif, heic; DICOM, NIfTI, FITS, MRC, npy,
-OME-Zarr) and audio (wav, aiff, flac, ogg, opus, mp3, m4a; mp4, mov and mkv, whose video is copied
-unchanged) are recognized by their content. An output keeps the size, depth, channels, alpha and
-metadata of its input, or its sample rate, channels, length, encoding and tags. It is written
+OME-Zarr), audio (wav, aiff, flac, ogg, opus, mp3, m4a) and videos (mp4, mov, mkv, webm, avi) are
+recognized by their content. Of a video the audio is denoised, with --clean images the images, with
+--clean both both; the rest is copied unchanged. An output keeps the size, depth, channels, alpha
+and metadata of its input, or its sample rate, channels, length, encoding and tags. It is written
 completely or not at all."""
 
 _EXAMPLES = """examples:
@@ -42,6 +43,7 @@ _EXAMPLES = """examples:
   zoo denoise talk.wav --limit 12              at most 12 dB of noise reduction
   zoo denoise calls/ --for asr                 before speech recognition
   zoo denoise tape.wav --profile 0:00-0:01.5   an interval with only hum and hiss
+  zoo denoise clip.mp4 --clean images          the frames of a video; its audio is copied
 
 Models that take a noise level get an estimate from the image unless --sigma is given. An input is
 overwritten only if it is also the OUTPUT and --overwrite is given. The exit code is 0 on success, 1
@@ -75,6 +77,7 @@ _FLAGS = {
     "stabilize='poisson'": "--stabilize poisson",
     "stabilize=": "--stabilize",
     "another offset": "another OFFSET",
+    "clean='images'": "--clean images",
     "overwrite=True": "--overwrite",
 }
 
@@ -147,6 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="interval with only noise, in seconds or as m:ss.s; selects --model spectral-gate, "
         "which learns the noise from it: for hum, hiss and music",
     )
+    videos.add_arguments(parser.add_argument_group("videos").add_argument)
     add = parser.add_argument_group("images").add_argument
     add(
         "--sigma",
@@ -227,7 +231,8 @@ class _Denoisers:
 
     def __init__(self, arguments: argparse.Namespace, kinds: set[str]):
         self._arguments = arguments
-        _check_kinds(arguments, kinds)
+        videos.check(arguments, kinds)
+        _check_kinds(arguments, videos.kinds(arguments, kinds))
         adapting.check(arguments)
         common.use_device(arguments.device)
         reference, name, file = arguments.reference, arguments.model, arguments.weights
@@ -242,6 +247,7 @@ class _Denoisers:
         if name or file:
             self._model = zoo.resolve.resolve(f"{name}={file}" if name and file else name or file)
         self._stabilize = arguments.stabilize
+        self._strength = _PURPOSES.get(getattr(arguments, "for"), arguments.strength)
         names = ("strength", "tile", "overlap", "ensemble", "dtype")
         self._options = {name: getattr(arguments, name) for name in names}
         if arguments.adapt:
@@ -259,6 +265,8 @@ class _Denoisers:
         """
         from zoo.cli import compare  # noqa: PLC0415 - `--help` need not wait for JAX
 
+        if videos.takes(self._arguments, job):
+            return self._video(job, advance)
         if self._model:
             zoo.inference.denoising.check_modality(self._model, job.source, job.kind)
         reference = compare.find(self._arguments.reference, job)
@@ -325,11 +333,17 @@ class _Denoisers:
         self._of_images = zoo.inference.ImageDenoiser(adapted.model, **self._options)
         self._range, self._stabilize = adapted.range, "none"
 
+    def _video(self, job: Job, advance: Advance) -> Done:
+        try:
+            done, notes = videos.denoise(self._arguments, job, self._model, self._strength, advance)
+        except ZooError as error:
+            raise ZooError(_naming(job, error)) from None
+        return done._replace(text=done.text + _in_brackets(notes))
+
     def _recording(self, job: Job, advance: Advance) -> Done:
         overwrite = {"overwrite": self._arguments.overwrite}
         given = self._arguments
-        strength = _PURPOSES.get(getattr(given, "for"), given.strength)
-        settings = {"strength": strength, "limit": given.limit, "progress": advance}
+        settings = {"strength": self._strength, "limit": given.limit, "progress": advance}
         settings |= {"separate_channels": given.channels == "separate", **overwrite}
         settings |= {"profile": given.profile}
         report = zoo.inference.denoise_audio_file(job.source, job.target, self._model, **settings)
@@ -346,7 +360,7 @@ class _Denoisers:
         clipped = f", {report.clipped} values clipped" if report.clipped else ""
         chosen = "" if self._model else f", by {report.model}"
         summary = f"{seconds:.1f} s, {report.sample_rate} Hz, {channels}{clipped}{chosen}"
-        suffix, notes = job.source.suffix.lower(), list(report.notes)
+        suffix, notes = job.source.suffix.lower(), [*report.notes, *videos.hint(given, job)]
         if suffix in file_kinds.READ_ONLY_AUDIO and suffix != job.target.suffix:
             notes.insert(0, f"{suffix} can be read and not written, so it is {job.target.suffix}")
         return Done(summary + _in_brackets(notes), seconds, problem)

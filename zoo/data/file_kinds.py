@@ -202,6 +202,8 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic"),
 }
 _ANY_BRAND = (b"mif1", b"msf1", b"miaf")
+# Details of signatures of audio that may be the sound of a film.
+_FILMS = (".mp4", ".mov", ".mkv")
 # Of those that hold sound alone, and of QuickTime.
 _SOUND_BRANDS = {b"M4A ": ".m4a", b"M4B ": ".m4b", b"qt  ": ".mov"}
 
@@ -335,6 +337,15 @@ def output_suffix(path: str | os.PathLike) -> str:
     if kind == IMAGE:
         return _SUFFIXES.get(detail, ".png")
     return detail if kind == AUDIO else ".wav"
+
+
+def may_hold_video(path: str | os.PathLike) -> bool:
+    """Whether a file begins as those do that hold video, or audio alone.
+
+    Raises:
+      ZooError: it cannot be read.
+    """
+    return not os.path.isdir(path) and _kind(_head(path))[1] in _FILMS
 
 
 def ending(path: str | os.PathLike) -> str:

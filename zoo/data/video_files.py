@@ -14,7 +14,7 @@ from zoo.errors import ZooError
 
 # Durations of container and frames differ by a frame or a tick of the clock; in seconds, and as a
 # share.
-_TOLERANCE, _SHARE = 0.5, 0.01
+_TOLERANCE, _SHARE = 0.2, 0.01
 # Frames that are kept of a survey: at least half as many, evenly spaced.
 _SAMPLES = 8
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from zoo import files
 from zoo.data import audio_containers, media_copying, video_files
+from zoo.data.file_kinds import MEDIA_FORMATS
 from zoo.errors import ZooError
 
 
@@ -47,14 +48,26 @@ _HDR = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS",
 _DURATIONS = 1 << 8
 
 
-def check(path: str | os.PathLike) -> None:
-    """Refuses the name of a file that holds no video.
+def check(path: str | os.PathLike, codec: str | None = None) -> None:
+    """Refuses a file that cannot hold video, or not that of a codec.
+
+    Args:
+      path: the file to write.
+      codec: of the video; None where it is not known yet.
 
     Raises:
-      ZooError: it is such a name.
+      ZooError: its suffix is of another kind, or its container does not take the codec.
     """
-    if Path(path).suffix.lower() not in _SUFFIXES:
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
         raise ZooError(f"{path} cannot hold video; end it in .mp4, .mov, .mkv or .webm")
+    if codec not in CODINGS:
+        return
+    import av  # noqa: PLC0415 - an extra
+
+    with av.open(os.devnull, "w", format=MEDIA_FORMATS[suffix][0]) as trial:
+        if codec not in trial.supported_codecs:
+            raise ZooError(f"{path} cannot hold {codec}; end it in .mkv")
 
 
 @contextlib.contextmanager
@@ -167,8 +180,6 @@ class VideoPut:
     def _choose(self, codec: str, settings: Mapping[str, Any]) -> _Coding:
         """How to write the images: in the codec of the source where there is an encoder."""
         holds = self._after.supported_codecs
-        if codec not in holds and codec in CODINGS:
-            raise ZooError(f"{self._path} cannot hold {codec}; end it in .mkv")
         for self.codec in dict.fromkeys((codec, _FALLBACK)):
             coding = CODINGS.get(self.codec)
             if coding and self.codec in holds and _works(coding, settings):

@@ -14,6 +14,7 @@ from zoo.inference.adaptation import (
 from zoo.inference.audio_stream import AudioStream
 from zoo.inference.denoise_audio import AudioReport, denoise_audio_file
 from zoo.inference.denoise_images import ImageReport, denoise_image_file
+from zoo.inference.denoise_video import VideoReport, denoise_video_file
 from zoo.inference.denoising import denoise, denoise_file
 from zoo.inference.diffusion import denoise_diffusion_file
 from zoo.inference.image_denoiser import Denoised, ImageDenoiser
@@ -27,6 +28,7 @@ __all__ = [
     "Denoised",
     "ImageDenoiser",
     "ImageReport",
+    "VideoReport",
     "adapt",
     "adapt_file",
     "denoise",
@@ -34,5 +36,6 @@ __all__ = [
     "denoise_diffusion_file",
     "denoise_file",
     "denoise_image_file",
+    "denoise_video_file",
     "load_adapted",
 ]

@@ -2,14 +2,16 @@
 
 import collections
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.typing import DTypeLike
 
 from zoo import files
 from zoo.inference import temporal
+from zoo.inference.denoise_audio import AudioReport, denoise_audio_file
 from zoo.inference.denoise_images import check_places
 from zoo.inference.image_canvas import check_strength
 from zoo.inference.image_denoiser import BLIND, DEFAULTS, ImageDenoiser
@@ -18,10 +20,8 @@ from zoo.resolve import Resolved, resolve
 
 REACH = 2
 """A frame is averaged with so many before it and after it."""
-# Of fewer frames nothing is gained by the second pass.
+# A model is given no lower level, which would be none.
 _FAINTEST = 1e-4
-# Sides of images whose noise can be estimated.
-_SIDE = 16
 
 
 class VideoReport(NamedTuple):
@@ -46,7 +46,7 @@ class VideoReport(NamedTuple):
     codec: str
     model: str
     lost: tuple[str, ...] = ()
-    audio: "object | None" = None
+    audio: AudioReport | None = None
 
 
 class _Clip:
@@ -149,6 +149,7 @@ def denoise_video_file(
     video_writing.check(dst)
     files.free(dst, overwrite)
     facts = video_files.survey(src)
+    video_writing.check(dst, facts.codec)
     form = facts.layout
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
     clip = _Clip(model, level, facts.samples, options)
@@ -173,6 +174,50 @@ def denoise_video_file(
     )
 
 
+def denoise_video_and_audio_file(
+    src: str | os.PathLike,
+    dst: str | os.PathLike,
+    *,
+    level: float | None = None,
+    strength: float = 1.0,
+    of_audio: Mapping[str, Any],
+    of_images: Mapping[str, Any],
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> VideoReport:
+    """Denoises the audio of a video, then its images, by the default models.
+
+    Args:
+      src, dst, level, strength, overwrite: as of `denoise_video_file`; the strength is of both.
+      of_audio: other options of `denoise_audio_file`.
+      of_images: other options of `denoise_video_file`.
+      progress: called with the number of frames done and of all; the audio takes far less time.
+
+    Raises:
+      ZooError: as both.
+    """
+    from zoo.data import video_files, video_writing  # noqa: PLC0415 - PyAV is an extra
+
+    check_places(src, dst, None)
+    video_writing.check(dst)
+    files.free(dst, overwrite)
+    # What is wrong with the images is known before the work on the audio.
+    video_writing.check(dst, video_files.survey(src).codec)
+    with files.scratch_folder(dst) as folder:
+        between = folder / Path(dst).name
+        audio = denoise_audio_file(src, between, strength=strength, **of_audio)
+        report = denoise_video_file(
+            between,
+            dst,
+            level=level,
+            strength=strength,
+            **of_images,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    return report._replace(audio=audio)
+
+
 def denoised_frames(
     frames: Iterable[tuple[object, np.ndarray]], clip: _Clip
 ) -> Iterator[tuple[object, np.ndarray, np.ndarray]]:
@@ -193,6 +238,9 @@ def denoised_frames(
         for number, (_, other, other_guide) in enumerate(held):
             if number != at:
                 mean = temporal.with_neighbor(mean, guide, other_guide, other, sigma)
+        if len(held) == 1:
+            yield frame, x, guide
+            continue
         noise = np.asarray(mean.noise())
         share = float(np.sqrt(np.mean(np.square(noise))))
         y = clip.denoised(np.asarray(mean.image()), share)

@@ -19,6 +19,11 @@ from zoo.inference.denoise_audio import (
     write_difference,
 )
 from zoo.inference.denoise_images import ImageReport, check_places, denoise_image_file
+from zoo.inference.denoise_video import (
+    VideoReport,
+    denoise_video_and_audio_file,
+    denoise_video_file,
+)
 from zoo.inference.even_noise import Noise
 from zoo.inference.image_denoiser import ImageDenoiser
 from zoo.modality import AUDIO, get
@@ -143,13 +148,14 @@ def denoise_file(
     ensemble: bool = False,
     dtype: DTypeLike | None = None,
     save_noise: str | os.PathLike | None = None,
+    clean: Literal["audio", "images", "both"] = "audio",
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> ImageReport | AudioReport:
-    """Denoises an image file or an audio file, recognized by its content.
+) -> ImageReport | AudioReport | VideoReport:
+    """Denoises an image file, an audio file or a video, recognized by its content.
 
-    See `zoo.inference.denoise_image_file` and `denoise_audio_file` for the formats and for what an
-    output keeps of its input.
+    See `zoo.inference.denoise_image_file`, `denoise_audio_file` and `denoise_video_file` for the
+    formats and for what an output keeps of its input.
 
     Args:
       src: the file to read.
@@ -164,9 +170,11 @@ def denoise_file(
         metadata of the file state that values are proportional to light.
       save_noise: a file for what was removed; for images it is centered on mid gray. None writes
         none.
+      clean: what of a video is denoised: its audio, its images, or both, by the default models;
+        the rest is copied unchanged. Other files have one of them.
       overwrite: whether existing files at `dst` and `save_noise` are replaced; `dst` may then be
         `src`.
-      progress: called with the number of tiles or samples done and the total.
+      progress: called with the number of tiles, samples or frames done and the total.
 
     Returns:
       A report of what was written.
@@ -183,9 +191,26 @@ def denoise_file(
     of_images = {"level": level, "range": range, "stabilize": stabilize}
     of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
     found = _resolved(model, variables)
+    common = {"overwrite": overwrite, "progress": progress}
+    if clean not in ("audio", "images", "both"):
+        raise ZooError(f"clean={clean!r} is not 'audio', 'images' or 'both'")
+    if clean != "audio" and modality == file_kinds.AUDIO:
+        _refuse_for_videos(src, {"range": range, "stabilize": stabilize, "save_noise": save_noise})
+        settings = {"level": level, "strength": strength, **common}
+        if clean == "images":
+            _refuse_audio_options(of_audio, "the images of a video")
+            found = found and resolve(found, modality="image")
+            return denoise_video_file(src, dst, found, **settings, **options)
+        if found:
+            raise ZooError(
+                "clean='both' takes a model of images and one of audio, the defaults; to name "
+                "them, denoise one after the other"
+            )
+        return denoise_video_and_audio_file(
+            src, dst, **settings, of_audio=of_audio, of_images=options
+        )
     if found:
         check_modality(found, src, modality)
-    common = {"overwrite": overwrite, "progress": progress}
     if modality == "image":
         _refuse_audio_options(of_audio)
         denoiser = ImageDenoiser(found, strength=strength, **options)
@@ -212,9 +237,11 @@ def check_modality(model: Resolved, path: str | os.PathLike, modality: str) -> N
       ZooError: the modalities differ.
     """
     if model.modality != modality:
+        video = modality == file_kinds.AUDIO and file_kinds.may_hold_video(path)
+        remedy = "give clean='images' for those of a video" if video else "leave it out"
         raise ZooError(
             f"{path} is {one_of(modality)}, and {model.label} denoises "
-            f"{get(model.modality).plural}; leave it out, or choose another model"
+            f"{get(model.modality).plural}; {remedy}, or choose another model"
         )
 
 
@@ -236,8 +263,16 @@ def _refuse_image_options(options: Mapping[str, Any]) -> None:
     _refuse(options, "images", "audio")
 
 
-def _refuse_audio_options(options: Mapping[str, Any]) -> None:
-    _refuse(options, "audio", "an image")
+def _refuse_audio_options(options: Mapping[str, Any], this: str = "an image") -> None:
+    _refuse(options, "audio", this)
+
+
+def _refuse_for_videos(src: str | os.PathLike, options: Mapping[str, Any]) -> None:
+    if not file_kinds.may_hold_video(src):
+        raise ZooError(f"{src} is audio without images; leave out clean=")
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ZooError(f"{given[0]}= is not for videos; leave it out")
 
 
 def _refuse(options: Mapping[str, Any], of: str, this: str) -> None:

@@ -1,0 +1,133 @@
+"""The options of `zoo denoise` for the images of videos."""
+
+import argparse
+from collections.abc import Callable, Collection
+
+import zoo
+from zoo.cli.file_jobs import Done, Job
+from zoo.data import file_kinds
+from zoo.errors import ZooError
+from zoo.modality import AUDIO
+
+# Options of images and files that have no meaning for videos.
+_REFUSED = ("range", "range_per_page", "stabilize", "scheduler", "save_noise", "reference")
+_REFUSED += ("adapt", "adapted", "method", "save_adapted", "bvals")
+
+
+def add_arguments(add: Callable) -> None:
+    """Adds the options to a group of a parser.
+
+    Args:
+      add: its `add_argument`.
+    """
+    add(
+        "--clean",
+        choices=("audio", "images", "both"),
+        help="what of a video to denoise; the rest is copied unchanged (audio)",
+    )
+
+
+def kinds(arguments: argparse.Namespace, found: Collection[str]) -> set[str]:
+    """The kinds whose options have a meaning: with `--clean`, videos are of images too."""
+    found = set(found)
+    if arguments.clean in ("images", "both") and file_kinds.AUDIO in found:
+        found.add(file_kinds.IMAGE)
+    return found
+
+
+def check(arguments: argparse.Namespace, found: Collection[str]) -> None:
+    """Refuses options that contradict each other.
+
+    Args:
+      arguments: of the command.
+      found: kinds of the inputs.
+
+    Raises:
+      ZooError: some do.
+    """
+    if arguments.clean and found and file_kinds.AUDIO not in found:
+        raise ZooError("--clean is an option of videos, and no input is one; drop it")
+    if arguments.clean == "both" and (arguments.model or arguments.weights):
+        raise ZooError(
+            "--clean both takes a model of images and one of audio, the defaults; to name them, "
+            "run --clean images and --clean audio one after the other"
+        )
+    for name in ("limit", "for", "channels", "profile"):
+        if arguments.clean == "images" and getattr(arguments, name) is not None:
+            raise ZooError(f"--{name} is an option of audio, which --clean images copies; drop it")
+
+
+def takes(arguments: argparse.Namespace, job: Job) -> bool:
+    """Whether the images of a file are to be denoised as those of a video.
+
+    Raises:
+      ZooError: they are, but the file has none, or options are given that have no meaning.
+    """
+    if arguments.clean not in ("images", "both") or job.kind != file_kinds.AUDIO:
+        return False
+    if not file_kinds.may_hold_video(job.source):
+        if arguments.clean == "both":
+            return False
+        raise ZooError(f"{job.source} is audio without images; leave it out, or drop --clean")
+    for name in _REFUSED:
+        if getattr(arguments, name) not in (None, False):
+            flag = f"--{name.replace('_', '-')}"
+            raise ZooError(f"{job.source}: {flag} is not for the images of videos; drop it")
+    return True
+
+
+def hint(arguments: argparse.Namespace, job: Job) -> list[str]:
+    """A note that the images of a video are as they were, where nobody said what to denoise."""
+    if arguments.clean or not file_kinds.may_hold_video(job.source):
+        return []
+    parts = zoo.data.audio_files.other_parts(job.source)
+    return ["the images are copied, --clean images denoises them"] if "video" in parts else []
+
+
+def denoise(
+    arguments: argparse.Namespace,
+    job: Job,
+    model: "zoo.resolve.Resolved | None",
+    strength: float,
+    advance: Callable[[int, int], None],
+) -> tuple[Done, list[str]]:
+    """Denoises the images of a video, and its audio with `--clean both`.
+
+    Args:
+      arguments: of the command.
+      job: the file.
+      model: of images; None for the default.
+      strength: share of the change.
+      advance: for the progress.
+
+    Returns:
+      What was done, and notes on it.
+
+    Raises:
+      ZooError: as `zoo.denoise_file`.
+    """
+    given = arguments
+    of_images = {name: getattr(given, name) for name in ("tile", "overlap", "ensemble", "dtype")}
+    of_audio = {"limit": given.limit, "profile": given.profile}
+    of_audio |= {"separate_channels": given.channels == "separate"}
+    report = zoo.denoise_file(
+        job.source,
+        job.target,
+        model,
+        level=None if given.sigma is None else given.sigma / 255,
+        strength=strength,
+        clean=given.clean,
+        overwrite=given.overwrite,
+        progress=advance,
+        **of_images,
+        **(of_audio if given.clean == "both" else {}),
+    )
+    height, width = report.size
+    frames = "1 frame" if report.frames == 1 else f"{report.frames} frames"
+    text = f"{width} x {height}, {frames}, {report.codec}, "
+    text += f"sigma {report.level:.1f}" + ("" if model else f", by {report.model}")
+    notes = list(report.lost)
+    if report.audio:
+        text += f", {AUDIO.noun} by {report.audio.model}"
+        notes += report.audio.notes
+    return Done(text, report.seconds), notes
