@@ -28,8 +28,8 @@ class Survey(NamedTuple):
       size: height and width in pixels, as stored, before any rotation.
       frames: how many.
       seconds: from the first frame to the end of the last.
-      samples: 1 to 8 frames, evenly spaced, as of `video_frames.to_color`; of one channel if no
-        sample has color.
+      samples: 1 to 8 frames, evenly spaced, each with the next, if there is one, as of
+        `video_frames.to_color`; of one channel if no sample has color.
     """
 
     codec: str
@@ -37,7 +37,7 @@ class Survey(NamedTuple):
     size: tuple[int, int]
     frames: int
     seconds: float
-    samples: tuple[np.ndarray, ...]
+    samples: tuple[tuple[np.ndarray, ...], ...]
 
 
 @contextlib.contextmanager
@@ -123,11 +123,13 @@ def survey(path: str | os.PathLike) -> Survey:
         if form is None:
             form = video_frames.layout(frame, path)
             start = frame.time
+        if kept and count % stride == 1 % stride and len(kept[-1]) == 1:
+            kept[-1].append(frame)
         if count % stride == 0:
             if len(kept) == _SAMPLES:
                 kept, stride = kept[::2], 2 * stride
             if count % stride == 0:
-                kept.append(frame)
+                kept.append([frame])
         count += 1
         end = frame.time + float(frame.duration * frame.time_base)
     if form is None:
@@ -137,10 +139,12 @@ def survey(path: str | os.PathLike) -> Survey:
         raise ZooError(
             f"{path} is truncated: {ends:.1f} of {stated:.1f} s are there; fetch it again"
         )
-    samples = [video_frames.to_color(one, form) for one in kept]
-    if all(video_frames.is_gray(one, form) for one in kept):
-        samples = [one[..., :1] for one in samples]
-    size = (kept[0].height, kept[0].width)
+    gray = all(video_frames.is_gray(one, form) for pair in kept for one in pair)
+    channels = slice(1 if gray else None)
+    samples = [
+        tuple(video_frames.to_color(one, form)[..., channels] for one in pair) for pair in kept
+    ]
+    size = samples[0][0].shape[:2]
     return Survey(codec, form, size, count, end - start, tuple(samples))
 
 

@@ -49,13 +49,19 @@ class VideoReport(NamedTuple):
     audio: AudioReport | None = None
 
 
-class _Clip:
+class Clip:
     """A model for all frames of a clip: one program, one noise level.
+
+    Attributes:
+      model: resolved.
+      takes_level: whether it does.
+      sigma: standard deviation of the noise that it removes, as a share of white.
+      allowed: as of `temporal.with_neighbor`.
 
     Args:
       model: of images; None chooses the default for their channels.
       level: as a share of white; None estimates it.
-      samples: frames, (H, W, C).
+      samples: frames (H, W, C), each with the next if there is one.
       options: of `ImageDenoiser`.
     """
 
@@ -63,10 +69,11 @@ class _Clip:
         self,
         model: Resolved | None,
         level: float | None,
-        samples: Iterable[np.ndarray],
+        samples: Iterable[tuple[np.ndarray, ...]],
         options: dict,
     ):
-        samples = list(samples)
+        pairs = list(samples)
+        samples = [pair[0] for pair in pairs]
         channels = samples[0].shape[-1]
         if model is None:
             model = resolve(
@@ -76,18 +83,21 @@ class _Clip:
         self._denoiser = ImageDenoiser(model, **options).steady()
         # Black and white of the format, in all frames.
         self._scale = self._denoiser.find_scales(samples[:1], (0, 1))[samples[0].dtype]
-        takes = self._denoiser.specification(channels)
-        self._level = level
-        if takes.takes_level and level is None:
-            luma = takes.channels != 1
+        specification = self._denoiser.specification(channels)
+        self.takes_level = specification.takes_level
+        self._level = level if self.takes_level else None
+        if self.takes_level and level is None:
+            luma = specification.channels != 1
             found = [estimate_level(one, self._scale, luma=luma) for one in samples]
             self._level = max(float(np.median(found)), _FAINTEST)
-        if not takes.takes_level:
-            self._level = None
+        # One more pass over the samples, for what the model removes and what it leaves.
+        clean = [tuple(map(self.denoised, pair)) for pair in pairs]
         self.sigma = self._level
         if self.sigma is None:
-            removed = [float(np.std(one - self.denoised(one))) for one in samples]
+            removed = [np.std(x - y[0]) for x, y in zip(samples, clean, strict=True)]
             self.sigma = float(np.median(removed))
+        left = [float(temporal.remaining(*pair)) for pair in clean if len(pair) == 2]
+        self.allowed = temporal.allowed(self.sigma, np.median(left or [0.0]))
 
     def denoised(self, x: np.ndarray, share: float = 1.0) -> np.ndarray:
         """A frame (H, W, C) with a share of the clip's noise."""
@@ -112,11 +122,12 @@ def denoise_video_file(
 ) -> VideoReport:
     """Denoises the images of a video of any length, in flat memory.
 
-    Each frame is denoised, averaged as it was with the two before and the two after it along the
-    motion (see `zoo.inference.temporal`), and the average, of which less noise is left, is denoised
-    with a level that is lower by as much; where the neighbors show other things, the first result
-    is taken. All frames have one model, one scale of values and one noise level: the median of
-    those estimated of up to 8 frames.
+    Each frame is denoised. With a model that takes a level the frame as it was is then averaged
+    with the two before and the two after it along the motion (see `zoo.inference.temporal`), and
+    the average, of which less noise is left, is denoised with a level that is lower by as much;
+    where the neighbors show other things, the first result is taken. With other models the
+    denoised frames are averaged. All frames have one model, one scale of values and one noise
+    level: the median of those estimated of up to 8 frames.
 
     Audio, subtitles, chapters, attachments and metadata are copied. Times, rotation, shape of
     pixels, pixel format and color tags are kept, and so is the codec (h264, hevc, vp8, vp9, av1,
@@ -152,8 +163,8 @@ def denoise_video_file(
     video_writing.check(dst, facts.codec)
     form = facts.layout
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
-    clip = _Clip(model, level, facts.samples, options)
-    channels = facts.samples[0].shape[-1]
+    clip = Clip(model, level, facts.samples, options)
+    channels = facts.samples[0][0].shape[-1]
     with video_writing.writing(dst, source=src, overwrite=overwrite) as put:
         noisy = (
             (frame, _channels(video_frames.to_color(frame, form), channels))
@@ -219,7 +230,7 @@ def denoise_video_and_audio_file(
 
 
 def denoised_frames(
-    frames: Iterable[tuple[object, np.ndarray]], clip: _Clip
+    frames: Iterable[tuple[object, np.ndarray]], clip: Clip
 ) -> Iterator[tuple[object, np.ndarray, np.ndarray]]:
     """Frames denoised with their neighbors; at most five are held.
 
@@ -230,23 +241,23 @@ def denoised_frames(
     Yields:
       What belongs to it, its colors, and those denoised.
     """
-    sigma = np.float32(clip.sigma)
     guided = ((frame, x, clip.denoised(x)) for frame, x in frames)
     for held, at in _windows(guided, REACH):
         frame, x, guide = held[at]
-        mean = temporal.Mean.of(x)
-        for number, (_, other, other_guide) in enumerate(held):
+        # A model without a level takes the mean of noisy frames for one with other noise.
+        which = 1 if clip.takes_level else 2
+        mean = temporal.Mean.of(held[at][which])
+        for number, other in enumerate(held):
             if number != at:
-                mean = temporal.with_neighbor(mean, guide, other_guide, other, sigma)
-        if len(held) == 1:
-            yield frame, x, guide
-            continue
-        noise = np.asarray(mean.noise())
-        share = float(np.sqrt(np.mean(np.square(noise))))
-        y = clip.denoised(np.asarray(mean.image()), share)
-        # Where less was averaged there is more noise than the second pass was given.
-        second = np.clip((1 - noise) / max(1 - max(share, 0.5), 1e-6), 0, 1)
-        yield frame, x, guide + second * (y - guide)
+                mean = temporal.with_neighbor(mean, guide, other[2], other[which], clip.allowed)
+        y = np.asarray(mean.image())
+        if clip.takes_level and len(held) > 1:
+            noise = np.asarray(mean.noise())
+            share = float(np.sqrt(np.mean(np.square(noise))))
+            # Where less was averaged there is more noise than the second pass is given.
+            second = np.clip((1 - noise) / max(1 - max(share, 0.5), 1e-6), 0, 1)
+            y = guide + second * (clip.denoised(y, share) - guide)
+        yield frame, x, y if len(held) > 1 else guide
 
 
 def _windows(items: Iterable, reach: int) -> Iterator[tuple[list, int]]:

@@ -31,6 +31,8 @@ _WINDOW, _MEAN, _SMOOTH, _LONGEST = 2.5, 1.0, 1.0, 1.5
 _FLAT = 2e-5
 # What the denoised frames may differ by, in standard deviations of the noise.
 _ALLOWED = 0.5
+# The mean of squares in such a window over their lower quartile, about.
+_OF_MEAN = 1.4
 # Weights below it are those of other things.
 _LEAST = 0.02
 
@@ -65,7 +67,7 @@ class Mean(NamedTuple):
 
 @jax.jit
 def with_neighbor(
-    mean: Mean, guide: jax.Array, other: jax.Array, x: jax.Array, sigma: jax.Array
+    mean: Mean, guide: jax.Array, other: jax.Array, x: jax.Array, allowed: jax.Array
 ) -> Mean:
     """Adds a neighbor where it shows the same.
 
@@ -74,16 +76,50 @@ def with_neighbor(
       guide: the frame denoised, (H, W, C) float32, black 0 and white 1.
       other: the neighbor denoised, likewise.
       x: the neighbor, noisy.
-      sigma: standard deviation of the noise, () float32.
+      allowed: squared difference of the two that noise explains, () float32.
     """
     at = _grid(guide.shape) + flow(_gray(guide), _gray(other))
-    square = jnp.square(guide - _linear(other, at)).mean(-1, keepdims=True)
-    excess = _blurred(square, _MEAN) / jnp.square(_ALLOWED * sigma + 1e-6) - 1
-    height, width = guide.shape[:2]
-    inside = (at >= 0).all(-1) & (at <= jnp.float32([height - 1, width - 1])).all(-1)
-    w = jnp.where(inside[..., None], jnp.exp(-jnp.maximum(excess, 0)), 0.0)
+    w = jnp.exp(-jnp.maximum(_difference(guide, other, at) / allowed - 1, 0))
     w = jnp.where(w < _LEAST, 0.0, w)
     return Mean(mean.total + w * _cubic(x, at), mean.weight + w, mean.square + w * w)
+
+
+@jax.jit
+def remaining(guide: jax.Array, other: jax.Array) -> jax.Array:
+    """Squared difference of two denoised frames that noise explains, as far as they show.
+
+    The lower quartile over all pixels, along the motion: most of an image may show other things.
+
+    Args:
+      guide: (H, W, C) float32.
+      other: its neighbor.
+
+    Returns:
+      () float32.
+    """
+    at = _grid(guide.shape) + flow(_gray(guide), _gray(other))
+    found = _difference(guide, other, at)
+    quartile = jnp.nanquantile(jnp.where(jnp.isfinite(found), found, jnp.nan), 0.25)
+    return _OF_MEAN * quartile
+
+
+def allowed(sigma: float, left: float) -> np.ndarray:
+    """What denoised frames may differ by, squared, () float32.
+
+    Args:
+      sigma: standard deviation of the noise that is removed.
+      left: what `remaining` says of the noise that is not.
+    """
+    return np.float32((_ALLOWED * sigma) ** 2 + left + 1e-12)
+
+
+def _difference(guide: jax.Array, other: jax.Array, at: jax.Array) -> jax.Array:
+    """Squared difference around each pixel, (H, W, 1); infinite outside of the neighbor."""
+    square = jnp.square(guide - _linear(other, at)).mean(-1, keepdims=True)
+    height, width = guide.shape[:2]
+    down, right = at[..., :1], at[..., 1:]
+    inside = (down >= 0) & (down <= height - 1) & (right >= 0) & (right <= width - 1)
+    return jnp.where(inside, _blurred(square, _MEAN), jnp.inf)
 
 
 def flow(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -1,0 +1,246 @@
+"""The images of videos: what is kept, what is refused, and what the neighbors are good for."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from video_clips import SIZE, colors, facts, scene, write
+
+import zoo
+from zoo.data import video_files, video_frames, video_writing
+from zoo.errors import ZooError
+from zoo.inference import denoise_video, temporal
+from zoo.models import Denoiser
+from zoo.resolve import resolve
+
+av = pytest.importorskip("av", minversion="16")
+BT709 = {"color_range": 1, "color_primaries": 1, "color_trc": 1, "colorspace": 1}
+BT2020 = {"color_range": 1, "color_primaries": 9, "color_trc": 16, "colorspace": 9}
+
+
+class Smooth(Denoiser):
+    """A mean of 3x3 pixels where there is noise: enough of a denoiser, and quick to compile."""
+
+    takes_level = True
+    reach = 1
+
+    def _denoise(self, x, level, train):
+        wide = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+        h, w = x.shape[1:3]
+        mean = sum(wide[:, i : i + h, j : j + w] for i in range(3) for j in range(3)) / 9
+        noise = jnp.reshape(jnp.asarray(level, x.dtype), (-1, 1, 1, 1))
+        share = jnp.clip(noise * 12, 0, 1)
+        return x + share * (mean - x)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return resolve(Smooth(), {})
+
+
+def noisy_scene(sigma=0.1):
+    clean = scene()
+    noise = sigma * np.random.default_rng(0).standard_normal(clean.shape)
+    return clean, np.float32(clean + noise)
+
+
+def psnr(x, clean):
+    return -10 * np.log10(np.mean(np.square(np.clip(x, 0, 1) - clean)))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "form", "sound", "tags", "extra"),
+    [
+        ("mp4", "libx264", "yuv420p", "aac", BT709, {"rotation": 90, "shape": Fraction(4, 3)}),
+        ("mkv", "ffv1", "yuv422p10le", "libopus", BT2020, {}),
+        ("webm", "libvpx-vp9", "yuv420p", "libopus", BT709, {}),
+    ],
+)
+def test_all_but_the_images_is_kept(tmp_path, model, suffix, codec, form, sound, tags, extra):
+    source, target = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    clean, noisy = noisy_scene()
+    options = {"crf": "2"} if codec != "ffv1" else {}
+    write(source, noisy, codec, form, sound=sound, tags=tags, options=options, **extra)
+    done = []
+    report = zoo.denoise_file(
+        source, target, model, 0.1, clean="images", progress=lambda *at: done.append(at)
+    )
+    assert facts(target) == facts(source)
+    assert report.frames == len(clean) == len(facts(source)[1])
+    assert (report.size, report.lost, report.level) == (SIZE, (), pytest.approx(25.5))
+    assert done == [(i, 8) for i in range(1, 9)]
+    assert psnr(colors(target), clean) > psnr(colors(source), clean) + 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == [source.name, target.name]
+
+
+def test_strength_0_changes_no_bit_and_names_in_the_way_stay(tmp_path, model):
+    source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
+    write(source, noisy_scene()[1], "ffv1", "yuv420p")
+    settings = {"clean": "images", "strength": 0}
+    zoo.denoise_file(source, target, model, 0.1, **settings)
+    with av.open(str(source)) as a, av.open(str(target)) as b:
+        for one, other in zip(a.decode(video=0), b.decode(video=0), strict=True):
+            assert [bytes(plane) for plane in one.planes] == [bytes(p) for p in other.planes]
+    with pytest.raises(ZooError, match=r"b\.mkv is there already"):
+        zoo.denoise_file(source, target, model, 0.1, **settings)
+
+
+def test_the_level_is_estimated_once_and_few_frames_are_held(tmp_path, monkeypatch, model):
+    source = tmp_path / "a.mkv"
+    write(source, np.concatenate([scene(), noisy_scene()[1]]), times=[40 * i for i in range(16)])
+    levels, opened, written, ahead = [], [0], [0], []
+    estimate, frames = denoise_video.estimate_level, video_files.frames
+
+    def counted(path):
+        for frame in frames(path):
+            opened[0] += 1
+            ahead.append(opened[0] - written[0])
+            yield frame
+
+    def estimated(*arguments, **options):
+        levels.append(estimate(*arguments, **options))
+        return levels[-1]
+
+    put = video_writing.VideoPut.__call__
+
+    def putting(self, frame):
+        written[0] += 1
+        put(self, frame)
+
+    monkeypatch.setattr(denoise_video, "estimate_level", estimated)
+    report = None
+    survey = video_files.survey(source)
+    monkeypatch.setattr(video_files, "survey", lambda path: survey)
+    monkeypatch.setattr(video_files, "frames", counted)
+    monkeypatch.setattr(video_writing.VideoPut, "__call__", putting)
+    report = zoo.denoise_file(source, tmp_path / "b.mkv", model, clean="images")
+    # Of every second frame, of which half are noisy.
+    assert len(levels) == 8
+    assert report.level == pytest.approx(255 * np.median(levels))
+    assert (opened[0], written[0]) == (16, 16)
+    assert max(ahead) == denoise_video.REACH + 1
+
+
+def test_neighbors_help_and_what_they_show_else_does_not_count(model):
+    clean, noisy = noisy_scene()
+    cut = np.concatenate([noisy[:4], noisy[4:, ::-1, :, ::-1]])
+    clip = denoise_video.Clip(model, 0.1, zip(noisy[::2], noisy[1::2], strict=True), {})
+    for frames, scenes in ((noisy, [clean]), (cut, [clean[:4], clean[4:, ::-1, :, ::-1]])):
+        reference = np.concatenate(scenes)
+        outputs = denoise_video.denoised_frames(((None, x) for x in frames), clip)
+        found = np.stack([y for _, _, y in outputs])
+        alone = np.stack([clip.denoised(x) for x in frames])
+        assert psnr(found, reference) > psnr(alone, reference) + 2
+        assert np.std(np.diff(found - reference, axis=0)) < 0.6 * np.std(
+            np.diff(alone - reference, axis=0)
+        )
+    # The frames at the cut are no worse than by themselves.
+    for t in (3, 4):
+        assert psnr(found[t], reference[t]) > psnr(alone[t], reference[t])
+    one = next(denoise_video.denoised_frames(iter([(None, noisy[0])]), clip))
+    np.testing.assert_array_equal(one[2], alone[0])
+
+
+def test_flow_is_the_motion_of_a_shifted_scene():
+    a, b = (x @ temporal._LUMA for x in scene(2, speed=1.7))
+    v = np.asarray(temporal.flow(jnp.asarray(a), jnp.asarray(b)))[6:-6, 6:-6]
+    np.testing.assert_allclose(v[..., 1], 1.7, atol=0.2)
+    np.testing.assert_allclose(v[..., 0], 0, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    "form", ["yuv420p", "yuvj422p", "yuv444p10le", "gray", "gbrp", "rgb24", "nv12", "yuv411p"]
+)
+def test_colors_are_those_of_ffmpeg_and_a_change_comes_back(form):
+    x = scene(1)[0, 2:, 1:]
+    frame = av.VideoFrame.from_ndarray(np.uint8(np.rint(255 * x)), "rgb24").reformat(format=form)
+    frame.pts, frame.time_base = 3, Fraction(1, 25)
+    reference = frame.reformat(format="rgb24").to_ndarray() / 255
+    layout = video_frames.layout(frame, "a")
+    found = video_frames.to_color(frame, layout)
+    # Its chroma is interpolated in another way.
+    error = np.abs(found - reference)
+    assert error.mean() < 0.025
+    assert form in ("yuv411p", "nv12", "yuv420p", "yuvj422p") or error.max() < 0.01
+    changed = video_frames.with_change(frame, np.float32(0.1) - 0 * found, layout)
+    assert (changed.format.name, changed.pts) == (form, 3)
+    step = video_frames.to_color(changed, layout) - found
+    np.testing.assert_allclose(step, 0.1, atol=0.006)
+
+
+def test_the_audio_and_the_images_at_once(tmp_path, monkeypatch, model):
+    source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
+    write(source, noisy_scene()[1], sound="flac")
+    with pytest.raises(ZooError, match="clean='both' takes a model of images and one of audio"):
+        zoo.denoise_file(source, target, model, clean="both")
+    chosen = []
+    monkeypatch.setattr(denoise_video, "resolve", lambda name: chosen.append(name) or model)
+    report = zoo.denoise_file(source, target, level=0.1, limit=6, clean="both")
+    assert (chosen, report.codec, report.audio.channels) == (["unet-color"], "ffv1", 1)
+    before, after = facts(source), facts(target)
+    assert before[:3] == after[:3]
+    assert before[3] != after[3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "b.mkv"]
+
+
+def test_a_codec_without_encoder_and_what_no_container_holds(tmp_path, model):
+    source = tmp_path / "a.mkv"
+    times, every = [40 * i for i in range(8)], Fraction(1, 25)
+    write(source, noisy_scene()[1], "mpeg2video", "yuv420p", times=times, unit=every)
+    report = zoo.denoise_file(source, tmp_path / "b.mkv", model, 0.1, clean="images")
+    assert report.codec == "h264"
+    assert report.lost == ("as h264, for want of an encoder for this mpeg2video",)
+    write(source, noisy_scene()[1], "ffv1", "yuv420p", shape=Fraction(4, 3))
+    report = zoo.denoise_file(source, tmp_path / "c.mkv", model, 0.1, clean="images")
+    for name, problem in (("d.webm", "cannot hold ffv1; end it in .mkv"), ("d.png", "hold video")):
+        with pytest.raises(ZooError, match=problem):
+            zoo.denoise_file(source, tmp_path / name, model, 0.1, clean="images")
+    assert not [*tmp_path.glob("d.*")]
+
+
+def refused(tmp_path: Path, source: Path, match: str, **options) -> None:
+    with pytest.raises(ZooError, match=match) as caught:
+        zoo.denoise_file(source, tmp_path / "out.mkv", clean="images", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_what_is_refused_is_one_line_before_the_work(tmp_path):
+    source, noisy = tmp_path / "a.mkv", noisy_scene()[1]
+    write(source, noisy, "ffv1", "yuva420p")
+    refused(tmp_path, source, r"a\.mkv has frames with alpha \(yuva420p\)")
+    interlaced = {"flags": "+ildct", "x264-params": "interlaced=1:tff=1"}
+    write(source, noisy, "libx264", "yuv420p", options=interlaced)
+    refused(tmp_path, source, "interlaced at 0.00 s, and only whole frames are denoised")
+    write(source, noisy, "ffv1", "yuv420p", sound="flac")
+    whole = source.read_bytes()
+    source.write_bytes(whole[: len(whole) // 4])
+    refused(tmp_path, source, "truncated")
+    sound = tmp_path / "sound.wav"
+    zoo.data.audio_writing.write(sound, np.zeros((100, 1), np.float32), 16000)
+    refused(tmp_path, sound, r"sound\.wav is audio without images; leave out clean=")
+    write(source, noisy)
+    refused(tmp_path, source, "range= is not for videos", range=(0, 1))
+    refused(tmp_path, source, "limit= is an option of audio", limit=12)
+    with pytest.raises(ZooError, match=r"a\.mkv holds no audio; clean='images' denoises"):
+        zoo.denoise_file(source, tmp_path / "out.mkv")
+    with pytest.raises(ZooError, match="clean='sound' is not 'audio', 'images' or 'both'"):
+        zoo.denoise_file(source, tmp_path / "out.mkv", clean="sound")
+    audio = tmp_path / "b.mka"
+    zoo.data.audio_writing.write(audio, np.zeros((4800, 1), np.float32), 48000)
+    refused(tmp_path, audio, r"b\.mka holds no video")
+
+
+def test_an_interruption_leaves_nothing(tmp_path, model):
+    source = tmp_path / "a.mkv"
+    write(source, noisy_scene()[1])
+
+    def stop(done, _):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        zoo.denoise_file(source, tmp_path / "b.mkv", model, 0.1, clean="images", progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
