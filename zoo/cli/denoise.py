@@ -346,7 +346,12 @@ class _Denoisers:
         settings = {"strength": self._strength, "limit": given.limit, "progress": advance}
         settings |= {"separate_channels": given.channels == "separate", **overwrite}
         settings |= {"profile": given.profile}
-        report = zoo.inference.denoise_audio_file(job.source, job.target, self._model, **settings)
+        try:
+            report = zoo.inference.denoise_audio_file(
+                job.source, job.target, self._model, **settings
+            )
+        except ZooError as error:
+            raise ZooError(_in_flags(error)) from None
         problem = ""
         if job.extra:
             write = zoo.inference.denoise_audio.write_difference

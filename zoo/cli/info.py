@@ -12,14 +12,14 @@ import numpy as np
 from PIL import ImageCms
 
 import zoo
-from zoo.cli import common, paths
+from zoo.cli import common, paths, videos
 from zoo.data import audio_files, file_kinds, pixels
 from zoo.data.image_files import read_pages
 from zoo.data.image_metadata import Metadata, Page
 from zoo.errors import ZooError, in_words
 
 _DESCRIPTION = """Describe files: format, size, depth and noise of an image; sample rate, length and
-loudness of an audio file; metadata of a weight file."""
+loudness of an audio file; both of a video; metadata of a weight file."""
 
 _EXAMPLES = """examples:
   zoo info photo.jpg
@@ -83,7 +83,12 @@ def _facts(path: str) -> Rows:
     if kind == file_kinds.IMAGE:
         return of_image(path)
     if kind == file_kinds.AUDIO:
-        return of_recording(path)
+        if not file_kinds.may_hold_video(path):
+            return of_recording(path)
+        images, sound = videos.tracks(path)
+        return (videos.facts(path) if images else []) + (
+            of_recording(path) if sound or not images else []
+        )
     if kind == file_kinds.WEIGHTS:
         return of_weights(path)
     raise ZooError(f"{path} is {file_kinds.description(path)}")

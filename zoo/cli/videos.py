@@ -1,7 +1,9 @@
-"""The options of `zoo denoise` for the images of videos."""
+"""The images of videos: the options of `zoo denoise` for them, and their facts for `zoo info`."""
 
 import argparse
 from collections.abc import Callable, Collection
+
+import numpy as np
 
 import zoo
 from zoo.cli.file_jobs import Done, Job
@@ -131,3 +133,44 @@ def denoise(
         text += f", {AUDIO.noun} by {report.audio.model}"
         notes += report.audio.notes
     return Done(text, report.seconds), notes
+
+
+def tracks(path: str) -> tuple[bool, bool]:
+    """Whether a file holds video, covers left out, and whether it holds audio.
+
+    Raises:
+      ZooError: it cannot be read.
+    """
+    from zoo.data import audio_containers, video_files  # noqa: PLC0415 - PyAV is an extra
+
+    av = audio_containers.pyav(path)
+    with audio_containers.intact(path, opening=True), av.open(path) as container:
+        return video_files.video_track(container) is not None, bool(container.streams.audio)
+
+
+def facts(path: str) -> list[tuple[str, str]]:
+    """Codec, size, frames, colors and noise of the images of a video; all of them are decoded.
+
+    Raises:
+      ZooError: they are damaged, or could not be denoised.
+    """
+    from zoo.data import video_files  # noqa: PLC0415 - PyAV is an extra
+
+    found = video_files.survey(path)
+    height, width = found.size
+    rate = found.frames / found.seconds if found.seconds else 0
+    scale = zoo.inference.value_scale.find([found.samples[0][0]], (0, 1))
+    scale = next(iter(scale.values()))
+    try:
+        estimate = zoo.inference.noise_level.estimate_level
+        levels = [estimate(pair[0], scale) for pair in found.samples]
+        noise = f"about {255 * float(np.median(levels)):.1f}/255"
+    except ZooError:
+        noise = "unknown, as the frames are too small"
+    colors = "full range" if found.layout.full else "limited range"
+    return [
+        ("video", f"{found.codec}, {found.layout.name}, {colors}"),
+        ("size", f"{width} x {height}"),
+        ("frames", f"{found.frames} in {found.seconds:.2f} s, {rate:.3g} a second"),
+        ("noise", noise),
+    ]

@@ -35,6 +35,8 @@ _ALLOWED = 0.5
 _OF_MEAN = 1.4
 # Weights below it are those of other things.
 _LEAST = 0.02
+# Mean weight of a neighbor below which the two are of different scenes.
+_CUT = 0.1
 
 
 class Mean(NamedTuple):
@@ -80,7 +82,7 @@ def with_neighbor(
     """
     at = _grid(guide.shape) + flow(_gray(guide), _gray(other))
     w = jnp.exp(-jnp.maximum(_difference(guide, other, at) / allowed - 1, 0))
-    w = jnp.where(w < _LEAST, 0.0, w)
+    w = jnp.where((w < _LEAST) | (w.mean() < _CUT), 0.0, w)
     return Mean(mean.total + w * _cubic(x, at), mean.weight + w, mean.square + w * w)
 
 
