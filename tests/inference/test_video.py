@@ -16,7 +16,7 @@ from zoo.inference import denoise_video, temporal
 from zoo.models import Denoiser
 from zoo.resolve import resolve
 
-av = pytest.importorskip("av", minversion="16")
+av = pytest.importorskip("av", minversion="19")
 BT709 = {"color_range": 1, "color_primaries": 1, "color_trc": 1, "colorspace": 1}
 BT2020 = {"color_range": 1, "color_primaries": 9, "color_trc": 16, "colorspace": 9}
 

@@ -15,6 +15,8 @@ from zoo.errors import ZooError
 # Durations of container and frames differ by a frame or a tick of the clock; in seconds, and as a
 # share.
 _TOLERANCE, _SHARE = 0.2, 0.01
+# Of PyAV, for the side data of a track.
+_OLDEST = 19
 # Frames that are kept of a survey: at least half as many, evenly spaced.
 _SAMPLES = 8
 
@@ -48,6 +50,11 @@ def opened(path: str | os.PathLike) -> Iterator[tuple]:
       ZooError: PyAV is missing, or the file has no video that can be decoded or is damaged.
     """
     av = audio_containers.pyav(files.regular(path))
+    if int(av.__version__.split(".")[0]) < _OLDEST:
+        raise ZooError(
+            f"the images of {path} need PyAV {_OLDEST} or newer, which has Python 3.12 or "
+            "newer; pip install -U av"
+        )
     with audio_containers.intact(path, opening=True), contextlib.ExitStack() as stack:
         container = stack.enter_context(av.open(os.fspath(path)))
         track = video_track(container)
