@@ -134,7 +134,7 @@ def camera(clean: np.ndarray, number: int) -> np.ndarray:
 def outputs(noisy: np.ndarray, level: float | None) -> Iterator[tuple[str, np.ndarray]]:
     """All ways of denoising."""
     yield "noisy", noisy
-    clip = denoise_video.Clip(None, level, zip(noisy[:-1:2], noisy[1::2], strict=True), {})
+    clip = denoise_video.Clip(None, level, lambda: zip(noisy[:-1:2], noisy[1::2], strict=True), {})
     yield "frame by frame", np.stack([clip.denoised(x) for x in noisy])
     # The better one of the two is what `zoo denoise` does with such a model.
     for takes, name in ((False, "denoised, then averaged"), (True, "averaged, then denoised")):

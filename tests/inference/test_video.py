@@ -127,7 +127,7 @@ def test_the_level_is_estimated_once_and_few_frames_are_held(tmp_path, monkeypat
 def test_neighbors_help_and_what_they_show_else_does_not_count(model):
     clean, noisy = noisy_scene()
     cut = np.concatenate([noisy[:4], noisy[4:, ::-1, :, ::-1]])
-    clip = denoise_video.Clip(model, 0.1, zip(noisy[::2], noisy[1::2], strict=True), {})
+    clip = denoise_video.Clip(model, 0.1, lambda: zip(noisy[::2], noisy[1::2], strict=True), {})
     for frames, scenes in ((noisy, [clean]), (cut, [clean[:4], clean[4:, ::-1, :, ::-1]])):
         reference = np.concatenate(scenes)
         outputs = denoise_video.denoised_frames(((None, x) for x in frames), clip)

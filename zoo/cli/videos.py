@@ -159,11 +159,9 @@ def facts(path: str) -> list[tuple[str, str]]:
     found = video_files.survey(path)
     height, width = found.size
     rate = found.frames / found.seconds if found.seconds else 0
-    scale = zoo.inference.value_scale.find([found.samples[0][0]], (0, 1))
-    scale = next(iter(scale.values()))
     try:
         estimate = zoo.inference.noise_level.estimate_level
-        levels = [estimate(pair[0], scale) for pair in found.samples]
+        levels = [estimate(x) for x, *_ in found.sampled()]
         noise = f"about {255 * float(np.median(levels)):.1f}/255"
     except ZooError:
         noise = "unknown, as the frames are too small"

@@ -30,8 +30,8 @@ class Survey(NamedTuple):
       size: height and width in pixels, as stored, before any rotation.
       frames: how many.
       seconds: from the first frame to the end of the last.
-      samples: 1 to 8 frames, evenly spaced, each with the next, if there is one, as of
-        `video_frames.to_color`; of one channel if no sample has color.
+      samples: 1 to 8 frames of PyAV, evenly spaced, each with the next, if there is one.
+      channels: 1 if no sample has color, else 3.
     """
 
     codec: str
@@ -39,7 +39,17 @@ class Survey(NamedTuple):
     size: tuple[int, int]
     frames: int
     seconds: float
-    samples: tuple[tuple[np.ndarray, ...], ...]
+    samples: tuple[tuple, ...]
+    channels: int
+
+    def colors(self, frame) -> np.ndarray:
+        """Colors of a frame of this video, (H, W, C), as of `video_frames.to_color`."""
+        x = video_frames.to_color(frame, self.layout)
+        return x if x.shape[-1] == self.channels else x[..., :1]
+
+    def sampled(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """The colors of the samples, one after the other, as they need much more memory."""
+        return (tuple(map(self.colors, one)) for one in self.samples)
 
 
 @contextlib.contextmanager
@@ -147,12 +157,9 @@ def survey(path: str | os.PathLike) -> Survey:
             f"{path} is truncated: {ends:.1f} of {stated:.1f} s are there; fetch it again"
         )
     gray = all(video_frames.is_gray(one, form) for pair in kept for one in pair)
-    channels = slice(1 if gray else None)
-    samples = [
-        tuple(video_frames.to_color(one, form)[..., channels] for one in pair) for pair in kept
-    ]
-    size = samples[0][0].shape[:2]
-    return Survey(codec, form, size, count, end - start, tuple(samples))
+    size = (kept[0][0].height, kept[0][0].width)
+    samples = tuple(map(tuple, kept))
+    return Survey(codec, form, size, count, end - start, samples, 1 if gray else 3)
 
 
 def _decoded(container, track, path: str | os.PathLike) -> Iterator:

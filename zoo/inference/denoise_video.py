@@ -61,7 +61,7 @@ class Clip:
     Args:
       model: of images; None chooses the default for their channels.
       level: as a share of white; None estimates it.
-      samples: frames (H, W, C), each with the next if there is one.
+      samples: returns frames (H, W, C), each with the next if there is one; called several times.
       options: of `ImageDenoiser`.
     """
 
@@ -69,12 +69,11 @@ class Clip:
         self,
         model: Resolved | None,
         level: float | None,
-        samples: Iterable[tuple[np.ndarray, ...]],
+        samples: Callable[[], Iterable[tuple[np.ndarray, ...]]],
         options: dict,
     ):
-        pairs = list(samples)
-        samples = [pair[0] for pair in pairs]
-        channels = samples[0].shape[-1]
+        first = next(iter(samples()))[0]
+        channels = first.shape[-1]
         if model is None:
             model = resolve(
                 (BLIND if level is None else DEFAULTS).get(channels) or DEFAULTS[channels]
@@ -82,22 +81,22 @@ class Clip:
         self.model = model
         self._denoiser = ImageDenoiser(model, **options).steady()
         # Black and white of the format, in all frames.
-        self._scale = self._denoiser.find_scales(samples[:1], (0, 1))[samples[0].dtype]
+        self._scale = self._denoiser.find_scales([first], (0, 1))[first.dtype]
         specification = self._denoiser.specification(channels)
         self.takes_level = specification.takes_level
         self._level = level if self.takes_level else None
         if self.takes_level and level is None:
             luma = specification.channels != 1
-            found = [estimate_level(one, self._scale, luma=luma) for one in samples]
+            found = [estimate_level(x, self._scale, luma=luma) for x, *_ in samples()]
             self._level = max(float(np.median(found)), _FAINTEST)
-        # One more pass over the samples, for what the model removes and what it leaves.
-        clean = [tuple(map(self.denoised, pair)) for pair in pairs]
-        self.sigma = self._level
-        if self.sigma is None:
-            removed = [np.std(x - y[0]) for x, y in zip(samples, clean, strict=True)]
-            self.sigma = float(np.median(removed))
-        left = [float(temporal.remaining(*pair)) for pair in clean if len(pair) == 2]
-        self.allowed = temporal.allowed(self.sigma, np.median(left or [0.0]))
+        # Once more, for what the model removes and what it leaves.
+        removed, left = [], [0.0]
+        for pair in samples():
+            clean = [self.denoised(x) for x in pair]
+            removed.append(float(np.std(pair[0] - clean[0])))
+            left += [float(temporal.remaining(*clean))] if len(clean) == 2 else []
+        self.sigma = self._level or float(np.median(removed))
+        self.allowed = temporal.allowed(self.sigma, np.median(left[1:] or left))
 
     def denoised(self, x: np.ndarray, share: float = 1.0) -> np.ndarray:
         """A frame (H, W, C) with a share of the clip's noise."""
@@ -163,13 +162,9 @@ def denoise_video_file(
     video_writing.check(dst, facts.codec)
     form = facts.layout
     options = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "dtype": dtype}
-    clip = Clip(model, level, facts.samples, options)
-    channels = facts.samples[0][0].shape[-1]
+    clip = Clip(model, level, facts.sampled, options)
     with video_writing.writing(dst, source=src, overwrite=overwrite) as put:
-        noisy = (
-            (frame, _channels(video_frames.to_color(frame, form), channels))
-            for frame in video_files.frames(src)
-        )
+        noisy = ((frame, facts.colors(frame)) for frame in video_files.frames(src))
         for done, (frame, x, y) in enumerate(denoised_frames(noisy, clip), 1):
             put(video_frames.with_change(frame, strength * (y - x), form))
             if progress is not None:
@@ -273,8 +268,3 @@ def _windows(items: Iterable, reach: int) -> Iterator[tuple[list, int]]:
         # The last ones have fewer after them.
         start = max(place - reach, 0)
         yield list(held)[start:], place - start
-
-
-def _channels(x: np.ndarray, count: int) -> np.ndarray:
-    """Colors, or of a video without color the luma."""
-    return x if x.shape[-1] == count else x[..., :1]
