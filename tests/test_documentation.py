@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 import soundfile
+import video_clips
 import yaml
 from document_blocks import PAGES, ROOT, blocks, commands, name_of, split, text_of
 from PIL import Image
@@ -106,6 +107,9 @@ def folder(tmp_path, monkeypatch):
     for name in ("talk.wav", "tape.wav", "street.wav", "talks/a.wav", "noisy.flac"):
         put(name, lambda path: soundfile.write(path, values(32_000) - 0.5, 16_000))
     put("interview.wav", lambda path: soundfile.write(path, values(16_000, 2) - 0.5, 16_000))
+    for name in ("clip.mp4", "clip.mkv", "clips/a.mp4"):
+        options = {"codec": "libx264", "form": "yuv420p", "sound": "aac"}
+        put(name, lambda path, o=options: video_clips.write(path, video_clips.scene(), **o))
     ffdnet = {}
     for n in range(15):
         shape = (4 if n == 14 else 64, 5 if n == 0 else 64, 3, 3)
