@@ -3,6 +3,7 @@
     python benchmarks/startup.py                          # of configs/unet.py, 5 pairs
     python benchmarks/startup.py --config=configs/conv_autoencoder.py --pairs=7
     python benchmarks/startup.py --images=40              # a folder of images of 40 sizes
+    python benchmarks/startup.py --photo=12 --pairs=3     # `zoo denoise` of 12 megapixels
 
 Fresh processes in turn, A B A B: first one with an empty compilation cache (cold), then one with
 the cache that the first has left (warm). Every pair begins with an empty cache; one start before
@@ -18,11 +19,16 @@ With `--images=N` it is instead how long N images take to denoise: of N sizes, a
 mixed images, and of one size with as many pixels in all; by a new process (cold, each program
 compiled) and once more by the same (warm). The level of the noise is given, not estimated.
 
+With `--photo=N` it is how long `zoo denoise photo.jpg` takes for N megapixels, with no other option
+and with `--dtype bfloat16`: wall and processor seconds of processes from start to end, each with an
+empty cache (cold) and once more (warm).
+
 The rows go to `benchmarks/results/`. What main.py needs, this needs.
 """
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +36,7 @@ from pathlib import Path
 
 import numpy as np
 from harness import flags, machine, results
+from PIL import Image
 from processes import ask, ask_machine
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +124,49 @@ def folder(arguments) -> list[dict]:
     return rows
 
 
+def photo(arguments) -> list[dict]:
+    """A row for each process of `zoo denoise`, and the medians."""
+    height = round((arguments.photo * 1e6 * 3 / 4) ** 0.5)
+    size = (height, round(arguments.photo * 1e6 / height))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        blocks = np.random.default_rng(1).uniform(30, 220, (75, 100, 3))
+        side = max(-(-length // count) for length, count in zip(size, blocks.shape, strict=False))
+        image = np.kron(blocks, np.ones((side, side, 1)))[: size[0], : size[1]]
+        noise = np.random.default_rng(0).normal(0, 10, image.shape)
+        noisy = np.clip(image + noise, 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(Path(folder, "photo.jpg"), quality=95)
+        for pair in range(1, arguments.pairs + 1):
+            for dtype in ("float32", "bfloat16"):
+                with tempfile.TemporaryDirectory() as cache:
+                    for kind in ("cold", "warm"):
+                        wall, cpu = _denoise(Path(folder), cache, dtype)
+                        rows.append({
+                            "pair": pair, "dtype": dtype, "cache": kind, "megapixels":
+                            noisy.shape[0] * noisy.shape[1] / 1e6, "seconds": wall, "cpu_s": cpu,
+                        })  # fmt: skip
+                        print(f"{dtype}, {kind}: {wall:.1f} s", file=sys.stderr, flush=True)
+    for dtype in ("float32", "bfloat16"):
+        for kind in ("cold", "warm"):
+            mine = [row for row in rows if (row["dtype"], row["cache"]) == (dtype, kind)]
+            middle = {k: float(np.median([row[k] for row in mine])) for k in ("seconds", "cpu_s")}
+            rows.append({**mine[0], "pair": "median", **middle})
+    return rows
+
+
+def _denoise(folder: Path, cache: str, dtype: str) -> tuple[float, float]:
+    command = ["-m", "zoo.cli", "denoise", "photo.jpg", "-o", "clean.jpg", "--overwrite"]
+    command += [] if dtype == "float32" else ["--dtype", dtype]
+    environment = {**os.environ, "XDG_CACHE_HOME": cache, "PYTHONPATH": str(ROOT)}
+    before, begun = os.times(), time.perf_counter()
+    subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, check=True, capture_output=True
+    )
+    wall, after = time.perf_counter() - begun, os.times()
+    cpu = after.children_user + after.children_system
+    return wall, cpu - before.children_user - before.children_system
+
+
 def main() -> None:
     """Measures, prints the medians and writes all rows."""
     parser = flags.Parser(__doc__)
@@ -131,6 +181,7 @@ def main() -> None:
     )
     add("--pairs", type=flags.count, default=5, help="of starts, cold and warm (default 5)")
     add("--images", type=flags.count, help="to denoise instead of starting main.py")
+    add("--photo", type=flags.count, metavar="MEGAPIXELS", help="to run `zoo denoise` on")
     add("--model", default="unet-gray", help="of --images, which are gray (default unet-gray)")
     add(
         "--sides", type=flags.count, nargs=2, default=(200, 800), metavar=("LEAST", "MOST"),
@@ -144,7 +195,9 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     _, _, load = ask_machine()
-    if arguments.images:
+    if arguments.photo:
+        rows, name = photo(arguments), f"photo-{arguments.photo}mp"
+    elif arguments.images:
         rows = folder(arguments)
         name = f"images-{arguments.model}-{arguments.images}sizes"
     else:

@@ -232,6 +232,16 @@ def test_a_folder_of_many_sizes(tmp_path):
     assert warm < cold
 
 
+def test_a_photo(tmp_path):
+    rows, _ = measured(tmp_path, "startup.py", "--photo=1", "--pairs=1")
+    kinds = [(dtype, cache) for dtype in ("float32", "bfloat16") for cache in ("cold", "warm")]
+    assert [(row["dtype"], row["cache"]) for row in rows] == kinds * 2
+    for row in rows:
+        megapixels, seconds, cpu = figures(row, "megapixels", "seconds", "cpu_s")
+        assert megapixels == pytest.approx(1, rel=0.01)
+        assert 0 < cpu < (os.cpu_count() + 1) * seconds
+
+
 def test_loop(tmp_path):
     flags = ("--turns=2", "--steps=4", "--seconds=0.05", "--model=unet-tiny", "--size=8")
     rows, _ = measured(tmp_path, "loop.py", *flags, "--batch=2", *TINY)
