@@ -63,12 +63,15 @@ def random_shift(key: jax.Array, x: jax.Array, *, fraction: float) -> jax.Array:
 
 
 def random_zoom(key: jax.Array, x: jax.Array, *, share: float) -> jax.Array:
-    """Enlarge around the center, by a factor log-uniform in [1, 1 + share].
+    """Enlarge every other image around the center, by a factor log-uniform in [1, 1 + share].
 
     Interpolation is cubic (Keys, 1981, a = -1/2). What cameras store at full resolution is softer
-    than photographs that were scaled down, which this makes up for. Noise is enlarged as well.
+    than photographs that were scaled down, which this makes up for; half of the images stay sharp,
+    or a model would smooth such. Noise is enlarged as well.
     """
-    factor = jnp.exp(jax.random.uniform(key, maxval=np.log1p(share)))
+    choice, amount = jax.random.split(key)
+    factor = jnp.exp(jax.random.uniform(amount, maxval=np.log1p(share)))
+    factor = jnp.where(jax.random.bernoulli(choice), factor, 1.0)
     middle = jnp.array(x.shape[:2], x.dtype) / 2
     scale = jnp.full(2, factor, x.dtype)
     return jax.image.scale_and_translate(
@@ -147,7 +150,8 @@ def make_augment(
       quarter_turn: rotate images by quarter turns at random.
       rotate: the largest rotation of images, in degrees; 0 for none.
       shift: the largest shift of images, as a fraction of the side; 0 for none.
-      zoom: the largest enlargement of images, as a share, 0.5 for one and a half times; 0 for none.
+      zoom: the largest enlargement of half of the images, as a share, 0.5 for one and a half times;
+        0 for none.
       gain: the largest change of the loudness of audio, in dB; 0 for none.
       polarity: invert audio at random.
       speed: the largest change of the speed and pitch of audio, as a share; 0 for none.

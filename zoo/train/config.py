@@ -182,7 +182,7 @@ def default_config() -> ConfigDict:
     config.data.augment.quarter_turn = True
     config.data.augment.rotate = 0.0  # up to so many degrees
     config.data.augment.shift = 0.0  # up to this fraction of the side
-    config.data.augment.zoom = 0.0  # up to this share larger
+    config.data.augment.zoom = 0.0  # half of the images up to this share larger
     config.data.augment.gain = 0.0  # of audio, up to so many dB up or down
     config.data.augment.polarity = False  # of audio
     config.data.augment.speed = 0.0  # of audio, up to this share faster or slower
