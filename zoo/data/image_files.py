@@ -4,6 +4,7 @@
 are for callers who want pixels. See `zoo.data.pixels` for the arrays.
 """
 
+import functools
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from zoo.data.file_kinds import SCIENCE, image_format
 from zoo.data.image_fitting import converted, depth_lost, fitting, form_of
 from zoo.data.image_metadata import Page
 from zoo.data.science.stacks import Stack
+from zoo.data.windows import Axes
 from zoo.errors import ZooError
 
 
@@ -41,12 +43,14 @@ class Pages:
         count: int,
         each: Callable[..., Iterator[Page]],
         stack: Stack | None = None,
+        at: Callable[[int], Page] | None = None,
     ):
         self.form = form
         self.stack = stack
         self.name = name
         self._count = count
         self._each = each
+        self._at = at or (lambda number: next(each([number])))
 
     def __len__(self) -> int:
         """The number of pages."""
@@ -61,8 +65,20 @@ class Pages:
         return self._each()
 
     def __getitem__(self, number: int) -> Page:
-        """A page of a file of `zoo.data.science` by its number, without those before it."""
-        return next(self._each([number]))
+        """A page by its number, without those before it."""
+        return self._at(number)
+
+    @functools.cached_property
+    def stacks(self) -> tuple[Axes, ...]:
+        """What the pages are counted along, of each array of the file; see `zoo.data.windows`."""
+        if self.form == "tiff":
+            return (tiff_pages.axes(self.name, self.name),)
+        named = getattr(self.stack, "axes", None)
+        if named is None:
+            blocks = getattr(self.stack, "blocks", ())
+            leads = [block.lead for block in blocks] or [(self._count,)]
+            named = [tuple(("", size) for size in lead) for lead in leads]
+        return tuple(named)
 
 
 def read(path: str | os.PathLike, *, any_range: bool = False) -> np.ndarray:
@@ -142,7 +158,8 @@ def read_pages(path: str | os.PathLike) -> Pages:
         form = image_format(file_kinds.head(file), name)
         if form == "tiff":
             count = tiff_pages.count(name, name)
-            return Pages("tiff", name, count, lambda: tiff_pages.read(name, name))
+            reader = tiff_pages.Reader(name, name)
+            return Pages("tiff", name, count, lambda: tiff_pages.read(name, name), at=reader)
         if form in SCIENCE:
             stack = science.opened(form, name, name)
             return Pages(form, name, len(stack), stack.pages, stack)
@@ -151,7 +168,7 @@ def read_pages(path: str | os.PathLike) -> Pages:
     metadata, lost = image_containers.read(data, form, name)
     image, orientation = _decode(data, name)
     page = Page(pixels.check(image, name, any_range=True), metadata, lost, orientation)
-    return Pages(form, name, 1, lambda: iter((page,)))
+    return Pages(form, name, 1, lambda: iter((page,)), at=lambda number: page)
 
 
 def _decode(data: bytes, name: str) -> tuple[np.ndarray, int]:

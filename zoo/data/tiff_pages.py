@@ -8,8 +8,10 @@ References:
 """
 
 import contextlib
+import math
 import struct
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -18,6 +20,7 @@ import tifffile
 from zoo import files
 from zoo.data import exif, image_decoding, pixels, tiff_decoding
 from zoo.data.image_metadata import INCH, MOVED, TEXT_TAGS, Density, Metadata, Page, TiffLayout
+from zoo.data.windows import Axes
 
 _XMP, _ICC, _BELOW = 700, 34675, 330
 # Document and page name, host, IPTC, Photoshop, geographic tags, those of GDAL and of ImageJ.
@@ -65,33 +68,88 @@ def count(path: str, name: str) -> int:
         return sum(_planes(leaf.page) for leaf in leaves)
 
 
-def read(path: str, name: str) -> Iterator[Page]:
+def axes(path: str, name: str) -> Axes:
+    """What the pages of a file are counted along, by the names of OME and ImageJ.
+
+    Raises:
+      ZooError: it is broken.
+    """
+    with _opened(path, name) as (tiff, leaves):
+        planes = _planes(leaves[0].page)
+        total, found = sum(_planes(leaf.page) for leaf in leaves), ()
+        with contextlib.suppress(Exception):  # a description is free text
+            first = tiff.series[0]
+            named = zip(first.axes.lower(), first.shape, strict=True)
+            found = tuple(one for one in named if one[0] not in "yxs")
+    found += (("c", planes),) if planes > 1 else ()
+    return found if math.prod(size for _, size in found) == total else (("", total),)
+
+
+def read(path: str, name: str, numbers: Iterable[int] | None = None) -> Iterator[Page]:
     """The pages of a file, decoded one at a time; gray samples of no color are a page each.
 
     Args:
       path: the file.
       name: what to call it in an error.
+      numbers: of the pages, from 0, each asked for when it is its turn; None for all.
 
     Raises:
       ZooError: as `zoo.data.image_files.read`.
     """
     with _opened(path, name) as (tiff, leaves):
-        for i, leaf in enumerate(leaves):
-            this = f"page {i + 1} of {name}" if len(leaves) > 1 else name
-            orientation = tiff_decoding.orientation_of(leaf.page)
-            planes = _planes(leaf.page)
-            image = tiff_decoding.decode(leaf, this, planes=planes > 1)
-            image = pixels.upright(image, orientation)
-            image = image[..., None] if image.ndim == 2 else image
-            every = [image] if planes == 1 else [image[..., n : n + 1] for n in range(planes)]
-            every = [pixels.check(np.ascontiguousarray(one), this, any_range=True) for one in every]
-            metadata, lost = _metadata(tiff, leaf.page, every[0])
-            if i and leaf.at is not None:
-                # They share a directory, whose text belongs to the first.
-                layout = metadata.tiff._replace(tags=())
-                metadata, lost = metadata._replace(exif=None, tiff=layout), []
-            for image in every:
-                yield Page(image, metadata, (*leaf.lost, *lost), orientation)
+        places = [(i, n) for i, leaf in enumerate(leaves) for n in range(_planes(leaf.page))]
+        held, pages = -1, []
+        for i, plane in places if numbers is None else (places[number] for number in numbers):
+            if i != held:
+                this = f"page {i + 1} of {name}" if len(leaves) > 1 else name
+                held, pages = i, _pages_of(tiff, leaves[i], this, first=i == 0)
+            yield pages[plane]
+
+
+def _pages_of(
+    tiff: tifffile.TiffFile, leaf: tiff_decoding.Leaf, name: str, *, first: bool
+) -> list[Page]:
+    """The page of a directory, or those of its planes."""
+    orientation, planes = tiff_decoding.orientation_of(leaf.page), _planes(leaf.page)
+    image = pixels.upright(tiff_decoding.decode(leaf, name, planes=planes > 1), orientation)
+    image = image[..., None] if image.ndim == 2 else image
+    every = [image] if planes == 1 else [image[..., n : n + 1] for n in range(planes)]
+    every = [pixels.check(np.ascontiguousarray(one), name, any_range=True) for one in every]
+    metadata, lost = _metadata(tiff, leaf.page, every[0])
+    if leaf.at is not None and not first:
+        # They share a directory, whose text belongs to the first.
+        layout = metadata.tiff._replace(tags=())
+        metadata, lost = metadata._replace(exif=None, tiff=layout), []
+    return [Page(one, metadata, (*leaf.lost, *lost), orientation) for one in every]
+
+
+class Reader:
+    """Pages of a file in any order; it stays open from the first on.
+
+    Args:
+      path: the file.
+      name: what to call it in an error.
+    """
+
+    def __init__(self, path: str, name: str):
+        self._path, self._name = path, name
+        self._lock, self._wanted = threading.Lock(), []
+        self._pages: Iterator[Page] | None = None
+
+    def __call__(self, number: int) -> Page:
+        """A page by its number, from 0.
+
+        Raises:
+          ZooError: as `read`.
+        """
+        with self._lock:
+            self._pages = self._pages or read(self._path, self._name, iter(self._wanted.pop, None))
+            self._wanted.append(number)
+            try:
+                return next(self._pages)
+            except BaseException:
+                self._pages, self._wanted = None, []
+                raise
 
 
 def _planes(page: tifffile.TiffPage) -> int:

@@ -29,10 +29,12 @@ class _Chain(Denoiser):
     Attributes:
       depth: convolutions, at least 2.
       width: channels between them.
+      planes: how many of a stack it sees at once, an odd number; see `ModelSpec`.
     """
 
     depth: int = 17
     width: int = 64
+    planes: int = 1
 
     canvas = True
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from zoo.data import windows
 from zoo.errors import ZooError
 from zoo.models.layers import Layer, pad_to_multiple
 from zoo.models.torch_layout import Layout
@@ -39,6 +40,8 @@ class ModelSpec:
       sample_rate: of the audio it is made for, in Hz; 0 for images.
       hop: samples a streaming step takes, or a multiple of it; 0 where it does not stream.
       latency: samples the streamed output lags behind the input, beyond the hop itself.
+      planes: K, odd: it takes K neighboring planes of a stack at once, `(N, H, W, K C)` plane by
+        plane, and returns the one in the center, `(N, H, W, C)`; see `zoo.data.windows`.
     """
 
     name: str
@@ -57,6 +60,12 @@ class ModelSpec:
     sample_rate: int = 0
     hop: int = 0
     latency: int = 0
+    planes: int = 1
+
+    @property
+    def inputs(self) -> int:
+        """The channels of the input: those of all planes."""
+        return self.planes * self.channels
 
 
 def spec_of(model: nn.Module, name: str = "") -> ModelSpec:
@@ -105,6 +114,9 @@ def _choices(module: type[nn.Module]) -> dict[str, tuple]:
 class Denoiser(CheckedModule, Layer):
     """The base class of image denoisers, (N, H, W, C) to the same shape and dtype.
 
+    With K `planes` the input is (N, H, W, K C), see `ModelSpec`, and what is said of
+    the input below is said of its center plane.
+
     It checks the input, pads it, has the architecture's `_denoise` process it, crops the result and
     turns it into the clean image by `output`. An architecture overrides as attributes, properties
     or fields what its `ModelSpec` states otherwise, and these two.
@@ -121,11 +133,16 @@ class Denoiser(CheckedModule, Layer):
     channels: int = 3
 
     size = None
+    planes = 1
     takes_level = False
     stride = 1
     margin = "edge"
     output = "linear"
     learning_rate = None
+
+    def __post_init__(self):
+        windows.check(self.planes, type(self).__name__)
+        super().__post_init__()
 
     def __call__(
         self, x: jax.Array, level: jax.Array | float | None = None, *, train: bool = False
@@ -133,14 +150,14 @@ class Denoiser(CheckedModule, Layer):
         """Denoises a batch.
 
         Args:
-          x: (N, H, W, C), any float dtype, made for [0, 1].
+          x: (N, H, W, C), or (N, H, W, K C) of a window, any float dtype, made for [0, 1].
           level: standard deviation of the noise in signal units, a number or (N,); ignored unless
             the model takes a level.
           train: whether batch norm uses and updates the statistics of this batch; ignored by
             models without.
 
         Returns:
-          The clean estimate, shape and dtype of `x`.
+          The clean estimate (N, H, W, C), dtype of `x`.
 
         Raises:
           ZooError: `x` is not a batch of images of floats, or has a size or a number of channels
@@ -151,6 +168,7 @@ class Denoiser(CheckedModule, Layer):
         y = self._denoise(pad_to_multiple(x, self.stride, self.margin), level, train)
         # Cast before the sigmoid: near 1 a bfloat16 one has steps of 1/256.
         y = (y if self.stride == 1 else y[:, : x.shape[1], : x.shape[2]]).astype(x.dtype)
+        x = windows.middle(x, self.channels)
         match self.output:
             case "noise":
                 return x - y
@@ -164,12 +182,12 @@ class Denoiser(CheckedModule, Layer):
         """The network; an architecture implements it with `nn.compact`.
 
         Args:
-          x: (N, H, W, C), H and W multiples of `stride`.
+          x: (N, H, W, K C), H and W multiples of `stride`.
           level: (N, 1, 1, 1), dtype of `x`; None unless `takes_level`.
           train: as for `__call__`.
 
         Returns:
-          The shape of `x`, any float dtype; what it is, `output` states.
+          (N, H, W, C), any float dtype; what it is, `output` states.
         """
         raise NotImplementedError
 
@@ -179,7 +197,12 @@ class Denoiser(CheckedModule, Layer):
             raise ZooError(f"{name} takes (N, H, W, C), got shape {x.shape}; add the axes it lacks")
         check_float(x, name, "images", "[0, 1], such as uint8 / 255")
         # A wrong C would pass through `init`, which shapes the parameters after the signal.
-        if x.shape[-1] != self.channels:
+        if self.planes > 1 and x.shape[-1] != self.planes * self.channels:
+            raise ZooError(
+                f"{name} takes windows of {self.planes} planes of {self.channels} channels, got "
+                f"{x.shape[-1]} channels in all; give it stacks of planes"
+            )
+        if self.planes == 1 and x.shape[-1] != self.channels:
             raise ZooError(
                 f"{name} takes images of {self.channels} channels, got {x.shape[-1]}; "
                 f"build it with channels={x.shape[-1]} or convert the images"

@@ -224,7 +224,7 @@ def variable_shapes(model: nn.Module, spec: ModelSpec) -> dict[str, jax.ShapeDty
         hash(model)
     except TypeError:  # an option of a module of the user's own
         trace = trace.__wrapped__
-    shapes = dict(trace(model, (1, *size, spec.channels)))
+    shapes = dict(trace(model, (1, *size, spec.inputs)))
     count = sum(math.prod(shape.shape) for shape in shapes.values())
     if count > _MOST_PARAMETERS:
         raise ZooError(

@@ -32,6 +32,7 @@ class UNet(Denoiser):
       down: `"conv"` (2x2, stride 2), `"max"` or `"mean"` pooling.
       up: `"conv"` (2x2 transposed) or `"nearest"`, each to the width of the finer level.
       skip: `"add"` or `"concat"`.
+      planes: how many of a stack it sees at once, an odd number; see `ModelSpec`.
       takes_level: a constant map of `level` goes in as one more channel.
       axis_name: the device axis over which batch statistics are averaged.
     """
@@ -43,6 +44,7 @@ class UNet(Denoiser):
     down: Literal["conv", "max", "mean"] = "conv"
     up: Literal["conv", "nearest"] = "conv"
     skip: Literal["add", "concat"] = "add"
+    planes: int = 1
     takes_level: bool = False
     axis_name: str | None = None
 

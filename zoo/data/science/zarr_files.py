@@ -29,6 +29,7 @@ from zoo.data.image_metadata import Metadata, Page
 from zoo.data.science import zarr_pyramid
 from zoo.data.science.regions import Region, regions
 from zoo.data.science.stacks import Block
+from zoo.data.windows import Axes
 from zoo.errors import ZooError
 
 _CHANNELS = 4
@@ -46,11 +47,13 @@ class Series(NamedTuple):
       levels: the paths of its arrays, the full resolution first.
       scales: of each its scale transformation, empty where it has none.
       channels: whether the last axis is one of channels.
+      names: of its axes, in lower case; empty where they have none.
     """
 
     levels: tuple[str, ...]
     scales: tuple[tuple[float, ...], ...]
     channels: bool
+    names: tuple[str, ...] = ()
 
 
 class Store:
@@ -126,8 +129,8 @@ def _series(path: str, facts: Mapping[str, Any]) -> Series:
     datasets = facts["datasets"]
     levels = tuple("/".join(filter(None, (path, one["path"]))) for one in datasets)
     axes = facts.get("axes") or ["x"]
-    last = axes[-1] if isinstance(axes[-1], str) else axes[-1].get("name")
-    return Series(levels, tuple(map(_scale, datasets)), last == "c")
+    names = tuple(str(one if isinstance(one, str) else one.get("name")).lower() for one in axes)
+    return Series(levels, tuple(map(_scale, datasets)), names[-1] == "c", names)
 
 
 def _scale(dataset: Mapping[str, Any]) -> tuple[float, ...]:
@@ -164,6 +167,15 @@ class ZarrStack:
     def __len__(self) -> int:
         """The number of planes."""
         return sum(int(np.prod(block.lead)) for block in self.blocks)
+
+    @property
+    def axes(self) -> list[Axes]:
+        """What the planes of each image are counted along."""
+        found = []
+        for one, block in zip(self.series, self.blocks, strict=True):
+            names = one.names if len(one.names) == len(block.shape) else ("",) * len(block.shape)
+            found.append(tuple(zip(names, block.lead, strict=False)))
+        return found
 
     def pages(self, numbers: Sequence[int] | None = None) -> Iterator[Page]:
         """Planes as pages, each read now, with others of its chunks; all by default."""

@@ -89,6 +89,8 @@ def load(
     on_error: str = "raise",
     sample_rate: int = 16000,
     any_range: bool = False,
+    window: int = 1,
+    frames: bool = False,
     **options: Any,
 ) -> dict[str, Source]:
     """List the images or the audio of a data set.
@@ -111,6 +113,7 @@ def load(
       sample_rate: samples per second that audio is resampled to; unused for images.
       any_range: whether images may hold integers of any width and floats of any range, which they
         keep; otherwise they are uint8 or uint16, and floats are to lie within [0, 1].
+      window, frames: as in `Source`, of images that are planes of stacks.
       **options: of the kind; see its function.
 
     Returns:
@@ -136,9 +139,9 @@ def load(
     if listings["train"].length is None:
         if not listings["train"].modality and channels not in (1, 3):
             raise ZooError(f"channels is {channels}; choose 1 for gray or 3 for color")
-        sources = {
-            split: Source(listings[split], channels, size, any_range=any_range) for split in SPLITS
-        }
+        _check_window(kind, window, tile, listings["train"])
+        own = {"any_range": any_range, "window": window, "frames": frames and tile is None}
+        sources = {split: Source(listings[split], channels, size, **own) for split in SPLITS}
     else:
         _check_recordings(channels, size, tile, sample_rate)
         sources = {s: _recordings(listings[s], channels, int(sample_rate)) for s in SPLITS}
@@ -170,6 +173,15 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
     for name, parameter in own.items():
         if parameter.default is parameter.empty and not options.get(name):
             raise ZooError(f"kind of data {kind!r} needs the option {name!r}; set it")
+
+
+def _check_window(kind: str, window: int, tile: Any, listing: Listing) -> None:
+    if window > 1 and (tile is not None or listing.around is None):
+        what = "tiles have" if tile is not None else f"data {kind!r} has"
+        raise ZooError(
+            f"{what} no stacks of planes for windows of {window}; give a folder of stacks without "
+            "tiles, or choose a model of single planes"
+        )
 
 
 def _check_recordings(channels: int, size: Any, tile: Any, sample_rate: int) -> None:

@@ -1,7 +1,8 @@
-"""Archives of images: zip files, NumPy's arrays, and volumes of `zoo.data.science`.
+"""Archives of images: zip files, NumPy's arrays, TIFF files, and volumes of `zoo.data.science`.
 
-Sources treat them as folders: `photos.zip/train/1.png`, `stack.npy/17`, `head.nii.gz/17`, and in a
-`.npz` with several arrays `set.npz/noisy/17`. A file with one image is an image: `1.npy`.
+Sources treat them as folders: `photos.zip/train/1.png`, `stack.npy/17`, `head.nii.gz/17`,
+`movie.tif/17`, and in a `.npz` with several arrays `set.npz/noisy/17`. A file with one image is an
+image: `1.npy`.
 """
 
 import functools
@@ -13,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from zoo import files
-from zoo.data import file_kinds, image_files, pixels
+from zoo.data import file_kinds, image_files, pixels, windows
 from zoo.data.image_decoding import intact
 from zoo.errors import ZooError
 
-SUFFIXES = frozenset({".npy", ".npz", ".zip"}) | file_kinds.SCIENCE_SUFFIXES
+SUFFIXES = frozenset({".npy", ".npz", ".zip", ".tif", ".tiff"}) | file_kinds.SCIENCE_SUFFIXES
 """Their suffixes, in lower case."""
 
 # The most bytes of a file in a zip, or of an array: those of the largest image.
@@ -56,7 +57,7 @@ def names(file: str | os.PathLike) -> tuple[list[str], list[str]]:
         known = [name for name in inside if Path(name).suffix.lower() in file_kinds.PLAIN_SUFFIXES]
         return sorted(known), sorted({*inside} - {*known})
     if file_kinds.ending(file) not in _NUMPY:
-        count = len(_pages(file, os.stat(file).st_mtime_ns))
+        count = len(_pages_of(file))
         return [""] if count == 1 else [f"{n:05}" for n in range(count)], []
     keys, found = _keys(file), []
     for key in keys:
@@ -78,8 +79,10 @@ def read(file: str, name: str, *, any_range: bool = False) -> np.ndarray:
         if Path(file).suffix.lower() == ".zip":
             return image_files.decode(_unzipped(file, name), full, any_range=any_range)
         if file_kinds.ending(file) not in _NUMPY:
-            pages = _pages(file, os.stat(file).st_mtime_ns)
-            return pixels.check(pages[int(name or 0)].image, full, any_range=any_range)
+            if not name:
+                return image_files.read(file, any_range=any_range)
+            image = _pages_of(file)[int(name)].image
+            return pixels.check(image, full, any_range=any_range)
         keys = _keys(file)
         key, _, number = ("", "", name) if len(keys) == 1 else name.partition("/")
         image = _array(file, key or keys[0], os.stat(file).st_mtime_ns)
@@ -92,6 +95,39 @@ def read(file: str, name: str, *, any_range: bool = False) -> np.ndarray:
     if image.dtype == np.bool_:
         image = image * np.uint8(255)
     return pixels.check(np.array(image), full, any_range=any_range)
+
+
+def around(file: str, name: str, window: int) -> list[str]:
+    """The names of the planes of a window; see `zoo.data.windows`.
+
+    Args:
+      file: the archive.
+      name: of the image in the center.
+      window: K.
+
+    Raises:
+      ZooError: it is no stack, or not so deep.
+    """
+    full = f"{file}/{name}" if name else file
+    key, _, last = name.rpartition("/")
+    if not last.isdecimal() or Path(file).suffix.lower() == ".zip":
+        return [name] if window == 1 else windows.around(0, [()], window, full)
+    if file_kinds.ending(file) in _NUMPY:
+        stacks = [(("", _count(_shape(file, key or _keys(file)[0]), full)),)]
+    else:
+        stacks = _pages_of(file).stacks
+    numbers = windows.around(int(last), stacks, window, file)
+    return ["/".join(filter(None, (key, f"{n:05}"))) for n in numbers]
+
+
+def stack_of(name: str) -> str:
+    """The file of a plane by the plane's name, `head.nii.gz/00017`; of other images the name.
+
+    NumPy's arrays hold images that may have nothing to do with each other.
+    """
+    file, _, last = name.rpartition("/")
+    planes = last.isdecimal() and file_kinds.ending(file) in SUFFIXES - _NUMPY - {".zip"}
+    return file if planes else name
 
 
 def _is_hidden(name: str) -> bool:
@@ -149,10 +185,15 @@ def _shape(file: str, key: str) -> tuple[int, ...]:
     return shape
 
 
+def _pages_of(file: str) -> image_files.Pages:
+    # Open files and their positions would be shared with forked processes.
+    return _pages(file, os.stat(file).st_mtime_ns, os.getpid())
+
+
 # Some are unpacked when they are opened.
 @functools.lru_cache(maxsize=16)
-def _pages(file: str, changed: int) -> image_files.Pages:
-    del changed
+def _pages(file: str, changed: int, process: int) -> image_files.Pages:
+    del changed, process
     return image_files.read_pages(file)
 
 

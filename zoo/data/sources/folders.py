@@ -29,6 +29,7 @@ class Files(NamedTuple):
       read: as in `Listing`; items are paths.
       length: as in `Listing`.
       read_any: as in `Listing`.
+      around: as in `Listing`.
     """
 
     what: str
@@ -37,11 +38,13 @@ class Files(NamedTuple):
     option: str = "path"
     length: Callable[..., int] | None = None
     read_any: Callable | None = None
+    around: Callable[[str, int], list[str]] | None = None
 
     def listing(self, root: Path, names: Sequence[str], ignored: Sequence[str] = ()) -> Listing:
         """The listing of files, by their names below `root`."""
         items = [str(root / name) for name in names]
-        return Listing(names, items, self.read, ignored, self.length, read_any=self.read_any)
+        own = {"read_any": self.read_any, "around": self.around}
+        return Listing(names, items, self.read, ignored, self.length, **own)
 
 
 def existing(path: str | os.PathLike, what: str, option: str = "path") -> Path:
@@ -137,6 +140,16 @@ def read_image(path: str, *, any_range: bool = False) -> np.ndarray:
     return image_files.read(path, any_range=any_range)
 
 
+def around(path: str, window: int) -> list[str]:
+    """The paths of a window of planes, by that of the one in the center; see `zoo.data.windows`.
+
+    Raises:
+      ZooError: it is no plane of a stack, or the stack is not so deep.
+    """
+    file, name = archives.split(path) or (path, "")
+    return [f"{file}/{one}" if one else file for one in archives.around(file, name, window)]
+
+
 def count_suffixes(names: Iterable[str]) -> str:
     """The number of files with each suffix, such as `12 .heic, 1 .txt`."""
     counts = Counter(Path(name).suffix.lower() or "without an ending" for name in names)
@@ -162,7 +175,8 @@ def listings(
       sort: the files to list.
       named: for each split its sub-folders.
       exclude: patterns and folders.
-      group: from a name to its group; a split by fractions keeps groups together.
+      group: from a name to its group; a split by fractions keeps groups together, and the planes
+        of a stack, unless there is one stack alone.
 
     Raises:
       ZooError: as `list_folder`.
@@ -176,7 +190,7 @@ def listings(
     if not any(named.values()):
         names, ignored = _found(root, (".",), excluded, sort)
         whole = sort.listing(root, names, ignored)
-        chosen = by_fractions(names, fractions, seed, group)
+        chosen = by_fractions(names, fractions, seed, _together(names, group))
         found = {s: whole.subset(chosen[s]) for s in SPLITS}
     else:
         found = {
@@ -185,11 +199,21 @@ def listings(
         }
         if named["train"] and not named["validation"] and fractions[1]:
             whole = found["train"]
-            chosen = by_fractions(whole.names, (1 - fractions[1], fractions[1], 0.0), seed, group)
+            shares, group = (1 - fractions[1], fractions[1], 0.0), _together(whole.names, group)
+            chosen = by_fractions(whole.names, shares, seed, group)
             found |= {s: whole.subset(chosen[s]) for s in ("train", "validation")}
     excluded.check()
     _check_disjoint(found)
     return found
+
+
+def _together(names: Sequence[str], group: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A group of examples by name that keeps the planes of a stack together, unless all are its."""
+
+    def of_stack(name: str) -> Any:
+        return group(archives.stack_of(name))
+
+    return of_stack if len({*map(archives.stack_of, names)}) > 1 else group
 
 
 def _tuple(value: str | Sequence[str], option: str) -> tuple[str, ...]:

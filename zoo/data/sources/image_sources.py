@@ -72,7 +72,9 @@ def list_folder(
 
     Args:
       path: the folder, searched with all its sub-folders, hidden files apart. A zip file of images
-        and a `.npy` or `.npz` file count as folders.
+        and files of several planes count as folders: a `.npy` or `.npz` file, a multi-page TIFF,
+        a volume. The planes of a stack (other than NumPy's) are in one split, unless there is
+        one stack alone.
       fractions: shares of train, validation and test.
       seed: of the split by fractions.
       train: sub-folders of `path` (or absolute folders) with the images to train on.
@@ -161,6 +163,7 @@ IMAGES = folders.Files(
     IMAGE_SUFFIXES,
     _read_image,
     read_any=functools.partial(_read_image, any_range=True),
+    around=folders.around,
 )
 
 

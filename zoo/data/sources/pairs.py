@@ -118,10 +118,8 @@ def list_image_pairs(
     chosen = by_fractions(names, fractions, seed, group)
     items = [_Pair(*(str(root / name) for name in pair)) for pair in pairs]
     read_any = functools.partial(_read_images, any_range=True)
-    whole = Listing(
-        names, items, _read_images, sorted(ignored), unpaired=unpaired, read_any=read_any
-    )
-    return _split(whole, chosen)
+    own = {"unpaired": unpaired, "read_any": read_any, "around": _around}
+    return _split(Listing(names, items, _read_images, sorted(ignored), **own), chosen)
 
 
 def _split(whole: Listing, chosen: dict[str, list[int]]) -> dict[str, Listing]:
@@ -151,6 +149,10 @@ def _read_images(pair: _Pair, *, any_range: bool = False):
             "correct the pair, or leave it out"
         )
     return clean, noisy
+
+
+def _around(pair: _Pair, window: int) -> list[_Pair]:
+    return [_Pair(noisy, pair.clean) for noisy in folders.around(pair.noisy, window)]
 
 
 def _size(image: np.ndarray) -> str:

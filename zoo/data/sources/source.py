@@ -30,6 +30,9 @@ class Example(NamedTuple):
       target: the clean image `(H, W, C)`, uint8 or uint16, or audio `(T, C)`, int16.
       input: for paired data the noisy one, of the same shape and dtype; else None, and noise is to
         be added.
+
+    With `Source.window` K the input, or the target where there is no input, is a window of planes
+    `(H, W, K C)`; see `zoo.data.windows`.
     """
 
     name: str
@@ -55,6 +58,8 @@ class Listing(NamedTuple):
         returns examples as they are to be used.
       read_any: `read` of any range, for images that may hold integers of other widths or floats
         beyond [0, 1]; None where they never do.
+      around: takes an item and a number of planes and returns the items of the window around it,
+        or raises `ZooError`; None for images that are no planes of stacks.
     """
 
     names: Sequence[str]
@@ -66,6 +71,7 @@ class Listing(NamedTuple):
     unpaired: Mapping[str, str] = {}
     modality: str = ""
     read_any: Callable[[Any], tuple[np.ndarray, np.ndarray | None]] | None = None
+    around: Callable[[Any, int], Sequence[Any]] | None = None
 
     def subset(self, numbers: Sequence[int]) -> "Listing":
         """The listing of some examples, by their numbers."""
@@ -108,6 +114,9 @@ class Source(Sequence):
       noise: noise of the same split to mix with the audio; None where there is none.
       advice: the end of the error of an example that cannot be read.
       any_range: whether images are as stored: any integers, and floats of any range as float32.
+      window: how many planes of a stack an example shows, its own in the center.
+      frames: whether a plane of a stack without an input becomes one: its target is then the
+        nearest plane after its window, or before it where there is none.
     """
 
     listing: Listing
@@ -118,6 +127,8 @@ class Source(Sequence):
     noise: "Source | None" = None
     advice: str = ""
     any_range: bool = False
+    window: int = 1
+    frames: bool = False
 
     @property
     def modality(self) -> str:
@@ -151,13 +162,30 @@ class Source(Sequence):
         if self.sample_rate:
             return self.excerpt(index)
         index = range(len(self))[operator.index(index)]
-        name = self.listing.names[index]
+        name, item = self.listing.names[index], self.listing.items[index]
         with self._advised():
-            read = (self.any_range and self.listing.read_any) or self.listing.read
-            target, noisy = read(self.listing.items[index])
-            if self.any_range and any(map(_is_blank, (target, noisy))):
-                raise ZooError(f"{name} has a channel without a finite value; leave it out")
-        return Example(name, self._finish(target), None if noisy is None else self._finish(noisy))
+            target, noisy = self._plane(name, item)
+            frames = self.frames and noisy is None and self.listing.around is not None
+            if (window := self.window + 2 * frames) == 1:
+                return Example(name, target, noisy)
+            items = self.listing.around(item, window)
+            read = {one: self._plane(name, one) for one in {*items} - {item}}
+            read[item] = target, noisy
+            planes = [read[one][0] if noisy is None else read[one][1] for one in items]
+            if len({plane.shape for plane in planes}) > 1:
+                raise ZooError(f"the planes around {name} are of several sizes; leave it out")
+        if frames:
+            *planes, target = planes[1:]
+        joined = np.concatenate(planes, axis=-1)
+        paired = frames or noisy is not None
+        return Example(name, target if paired else joined, joined if paired else None)
+
+    def _plane(self, name: str, item: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        read = (self.any_range and self.listing.read_any) or self.listing.read
+        target, noisy = read(item)
+        if self.any_range and any(map(_is_blank, (target, noisy))):
+            raise ZooError(f"{name} has a channel without a finite value; leave it out")
+        return self._finish(target), None if noisy is None else self._finish(noisy)
 
     def excerpt(self, index: int, start: int = 0, frames: int | None = None) -> Example:
         """Read a piece of audio, and of a long file little more than that.

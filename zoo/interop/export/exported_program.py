@@ -42,7 +42,7 @@ class Signature:
     @property
     def shape(self) -> tuple[str | int, ...]:
         """Of the signal, what is free by name: `("b", "h", "w", 3)`."""
-        return (self.batch or "b", *(self.size or ("h", "w")), self.spec.channels)
+        return (self.batch or "b", *(self.size or ("h", "w")), self.spec.inputs)
 
     @property
     def free(self) -> bool:
@@ -236,7 +236,7 @@ def compare(
     """
     sizes, worst = signature.example_sizes(), 0.0
     for size in sizes:
-        shape = (signature.batch or 2, *size, signature.spec.channels)
+        shape = (signature.batch or 2, *size, signature.spec.inputs)
         given = [jax.random.uniform(jax.random.key(0), shape, jnp.float32, *signature.spec.range)]
         if signature.spec.takes_level:
             given.append(jnp.float32([0.05, 0.2])[: len(given[0])])

@@ -249,7 +249,8 @@ def _add_padding(model: "ModelProto", multiple: int, mode: str) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     for place, name in ((graph.input, "x"), (graph.output, "y")):
-        signal = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", "h", "w", channels])
+        many = place[0].type.tensor_type.shape.dim[-1].dim_value
+        signal = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", "h", "w", many])
         place[0].CopyFrom(signal)
     # What the converter noted of the shapes holds for the blocks' symbols, which mean others now.
     del graph.value_info[:]

@@ -1,0 +1,97 @@
+"""Windows of a stack: a plane between its neighbors, which a model takes as further channels.
+
+A window of K planes, K odd, is an array (..., K C): plane by plane in their order, the channels of
+each together. Beyond an end of the stack there is no plane; the one as far on the other side of
+the center stands in for it. So the center is never among its neighbors, and its noise is in no
+other plane of the window.
+
+Planes are numbered as they lie in a file, along axes such as time, channel and z. A window runs
+along one of them, see `around`.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.errors import ZooError
+
+Axes = tuple[tuple[str, int], ...]
+"""Axes of a stack before those of a plane, the slowest first: a name in lower case (`"z"`, `"t"`,
+`"c"`; empty where the file has none), and how many."""
+
+Array = TypeVar("Array", np.ndarray, jax.Array)
+
+
+def check(planes: int, name: str) -> None:
+    """Refuses a window that is not of an odd number of planes.
+
+    Raises:
+      ZooError: it is not.
+    """
+    if planes < 1 or planes % 2 == 0:
+        raise ZooError(f"{name}: planes={planes!r} is not an odd number; make it 3 or 5")
+
+
+def around(number: int, stacks: Sequence[Axes], window: int, name: str) -> list[int]:
+    """The planes of a window, by their numbers in the file.
+
+    It runs along z where the stack has more than one plane along it, else along t, else along the
+    last axis that is not one of channels (c).
+
+    Args:
+      number: of the plane in the center.
+      stacks: the axes of each stack of the file, in their order.
+      window: K.
+      name: what to call the file in an error.
+
+    Raises:
+      ZooError: there are fewer than K planes along that axis.
+    """
+    first = 0
+    if window == 1:
+        return [number]
+    for axes in stacks:
+        count = int(np.prod([size for _, size in axes], dtype=np.int64))
+        if number < first + count:
+            break
+        first += count
+    many = [axis for axis, (_, size) in enumerate(axes) if size > 1]
+    along = next(
+        (found for one in "zt" if (found := [axis for axis in many if axes[axis][0] == one])),
+        [axis for axis in many if axes[axis][0] != "c"],
+    )
+    length = axes[along[-1]][1] if along else 1
+    if length < window:
+        planes = f"a stack of {length} planes" if length > 1 else "a single plane"
+        raise ZooError(
+            f"{name} is {planes}, where a window of {window} is needed; give a deeper stack, or "
+            "choose a model of single planes"
+        )
+    stride = int(np.prod([size for _, size in axes[along[-1] + 1 :]], dtype=np.int64))
+    place, reach = (number - first) // stride % length, window // 2
+    mirrored = (
+        offset if 0 <= place + offset < length else -offset for offset in range(-reach, reach + 1)
+    )
+    return [number + offset * stride for offset in mirrored]
+
+
+def middle(x: Array, channels: int) -> Array:
+    """The center plane of a window (..., K C), of so many channels; of a plane, itself."""
+    first = (x.shape[-1] - channels) // 2
+    return x[..., first : first + channels] if first else x
+
+
+def with_middle(x: jax.Array, center: jax.Array) -> jax.Array:
+    """A window with another center plane.
+
+    Args:
+      x: (..., K C).
+      center: (..., C); of K = 1 it is returned.
+    """
+    first = (x.shape[-1] - center.shape[-1]) // 2
+    if not first:
+        return center
+    return jnp.concatenate([x[..., :first], center, x[..., first + center.shape[-1] :]], axis=-1)
