@@ -10,19 +10,20 @@ along one of them, see `around`.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    import jax
 
 Axes = tuple[tuple[str, int], ...]
 """Axes of a stack before those of a plane, the slowest first: a name in lower case (`"z"`, `"t"`,
 `"c"`; empty where the file has none), and how many."""
 
-Array = TypeVar("Array", np.ndarray, jax.Array)
+Array = TypeVar("Array", np.ndarray, "jax.Array")
 
 
 def check(planes: int, name: str) -> None:
@@ -84,7 +85,7 @@ def middle(x: Array, channels: int) -> Array:
     return x[..., first : first + channels] if first else x
 
 
-def with_middle(x: jax.Array, center: jax.Array) -> jax.Array:
+def with_middle(x: "jax.Array", center: "jax.Array") -> "jax.Array":
     """A window with another center plane.
 
     Args:
@@ -94,4 +95,6 @@ def with_middle(x: jax.Array, center: jax.Array) -> jax.Array:
     first = (x.shape[-1] - center.shape[-1]) // 2
     if not first:
         return center
+    import jax.numpy as jnp  # noqa: PLC0415 - commands read files without it
+
     return jnp.concatenate([x[..., :first], center, x[..., first + center.shape[-1] :]], axis=-1)
