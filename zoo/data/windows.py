@@ -36,7 +36,9 @@ def check(planes: int, name: str) -> None:
         raise ZooError(f"{name}: planes={planes!r} is not an odd number; make it 3 or 5")
 
 
-def around(number: int, stacks: Sequence[Axes], window: int, name: str) -> list[int]:
+def around(
+    number: int, stacks: Sequence[Axes], window: int, name: str, *, frames: bool = False
+) -> list[int]:
     """The planes of a window, by their numbers in the file.
 
     It runs along z where the stack has more than one plane along it, else along t, else along the
@@ -47,12 +49,14 @@ def around(number: int, stacks: Sequence[Axes], window: int, name: str) -> list[
       stacks: the axes of each stack of the file, in their order.
       window: K.
       name: what to call the file in an error.
+      frames: whether one more plane follows, the nearest that is not in the window: that after
+        it, or before it where there is none.
 
     Raises:
-      ZooError: there are fewer than K planes along that axis.
+      ZooError: there are fewer planes than so many along that axis.
     """
-    first = 0
-    if window == 1:
+    first, needed = 0, window + frames
+    if needed == 1:
         return [number]
     for axes in stacks:
         count = int(np.prod([size for _, size in axes], dtype=np.int64))
@@ -65,16 +69,19 @@ def around(number: int, stacks: Sequence[Axes], window: int, name: str) -> list[
         [axis for axis in many if axes[axis][0] != "c"],
     )
     length = axes[along[-1]][1] if along else 1
-    if length < window:
-        planes = f"a stack of {length} planes" if length > 1 else "a single plane"
+    if length < needed:
+        found = f"a stack of {length} planes" if length > 1 else "a single plane"
+        remedy = "choose a model of single planes"
+        if frames:
+            remedy = "give two noisy images of each scene as data.name='pairs'"
         raise ZooError(
-            f"{name} is {planes}, where a window of {window} is needed; give a deeper stack, or "
-            "choose a model of single planes"
+            f"{name} is {found}, where {needed} are needed; give a deeper stack, or {remedy}"
         )
     stride = int(np.prod([size for _, size in axes[along[-1] + 1 :]], dtype=np.int64))
     place, reach = (number - first) // stride % length, window // 2
     mirrored = (
-        offset if 0 <= place + offset < length else -offset for offset in range(-reach, reach + 1)
+        offset if 0 <= place + offset < length else -offset
+        for offset in range(-reach, reach + 1 + frames)
     )
     return [number + offset * stride for offset in mirrored]
 

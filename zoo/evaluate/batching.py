@@ -92,7 +92,9 @@ class Decoded(Sequence):
             name, *whole = self[index]
             return Example(name, *(x if x is None else x[start : start + frames] for x in whole))
         if noisy is not None:
-            if noisy.shape != target.shape:
+            # A window of planes has one of them as its target.
+            whole, part = noisy.shape, target.shape
+            if whole[:-1] != part[:-1] or whole[-1] % part[-1] or whole[-1] // part[-1] % 2 == 0:
                 raise ZooError(
                     f"{name}: the input is {noisy.shape}, its target {target.shape}; correct the "
                     "pair"

@@ -99,7 +99,7 @@ class ImageEvaluator(Evaluator):
         sigmas = np.asarray(level) if self.sigma_known and not group.paired else None
         outputs = []
         for at, item in enumerate(group.items):
-            clean = to_float(item.target)
+            clean = to_float(self.center(item.target))
             height, width = clean.shape[:2]
             inside = np.ascontiguousarray(noisy[at, :height, :width])
             sigma = None if sigmas is None else float(sigmas[at])

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.data.windows import middle
 from zoo.errors import ZooError, unknown
 from zoo.evaluate.batching import Decoded, Group, Piece, Size, groups, kind_of
 from zoo.evaluate.degrade import Noise, degrade
@@ -141,6 +142,11 @@ class Evaluator:
     def most(self, canvas: Size) -> int:
         """How many items one call of a model takes."""
         return min(_BATCH, max(_BATCH_VALUES // math.prod(canvas), 1))
+
+    def center(self, x: jax.Array) -> jax.Array:
+        """What counts of an example: of a window of planes its center, (B, *canvas, C)."""
+        windowed = getattr(self.source, "window", 1) > 1
+        return middle(x, self.source.channels) if windowed else x
 
     @property
     def paired(self) -> bool:
@@ -296,11 +302,12 @@ def measure(
     """
     methods: dict[str, Apply] = dict(models)
     if with_noisy:
-        methods["noisy"] = lambda x, level: x
+        methods["noisy"] = lambda x, level: evaluator.center(x)
     gained = (evaluator.modality.metrics[one.gain_of] for one in metrics if one.gain_of)
     needed = tuple(dict.fromkeys([*metrics, *gained]))
     for group in evaluator.groups():
-        target, noisy, given = evaluator.degrade(group, level, noise)
+        target, seen, given = evaluator.degrade(group, level, noise)
+        target, noisy = evaluator.center(target), evaluator.center(seen)
         sizes = jax.device_put(group.sizes)
         outputs, scores = {}, {}
 
@@ -308,7 +315,7 @@ def measure(
             outputs[name], scores[name] = evaluator.compare(output, target, sizes, needed)
 
         for name, apply in methods.items():
-            output = jnp.asarray(apply(noisy, given), jnp.float32)
+            output = jnp.asarray(apply(seen, given), jnp.float32)
             if output.shape != noisy.shape:
                 plural = evaluator.modality.plural
                 raise ZooError(f"{name} turned {plural} of {noisy.shape} into {output.shape}")

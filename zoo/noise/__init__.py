@@ -14,13 +14,14 @@ from zoo.noise.image_compression import *  # noqa: F403
 from zoo.noise.impulses import *  # noqa: F403
 from zoo.noise.op_contract import OPS, registry
 from zoo.noise.photographs import *  # noqa: F403
-from zoo.noise.samplers import Sampler, choice, make_sampler, sampler, sequence
+from zoo.noise.samplers import Sampler, by_plane, choice, make_sampler, sampler, sequence
 from zoo.noise.sensor import *  # noqa: F403
 
 __all__ = [
     "OPS",
     "Sampler",
     "audio",
+    "by_plane",
     "choice",
     "make_sampler",
     "registry",

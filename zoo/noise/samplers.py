@@ -9,6 +9,10 @@ axes, 3 for images and 2 for audio `(T, C)`.
 `noise` is the audio that some ops mix in: `(T', C')` for all examples, or one for each, with the
 leading axes of `x`. A sampler says with its attribute `needs_noise` whether it must be
 given; one that does not need it ignores it.
+
+`by_plane` makes a sampler of windows of planes. What their noise has in common, the level and which
+noise of a `choice` it is, comes from `key_level`, which the samplers of this module take too; by
+default it is a part of `key`.
 """
 
 import functools
@@ -55,8 +59,9 @@ def sampler(
     ndim = op.signal_ndim if signal_ndim is None else signal_ndim
     needs_noise = "noise" in inspect.signature(op).parameters and options.get("noise") is None
 
-    def sample(key, x, noise=None):
-        key_level, key_noise = jax.random.split(key)
+    def sample(key, x, noise=None, key_level=None):
+        key_own, key_noise = jax.random.split(key)
+        key_level = key_own if key_level is None else key_level
         lead = _lead(x, ndim)
         if low == high:
             levels = jnp.full(lead, low, jnp.float32)
@@ -77,6 +82,35 @@ def sampler(
 
     sample.needs_noise = needs_noise
     sample.signal_ndim = ndim
+    sample.takes_key_level = True
+    return sample
+
+
+def by_plane(member: Sampler, channels: int) -> Sampler:
+    """A sampler for windows of planes, whose noise is independent and of one level.
+
+    Args:
+      member: the sampler of a plane. One that takes no `key_level` draws for each plane anew.
+      channels: C of a plane.
+
+    Returns:
+      A function `(key, x, noise=None) -> (noisy, level)` for x (..., H, W, K C), K any number; the
+      level is that of the center.
+    """
+
+    def sample(key, x, noise=None):
+        count = x.shape[-1] // channels
+        key_level, key_noise = jax.random.split(key)
+
+        def one(key, plane):
+            return _apply(member, key, plane, noise, key_level)
+
+        planes = jnp.stack(jnp.split(x, count, axis=-1))
+        noisy, levels = jax.vmap(one)(jax.random.split(key_noise, count), planes)
+        return jnp.concatenate([*noisy], axis=-1), levels[count // 2]
+
+    sample.needs_noise = getattr(member, "needs_noise", False)
+    sample.signal_ndim = getattr(member, "signal_ndim", OPS.signal_ndim)
     return sample
 
 
@@ -96,11 +130,13 @@ def sequence(*samplers: Sampler) -> Sampler:
     if not samplers:
         raise ZooError("sequence: no noise to apply; give at least one sampler")
 
-    def sample(key, x, noise=None):
-        keys = jax.random.split(key, len(samplers))
-        x, level = _apply(samplers[0], keys[0], x, noise)
-        for key_next, member in zip(keys[1:], samplers[1:], strict=True):
-            x, _ = _apply(member, key_next, x, noise)
+    def sample(key, x, noise=None, key_level=None):
+        keys, shared = jax.random.split(key, len(samplers)), [None] * len(samplers)
+        if key_level is not None:
+            shared = jax.random.split(key_level, len(samplers))
+        x, level = _apply(samplers[0], keys[0], x, noise, shared[0])
+        for key_next, own, member in zip(keys[1:], shared[1:], samplers[1:], strict=True):
+            x, _ = _apply(member, key_next, x, noise, own)
         return x, level
 
     return _combined(sample, samplers)
@@ -134,21 +170,25 @@ def choice(*samplers: Sampler, weights: Sequence[float] | None = None) -> Sample
     chances = np.asarray(chances / chances.sum(), np.float32)
     branches = [functools.partial(_apply, member) for member in samplers]
 
-    def sample_one(key, x, noise):
+    def sample_one(key, x, noise, key_level):
         key_choice, key_noise = jax.random.split(key)
+        if key_level is not None:
+            key_choice, key_level = jax.random.split(key_level)
         chosen = jax.random.choice(key_choice, len(samplers), p=jnp.asarray(chances))
-        return jax.lax.switch(chosen, branches, key_noise, x, noise)
+        return jax.lax.switch(chosen, branches, key_noise, x, noise, key_level)
 
-    def sample(key, x, noise=None):
+    def sample(key, x, noise=None, key_level=None):
         lead = _lead(x, combined.signal_ndim)
         keys, batched = key, sample_one
         if lead:
             keys = jax.random.split(key, lead)
+            key_level = None if key_level is None else jax.random.split(key_level, lead)
         # An audio signal without leading axes is for all examples.
         shared = noise is None or np.ndim(noise) <= combined.signal_ndim
         for _ in lead:
-            batched = jax.vmap(batched, (0, 0, None if shared else 0))
-        return batched(keys, x, noise)
+            of_level = None if key_level is None else 0
+            batched = jax.vmap(batched, (0, 0, None if shared else 0, of_level))
+        return batched(keys, x, noise, key_level)
 
     combined = _combined(sample, samplers)
     return combined
@@ -207,10 +247,16 @@ def make_sampler(
 
 
 def _apply(
-    member: Sampler, key: jax.Array, x: jax.Array, noise: jax.Array | None
+    member: Sampler,
+    key: jax.Array,
+    x: jax.Array,
+    noise: jax.Array | None,
+    key_level: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     """A member of a combination; one that is a plain function of (key, x) will do too."""
-    return member(key, x, noise) if getattr(member, "needs_noise", False) else member(key, x)
+    given = () if not getattr(member, "needs_noise", False) else (noise,)
+    shared = key_level is not None and getattr(member, "takes_key_level", False)
+    return member(key, x, *given, **({"key_level": key_level} if shared else {}))
 
 
 def _combined(sample: Sampler, members: Sequence[Sampler]) -> Sampler:
@@ -218,6 +264,7 @@ def _combined(sample: Sampler, members: Sequence[Sampler]) -> Sampler:
     sample.needs_noise = any(getattr(member, "needs_noise", False) for member in members)
     known = [member.signal_ndim for member in members if hasattr(member, "signal_ndim")]
     sample.signal_ndim = next(iter(known), OPS.signal_ndim)
+    sample.takes_key_level = True
     return sample
 
 

@@ -32,6 +32,8 @@ class Method:
       pairs: whether it takes two noisy images of one scene, the second as an argument `other`.
       learns_level: whether `level` is not known but found in training, by gradient ascent on
         the risk.
+      halves: whether the model is given smaller images made of the noisy one, and so no neighboring
+        planes of a stack.
       options: those that `with_options` has set.
     """
 
@@ -40,6 +42,7 @@ class Method:
     level: str = ""
     pairs: bool = False
     learns_level: bool = False
+    halves: bool = False
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -62,14 +65,14 @@ class Method:
         return dataclasses.replace(self, function=bound, options={**self.options, **options})
 
 
-def target(level: str = "", *, pairs: bool = False) -> Callable[[Callable], Callable]:
-    """A decorator that registers a target maker, see `Method`."""
-    return functools.partial(_register, is_risk=False, level=level, pairs=pairs)
+def target(level: str = "", **more: bool) -> Callable[[Callable], Callable]:
+    """A decorator that registers a target maker; for `pairs` and `halves` see `Method`."""
+    return functools.partial(_register, is_risk=False, level=level, **more)
 
 
-def risk(level: str = "", *, learns_level: bool = False) -> Callable[[Callable], Callable]:
-    """A decorator that registers a risk, see `Method`."""
-    return functools.partial(_register, is_risk=True, level=level, learns_level=learns_level)
+def risk(level: str = "", **more: bool) -> Callable[[Callable], Callable]:
+    """A decorator that registers a risk; for `learns_level` and `halves` see `Method`."""
+    return functools.partial(_register, is_risk=True, level=level, **more)
 
 
 def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:

@@ -34,7 +34,7 @@ def noise2noise(key: jax.Array, noisy: jax.Array, level: jax.Array, *, other: ja
     return _either(key, noisy, other, level)
 
 
-@target()
+@target(halves=True)
 def noise2fast(key: jax.Array, noisy: jax.Array, level: jax.Array) -> Example:
     """The white squares of a checkerboard predict the black ones, or the other way round.
 
@@ -57,7 +57,7 @@ def noise2fast(key: jax.Array, noisy: jax.Array, level: jax.Array) -> Example:
     return _either(key_swap, *checkerboard_halves(noisy), level)
 
 
-@target()
+@target(halves=True)
 def diagonal_halves(key: jax.Array, noisy: jax.Array, level: jax.Array) -> Example:
     """The mean of one diagonal of each 2x2 pixels predicts the mean of the other (ZS-N2N).
 

@@ -125,7 +125,7 @@ def unsure(
     return _stein(keys, lambda x: apply(params, x, given), noisy, variance)
 
 
-@risk()
+@risk(halves=True)
 def neighbor2neighbor(
     keys: jax.Array,
     apply: Apply,
@@ -161,7 +161,7 @@ def neighbor2neighbor(
     return jnp.square(difference) + ratio * jnp.square(difference - expected)
 
 
-@risk()
+@risk(halves=True)
 def zs_n2n(
     keys: jax.Array, apply: Apply, params: Any, noisy: jax.Array, level: jax.Array
 ) -> jax.Array:

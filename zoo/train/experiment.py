@@ -21,7 +21,7 @@ from zoo.evaluate.measure import check_baselines, evaluator_class
 from zoo.evaluate.result import REAL, Level
 from zoo.interop.torch import load_torch
 from zoo.modality import Modality, get, names
-from zoo.noise import make_sampler, registry
+from zoo.noise import by_plane, make_sampler, registry
 from zoo.selfsupervised import Method
 from zoo.train import noisy_only, step
 from zoo.train import optimizer as optimizers
@@ -140,6 +140,13 @@ def build(
     make_optimizer(config, steps=1)
     check_baselines(config.eval.baselines, evaluator_class(modality).baselines)
     only_noisy = method is not None and not config.noise.name
+    if facts.planes > 1:
+        # The noise of each plane of a stack is its own.
+        sampler = sampler and by_plane(sampler, data.channels)
+        levels, middle = (
+            {level: one and by_plane(one, data.channels) for level, one in every.items()}
+            for every in (levels, middle)
+        )
     splits = ("train",) if found or only_noisy else ("train", "test")
     found = found or sources.load(
         data.name,
@@ -152,6 +159,8 @@ def build(
         seed=config.seed,
         on_error=data.on_error,
         any_range=only_noisy,
+        window=facts.planes,
+        frames=only_noisy and method.pairs,
         **data.options.to_dict(),
     )
     if data.on_error == "raise":
@@ -266,6 +275,7 @@ def make_prepare(
         line=experiment.line,
         method=experiment.method,
         level=experiment.level,
+        planes=models.spec_of(experiment.model).planes,
     )
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from zoo.data import pcm, pixels
+from zoo.data import pcm, pixels, windows
 from zoo.data.augment import Augment
 from zoo.data.batches import stack
 from zoo.data.sources.source import Listing, Source
@@ -85,9 +85,10 @@ def fit(
       model: a registered name, or a module.
       images: an array (N, H, W, C), a sequence of arrays (H, W, C) of any sizes, uint8, uint16 or
         floats in [0, 1] (with `target` and without `noise`, any integers or floats); or a
-        `zoo.data.sources.Source`, whose pairs hold their own noise. With `sample_rate`, audio
-        (N, T, C) or a sequence of (T, C), int16 or floats in [-1, 1]. The channel axis may be left
-        out if there is one channel.
+        `zoo.data.sources.Source`, whose pairs hold their own noise. For a model that takes several
+        `planes`, and for the target "noise2noise", they are the planes of one stack in order. With
+        `sample_rate`, audio (N, T, C) or a sequence of (T, C), int16 or floats in [-1, 1]. The
+        channel axis may be left out if there is one channel.
       noise: the name of an op of `zoo.noise` or `zoo.noise.audio`, or a sampler of
         `zoo.noise.make_sampler`; by default "gaussian", "white" for audio, none for pairs.
       level: of the named op, a number or a range (low, high) from which it is drawn uniformly; in
@@ -139,7 +140,8 @@ def fit(
             "give that, or None"
         )
     only_noisy = target is not None and noise is None
-    source = _source(images, sample_rate, any_range=only_noisy)
+    of_stack = {"window": spec.planes, "frames": only_noisy and target == "noise2noise"}
+    source = _source(images, sample_rate, any_range=only_noisy, **of_stack)
     if noise_recordings is not None:
         source = dataclasses.replace(source, noise=_source(noise_recordings, sample_rate))
     channels, paired = source.channels, source[0].input is not None
@@ -224,10 +226,12 @@ def _checked(model: nn.Module, sample_rate: int) -> ModelSpec:
     return spec
 
 
-def _source(data: Any, sample_rate: int, *, any_range: bool = False) -> Source:
-    """Arrays as a source; one that is a source already stays."""
+def _source(
+    data: Any, sample_rate: int, *, any_range: bool = False, window: int = 1, frames: bool = False
+) -> Source:
+    """Arrays as a source, images as the planes of a stack; one that is a source already stays."""
     if isinstance(data, Source):
-        return dataclasses.replace(data, any_range=any_range)
+        return dataclasses.replace(data, any_range=any_range, window=window, frames=frames)
     if not isinstance(data, Sequence | np.ndarray | jax.Array) or len(data) == 0:
         raise ZooError("there is nothing to train on; give arrays of images or audio")
     arrays = [
@@ -239,12 +243,18 @@ def _source(data: Any, sample_rate: int, *, any_range: bool = False) -> Source:
         if x.shape[-1] != channels:
             raise ZooError(f"example {index} has {x.shape[-1]} channels, unlike the first")
 
-    def read(x, form=None, start=0, frames=None):
-        return x[start:][:frames], None
+    def read(index, form=None, start=0, frames=None):
+        return arrays[index][start:][:frames], None
+
+    def around(index, window, *, frames):
+        return windows.around(index, [(("", len(arrays)),)], window, "the array", frames=frames)
 
     names = [f"example {index}" for index in range(len(arrays))]
-    listing = Listing(names, arrays, read, length=lambda x, form: len(x))
-    return Source(listing, channels, sample_rate=sample_rate, any_range=any_range)
+    listing = Listing(
+        names, range(len(arrays)), read, length=lambda i, form: len(arrays[i]), around=around
+    )
+    own = {"any_range": any_range, "window": window, "frames": frames}
+    return Source(listing, channels, sample_rate=sample_rate, **own)
 
 
 def _array(index: int, data: Any, *, audio: bool, any_range: bool) -> np.ndarray:

@@ -17,7 +17,7 @@ from zoo.modality import IMAGE, Modality
 from zoo.models import spec_of
 from zoo.noise import registry
 from zoo.selfsupervised import METHODS, Method, make_method
-from zoo.train.step import State, risk_keys
+from zoo.train.step import State, risk_keys, risk_of
 
 # Crops a validation looks at, whatever the number of its images.
 _CROPS = 64
@@ -118,6 +118,11 @@ def check_target(
         raise ZooError(
             f"target {name!r} needs two noisy images of each scene; give them as data.name='pairs'"
         )
+    if method.halves and (planes := spec_of(model).planes) > 1:
+        raise ZooError(
+            f"target {name!r} has the model see halves of an image, which have no neighboring "
+            f"planes; set model.options.planes=1, which is {planes}, or choose another target"
+        )
     known = simulated or config.target.level is not None
     if spec_of(model).takes_level and not known:
         raise ZooError(
@@ -181,7 +186,7 @@ class HeldOutLoss:
                 prediction = model.apply(variables, example.input, example.level)
                 return loss(prediction, example.target, example.weight)
             keys = risk_keys(key, slot)
-            values = method.function(keys, model.apply, variables, example.input, example.level)
+            values = risk_of(method, model.apply, keys, variables, example, example.level)
             return weighted_mean(values, example.weight)
 
         self._one = jax.jit(one)

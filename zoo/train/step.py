@@ -12,11 +12,12 @@ from flax import struct
 
 from zoo.data.augment import Augment
 from zoo.data.batches import Bank, Batch, crop, excerpt
+from zoo.data.windows import middle, with_middle
 from zoo.errors import ZooError
 from zoo.losses import Example, weighted_mean
 from zoo.metrics import main_metric
 from zoo.modality import IMAGE, Modality, to_float
-from zoo.models import init_variables
+from zoo.models import init_variables, spec_of
 from zoo.selfsupervised import Method
 from zoo.train.optimizer import level_of
 
@@ -60,12 +61,13 @@ def create_state(
       model: the module.
       optimizer: its optimizer.
       key: a typed key.
-      shape: (N, H, W, C) of a batch; the values do not matter.
+      shape: (N, H, W, C) of a batch of targets; the values do not matter.
 
     Raises:
       ZooError: the model has no parameters.
     """
-    variables = init_variables(model, key, shape)
+    *axes, channels = shape
+    variables = init_variables(model, key, (*axes, spec_of(model).planes * channels))
     if "params" not in variables:
         raise ZooError(
             f"{type(model).__name__} has no parameters to train; choose another model, or denoise "
@@ -95,6 +97,7 @@ def make_prepare(
     line: Sampler | None = None,
     method: Method | None = None,
     level: float = 0.0,
+    planes: int = 1,
 ) -> Callable[[Batch, jax.Array], Example]:
     """Builds the function that turns a batch into examples: crop, augment, corrupt.
 
@@ -108,6 +111,9 @@ def make_prepare(
       method: what makes examples of noisy images alone; None where there are clean ones. Without a
         sampler the data are the noisy images; of pairs, both are.
       level: of the noise of such data, in the unit of the noise op.
+      planes: K of a window, which the model takes (H, W, K C) for a target (H, W, C), and the
+        sampler all planes of; see `zoo.data.windows`. A method makes its example of the center,
+        the neighbors are seen as they are.
 
     Returns:
       `prepare(batch, key)`. Each example draws from `fold_in(key, slot)` alone, so what it sees
@@ -115,7 +121,7 @@ def make_prepare(
     """
     *spatial, c = size
     paired = sampler is None and (method is None or method.pairs)
-    stacked = (*spatial, 2 * c if paired else c)
+    stacked = (*spatial, planes * c + (c if paired else 0))
     whole = jnp.ones((1,) * len(size))
 
     def one(key: jax.Array, bank: Bank | None, noises: Bank | None, own: Batch) -> Example:
@@ -140,7 +146,7 @@ def make_prepare(
             # Few noises become many, as the clean signals do.
             key_other, key_noise = jax.random.split(key_noise)
             noisy, level = sampler(key_noise, x, augment(key_other, to_float(noise)))
-        return Example(*after(key_coding, key_line, noisy, x), whole, level)
+        return Example(*after(key_coding, key_line, noisy, middle(x, c)), whole, level)
 
     def without_clean(key, key_noise, x):
         known, others = jnp.float32(level), {}
@@ -149,11 +155,13 @@ def make_prepare(
         elif sampler is not None:
             if method.pairs:
                 key_noise, key_other = jax.random.split(key_noise)
-                others = {"other": sampler(key_other, x)[0]}
+                others = {"other": middle(sampler(key_other, x)[0], c)}
             x, known = sampler(key_noise, x)
+        center = middle(x, c)
         if method.is_risk:
-            return Example(x, x, whole, known)
-        return method.function(key, x, known, **others)
+            return Example(x, center, whole, known)
+        example = method.function(key, center, known, **others)
+        return example._replace(input=with_middle(x, example.input))
 
     def after(key_coding, key_line, noisy, x):
         if coding is not None:
@@ -167,6 +175,31 @@ def make_prepare(
         return jax.vmap(one, (None, None, None, 0))(key, batch.bank, batch.noise, own)
 
     return prepare
+
+
+def risk_of(
+    method: Method,
+    apply: Callable[..., jax.Array],
+    keys: jax.Array,
+    variables: Tree,
+    example: Example,
+    level: jax.Array,
+) -> jax.Array:
+    """The map of a risk on noisy examples; of windows that of the center, its neighbors given.
+
+    Args:
+      method: the risk.
+      apply: the model, `(variables, x, level) -> y`.
+      keys: (B,), see `risk_keys`.
+      variables: of the model.
+      example: of `make_prepare`, whose target is the center.
+      level: (B,).
+    """
+
+    def of_center(variables, x, level):
+        return apply(variables, with_middle(example.input, x), level)
+
+    return method.function(keys, of_center, variables, example.target, level)
 
 
 def risk_keys(key: jax.Array, slots: jax.Array) -> jax.Array:
@@ -236,11 +269,12 @@ def make_step(
         def self_supervised(params, level=None):
             if level is None:
                 level = example.level
-            values = method.function(
-                risk_keys(key, batch.slot),
+            values = risk_of(
+                method,
                 lambda params, x, level: model.apply({"params": params}, x, level, train=True),
+                risk_keys(key, batch.slot),
                 params,
-                example.input,
+                example,
                 jnp.broadcast_to(level, example.level.shape),
             )
             value = weighted_mean(values, example.weight, axis_name)

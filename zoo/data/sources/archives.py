@@ -97,13 +97,13 @@ def read(file: str, name: str, *, any_range: bool = False) -> np.ndarray:
     return pixels.check(np.array(image), full, any_range=any_range)
 
 
-def around(file: str, name: str, window: int) -> list[str]:
-    """The names of the planes of a window; see `zoo.data.windows`.
+def around(file: str, name: str, window: int, *, frames: bool) -> list[str]:
+    """The names of the planes of a window; see `zoo.data.windows.around`.
 
     Args:
       file: the archive.
       name: of the image in the center.
-      window: K.
+      window, frames: as there.
 
     Raises:
       ZooError: it is no stack, or not so deep.
@@ -111,12 +111,13 @@ def around(file: str, name: str, window: int) -> list[str]:
     full = f"{file}/{name}" if name else file
     key, _, last = name.rpartition("/")
     if not last.isdecimal() or Path(file).suffix.lower() == ".zip":
-        return [name] if window == 1 else windows.around(0, [()], window, full)
+        windows.around(0, [()], window, full, frames=frames)
+        return [name]
     if file_kinds.ending(file) in _NUMPY:
         stacks = [(("", _count(_shape(file, key or _keys(file)[0]), full)),)]
     else:
         stacks = _pages_of(file).stacks
-    numbers = windows.around(int(last), stacks, window, file)
+    numbers = windows.around(int(last), stacks, window, file, frames=frames)
     return ["/".join(filter(None, (key, f"{n:05}"))) for n in numbers]
 
 

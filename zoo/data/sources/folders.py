@@ -38,7 +38,7 @@ class Files(NamedTuple):
     option: str = "path"
     length: Callable[..., int] | None = None
     read_any: Callable | None = None
-    around: Callable[[str, int], list[str]] | None = None
+    around: Callable[..., list[str]] | None = None
 
     def listing(self, root: Path, names: Sequence[str], ignored: Sequence[str] = ()) -> Listing:
         """The listing of files, by their names below `root`."""
@@ -140,14 +140,15 @@ def read_image(path: str, *, any_range: bool = False) -> np.ndarray:
     return image_files.read(path, any_range=any_range)
 
 
-def around(path: str, window: int) -> list[str]:
-    """The paths of a window of planes, by that of the one in the center; see `zoo.data.windows`.
+def around(path: str, window: int, *, frames: bool) -> list[str]:
+    """The paths of a window of planes, by that of the center; see `zoo.data.windows.around`.
 
     Raises:
       ZooError: it is no plane of a stack, or the stack is not so deep.
     """
     file, name = archives.split(path) or (path, "")
-    return [f"{file}/{one}" if one else file for one in archives.around(file, name, window)]
+    found = archives.around(file, name, window, frames=frames)
+    return [f"{file}/{one}" if one else file for one in found]
 
 
 def count_suffixes(names: Iterable[str]) -> str:

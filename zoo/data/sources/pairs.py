@@ -151,8 +151,8 @@ def _read_images(pair: _Pair, *, any_range: bool = False):
     return clean, noisy
 
 
-def _around(pair: _Pair, window: int) -> list[_Pair]:
-    return [_Pair(noisy, pair.clean) for noisy in folders.around(pair.noisy, window)]
+def _around(pair: _Pair, window: int, *, frames: bool) -> list[_Pair]:
+    return [_Pair(one, pair.clean) for one in folders.around(pair.noisy, window, frames=frames)]
 
 
 def _size(image: np.ndarray) -> str:

@@ -58,8 +58,8 @@ class Listing(NamedTuple):
         returns examples as they are to be used.
       read_any: `read` of any range, for images that may hold integers of other widths or floats
         beyond [0, 1]; None where they never do.
-      around: takes an item and a number of planes and returns the items of the window around it,
-        or raises `ZooError`; None for images that are no planes of stacks.
+      around: takes `(item, window, frames=...)` as `zoo.data.windows.around` does and returns the
+        items of these planes, or raises `ZooError`; None for images that are no planes of stacks.
     """
 
     names: Sequence[str]
@@ -71,7 +71,7 @@ class Listing(NamedTuple):
     unpaired: Mapping[str, str] = {}
     modality: str = ""
     read_any: Callable[[Any], tuple[np.ndarray, np.ndarray | None]] | None = None
-    around: Callable[[Any, int], Sequence[Any]] | None = None
+    around: Callable[..., Sequence[Any]] | None = None
 
     def subset(self, numbers: Sequence[int]) -> "Listing":
         """The listing of some examples, by their numbers."""
@@ -166,16 +166,16 @@ class Source(Sequence):
         with self._advised():
             target, noisy = self._plane(name, item)
             frames = self.frames and noisy is None and self.listing.around is not None
-            if (window := self.window + 2 * frames) == 1:
+            if self.window == 1 and not frames:
                 return Example(name, target, noisy)
-            items = self.listing.around(item, window)
+            items = self.listing.around(item, self.window, frames=frames)
             read = {one: self._plane(name, one) for one in {*items} - {item}}
             read[item] = target, noisy
             planes = [read[one][0] if noisy is None else read[one][1] for one in items]
             if len({plane.shape for plane in planes}) > 1:
                 raise ZooError(f"the planes around {name} are of several sizes; leave it out")
         if frames:
-            *planes, target = planes[1:]
+            *planes, target = planes
         joined = np.concatenate(planes, axis=-1)
         paired = frames or noisy is not None
         return Example(name, target if paired else joined, joined if paired else None)
