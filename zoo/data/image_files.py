@@ -66,7 +66,7 @@ class Pages:
 
     def __getitem__(self, number: int) -> Page:
         """A page by its number, without those before it."""
-        return self._at(number)
+        return self._at(range(self._count)[number])
 
     @functools.cached_property
     def stacks(self) -> tuple[Axes, ...]:

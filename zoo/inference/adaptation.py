@@ -293,9 +293,14 @@ def check_adaptable(base: Resolved) -> None:
     """Refuses a model that cannot be adapted.
 
     Raises:
-      ZooError: it takes no level, or no crops of 64 pixels.
+      ZooError: it takes no level, no crops of 64 pixels, or several planes.
     """
     facts = base.specification
+    if facts.planes > 1:
+        raise ZooError(
+            f"{base.label} takes {facts.planes} planes of a stack at once, and one image adapts it; "
+            "choose another model"
+        )
     if not facts.takes_level:
         raise ZooError(
             f"{base.label} takes no noise level, so it cannot be adapted; choose one that does, "

@@ -104,7 +104,13 @@ def needed(denoiser: ImageDenoiser, channels: int) -> Surroundings:
     """
     found = denoiser.surroundings(channels)
     if found is None:
-        name = denoiser.specification(channels).name
+        spec = denoiser.specification(channels)
+        name = spec.name
+        if spec.planes > 1:
+            raise ZooError(
+                f"{name} takes {spec.planes} planes of a stack at once, and blocks are of single "
+                "planes; choose another model, or denoise files plane by plane"
+            )
         raise ZooError(
             f"{name} looks at all of an image, or farther than overlap=, so that parts would "
             f"differ from the whole; choose a local model: {', '.join(_local_models())}"

@@ -12,7 +12,7 @@ import numpy as np
 from zoo.data import pixels
 from zoo.data.file_kinds import SCIENCE, STORE_SUFFIXES, ending, is_store
 from zoo.errors import ZooError
-from zoo.inference import even_noise, image_canvas, kept_mean, value_scale
+from zoo.inference import even_noise, image_canvas, kept_mean, plane_windows, value_scale
 from zoo.inference.even_noise import Noise
 from zoo.inference.image_denoiser import Denoised, ImageDenoiser
 from zoo.inference.kept_mean import Residual
@@ -77,8 +77,11 @@ def denoise_image_file(
     `zoo.data.image_files`). The orientation is applied, and is 1 from then on. GIF, of one image
     only, must become another format. Of gray files of `zoo.data.science` the mean of each plane is
     kept (see `zoo.inference.kept_mean`), unless the noise is Rician, which shifts it. From Zarr to
-    Zarr a local model goes region by region, in memory that does not grow, and where it was killed
-    the same call goes on: see `zoo.inference.denoise_stores`.
+    Zarr a local model of single planes goes region by region, in memory that does not grow, and
+    where it was killed the same call goes on: see `zoo.inference.denoise_stores`.
+
+    A model of several planes (`zoo.models.ModelSpec.planes`) sees those before and after each,
+    along z or else along time, never along channels; a file of fewer planes is refused.
 
     Args:
       src: the file to read.
@@ -142,7 +145,7 @@ def denoise_image_file(
     stabilize = even_noise.check(stabilize)
     scale_of = _scales(pages, range, stabilize, find)
     levels, deviations, size, lost, said, first = [], [], None, {}, {}, None
-    residual = Residual()
+    residual, planes = Residual(), _planes_of(denoiser, pages)
 
     def advance(index: int, done: int, whole: int) -> None:
         progress(index * whole + done, len(pages) * whole)
@@ -154,17 +157,18 @@ def denoise_image_file(
             )
             for place, word in zip(places, WORDS, strict=False)
         ]
-        for i, page in enumerate(pages):
+        for i, (page, around) in enumerate(plane_windows.of_pages(pages, planes)):
             for place in places:
                 # What cannot be written is said before the work, not after it.
                 fitting(page, place, len(pages))
             scale = scale_of(page)
             report = progress and functools.partial(advance, i)
+            one = functools.partial(denoiser, around=around) if around else denoiser
             if pages.form in SCIENCE and page.image.shape[-1] <= 2:
-                done, taken = kept_mean.denoise(page, denoiser, level, report, scale)
+                done, taken = kept_mean.denoise(page, one, level, report, scale)
                 residual = residual.plus(taken)
             else:
-                done = denoiser(page.image, level, report, scale)
+                done = one(page.image, level, report, scale)
             image = np.asarray(done.image)
             said |= dict.fromkeys((*done.notes, *hints(page, pages.form, done, stabilize)))
             first = first or scale
@@ -186,6 +190,14 @@ def denoise_image_file(
         notes=tuple(said),
         shift=residual.shift,
     )
+
+
+def _planes_of(denoiser: ImageDenoiser | Callable[..., Denoised], pages: "Pages") -> int:
+    """How many planes the denoiser takes at once; a function takes one."""
+    if not isinstance(denoiser, ImageDenoiser):
+        return 1
+    channels = pixels.without_alpha(next(iter(pages)).image).shape[-1]
+    return denoiser.specification(channels).planes
 
 
 def _is_store(path: str | os.PathLike) -> bool:

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 from zoo import files
 from zoo.data import file_kinds
 from zoo.errors import ZooError
-from zoo.inference import even_noise, image_canvas
+from zoo.inference import even_noise, image_canvas, plane_windows
 from zoo.inference.denoise_audio import (
     AudioReport,
     denoise_audio,
@@ -62,7 +62,8 @@ def denoise(
       x: an image (H, W) or (H, W, C), C from 1 to 4: gray, gray and alpha, color, color and alpha;
         integers or floats of any range. Alpha and values that are not finite (masked pixels) are
         left unchanged. Three equal channels are treated as one gray image.
-        Or audio (T,) or (T, C), int16 or floats in [-1, 1].
+        For a model of several planes (`zoo.models.ModelSpec.planes`) a stack, (N, H, W) or
+        (N, H, W, C). Or audio (T,) or (T, C), int16 or floats in [-1, 1].
       model: the name of weights that come with the package, the path of a weight file,
         `"NAME=FILE"`, a registered model, or a module. None selects "unet-photo" for color images
         ("unet-color" if `level` or `stabilize` is given), "unet-gray" for gray images, and for
@@ -125,9 +126,31 @@ def denoise(
         _refuse_ambiguous(np.shape(x))
     denoiser = ImageDenoiser(found, strength=strength, **options)
     stabilize = even_noise.check(stabilize)
+    if found and found.specification.planes > 1:
+        return _denoise_stack(np.asanyarray(x), denoiser, found, level, range, stabilize, progress)
     colors = image_canvas.colors(x)
     scale = denoiser.find_scales([colors], range, stabilize=stabilize)[colors.dtype]
     return denoiser(x, level, progress, scale).image
+
+
+def _denoise_stack(
+    x: np.ndarray,
+    denoiser: ImageDenoiser,
+    model: Resolved,
+    level: float | None,
+    limits: tuple[float, float] | None,
+    stabilize: str | Noise | None,
+    progress: Callable[[int, int], None] | None,
+) -> np.ndarray:
+    """The planes of a stack one after the other, at one scale of values."""
+    around, done = plane_windows.of_array(x, model.specification.planes), []
+    every = map(image_canvas.colors, x)
+    scale = denoiser.find_scales(every, limits, stabilize=stabilize)[x.dtype]
+    for number, (plane, beside) in enumerate(zip(x, around, strict=True)):
+        done.append(denoiser(plane, level, None, scale, around=beside).image)
+        if progress is not None:
+            progress(number + 1, len(x))
+    return np.stack(done)
 
 
 def denoise_file(

@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike, DTypeLike
 
 from zoo import weights
+from zoo.data import pixels
 from zoo.errors import ZooError, unknown
 from zoo.inference import image_canvas, tile_program, tiling, value_scale
 from zoo.inference.even_noise import Noise
@@ -164,7 +165,8 @@ class ImageDenoiser:
         part = self._part_of(channels)
         spec = part.specification
         reach = spec.reach if spec.locality == "local" else 0
-        if not reach or spec.size or (self._overlap is not None and self._overlap < reach):
+        short = self._overlap is not None and self._overlap < reach
+        if not reach or spec.size or spec.planes > 1 or short:
             return None
         return Surroundings(reach + -reach % part.stride, part.stride)
 
@@ -194,8 +196,9 @@ class ImageDenoiser:
         scale: Scale | None = None,
         *,
         part_of_larger: bool = False,
+        around: Sequence[ArrayLike] = (),
     ) -> Denoised:
-        """Denoises an image.
+        """Denoises an image, or a plane of a stack.
 
         Args:
           image: as `zoo.denoise` takes it.
@@ -204,13 +207,15 @@ class ImageDenoiser:
           scale: which values the model sees as black and as white; None chooses it.
           part_of_larger: whether it is a part of a larger image, of which equal channels and values
             say nothing.
+          around: the neighboring planes, in their order without the image itself, where the model
+            takes several; see `zoo.data.windows`.
 
         Raises:
-          ZooError: as `zoo.denoise`.
+          ZooError: as `zoo.denoise`, or the model takes more planes than there are.
         """
         if level is not None:
             level = check_level(level)
-        canvas = image_canvas.canvas(image, part=part_of_larger)
+        canvas = image_canvas.canvas(image, part=part_of_larger or bool(len(around)))
         source, target = canvas.seen, canvas.target
         scale = scale or self.find_scales([canvas.source])[source.dtype]
         # Arrays that come in parts are data rather than photographs.
@@ -233,6 +238,7 @@ class ImageDenoiser:
         if strength == 0:
             target[...] = source
             return Denoised(canvas.finish(), noise.of_image, None, 0, scale, notes)
+        source = _with_neighbors(source, around, part.specification)
         grid = self._grid(source, part)
         sink = Whole(grid, target, scale) if grid.exact else Blend(grid, target, scale)
         kind = target.dtype.newbyteorder("=")
@@ -326,6 +332,7 @@ class ImageDenoiser:
 
     def _grid(self, source: np.ndarray, part: _Part) -> tiling.Grid:
         *size, channels = source.shape
+        channels //= part.specification.planes
         spec, stride = part.specification, part.stride
         if spec.size or self._tile == 0:
             return tiling.one(size, stride, canvas=spec.canvas)
@@ -363,7 +370,8 @@ class ImageDenoiser:
         # Of the sizes of batches there are few, for each is a program.
         needed = 1 << (-(-grid.count // shared) - 1).bit_length()
         if needed > 1:
-            needed = min(needed, tile_program.batch(grid.shape, part.model, source.shape[-1]))
+            channels = source.shape[-1] // part.specification.planes
+            needed = min(needed, tile_program.batch(grid.shape, part.model, channels))
         count = needed * shared
         plain = scale.plain(source.dtype)
         raw = plain and source.dtype.kind == "u"
@@ -414,7 +422,7 @@ class ImageDenoiser:
 
         The canvas around the image stays below and to the right, and zero.
         """
-        total = np.zeros(cut.shape, np.float32)
+        total: np.ndarray | float = 0.0
         height, width = task.grid.filled
         inside = cut[:, :height, :width]
         for turned, down, right in itertools.product((False, True), (1, -1), (1, -1)):
@@ -424,8 +432,10 @@ class ImageDenoiser:
             view[place] = (inside.swapaxes(1, 2) if turned else inside)[:, ::down, ::right]
             found = _fetch(self._start(view, filled, task), task.part.model)
             found = found[place][:, ::down, ::right]
-            total[:, :height, :width] += found.swapaxes(1, 2) if turned else found
-        return total / 8
+            total = total + (found.swapaxes(1, 2) if turned else found)
+        mean = np.zeros((*cut.shape[:3], total.shape[-1]), np.float32)
+        mean[:, :height, :width] = total / 8
+        return mean
 
 
 def _fetch(started: tuple[jax.Array, jax.Array], model: nn.Module) -> np.ndarray:
@@ -436,6 +446,29 @@ def _fetch(started: tuple[jax.Array, jax.Array], model: nn.Module) -> np.ndarray
             "diverged in training"
         )
     return np.asarray(outputs)
+
+
+def _with_neighbors(source: np.ndarray, around: Sequence[ArrayLike], spec: ModelSpec) -> np.ndarray:
+    """A window (H, W, K C): the image between its neighbors, as the model takes them."""
+    if len(around) != spec.planes - 1:
+        raise ZooError(
+            f"{spec.name} takes {spec.planes} planes of a stack at once; give it a stack of so "
+            "many or more, or choose another model"
+        )
+    planes = []
+    for one in map(np.asarray, around):
+        plane = pixels.without_alpha(one[..., None] if one.ndim == 2 else one)
+        if plane.shape != source.shape:
+            raise ZooError(
+                f"planes of one stack have the shapes {source.shape} and {plane.shape}; leave "
+                "others out"
+            )
+        floats = plane.dtype.kind == "f"
+        blank = floats and not np.isfinite(plane).any(axis=(0, 1)).all()
+        # Nothing was measured there: the center alone is known.
+        plane = source if blank else image_canvas.filled(plane)
+        planes.append(plane.astype(source.dtype, copy=False))
+    return np.concatenate([*planes[: len(planes) // 2], source, *planes[len(planes) // 2 :]], -1)
 
 
 def _mesh(grid: tiling.Grid) -> Mesh | None:

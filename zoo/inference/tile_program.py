@@ -13,6 +13,7 @@ from flax import traverse_util
 from jax.extend.core import Jaxpr
 from jax.sharding import Mesh, PartitionSpec
 
+from zoo.data.windows import middle
 from zoo.models import inference_options, spec_of, variable_shapes
 from zoo.models.canvas import cleared, on_canvas
 
@@ -40,7 +41,7 @@ def compiled(
 
     Args:
       model: the module, of C channels, of 1 or of 3.
-      shape: (N, H, W, C) of the tiles.
+      shape: (N, H, W, K C) of the tiles; K is the number of planes that the model takes.
       kind: their dtype, uint8, uint16 or float32.
       blind: whether it is called without a level.
       dtype: what the result is rounded and clipped to, or float32.
@@ -70,6 +71,8 @@ def _run(variables, tiles, filled, level, strength, *, model, dtype):
     with nullcontext() if filled is None else on_canvas(filled, tiles.shape[1:3]):
         y = _fitted(model, variables, seen, level)
         finite = jnp.isfinite(cleared(y)).all((1, 2, 3))
+    if (planes := spec_of(model).planes) > 1:
+        x, seen = (middle(one, one.shape[-1] // planes) for one in (x, seen))
     y = x + strength * (y - seen)
     if jnp.issubdtype(dtype, jnp.integer):
         y = jnp.round(jnp.clip(y, 0, 1) * np.float32(jnp.iinfo(dtype).max))
@@ -79,16 +82,18 @@ def _run(variables, tiles, filled, level, strength, *, model, dtype):
 def _fitted(
     model: nn.Module, variables: Mapping, x: jax.Array, level: jax.Array | None
 ) -> jax.Array:
-    """The model on as many channels as it takes."""
-    n, h, w, c = x.shape
+    """The model on as many channels as it takes, of each plane."""
+    planes = spec_of(model).planes
+    n, h, w, c = (*x.shape[:3], x.shape[3] // planes)
     channels = getattr(model, "channels", c)
     if channels == c:
         return model.apply(variables, x, level)
     if c == 1:
-        y = model.apply(variables, jnp.broadcast_to(x, (n, h, w, channels)), level)
+        wide = jnp.broadcast_to(x[..., None], (n, h, w, planes, channels))
+        y = model.apply(variables, wide.reshape(n, h, w, -1), level)
         return y.mean(-1, keepdims=True)
-    planes = x.transpose(0, 3, 1, 2).reshape(n * c, h, w, 1)
-    y = model.apply(variables, planes, level)
+    single = x.reshape(n, h, w, planes, c).transpose(0, 4, 1, 2, 3).reshape(n * c, h, w, planes)
+    y = model.apply(variables, single, level)
     return y.reshape(n, c, h, w).transpose(0, 2, 3, 1)
 
 
@@ -148,7 +153,7 @@ def values_per_pixel(model: nn.Module, channels: int) -> float:
     facts = spec_of(model)
     size = facts.size or (_PROBE + -_PROBE % math.lcm(facts.stride, facts.multiple),) * 2
     variables = traverse_util.unflatten_dict(variable_shapes(model, facts), sep="/")
-    x = jax.ShapeDtypeStruct((1, *size, facts.channels), jnp.float32)
+    x = jax.ShapeDtypeStruct((1, *size, facts.inputs), jnp.float32)
     level = jax.ShapeDtypeStruct((), jnp.float32)
     values = _largest(jax.make_jaxpr(model.apply)(variables, x, level).jaxpr)
     # A gray model takes each channel of a color image by itself.

@@ -1,0 +1,77 @@
+"""The planes of a file or an array with their neighbors, for models that take several at once.
+
+Each plane is read once, in order, and held while a window needs it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zoo.data import windows
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.data.image_files import Pages
+    from zoo.data.image_metadata import Page
+
+# Planes held at most. Where other axes lie between those of a window, more are read twice.
+_HELD = 64
+
+
+def of_pages(pages: "Pages", planes: int) -> Iterator[tuple["Page", list[np.ndarray]]]:
+    """The pages of a file in order, each with the images around it.
+
+    Args:
+      pages: of the file.
+      planes: K; of 1 there is nothing around.
+
+    Raises:
+      ZooError: a stack of the file has fewer planes, or as `zoo.data.image_files.read_pages`.
+    """
+    if planes == 1:
+        yield from ((page, []) for page in pages)
+        return
+    numbers = [windows.around(i, pages.stacks, planes, pages.name) for i in range(len(pages))]
+    span = max(abs(n - i) for i, every in enumerate(numbers) for n in every)
+    most = min(2 * span + 1, _HELD)
+    coming, held, read = iter(pages), OrderedDict(), 0
+
+    def keep(number: int, page: "Page") -> "Page":
+        held[number] = page
+        if len(held) > most:
+            held.popitem(last=False)
+        return page
+
+    def at(number: int) -> "Page":
+        nonlocal read
+        while read <= number:
+            keep(read, next(coming))
+            read += 1
+        return held.get(number) or keep(number, pages[number])
+
+    for i, every in enumerate(numbers):
+        beside = [at(n).image for n in every if n != i]
+        yield at(i), beside
+
+
+def of_array(x: np.ndarray, planes: int) -> Iterator[list[np.ndarray]]:
+    """What is around each plane of a stack.
+
+    Args:
+      x: (N, H, W) or (N, H, W, C).
+      planes: K.
+
+    Raises:
+      ZooError: it is no stack, or one of fewer planes.
+    """
+    if np.ma.is_masked(x):
+        raise ZooError("the stack is masked; give floats with NaN in the place of what is")
+    if x.ndim not in (3, 4) or not x.size:
+        raise ZooError(
+            f"the model takes {planes} planes of a stack at once, and the array has the shape "
+            f"{x.shape}; give (N, H, W) or (N, H, W, C), or choose another model"
+        )
+    numbers = [windows.around(i, [(("", len(x)),)], planes, "the array") for i in range(len(x))]
+    return ([x[n] for n in every if n != i] for i, every in enumerate(numbers))
