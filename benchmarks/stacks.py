@@ -2,14 +2,17 @@
 
     python benchmarks/stacks.py [--data DATA]
 
-A volume of soft balls in 32 planes of 128x128, by a formula, with Gaussian noise, and a series of 16
-frames of one of its planes. `unet-tiny` learns with a clean volume, of other balls; from the noisy
-volume alone by Noise2Void; and from the noisy frames alone, of which the next one is the target. Its
-PSNR on all planes is beside that of `unet-gray`, which is given sigma, and of non-local means with
-the best strength by the clean plane. With DATA, two real frames of `microscopy/frames` as well, for
-which no clean one is known: a network learns from pairs of their left parts, and every method is
-judged on the right parts by the mean squared difference from the other frame, less that of the best.
-The rows go to `benchmarks/results/`.
+A volume of soft balls in 32 planes of 128x128, by a formula, with Gaussian noise, and 16 frames of
+one of its planes. `unet-tiny` learns from a clean volume of other balls; from the noisy volume alone
+by Noise2Void; and from the noisy frames alone, each of which has the next one as its target. PSNR of
+all planes, beside that of `unet-gray`, which is given sigma, and of non-local means with the best
+strength by the clean planes.
+
+With DATA, two volumes of a still head as well (`science/example4d.nii.gz` of nibabel), for which no
+clean one is known: the network learns from frame pairs of the lower planes, and all methods are
+judged on the upper ones. There the mean squared difference from the other volume, less the variance
+of the noise, is the squared error; by how many dB it is below the noise is the gain. The rows go to
+`benchmarks/results/`.
 """
 
 import argparse
@@ -21,20 +24,21 @@ from typing import Any
 import numpy as np
 
 import zoo
-from zoo.data import image_files
+from zoo.data import sources
+from zoo.errors import ZooError
 from zoo.evaluate.baselines import nlm
 
-COLUMNS = ("stack", "sigma", "method", "planes", "psnr", "excess")
+COLUMNS = ("stack", "figure", "method", "planes", "dB")
 DEPTH, SIDE, BALLS, FRAMES = 32, 128, 150, 16
-SIGMAS = (25, 50)
-STEPS = 1500
-# Rows and columns by which the second frame of `microscopy/frames` shows the scene farther on, and
-# the column that parts what is learned from and what is judged.
-SHIFT, CUT, GAP = (-7, 10), 400, 32
+SIGMA = 50
+# Planes of each volume of the head, those of the first part of which are learned from.
+HEAD, LOWER = 24, 16
+
+Row = tuple[str, str, str, int, float]
 
 
 def balls(seed: int) -> np.ndarray:
-    """A volume (D, H, W, 1) in [0, 1]: balls of radius 3 to 12 with edges that are two voxels wide."""
+    """A volume (D, H, W, 1) in [0, 1]: balls of radius 3 to 12 with edges two voxels wide."""
     rng = np.random.default_rng(seed)
     places = np.indices((DEPTH, SIDE, SIDE), np.float32)
     found = np.full(places.shape[1:], 0.1, np.float32)
@@ -43,13 +47,13 @@ def balls(seed: int) -> np.ndarray:
         radius, height = rng.uniform(3, 12), rng.uniform(0.1, 0.5)
         distance = np.sqrt(np.square(places - center[:, None, None, None]).sum(0))
         found += height / (1 + np.exp(2 * (distance - radius)))
-    return np.clip(found / found.max(), 0, 1)[..., None].astype(np.float32)
+    return (found / found.max())[..., None].astype(np.float32)
 
 
-def noisy_of(clean: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
-    """With Gaussian noise of sigma, in 1/255."""
-    rng = np.random.default_rng(seed)
-    return clean + np.float32(sigma / 255) * rng.standard_normal(clean.shape, np.float32)
+def noisy_of(clean: np.ndarray) -> np.ndarray:
+    """With Gaussian noise."""
+    noise = np.random.default_rng(0).standard_normal(clean.shape, np.float32)
+    return clean + np.float32(SIGMA / 255) * noise
 
 
 def psnr(found: np.ndarray, clean: np.ndarray) -> float:
@@ -57,13 +61,14 @@ def psnr(found: np.ndarray, clean: np.ndarray) -> float:
     return float(-10 * np.log10(np.square(found - clean).mean()))
 
 
-def trained(images: np.ndarray, planes: int, steps: int, **options: Any) -> Any:
-    """A function that denoises a stack by a `unet-tiny` that has learned from one."""
+def trained(images: Any, planes: int, steps: int, **options: Any) -> zoo.inference.ImageDenoiser:
+    """A `unet-tiny` that has learned from a stack, and the range of values that it sees."""
     model = zoo.create_model("unet-tiny", channels=1, planes=planes)
-    fitted = zoo.train.fit(model, images, steps=steps, progress=False, **options)
-    limits = next(iter(fitted.ranges.values()), (0, 1))
+    options |= {"steps": steps, "learning_rate": 4e-3, "progress": False}
+    fitted = zoo.train.fit(model, images, **options)
 
     def denoise(x: np.ndarray) -> np.ndarray:
+        limits = fitted.ranges.get(x.dtype.name, (0, 1))
         settings = {"variables": fitted.variables, "range": limits}
         if planes > 1:
             return zoo.denoise(x, model, **settings)
@@ -72,53 +77,88 @@ def trained(images: np.ndarray, planes: int, steps: int, **options: Any) -> Any:
     return denoise
 
 
-def classical(noisy: np.ndarray, clean: np.ndarray, sigma: float) -> dict[str, np.ndarray]:
-    """The methods that learn from no stack, of every plane by itself."""
-    gray = zoo.inference.ImageDenoiser("unet-gray")
-    pairs = list(zip(noisy, clean, strict=True))
-    return {
-        "noisy": noisy,
-        "non-local means": np.stack([nlm(x, sigma / 255, y) for x, y in pairs]),
-        "unet-gray": np.stack([gray(x, sigma / 255).image for x, _ in pairs]),
-    }
-
-
-def of_phantom(sigma: int, steps: int) -> Iterator[tuple[str, str, int, float]]:
-    """Stack, method, planes and PSNR."""
+def of_balls(steps: int) -> Iterator[Row]:
+    """The volume and the frames."""
     clean = balls(1)
-    noisy = noisy_of(clean, sigma)
-    for name, found in classical(noisy, clean, sigma).items():
-        yield "volume", name, 1, psnr(found, clean)
+    noisy = noisy_of(clean)
+    pairs = list(zip(noisy, clean, strict=True))
+    gray = zoo.inference.ImageDenoiser("unet-gray")
+    patches = np.stack([nlm(x, SIGMA / 255, y) for x, y in pairs])
+    for name, found in (
+        ("noisy", noisy),
+        ("non-local means", patches),
+        ("unet-gray", np.stack([gray(x, SIGMA / 255).image for x in noisy])),
+    ):
+        yield "balls", "PSNR", name, 1, psnr(found, clean)
     for planes in (1, 3, 5):
-        denoise = trained(balls(2), planes, steps, noise="gaussian", level=sigma)
-        yield "volume", "clean targets", planes, psnr(denoise(noisy), clean)
-    for planes in (1, 3):
+        denoise = trained(balls(2), planes, steps, noise="gaussian", level=SIGMA)
+        yield "balls", "PSNR", "clean targets", planes, psnr(denoise(noisy), clean)
+    for planes in (1, 3, 5):
         denoise = trained(noisy, planes, steps, target="noise2void")
-        yield "volume", "noise2void", planes, psnr(denoise(noisy), clean)
+        yield "balls", "PSNR", "noise2void", planes, psnr(denoise(noisy), clean)
     still = np.repeat(clean[DEPTH // 2 :][:1], FRAMES, axis=0)
-    frames = noisy_of(still, sigma)
+    frames = noisy_of(still)
     for planes in (1, 3, 5):
         denoise = trained(frames, planes, steps, target="noise2noise")
-        yield "frames", "noise2noise", planes, psnr(denoise(frames), still)
+        yield "frames", "PSNR", "noise2noise", planes, psnr(denoise(frames), still)
 
 
-def of_frames(folder: Path, steps: int) -> Iterator[tuple[str, float]]:
-    """Method, and its mean squared difference from the other frame, in 1/255 squared."""
-    first, second = (
-        image_files.read(folder / "microscopy/frames" / name).astype(np.float32) / 255
-        for name in ("A_0_0.tif", "A_1_0.tif")
-    )
-    down, right = SHIFT
-    pair = np.stack([first[: down or None, right:], second[-down:, : -right or None]])
-    if down > 0:
-        pair = np.stack([first[down:, right:], second[:-down, : -right or None]])
-    left, judged = pair[:, :, : CUT - GAP], pair[:, :, CUT:]
+def of_head(folder: Path, steps: int) -> Iterator[Row]:
+    """The two volumes."""
+    path = str(folder / "science/example4d.nii.gz")
+    source = sources.load("folder", path=path, channels=1, fractions=(1, 0, 0), any_range=True)
+    source = source["train"]
+    learned = [n for n in range(len(source)) if n % HEAD < LOWER]
+    lower = zoo.data.sources.Source(source.listing.subset(learned), 1, any_range=True)
+    volumes = np.stack([one.target for one in source]).reshape(2, HEAD, *source[0].target.shape)
+    judged = volumes[:, LOWER:].astype(np.float64)
+    noise = np.square(judged[0] - judged[1]).mean() / 2
+
+    def gain(found: np.ndarray) -> float:
+        error = np.square(found[:, LOWER:] - judged[::-1]).mean() - noise
+        return float(10 * np.log10(noise / error)) if error > 0 else np.inf
+
     gray = zoo.inference.ImageDenoiser("unet-gray")
-    learned = trained(left, 1, steps, target="noise2noise")
-    for name, found in {
-        "noisy": judged,
-        "unet-gray, sigma estimated": np.stack([gray(x).image for x in judged]),
-        "non-local means": np.stack([nlm(x, None, y) for x, y in zip(judged, judged[::-1])]),
-        "noise2noise": learned(judged),
-    }.items():
-        yield name, float(np.square(255 * (found - judged[::-1])).mean())
+    seen = volumes.astype(np.float32) / np.float32(volumes.max())
+    sigma = float(np.sqrt(noise) / volumes.max())
+    patches = [
+        [nlm(x, sigma, y) for x, y in zip(seen[n], seen[1 - n], strict=True)] for n in (0, 1)
+    ]
+    for name, found in (
+        ("noisy", volumes),
+        ("non-local means", np.asarray(patches) * volumes.max()),
+        ("unet-gray", [np.stack([gray(x).image for x in one]) for one in volumes]),
+    ):
+        yield "head", "gain", name, 1, gain(np.asarray(found, np.float64))
+    for target, planes in (("noise2void", 1), ("noise2noise", 1), ("noise2noise", 3)):
+        denoise = trained(lower, planes, steps, target=target)
+        found = np.stack([denoise(one) for one in volumes])
+        yield "head", "gain", target, planes, gain(found.astype(np.float64))
+
+
+def main() -> None:
+    """Measures, prints a table and writes the rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="the folder with science/")
+    parser.add_argument("--steps", type=int, default=600, help="of each training")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    written = []
+    try:
+        print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+        parts = [of_head(arguments.data, arguments.steps)] if arguments.data else []
+        for part in (*parts, of_balls(arguments.steps)):
+            for *facts, figure in part:
+                written.append([*facts, f"{figure:.2f}"])
+                print("| " + " | ".join(map(str, written[-1])) + " |", flush=True)
+    except ZooError as error:
+        parser.error(str(error))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "stacks.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *written])
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -35,6 +35,10 @@ def test_a_window_runs_along_z_or_else_time_and_never_along_channels():
     assert steps(("z", 5), ("t", 4), ("c", 2)) == [8, 0, 8]
     assert steps(("t", 4), ("c", 2), ("z", 1)) == [2, 0, 2]
     assert steps(("", 7), ("", 3), number=4) == [-1, 0, 1]
+    # The next frame is the same plane at the next time, or the one before.
+    both = (("t", 2), ("z", 4))
+    assert windows.around(1, [both], 3, "x", frames=True) == [0, 1, 2, 5]
+    assert windows.around(7, [both], 3, "x", frames=True) == [6, 7, 6, 3]
     # Each array of a file is a stack of its own.
     assert steps(("", 3), number=12, before=[(("", 4), ("", 3))]) == [1, 0, 1]
     with pytest.raises(ZooError, match="x is a single plane, where 3 are needed"):

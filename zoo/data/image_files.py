@@ -6,7 +6,7 @@ are for callers who want pixels. See `zoo.data.pixels` for the arrays.
 
 import functools
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -77,8 +77,16 @@ class Pages:
         if named is None:
             blocks = getattr(self.stack, "blocks", ())
             leads = [block.lead for block in blocks] or [(self._count,)]
-            named = [tuple(("", size) for size in lead) for lead in leads]
+            names = ("z", "t") if self.form == "nifti" else ()
+            named = [tuple(_named(lead, names)) for lead in leads]
         return tuple(named)
+
+
+def _named(lead: Sequence[int], names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Sizes of axes with their names, which are given the last axis first."""
+    for axis, size in enumerate(lead):
+        back = len(lead) - 1 - axis
+        yield (names[back] if back < len(names) else "", size)
 
 
 def read(path: str | os.PathLike, *, any_range: bool = False) -> np.ndarray:

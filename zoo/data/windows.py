@@ -49,27 +49,24 @@ def around(
       stacks: the axes of each stack of the file, in their order.
       window: K.
       name: what to call the file in an error.
-      frames: whether one more plane follows, the nearest that is not in the window: that after
-        it, or before it where there is none.
+      frames: whether one more plane follows that is not in the window: of a stack of z and t the
+        same at the next time, else the nearest beyond the window; at an end the one before.
 
     Raises:
-      ZooError: there are fewer planes than so many along that axis.
+      ZooError: there are fewer planes than so many along such an axis.
     """
-    first, needed = 0, window + frames
-    if needed == 1:
+    if window + frames == 1:
         return [number]
+    first = 0
     for axes in stacks:
         count = int(np.prod([size for _, size in axes], dtype=np.int64))
         if number < first + count:
             break
         first += count
-    many = [axis for axis, (_, size) in enumerate(axes) if size > 1]
-    along = next(
-        (found for one in "zt" if (found := [axis for axis in many if axes[axis][0] == one])),
-        [axis for axis in many if axes[axis][0] != "c"],
-    )
-    length = axes[along[-1]][1] if along else 1
-    if length < needed:
+    steps, times = (_offsets(number - first, axes, order) for order in ("zt", "tz"))
+    apart = frames and times[0] != steps[0]
+    needed = window + (frames and not apart)
+    if (length := len(steps[1])) < needed:
         found = f"a stack of {length} planes" if length > 1 else "a single plane"
         remedy = "choose a model of single planes"
         if frames:
@@ -77,13 +74,32 @@ def around(
         raise ZooError(
             f"{name} is {found}, where {needed} are needed; give a deeper stack, or {remedy}"
         )
-    stride = int(np.prod([size for _, size in axes[along[-1] + 1 :]], dtype=np.int64))
-    place, reach = (number - first) // stride % length, window // 2
-    mirrored = (
-        offset if 0 <= place + offset < length else -offset
-        for offset in range(-reach, reach + 1 + frames)
-    )
-    return [number + offset * stride for offset in mirrored]
+    reach = window // 2
+    wanted = [_mirrored(*steps, offset) for offset in range(-reach, reach + 1)]
+    if frames:
+        wanted.append(_mirrored(*times, 1) if apart else _mirrored(*steps, reach + 1))
+    return [number + offset for offset in wanted]
+
+
+def _offsets(number: int, axes: Axes, order: str) -> tuple[int, range]:
+    """How far apart two planes are along an axis, and what can be added to a place along it.
+
+    Args:
+      number: of the plane in its stack.
+      axes: of the stack.
+      order: names of axes, the first of which with several planes it is.
+    """
+    many = [axis for axis, (_, size) in enumerate(axes) if size > 1]
+    named = [axis for one in order for axis in many if axes[axis][0] == one]
+    along = (named or [axis for axis in many if axes[axis][0] != "c"][-1:] or [len(axes)])[0]
+    length = axes[along][1] if along < len(axes) else 1
+    stride = int(np.prod([size for _, size in axes[along + 1 :]], dtype=np.int64))
+    place = number // stride % length
+    return stride, range(-place, length - place)
+
+
+def _mirrored(stride: int, inside: range, offset: int) -> int:
+    return stride * (offset if offset in inside else -offset)
 
 
 def middle(x: Array, channels: int) -> Array:

@@ -298,7 +298,7 @@ def check_adaptable(base: Resolved) -> None:
     facts = base.specification
     if facts.planes > 1:
         raise ZooError(
-            f"{base.label} takes {facts.planes} planes of a stack at once, and one image adapts it; "
+            f"{base.label} takes {facts.planes} planes of a stack, and one image adapts a model; "
             "choose another model"
         )
     if not facts.takes_level:
