@@ -90,7 +90,7 @@ def by_plane(member: Sampler, channels: int) -> Sampler:
     """A sampler for windows of planes, whose noise is independent and of one level.
 
     Args:
-      member: the sampler of a plane. One that takes no `key_level` draws for each plane anew.
+      member: the sampler of a plane. One that takes no `key_level` draws a level for each plane.
       channels: C of a plane.
 
     Returns:
