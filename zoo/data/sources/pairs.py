@@ -114,6 +114,9 @@ def list_image_pairs(
     for name, partner in pairs:
         first.setdefault(partner, name)
     alone = {name: first[partner] for name, partner in pairs}
+    # And so do the planes of a stack, unless there is one alone.
+    stacks = {name: archives.stack_of(one) for name, one in alone.items()}
+    alone = stacks if len({*stacks.values()}) > 1 else alone
     group = namer("scene", scene) if scene else alone.__getitem__
     chosen = by_fractions(names, fractions, seed, group)
     items = [_Pair(*(str(root / name) for name in pair)) for pair in pairs]
