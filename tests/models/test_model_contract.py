@@ -135,7 +135,7 @@ def test_states_can_be_donated_and_belong_to_their_chunks(name):
     places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state)]
     assert len(set(places)) == len(places)
     # Checked before any variable is used.
-    with pytest.raises(ZooError, match=r"the chunk has 3 signals.* state is of 2"):
+    with pytest.raises(ZooError, match=r"chunk is 3, and of the state 2; begin with"):
         model.step({}, state, np.zeros((3, model.hop, 1), np.float32))
 
 

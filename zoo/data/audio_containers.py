@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from zoo.data import file_kinds
 from zoo.errors import ZooError
 
 # Durations of container and decoder differ by up to a frame of the codec or a tick of the clock;
@@ -104,7 +105,7 @@ def _open(path: str | os.PathLike) -> Iterator[tuple]:
         container = stack.enter_context(av.open(os.fspath(path)))
         tracks = container.streams.audio
         if not tracks:
-            if container.streams.video:
+            if container.streams.video and file_kinds.may_hold_video(path):
                 raise ZooError(f"{path} holds no audio; clean='images' denoises its images")
             raise ZooError(
                 f"{path} is not wav, flac, ogg or mp3, and holds no other audio; leave it out"

@@ -236,8 +236,8 @@ def _push(frames: Frames, x: jax.Array, window: np.ndarray) -> tuple[Frames, jax
     scaled as `zoo.spectral.stft`."""
     if len(x) != len(frames.past):
         raise ZooError(
-            f"the chunk has {len(x)} channels, batch times channels of each, and the state is of "
-            f"{len(frames.past)}; begin with init_state(batch, channels) of the chunk's"
+            f"batch times channels of the chunk is {len(x)}, and of the state {len(frames.past)}; "
+            "begin with init_state(batch, channels) of the chunk"
         )
     hop = len(window) // 2
     halves = jnp.concatenate([frames.past, x.astype(jnp.float32)], axis=1)
