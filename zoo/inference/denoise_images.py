@@ -175,7 +175,9 @@ def denoise_image_file(
             lost |= dict.fromkeys((*page.lost, *puts[0](page._replace(image=image))))
             if save_noise is not None:
                 origin = page.metadata.stack
-                noise = removed(page.image, image, scale, origin and origin.ends)
+                # The planes after it are denoised with it.
+                before = page.image.copy() if around else page.image
+                noise = removed(before, image, scale, origin and origin.ends)
                 puts[1](page._replace(image=noise))
             size = size or image.shape[:2]
             levels += [] if done.level is None else [done.level]

@@ -58,6 +58,16 @@ def test_a_file_of_channels_is_denoised_along_z(tmp_path):
         np.testing.assert_allclose(found[:, channel], wanted(x[:, channel]), atol=1e-6)
 
 
+def test_the_noise_that_is_saved_is_no_neighbor(tmp_path):
+    x = stack(4)
+    tifffile.imwrite(tmp_path / "x.tif", x, photometric="minisblack")
+    options = {"variables": VARIABLES, "range": (0, 1), "save_noise": tmp_path / "noise.tif"}
+    zoo.denoise_file(tmp_path / "x.tif", tmp_path / "y.tif", MODEL, **options)
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "y.tif"), wanted(x), atol=1e-6)
+    noise = np.clip(x - wanted(x) + 0.5, 0, 1)
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "noise.tif"), noise, atol=1e-6)
+
+
 def test_a_plane_is_read_once_and_few_are_held():
     class Pages:
         name, stacks, reads = "x", [(("z", 9), ("c", 2))], []
