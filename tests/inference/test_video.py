@@ -6,7 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from video_clips import SIZE, colors, facts, scene, write
+from video_clips import SIZE, UNIT, colors, facts, scene, write
 
 import zoo
 from zoo import cli
@@ -204,6 +204,38 @@ def test_a_codec_without_encoder_and_what_no_container_holds(tmp_path, model):
     assert not [*tmp_path.glob("d.*")]
 
 
+def copied(source, target):
+    with video_writing.writing(target, source=source, overwrite=False) as put:
+        for frame in video_files.frames(source):
+            put(frame)
+    with av.open(str(target)) as file:
+        return put.lost, file.metadata
+
+
+def test_metadata_of_cameras_is_kept_and_what_is_not_is_said(tmp_path):
+    camera = {"com.apple.quicktime.make": "A camera", "title": "A clip"}
+    for name, options in (("a.mov", {"movflags": "use_metadata_tags"}), ("b.mkv", {})):
+        with av.open(str(tmp_path / name), "w", options=options) as out:
+            out.metadata.update(camera)
+            track = out.add_stream("libx264", rate=25)
+            track.width, track.height = 48, 32
+            if name == "b.mkv":
+                cover = av.CodecContext.create("png", "w")
+                cover.width, cover.height, cover.pix_fmt = 8, 8, "rgb24"
+                cover.time_base = UNIT
+                image = av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8), "rgb24")
+                out.add_attachment("cover.png", "image/png", bytes(cover.encode(image)[0]))
+            out.mux(track.encode(av.VideoFrame(48, 32, "yuv420p")))
+            out.mux(track.encode(None))
+    lost, metadata = copied(tmp_path / "a.mov", tmp_path / "c.mov")
+    assert lost == ()
+    assert metadata.items() >= camera.items()
+    lost, metadata = copied(tmp_path / "a.mov", tmp_path / "c.mp4")
+    assert lost == ("tag com.apple.quicktime.make left out",)
+    lost, _ = copied(tmp_path / "b.mkv", tmp_path / "d.mp4")
+    assert lost == ("cover, tag COM.APPLE.QUICKTIME.MAKE left out",)
+
+
 def refused(tmp_path: Path, source: Path, match: str, **options) -> None:
     with pytest.raises(ZooError, match=match) as caught:
         zoo.denoise_file(source, tmp_path / "out.mkv", clean="images", **options)
@@ -215,6 +247,8 @@ def test_what_is_refused_is_one_line_before_the_work(tmp_path):
     source, noisy = tmp_path / "a.mkv", noisy_scene()[1]
     write(source, noisy, "ffv1", "yuva420p")
     refused(tmp_path, source, r"a\.mkv has frames with alpha \(yuva420p\)")
+    write(source, noisy, "libvpx-vp9", "yuva420p")
+    refused(tmp_path, source, r"a\.mkv has frames with alpha, which are not supported")
     interlaced = {"flags": "+ildct", "x264-params": "interlaced=1:tff=1"}
     write(source, noisy, "libx264", "yuv420p", options=interlaced)
     refused(tmp_path, source, "interlaced at 0.00 s, and only whole frames are denoised")

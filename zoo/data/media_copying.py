@@ -16,6 +16,10 @@ from zoo.data.file_kinds import MEDIA_FORMATS
 # Written by the muxer itself, or true of the source's bytes alone.
 _OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps")
 _OWN += ("number_of_frames", "number_of_bytes", "_statistics_")
+# Of QuickTime, which cameras write; its muxer takes them only where it is asked to.
+_KEYS = "com."
+# Formats whose covers and tags mutagen writes.
+_TAGGED = ("ipod", "mp4")
 # Endings of files that hold no films.
 _AUDIO_ONLY = (".m4a", ".m4b", ".mka")
 
@@ -48,7 +52,7 @@ class Copies:
                 packet = next(one for one in self._attached(stream) if one.size)
                 kind = "png" if stream.codec_context.name == "png" else "jpeg"
                 self._after.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(packet))
-            elif self._after.format.name not in ("mp4", "ipod"):
+            elif not self._after.format.name.startswith(_TAGGED) or not self._is_tagged():
                 self.left.append("cover")
             return
         if stream.type == "data" and stream.codec_context is None and self._before.chapters():
@@ -106,6 +110,10 @@ class Copies:
                 packet.stream = self._copies[packet.stream]
                 self._after.mux_one(packet)
 
+    def _is_tagged(self) -> bool:
+        """Whether covers and tags of the source are copied at the end, see `finished`."""
+        return "mp4" in self._before.format.name.split(",")
+
     def _attached(self, stream) -> Iterator:
         """The packets of a cover, which come first."""
         import av  # noqa: PLC0415
@@ -134,6 +142,8 @@ def containers(path: Path, part: Path, source: Path | None) -> Iterator[tuple]:
         before = stack.enter_context(av.open(str(source))) if source else None
         form = MEDIA_FORMATS[path.suffix.lower()][0]
         options = {} if form in ("matroska", "webm") else {"movflags": "+faststart"}
+        if form == "mov" and before and any(key.startswith(_KEYS) for key in before.metadata):
+            options["movflags"] += "+use_metadata_tags"
         yield before, stack.enter_context(av.open(str(part), "w", format=form, options=options))
 
 
@@ -152,10 +162,20 @@ def finished(
     Returns:
       Sentences on all that was lost.
     """
-    lost = tuple(lost)
-    if source and MEDIA_FORMATS[path.suffix.lower()][0] in ("ipod", "mp4"):
+    lost, left = tuple(lost), [*left]
+    if source and MEDIA_FORMATS[path.suffix.lower()][0] in _TAGGED:
         lost = _with_tags(source, part, lost)
+    left += [f"tag {key}" for key in _missing(source, part)] if source else []
     return (*lost, f"{', '.join(left)} left out") if left else lost
+
+
+def _missing(source: Path, part: Path) -> list[str]:
+    """The names of the metadata of a file whose texts are not in another."""
+    import av  # noqa: PLC0415
+
+    with av.open(str(source)) as before, av.open(str(part)) as after:
+        there = {*after.metadata.values()}
+        return [key for key, text in kept(before.metadata).items() if text not in there]
 
 
 def _ratio(time_base: Any) -> tuple[int, int]:

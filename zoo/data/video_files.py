@@ -72,6 +72,12 @@ def opened(path: str | os.PathLike) -> Iterator[tuple]:
             raise ZooError(f"{path} holds no video, whose images could be denoised; leave it out")
         if track.codec_context is None:
             raise ZooError(f"{path} holds video that cannot be decoded; convert it to h264")
+        # Their decoder leaves it out without a word.
+        if track.metadata.get("alpha_mode") == "1":
+            raise ZooError(
+                f"{path} has frames with alpha, which are not supported; convert it, as by ffmpeg "
+                "-pix_fmt yuv420p"
+            )
         track.thread_type = "AUTO"
         yield container, track
 
