@@ -266,6 +266,10 @@ def test_what_is_refused_is_one_line_before_the_work(tmp_path):
         zoo.denoise_file(source, tmp_path / "out.mkv")
     with pytest.raises(ZooError, match="clean='sound' is not 'audio', 'images' or 'both'"):
         zoo.denoise_file(source, tmp_path / "out.mkv", clean="sound")
+    even = {"times": [40 * i for i in range(8)], "unit": Fraction(1, 25)}
+    write(tmp_path / "a.avi", noisy, "msmpeg4", "yuv420p", **even)
+    with pytest.raises(ZooError, match=r"out\.mp4 cannot hold the msmpeg4v3 of .*a\.avi until"):
+        zoo.denoise_file(tmp_path / "a.avi", tmp_path / "out.mp4", clean="both")
     audio = tmp_path / "b.mka"
     zoo.data.audio_writing.write(audio, np.zeros((4800, 1), np.float32), 48000)
     refused(tmp_path, audio, r"b\.mka holds no video")

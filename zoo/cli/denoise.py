@@ -78,6 +78,7 @@ _FLAGS = {
     "stabilize=": "--stabilize",
     "another offset": "another OFFSET",
     "clean='images'": "--clean images",
+    "clean='audio'": "--clean audio",
     "overwrite=True": "--overwrite",
 }
 

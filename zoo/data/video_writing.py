@@ -61,13 +61,17 @@ def check(path: str | os.PathLike, codec: str | None = None) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
         raise ZooError(f"{path} cannot hold video; end it in .mp4, .mov, .mkv or .webm")
-    if codec not in CODINGS:
-        return
+    if codec in CODINGS and not holds(path, codec):
+        raise ZooError(f"{path} cannot hold {codec}; end it in .mkv")
+
+
+def holds(path: str | os.PathLike, codec: str) -> bool:
+    """Whether the container of a file to write, by its suffix, takes a codec."""
     import av  # noqa: PLC0415 - an extra
 
-    with av.open(os.devnull, "w", format=MEDIA_FORMATS[suffix][0]) as trial:
-        if codec not in trial.supported_codecs:
-            raise ZooError(f"{path} cannot hold {codec}; end it in .mkv")
+    form = MEDIA_FORMATS[Path(path).suffix.lower()][0]
+    with av.open(os.devnull, "w", format=form) as trial:
+        return codec in trial.supported_codecs
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from zoo import files
+from zoo.errors import ZooError
 from zoo.inference import temporal
 from zoo.inference.denoise_audio import AudioReport, denoise_audio_file
 from zoo.inference.denoise_images import check_places
@@ -208,7 +209,13 @@ def denoise_video_and_audio_file(
     video_writing.check(dst)
     files.free(dst, overwrite)
     # What is wrong with the images is known before the work on the audio.
-    video_writing.check(dst, video_files.survey(src).codec)
+    codec = video_files.survey(src).codec
+    video_writing.check(dst, codec)
+    if not video_writing.holds(dst, codec):
+        raise ZooError(
+            f"{dst} cannot hold the {codec} of {src} until it is denoised; take clean='images', and "
+            "clean='audio' of the result"
+        )
     with files.scratch_folder(dst) as folder:
         between = folder / Path(dst).name
         audio = denoise_audio_file(src, between, strength=strength, **of_audio)
