@@ -1,5 +1,6 @@
 """The images of videos: what is kept, what is refused, and what the neighbors are good for."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -234,6 +235,39 @@ def test_metadata_of_cameras_is_kept_and_what_is_not_is_said(tmp_path):
     assert lost == ("tag com.apple.quicktime.make left out",)
     lost, _ = copied(tmp_path / "b.mkv", tmp_path / "d.mp4")
     assert lost == ("cover, tag COM.APPLE.QUICKTIME.MAKE left out",)
+
+
+def box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def test_that_a_video_is_spherical_is_said_where_it_is_lost(tmp_path):
+    write(tmp_path / "a.mp4", scene(), "libx264", "yuv420p")
+    data, at = bytearray((tmp_path / "a.mp4").read_bytes()), 0
+    shape = box(b"prhd", bytes(16)) + box(b"equi", bytes(20))
+    sphere = box(b"sv3d", box(b"svhd", b"\0\0\0\0a\0") + box(b"proj", shape))
+    heads = {b"moov": 8, b"trak": 8, b"mdia": 8, b"minf": 8, b"stbl": 8, b"stsd": 16, b"avc1": 86}
+    for kind, head in heads.items():
+        while data[at + 4 : at + 8] != kind:
+            at += int.from_bytes(data[at : at + 4])
+        size = int.from_bytes(data[at : at + 4])
+        data[at : at + 4] = (size + len(sphere)).to_bytes(4)
+        at += head
+    place = at - head + size
+    data[place:place] = sphere
+    (tmp_path / "a.mp4").write_bytes(data)
+    lost, _ = copied(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert lost == ("that it is spherical video left out",)
+
+
+def test_color_between_gray_samples_is_seen_as_its_luma(tmp_path):
+    frames = np.full((40, *SIZE, 3), 0.4, np.float32)
+    frames[3] = 0.9, 0.2, 0.1
+    write(tmp_path / "a.mkv", frames, "ffv1", "yuv444p", times=[40 * i for i in range(40)])
+    found = video_files.survey(tmp_path / "a.mkv")
+    assert found.channels == 1
+    frame = [*video_files.frames(tmp_path / "a.mkv")][3]
+    assert found.colors(frame)[0, 0] == pytest.approx(0.299 * 0.9 + 0.587 * 0.2 + 0.0114, abs=0.01)
 
 
 def refused(tmp_path: Path, source: Path, match: str, **options) -> None:

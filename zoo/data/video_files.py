@@ -43,9 +43,12 @@ class Survey(NamedTuple):
     channels: int
 
     def colors(self, frame) -> np.ndarray:
-        """Colors of a frame of this video, (H, W, C), as of `video_frames.to_color`."""
+        """Colors of a frame of this video, (H, W, C), see `video_frames.to_color`; or its luma."""
         x = video_frames.to_color(frame, self.layout)
-        return x if x.shape[-1] == self.channels else x[..., :1]
+        if x.shape[-1] == self.channels:
+            return x
+        # A frame between the samples may have color.
+        return video_frames.luma(x, self.layout)[..., None]
 
     def sampled(self) -> Iterator[tuple[np.ndarray, ...]]:
         """The colors of the samples, one after the other, as they need much more memory."""

@@ -113,16 +113,22 @@ def to_color(frame, form: Layout) -> np.ndarray:
     if form.kind == "rgb":
         return np.stack(planes, -1).astype(np.float32) / np.float32(2**form.bits - 1)
     black, white, middle, span = _limits(form)
-    luma = (planes[0].astype(np.float32) - black) / white
+    light = (planes[0].astype(np.float32) - black) / white
     if form.kind == "gray":
-        return luma[..., None]
-    height, width = luma.shape
+        return light[..., None]
+    height, width = light.shape
     blue, red = (_enlarged((one - middle) / span, height, width) for one in planes[1:])
     of_red, of_blue = form.matrix
-    r = luma + 2 * (1 - of_red) * red
-    b = luma + 2 * (1 - of_blue) * blue
-    g = (luma - of_red * r - of_blue * b) / (1 - of_red - of_blue)
+    r = light + 2 * (1 - of_red) * red
+    b = light + 2 * (1 - of_blue) * blue
+    g = (light - of_red * r - of_blue * b) / (1 - of_red - of_blue)
     return np.stack([r, g, b], -1).astype(np.float32)
+
+
+def luma(x: np.ndarray, form: Layout) -> np.ndarray:
+    """The luma of colors (H, W, 3), or of changes of them, (H, W)."""
+    of_red, of_blue = form.matrix
+    return x @ np.float32([of_red, 1 - of_red - of_blue, of_blue])
 
 
 def with_change(frame, change: np.ndarray, form: Layout):
@@ -147,12 +153,11 @@ def with_change(frame, change: np.ndarray, form: Layout):
     else:
         _, white, _, span = _limits(form)
         of_red, of_blue = form.matrix
-        weights = np.float32([of_red, 1 - of_red - of_blue, of_blue])
-        luma = change[..., 0] if change.shape[-1] == 1 else change @ weights
-        parts = [luma * white]
+        light = change[..., 0] if change.shape[-1] == 1 else luma(change, form)
+        parts = [light * white]
         if change.shape[-1] == 3 and form.kind == "yuv":
-            blue = (change[..., 2] - luma) / (2 * (1 - of_blue))
-            red = (change[..., 0] - luma) / (2 * (1 - of_red))
+            blue = (change[..., 2] - light) / (2 * (1 - of_blue))
+            red = (change[..., 0] - light) / (2 * (1 - of_red))
             parts += [_reduced(one, planes[1].shape) * span for one in (blue, red)]
     for plane, part in zip(planes, parts, strict=False):
         plane[...] = np.clip(np.rint(plane + part), 0, 2**form.bits - 1).astype(form.dtype)

@@ -108,8 +108,10 @@ def writing(
         except av.error.FFmpegError as error:
             if isinstance(error, OSError):
                 raise OSError(error.errno, error.strerror) from None
+            ends = path.suffix.lower() == ".mkv"
+            remedy = "convert the input to h264" if ends else "end it in .mkv"
             raise ZooError(
-                f"{path} cannot be written as {put.codec} ({error.strerror}); end it in .mkv"
+                f"{path} cannot be written as {put.codec} ({error.strerror}); {remedy}"
             ) from None
         put.lost = media_copying.finished(path, Path(source), part, put.lost, put.left)
 
@@ -175,6 +177,8 @@ class VideoPut:
         track.disposition = source.disposition.value
         if matrix := old.coded_side_data.get("display_matrix"):
             track.set_display_matrix(struct.unpack("=9i", bytes(matrix)))
+        if "spherical" in old.coded_side_data:  # which PyAV cannot write
+            self.lost += ("that it is spherical video left out",)
         form = self._after.format.name
         odd = shape and (shape.numerator, shape.denominator) not in ((0, 1), (1, 1))
         if odd and form in ("matroska", "webm") and self.codec not in _SHAPED:

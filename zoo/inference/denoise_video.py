@@ -213,8 +213,8 @@ def denoise_video_and_audio_file(
     video_writing.check(dst, codec)
     if not video_writing.holds(dst, codec):
         raise ZooError(
-            f"{dst} cannot hold the {codec} of {src} until it is denoised; take clean='images', and "
-            "clean='audio' of the result"
+            f"{dst} cannot hold the {codec} of {src} until it is denoised; take clean='images', "
+            "and clean='audio' of the result"
         )
     with files.scratch_folder(dst) as folder:
         between = folder / Path(dst).name
