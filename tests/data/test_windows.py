@@ -113,6 +113,35 @@ def test_pages_are_read_in_any_order(folder):
     np.testing.assert_array_equal(pages[1].image[..., 0], every[1])
 
 
+def write_ome(path, places):
+    """Of 3 planes along z in 2 channels, the fastest first, each at its place in the file."""
+    at = "".join(
+        f'<TiffData IFD="{place}" FirstZ="{i % 3}" FirstC="{i // 3}" PlaneCount="1"/>'
+        for i, place in enumerate(places)
+    )
+    pixels = 'DimensionOrder="XYZCT" Type="uint8" SizeX="8" SizeY="8" SizeZ="3" SizeC="2"'
+    channels = '<Channel ID="C:0"/><Channel ID="C:1"/>'
+    text = f'<OME><Image ID="I:0"><Pixels {pixels} SizeT="1">{channels}{at}</Pixels></Image></OME>'
+    with tifffile.TiffWriter(path) as file:
+        for number in range(6):
+            file.write(
+                np.zeros((8, 8), np.uint8), metadata=None, description=None if number else text
+            )
+
+
+def test_planes_are_counted_as_they_lie_in_the_file(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    for places, axes in (
+        ([0, 1, 2, 3, 4, 5], (("c", 2), ("z", 3))),
+        ([0, 2, 4, 1, 3, 5], (("z", 3), ("c", 2))),
+    ):
+        write_ome(path, places)
+        assert image_files.read_pages(path).stacks == (axes,)
+    write_ome(path, [0, 3, 1, 4, 2, 5])
+    with pytest.raises(ZooError, match=r"a\.ome\.tif are in the order of no axes"):
+        assert image_files.read_pages(path).stacks
+
+
 def test_what_is_no_stack_is_refused_in_one_line(folder):
     tifffile.imwrite(folder / "one.tif", volume()[None][0])
     with pytest.raises(ZooError, match=r"one\.tif is a single plane, where 3 are needed"):

@@ -21,6 +21,7 @@ from zoo import files
 from zoo.data import exif, image_decoding, pixels, tiff_decoding
 from zoo.data.image_metadata import INCH, MOVED, TEXT_TAGS, Density, Metadata, Page, TiffLayout
 from zoo.data.windows import Axes
+from zoo.errors import ZooError
 
 _XMP, _ICC, _BELOW = 700, 34675, 330
 # Document and page name, host, IPTC, Photoshop, geographic tags, those of GDAL and of ImageJ.
@@ -72,17 +73,33 @@ def axes(path: str, name: str) -> Axes:
     """What the pages of a file are counted along, by the names of OME and ImageJ.
 
     Raises:
-      ZooError: it is broken.
+      ZooError: it is broken, or its pages lie in the order of no axes.
     """
     with _opened(path, name) as (tiff, leaves):
         planes = _planes(leaves[0].page)
-        total, found = sum(_planes(leaf.page) for leaf in leaves), ()
+        total, found, places = sum(_planes(leaf.page) for leaf in leaves), (), []
         with contextlib.suppress(Exception):  # a description is free text
             first = tiff.series[0]
             named = zip(first.axes.lower(), first.shape, strict=True)
+            places = [page.index for page in first.pages]
             found = tuple(one for one in named if one[0] not in "yxs")
-    found += (("c", planes),) if planes > 1 else ()
-    return found if math.prod(size for _, size in found) == total else (("", total),)
+    if planes * math.prod(size for _, size in found) != total:
+        return (("", total),)
+    found = _as_stored(found, places, name) if found else ()
+    return found + ((("c", planes),) if planes > 1 else ())
+
+
+def _as_stored(found: Axes, places: list[int], name: str) -> Axes:
+    """Axes in the order in which their pages lie in a file, which OME is free to choose."""
+    at = np.array(places).reshape([size for _, size in found])
+    steps = [at.take(min(1, size - 1), axis).min() for axis, (_, size) in enumerate(found)]
+    order = np.argsort(steps, kind="stable")[::-1]
+    if (np.diff(at.transpose(order).ravel()) <= 0).any():
+        raise ZooError(
+            f"the planes of {name} are in the order of no axes; save it again, or choose a model "
+            "of single planes"
+        )
+    return tuple(found[axis] for axis in order)
 
 
 def read(path: str, name: str, numbers: Iterable[int] | None = None) -> Iterator[Page]:
