@@ -237,6 +237,17 @@ def test_metadata_of_cameras_is_kept_and_what_is_not_is_said(tmp_path):
     assert lost == ("cover, tag COM.APPLE.QUICKTIME.MAKE left out",)
 
 
+def test_what_a_container_refuses_at_once_is_one_line(tmp_path, monkeypatch):
+    def refuse(_):
+        raise av.error.ArgumentError(22, "Invalid argument")
+
+    write(tmp_path / "a.mkv", scene())
+    monkeypatch.setattr(video_writing.media_copying.Copies, "begin", refuse)
+    with pytest.raises(ZooError, match=r"b\.mkv cannot be written \(Invalid argument\); convert"):
+        copied(tmp_path / "a.mkv", tmp_path / "b.mkv")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
+
+
 def box(kind, content):
     return struct.pack(">I4s", 8 + len(content), kind) + content
 

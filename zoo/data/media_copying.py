@@ -48,8 +48,10 @@ class Copies:
         name = {"audio": "an audio track", "data": "a data track"}.get(stream.type, stream.type)
         matroska = self._after.format.name == "matroska"
         if stream.disposition & av.stream.Disposition.attached_pic:
+            packet = next((one for one in self._attached(stream) if one.size), None)
+            if packet is None:
+                return
             if matroska:
-                packet = next(one for one in self._attached(stream) if one.size)
                 kind = "png" if stream.codec_context.name == "png" else "jpeg"
                 self._after.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(packet))
             elif not self._after.format.name.startswith(_TAGGED) or not self._is_tagged():

@@ -99,6 +99,7 @@ def writing(
     av = audio_containers.pyav(path)
     # SVT-AV1 prints facts about itself otherwise.
     os.environ.setdefault("SVT_LOG", "1")
+    put = None
     with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
         try:
             with media_copying.containers(path, part, Path(source)) as (before, after):
@@ -110,9 +111,8 @@ def writing(
                 raise OSError(error.errno, error.strerror) from None
             ends = path.suffix.lower() == ".mkv"
             remedy = "convert the input to h264" if ends else "end it in .mkv"
-            raise ZooError(
-                f"{path} cannot be written as {put.codec} ({error.strerror}); {remedy}"
-            ) from None
+            what = f" as {put.codec}" if put else ""
+            raise ZooError(f"{path} cannot be written{what} ({error.strerror}); {remedy}") from None
         put.lost = media_copying.finished(path, Path(source), part, put.lost, put.left)
 
 
