@@ -290,6 +290,9 @@ class ImageDenoiser:
             if not hasattr(module, "dtype"):
                 raise ZooError(f"{type(module).__name__} has no dtype to choose; leave it None")
             module = module.clone(dtype=_DTYPES[self._dtype])
+        # oneDNN takes NaN for 0 in a ReLU, so the output does not always show them.
+        if not all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves(model.variables)):
+            raise _not_finite(module)
         record = model.metadata or {}
         return _Part(module, model.variables, spec_of(module), model.trained_level, record)
 
@@ -441,11 +444,15 @@ class ImageDenoiser:
 def _fetch(started: tuple[jax.Array, jax.Array], model: nn.Module) -> np.ndarray:
     outputs, finite = started
     if not np.all(finite):
-        raise ZooError(
-            f"the output of {type(model).__name__} is not finite; its variables are damaged or "
-            "diverged in training"
-        )
+        raise _not_finite(model)
     return np.asarray(outputs)
+
+
+def _not_finite(model: nn.Module) -> ZooError:
+    return ZooError(
+        f"the output of {type(model).__name__} is not finite; its variables are damaged or "
+        "diverged in training"
+    )
 
 
 def _with_neighbors(source: np.ndarray, around: Sequence[ArrayLike], spec: ModelSpec) -> np.ndarray:
