@@ -1,5 +1,7 @@
 """Windows of planes: which planes they hold, and sources that read them from stacks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tifffile
@@ -148,6 +150,9 @@ def test_what_is_no_stack_is_refused_in_one_line(folder):
         load(folder / "one.tif", window=3)["train"][0]
     with pytest.raises(ZooError, match=r"data\.name='pairs'"):
         around(str(folder / "one.tif"), 1, frames=True)
+    photos = sources.load("photos", channels=1)["train"]
+    with pytest.raises(ZooError, match="is of no stack, where 3 planes are needed"):
+        dataclasses.replace(photos, window=3)[0]
     with pytest.raises(ZooError, match="data 'photos' has no stacks"):
         sources.load("photos", channels=1, window=3)
     with pytest.raises(ZooError, match="tiles have no stacks"):

@@ -168,6 +168,11 @@ class Source(Sequence):
             frames = self.frames and noisy is None and self.listing.around is not None
             if self.window == 1 and not frames:
                 return Example(name, target, noisy)
+            if self.listing.around is None:
+                raise ZooError(
+                    f"{name} is of no stack, where {self.window} planes are needed; give a folder "
+                    "of stacks, or choose a model of single planes"
+                )
             items = self.listing.around(item, self.window, frames=frames)
             read = {one: self._plane(name, one) for one in {*items} - {item}}
             read[item] = target, noisy
