@@ -1,6 +1,6 @@
 """What neighboring planes of a stack are worth: the same network on one, three and five of them.
 
-    python benchmarks/stacks.py [--data DATA]
+    python benchmarks/stacks.py --data DATA
 
 A volume of soft balls in 32 planes of 128x128, by a formula, with Gaussian noise, and 16 frames of
 one of its planes. `unet-tiny` learns from a clean volume of other balls; from the noisy volume

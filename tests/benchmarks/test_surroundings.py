@@ -375,6 +375,7 @@ def test_every_script_tells_how_to_run_it():
         "selfsupervised.py",
         "diffusion.py",
         "uneven_noise.py",
+        "stacks.py",
         "video.py",
     }
     assert reported == scripts | {"compare.py", "dncnn_set.py", "bm3d_speed.py"}
