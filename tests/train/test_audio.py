@@ -209,7 +209,7 @@ def test_a_run_on_the_embedded_voices_leaves_all_it_promises(tmp_path, programs)
     arguments = (CONFIG, *flags, f"--workdir={tmp_path}/run")
     code, output = Forked(arguments, user_environment(programs), tmp_path / "output").wait()
     assert code == 0, output
-    assert "data voices: 8 train" in output
+    assert "this run uses synthetic voices; for your own data: zoo train audio_stream" in output
     assert "STOI" in output
     rows = [
         json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

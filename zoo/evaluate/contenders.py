@@ -12,7 +12,7 @@ from zoo import files
 from zoo.errors import ZooError
 from zoo.evaluate.result import Apply
 from zoo.modality import get
-from zoo.models import ModelSpec, inference_options, model_spec
+from zoo.models import ModelSpec, model_spec
 from zoo.resolve import build, existing, parse, resolve
 
 _SIGMA = "{sigma}"
@@ -132,4 +132,4 @@ def _loaded(text: str) -> Apply:
 @functools.cache
 def _jitted(module) -> Callable:
     """One program for every level, whatever the weights."""
-    return jax.jit(module.apply, compiler_options=inference_options(module))
+    return jax.jit(module.apply)

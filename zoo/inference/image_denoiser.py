@@ -290,7 +290,7 @@ class ImageDenoiser:
             if not hasattr(module, "dtype"):
                 raise ZooError(f"{type(module).__name__} has no dtype to choose; leave it None")
             module = module.clone(dtype=_DTYPES[self._dtype])
-        # oneDNN takes NaN for 0 in a ReLU, so the output does not always show them.
+        # In bfloat16 the output does not always show them, see `inference_options`.
         if not all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves(model.variables)):
             raise _not_finite(module)
         record = model.metadata or {}

@@ -23,7 +23,7 @@ from zoo.inference.value_scale import Scale
 
 # The least of the lengths, and up to which they double; from there on there are two an octave, and
 # of tiles four from another on, as a pixel too many costs more there than a program.
-_SHORTEST, _COARSE, _FINE = 64, 256, 512
+_SHORTEST, _COARSE, _FINE = 64, 256, 1024
 # Pixels of a canvas for a whole image: a larger one is compiled for its size, and takes no more
 # memory than it must.
 _MOST = 3 * 2**19

@@ -6,8 +6,7 @@ gradient (Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and Gra
 for Convolutional Neural Networks", 2016). With one axis only, few additions offset the products
 saved, and rounding errors hardly grow. A convolution to a few channels is a matmul whose results
 are shifted and summed. On other devices the vendors' libraries are faster, and XLA's convolution
-is used; `disable_winograd` has it used everywhere. Programs without gradients run what remains of
-XLA's convolutions by oneDNN (`zoo.models.inference_options`).
+is used; `disable_winograd` has it used everywhere.
 """
 
 from collections.abc import Iterator, Sequence

@@ -283,17 +283,17 @@ def inference_options(model: nn.Module) -> dict[str, bool | str] | None:
 
         apply = jax.jit(model.apply, compiler_options=inference_options(model))
 
-    On a CPU convolutions of images run by oneDNN, which saves up to a quarter of the time. In
-    training it would lose as much, for its gradients of kernels are slow.
+    On a CPU with instructions for it oneDNN runs convolutions in bfloat16 about twice as fast as
+    XLA does. Its ReLU turns NaN into 0, so outputs do not show that variables are NaN.
 
     Args:
       model: the module.
 
     Returns:
-      The options; None, which are JAX's own, for audio, on other devices, and where JAX does not
-      know the options.
+      The options for a model of `dtype` bfloat16 on a CPU; None, which are JAX's own, for others
+      and where JAX does not know the options.
     """
-    if spec_of(model).modality == "audio" or jax.default_backend() != "cpu":
+    if getattr(model, "dtype", None) != jnp.bfloat16 or jax.default_backend() != "cpu":
         return None
     return _ONEDNN if _has_onednn() else None
 

@@ -11,7 +11,7 @@ from zoo import weights
 from zoo.evaluate import Result, evaluate, mean_merit
 from zoo.evaluate.result import Apply
 from zoo.interop.torch import load_torch
-from zoo.models import create_model, inference_options
+from zoo.models import create_model
 from zoo.progress import progress
 from zoo.train import experiment as experiments
 from zoo.train.experiment import Experiment
@@ -34,8 +34,7 @@ class Validation:
         self._source = experiment.sources["validation"]
         self._levels = experiment.validation
         self._limit = experiment.config.validation.limit or None
-        options = inference_options(experiment.model)
-        self._apply = jax.jit(experiment.model.apply, compiler_options=options)
+        self._apply = jax.jit(experiment.model.apply)
 
     def __bool__(self) -> bool:
         return len(self._source) > 0
@@ -135,6 +134,5 @@ def _published(config: ConfigDict) -> dict[str, Apply]:
 
 
 def _denoiser(model: nn.Module, variables: dict) -> Apply:
-    apply = jax.jit(model.apply, compiler_options=inference_options(model))
-    variables = jax.device_put(variables)
+    apply, variables = jax.jit(model.apply), jax.device_put(variables)
     return lambda x, level: apply(variables, x, level)
