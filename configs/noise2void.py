@@ -8,6 +8,12 @@ ten, is held out for the loss that chooses the best average. Noise that is corre
 
     zoo train noise2void:FOLDER --target.options.span=4
 
+Volumes and time series, each plane seen with its neighbors; and of scenes that stand still from
+frame to frame the next frame as the target, for noise of any kind that is new in every frame:
+
+    zoo train noise2void:FOLDER --model.options.planes=3
+    zoo train noise2void:FOLDER --model.options.planes=3 --target.name=noise2noise
+
 Without FOLDER the embedded photos train, seen with Gaussian noise only, and the clean ones score.
 """
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from zoo.data.image_files import read_pages, write_pages, writing
 from zoo.data.image_metadata import Page
-from zoo.data.tiff_pages import Writer
+from zoo.data.tiff_writing import Writer
 
 GEO = [
     (33550, 12, 3, (0.5, 0.5, 0.0), True),

@@ -143,9 +143,10 @@ def test_a_folder_of_clean_stacks_trains_is_scored_and_denoises(tmp_path):
     assert np.abs(found - np.clip(255 * np.asarray(wanted), 0, 255)).max() <= 0.51
 
 
-def test_the_config_of_stacks_reads_any_folder(tmp_path):
+def test_the_config_of_noisy_images_reads_stacks_of_any_range(tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((6, 70, 70), np.float32))
-    config = load_config(f"stacks:{tmp_path}")
+    config = load_config(f"noise2void:{tmp_path}")
+    config.model.options.planes = 3
     built = build(config)
     assert built.sources["train"][0].target.shape == (70, 70, 3)
     config.target.name = "noise2noise"

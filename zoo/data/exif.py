@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 ORIENTATION = 0x0112
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+XMP, ICC = 700, 34675
 _MAKER_NOTE = 0x927C
 QUARTERS = (5, 6, 7, 8)
 """Orientations that exchange height and width."""

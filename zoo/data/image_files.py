@@ -14,7 +14,15 @@ from typing import BinaryIO
 import numpy as np
 
 from zoo import files
-from zoo.data import file_kinds, image_containers, image_decoding, pixels, science, tiff_pages
+from zoo.data import (
+    file_kinds,
+    image_containers,
+    image_decoding,
+    pixels,
+    science,
+    tiff_pages,
+    tiff_writing,
+)
 from zoo.data.file_kinds import SCIENCE, image_format
 from zoo.data.image_fitting import converted, depth_lost, fitting, form_of
 from zoo.data.image_metadata import Page
@@ -279,7 +287,7 @@ def writing(
             metadata, lost = fitting(page._replace(image=image), path, count)
             page = Page(converted(image, form), metadata)
             if form == "tiff":
-                writer = writer or tiff_pages.Writer(file, metadata, page.image.nbytes * count)
+                writer = writer or tiff_writing.Writer(file, metadata, page.image.nbytes * count)
                 writer.put(page)
             elif form in SCIENCE:
                 writer = writer or science.writer(form, file, path, page, count, word)

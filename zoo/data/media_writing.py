@@ -146,10 +146,6 @@ class MediaPut:
             track.disposition = source.disposition.value
         return track
 
-    def _holds(self, codec: str) -> bool:
-        """Whether the container takes a codec."""
-        return codec in self._after.supported_codecs
-
 
 def _start(container, track) -> float:
     """The time of the first sample in seconds, of the container itself."""

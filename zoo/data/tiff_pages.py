@@ -1,18 +1,13 @@
-"""Pages of TIFF files with their metadata, read and written one at a time.
+"""Pages of TIFF files with their metadata, read one at a time.
 
-tifffile writes no sub-directories, which hold EXIF and GPS; so it writes their tags empty, and at
-the end the directories are appended to the file and their offsets filled in.
-
-References:
-  Adobe, "TIFF, Revision 6.0", 1992; tifffile's documentation for BigTIFF.
+Reference: Adobe, "TIFF, Revision 6.0", 1992.
 """
 
 import contextlib
 import math
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tifffile
@@ -23,7 +18,7 @@ from zoo.data.image_metadata import INCH, MOVED, TEXT_TAGS, Density, Metadata, P
 from zoo.data.windows import Axes
 from zoo.errors import ZooError
 
-_XMP, _ICC, _BELOW = 700, 34675, 330
+_BELOW = 330
 # Document and page name, host, IPTC, Photoshop, geographic tags, those of GDAL and of ImageJ.
 _MORE = frozenset({269, 285, 316, 33723, 34377, 33550, 33922, 34264, 34735, 34736, 34737})
 _IMAGEJ = frozenset({50838, 50839})
@@ -33,7 +28,7 @@ _CARRIED = TEXT_TAGS | _MORE | _GDAL | _IMAGEJ
 _LAYOUT = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
     | {282, 283, 284, 292, 293, 296, 297, 317, 320, 322, 323, 324, 325, 338, 339, 340, 341}
-    | {347, 529, 530, 531, 532, 50674, _XMP, _ICC}
+    | {347, 529, 530, 531, 532, 50674, exif.XMP, exif.ICC}
 )
 # Lossless compressions that can be written, and JPEG.
 _COMPRESSIONS = {
@@ -49,14 +44,6 @@ _COMPRESSIONS = {
 _ALPHA = {0: "unspecified", 1: "assocalpha", 2: "unassalpha"}
 _UNITS = {2: INCH, 3: 0.01}
 _MINISWHITE, _YCBCR, _JPEG, _PLANAR = 0, 6, 7, 2
-_NAMES = {exif.EXIF: "ExifTag", exif.GPS: "GPSTag"}
-_BYTES, _UNDEFINED = 1, 7
-_PREDICTED = frozenset({"lzw", "zlib", "zstd"})
-_QUALITY = 95
-# Pixels of a side of JPEG.
-_MOST_JPEG = 65535
-# Uncompressed bytes beyond which a file becomes a BigTIFF: offsets otherwise have 32 bits.
-_CLASSIC = 2**32 - 2**25
 
 
 def count(path: str, name: str) -> int:
@@ -223,8 +210,8 @@ def _metadata(
     )
     return Metadata(
         exif=exif.build(text, order) if text else None,
-        icc=tags[_ICC].data if _ICC in tags else None,
-        xmp=exif.upright_xmp(tags[_XMP].data) if _XMP in tags else None,
+        icc=tags[exif.ICC].data if exif.ICC in tags else None,
+        xmp=exif.upright_xmp(tags[exif.XMP].data) if exif.XMP in tags else None,
         density=_density(page, quarter),
         tiff=layout,
     ), lost
@@ -269,171 +256,3 @@ def _turn(tags: exif.Tags, order: str) -> bool:
     if quarter and x in below and y in below:
         below[x], below[y] = below[y], below[x]
     return quarter
-
-
-class Writer:
-    """Writer of pages one after another.
-
-    Args:
-      file: empty, open for reading and writing.
-      metadata: that of the first page; the byte order is that of its EXIF.
-      size: bytes of all pixels.
-    """
-
-    def __init__(self, file: BinaryIO, metadata: Metadata, size: int):
-        tiff = metadata.tiff
-        self._order = "<" if tiff is None else tiff.order
-        if tiff is None and metadata.exif:
-            self._order = ">" if metadata.exif.startswith(b"MM") else "<"
-        self._big = size > _CLASSIC or (tiff is not None and tiff.big)
-        self._file = file
-        self._below: list[exif.Tags] = []
-        self._first: Metadata | None = None
-        self._waiting: list[Page] = []
-        self._writer = tifffile.TiffWriter(file, bigtiff=self._big, byteorder=self._order)
-
-    def put(self, page: Page) -> None:
-        """Append a page, or once they are complete the planes of one."""
-        planes = page.metadata.tiff.planes if page.metadata.tiff else 1
-        if planes == 1 or page.image.shape[-1] > 1:
-            self._write(page)
-            return
-        self._waiting.append(page)
-        if len(self._waiting) == planes:
-            image = np.concatenate([one.image for one in self._waiting], axis=-1)
-            self._waiting = []
-            self._write(page._replace(image=image), planes)
-
-    def _write(self, page: Page, planes: int = 1) -> None:
-        image, metadata = page.image, page.metadata
-        channels, tiff = image.shape[-1], metadata.tiff
-        extras, below = self._tags(metadata)
-        options = {}
-        planar = channels > 1 and tiff is not None and tiff.planar
-        if channels > 1:
-            options["planarconfig"] = "separate" if planar else "contig"
-        if planes > 1:
-            options["extrasamples"] = ["unspecified"] * (planes - 1)
-        elif pixels.has_alpha(image):
-            options["extrasamples"] = [tiff.alpha if tiff and tiff.alpha else "unassalpha"]
-        if tiff and tiff.tile and not any(side % 16 for side in tiff.tile):
-            options["tile"] = tiff.tile
-        if tiff and image.dtype.kind == "f" and tiff.dtype.startswith("float"):
-            image = image.astype(tiff.dtype, copy=False)
-        if metadata.density:
-            unit = {None: 1, 0.01: 3}.get(metadata.density.unit, 2)
-            options["resolution"] = metadata.density.per({1: 1.0, 3: 0.01, 2: INCH}[unit])
-            options["resolutionunit"] = unit
-        compression = _compression(image, metadata)
-        if channels == 1:
-            image = image[..., 0]
-        self._writer.write(
-            np.moveaxis(image, -1, 0) if planar else image,
-            photometric="rgb" if planes == 1 and channels >= 3 else "minisblack",
-            metadata=None,
-            software=False,
-            extratags=extras,
-            contiguous=self._adjoins(metadata, below),
-            **compression,
-            **options,
-        )
-        self._below.append(below)
-        self._first = self._first or metadata
-
-    def finish(self) -> None:
-        """Complete the file, which stays open."""
-        for page in self._waiting:
-            # Of a page that was not written as a whole.
-            self._write(page)
-        self._writer.close()
-        if any(self._below):
-            self._fill(self._file)
-
-    def _adjoins(self, metadata: Metadata, below: exif.Tags) -> bool:
-        """Whether a page's pixels follow those of the page before, with all directories behind.
-
-        ImageJ assumes so for the slices of an uncompressed stack. It is done where pages differ
-        only in their pixels.
-        """
-        first, tiff = self._first, metadata.tiff
-        if first is None or tiff is None or tiff.compression != "none" or tiff.tile:
-            return False
-        if below or any(self._below) or tiff.tags not in ((), first.tiff and first.tiff.tags):
-            return False
-        return _layout(metadata) == _layout(first)
-
-    def _tags(self, metadata: Metadata) -> tuple[list, exif.Tags]:
-        """Tags that tifffile writes, and the sub-directories, which it does not."""
-        order, found = exif.parse(metadata.exif) if metadata.exif else (self._order, {})
-        found = found if order == self._order else {}
-        below = {code: found[code] for code in _NAMES if code in found}
-        if metadata.tiff is not None:
-            tags = list(metadata.tiff.tags)
-        else:
-            text = {code: found[code] for code in found if code in TEXT_TAGS}
-            tags = [(code, *value[:3]) for code, value in text.items()]
-        tags = [(code, kind, _many(kind, n, data), data, False) for code, kind, n, data in tags]
-        if metadata.xmp:
-            tags.append((_XMP, _BYTES, len(metadata.xmp), metadata.xmp, True))
-        if metadata.icc:
-            tags.append((_ICC, _UNDEFINED, len(metadata.icc), metadata.icc, True))
-        kind, size = (16, 8) if self._big else (4, 4)
-        tags += [(_NAMES[code], kind, 1, bytes(size), True) for code in below]
-        return tags, below
-
-    def _fill(self, file: BinaryIO) -> None:
-        def at(place: int, size: int) -> bytes:
-            file.seek(place)
-            return file.read(size)
-
-        head, wide = (8, "Q") if self._big else (4, "I")
-        size = struct.calcsize(wide)
-        link = head
-        for below in self._below:
-            (place,) = struct.unpack(self._order + wide, at(link, size))
-            entries = _entries(at, place, self._order, self._big)
-            link = entries.pop(None)
-            for code, value in below.items():
-                end = file.seek(0, 2)
-                file.write(b"\0" * (end % 2))
-                end += end % 2
-                file.write(exif.pack(value.data, end, self._order, big=self._big))
-                file.seek(entries[code] + (12 if self._big else 8))
-                file.write(struct.pack(self._order + wide, end))
-
-
-def _entries(
-    at: Callable[[int, int], bytes], place: int, order: str, big: bool
-) -> dict[int | None, int]:
-    """The offset of each tag's entry, and under None that of the link to the next directory."""
-    head, entry = (8, 20) if big else (2, 12)
-    (many,) = struct.unpack(order + ("Q" if big else "H"), at(place, head))
-    body = at(place + head, many * entry)
-    found = {
-        struct.unpack_from(order + "H", body, i * entry)[0]: place + head + i * entry
-        for i in range(many)
-    }
-    return found | {None: place + head + many * entry}
-
-
-def _layout(metadata: Metadata) -> Metadata:
-    """The metadata without text."""
-    return metadata._replace(exif=None, tiff=metadata.tiff and metadata.tiff._replace(tags=()))
-
-
-def _many(kind: int, count: int, data: bytes) -> int:
-    """The number of values, which for bytes tifffile expects to be their number."""
-    return len(data) if kind in (1, 2, 6, 7) else count
-
-
-def _compression(image: np.ndarray, metadata: Metadata) -> dict:
-    name = "zlib" if metadata.tiff is None else metadata.tiff.compression
-    if name == "none":
-        return {}
-    if name == "jpeg":
-        fits = max(image.shape[:2]) <= _MOST_JPEG
-        if image.dtype == np.uint8 and image.shape[-1] in (1, 3) and fits:
-            return {"compression": "jpeg", "compressionargs": {"level": _QUALITY}}
-        name = "zlib"
-    predictor = metadata.tiff is None or metadata.tiff.predictor
-    return {"compression": name, "predictor": predictor and name in _PREDICTED}

@@ -18,9 +18,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike, DTypeLike
 
 from zoo import weights
-from zoo.data import pixels
 from zoo.errors import ZooError, unknown
-from zoo.inference import image_canvas, tile_program, tiling, value_scale
+from zoo.inference import image_canvas, plane_windows, tile_program, tiling, value_scale
 from zoo.inference.even_noise import Noise
 from zoo.inference.noise_level import check_level, model_level
 from zoo.inference.tiling import Blend, Whole
@@ -238,7 +237,7 @@ class ImageDenoiser:
         if strength == 0:
             target[...] = source
             return Denoised(canvas.finish(), noise.of_image, None, 0, scale, notes)
-        source = _with_neighbors(source, around, part.specification)
+        source = plane_windows.joined(source, around, part.specification)
         grid = self._grid(source, part)
         sink = Whole(grid, target, scale) if grid.exact else Blend(grid, target, scale)
         kind = target.dtype.newbyteorder("=")
@@ -453,29 +452,6 @@ def _not_finite(model: nn.Module) -> ZooError:
         f"the output of {type(model).__name__} is not finite; its variables are damaged or "
         "diverged in training"
     )
-
-
-def _with_neighbors(source: np.ndarray, around: Sequence[ArrayLike], spec: ModelSpec) -> np.ndarray:
-    """A window (H, W, K C): the image between its neighbors, as the model takes them."""
-    if len(around) != spec.planes - 1:
-        raise ZooError(
-            f"{spec.name} takes {spec.planes} planes of a stack at once; give it a stack of so "
-            "many or more, or choose another model"
-        )
-    planes = []
-    for one in map(np.asarray, around):
-        plane = pixels.without_alpha(one[..., None] if one.ndim == 2 else one)
-        if plane.shape != source.shape:
-            raise ZooError(
-                f"planes of one stack have the shapes {source.shape} and {plane.shape}; leave "
-                "others out"
-            )
-        floats = plane.dtype.kind == "f"
-        blank = floats and not np.isfinite(plane).any(axis=(0, 1)).all()
-        # Nothing was measured there: the center alone is known.
-        plane = source if blank else image_canvas.filled(plane)
-        planes.append(plane.astype(source.dtype, copy=False))
-    return np.concatenate([*planes[: len(planes) // 2], source, *planes[len(planes) // 2 :]], -1)
 
 
 def _mesh(grid: tiling.Grid) -> Mesh | None:

@@ -4,13 +4,16 @@ Each plane is read once, in order, and held while a window needs it.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jax.typing import ArrayLike
 
-from zoo.data import windows
+from zoo.data import pixels, windows
 from zoo.errors import ZooError
+from zoo.inference import image_canvas
+from zoo.models import ModelSpec
 
 if TYPE_CHECKING:
     from zoo.data.image_files import Pages
@@ -75,3 +78,35 @@ def of_array(x: np.ndarray, planes: int) -> Iterator[list[np.ndarray]]:
         )
     numbers = [windows.around(i, [(("", len(x)),)], planes, "the array") for i in range(len(x))]
     return ([x[n] for n in every if n != i] for i, every in enumerate(numbers))
+
+
+def joined(source: np.ndarray, around: Sequence[ArrayLike], spec: ModelSpec) -> np.ndarray:
+    """A window (H, W, K C): a plane between its neighbors.
+
+    Args:
+      source: (H, W, C).
+      around: its neighbors, in their order, with or without alpha.
+      spec: of the model, which says how many it takes.
+
+    Raises:
+      ZooError: they are too many or too few, or of another shape.
+    """
+    if len(around) != spec.planes - 1:
+        raise ZooError(
+            f"{spec.name} takes {spec.planes} planes of a stack at once; give it a stack of so "
+            "many or more, or choose another model"
+        )
+    planes = []
+    for one in map(np.asarray, around):
+        plane = pixels.without_alpha(one[..., None] if one.ndim == 2 else one)
+        if plane.shape != source.shape:
+            raise ZooError(
+                f"planes of one stack have the shapes {source.shape} and {plane.shape}; leave "
+                "others out"
+            )
+        floats = plane.dtype.kind == "f"
+        blank = floats and not np.isfinite(plane).any(axis=(0, 1)).all()
+        # Nothing was measured there: the center alone is known.
+        plane = source if blank else image_canvas.filled(plane)
+        planes.append(plane.astype(source.dtype, copy=False))
+    return np.concatenate([*planes[: len(planes) // 2], source, *planes[len(planes) // 2 :]], -1)
