@@ -174,6 +174,45 @@ def test_colors_are_those_of_ffmpeg_and_a_change_comes_back(form):
     np.testing.assert_allclose(step, 0.1, atol=0.006)
 
 
+@pytest.mark.parametrize(("pixels", "values"), [(9, 3), (8, 2), (5, 3), (6, 6)])
+def test_chroma_of_any_size_is_linear_between_the_middles_of_its_pixels(pixels, values):
+    each = {(9, 3): 4, (8, 2): 4, (5, 3): 2, (6, 6): 1}[pixels, values]
+    middles = np.float32(each * np.arange(values) + (each - 1) / 2)
+    found = video_frames._enlarged(middles[None], 1, pixels)[0]
+    inside = slice((each - 1) // 2 + 1, int(middles[-1]) + 1)
+    np.testing.assert_allclose(found[inside], np.arange(pixels)[inside], atol=1e-5)
+    reduced = video_frames._reduced(np.arange(pixels, dtype=np.float32)[None], (1, values))[0]
+    whole = pixels // each
+    np.testing.assert_allclose(reduced[:whole], middles[:whole], atol=1e-5)
+
+
+def test_frames_of_one_row_have_no_motion():
+    row = jnp.asarray(scene(1)[0, :1])
+    assert not temporal.flow(row @ temporal._LUMA, row @ temporal._LUMA).any()
+    mean = temporal.with_neighbor(temporal.Mean.of(row), row, row, row, temporal.allowed(0.1, 0.0))
+    np.testing.assert_allclose(mean.image(), row, atol=1e-5)
+
+
+def test_another_video_track_is_copied_and_reported(tmp_path, model):
+    source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
+    write(source, noisy_scene()[1])
+    with av.open(str(source)) as one, av.open(str(tmp_path / "two.mkv"), "w") as both:
+        (track,) = one.streams
+        copies = [both.add_stream_from_template(track) for _ in range(2)]
+        for packet in one.demux(track):
+            for copy in copies if packet.size else ():
+                again = av.Packet(bytes(packet))
+                again.pts, again.dts, again.time_base = packet.pts, packet.dts, packet.time_base
+                again.duration, again.is_keyframe, again.stream = packet.duration, True, copy
+                both.mux(again)
+    report = zoo.denoise_file(tmp_path / "two.mkv", target, model, level=0.1, clean="images")
+    assert report.lost == ("another video track as it was",)
+    with av.open(str(target)) as found:
+        second = [bytes(packet) for packet in found.demux(found.streams.video[1]) if packet.size]
+    with av.open(str(source)) as found:
+        assert second == [bytes(packet) for packet in found.demux(video=0) if packet.size]
+
+
 @pytest.mark.matrix
 def test_the_audio_and_the_images_at_once(tmp_path, monkeypatch, model):
     source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"

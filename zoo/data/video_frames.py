@@ -207,7 +207,7 @@ def _limits(form: Layout) -> tuple[np.float32, ...]:
 def _enlarged(x: np.ndarray, height: int, width: int) -> np.ndarray:
     """Chroma at every pixel, linear between its places, which lie amid the pixels they are of."""
     for axis, length in ((0, height), (1, width)):
-        factor = -(-length // x.shape[axis])
+        factor = _factor(length, x.shape[axis])
         if factor == 1:
             continue
         at = (np.arange(length, dtype=np.float32) + 0.5) / factor - 0.5
@@ -223,7 +223,7 @@ def _enlarged(x: np.ndarray, height: int, width: int) -> np.ndarray:
 def _reduced(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Means over the pixels of each value of chroma."""
     for axis, length in enumerate(shape):
-        factor = -(-x.shape[axis] // length)
+        factor = _factor(x.shape[axis], length)
         if factor == 1:
             continue
         spare = length * factor - x.shape[axis]
@@ -231,3 +231,8 @@ def _reduced(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         x = np.pad(x, pad, mode="edge")
         x = x.reshape(*x.shape[:axis], length, factor, *x.shape[axis + 1 :]).mean(axis + 1)
     return x
+
+
+def _factor(pixels: int, values: int) -> int:
+    """How many pixels along an axis have one value of chroma, a power of 2: 9 and 3 make 4."""
+    return 1 << (-(-pixels // values) - 1).bit_length()

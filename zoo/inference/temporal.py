@@ -134,6 +134,8 @@ def flow(a: jax.Array, b: jax.Array) -> jax.Array:
     Returns:
       v, (H, W, 2), in pixels down and right: b at p + v(p) shows what a shows at p.
     """
+    if min(a.shape) == 1:  # no gradient
+        return jnp.zeros((*a.shape, 2), jnp.float32)
     pairs = [(a, b)]
     while len(pairs) < _LEVELS and min(pairs[-1][0].shape) >= 2 * _COARSE:
         pairs.append(tuple(map(_halved, pairs[-1])))
