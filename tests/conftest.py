@@ -28,6 +28,19 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # takes a tenth of the session.
 gc.set_threshold(20_000, 20, 50)
 
+# A compiled program has tens of memory mappings. Linux allows a process 65,530, and XLA's compiler
+# ends it there by a segmentation fault.
+_MOST_MAPPINGS = 30_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Drops the compiled programs of the modules before, once they are many."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_bytes().count(b"\n") > _MOST_MAPPINGS:
+        jax.clear_caches()
+
 
 @pytest.fixture(scope="session")
 def zoo_data() -> Path:
