@@ -16,15 +16,15 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import stat
-import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from zoo.errors import ZooError
+from zoo.signals import before_death
 
 LIMIT = 2**32
 """The most bytes that are read at once by default: more than a gigapixel of 8-bit color."""
@@ -289,7 +289,7 @@ def staged(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[Path]
         if overwrite:
             _check_replaceable(path)
         _remove_left_behind(path.parent)
-        with _part(path) as part, _removed_when_killed(part):
+        with _part(path) as part, before_death(partial(_remove, part)):
             try:
                 yield part
                 (os.replace if overwrite else _link)(part, path)
@@ -326,7 +326,7 @@ def scratch_folder(path: str | os.PathLike) -> Iterator[Path]:
     _check_name(path)
     try:
         _remove_left_behind(path.parent)
-        with _part(path, folder=True) as part, _removed_when_killed(part):
+        with _part(path, folder=True) as part, before_death(partial(_remove, part)):
             try:
                 yield part
             finally:
@@ -476,44 +476,6 @@ def _remedy(error: OSError) -> str:
     if error.errno == errno.EFBIG:
         return "raise ulimit -f"
     return "make room on its disk" if error.errno in NO_SPACE else "check the path"
-
-
-# Files being written, each with its process, since a forked child inherits the handler.
-_unfinished: dict[Path, int] = {}
-
-
-@contextmanager
-def _removed_when_killed(part: Path) -> Iterator[None]:
-    """Remove a file before SIGTERM, Ctrl-C or a closed terminal end the process.
-
-    Only for signals with the default handler; a program with its own handler cleans up by itself.
-    Nothing is done outside the main thread, where Python handles no signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = (name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-    signums = [getattr(signal, name) for name in names]
-    held = [one for one in signums if signal.getsignal(one) is signal.SIG_DFL]
-    for signum in held:
-        signal.signal(signum, _die)
-    _unfinished[part] = os.getpid()
-    try:
-        yield
-    finally:
-        del _unfinished[part]
-        for signum in held:
-            if signal.getsignal(signum) is _die:
-                signal.signal(signum, signal.SIG_DFL)
-
-
-def _die(signum: int, _) -> None:
-    for part, process in _unfinished.items():
-        if os.getpid() == process:
-            with suppress(OSError):
-                _remove(part)
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
 
 
 def make_folder(folder: Path) -> None:

@@ -94,3 +94,31 @@ def test_who_listens_to_a_signal_still_does(tmp_path):
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("at", ["first write", "close"])
+def test_ctrl_c_within_a_write_of_the_library_ends_it(tmp_path, monkeypatch, at):
+    """libsndfile calls the sink, and discards what is raised there."""
+    pressed = []
+    write = audio_writing._Sink.write
+
+    def press(sink, data):
+        if armed and not pressed:
+            pressed.append(signal.raise_signal(signal.SIGINT))
+        return write(sink, data)
+
+    monkeypatch.setattr(audio_writing._Sink, "write", press)
+    armed = at == "first write"
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with audio_writing.writing(tmp_path / "a.wav", RATE, 1) as put:
+            put(noise())
+            armed = True
+    except KeyboardInterrupt:
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    else:
+        pytest.fail("it was discarded")
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+    assert pressed
+    assert not list(tmp_path.iterdir())

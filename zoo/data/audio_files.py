@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo import files
+from zoo import files, signals
 from zoo.data import audio_metadata, pcm
 from zoo.data.audio_containers import ContainedAudio
 from zoo.data.audio_integrity import chunks, id3_length, is_truncated, mpeg_length
@@ -270,7 +270,8 @@ def _decode(file, path: str | os.PathLike, first: int, count: int, dtype: str) -
         # Only where needed: libsndfile's position in an ogg file is inexact after a second seek.
         if file.seekable() and file.tell() != first:
             file.seek(first)
-        x = file.read(count, dtype=dtype, always_2d=True)
+        with signals.held_back():
+            x = file.read(count, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ZooError(
             f"{path} is truncated or broken ({reason(error)}); fetch it again, or leave it out"

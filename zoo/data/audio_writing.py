@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo import files
+from zoo import files, signals
 from zoo.data import audio_files, audio_metadata, media_writing, pcm
 from zoo.data.audio_files import Info
 from zoo.data.file_kinds import AUDIO_FORMATS, MEDIA_FORMATS, READ_ONLY_AUDIO, listed_suffixes
@@ -116,9 +116,8 @@ def writing(
         with part.open("wb", buffering=0) as raw:
             sink = _Sink(raw, audio_metadata.chunks_for(metadata, form))
             try:
-                with soundfile.SoundFile(
-                    sink, "w", sample_rate, channels, subtype, format=form, **level
-                ) as file:
+                settings = (sink, "w", sample_rate, channels, subtype)
+                with _encoder(*settings, format=form, **level) as file:
                     tagged = bool(sink.chunks) or audio_metadata.set_tags(metadata, file)
                     put = Put(path, file, channels, subtype)
                     yield put
@@ -145,6 +144,22 @@ def writing(
         if left := [part for part in parts if part not in ("cover", "chapters")]:
             lost += (f"{', '.join(left)} left out",)
         put.lost = lost
+
+
+@contextlib.contextmanager
+def _encoder(*settings, **further):
+    """A `soundfile.SoundFile` to write to; each of its calls may call the sink it writes to."""
+    import soundfile  # noqa: PLC0415
+
+    file = None
+    try:
+        with signals.held_back():
+            file = soundfile.SoundFile(*settings, **further)
+        yield file
+    finally:
+        if file is not None:
+            with signals.held_back():
+                file.close()
 
 
 def _usual(path: Path) -> tuple[str, str]:
@@ -185,7 +200,8 @@ class Put:
         clipped = 0
         for at in range(0, len(x), _WRITE_BLOCK):
             piece, over = _coded(x[at : at + _WRITE_BLOCK], self._subtype)
-            self._file.write(piece)
+            with signals.held_back():
+                self._file.write(piece)
             clipped += over
         return clipped
 
