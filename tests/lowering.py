@@ -17,7 +17,7 @@ def custom_calls(function, *args):
       function: to trace, as it would be where a TPU is the default.
       *args: its arguments, or their shapes.
     """
-    with mock.patch.object(jax, "default_backend", lambda: "tpu"):
+    with mock.patch.object(jax, "default_backend", return_value="tpu"):
         program = jax.export.export(jax.jit(function), platforms=["tpu"])(*args)
     assert program.platforms == ("tpu",)
     return set(re.findall(r"custom_call @([\w$.]+)", program.mlir_module()))
