@@ -168,7 +168,7 @@ def row(name: str, kind: str, arguments) -> dict:
     found |= {"mxu_share": step.share} if machine.unit > 1 else {}
     found |= {"step_ms": 1e3 * local, "bound": bound}
     exchanges = {
-        n: exchange_seconds(step.exchanged, n, machine, 1e-6 * arguments.latency)
+        n: exchange_seconds(step.exchanged, n, machine, arguments.latency)
         for n in arguments.devices
     }
     found |= {f"efficiency_{n}": local / (local + exchanges[n]) for n in exchanges}
@@ -214,7 +214,7 @@ def parse():
     add("--devices", action=Several, convert=count, default=[8, 64, 256], help="default 8,64,256")
     add("--batch", type=count, default=16, help="examples of each device (default 16)")
     add("--size", type=count, help="side of an image, or samples of audio")
-    add("--latency", type=duration, default=10.0, help="microseconds of a stage (default 10)")
+    add("--latency", type=duration, default=1e-5, help="seconds of a stage (default 1e-5)")
     add("--compile", action="store_true", help="compile for TPUs too, with libtpu")
     results.add_arguments(parser)
     return parser.parse_args()

@@ -202,16 +202,13 @@ class Training:
 
         mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
         copied, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,)))
-        # What zoo and its step ask JAX about the machine.
+        state = create_state(self._model, self._optimizer, jax.random.key(0), (1, *self._shape))
+        # What the package asks JAX about the machine.
         answers = {"devices": devices, "device_count": len(devices)}
         answers["default_backend"] = devices[0].platform
         with contextlib.ExitStack() as pretended:
             for name, answer in answers.items():
                 pretended.enter_context(mock.patch.object(jax, name, return_value=answer))
-            state = jax.eval_shape(
-                lambda key: create_state(self._model, self._optimizer, key, (1, *self._shape)),
-                self._key,
-            )
             banks = [bank and shapes(bank, copied) for bank in self._banks]
             slots = jax.ShapeDtypeStruct((self._batch,), np.int32, sharding=split)
             batch = Batch(slots, slots)._replace(bank=banks[0], noise=banks[1])
