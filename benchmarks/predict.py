@@ -15,9 +15,9 @@ with them. The optimizer reads and writes nine float32 values for each parameter
 one. On TPUs channels are padded to the matrix unit, and arrays to tiles of 8 by 128; `mxu_share` is
 what that leaves of the unit.
 
-All of this makes the work of a device too short, and nothing overlaps, so a real step takes longer
-and scales better: `efficiency_N` is the share of its time in which a device does not wait for N
-devices to sum, and `batch_90_N` the least batch of each that makes it 90 %.
+Nothing overlaps here and little is fused worse than possible, so most real steps take longer and
+scale better: `efficiency_N` is the share of its time in which a device does not wait for N devices
+to sum, and `batch_90_N` the least batch of each that makes it 90 %.
 
 `--compile` compiles the step for eight chips of each TPU by XLA's own compiler, which needs libtpu
 (the extra `tpu`) and no TPU, and adds what that expects of a chip: FLOPs, bytes, time and the bytes

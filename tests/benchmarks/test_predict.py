@@ -13,7 +13,7 @@ from harness.macs import count_products
 from harness.named import find
 from harness.work import Training
 
-from zoo.models import UNet, disable_winograd
+from zoo.models import UNet, create_model, disable_winograd
 
 pytestmark = pytest.mark.tools
 
@@ -63,6 +63,19 @@ def test_a_step_costs_three_forward_passes_and_the_optimizer():
     with disable_winograd():
         counted = gradient.lower(variables).cost_analysis()["flops"]
     assert one.flops == pytest.approx(counted, rel=0.1)
+
+
+def test_channels_up_to_the_matrix_unit_cost_a_tpu_next_to_nothing():
+    def macs(widths, unit):
+        model = create_model("unet-small", widths=widths)
+        x = jnp.zeros((1, 64, 64, 3))
+        variables = jax.eval_shape(model.init, jax.random.key(0), x)
+        with disable_winograd():
+            return count_products(lambda *a: model.apply(*a), variables, x, unit=unit).macs  # noqa: PLW0108
+
+    narrow, wide = (32, 64, 128), (128, 128, 128)
+    assert macs(wide, 1) > 7 * macs(narrow, 1)
+    assert macs(wide, 128) < 1.05 * macs(narrow, 128)
 
 
 def test_devices_wait_for_rings_and_stages():
