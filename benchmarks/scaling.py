@@ -5,7 +5,8 @@
 
 Each number of devices has a fresh process. Twice: with a batch that grows with the devices
 (`--per-device` each), and with one that they share (`--batch`). The efficiency is images/s, or
-audio signals/s, over that of the fewest devices, for each device: 1 is perfect.
+audio signals/s, over that of the fewest devices, for each device: 1 is perfect. The bytes exchanged
+are those of the collectives of the compiled step, the size of the gradients and little more.
 
 A CPU counts as any number of devices, but they are fakes that share its cores. There only the cost
 of sharing shows: with no more cores to use, speed that stays level is the best there can be.
@@ -42,7 +43,8 @@ def child(argv: list[str]) -> None:
         step = work.train_step(model, record, batch=batch, size=int(size), parallel=parallel)
         times = timing.measure(step, float(seconds))
     found = {"devices": jax.device_count(), "batch": batch, "ms_p10": 1e3 * times.p10}
-    print(json.dumps({**found, "ms": 1e3 * times.median, "ms_p90": 1e3 * times.p90}))
+    found |= {"ms": 1e3 * times.median, "ms_p90": 1e3 * times.p90}
+    print(json.dumps({**found, "exchanged_bytes": step.exchanged()}))
 
 
 def visible(devices: int, platform: str) -> dict[str, str]:

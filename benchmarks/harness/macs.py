@@ -1,9 +1,22 @@
-"""The products a function multiplies and adds, counted in what JAX traces of it."""
+"""The products a function multiplies and adds, and the memory they take, as JAX traces them."""
 
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import jax
+
+
+class Products(NamedTuple):
+    """The matmuls and convolutions of a function.
+
+    Attributes:
+      macs: multiply-accumulates.
+      bytes: of their operands and results.
+    """
+
+    macs: int
+    bytes: int
 
 
 def count_macs(function: Callable, *arguments: object) -> int:
@@ -16,24 +29,61 @@ def count_macs(function: Callable, *arguments: object) -> int:
       function: what to trace.
       *arguments: its arrays, or their shapes.
     """
-    return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
+    return count_products(function, *arguments).macs
 
 
-def _count(program) -> int:
-    return sum(_own(step) + sum(map(_count, _inner(step))) * _times(step) for step in program.eqns)
+def count_products(
+    function: Callable, *arguments: object, unit: int = 1, tile: tuple[int, int] = (1, 1)
+) -> Products:
+    """The products of `count_macs`, and the memory they read and write.
+
+    Args:
+      function: what to trace.
+      *arguments: its arrays, or their shapes.
+      unit: what a matrix unit pads the summed and the output channels to, 128 on most TPUs.
+        Grouped convolutions are not padded.
+      tile: what memory pads the last two axes to, (8, 128) on TPUs.
+    """
+    return _count(jax.make_jaxpr(function)(*arguments).jaxpr, unit, tile)
 
 
-def _own(step) -> int:
-    shapes = [value.aval.shape for value in (*step.invars[:2], *step.outvars[:1])]
+def _count(program, unit: int, tile: tuple[int, int]) -> Products:
+    macs = moved = 0
+    for step in program.eqns:
+        own = _own(step, unit, tile)
+        inner = [_count(part, unit, tile) for part in _inner(step)]
+        macs += own.macs + _times(step) * sum(one.macs for one in inner)
+        moved += own.bytes + _times(step) * sum(one.bytes for one in inner)
+    return Products(macs, moved)
+
+
+def _own(step, unit: int, tile: tuple[int, int]) -> Products:
+    if step.primitive.name not in ("dot_general", "conv_general_dilated"):
+        return Products(0, 0)
+    avals = [value.aval for value in (*step.invars[:2], *step.outvars[:1])]
+    left, right, out = (aval.shape for aval in avals)
     if step.primitive.name == "dot_general":
-        left, _, out = shapes
-        (contracted, _), _ = step.params["dimension_numbers"]
-        return math.prod(out) * math.prod(left[axis] for axis in contracted)
-    if step.primitive.name == "conv_general_dilated":
-        _, kernel, out = shapes
-        features = kernel[step.params["dimension_numbers"].rhs_spec[0]]
-        return math.prod(out) * math.prod(kernel) // features
-    return 0
+        (contracted, _), (batch, _) = step.params["dimension_numbers"]
+        summed = math.prod(left[axis] for axis in contracted)
+        features = math.prod(right) // summed // math.prod(left[axis] for axis in batch)
+        macs = math.prod(out) * summed
+    else:
+        axes = step.params["dimension_numbers"].rhs_spec
+        features, summed = (right[axis] for axis in axes[:2])
+        macs = math.prod(out) * math.prod(right) // features
+        unit = 1 if step.params["feature_group_count"] > 1 else unit
+    padded = macs // summed * _up(summed, unit) // features * _up(features, unit)
+    return Products(padded, sum(_bytes(aval, tile) for aval in avals))
+
+
+def _bytes(aval, tile: tuple[int, int]) -> int:
+    *outer, rows, columns = (1, 1, *aval.shape)
+    padded = _up(rows, tile[0]) * _up(columns, tile[1])
+    return math.prod(outer) * padded * aval.dtype.itemsize
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
 
 
 def _inner(step) -> Iterator:

@@ -1,15 +1,18 @@
 """The work to time: training steps and forward passes, synchronised."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
+from unittest import mock
 
 import jax
 import numpy as np
 import optax
 from flax import linen as nn
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from harness.collectives import collectives
 from harness.examples import COUNT, examples, shape_of
 from zoo.data.batches import Batch
 from zoo.errors import ZooError
@@ -74,6 +77,10 @@ class Work:
         if self._compiled is None:
             # By hand, so that the costs can be asked for without compiling twice.
             self._compiled = self._function.lower(*self._arguments()).compile()
+
+    def exchanged(self) -> int:
+        """Bytes of the collectives of a step, of each device; once it is compiled only."""
+        return sum(size for _, size in collectives(self._compiled.as_text()))
 
     def __call__(self) -> None:
         """Runs one step to its end."""
@@ -181,6 +188,32 @@ class Training:
             per_device=True,
             again=lambda: self._make_runner().run,
         )
+
+    def lower(self, devices: Sequence[jax.Device]) -> jax.stages.Lowered:
+        """The program of a step for devices that need not be here, with a batch for all of them.
+
+        Args:
+          devices: such as those of `jax.experimental.topologies`.
+        """
+
+        def shapes(tree, sharding):
+            one = partial(jax.ShapeDtypeStruct, sharding=sharding)
+            return jax.tree.map(lambda x: one(x.shape, x.dtype), tree)
+
+        mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+        copied, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,)))
+        state = create_state(self._model, self._optimizer, jax.random.key(0), (1, *self._shape))
+        # What the package asks JAX about the machine.
+        answers = {"devices": devices, "device_count": len(devices)}
+        answers["default_backend"] = devices[0].platform
+        with contextlib.ExitStack() as pretended:
+            for name, answer in answers.items():
+                pretended.enter_context(mock.patch.object(jax, name, return_value=answer))
+            banks = [bank and shapes(bank, copied) for bank in self._banks]
+            slots = jax.ShapeDtypeStruct((self._batch,), np.int32, sharding=split)
+            batch = Batch(slots, slots)._replace(bank=banks[0], noise=banks[1])
+            run = self._make_runner().run
+            return run.lower(shapes(state, copied), batch, shapes(self._key, copied))
 
     def preparation(self) -> Work:
         """What a step does before the network, alone: crop, augmentation, noise; under jit only."""

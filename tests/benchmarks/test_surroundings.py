@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from harness.flags import guard
+from harness.named import find
 from PIL import Image
 from user_process import user_environment
 
@@ -43,22 +43,6 @@ def run(script, *flags, block=""):
         check=False,
         timeout=300,
     )
-
-
-@pytest.fixture
-def called(monkeypatch, capsys):
-    """Runs a script in this process; returns its exit code and what it printed."""
-
-    def call(script, *flags):
-        monkeypatch.setattr(sys, "argv", [script, *flags])
-        module = importlib.import_module(Path(script).stem)
-        try:
-            code = guard(module.main)
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def measured(out, script, *flags, **options):
@@ -189,6 +173,9 @@ def test_scaling(tmp_path):
         assert speedup == pytest.approx(
             float(second["images_per_s"]) / float(first["images_per_s"]), rel=1e-4
         )
+        gradients = 4 * find("mlp_autoencoder-mnist").parameters
+        # Four scalars more: the loss, its weight, the error, the norm.
+        assert gradients <= int(second["exchanged_bytes"]) <= gradients + 16
 
 
 TINY = ("--override=model.name=upsample_cnn-base", "--override=data.crop=(16,16)")
@@ -375,6 +362,7 @@ def test_every_script_tells_how_to_run_it():
         "selfsupervised.py",
         "diffusion.py",
         "uneven_noise.py",
+        "predict.py",
         "stacks.py",
         "video.py",
     }
@@ -382,7 +370,7 @@ def test_every_script_tells_how_to_run_it():
 
 
 @pytest.mark.parametrize(
-    "script", ["noise.py", "scaling.py", "startup.py", "loop.py", "realtime.py"]
+    "script", ["noise.py", "scaling.py", "startup.py", "loop.py", "realtime.py", "predict.py"]
 )
 def test_help_begins_with_how_to_run_it(called, script):
     code, output, _ = called(script, "--help")

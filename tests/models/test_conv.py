@@ -150,6 +150,18 @@ def test_the_forward_pass_takes_the_form_that_is_fast_here():
     assert "stablehlo.convolution" not in text
 
 
+def test_other_devices_have_the_convolution_of_xla(monkeypatch):
+    def convolutions(*shape):
+        x, kernel, _ = draw(shape)
+        both = jax.jit(lambda x, kernel: jax.vjp(conv3x3, x, kernel)[1](x))
+        return both.lower(x, kernel).as_text().count("stablehlo.convolution")
+
+    assert convolutions(2, 8, 8, 64, 64) == 12
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    # Another shape, or JAX would remember the trace.
+    assert convolutions(2, 8, 12, 64, 64) == 2
+
+
 def test_bfloat16_gradients_are_summed_in_float32():
     n, size = 4, 32
     x, _, g = draw((n, size, size, 16, 16), jnp.bfloat16)

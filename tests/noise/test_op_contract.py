@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lowering import custom_calls
 
 from zoo import noise
 from zoo.errors import ZooError
@@ -133,6 +134,16 @@ def test_jit_and_vmap_agree_with_one_by_one(name):
         assert np.isfinite(alone).all()
         assert not np.array_equal(alone, signals[i])
         np.testing.assert_allclose(mapped[i], alone, atol=JIT_TOLERANCE)
+
+
+@every_op_compiled
+def test_can_be_lowered_for_a_tpu(name):
+    if name == ("audio", "codec"):
+        pytest.skip("its libraries run on the host; JAX lowers callbacks only where the device is")
+    apply, _, levels = noise_of(name)
+    found = custom_calls(apply, jax.random.key(1), SIGNALS[name[0]], levels)
+    # An operation of XLA for TPUs.
+    assert found <= {"LuDecomposition"}
 
 
 @every_op_compiled

@@ -1,7 +1,7 @@
 """What the devices say to each other in a step: the gradients, summed, and next to nothing else."""
 
-import math
-import re
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,29 +15,16 @@ from zoo.models import DnCNN
 from zoo.train import parallel
 from zoo.train.step import create_state, make_prepare, make_step
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from harness.collectives import collectives
+
 BATCH, CROP, CHANNELS = 8, 16, 3
-KINDS = "(?:ragged-)?all-[a-z-]+?|reduce-scatter|collective-[a-z]+|send|recv"
-COLLECTIVE = re.compile(rf"= (?P<shapes>.+?) (?P<kind>{KINDS})(?:-start)?\(")
-SHAPE = re.compile(r"\b([a-z]+?)(\d+)\[([\d,]*)\]")
 
 MODELS = {
     "unet-tiny": lambda: models.create_model("unet-tiny", channels=CHANNELS),
     "batch norm": lambda: DnCNN(channels=CHANNELS, depth=3, width=16, norm="batch"),
     "dncnn": lambda: DnCNN(channels=CHANNELS, depth=3, width=16),
 }
-
-
-def collectives(text):
-    """The collectives of a compiled program: (kind, bytes) each."""
-    found = []
-    for match in COLLECTIVE.finditer(text):
-        shapes = SHAPE.findall(match["shapes"])
-        size = sum(
-            int(bits) // 8 * math.prod(map(int, filter(None, dims.split(","))))
-            for _, bits, dims in shapes
-        )
-        found.append((match["kind"], size))
-    return found
 
 
 def compiled(kind, model, change=lambda step: step):
