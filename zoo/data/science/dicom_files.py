@@ -48,7 +48,6 @@ class FrameStack:
 
     Args:
       path: the file.
-      name: what to call it in an error.
 
     Raises:
       ZooError: it is broken, or holds no image.
@@ -56,8 +55,8 @@ class FrameStack:
 
     form = "dicom"
 
-    def __init__(self, path: str, name: str):
-        self._path, self._name = files.regular(path), name
+    def __init__(self, path: str):
+        self._path, self._name = files.regular(path), path
         with self._intact():
             header = self.header()
             self._check(header)

@@ -153,7 +153,6 @@ class ArrayStack:
       form: the format.
       module: that of the format.
       path: the file.
-      name: what to call it in an error.
 
     Raises:
       ZooError: it is broken or truncated, or holds no planes.
@@ -161,12 +160,12 @@ class ArrayStack:
 
     ends = None
 
-    def __init__(self, form: str, module: ModuleType, path: str, name: str):
-        self.form, self._module, self._name = form, module, name
-        with intact(form, name):
-            self._plain = packing.Unpacked(Path(path), form, name)
-            blocks = module.layout(self._plain.file, name)
-        self.blocks = [_checked(block, self._plain.file, name).upright() for block in blocks]
+    def __init__(self, form: str, module: ModuleType, path: str):
+        self.form, self._module, self._name = form, module, path
+        with intact(form, path):
+            self._plain = packing.Unpacked(Path(path), form, path)
+            blocks = module.layout(self._plain.file, path)
+        self.blocks = [_checked(block, self._plain.file, path).upright() for block in blocks]
         one = len(self.blocks) == 1
         self.lead = self.blocks[0].lead if one else (len(self),)
 

@@ -143,7 +143,6 @@ class ZarrStack:
 
     Args:
       path: its folder.
-      name: what to call it in an error.
 
     Raises:
       ZooError: it is broken, or holds no planes.
@@ -151,15 +150,15 @@ class ZarrStack:
 
     form, ends = "zarr", None
 
-    def __init__(self, path: str, name: str):
-        self.path, self.name = Path(path), name
-        with intact("Zarr", name):
-            self._store = Store(self.path, name)
+    def __init__(self, path: str):
+        self.path, self.name = Path(path), path
+        with intact("Zarr", path):
+            self._store = Store(self.path, path)
             self.series = self._store.series()
             self.arrays = [self._store.array(one.levels[0]) for one in self.series]
             self.blocks = _blocks(self.arrays, self.series)
             for block, array in zip(self.blocks, self.arrays, strict=True):
-                _check(block, name)
+                _check(block, path)
                 _unit(array)  # grids of other chunks have none
         one = len(self.blocks) == 1
         self.lead = self.blocks[0].lead if one else (len(self),)
