@@ -2,7 +2,8 @@
 
 A rescale slope and intercept, a lookup table and a window stay as they are, since they say how
 stored values are to be understood. A palette is looked up and YBR becomes RGB, for neither can be
-denoised. Nothing that a data set says of a patient is ever part of a message.
+denoised. Nothing that a data set says of a patient is ever part of a message, so that warnings,
+which quote values, are ignored.
 
 References:
   DICOM PS3.3 2024, C.7.6.1 and C.7.6.3 (images and their pixels), C.12.1 (instances); PS3.5, 8
@@ -73,7 +74,7 @@ class FrameStack:
         Raises:
           Exception: it is broken.
         """
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             found = pydicom.dcmread(self._path, defer_size=_LARGE, force=True)
         if not hasattr(found, "file_meta"):
             found.file_meta = pydicom.dataset.FileMetaDataset()
@@ -93,7 +94,7 @@ class FrameStack:
                 gone = None if missing is None else missing(frame)
                 image = frame if frame.ndim == 3 else frame[..., None]
                 if header.PhotometricInterpretation == _PALETTE:
-                    with _quiet():
+                    with warnings.catch_warnings(action="ignore"):
                         image = pixels.apply_color_lut(frame, header)[..., :3]
                 if gone is not None and gone.any():
                     image = images.filled(image.copy(), gone)
@@ -123,7 +124,7 @@ class FrameStack:
             stack.enter_context(contextlib.closing(found))
             while True:
                 # Not around the yield, where other code runs.
-                with _quiet():
+                with warnings.catch_warnings(action="ignore"):
                     frame = next(found, None)
                 if frame is None:
                     return
@@ -227,9 +228,7 @@ class FrameWriter:
     def finish(self) -> None:
         """Completes the file."""
         header, stack = self._header, self._stack
-        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-            if keyword in header:
-                delattr(header, keyword)
+        dicom_derived.drop(header, "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
         if not stack.keeps(header):
             header.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
         keyword = next(keyword for keyword in _PIXELS if keyword in header)
@@ -242,7 +241,7 @@ class FrameWriter:
             value, kind = self._raw, _PIXELS[keyword]
             if self._image.dtype.itemsize == 1 and not stack.syntax.is_implicit_VR:
                 kind = "OB"
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             header.add_new(keyword, kind, value)
             header[keyword].is_undefined_length = self._coded is not None
             dicom_derived.derive(header, self._image, self._ends, self._digest, self._word)
@@ -299,11 +298,3 @@ def _padding(header: Dataset) -> Callable[[np.ndarray], np.ndarray] | None:
 
     least, most = sorted((stored(value), stored(other)))
     return lambda frame: (frame >= least) & (frame <= most)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without warnings, which quote values."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
