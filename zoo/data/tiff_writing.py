@@ -8,7 +8,6 @@ References:
 """
 
 import struct
-from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
@@ -147,29 +146,15 @@ class Writer:
         link = head
         for below in self._below:
             (place,) = struct.unpack(self._order + wide, at(link, size))
-            entries = _entries(at, place, self._order, self._big)
-            link = entries.pop(None)
+            entries, link = exif.entries(at, place, self._order, big=self._big)
+            places = {code: entry.at for code, entry in entries}
             for code, value in below.items():
                 end = file.seek(0, 2)
                 file.write(b"\0" * (end % 2))
                 end += end % 2
                 file.write(exif.pack(value.data, end, self._order, big=self._big))
-                file.seek(entries[code] + (12 if self._big else 8))
+                file.seek(places[code] + (12 if self._big else 8))
                 file.write(struct.pack(self._order + wide, end))
-
-
-def _entries(
-    at: Callable[[int, int], bytes], place: int, order: str, big: bool
-) -> dict[int | None, int]:
-    """The offset of each tag's entry, and under None that of the link to the next directory."""
-    head, entry = (8, 20) if big else (2, 12)
-    (many,) = struct.unpack(order + ("Q" if big else "H"), at(place, head))
-    body = at(place + head, many * entry)
-    found = {
-        struct.unpack_from(order + "H", body, i * entry)[0]: place + head + i * entry
-        for i in range(many)
-    }
-    return found | {None: place + head + many * entry}
 
 
 def _layout(metadata: Metadata) -> Metadata:

@@ -178,7 +178,7 @@ class ArrayStack:
     def __init__(self, form: str, module: ModuleType, path: str):
         self.form, self._module, self._name = form, module, path
         with intact(form, path):
-            self._plain = packing.Unpacked(Path(path), form, path)
+            self._plain = packing.Unpacked(path, form)
             blocks = module.layout(self._plain.file, path)
         self.blocks = [_checked(block, self._plain.file, path).upright() for block in blocks]
         one = len(self.blocks) == 1
