@@ -7,7 +7,7 @@ import numpy as np
 
 import zoo
 from zoo.cli.file_jobs import Done, Job
-from zoo.data import file_kinds
+from zoo.data import audio_containers, file_kinds, video_files
 from zoo.errors import ZooError
 from zoo.modality import AUDIO
 
@@ -141,8 +141,6 @@ def tracks(path: str) -> tuple[bool, bool]:
     Raises:
       ZooError: it cannot be read.
     """
-    from zoo.data import audio_containers, video_files  # noqa: PLC0415 - PyAV is an extra
-
     av = audio_containers.pyav(path)
     with audio_containers.intact(path, opening=True), av.open(path) as container:
         return video_files.video_track(container) is not None, bool(container.streams.audio)
@@ -154,8 +152,6 @@ def facts(path: str) -> list[tuple[str, str]]:
     Raises:
       ZooError: they are damaged, or could not be denoised.
     """
-    from zoo.data import video_files  # noqa: PLC0415 - PyAV is an extra
-
     found = video_files.survey(path)
     height, width = found.size
     rate = found.frames / found.seconds if found.seconds else 0

@@ -47,7 +47,7 @@ class Copies:
 
         name = {"audio": "an audio track", "data": "a data track"}.get(stream.type, stream.type)
         matroska = self._after.format.name == "matroska"
-        if stream.disposition & av.stream.Disposition.attached_pic:
+        if audio_containers.is_cover(stream):
             packet = next((one for one in self._attached(stream) if one.size), None)
             if packet is None:
                 return
@@ -59,11 +59,8 @@ class Copies:
             return
         if stream.type == "data" and stream.codec_context is None and self._before.chapters():
             return  # the chapters of an mp4, which its muxer writes itself
-        if self._path.suffix.lower() in _AUDIO_ONLY and stream.type in (
-            "video",
-            "subtitle",
-            "data",
-        ):
+        alone = self._path.suffix.lower() in _AUDIO_ONLY
+        if alone and stream.type in ("video", "subtitle", "data"):
             self.left.append(name)
             return
         codec = stream.codec_context and stream.codec_context.codec.canonical_name

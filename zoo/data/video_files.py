@@ -87,14 +87,8 @@ def opened(path: str | os.PathLike) -> Iterator[tuple]:
 
 def video_track(container):
     """The first video track of a container that is no cover; None where there is none."""
-    return next((one for one in container.streams.video if not is_cover(one)), None)
-
-
-def is_cover(track) -> bool:
-    """Whether a track of images is a cover rather than a video."""
-    import av  # noqa: PLC0415 - an extra
-
-    return bool(track.disposition & av.stream.Disposition.attached_pic)
+    tracks = container.streams.video
+    return next((one for one in tracks if not audio_containers.is_cover(one)), None)
 
 
 def frames(path: str | os.PathLike) -> Iterator:

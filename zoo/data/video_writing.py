@@ -136,7 +136,7 @@ class VideoPut:
                 self._track = self._encoder(stream)
             else:
                 self._copies.add(stream)
-                if stream.type == "video" and not video_files.is_cover(stream):
+                if stream.type == "video" and not audio_containers.is_cover(stream):
                     self.lost += ("another video track as it was",)
         self._copies.begin()
         self._first = True

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from zoo import files
+from zoo.data import video_files, video_frames, video_writing
 from zoo.errors import ZooError
 from zoo.inference import temporal
 from zoo.inference.denoise_audio import AudioReport, denoise_audio_file
@@ -151,9 +152,6 @@ def denoise_video_file(
       ZooError: `src` is missing, damaged, or holds no images that can be denoised; `dst` exists or
         cannot be written; or as `zoo.denoise`. Nothing is left behind then.
     """
-    # Here, for PyAV is an extra.
-    from zoo.data import video_files, video_frames, video_writing  # noqa: PLC0415
-
     strength = check_strength(strength)
     level = None if level is None else check_level(level)
     check_places(src, dst, None)
@@ -203,8 +201,6 @@ def denoise_video_and_audio_file(
     Raises:
       ZooError: as both.
     """
-    from zoo.data import video_files, video_writing  # noqa: PLC0415 - PyAV is an extra
-
     check_places(src, dst, None)
     video_writing.check(dst)
     files.free(dst, overwrite)
