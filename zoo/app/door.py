@@ -153,7 +153,12 @@ class Door:
         if method == "POST":
             receive = await self._checked_event(visit, rest, receive)
         self._check_session(visit, rest, scope)
-        headers = [(name, value) for name, value in scope["headers"] if _is_plain(name)]
+        # Without those by which a proxy would tell Gradio its address.
+        headers = [
+            (name, value)
+            for name, value in scope["headers"]
+            if not name.lower().startswith((b"x-", b"forwarded"))
+        ]
         return await self._inner(
             {**scope, "root_path": f"/{token}", "headers": headers}, receive, send
         )
@@ -328,11 +333,6 @@ def _headers(scope: Scope) -> Mapping[str, list[str]]:
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
     return found
-
-
-def _is_plain(name: bytes) -> bool:
-    """Whether a header is not one by which a proxy would tell Gradio its address."""
-    return not name.lower().startswith((b"x-", b"forwarded"))
 
 
 def _is_scalar(value: Any) -> bool:

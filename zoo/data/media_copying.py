@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from zoo.data import audio_containers
 from zoo.data.file_kinds import MEDIA_FORMATS
@@ -39,6 +38,8 @@ class Copies:
     def __init__(self, path: Path, before, after):
         self.left: list[str] = []
         self._path, self._before, self._after = path, before, after
+        # Then its covers and tags are copied at the end, see `finished`.
+        self._tagged = "mp4" in before.format.name.split(",")
         self._copies, self._waiting, self._packets = {}, None, iter(())
 
     def add(self, stream) -> None:
@@ -54,7 +55,7 @@ class Copies:
             if matroska:
                 kind = "png" if stream.codec_context.name == "png" else "jpeg"
                 self._after.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(packet))
-            elif not self._after.format.name.startswith(_TAGGED) or not self._is_tagged():
+            elif not self._after.format.name.startswith(_TAGGED) or not self._tagged:
                 self.left.append("cover")
             return
         if stream.type == "data" and stream.codec_context is None and self._before.chapters():
@@ -82,10 +83,11 @@ class Copies:
         self._after.metadata.update(kept(self._before.metadata))
         chapters = self._before.chapters()
         if chapters and self._after.format.name != "adts":
-            # The muxer takes times of this type alone.
-            self._after.set_chapters(
-                [{**one, "time_base": Fraction(*_ratio(one["time_base"]))} for one in chapters]
-            )
+            for one in chapters:
+                # The muxer takes times of this type alone.
+                base = one["time_base"]
+                one["time_base"] = Fraction(base.numerator, base.denominator)
+            self._after.set_chapters(chapters)
         if self._copies:
             self._packets = self._before.demux([*self._copies])
 
@@ -108,10 +110,6 @@ class Copies:
             if packet.size:
                 packet.stream = self._copies[packet.stream]
                 self._after.mux_one(packet)
-
-    def _is_tagged(self) -> bool:
-        """Whether covers and tags of the source are copied at the end, see `finished`."""
-        return "mp4" in self._before.format.name.split(",")
 
     def _attached(self, stream) -> Iterator:
         """The packets of a cover, which come first."""
@@ -175,10 +173,6 @@ def _missing(source: Path, part: Path) -> list[str]:
     with av.open(str(source)) as before, av.open(str(part)) as after:
         there = {*after.metadata.values()}
         return [key for key, text in kept(before.metadata).items() if text not in there]
-
-
-def _ratio(time_base: Any) -> tuple[int, int]:
-    return time_base.numerator, time_base.denominator
 
 
 def _with_tags(source: Path, part: Path, lost: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from zoo.data import exif, pixels
 from zoo.data.image_metadata import INCH, TEXT_TAGS, Metadata, Page
 
 _NAMES = {exif.EXIF: "ExifTag", exif.GPS: "GPSTag"}
-_BYTES, _UNDEFINED = 1, 7
+_BYTES, _UNDEFINED, _OF_BYTES = 1, 7, (1, 2, 6, 7)
 _PREDICTED = frozenset({"lzw", "zlib", "zstd"})
 _QUALITY = 95
 # Pixels of a side of JPEG.
@@ -127,7 +127,11 @@ class Writer:
         else:
             text = {code: found[code] for code in found if code in TEXT_TAGS}
             tags = [(code, *value[:3]) for code, value in text.items()]
-        tags = [(code, kind, _many(kind, n, data), data, False) for code, kind, n, data in tags]
+        # Of bytes tifffile wants their number rather than that of the values.
+        tags = [
+            (code, kind, len(data) if kind in _OF_BYTES else n, data, False)
+            for code, kind, n, data in tags
+        ]
         if metadata.xmp:
             tags.append((exif.XMP, _BYTES, len(metadata.xmp), metadata.xmp, True))
         if metadata.icc:
@@ -160,11 +164,6 @@ class Writer:
 def _layout(metadata: Metadata) -> Metadata:
     """The metadata without text."""
     return metadata._replace(exif=None, tiff=metadata.tiff and metadata.tiff._replace(tags=()))
-
-
-def _many(kind: int, count: int, data: bytes) -> int:
-    """The number of values, which for bytes tifffile expects to be their number."""
-    return len(data) if kind in (1, 2, 6, 7) else count
 
 
 def _compression(image: np.ndarray, metadata: Metadata) -> dict:

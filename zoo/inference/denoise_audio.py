@@ -1,6 +1,5 @@
 """Audio denoised: arrays in memory, and files of any length in flat memory."""
 
-import functools
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -225,7 +224,7 @@ def denoise_audio_file(
     size = min(_BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     reason = ""
     if profile is not None:
-        read = functools.partial(_stretch, src)
+        read = lambda first, count: audio_files.read(src, start=first, frames=count)  # noqa: E731
         model = gate(model, profile, read, frames=facts.frames, sample_rate=facts.sample_rate)
     if model is None:
         model, reason = choose(audio_files.blocks(src, size), facts.sample_rate)
@@ -275,10 +274,6 @@ def write_difference(
         blocks = (audio_files.blocks(path, size) for path in (src, denoised))
         for noisy, clean in zip(*blocks, strict=True):
             put(noisy - clean)
-
-
-def _stretch(path: str | os.PathLike, first: int, count: int) -> np.ndarray:
-    return audio_files.read(path, start=first, frames=count)
 
 
 class _Loudness:
