@@ -131,7 +131,7 @@ def _below(found: Found, output: str, ending: str) -> list[Path]:
         raise ZooError("the output's name is empty; name a file or a folder")
     path = files.expanded(output)
     # Shells end the names of folders, which stores are, in a slash.
-    new = file_kinds.ending(path) in file_kinds.STORE_SUFFIXES and not path.exists()
+    new = file_kinds.is_named_store(path) and not path.exists()
     store = found.single and (new or _may_be_store(path))
     folder = (path.is_dir() or output.endswith(("/", os.sep))) and not store
     if found.single and path.suffix and not folder:
@@ -195,7 +195,7 @@ def _clash(job: Job, taken: Mapping[str, Path], sources: Mapping[str, Path]) -> 
 
 
 def _may_be_store(path: Path) -> bool:
-    return file_kinds.ending(path) in file_kinds.STORE_SUFFIXES and file_kinds.is_store(path)
+    return file_kinds.is_named_store(path) and file_kinds.is_store(path)
 
 
 def _key(path: Path) -> str:

@@ -306,7 +306,7 @@ def writing(
 def free(path: str | os.PathLike, overwrite: bool) -> Path:
     """As `zoo.files.free`, of a file that may be a Zarr store."""
     path = Path(path)
-    if not (os.path.isdir(path) and file_kinds.ending(path) in file_kinds.STORE_SUFFIXES):
+    if not (os.path.isdir(path) and file_kinds.is_named_store(path)):
         return files.free(path, overwrite)
     if not overwrite:
         raise ZooError(f"{path} is there already; set overwrite=True, or choose another name")
