@@ -381,8 +381,7 @@ def _opened(path: str, folders: tuple[Path, ...]) -> Iterator[tuple[str, os.stat
         if not any(Path(real).is_relative_to(folder) for folder in folders):
             raise none
         # Opening a pipe would wait for its other end.
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        held = os.open(real, flags | getattr(os, "O_BINARY", 0))
+        held = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError):
         raise none from None
     try:
