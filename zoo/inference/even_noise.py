@@ -1,6 +1,5 @@
 """Noise that depends on the signal, made even before a model and undone after it: which it is."""
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -29,6 +28,7 @@ _SIDE = 256
 _OUTER = 0.1
 # Below it the estimate has nothing to go by.
 _LEAST = 16
+_fit = jax.jit(estimate_poisson_gaussian, static_argnames="offset")
 
 
 def crops(image: np.ndarray) -> list[np.ndarray]:
@@ -134,7 +134,8 @@ def gain_and_read(image: np.ndarray, black: float, *, offset: bool = False) -> t
     found = crop_column(image) - black
     # To about 1, which its sums in single precision want.
     unit = float(np.abs(found).max()) or 1.0
-    gain, read = (float(value) for value in _fit((found / unit).astype(np.float32), offset))
+    found = _fit((found / unit).astype(np.float32), offset=offset)
+    gain, read = map(float, found)
     return gain * unit, read * unit**2
 
 
@@ -191,8 +192,3 @@ def middle(found: Sequence[Noise | None]) -> Noise | None:
     if not known:
         return None
     return type(known[0])(*(float(np.median(values)) for values in zip(*known, strict=True)))
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _fit(image: jax.Array, offset: bool) -> tuple[jax.Array, jax.Array]:
-    return estimate_poisson_gaussian(image, offset=offset)
