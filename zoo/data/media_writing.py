@@ -118,8 +118,7 @@ class MediaPut:
 
     def _encoder(self, source):
         """The track for the audio, like the source's."""
-        suffix = self._path.suffix.lower()
-        form, usual = MEDIA_FORMATS[suffix]
+        _, usual = MEDIA_FORMATS[self._path.suffix.lower()]
         old = source.codec_context if source else None
         codec = old.codec.canonical_name if source else ""
         known = codec in _CODECS or codec.startswith("pcm_")
@@ -129,16 +128,13 @@ class MediaPut:
         import av  # noqa: PLC0415
 
         name = _ENCODERS.get(codec, codec)
-        rates = av.Codec(name, "w").audio_rates
-        rate = self._rate
+        rates, rate = av.Codec(name, "w").audio_rates, self._rate
         if rates and rate not in rates:
             rate = min((one for one in rates if one >= rate), default=max(rates))
             self.lost += (f"at {rate} Hz, for {codec} takes no {self._rate} Hz",)
+        settings = {}
         if codec not in ("alac", "flac") and not codec.startswith("pcm_"):
-            bit_rate = (old.bit_rate or source.codec_context.bit_rate) if kept else None
-            settings = {"bit_rate": bit_rate or _BIT_RATE * self._channels}
-        else:
-            settings = {}
+            settings["bit_rate"] = (kept and old.bit_rate) or _BIT_RATE * self._channels
         layout, form = _fitting(self._path, name, rate, old, self._channels)
         track = self._after.add_stream(name, rate=rate, layout=layout, format=form, **settings)
         if source:

@@ -104,9 +104,9 @@ def frames(path: str | os.PathLike) -> Iterator:
       ZooError: as `opened`; or frames are interlaced or damaged, or change their size, or have no
         ascending times.
     """
-    with opened(path) as (container, track):
+    with opened(path) as (container, track), audio_containers.intact(path):
         first, last = None, None
-        for frame in _decoded(container, track, path):
+        for frame in container.decode(track):
             form = (frame.height, frame.width, frame.format.name)
             first = first or form
             if frame.pts is None or (last is not None and frame.pts <= last):
@@ -167,11 +167,6 @@ def survey(path: str | os.PathLike) -> Survey:
     size = (kept[0][0].height, kept[0][0].width)
     samples = tuple(map(tuple, kept))
     return Survey(codec, form, size, count, end - start, samples, 1 if gray else 3)
-
-
-def _decoded(container, track, path: str | os.PathLike) -> Iterator:
-    with audio_containers.intact(path):
-        yield from container.decode(track)
 
 
 def _end_of_others(path: str | os.PathLike) -> float:
