@@ -1,16 +1,19 @@
-"""What is copied, as it is, from one container to another by PyAV, beside the track that changes.
+"""Files written by PyAV: one track of their own, and all others copied as they are.
 
 Video, subtitles, other audio tracks, attachments, chapters and metadata, packet by packet; covers
 and tags of mp4 by mutagen.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+from zoo import files
 from zoo.data import audio_containers
 from zoo.data.file_kinds import MEDIA_FORMATS
+from zoo.errors import ZooError
 
 # Written by the muxer itself, or true of the source's bytes alone.
 _OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps")
@@ -38,7 +41,7 @@ class Copies:
     def __init__(self, path: Path, before, after):
         self.left: list[str] = []
         self._path, self._before, self._after = path, before, after
-        # Then its covers and tags are copied at the end, see `finished`.
+        # Then its covers and tags are copied at the end, see `writing`.
         self._tagged = "mp4" in before.format.name.split(",")
         self._copies, self._waiting, self._packets = {}, None, iter(())
 
@@ -125,45 +128,51 @@ def kept(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def containers(path: Path, part: Path, source: Path | None) -> Iterator[tuple]:
-    """Open the container to copy from, None without a source, and that to write.
+def writing(
+    path: Path,
+    source: Path | None,
+    begin: Callable[..., Any],
+    refusal: Callable[[Any], tuple[str, str]],
+    *,
+    overwrite: bool,
+) -> Iterator[Any]:
+    """Write a file, whole or not at all.
 
     Args:
-      path: the file whose suffix chooses the format.
-      part: the staging file.
-      source: the file to read.
+      path: the file, whose suffix chooses the container.
+      source: the file to copy from; None for none.
+      begin: from the container that is read, or None, and that which is written, to what is
+        yielded; it has `finish`, `lost` and `left` as `zoo.data.media_writing.MediaPut`.
+      refusal: from what `begin` returned, None before that, to what the container cannot do, and
+        the remedy.
+      overwrite: whether a file that is there is replaced.
+
+    Raises:
+      ZooError: the file cannot be written.
     """
-    import av  # noqa: PLC0415 - an extra
-
-    with contextlib.ExitStack() as stack:
-        before = stack.enter_context(av.open(str(source))) if source else None
-        form = MEDIA_FORMATS[path.suffix.lower()][0]
-        options = {} if form in ("matroska", "webm") else {"movflags": "+faststart"}
-        if form == "mov" and before and any(key.startswith(_KEYS) for key in before.metadata):
-            options["movflags"] += "+use_metadata_tags"
-        yield before, stack.enter_context(av.open(str(part), "w", format=form, options=options))
-
-
-def finished(
-    path: Path, source: Path | None, part: Path, lost: Sequence[str], left: Sequence[str]
-) -> tuple[str, ...]:
-    """Complete a file that is written with what FFmpeg does not copy.
-
-    Args:
-      path: the file.
-      source: that it was copied from.
-      part: the staging file, closed.
-      lost: sentences on what was lost so far.
-      left: names of the parts that are left out.
-
-    Returns:
-      Sentences on all that was lost.
-    """
-    lost, left = tuple(lost), [*left]
-    if source and MEDIA_FORMATS[path.suffix.lower()][0] in _TAGGED:
-        lost = _with_tags(source, part, lost)
-    left += [f"tag {key}" for key in _missing(source, part)] if source else []
-    return (*lost, f"{', '.join(left)} left out") if left else lost
+    av, form, put = audio_containers.pyav(path), MEDIA_FORMATS[path.suffix.lower()][0], None
+    with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
+        try:
+            with contextlib.ExitStack() as stack:
+                before = stack.enter_context(av.open(str(source))) if source else None
+                options = {} if form in ("matroska", "webm") else {"movflags": "+faststart"}
+                tags = before.metadata if before else {}
+                if form == "mov" and any(key.startswith(_KEYS) for key in tags):
+                    options["movflags"] += "+use_metadata_tags"
+                target = av.open(str(part), "w", format=form, options=options)
+                put = begin(before, stack.enter_context(target))
+                yield put
+                put.finish()
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror) from None
+            what, remedy = refusal(put)
+            raise ZooError(f"{path} cannot {what} ({error.strerror}); {remedy}") from None
+        left = [*put.left]
+        if source:
+            put.lost = _with_tags(source, part, put.lost) if form in _TAGGED else put.lost
+            left += [f"tag {key}" for key in _missing(source, part)]
+        put.lost += (f"{', '.join(left)} left out",) if left else ()
 
 
 def _missing(source: Path, part: Path) -> list[str]:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import files
-from zoo.data import audio_containers, media_copying, pcm
+from zoo.data import media_copying, pcm
 from zoo.data.file_kinds import MEDIA_FORMATS
 from zoo.errors import ZooError
 
@@ -37,21 +36,15 @@ def writing(
     overwrite: bool,
 ) -> Iterator["MediaPut"]:
     """Write audio piece by piece; for the arguments and errors see `zoo.data.audio_writing`."""
-    av = audio_containers.pyav(path)
-    with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
-        try:
-            with media_copying.containers(path, part, source) as (before, after):
-                put = MediaPut(path, before, after, sample_rate, channels)
-                yield put
-                put.finish()
-        except av.error.FFmpegError as error:
-            if isinstance(error, OSError):
-                raise OSError(error.errno, error.strerror) from None
-            raise ZooError(
-                f"{path} cannot hold {channels} channels at {sample_rate} Hz ({error.strerror}); "
-                "end it in .wav"
-            ) from None
-        put.lost = media_copying.finished(path, source, part, put.lost, put.left)
+
+    def begin(before, after) -> MediaPut:
+        return MediaPut(path, before, after, sample_rate, channels)
+
+    def refusal(put: MediaPut | None) -> tuple[str, str]:
+        return f"hold {channels} channels at {sample_rate} Hz", "end it in .wav"
+
+    with media_copying.writing(path, source, begin, refusal, overwrite=overwrite) as put:
+        yield put
 
 
 class MediaPut:
