@@ -26,7 +26,6 @@ _CROPS = 4
 _SIDE = 256
 # Percent of the values that may lie below that of no light.
 _OUTER = 0.1
-# Below it the estimate has nothing to go by.
 _LEAST = 16
 _fit = jax.jit(estimate_poisson_gaussian, static_argnames="offset")
 
@@ -41,6 +40,19 @@ def crops(image: np.ndarray) -> list[np.ndarray]:
         for rows in _spread(height, width)
         for columns in _spread(width, height)
     ]
+
+
+def check_size(image: np.ndarray, remedy: str) -> None:
+    """Refuses an image (H, W, C) of so few pixels that estimates have nothing to go by.
+
+    Raises:
+      ZooError: a side is shorter than 16 pixels; the error ends in the remedy.
+    """
+    height, width, _ = image.shape
+    if min(height, width) < _LEAST:
+        raise ZooError(
+            f"an image of {height}x{width} pixels is too small to estimate its noise from; {remedy}"
+        )
 
 
 def fill_missing(crop: np.ndarray) -> np.ndarray:
@@ -164,12 +176,7 @@ def fit(image: np.ndarray, kind: str, black: float | None) -> Noise | None:
     Raises:
       ZooError: a side is shorter than 16 pixels.
     """
-    if min(image.shape[:2]) < _LEAST:
-        height, width = image.shape[:2]
-        raise ZooError(
-            f"an image of {height}x{width} pixels is too small to estimate its noise from; "
-            "give its figures by stabilize="
-        )
+    check_size(image, "give its figures by stabilize=")
     if kind == "rician":
         # As of crops whose median is taken elsewhere, air and flesh together.
         found = crop_column(image)
