@@ -50,47 +50,6 @@ class AudioReport(NamedTuple):
     model: str = ""
 
 
-def check_array(x: np.ndarray) -> np.ndarray:
-    """An audio signal in memory as float32.
-
-    Args:
-      x: (T, C), int16 or a float in [-1, 1].
-
-    Returns:
-      (T, C) float32.
-
-    Raises:
-      ZooError: it has no samples, holds NaN, values far outside [-1, 1] or another dtype, or has
-        more columns than rows or than 32.
-    """
-    if x.ndim == 2 and x.shape[0] > 0 and x.shape[1] > min(x.shape[0], _MOST_COLUMNS):
-        raise ZooError(
-            f"the audio has shape {x.shape}; audio is (samples, channels), so transpose it"
-        )
-    return pcm.to_float(pcm.check(x, "the audio"))
-
-
-def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
-    """A chunk of a stream as float32, in memory of its own.
-
-    Args:
-      x: (n, C), as `check_array`; n may be 0.
-      channels: C.
-
-    Raises:
-      ZooError: as `check_array`, or C is another.
-    """
-    x = np.asarray(x)
-    if x.ndim != 2 or x.shape[1] != channels:
-        raise ZooError(
-            f"the chunk has shape {x.shape}; this stream's are (samples, {channels}), "
-            "so reshape or transpose it"
-        )
-    # A copy: sound cards hand out the same memory again and again.
-    x = np.array(x)
-    return pcm.to_float(pcm.check(x, "the chunk")) if len(x) else np.float32(x)
-
-
 def share(strength: float, limit: float | None) -> float:
     """The share of a model's change that is made.
 
@@ -145,7 +104,12 @@ def denoise_audio(
       ZooError: as `zoo.denoise`.
     """
     x = np.asarray(x)
-    signal = check_array(x[:, None] if x.ndim == 1 else x)
+    signal = x[:, None] if x.ndim == 1 else x
+    if signal.ndim == 2 and len(signal) and signal.shape[1] > min(len(signal), _MOST_COLUMNS):
+        raise ZooError(
+            f"the audio has shape {signal.shape}; audio is (samples, channels), so transpose it"
+        )
+    signal = pcm.to_float(pcm.check(signal, "the audio"))
     check_rate(sample_rate)
     size = _BLOCK * int(sample_rate)
     blocks = [signal[at : at + size] for at in range(0, len(signal), size)]
