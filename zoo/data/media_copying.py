@@ -52,7 +52,10 @@ class Copies:
         name = {"audio": "an audio track", "data": "a data track"}.get(stream.type, stream.type)
         matroska = self._after.format.name == "matroska"
         if audio_containers.is_cover(stream):
-            packet = next((one for one in self._attached(stream) if one.size), None)
+            # They come first.
+            with av.open(self._before.name) as again:
+                packets = again.demux(again.streams[stream.index])
+                packet = next((one for one in packets if one.size), None)
             if packet is None:
                 return
             if matroska:
@@ -113,13 +116,6 @@ class Copies:
             if packet.size:
                 packet.stream = self._copies[packet.stream]
                 self._after.mux_one(packet)
-
-    def _attached(self, stream) -> Iterator:
-        """The packets of a cover, which come first."""
-        import av  # noqa: PLC0415
-
-        with av.open(self._before.name) as again:
-            yield from again.demux(again.streams[stream.index])
 
 
 def kept(metadata: Mapping[str, str]) -> dict[str, str]:
