@@ -9,10 +9,9 @@ import numpy as np
 from zoo import files
 from zoo.data import audio_files, audio_writing, pcm
 from zoo.errors import ZooError
-from zoo.inference.audio_choice import choose
+from zoo.inference.audio_choice import Stretch, choose, gate
 from zoo.inference.audio_resampling import check_rate, pipe
 from zoo.inference.image_canvas import check_strength
-from zoo.inference.noise_profile import Stretch, gate
 from zoo.resolve import Resolved
 
 # Seconds of a file or an array that are processed at a time.
