@@ -27,6 +27,7 @@ from zoo import files
 from zoo.data import pixels as images
 from zoo.data.image_metadata import Metadata, Page
 from zoo.data.science import dicom_codecs, dicom_derived
+from zoo.data.science.stacks import Stack
 from zoo.errors import ZooError
 
 _PIXELS = {"PixelData": "OW", "FloatPixelData": "OF", "DoubleFloatPixelData": "OD"}
@@ -40,7 +41,7 @@ _NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitV
 _KEPT = frozenset({*_NATIVE, uid.DeflatedExplicitVRLittleEndian})
 
 
-class FrameStack:
+class FrameStack(Stack):
     """The frames of a DICOM file.
 
     Attributes:
@@ -63,10 +64,6 @@ class FrameStack:
             self._check(header)
             self.lead = (int(pixels.utils.get_nr_frames(header, warn=False)),)
             self.ends = _ends(header)
-
-    def __len__(self) -> int:
-        """The number of frames."""
-        return self.lead[0]
 
     def header(self) -> Dataset:
         """The data set, read again; large elements are read when they are asked for.

@@ -36,6 +36,7 @@ class Stack(Protocol):
 
     def __len__(self) -> int:
         """The number of planes."""
+        return math.prod(self.lead)
 
     def pages(self, numbers: Sequence[int] | None = None) -> Iterator[Page]:
         """Planes as pages, each read now; their metadata holds this stack.
@@ -161,7 +162,7 @@ class Totals(NamedTuple):
         )
 
 
-class ArrayStack:
+class ArrayStack(Stack):
     """The planes of the arrays in a file.
 
     Args:
@@ -181,12 +182,7 @@ class ArrayStack:
             self._plain = packing.Unpacked(path, form)
             blocks = module.layout(self._plain.file, path)
         self.blocks = [_checked(block, self._plain.file, path).upright() for block in blocks]
-        one = len(self.blocks) == 1
-        self.lead = self.blocks[0].lead if one else (len(self),)
-
-    def __len__(self) -> int:
-        """The number of planes."""
-        return sum(math.prod(block.lead) for block in self.blocks)
+        self.lead = lead_of(self.blocks)
 
     def pages(self, numbers: Sequence[int] | None = None) -> Iterator[Page]:
         """Planes as pages, each read now; all by default."""
@@ -277,6 +273,11 @@ def _checked(block: Block, file: BinaryIO, name: str) -> Block:
     height, width = block.shape[len(block.lead) :][:2]
     pixels.check_size(width, height, name)
     return block
+
+
+def lead_of(blocks: Sequence[Block]) -> tuple[int, ...]:
+    """`Stack.lead` of the planes of some arrays: of several the number of all planes."""
+    return blocks[0].lead if len(blocks) == 1 else (sum(math.prod(one.lead) for one in blocks),)
 
 
 def check_block(block: Block, name: str) -> None:

@@ -29,7 +29,7 @@ from zoo.data.image_decoding import intact
 from zoo.data.image_metadata import Metadata, Page
 from zoo.data.science import zarr_pyramid
 from zoo.data.science.regions import Region, regions
-from zoo.data.science.stacks import Block, check_block
+from zoo.data.science.stacks import Block, Stack, check_block, lead_of
 from zoo.data.windows import Axes
 from zoo.errors import ZooError
 
@@ -139,7 +139,7 @@ def _scale(dataset: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(next((one["scale"] for one in found if one.get("type") == "scale"), ()))
 
 
-class ZarrStack:
+class ZarrStack(Stack):
     """The planes of the images in a store.
 
     Args:
@@ -161,12 +161,7 @@ class ZarrStack:
             for block, array in zip(self.blocks, self.arrays, strict=True):
                 _check(block, path)
                 _unit(array)  # grids of other chunks have none
-        one = len(self.blocks) == 1
-        self.lead = self.blocks[0].lead if one else (len(self),)
-
-    def __len__(self) -> int:
-        """The number of planes."""
-        return sum(int(np.prod(block.lead)) for block in self.blocks)
+        self.lead = lead_of(self.blocks)
 
     @property
     def axes(self) -> list[Axes]:
