@@ -11,7 +11,7 @@ import numpy as np
 import zoo
 from zoo import files
 from zoo.cli import common
-from zoo.cli.file_jobs import Job
+from zoo.cli.job_plan import Job
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import files, metrics
-from zoo.cli.file_jobs import Job
+from zoo.cli.job_plan import Job
 from zoo.data import audio_files, file_kinds, pixels
 from zoo.errors import ZooError
 

@@ -9,7 +9,8 @@ import numpy as np
 import zoo
 from zoo import files
 from zoo.cli import adapting, argument_types, common, file_jobs, videos
-from zoo.cli.file_jobs import Done, Job
+from zoo.cli.file_jobs import Done
+from zoo.cli.job_plan import Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError

@@ -7,7 +7,8 @@ import numpy as np
 
 import zoo
 from zoo.cli import common
-from zoo.cli.file_jobs import Done, Job
+from zoo.cli.file_jobs import Done
+from zoo.cli.job_plan import Job
 from zoo.data import audio_containers, file_kinds, video_files
 from zoo.errors import ZooError
 from zoo.modality import AUDIO
