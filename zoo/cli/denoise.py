@@ -268,14 +268,13 @@ class _Denoisers:
         from zoo.cli import compare  # noqa: PLC0415 - `--help` need not wait for JAX
 
         make = self._image if job.kind == file_kinds.IMAGE else self._recording
-        if videos.takes(self._arguments, job):
-            make = self._video
-        elif self._model:
-            zoo.inference.denoising.check_modality(self._model, job.source, job.kind)
-        # Of the images of videos there is none.
+        images_of_video = videos.takes(self._arguments, job)
+        # Of the images of a video there is none.
         reference = compare.find(self._arguments.reference, job)
         try:
-            done = make(job, advance)
+            if self._model and not images_of_video:
+                zoo.inference.denoising.check_modality(self._model, job.source, job.kind)
+            done = (self._video if images_of_video else make)(job, advance)
         except ZooError as error:
             raise ZooError(_naming(job, error)) from None
         if reference is None:
