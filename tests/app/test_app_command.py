@@ -63,7 +63,6 @@ def test_every_end_is_that_of_ctrl_c(name):
             signal.signal(one, handler)
 
 
-@pytest.mark.skipif(server.fcntl is None, reason="there are no locks on folders")
 def test_a_start_removes_what_a_killed_one_left_and_no_more(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     old, held, new, other = (tmp_path / f"zoo-app-{name}" for name in ("old", "held", "new", "x"))

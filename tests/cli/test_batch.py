@@ -8,7 +8,7 @@ import pytest
 
 from zoo import progress
 from zoo.cli import file_jobs as batch
-from zoo.cli.file_jobs import Job
+from zoo.cli.job_plan import Job
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 

@@ -10,7 +10,7 @@ from families import first
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from zoo.cli import compare
-from zoo.cli.file_jobs import Job
+from zoo.cli.job_plan import Job
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 

@@ -347,6 +347,9 @@ def test_remedies_are_options_of_the_command(zoo):
     model = ("--weights", "unet-tiny.safetensors")
     errors = zoo("in/colour.png", "-o", "x.png", *model, "--tile", "15")[2]
     assert errors.startswith("error: in/colour.png: --tile 15 keeps nothing of a tile")
+    Path("clip.mkv").write_bytes(b"\x1a\x45\xdf\xa3")
+    errors = zoo("clip.mkv", "-o", "x.mkv", *model)[2]
+    assert "; give --clean images for those of a video, or choose another model" in errors
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from input_files import Stream, picture, put, sound
 
-from zoo.cli import file_jobs, paths
+from zoo.cli import job_plan, paths
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 
@@ -74,13 +74,13 @@ def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
         "in/empty.jpg",
     ]
     assert [path.name for path in found.skipped] == ["notes.txt"]
-    made = file_jobs.plan(found, "out")
+    made = job_plan.plan(found, "out")
     assert [job.target.as_posix() for job in made] == [
         "out/a.png",
         "out/b/two.wav",
         "out/empty.jpg",
     ]
-    made = file_jobs.plan(found, None)
+    made = job_plan.plan(found, None)
     assert made[1].target.as_posix() == "in.denoised/b/two.wav"
 
 
@@ -98,12 +98,12 @@ def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "in", {"a.png": picture(), "b/c.png": picture(), "b/d.txt": b"x"})
     found = paths.gather(["in/**/*"], word="denoised")
-    assert [job.target.as_posix() for job in file_jobs.plan(found, "out")] == [
+    assert [job.target.as_posix() for job in job_plan.plan(found, "out")] == [
         "out/a.png",
         "out/b/c.png",
     ]
     assert [path.name for path in found.skipped] == ["d.txt"]
-    assert [job.target.as_posix() for job in file_jobs.plan(found, None)] == [
+    assert [job.target.as_posix() for job in job_plan.plan(found, None)] == [
         "in/a.denoised.png",
         "in/b/c.denoised.png",
     ]
@@ -135,7 +135,7 @@ def test_no_name_is_a_mistake(tmp_path, monkeypatch):
     with pytest.raises(ZooError, match="empty"):
         paths.gather([""], word="w")
     with pytest.raises(ZooError, match="empty"):
-        file_jobs.plan(paths.gather(["a.png"], word="w"), "")
+        job_plan.plan(paths.gather(["a.png"], word="w"), "")
 
 
 def test_standard_input_is_a_file(tmp_path, monkeypatch):
@@ -148,17 +148,17 @@ def test_standard_input_is_a_file(tmp_path, monkeypatch):
     assert (one.kind, one.place.name) == (file_kinds.IMAGE, "standard input.jpg")
     assert one.path.read_bytes() == picture("JPEG")
     assert not one.path.is_relative_to(tmp_path)
-    (job,) = file_jobs.plan(found, None)
+    (job,) = job_plan.plan(found, None)
     assert (job.stream, job.target.name) == ("-", "standard output.jpg")
-    (job,) = file_jobs.plan(found, "-", form="png")
+    (job,) = job_plan.plan(found, "-", form="png")
     assert job.target.name == "standard output.png"
-    (job,) = file_jobs.plan(found, "x.tif")
+    (job,) = job_plan.plan(found, "x.tif")
     assert (job.stream, job.target) == ("", Path("x.tif"))
     for output in ("/dev/stdout", "/dev/null"):
-        assert file_jobs.plan(found, output)[0].stream == output
+        assert job_plan.plan(found, output)[0].stream == output
     monkeypatch.setattr("sys.stdout", Stream(terminal=True))
     with pytest.raises(ZooError, match="standard output is a terminal"):
-        file_jobs.plan(found, "-")
+        job_plan.plan(found, "-")
 
 
 @pytest.mark.parametrize(
@@ -275,12 +275,12 @@ def test_files_of_hospitals_and_laboratories_keep_their_names(tmp_path, monkeypa
         "x.denoised.npy",
     ]
     assert found.skipped == [Path("study/report.dcm")]
-    jobs = file_jobs.plan(found, None, extra="noise")
+    jobs = job_plan.plan(found, None, extra="noise")
     assert [job.extra.name for job in jobs[-2:]] == [
         "v.denoised.noise.nii.gz",
         "x.denoised.noise.npy",
     ]
-    jobs = file_jobs.plan(found, "out", form="nii.gz")
+    jobs = job_plan.plan(found, "out", form="nii.gz")
     assert [str(job.target) for job in jobs[-2:]] == ["out/v.nii.gz", "out/x.nii.gz"]
     # Another kind of file that is called like one of these.
     assert paths.gather(["."], word="w").skipped == [Path("study/report.dcm"), Path("v.map")]

@@ -153,7 +153,12 @@ class Door:
         if method == "POST":
             receive = await self._checked_event(visit, rest, receive)
         self._check_session(visit, rest, scope)
-        headers = [(name, value) for name, value in scope["headers"] if _is_plain(name)]
+        # Without those by which a proxy would tell Gradio its address.
+        headers = [
+            (name, value)
+            for name, value in scope["headers"]
+            if not name.lower().startswith((b"x-", b"forwarded"))
+        ]
         return await self._inner(
             {**scope, "root_path": f"/{token}", "headers": headers}, receive, send
         )
@@ -330,11 +335,6 @@ def _headers(scope: Scope) -> Mapping[str, list[str]]:
     return found
 
 
-def _is_plain(name: bytes) -> bool:
-    """Whether a header is not one by which a proxy would tell Gradio its address."""
-    return not name.lower().startswith((b"x-", b"forwarded"))
-
-
 def _is_scalar(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
@@ -381,8 +381,7 @@ def _opened(path: str, folders: tuple[Path, ...]) -> Iterator[tuple[str, os.stat
         if not any(Path(real).is_relative_to(folder) for folder in folders):
             raise none
         # Opening a pipe would wait for its other end.
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        held = os.open(real, flags | getattr(os, "O_BINARY", 0))
+        held = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError):
         raise none from None
     try:

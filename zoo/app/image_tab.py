@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from zoo.app import appearance, limits, parts
 from zoo.app.choices import Models
@@ -235,8 +236,6 @@ def _seen(band: np.ndarray, scale: Scale) -> np.ndarray:
 
 
 def _write(image: np.ndarray, place: Path) -> Path:
-    from PIL import Image  # noqa: PLC0415, only images need it
-
     if image.shape[-1] == 1:
         image = image[..., 0]
     shown = Image.fromarray(pixels.to_uint8(image))

@@ -162,33 +162,28 @@ def _pages(path: Path) -> Iterator[tuple[int, int]]:
 
     Ends at the first page that cannot be read; reading the whole file reports the fault better.
     """
-    with suppress(Exception):
-        yield from _headers(path)
-
-
-def _headers(path: Path) -> Iterator[tuple[int, int]]:
-    with files.opened(path) as file:
+    with suppress(Exception), files.opened(path) as file:
         head = file.read(file_kinds.HEAD)
         kind = file_kinds.image_format(head, path.name)
         file.seek(0)
-        if kind not in ("png", "tiff", "webp"):
+        if kind == "png":
+            # Pillow does not report the depth of colors. Types 4 and 6 have alpha, 3 a palette.
+            width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
+            channels = {0: 2, 4: 2}.get(head[25], 4)
+            yield width * height, channels * (2 if head[24] == 16 else 1)
+        elif kind == "webp":
+            width, height = _webp_size(head)
+            yield width * height, 4
+        elif kind == "tiff":
+            with tifffile.TiffFile(path) as tiff:
+                for page in tiff.pages:
+                    samples = max(int(page.samplesperpixel), 3 if page.photometric == 3 else 1)
+                    depth = -(-int(page.bitspersample) // 8)
+                    yield int(page.imagewidth) * int(page.imagelength), samples * depth
+        else:
             width, height = image_decoding.opened(file, kind, path.name).size
             # Of 16 bits and with alpha, at most.
             yield width * height, 8 if kind in ("avif", "heic") else 4
-    if kind == "png":
-        # Pillow does not report the depth of colors. Color types 4 and 6 have alpha, 3 a palette.
-        width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
-        channels = {0: 2, 4: 2}.get(head[25], 4)
-        yield width * height, channels * (2 if head[24] == 16 else 1)
-    elif kind == "webp":
-        width, height = _webp_size(head)
-        yield width * height, 4
-    elif kind == "tiff":
-        with tifffile.TiffFile(path) as tiff:
-            for page in tiff.pages:
-                samples = max(int(page.samplesperpixel), 3 if page.photometric == 3 else 1)
-                depth = -(-int(page.bitspersample) // 8)
-                yield int(page.imagewidth) * int(page.imagelength), samples * depth
 
 
 def _webp_size(head: bytes) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The page assembled and served; no file of a visitor is left afterwards."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -12,11 +13,6 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 from zoo.app import appearance, audio_tab, door, image_tab, limits, trial_tab
 from zoo.app.choices import Models, Samples
@@ -233,8 +229,6 @@ def _folder() -> Iterator[Path]:
 
 def _remove_old(place: Path) -> None:
     """Removes folders of earlier pages whose process is gone."""
-    if fcntl is None:
-        return
     for folder in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             facts = folder.lstat()
@@ -247,8 +241,6 @@ def _remove_old(place: Path) -> None:
 
 def _lock(folder: Path) -> int | None:
     """A lock on a folder, held until it is closed or the process ends; None if it is taken."""
-    if fcntl is None:
-        return None
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -263,9 +255,8 @@ def _handle_signals() -> None:
     # uvicorn raises the signal again when it is done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A closed terminal sends it; uvicorn does not handle it, and under nohup it must be ignored.
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        signal.signal(hangup, lambda *_: signal.raise_signal(signal.SIGINT))
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +149,8 @@ class Visit:
         for folder, _, names in os.walk(self.folder):
             for name in names:
                 # Another thread may have removed it.
-                try:
+                with suppress(OSError):
                     held += os.lstat(os.path.join(folder, name)).st_size
-                except OSError:
-                    continue
         return held + self.coming
 
 

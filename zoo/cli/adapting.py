@@ -10,7 +10,8 @@ import numpy as np
 
 import zoo
 from zoo import files
-from zoo.cli.file_jobs import Job
+from zoo.cli import common
+from zoo.cli.job_plan import Job
 from zoo.data import file_kinds
 from zoo.errors import ZooError
 
@@ -23,17 +24,8 @@ _FOUND = ("sigma", "range", "range_per_page", "stabilize")
 SERIES = "patch2self"
 """The method that learns no network, but volumes of a series from each other."""
 
-_OF_NETWORKS = (
-    "adapt",
-    "adapted",
-    "save_adapted",
-    "tile",
-    "overlap",
-    "ensemble",
-    "dtype",
-    "scheduler",
-    *_FOUND,
-)
+_OF_NETWORKS = ("adapt", "adapted", "save_adapted", *_FOUND)
+_OF_NETWORKS += ("tile", "overlap", "ensemble", "dtype", "scheduler")
 
 
 def add_arguments(add: Callable) -> None:
@@ -87,9 +79,7 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.bvals is not None and (arguments.method != SERIES or several):
         raise ZooError(f"--bvals goes with --method {SERIES} and one file; drop it")
     if arguments.method == SERIES:
-        given = [name for name in _OF_NETWORKS if getattr(arguments, name) not in (None, False)]
-        if given:
-            flag = f"--{given[0].replace('_', '-')}"
+        for flag in common.given(arguments, _OF_NETWORKS):
             raise ZooError(f"--method {SERIES} has no network, for which {flag} is; drop it")
         return
     arguments.adapt = arguments.adapt or arguments.method is not None
@@ -101,12 +91,11 @@ def check(arguments: argparse.Namespace) -> None:
         return
     if arguments.adapt and adapted:
         raise ZooError("--adapt makes a new fit and --adapted brings one; drop one of them")
-    flag = "--adapted" if adapted else "--adapt"
     if adapted and (arguments.model or arguments.weights):
         raise ZooError("--adapted brings its model; drop --model and --weights")
-    for name in _FOUND:
-        if getattr(arguments, name) not in (None, False):
-            raise ZooError(f"--{name.replace('_', '-')} is for {flag} to find; drop one of them")
+    finder = "--adapted" if adapted else "--adapt"
+    for flag in common.given(arguments, _FOUND):
+        raise ZooError(f"{flag} is for {finder} to find; drop one of them")
 
 
 def bvals(arguments: argparse.Namespace, source: Path) -> np.ndarray | None:

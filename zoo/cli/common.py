@@ -1,7 +1,7 @@
 """Parts that commands share: arguments, the device and tables."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zoo.cli import argument_types
@@ -42,6 +42,12 @@ def add_places(parser: argparse.ArgumentParser, word: str) -> None:
         help="process every N-th input by name, from the K-th on, with K from 1 to N, as for a job "
         "array; finished outputs are kept when it is run again",
     )
+
+
+def given(arguments: argparse.Namespace, names: Iterable[str]) -> list[str]:
+    """The flags of those of some options that were given, whose defaults are None or False."""
+    found = [name for name in names if getattr(arguments, name) not in (None, False)]
+    return [f"--{name.replace('_', '-')}" for name in found]
 
 
 DEVICES = ("cpu", "gpu", "tpu")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import files, metrics
-from zoo.cli.file_jobs import Job
+from zoo.cli.job_plan import Job
 from zoo.data import audio_files, file_kinds, pixels
 from zoo.errors import ZooError
 
@@ -86,7 +86,8 @@ def _of_images(reference: np.ndarray, other: np.ndarray) -> tuple[float, float |
     for top in range(0, height, _ROWS):
         # Windows that begin in these rows; those of the last ones end below.
         bottom = min(top + _ROWS + metrics.WINDOW - 1, height)
-        a, b = (_strip(x, top, bottom, channels) for x in (reference, other))
+        strips = (pixels.to_channels(x[top:bottom], channels) for x in (reference, other))
+        a, b = map(pixels.to_float, strips)
         error += float(np.sum(np.square(a[:_ROWS].astype(np.float64) - b[:_ROWS])))
         if min(a.shape[:2]) >= metrics.WINDOW:
             # Strips but the last have one shape, and so one program.
@@ -95,7 +96,3 @@ def _of_images(reference: np.ndarray, other: np.ndarray) -> tuple[float, float |
     mse = error / (height * width * channels)
     psnr = math.inf if mse == 0 else -10 * math.log10(mse)
     return psnr, similarity / windows if min(height, width) >= metrics.WINDOW else None
-
-
-def _strip(x: np.ndarray, top: int, bottom: int, channels: int) -> np.ndarray:
-    return pixels.to_float(pixels.to_channels(x[top:bottom], channels))

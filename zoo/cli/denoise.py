@@ -9,7 +9,8 @@ import numpy as np
 import zoo
 from zoo import files
 from zoo.cli import adapting, argument_types, common, file_jobs, videos
-from zoo.cli.file_jobs import Done, Job
+from zoo.cli.file_jobs import Done
+from zoo.cli.job_plan import Job
 from zoo.data import file_kinds
 from zoo.data.image_files import read_pages
 from zoo.errors import ZooError
@@ -266,13 +267,16 @@ class _Denoisers:
         """
         from zoo.cli import compare  # noqa: PLC0415 - `--help` need not wait for JAX
 
-        if videos.takes(self._arguments, job):
-            return self._video(job, advance)
-        if self._model:
-            zoo.inference.denoising.check_modality(self._model, job.source, job.kind)
-        reference = compare.find(self._arguments.reference, job)
         make = self._image if job.kind == file_kinds.IMAGE else self._recording
-        done = make(job, advance)
+        images_of_video = videos.takes(self._arguments, job)
+        # Of the images of a video there is none.
+        reference = compare.find(self._arguments.reference, job)
+        try:
+            if self._model and not images_of_video:
+                zoo.inference.denoising.check_modality(self._model, job.source, job.kind)
+            done = (self._video if images_of_video else make)(job, advance)
+        except ZooError as error:
+            raise ZooError(_naming(job, error)) from None
         if reference is None:
             return done
         try:
@@ -287,18 +291,15 @@ class _Denoisers:
     def _series(self, job: Job, advance: Advance) -> Done:
         given = self._arguments
         known = adapting.bvals(given, job.source)
-        try:
-            report = zoo.inference.denoise_diffusion_file(
-                job.source,
-                job.target,
-                bvals=known,
-                strength=given.strength,
-                overwrite=given.overwrite,
-                save_noise=job.extra,
-                progress=advance,
-            )
-        except ZooError as error:
-            raise ZooError(_naming(job, error)) from None
+        report = zoo.inference.denoise_diffusion_file(
+            job.source,
+            job.target,
+            bvals=known,
+            strength=given.strength,
+            overwrite=given.overwrite,
+            save_noise=job.extra,
+            progress=advance,
+        )
         text, amount = _described(report)
         return Done(text + (", by b-values" if known is not None else ""), amount)
 
@@ -306,23 +307,20 @@ class _Denoisers:
         given = self._arguments
         if given.method == adapting.SERIES:
             return self._series(job, advance)
-        try:
-            if given.adapt:
-                self._take(self._fit(job, advance))
-            report = zoo.inference.denoise_image_file(
-                job.source,
-                job.target,
-                self._of_images,
-                level=None if given.sigma is None else given.sigma / 255,
-                range="page" if given.range_per_page else self._range,
-                stabilize=self._stabilize,
-                overwrite=given.overwrite,
-                save_noise=job.extra,
-                scheduler=given.scheduler,
-                progress=advance,
-            )
-        except ZooError as error:
-            raise ZooError(_naming(job, error)) from None
+        if given.adapt:
+            self._take(self._fit(job, advance))
+        report = zoo.inference.denoise_image_file(
+            job.source,
+            job.target,
+            self._of_images,
+            level=None if given.sigma is None else given.sigma / 255,
+            range="page" if given.range_per_page else self._range,
+            stabilize=self._stabilize,
+            overwrite=given.overwrite,
+            save_noise=job.extra,
+            scheduler=given.scheduler,
+            progress=advance,
+        )
         text, amount = _described(report)
         if given.adapt or given.adapted:
             text += ", adapted"
@@ -335,29 +333,27 @@ class _Denoisers:
         self._range, self._stabilize = adapted.range, "none"
 
     def _video(self, job: Job, advance: Advance) -> Done:
-        try:
-            done, notes = videos.denoise(self._arguments, job, self._model, self._strength, advance)
-        except ZooError as error:
-            raise ZooError(_naming(job, error)) from None
+        done, notes = videos.denoise(self._arguments, job, self._model, self._strength, advance)
         return done._replace(text=done.text + _in_brackets(notes))
 
     def _recording(self, job: Job, advance: Advance) -> Done:
-        overwrite = {"overwrite": self._arguments.overwrite}
         given = self._arguments
-        settings = {"strength": self._strength, "limit": given.limit, "progress": advance}
-        settings |= {"separate_channels": given.channels == "separate", **overwrite}
-        settings |= {"profile": given.profile}
-        try:
-            report = zoo.inference.denoise_audio_file(
-                job.source, job.target, self._model, **settings
-            )
-        except ZooError as error:
-            raise ZooError(_in_flags(error)) from None
+        report = zoo.inference.denoise_audio_file(
+            job.source,
+            job.target,
+            self._model,
+            strength=self._strength,
+            limit=given.limit,
+            separate_channels=given.channels == "separate",
+            profile=given.profile,
+            overwrite=given.overwrite,
+            progress=advance,
+        )
         problem = ""
         if job.extra:
             write = zoo.inference.denoise_audio.write_difference
             try:
-                write(job.source, job.target, job.extra, **overwrite)
+                write(job.source, job.target, job.extra, overwrite=given.overwrite)
             except ZooError as error:
                 # The audio file itself is there, and is no failure of its own.
                 problem = str(error)
@@ -379,11 +375,10 @@ def _check_kinds(arguments: argparse.Namespace, kinds: set[str]) -> None:
       ZooError: there are such.
     """
     for kind, names in _OPTIONS.items():
-        given = [name for name in names if getattr(arguments, name) not in (None, False)]
+        given = common.given(arguments, names)
         if kinds and kind not in kinds and given:
-            flag = f"--{given[0].replace('_', '-')}"
             raise ZooError(
-                f"{flag} is an option of {get(kind).plural}, and no input is one; drop it"
+                f"{given[0]} is an option of {get(kind).plural}, and no input is one; drop it"
             )
 
 

@@ -200,14 +200,10 @@ def _test(by_level: Mapping[str, Mapping[str, Mapping[str, float | None]]], reco
     rows = [("level", *(metric.heading for metric in shown))]
     for level in levels_of(record):
         if level in by_level:
-            cells = [_cell(by_level[level], metric.name, metric.digits) for metric in shown]
-            rows.append((level, *cells))
+            rows.append((level, *(_cell(by_level[level], metric) for metric in shown)))
     return common.table(rows)
 
 
-def _cell(methods: Mapping[str, Mapping[str, float | None]], metric: str, digits: int) -> str:
-    ours, noisy = (
-        "-" if value is None else f"{value:.{digits}f}"
-        for value in (methods.get(name, {}).get(metric) for name in ("model", "noisy"))
-    )
-    return f"{ours} ({noisy})"
+def _cell(methods: Mapping[str, Mapping[str, float | None]], metric: Any) -> str:
+    found = (methods.get(name, {}).get(metric.name) for name in ("model", "noisy"))
+    return "{} ({})".format(*map(metric.text, found))

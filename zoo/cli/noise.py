@@ -12,7 +12,8 @@ import numpy as np
 
 import zoo
 from zoo.cli import common, file_jobs
-from zoo.cli.file_jobs import Done, Job
+from zoo.cli.file_jobs import Done
+from zoo.cli.job_plan import Job
 from zoo.data import audio_files, audio_writing, file_kinds, pixels
 from zoo.data.image_files import read_pages, writing
 from zoo.data.image_fitting import fitting

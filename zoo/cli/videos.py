@@ -6,8 +6,10 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 import zoo
-from zoo.cli.file_jobs import Done, Job
-from zoo.data import file_kinds
+from zoo.cli import common
+from zoo.cli.file_jobs import Done
+from zoo.cli.job_plan import Job
+from zoo.data import audio_containers, file_kinds, video_files
 from zoo.errors import ZooError
 from zoo.modality import AUDIO
 
@@ -54,9 +56,9 @@ def check(arguments: argparse.Namespace, found: Collection[str]) -> None:
             "--clean both takes a model of images and one of audio, the defaults; to name them, "
             "run --clean images and --clean audio one after the other"
         )
-    for name in ("limit", "for", "channels", "profile"):
-        if arguments.clean == "images" and getattr(arguments, name) is not None:
-            raise ZooError(f"--{name} is an option of audio, which --clean images copies; drop it")
+    of_audio = common.given(arguments, ("limit", "for", "channels", "profile"))
+    if arguments.clean == "images" and of_audio:
+        raise ZooError(f"{of_audio[0]} is an option of audio, which --clean images copies; drop it")
 
 
 def takes(arguments: argparse.Namespace, job: Job) -> bool:
@@ -71,10 +73,8 @@ def takes(arguments: argparse.Namespace, job: Job) -> bool:
         if arguments.clean == "both":
             return False
         raise ZooError(f"{job.source} is audio without images; leave it out, or drop --clean")
-    for name in _REFUSED:
-        if getattr(arguments, name) not in (None, False):
-            flag = f"--{name.replace('_', '-')}"
-            raise ZooError(f"{job.source}: {flag} is not for the images of videos; drop it")
+    for flag in common.given(arguments, _REFUSED):
+        raise ZooError(f"{job.source}: {flag} is not for the images of videos; drop it")
     return True
 
 
@@ -141,8 +141,6 @@ def tracks(path: str) -> tuple[bool, bool]:
     Raises:
       ZooError: it cannot be read.
     """
-    from zoo.data import audio_containers, video_files  # noqa: PLC0415 - PyAV is an extra
-
     av = audio_containers.pyav(path)
     with audio_containers.intact(path, opening=True), av.open(path) as container:
         return video_files.video_track(container) is not None, bool(container.streams.audio)
@@ -154,8 +152,6 @@ def facts(path: str) -> list[tuple[str, str]]:
     Raises:
       ZooError: they are damaged, or could not be denoised.
     """
-    from zoo.data import video_files  # noqa: PLC0415 - PyAV is an extra
-
     found = video_files.survey(path)
     height, width = found.size
     rate = found.frames / found.seconds if found.seconds else 0

@@ -174,17 +174,18 @@ def _count(path: str, modified: int, size: int) -> int:
     return frames
 
 
-def _other_parts(container, track) -> tuple[str, ...]:
-    """The contents of a file besides a track."""
+def is_cover(track) -> bool:
+    """Whether a track of images is a cover rather than a video."""
     import av  # noqa: PLC0415
 
-    found = []
-    videos = list(container.streams.video)
-    covers = [one for one in videos if one.disposition & av.stream.Disposition.attached_pic]
-    if len(videos) > len(covers):
-        found.append("video")
-    if covers:
-        found.append("cover")
+    return bool(track.disposition & av.stream.Disposition.attached_pic)
+
+
+def _other_parts(container, track) -> tuple[str, ...]:
+    """The contents of a file besides a track."""
+    # Videos first.
+    covers = sorted({is_cover(one) for one in container.streams.video})
+    found = ["cover" if one else "video" for one in covers]
     others = len(container.streams.audio) - 1
     if others:
         found.append("1 other audio track" if others == 1 else f"{others} other audio tracks")

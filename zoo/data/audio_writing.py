@@ -123,9 +123,10 @@ def writing(
                     yield put
             except soundfile.LibsndfileError as error:
                 if not sink.refused:
+                    roomier = ".flac or .wav" if channels <= _FLAC_CHANNELS else ".wav"
                     raise ZooError(
                         f"{path} cannot hold {channels} channels at {sample_rate} Hz as {subtype} "
-                        f"({audio_files.reason(error)}); end it in {_roomier(channels)}"
+                        f"({audio_files.reason(error)}); end it in {roomier}"
                     ) from None
             # soundfile asserts that libsndfile wrote everything.
             except AssertionError:
@@ -171,11 +172,6 @@ def _usual(path: Path) -> tuple[str, str]:
             reason = f"{path}: {suffix} is read and not written"
         raise ZooError(f"{reason}; end it in {listed_suffixes({*AUDIO_FORMATS, *MEDIA_FORMATS})}")
     return AUDIO_FORMATS[suffix]
-
-
-def _roomier(channels: int) -> str:
-    """The suffixes that hold so many channels at any rate."""
-    return ".flac or .wav" if channels <= _FLAC_CHANNELS else ".wav"
 
 
 class Put:

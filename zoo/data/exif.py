@@ -57,10 +57,7 @@ def directory(
     """Read a directory and its sub-directories.
 
     Args:
-      read: a function (offset, count) to the bytes there, fewer at the end of the file.
-      at: the offset of the directory.
-      order: "<" or ">", the byte order.
-      big: whether the file is a BigTIFF.
+      read, at, order, big: as of `entries`.
       depth: the number of directories above it.
 
     Returns:
@@ -70,18 +67,10 @@ def directory(
     Raises:
       ValueError: it is outside the file, or has more than 4096 tags.
     """
-    head, entry, inline, wide = (8, 20, 8, "Q") if big else (2, 12, 4, "I")
-    (many,) = struct.unpack(order + ("Q" if big else "H"), _all(read(at, head), head))
-    if many > _MOST_ENTRIES:
-        raise ValueError("too many tags")
-    body = _all(read(at + head, many * entry), many * entry)
     tags: Tags = {}
     left = _MOST_IN_ALL
-    for i in range(many):
-        piece = body[i * entry : (i + 1) * entry]
-        code, kind, count = struct.unpack_from(f"{order}HH{wide}", piece)
-        here = at + head + i * entry
-        field = piece[-inline:]
+    found, link = entries(read, at, order, big=big)
+    for code, (kind, count, field, here) in found:
         if code in SUBS and kind in (4, 13, 16, 18):
             (place,) = struct.unpack_from(order + ("Q" if kind in (16, 18) else "I"), field)
             if depth < 2:
@@ -95,14 +84,45 @@ def directory(
         if not 0 < size <= min(_MOST_BYTES, left):
             continue
         left -= size
-        if size > inline:
-            (place,) = struct.unpack(order + wide, field)
+        if size > len(field):
+            (place,) = struct.unpack(order + ("Q" if big else "I"), field)
             value = read(place, size)
         else:
             value = field[:size]
         if len(value) == size:
             tags[code] = Value(kind, count, value, here)
-    return tags, at + head + many * entry
+    return tags, link
+
+
+def entries(
+    read: Callable[[int, int], bytes], at: int, order: str, *, big: bool = False
+) -> tuple[list[tuple[int, Value]], int]:
+    """Read the entries of a directory, but not what they point to.
+
+    Args:
+      read: a function (offset, count) to the bytes there, fewer at the end of the file.
+      at: the offset of the directory.
+      order: "<" or ">", the byte order.
+      big: whether the file is a BigTIFF.
+
+    Returns:
+      Tags in their order, whose data are the value or its offset, and the offset of the link to the
+      next directory.
+
+    Raises:
+      ValueError: it is outside the file, or has more than 4096 tags.
+    """
+    head, size, inline, wide = (8, 20, 8, "Q") if big else (2, 12, 4, "I")
+    (many,) = struct.unpack(order + ("Q" if big else "H"), _all(read(at, head), head))
+    if many > _MOST_ENTRIES:
+        raise ValueError("too many tags")
+    body = _all(read(at + head, many * size), many * size)
+    found = []
+    for start in range(0, many * size, size):
+        code, kind, count = struct.unpack_from(f"{order}HH{wide}", body, start)
+        field = body[start + size - inline : start + size]
+        found.append((code, Value(kind, count, field, at + head + start)))
+    return found, at + head + many * size
 
 
 def pack(tags: Tags, base: int, order: str, *, big: bool = False) -> bytes:

@@ -49,9 +49,6 @@ IMAGE_SUFFIXES = (frozenset(IMAGE_FORMATS) - _AMBIGUOUS) | {
 }
 """Suffixes, in lower case, of the images in a folder."""
 
-STORE_SUFFIXES = frozenset(end for end, form in IMAGE_FORMATS.items() if form == "zarr")
-"""Those of Zarr stores, which are folders."""
-
 SCIENCE_SUFFIXES = frozenset(end for end in IMAGE_SUFFIXES if IMAGE_FORMATS.get(end) in SCIENCE)
 """Those of them whose formats are in `SCIENCE`."""
 
@@ -242,6 +239,11 @@ def is_store(path: str | os.PathLike) -> bool:
     if path.name.endswith(UNFINISHED):
         return False
     return any((path / name).is_file() for name in _OF_STORES)
+
+
+def is_named_store(path: str | os.PathLike) -> bool:
+    """Whether a path ends as those of Zarr stores do, which are folders."""
+    return IMAGE_FORMATS.get(ending(path)) == "zarr"
 
 
 def is_whole(path: str | os.PathLike) -> bool:

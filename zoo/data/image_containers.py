@@ -131,7 +131,8 @@ def _read_jpeg(data: bytes, name: str) -> tuple[Metadata, list[str]]:
         if not found["icc"]:
             lost.append("its color profile lacks a part and is not kept")
     if 0 in tables:
-        found["quality"] = _jpeg_quality(sum(tables[0]))
+        total, sums = sum(tables[0]), _jpeg_sums()
+        found["quality"] = min(range(100, 0, -1), key=lambda quality: abs(sums[quality] - total))
     if len(layers) == 3:
         (_, h, v, _), (_, h2, v2, _), _ = layers
         found["subsampling"] = _SUBSAMPLING.get((h // max(h2, 1), v // max(v2, 1)), "444")
@@ -141,15 +142,9 @@ def _read_jpeg(data: bytes, name: str) -> tuple[Metadata, list[str]]:
     return Metadata(**found, segments=tuple(segments)), sorted(set(lost))
 
 
-def _jpeg_quality(total: int) -> int:
-    """The quality of libjpeg whose table of brightness has the sum nearest to that of a file."""
-    sums = _jpeg_sums()
-    return min(range(100, 0, -1), key=lambda quality: abs(sums[quality] - total))
-
-
 @functools.cache
 def _jpeg_sums() -> dict[int, int]:
-    """The sum of libjpeg's table of brightness at each quality."""
+    """The sum of libjpeg's table of brightness at each quality, by which a file's is known."""
     sums = {}
     for quality in range(1, 101):
         out = io.BytesIO()

@@ -18,6 +18,7 @@ import textwrap
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import BinaryIO
 
 import imagecodecs
@@ -102,16 +103,10 @@ def decode(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
       ZooError: it has too many pixels or several pages, or is a variant that is not read.
       Exception: the bytes are broken; see `intact`.
     """
-    if kind == "png":
-        return _decode_png(data, name)
-    if kind == "tiff":
-        return tiff_decoding.decode_single(data, name)
-    if kind == "avif":
-        return _decode_avif(data, name)
-    if kind == "heic":
-        return _decode_heic(data, name)
-    # In a function of its own, after which Pillow's copy of the image is freed.
-    return _decode_pillow(data, kind, name)
+    decoders = {"png": _decode_png, "tiff": tiff_decoding.decode_single}
+    decoders |= {"avif": _decode_avif, "heic": _decode_heic}
+    # Each a function of its own, after which copies of the image are freed.
+    return decoders.get(kind, partial(_decode_pillow, kind))(data, name)
 
 
 def opened(file: BinaryIO, kind: str, name: str) -> ImageFile.ImageFile:
@@ -194,7 +189,7 @@ def _decode_heic(data: bytes, name: str) -> tuple[np.ndarray, int]:
     return array, 1
 
 
-def _decode_pillow(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
+def _decode_pillow(kind: str, data: bytes, name: str) -> tuple[np.ndarray, int]:
     with opened(io.BytesIO(data), kind, name) as image:
         pixels.check_size(*image.size, name)
         for coding, _, offset, *more in image.tile:

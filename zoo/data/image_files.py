@@ -80,7 +80,7 @@ class Pages:
     def stacks(self) -> tuple[Axes, ...]:
         """What the pages are counted along, of each array of the file; see `zoo.data.windows`."""
         if self.form == "tiff":
-            return (tiff_pages.axes(self.name, self.name),)
+            return (tiff_pages.axes(self.name),)
         named = getattr(self.stack, "axes", None)
         if named is None:
             blocks = getattr(self.stack, "blocks", ())
@@ -168,16 +168,15 @@ def read_pages(path: str | os.PathLike) -> Pages:
     name = str(path)
     if os.path.isdir(path):
         file_kinds.check_store(path)
-        stack = science.opened("zarr", name, name)
+        stack = science.opened("zarr", name)
         return Pages("zarr", name, len(stack), stack.pages, stack)
     with files.opened(path) as file:
         form = image_format(file_kinds.head(file), name)
         if form == "tiff":
-            count = tiff_pages.count(name, name)
-            reader = tiff_pages.Reader(name, name)
-            return Pages("tiff", name, count, lambda: tiff_pages.read(name, name), at=reader)
+            count, reader = tiff_pages.count(name), tiff_pages.Reader(name)
+            return Pages("tiff", name, count, lambda: tiff_pages.read(name), at=reader)
         if form in SCIENCE:
-            stack = science.opened(form, name, name)
+            stack = science.opened(form, name)
             return Pages(form, name, len(stack), stack.pages, stack)
         data = files.rest(file, path)
     # First, since refusing an animation needs no decoding.
@@ -307,7 +306,7 @@ def writing(
 def free(path: str | os.PathLike, overwrite: bool) -> Path:
     """As `zoo.files.free`, of a file that may be a Zarr store."""
     path = Path(path)
-    if not (os.path.isdir(path) and file_kinds.ending(path) in file_kinds.STORE_SUFFIXES):
+    if not (os.path.isdir(path) and file_kinds.is_named_store(path)):
         return files.free(path, overwrite)
     if not overwrite:
         raise ZooError(f"{path} is there already; set overwrite=True, or choose another name")

@@ -1,17 +1,19 @@
-"""What is copied, as it is, from one container to another by PyAV, beside the track that changes.
+"""Files written by PyAV: one track of their own, and all others copied as they are.
 
 Video, subtitles, other audio tracks, attachments, chapters and metadata, packet by packet; covers
 and tags of mp4 by mutagen.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from zoo import files
 from zoo.data import audio_containers
 from zoo.data.file_kinds import MEDIA_FORMATS
+from zoo.errors import ZooError
 
 # Written by the muxer itself, or true of the source's bytes alone.
 _OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps")
@@ -39,6 +41,8 @@ class Copies:
     def __init__(self, path: Path, before, after):
         self.left: list[str] = []
         self._path, self._before, self._after = path, before, after
+        # Then its covers and tags are copied at the end, see `writing`.
+        self._tagged = "mp4" in before.format.name.split(",")
         self._copies, self._waiting, self._packets = {}, None, iter(())
 
     def add(self, stream) -> None:
@@ -47,23 +51,23 @@ class Copies:
 
         name = {"audio": "an audio track", "data": "a data track"}.get(stream.type, stream.type)
         matroska = self._after.format.name == "matroska"
-        if stream.disposition & av.stream.Disposition.attached_pic:
-            packet = next((one for one in self._attached(stream) if one.size), None)
+        if audio_containers.is_cover(stream):
+            # They come first.
+            with av.open(self._before.name) as again:
+                packets = again.demux(again.streams[stream.index])
+                packet = next((one for one in packets if one.size), None)
             if packet is None:
                 return
             if matroska:
                 kind = "png" if stream.codec_context.name == "png" else "jpeg"
                 self._after.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(packet))
-            elif not self._after.format.name.startswith(_TAGGED) or not self._is_tagged():
+            elif not self._after.format.name.startswith(_TAGGED) or not self._tagged:
                 self.left.append("cover")
             return
         if stream.type == "data" and stream.codec_context is None and self._before.chapters():
             return  # the chapters of an mp4, which its muxer writes itself
-        if self._path.suffix.lower() in _AUDIO_ONLY and stream.type in (
-            "video",
-            "subtitle",
-            "data",
-        ):
+        alone = self._path.suffix.lower() in _AUDIO_ONLY
+        if alone and stream.type in ("video", "subtitle", "data"):
             self.left.append(name)
             return
         codec = stream.codec_context and stream.codec_context.codec.canonical_name
@@ -85,10 +89,11 @@ class Copies:
         self._after.metadata.update(kept(self._before.metadata))
         chapters = self._before.chapters()
         if chapters and self._after.format.name != "adts":
-            # The muxer takes times of this type alone.
-            self._after.set_chapters(
-                [{**one, "time_base": Fraction(*_ratio(one["time_base"]))} for one in chapters]
-            )
+            for one in chapters:
+                # The muxer takes times of this type alone.
+                base = one["time_base"]
+                one["time_base"] = Fraction(base.numerator, base.denominator)
+            self._after.set_chapters(chapters)
         if self._copies:
             self._packets = self._before.demux([*self._copies])
 
@@ -112,17 +117,6 @@ class Copies:
                 packet.stream = self._copies[packet.stream]
                 self._after.mux_one(packet)
 
-    def _is_tagged(self) -> bool:
-        """Whether covers and tags of the source are copied at the end, see `finished`."""
-        return "mp4" in self._before.format.name.split(",")
-
-    def _attached(self, stream) -> Iterator:
-        """The packets of a cover, which come first."""
-        import av  # noqa: PLC0415
-
-        with av.open(self._before.name) as again:
-            yield from again.demux(again.streams[stream.index])
-
 
 def kept(metadata: Mapping[str, str]) -> dict[str, str]:
     """The metadata that is as true of the copy."""
@@ -130,45 +124,51 @@ def kept(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def containers(path: Path, part: Path, source: Path | None) -> Iterator[tuple]:
-    """Open the container to copy from, None without a source, and that to write.
+def writing(
+    path: Path,
+    source: Path | None,
+    begin: Callable[..., Any],
+    refusal: Callable[[Any], tuple[str, str]],
+    *,
+    overwrite: bool,
+) -> Iterator[Any]:
+    """Write a file, whole or not at all.
 
     Args:
-      path: the file whose suffix chooses the format.
-      part: the staging file.
-      source: the file to read.
+      path: the file, whose suffix chooses the container.
+      source: the file to copy from; None for none.
+      begin: from the container that is read, or None, and that which is written, to what is
+        yielded; it has `finish`, `lost` and `left` as `zoo.data.media_writing.MediaPut`.
+      refusal: from what `begin` returned, None before that, to what the container cannot do, and
+        the remedy.
+      overwrite: whether a file that is there is replaced.
+
+    Raises:
+      ZooError: the file cannot be written.
     """
-    import av  # noqa: PLC0415 - an extra
-
-    with contextlib.ExitStack() as stack:
-        before = stack.enter_context(av.open(str(source))) if source else None
-        form = MEDIA_FORMATS[path.suffix.lower()][0]
-        options = {} if form in ("matroska", "webm") else {"movflags": "+faststart"}
-        if form == "mov" and before and any(key.startswith(_KEYS) for key in before.metadata):
-            options["movflags"] += "+use_metadata_tags"
-        yield before, stack.enter_context(av.open(str(part), "w", format=form, options=options))
-
-
-def finished(
-    path: Path, source: Path | None, part: Path, lost: Sequence[str], left: Sequence[str]
-) -> tuple[str, ...]:
-    """Complete a file that is written with what FFmpeg does not copy.
-
-    Args:
-      path: the file.
-      source: that it was copied from.
-      part: the staging file, closed.
-      lost: sentences on what was lost so far.
-      left: names of the parts that are left out.
-
-    Returns:
-      Sentences on all that was lost.
-    """
-    lost, left = tuple(lost), [*left]
-    if source and MEDIA_FORMATS[path.suffix.lower()][0] in _TAGGED:
-        lost = _with_tags(source, part, lost)
-    left += [f"tag {key}" for key in _missing(source, part)] if source else []
-    return (*lost, f"{', '.join(left)} left out") if left else lost
+    av, form, put = audio_containers.pyav(path), MEDIA_FORMATS[path.suffix.lower()][0], None
+    with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
+        try:
+            with contextlib.ExitStack() as stack:
+                before = stack.enter_context(av.open(str(source))) if source else None
+                options = {} if form in ("matroska", "webm") else {"movflags": "+faststart"}
+                tags = before.metadata if before else {}
+                if form == "mov" and any(key.startswith(_KEYS) for key in tags):
+                    options["movflags"] += "+use_metadata_tags"
+                target = av.open(str(part), "w", format=form, options=options)
+                put = begin(before, stack.enter_context(target))
+                yield put
+                put.finish()
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror) from None
+            what, remedy = refusal(put)
+            raise ZooError(f"{path} cannot {what} ({error.strerror}); {remedy}") from None
+        left = [*put.left]
+        if source:
+            put.lost = _with_tags(source, part, put.lost) if form in _TAGGED else put.lost
+            left += [f"tag {key}" for key in _missing(source, part)]
+        put.lost += (f"{', '.join(left)} left out",) if left else ()
 
 
 def _missing(source: Path, part: Path) -> list[str]:
@@ -178,10 +178,6 @@ def _missing(source: Path, part: Path) -> list[str]:
     with av.open(str(source)) as before, av.open(str(part)) as after:
         there = {*after.metadata.values()}
         return [key for key, text in kept(before.metadata).items() if text not in there]
-
-
-def _ratio(time_base: Any) -> tuple[int, int]:
-    return time_base.numerator, time_base.denominator
 
 
 def _with_tags(source: Path, part: Path, lost: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import files
-from zoo.data import audio_containers, media_copying, pcm
+from zoo.data import media_copying, pcm
 from zoo.data.file_kinds import MEDIA_FORMATS
 from zoo.errors import ZooError
 
@@ -37,21 +36,15 @@ def writing(
     overwrite: bool,
 ) -> Iterator["MediaPut"]:
     """Write audio piece by piece; for the arguments and errors see `zoo.data.audio_writing`."""
-    av = audio_containers.pyav(path)
-    with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
-        try:
-            with media_copying.containers(path, part, source) as (before, after):
-                put = MediaPut(path, before, after, sample_rate, channels)
-                yield put
-                put.finish()
-        except av.error.FFmpegError as error:
-            if isinstance(error, OSError):
-                raise OSError(error.errno, error.strerror) from None
-            raise ZooError(
-                f"{path} cannot hold {channels} channels at {sample_rate} Hz ({error.strerror}); "
-                "end it in .wav"
-            ) from None
-        put.lost = media_copying.finished(path, source, part, put.lost, put.left)
+
+    def begin(before, after) -> MediaPut:
+        return MediaPut(path, before, after, sample_rate, channels)
+
+    def refusal(put: MediaPut | None) -> tuple[str, str]:
+        return f"hold {channels} channels at {sample_rate} Hz", "end it in .wav"
+
+    with media_copying.writing(path, source, begin, refusal, overwrite=overwrite) as put:
+        yield put
 
 
 class MediaPut:
@@ -118,8 +111,7 @@ class MediaPut:
 
     def _encoder(self, source):
         """The track for the audio, like the source's."""
-        suffix = self._path.suffix.lower()
-        form, usual = MEDIA_FORMATS[suffix]
+        _, usual = MEDIA_FORMATS[self._path.suffix.lower()]
         old = source.codec_context if source else None
         codec = old.codec.canonical_name if source else ""
         known = codec in _CODECS or codec.startswith("pcm_")
@@ -129,16 +121,13 @@ class MediaPut:
         import av  # noqa: PLC0415
 
         name = _ENCODERS.get(codec, codec)
-        rates = av.Codec(name, "w").audio_rates
-        rate = self._rate
+        rates, rate = av.Codec(name, "w").audio_rates, self._rate
         if rates and rate not in rates:
             rate = min((one for one in rates if one >= rate), default=max(rates))
             self.lost += (f"at {rate} Hz, for {codec} takes no {self._rate} Hz",)
+        settings = {}
         if codec not in ("alac", "flac") and not codec.startswith("pcm_"):
-            bit_rate = (old.bit_rate or source.codec_context.bit_rate) if kept else None
-            settings = {"bit_rate": bit_rate or _BIT_RATE * self._channels}
-        else:
-            settings = {}
+            settings["bit_rate"] = (kept and old.bit_rate) or _BIT_RATE * self._channels
         layout, form = _fitting(self._path, name, rate, old, self._channels)
         track = self._after.add_stream(name, rate=rate, layout=layout, format=form, **settings)
         if source:

@@ -71,6 +71,11 @@ def without_alpha(image: np.ndarray) -> np.ndarray:
     return image[..., :-1] if has_alpha(image) else image
 
 
+def is_blank(image: np.ndarray) -> bool:
+    """Whether a channel of `(H, W, C)` holds floats of which none is finite."""
+    return image.dtype.kind == "f" and not np.isfinite(image).any(axis=(0, 1)).all()
+
+
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
     """Turn `(H, W)` or `(H, W, C)` by the tag of EXIF 2.32 and TIFF 6.0; unknown values are 1."""
     if orientation not in range(2, 9):

@@ -46,23 +46,23 @@ _UNITS = {2: INCH, 3: 0.01}
 _MINISWHITE, _YCBCR, _JPEG, _PLANAR = 0, 6, 7, 2
 
 
-def count(path: str, name: str) -> int:
+def count(path: str) -> int:
     """The number of pages of a file, thumbnails excluded; see `read`.
 
     Raises:
       ZooError: it is broken, or has none.
     """
-    with _opened(path, name) as (_, leaves):
+    with _opened(path) as (_, leaves):
         return sum(_planes(leaf.page) for leaf in leaves)
 
 
-def axes(path: str, name: str) -> Axes:
+def axes(path: str) -> Axes:
     """What the pages of a file are counted along, by the names of OME and ImageJ.
 
     Raises:
       ZooError: it is broken, or its pages lie in the order of no axes.
     """
-    with _opened(path, name) as (tiff, leaves):
+    with _opened(path) as (tiff, leaves):
         planes = _planes(leaves[0].page)
         total, found, places = sum(_planes(leaf.page) for leaf in leaves), (), []
         with contextlib.suppress(Exception):  # a description is free text
@@ -72,40 +72,39 @@ def axes(path: str, name: str) -> Axes:
             found = tuple(one for one in named if one[0] not in "yxs")
     if planes * math.prod(size for _, size in found) != total:
         return (("", total),)
-    found = _as_stored(found, places, name) if found else ()
+    found = _as_stored(found, places, path) if found else ()
     return found + ((("c", planes),) if planes > 1 else ())
 
 
-def _as_stored(found: Axes, places: list[int], name: str) -> Axes:
+def _as_stored(found: Axes, places: list[int], path: str) -> Axes:
     """Axes in the order in which their pages lie in a file, which OME is free to choose."""
     at = np.array(places).reshape([size for _, size in found])
     steps = [at.take(min(1, size - 1), axis).min() for axis, (_, size) in enumerate(found)]
     order = np.argsort(steps, kind="stable")[::-1]
     if (np.diff(at.transpose(order).ravel()) <= 0).any():
         raise ZooError(
-            f"the planes of {name} are in the order of no axes; save it again, or choose a model "
+            f"the planes of {path} are in the order of no axes; save it again, or choose a model "
             "of single planes"
         )
     return tuple(found[axis] for axis in order)
 
 
-def read(path: str, name: str, numbers: Iterable[int] | None = None) -> Iterator[Page]:
+def read(path: str, numbers: Iterable[int] | None = None) -> Iterator[Page]:
     """The pages of a file, decoded one at a time; gray samples of no color are a page each.
 
     Args:
       path: the file.
-      name: what to call it in an error.
       numbers: of the pages, from 0, each asked for when it is its turn; None for all.
 
     Raises:
       ZooError: as `zoo.data.image_files.read`.
     """
-    with _opened(path, name) as (tiff, leaves):
+    with _opened(path) as (tiff, leaves):
         places = [(i, n) for i, leaf in enumerate(leaves) for n in range(_planes(leaf.page))]
         held, pages = -1, []
         for i, plane in places if numbers is None else (places[number] for number in numbers):
             if i != held:
-                this = f"page {i + 1} of {name}" if len(leaves) > 1 else name
+                this = f"page {i + 1} of {path}" if len(leaves) > 1 else path
                 held, pages = i, _pages_of(tiff, leaves[i], this, first=i == 0)
             yield pages[plane]
 
@@ -132,11 +131,10 @@ class Reader:
 
     Args:
       path: the file.
-      name: what to call it in an error.
     """
 
-    def __init__(self, path: str, name: str):
-        self._path, self._name = path, name
+    def __init__(self, path: str):
+        self._path = path
         self._lock, self._wanted = threading.Lock(), []
         self._pages: Iterator[Page] | None = None
 
@@ -147,7 +145,7 @@ class Reader:
           ZooError: as `read`.
         """
         with self._lock:
-            self._pages = self._pages or read(self._path, self._name, iter(self._wanted.pop, None))
+            self._pages = self._pages or read(self._path, iter(self._wanted.pop, None))
             self._wanted.append(number)
             try:
                 return next(self._pages)
@@ -161,11 +159,11 @@ def _planes(page: tifffile.TiffPage) -> int:
 
 
 @contextlib.contextmanager
-def _opened(path: str, name: str) -> Iterator[tuple[tifffile.TiffFile, list[tiff_decoding.Leaf]]]:
+def _opened(path: str) -> Iterator[tuple[tifffile.TiffFile, list[tiff_decoding.Leaf]]]:
     with (
-        image_decoding.intact("tiff", name),
+        image_decoding.intact("tiff", path),
         files.opened(path) as file,
-        tiff_decoding.opened(file, name) as both,
+        tiff_decoding.opened(file, path) as both,
     ):
         yield both
 

@@ -8,7 +8,6 @@ References:
 """
 
 import struct
-from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
@@ -18,7 +17,7 @@ from zoo.data import exif, pixels
 from zoo.data.image_metadata import INCH, TEXT_TAGS, Metadata, Page
 
 _NAMES = {exif.EXIF: "ExifTag", exif.GPS: "GPSTag"}
-_BYTES, _UNDEFINED = 1, 7
+_BYTES, _UNDEFINED, _OF_BYTES = 1, 7, (1, 2, 6, 7)
 _PREDICTED = frozenset({"lzw", "zlib", "zstd"})
 _QUALITY = 95
 # Pixels of a side of JPEG.
@@ -128,7 +127,11 @@ class Writer:
         else:
             text = {code: found[code] for code in found if code in TEXT_TAGS}
             tags = [(code, *value[:3]) for code, value in text.items()]
-        tags = [(code, kind, _many(kind, n, data), data, False) for code, kind, n, data in tags]
+        # Of bytes tifffile wants their number rather than that of the values.
+        tags = [
+            (code, kind, len(data) if kind in _OF_BYTES else n, data, False)
+            for code, kind, n, data in tags
+        ]
         if metadata.xmp:
             tags.append((exif.XMP, _BYTES, len(metadata.xmp), metadata.xmp, True))
         if metadata.icc:
@@ -147,39 +150,20 @@ class Writer:
         link = head
         for below in self._below:
             (place,) = struct.unpack(self._order + wide, at(link, size))
-            entries = _entries(at, place, self._order, self._big)
-            link = entries.pop(None)
+            entries, link = exif.entries(at, place, self._order, big=self._big)
+            places = {code: entry.at for code, entry in entries}
             for code, value in below.items():
                 end = file.seek(0, 2)
                 file.write(b"\0" * (end % 2))
                 end += end % 2
                 file.write(exif.pack(value.data, end, self._order, big=self._big))
-                file.seek(entries[code] + (12 if self._big else 8))
+                file.seek(places[code] + (12 if self._big else 8))
                 file.write(struct.pack(self._order + wide, end))
-
-
-def _entries(
-    at: Callable[[int, int], bytes], place: int, order: str, big: bool
-) -> dict[int | None, int]:
-    """The offset of each tag's entry, and under None that of the link to the next directory."""
-    head, entry = (8, 20) if big else (2, 12)
-    (many,) = struct.unpack(order + ("Q" if big else "H"), at(place, head))
-    body = at(place + head, many * entry)
-    found = {
-        struct.unpack_from(order + "H", body, i * entry)[0]: place + head + i * entry
-        for i in range(many)
-    }
-    return found | {None: place + head + many * entry}
 
 
 def _layout(metadata: Metadata) -> Metadata:
     """The metadata without text."""
     return metadata._replace(exif=None, tiff=metadata.tiff and metadata.tiff._replace(tags=()))
-
-
-def _many(kind: int, count: int, data: bytes) -> int:
-    """The number of values, which for bytes tifffile expects to be their number."""
-    return len(data) if kind in (1, 2, 6, 7) else count
 
 
 def _compression(image: np.ndarray, metadata: Metadata) -> dict:

@@ -87,14 +87,8 @@ def opened(path: str | os.PathLike) -> Iterator[tuple]:
 
 def video_track(container):
     """The first video track of a container that is no cover; None where there is none."""
-    return next((one for one in container.streams.video if not is_cover(one)), None)
-
-
-def is_cover(track) -> bool:
-    """Whether a track of images is a cover rather than a video."""
-    import av  # noqa: PLC0415 - an extra
-
-    return bool(track.disposition & av.stream.Disposition.attached_pic)
+    tracks = container.streams.video
+    return next((one for one in tracks if not audio_containers.is_cover(one)), None)
 
 
 def frames(path: str | os.PathLike) -> Iterator:
@@ -110,9 +104,9 @@ def frames(path: str | os.PathLike) -> Iterator:
       ZooError: as `opened`; or frames are interlaced or damaged, or change their size, or have no
         ascending times.
     """
-    with opened(path) as (container, track):
+    with opened(path) as (container, track), audio_containers.intact(path):
         first, last = None, None
-        for frame in _decoded(container, track, path):
+        for frame in container.decode(track):
             form = (frame.height, frame.width, frame.format.name)
             first = first or form
             if frame.pts is None or (last is not None and frame.pts <= last):
@@ -173,11 +167,6 @@ def survey(path: str | os.PathLike) -> Survey:
     size = (kept[0][0].height, kept[0][0].width)
     samples = tuple(map(tuple, kept))
     return Survey(codec, form, size, count, end - start, samples, 1 if gray else 3)
-
-
-def _decoded(container, track, path: str | os.PathLike) -> Iterator:
-    with audio_containers.intact(path):
-        yield from container.decode(track)
 
 
 def _end_of_others(path: str | os.PathLike) -> float:

@@ -4,10 +4,10 @@ import contextlib
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo import files
 from zoo.data import audio_containers, media_copying, video_files
 from zoo.data.file_kinds import MEDIA_FORMATS
 from zoo.errors import ZooError
@@ -96,24 +96,17 @@ def writing(
     """
     path = Path(path)
     check(path)
-    av = audio_containers.pyav(path)
     # SVT-AV1 prints facts about itself otherwise.
     os.environ.setdefault("SVT_LOG", "1")
-    put = None
-    with files.staged(files.free(path, overwrite), overwrite=overwrite) as part:
-        try:
-            with media_copying.containers(path, part, Path(source)) as (before, after):
-                put = VideoPut(path, before, after)
-                yield put
-                put.finish()
-        except av.error.FFmpegError as error:
-            if isinstance(error, OSError):
-                raise OSError(error.errno, error.strerror) from None
-            ends = path.suffix.lower() == ".mkv"
-            remedy = "convert the input to h264" if ends else "end it in .mkv"
-            what = f" as {put.codec}" if put else ""
-            raise ZooError(f"{path} cannot be written{what} ({error.strerror}); {remedy}") from None
-        put.lost = media_copying.finished(path, Path(source), part, put.lost, put.left)
+
+    def refusal(put: VideoPut | None) -> tuple[str, str]:
+        ends = path.suffix.lower() == ".mkv"
+        remedy = "convert the input to h264" if ends else "end it in .mkv"
+        return f"be written as {put.codec}" if put else "be written", remedy
+
+    begin = partial(VideoPut, path)
+    with media_copying.writing(path, Path(source), begin, refusal, overwrite=overwrite) as put:
+        yield put
 
 
 class VideoPut:
@@ -136,7 +129,7 @@ class VideoPut:
                 self._track = self._encoder(stream)
             else:
                 self._copies.add(stream)
-                if stream.type == "video" and not video_files.is_cover(stream):
+                if stream.type == "video" and not audio_containers.is_cover(stream):
                     self.lost += ("another video track as it was",)
         self._copies.begin()
         self._first = True

@@ -252,14 +252,15 @@ def gallery(
 
 def _draw(row: Row) -> tuple[np.ndarray | None, list[np.ndarray]]:
     """The whole image with its frame, if it is too large for a cell, and every panel's cell."""
-    panels = [_rgb(panel.signal) for panel in row.panels.values()]
+    eight_bits = (pixels.to_uint8(panel.signal) for panel in row.panels.values())
+    panels = [pixels.to_channels(image, 3) for image in eight_bits]
     height, width = panels[0].shape[:2]
     longest = max(height, width)
     if longest <= _WHOLE:
-        return None, [_enlarge(pixels, _CELL // longest) for pixels in panels]
+        return None, [_enlarge(panel, _CELL // longest) for panel in panels]
     top, left = busiest(panels[0], _DETAIL)
     inside = np.s_[top : top + _DETAIL, left : left + _DETAIL]
-    cells = [_enlarge(pixels[inside], _CELL // _DETAIL) for pixels in panels]
+    cells = [_enlarge(panel[inside], _CELL // _DETAIL) for panel in panels]
     scale = _CELL / longest
     small = (max(round(height * scale), 1), max(round(width * scale), 1))
     whole = Image.fromarray(pixels.resize(panels[0], small))
@@ -295,13 +296,8 @@ def busiest(image: np.ndarray, side: int) -> tuple[int, int]:
     return int(top), int(left)
 
 
-def _rgb(values: np.ndarray) -> np.ndarray:
-    """(H, W, 3), uint8."""
-    return pixels.to_channels(pixels.to_uint8(values), 3)
-
-
-def _enlarge(pixels: np.ndarray, times: int) -> np.ndarray:
-    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+def _enlarge(image: np.ndarray, times: int) -> np.ndarray:
+    return image.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def shorten(name: str, most: int) -> str:

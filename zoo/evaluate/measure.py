@@ -35,7 +35,6 @@ class Measured(NamedTuple):
     """The outcome of one group at one level.
 
     Attributes:
-      level: of the noise.
       group: the items.
       target: (B, *canvas, C), what the outputs are compared with.
       outputs: method -> (B, *canvas, C) as it was scored, "noisy" among them. They stay on the
@@ -44,7 +43,6 @@ class Measured(NamedTuple):
       reasons: (metric, place in the group, method) -> why there is no figure.
     """
 
-    level: Level
     group: Group
     target: jax.Array
     outputs: dict[str, jax.Array]
@@ -322,7 +320,7 @@ def measure(
             score(name, output)
         for name in baselines:
             score(name, evaluator.baseline(name, group, noisy, given))
-        part = Measured(level, group, target, outputs, _fetched(scores, group), {})
+        part = Measured(group, target, outputs, _fetched(scores, group), {})
         yield _completed(part, evaluator, metrics, pool)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from flax import linen as nn
 
-from zoo.data.pcm import MOST_CHANNELS
+from zoo.data import pcm
 from zoo.errors import ZooError
 from zoo.inference.audio_chunks import Hops
 from zoo.inference.audio_resampling import around, link_hop
-from zoo.inference.denoise_audio import check_chunk, share
+from zoo.inference.denoise_audio import share
 from zoo.resolve import Resolved, resolve
 
 # For the latency at another rate than the model's, in seconds: how long to listen, and how finely.
@@ -61,8 +61,9 @@ class AudioStream:
           ZooError: the model is not one that streams, its variables are missing or of another, or
             a number is out of its range.
         """
-        if channels not in range(1, MOST_CHANNELS + 1):
-            raise ZooError(f"channels={channels!r} is no whole number from 1 to {MOST_CHANNELS}")
+        most = pcm.MOST_CHANNELS
+        if channels not in range(1, most + 1):
+            raise ZooError(f"channels={channels!r} is no whole number from 1 to {most}")
         found = resolve(model, variables, modality="audio")
         self._model, self._variables = found.module, found.variables
         if not getattr(self._model, "hop", 0):
@@ -90,7 +91,15 @@ class AudioStream:
         Raises:
           ZooError: the chunk is of another shape or holds NaN; the stream is as it was before.
         """
-        return self._pipe.feed(check_chunk(chunk, self._settings["channels"]))
+        # A copy: sound cards hand out the same memory again and again.
+        x, channels = np.array(chunk), self._settings["channels"]
+        if x.ndim != 2 or x.shape[1] != channels:
+            raise ZooError(
+                f"the chunk has shape {x.shape}; this stream's are (samples, {channels}), "
+                "so reshape or transpose it"
+            )
+        x = pcm.to_float(pcm.check(x, "the chunk")) if len(x) else np.float32(x)
+        return self._pipe.feed(x)
 
     def finish(self) -> np.ndarray:
         """The samples (m, C) float32 still owed; after it the stream begins another signal."""

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from zoo import weights
+from zoo.data import pixels
 from zoo.errors import ZooError
 from zoo.inference.image_denoiser import Denoised, ImageDenoiser, Surroundings
 from zoo.inference.noise_level import estimate_level
@@ -153,8 +154,7 @@ def denoise_part(
       What the denoiser gives; its edges, as far as the model looks, are those of an image that ends
       there. None where there is no noise, or a channel without any finite value.
     """
-    floats = image.dtype.kind == "f"
-    if level == 0 or (floats and not np.isfinite(image).any(axis=(0, 1)).all()):
+    if level == 0 or pixels.is_blank(image):
         return None
     return denoiser(image, level, None, scale, part_of_larger=True)
 

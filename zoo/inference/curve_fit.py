@@ -226,14 +226,14 @@ def fit_curve(
     Returns:
       The parameters of the curve.
     """
-    state = (fitted, _ADAM.init(fitted))
+    state = (fitted, ADAM.init(fitted))
     rng = np.random.default_rng(seed)
     # The loss in units of the noise: Adam takes gradients for nothing that are too small.
     unit = np.float32(LEVEL * np.exp(-np.mean(fitted["slopes"])) / (KNOTS - 1))
     for number in range(steps):
         rate = np.float32(_RATE * _FALL ** (3 * number // steps))
         hidden = rng.integers((_APART, _APART, bank.channels), size=3, dtype=np.int32)
-        state = _step(module, frozen, state, *bank.batch(rng), hidden, rate, unit)
+        state = adam_step(_loss, module, state, rate, frozen, *bank.batch(rng), hidden, unit)
         if (number + 1) % _PART == 0 or number + 1 == steps:
             # Waited for, so that Ctrl-C is heard soon, and an accelerator's queue stays short.
             jax.block_until_ready(state)
@@ -242,23 +242,24 @@ def fit_curve(
     return state[0]
 
 
-_ADAM = optax.scale_by_adam()
+ADAM = optax.scale_by_adam()
 
 
 # A step is a program, and not the body of a `lax.scan`: on a CPU the convolutions of a loop are
 # slower, and such a step took 0.44 s instead of 0.037 s.
-@functools.partial(jax.jit, static_argnames="module")
-def _step(module, frozen, state, x, known, hidden, rate, unit):
-    """A step of Adam: of the mean squared error at the hidden pixels."""
-    fitted, moments = state
-    gradients = jax.grad(_loss)(fitted, module, frozen, x, known, hidden, unit)
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def adam_step(loss, setup, state, rate, *others):
+    """A step of Adam on `loss(params, setup, *others)`, compiled for each loss and setup."""
+    params, moments = state
+    gradients = jax.grad(loss)(params, setup, *others)
     # optax is not written for strict promotion.
     with jax.numpy_dtype_promotion("standard"):
-        updates, moments = _ADAM.update(gradients, moments)
-    return jax.tree.map(lambda value, update: value - rate * update, fitted, updates), moments
+        updates, moments = ADAM.update(gradients, moments)
+    return jax.tree.map(lambda value, update: value - rate * update, params, updates), moments
 
 
 def _loss(fitted, module, frozen, x, known, hidden, unit):
+    """The mean squared error at the hidden pixels."""
     *_, height, width, channels = x.shape
     rows = jnp.arange(height) % _APART == hidden[0]
     columns = jnp.arange(width) % _APART == hidden[1]

@@ -1,6 +1,5 @@
 """Audio denoised: arrays in memory, and files of any length in flat memory."""
 
-import functools
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,10 +9,9 @@ import numpy as np
 from zoo import files
 from zoo.data import audio_files, audio_writing, pcm
 from zoo.errors import ZooError
-from zoo.inference.audio_choice import choose
+from zoo.inference.audio_choice import Stretch, choose, gate
 from zoo.inference.audio_resampling import check_rate, pipe
 from zoo.inference.image_canvas import check_strength
-from zoo.inference.noise_profile import Stretch, gate
 from zoo.resolve import Resolved
 
 # Seconds of a file or an array that are processed at a time.
@@ -49,47 +47,6 @@ class AudioReport(NamedTuple):
     clipped: int
     notes: tuple[str, ...] = ()
     model: str = ""
-
-
-def check_array(x: np.ndarray) -> np.ndarray:
-    """An audio signal in memory as float32.
-
-    Args:
-      x: (T, C), int16 or a float in [-1, 1].
-
-    Returns:
-      (T, C) float32.
-
-    Raises:
-      ZooError: it has no samples, holds NaN, values far outside [-1, 1] or another dtype, or has
-        more columns than rows or than 32.
-    """
-    if x.ndim == 2 and x.shape[0] > 0 and x.shape[1] > min(x.shape[0], _MOST_COLUMNS):
-        raise ZooError(
-            f"the audio has shape {x.shape}; audio is (samples, channels), so transpose it"
-        )
-    return pcm.to_float(pcm.check(x, "the audio"))
-
-
-def check_chunk(x: np.ndarray, channels: int) -> np.ndarray:
-    """A chunk of a stream as float32, in memory of its own.
-
-    Args:
-      x: (n, C), as `check_array`; n may be 0.
-      channels: C.
-
-    Raises:
-      ZooError: as `check_array`, or C is another.
-    """
-    x = np.asarray(x)
-    if x.ndim != 2 or x.shape[1] != channels:
-        raise ZooError(
-            f"the chunk has shape {x.shape}; this stream's are (samples, {channels}), "
-            "so reshape or transpose it"
-        )
-    # A copy: sound cards hand out the same memory again and again.
-    x = np.array(x)
-    return pcm.to_float(pcm.check(x, "the chunk")) if len(x) else np.float32(x)
 
 
 def share(strength: float, limit: float | None) -> float:
@@ -146,7 +103,12 @@ def denoise_audio(
       ZooError: as `zoo.denoise`.
     """
     x = np.asarray(x)
-    signal = check_array(x[:, None] if x.ndim == 1 else x)
+    signal = x[:, None] if x.ndim == 1 else x
+    if signal.ndim == 2 and len(signal) and signal.shape[1] > min(len(signal), _MOST_COLUMNS):
+        raise ZooError(
+            f"the audio has shape {signal.shape}; audio is (samples, channels), so transpose it"
+        )
+    signal = pcm.to_float(pcm.check(signal, "the audio"))
     check_rate(sample_rate)
     size = _BLOCK * int(sample_rate)
     blocks = [signal[at : at + size] for at in range(0, len(signal), size)]
@@ -225,7 +187,7 @@ def denoise_audio_file(
     size = min(_BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     reason = ""
     if profile is not None:
-        read = functools.partial(_stretch, src)
+        read = lambda first, count: audio_files.read(src, start=first, frames=count)  # noqa: E731
         model = gate(model, profile, read, frames=facts.frames, sample_rate=facts.sample_rate)
     if model is None:
         model, reason = choose(audio_files.blocks(src, size), facts.sample_rate)
@@ -275,10 +237,6 @@ def write_difference(
         blocks = (audio_files.blocks(path, size) for path in (src, denoised))
         for noisy, clean in zip(*blocks, strict=True):
             put(noisy - clean)
-
-
-def _stretch(path: str | os.PathLike, first: int, count: int) -> np.ndarray:
-    return audio_files.read(path, start=first, frames=count)
 
 
 class _Loudness:

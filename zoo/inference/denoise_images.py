@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from zoo.data import pixels
-from zoo.data.file_kinds import SCIENCE, STORE_SUFFIXES, ending, is_store
+from zoo.data.file_kinds import SCIENCE, is_named_store, is_store
 from zoo.errors import ZooError
 from zoo.inference import even_noise, image_canvas, kept_mean, plane_windows, value_scale
 from zoo.inference.even_noise import Noise
@@ -118,7 +118,7 @@ def denoise_image_file(
     check_places(src, dst, save_noise)
     places = [Path(dst)] + ([] if save_noise is None else [Path(save_noise)])
     pages = image_files.read_pages(src)
-    if pages.form == "zarr" and save_noise is None and range != "page" and _is_store(dst):
+    if pages.form == "zarr" and save_noise is None and range != "page" and is_named_store(dst):
         from zoo.inference import denoise_stores  # noqa: PLC0415 - it needs this module
 
         stack = pages.stack
@@ -200,10 +200,6 @@ def _planes_of(denoiser: ImageDenoiser | Callable[..., Denoised], pages: "Pages"
         return 1
     channels = pixels.without_alpha(next(iter(pages)).image).shape[-1]
     return denoiser.specification(channels).planes
-
-
-def _is_store(path: str | os.PathLike) -> bool:
-    return ending(path) in STORE_SUFFIXES
 
 
 def _scales(

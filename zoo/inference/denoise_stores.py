@@ -365,7 +365,7 @@ def _source(path: str, work: str) -> Any:
     del work  # another has other arrays
     from zoo.data.science import zarr_files  # noqa: PLC0415 - an extra
 
-    return zarr_files.ZarrStack(path, path)
+    return zarr_files.ZarrStack(path)
 
 
 @functools.lru_cache(maxsize=4)

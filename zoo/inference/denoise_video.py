@@ -1,6 +1,7 @@
 """The images of a video denoised, frame by frame, with what its neighbors show of the same."""
 
 import collections
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from zoo import files
+from zoo.data import video_files, video_frames, video_writing
 from zoo.errors import ZooError
 from zoo.inference import temporal
 from zoo.inference.denoise_audio import AudioReport, denoise_audio_file
@@ -151,9 +153,6 @@ def denoise_video_file(
       ZooError: `src` is missing, damaged, or holds no images that can be denoised; `dst` exists or
         cannot be written; or as `zoo.denoise`. Nothing is left behind then.
     """
-    # Here, for PyAV is an extra.
-    from zoo.data import video_files, video_frames, video_writing  # noqa: PLC0415
-
     strength = check_strength(strength)
     level = None if level is None else check_level(level)
     check_places(src, dst, None)
@@ -203,8 +202,6 @@ def denoise_video_and_audio_file(
     Raises:
       ZooError: as both.
     """
-    from zoo.data import video_files, video_writing  # noqa: PLC0415 - PyAV is an extra
-
     check_places(src, dst, None)
     video_writing.check(dst)
     files.free(dst, overwrite)
@@ -264,14 +261,10 @@ def denoised_frames(
 
 def _windows(items: Iterable, reach: int) -> Iterator[tuple[list, int]]:
     """Each item with those around it, and its place among them."""
-    held, at = collections.deque(maxlen=2 * reach + 1), 0
-    for item in items:
+    # None where there is none, before the first and after the last.
+    held = collections.deque([None] * 2 * reach, maxlen=2 * reach + 1)
+    for item in itertools.chain(items, [None] * reach):
         held.append(item)
-        if len(held) > reach:
-            at = min(len(held) - 1 - reach, reach)
-            yield list(held), at
-    count = len(held)
-    for place in range(max(count - reach, 0), count):
-        # The last ones have fewer after them.
-        start = max(place - reach, 0)
-        yield list(held)[start:], place - start
+        if held[reach] is not None:
+            there = [one is not None for one in held]
+            yield list(itertools.compress(held, there)), sum(there[:reach])

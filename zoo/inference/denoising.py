@@ -115,13 +115,14 @@ def denoise(
     of_audio = {"limit": limit, "separate_channels": separate_channels, "profile": profile}
     found = _resolved(model, variables)
     if sample_rate is not None:
-        _refuse_image_options(dict(options, level=level, range=range, stabilize=stabilize))
+        of_images = dict(options, level=level, range=range, stabilize=stabilize)
+        _refuse(of_images, "images", "audio")
         found = found and resolve(found, modality="audio")
         settings = {**of_audio, "strength": strength, "progress": progress}
         return denoise_audio(np.asarray(x), found, sample_rate=sample_rate, **settings)
     if found and found.modality == "audio":
         raise ZooError(f"{found.label} denoises {AUDIO.plural}; give sample_rate=, in Hz")
-    _refuse_audio_options(of_audio)
+    _refuse(of_audio, "audio", "an image")
     if found is None and level is None:
         _refuse_ambiguous(np.shape(x))
     denoiser = ImageDenoiser(found, strength=strength, **options)
@@ -221,7 +222,7 @@ def denoise_file(
         _refuse_for_videos(src, {"range": range, "stabilize": stabilize, "save_noise": save_noise})
         settings = {"level": level, "strength": strength, **common}
         if clean == "images":
-            _refuse_audio_options(of_audio, "the images of a video")
+            _refuse(of_audio, "audio", "the images of a video")
             found = found and resolve(found, modality="image")
             return denoise_video_file(src, dst, found, **settings, **options)
         if found:
@@ -235,10 +236,10 @@ def denoise_file(
     if found:
         check_modality(found, src, modality)
     if modality == "image":
-        _refuse_audio_options(of_audio)
+        _refuse(of_audio, "audio", "an image")
         denoiser = ImageDenoiser(found, strength=strength, **options)
         return denoise_image_file(src, dst, denoiser, **of_images, save_noise=save_noise, **common)
-    _refuse_image_options({**of_images, **options})
+    _refuse({**of_images, **options}, "images", "audio")
     check_places(src, dst, save_noise)
     if save_noise is not None:
         files.free(save_noise, overwrite)
@@ -280,14 +281,6 @@ def _resolved(
     if model is None and variables is not None:
         raise ZooError("variables are given without their model; name it too")
     return None if model is None else resolve(model, variables)
-
-
-def _refuse_image_options(options: Mapping[str, Any]) -> None:
-    _refuse(options, "images", "audio")
-
-
-def _refuse_audio_options(options: Mapping[str, Any], this: str = "an image") -> None:
-    _refuse(options, "audio", this)
 
 
 def _refuse_for_videos(src: str | os.PathLike, options: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Noise that depends on the signal, made even before a model and undone after it: which it is."""
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -27,8 +26,8 @@ _CROPS = 4
 _SIDE = 256
 # Percent of the values that may lie below that of no light.
 _OUTER = 0.1
-# Below it the estimate has nothing to go by.
 _LEAST = 16
+_fit = jax.jit(estimate_poisson_gaussian, static_argnames="offset")
 
 
 def crops(image: np.ndarray) -> list[np.ndarray]:
@@ -41,6 +40,19 @@ def crops(image: np.ndarray) -> list[np.ndarray]:
         for rows in _spread(height, width)
         for columns in _spread(width, height)
     ]
+
+
+def check_size(image: np.ndarray, remedy: str) -> None:
+    """Refuses an image (H, W, C) of so few pixels that estimates have nothing to go by.
+
+    Raises:
+      ZooError: a side is shorter than 16 pixels; the error ends in the remedy.
+    """
+    height, width, _ = image.shape
+    if min(height, width) < _LEAST:
+        raise ZooError(
+            f"an image of {height}x{width} pixels is too small to estimate its noise from; {remedy}"
+        )
 
 
 def fill_missing(crop: np.ndarray) -> np.ndarray:
@@ -134,7 +146,8 @@ def gain_and_read(image: np.ndarray, black: float, *, offset: bool = False) -> t
     found = crop_column(image) - black
     # To about 1, which its sums in single precision want.
     unit = float(np.abs(found).max()) or 1.0
-    gain, read = (float(value) for value in _fit((found / unit).astype(np.float32), offset))
+    found = _fit((found / unit).astype(np.float32), offset=offset)
+    gain, read = map(float, found)
     return gain * unit, read * unit**2
 
 
@@ -163,12 +176,7 @@ def fit(image: np.ndarray, kind: str, black: float | None) -> Noise | None:
     Raises:
       ZooError: a side is shorter than 16 pixels.
     """
-    if min(image.shape[:2]) < _LEAST:
-        height, width = image.shape[:2]
-        raise ZooError(
-            f"an image of {height}x{width} pixels is too small to estimate its noise from; "
-            "give its figures by stabilize="
-        )
+    check_size(image, "give its figures by stabilize=")
     if kind == "rician":
         # As of crops whose median is taken elsewhere, air and flesh together.
         found = crop_column(image)
@@ -191,8 +199,3 @@ def middle(found: Sequence[Noise | None]) -> Noise | None:
     if not known:
         return None
     return type(known[0])(*(float(np.median(values)) for values in zip(*known, strict=True)))
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _fit(image: jax.Array, offset: bool) -> tuple[jax.Array, jax.Array]:
-    return estimate_poisson_gaussian(image, offset=offset)

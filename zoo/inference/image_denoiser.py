@@ -219,7 +219,13 @@ class ImageDenoiser:
         scale = scale or self.find_scales([canvas.source])[source.dtype]
         # Arrays that come in parts are data rather than photographs.
         blind = level is None and not scale.noise and self._spare is not None
-        part = self._part(source, blind=blind)
+        part = self._part_of(source.shape[-1], blind=blind)
+        if (size := part.specification.size) and size != source.shape[:2]:
+            (h, w), (height, width) = size, source.shape[:2]
+            raise ZooError(
+                f"{type(part.model).__name__} takes images of {h}x{w} pixels only, got "
+                f"{height}x{width}; resize the image or choose another model"
+            )
         noise = model_level(
             canvas.source,
             scale,
@@ -295,28 +301,12 @@ class ImageDenoiser:
         record = model.metadata or {}
         return _Part(module, model.variables, spec_of(module), model.trained_level, record)
 
-    def _part(self, source: np.ndarray, *, blind: bool) -> _Part:
-        """The model for an image.
-
-        Args:
-          source: (H, W, C).
-          blind: whether one that takes no level will do, for noise as photographs have it.
+    def _part_of(self, channels: int, *, blind: bool = False) -> _Part:
+        """The model for images of so many channels; a blind one for noise as photographs have it.
 
         Raises:
-          ZooError: it takes images of other channels or another size.
+          ZooError: it takes images of other channels.
         """
-        height, width, channels = source.shape
-        part = self._part_of(channels, blind=blind)
-        name = type(part.model).__name__
-        if part.specification.size and part.specification.size != (height, width):
-            h, w = part.specification.size
-            raise ZooError(
-                f"{name} takes images of {h}x{w} pixels only, got {height}x{width}; resize the "
-                "image or choose another model"
-            )
-        return part
-
-    def _part_of(self, channels: int, *, blind: bool = False) -> _Part:
         part = self._only
         if part is None:
             name = BLIND.get(channels) if blind else None

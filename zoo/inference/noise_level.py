@@ -8,14 +8,12 @@ from jax.typing import ArrayLike
 
 from zoo.errors import ZooError
 from zoo.estimate import estimate_sigma_smooth
-from zoo.inference.even_noise import crops, fill_missing
+from zoo.inference.even_noise import check_size, crops, fill_missing
 from zoo.inference.value_scale import Scale
 from zoo.models import ModelSpec
 
 # ITU-R BT.601.
 _LUMA = np.float32([0.299, 0.587, 0.114])
-# Below it the estimate has nothing to go by.
-_LEAST = 16
 # Of noise fainter than the first nothing is taken, of the second all: the networks that come with
 # the zoo leave marks of 0.1/255 on an image of none, two pixels apart.
 _SILENT, _AUDIBLE = 0.25 / 255, 1.25 / 255
@@ -127,12 +125,7 @@ def estimate_level(image: np.ndarray, scale: Scale | None = None, *, luma: bool 
     Raises:
       ZooError: a side is shorter than 16 pixels.
     """
-    height, width, _ = image.shape
-    if min(height, width) < _LEAST:
-        raise ZooError(
-            f"an image of {height}x{width} pixels is too small to estimate its noise from; "
-            "give level=..., in signal units"
-        )
+    check_size(image, "give level=..., in signal units")
     if is_drawn(image):
         return 0.0
     seen = [_seen(crop, scale) for crop in crops(image)]

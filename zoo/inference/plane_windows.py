@@ -104,9 +104,7 @@ def joined(source: np.ndarray, around: Sequence[ArrayLike], spec: ModelSpec) -> 
                 f"planes of one stack have the shapes {source.shape} and {plane.shape}; leave "
                 "others out"
             )
-        floats = plane.dtype.kind == "f"
-        blank = floats and not np.isfinite(plane).any(axis=(0, 1)).all()
-        # Nothing was measured there: the center alone is known.
-        plane = source if blank else image_canvas.filled(plane)
+        # Where nothing was measured the center alone is known.
+        plane = source if pixels.is_blank(plane) else image_canvas.filled(plane)
         planes.append(plane.astype(source.dtype, copy=False))
     return np.concatenate([*planes[: len(planes) // 2], source, *planes[len(planes) // 2 :]], -1)

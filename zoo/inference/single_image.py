@@ -6,15 +6,13 @@ References:
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 
-from zoo.inference.curve_fit import Bank
+from zoo.inference.curve_fit import ADAM, Bank, adam_step
 from zoo.losses import weighted_mean
 from zoo.models import create_model, init_variables
 from zoo.selfsupervised import noise2fast, zs_n2n
@@ -60,11 +58,11 @@ def learn(
     model = create_model(name, **OPTIONS)
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     params = init_variables(model, key, (1, bank.side, bank.side, bank.channels))["params"]
-    state = (params, _ADAM.init(params))
+    state = (params, ADAM.init(params))
     for number in range(steps):
         rate = np.float32(_RATE * (1 + np.cos(np.pi * number / steps)) / 2)
         own = jax.random.fold_in(key, number)
-        state = _step(model, method, state, *bank.batch(rng), own, rate)
+        state = adam_step(_loss, (model, method), state, rate, *bank.batch(rng), own)
         if (number + 1) % _PART == 0 or number + 1 == steps:
             # Waited for, so that Ctrl-C is heard soon.
             jax.block_until_ready(state)
@@ -73,20 +71,9 @@ def learn(
     return name, model, {"params": state[0]}
 
 
-_ADAM = optax.scale_by_adam()
+def _loss(params, setup, x, known, key):
+    model, method = setup
 
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _step(model, method, state, x, known, key, rate):
-    params, moments = state
-    gradients = jax.grad(_loss)(params, model, method, x, known, key)
-    # optax is not written for strict promotion.
-    with jax.numpy_dtype_promotion("standard"):
-        updates, moments = _ADAM.update(gradients, moments)
-    return jax.tree.map(lambda value, update: value - rate * update, params, updates), moments
-
-
-def _loss(params, model, method, x, known, key):
     def apply(params, x, level):
         return model.apply({"params": params}, x, level)
 

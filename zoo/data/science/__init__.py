@@ -52,23 +52,22 @@ FORMS = {
 """The formats, by their names in `zoo.data.file_kinds`."""
 
 
-def opened(form: str, path: str, name: str) -> stacks.Stack:
+def opened(form: str, path: str) -> stacks.Stack:
     """The planes of a file, of which only the header is read.
 
     Args:
       form: its format.
       path: the file, which must stay while its planes are read.
-      name: what to call it in an error.
 
     Raises:
       ZooError: the library is missing, or the file is broken, truncated or holds no planes.
     """
-    module = _module(form, name)
+    module = _module(form, path)
     if form == "dicom":
-        return module.FrameStack(path, name)
+        return module.FrameStack(path)
     if form == "zarr":
-        return module.ZarrStack(path, name)
-    return stacks.ArrayStack(form, module, path, name)
+        return module.ZarrStack(path)
+    return stacks.ArrayStack(form, module, path)
 
 
 def fitting(page: Page, path: Path, form: str, count: int) -> tuple[Metadata, tuple[str, ...]]:

@@ -103,16 +103,16 @@ def _describe_pixels(
         if header.PhotometricInterpretation.startswith("PALETTE"):
             for color in _PALETTE:
                 for name in ("", "Data"):
-                    _drop(header, f"{color}PaletteColorLookupTable{name or 'Descriptor'}")
-                _drop(header, f"Segmented{color}PaletteColorLookupTableData")
+                    drop(header, f"{color}PaletteColorLookupTable{name or 'Descriptor'}")
+                drop(header, f"Segmented{color}PaletteColorLookupTableData")
             bits = 8 * image.dtype.itemsize
             header.BitsAllocated = header.BitsStored = bits
             header.HighBit, header.PixelRepresentation = bits - 1, 0
-            _drop(header, "PixelPaddingValue", "PixelPaddingRangeLimit")
+            drop(header, "PixelPaddingValue", "PixelPaddingRangeLimit")
         header.PhotometricInterpretation = "RGB"
         header.SamplesPerPixel, header.PlanarConfiguration = image.shape[2], 0
     # Of a whole series they cannot be known here.
-    _drop(header, "SmallestPixelValueInSeries", "LargestPixelValueInSeries")
+    drop(header, "SmallestPixelValueInSeries", "LargestPixelValueInSeries")
     kind = "SS" if header.get("PixelRepresentation") else "US"
     found = {"Smallest": min(low for low, _ in ends), "Largest": max(high for _, high in ends)}
     for word, value in found.items():
@@ -123,7 +123,8 @@ def _describe_pixels(
                 header.add_new(keyword, kind, int(value))
 
 
-def _drop(header: Dataset, *keywords: str) -> None:
+def drop(header: Dataset, *keywords: str) -> None:
+    """Removes those of some elements that are there."""
     for keyword in keywords:
         if keyword in header:
             delattr(header, keyword)

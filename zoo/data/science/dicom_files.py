@@ -2,7 +2,8 @@
 
 A rescale slope and intercept, a lookup table and a window stay as they are, since they say how
 stored values are to be understood. A palette is looked up and YBR becomes RGB, for neither can be
-denoised. Nothing that a data set says of a patient is ever part of a message.
+denoised. Nothing that a data set says of a patient is ever part of a message, so that warnings,
+which quote values, are ignored.
 
 References:
   DICOM PS3.3 2024, C.7.6.1 and C.7.6.3 (images and their pixels), C.12.1 (instances); PS3.5, 8
@@ -26,6 +27,7 @@ from zoo import files
 from zoo.data import pixels as images
 from zoo.data.image_metadata import Metadata, Page
 from zoo.data.science import dicom_codecs, dicom_derived
+from zoo.data.science.stacks import Stack
 from zoo.errors import ZooError
 
 _PIXELS = {"PixelData": "OW", "FloatPixelData": "OF", "DoubleFloatPixelData": "OD"}
@@ -39,7 +41,7 @@ _NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitV
 _KEPT = frozenset({*_NATIVE, uid.DeflatedExplicitVRLittleEndian})
 
 
-class FrameStack:
+class FrameStack(Stack):
     """The frames of a DICOM file.
 
     Attributes:
@@ -48,7 +50,6 @@ class FrameStack:
 
     Args:
       path: the file.
-      name: what to call it in an error.
 
     Raises:
       ZooError: it is broken, or holds no image.
@@ -56,17 +57,13 @@ class FrameStack:
 
     form = "dicom"
 
-    def __init__(self, path: str, name: str):
-        self._path, self._name = files.regular(path), name
+    def __init__(self, path: str):
+        self._path, self._name = files.regular(path), path
         with self._intact():
             header = self.header()
             self._check(header)
             self.lead = (int(pixels.utils.get_nr_frames(header, warn=False)),)
             self.ends = _ends(header)
-
-    def __len__(self) -> int:
-        """The number of frames."""
-        return self.lead[0]
 
     def header(self) -> Dataset:
         """The data set, read again; large elements are read when they are asked for.
@@ -74,7 +71,7 @@ class FrameStack:
         Raises:
           Exception: it is broken.
         """
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             found = pydicom.dcmread(self._path, defer_size=_LARGE, force=True)
         if not hasattr(found, "file_meta"):
             found.file_meta = pydicom.dataset.FileMetaDataset()
@@ -94,7 +91,7 @@ class FrameStack:
                 gone = None if missing is None else missing(frame)
                 image = frame if frame.ndim == 3 else frame[..., None]
                 if header.PhotometricInterpretation == _PALETTE:
-                    with _quiet():
+                    with warnings.catch_warnings(action="ignore"):
                         image = pixels.apply_color_lut(frame, header)[..., :3]
                 if gone is not None and gone.any():
                     image = images.filled(image.copy(), gone)
@@ -124,7 +121,7 @@ class FrameStack:
             stack.enter_context(contextlib.closing(found))
             while True:
                 # Not around the yield, where other code runs.
-                with _quiet():
+                with warnings.catch_warnings(action="ignore"):
                     frame = next(found, None)
                 if frame is None:
                     return
@@ -228,9 +225,7 @@ class FrameWriter:
     def finish(self) -> None:
         """Completes the file."""
         header, stack = self._header, self._stack
-        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-            if keyword in header:
-                delattr(header, keyword)
+        dicom_derived.drop(header, "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
         if not stack.keeps(header):
             header.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
         keyword = next(keyword for keyword in _PIXELS if keyword in header)
@@ -243,7 +238,7 @@ class FrameWriter:
             value, kind = self._raw, _PIXELS[keyword]
             if self._image.dtype.itemsize == 1 and not stack.syntax.is_implicit_VR:
                 kind = "OB"
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             header.add_new(keyword, kind, value)
             header[keyword].is_undefined_length = self._coded is not None
             dicom_derived.derive(header, self._image, self._ends, self._digest, self._word)
@@ -300,11 +295,3 @@ def _padding(header: Dataset) -> Callable[[np.ndarray], np.ndarray] | None:
 
     least, most = sorted((stored(value), stored(other)))
     return lambda frame: (frame >= least) & (frame <= most)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without warnings, which quote values."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -137,13 +137,12 @@ def finish(file: BinaryIO, totals: Sequence[Totals]) -> None:
 @contextmanager
 def _opened(file: BinaryIO, mode: str = "readonly") -> Iterator[fits.HDUList]:
     options = {**_AS_STORED, "lazy_load_hdus": False, "memmap": True}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with (
-            _again(file, "rb" if mode == "readonly" else "rb+") as again,
-            fits.open(again, mode, output_verify="ignore", **options) as units,
-        ):
-            yield units
+    with (
+        warnings.catch_warnings(action="ignore"),
+        _again(file, "rb" if mode == "readonly" else "rb+") as again,
+        fits.open(again, mode, output_verify="ignore", **options) as units,
+    ):
+        yield units
 
 
 def _again(file: BinaryIO, mode: str) -> BinaryIO:

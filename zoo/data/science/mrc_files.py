@@ -54,8 +54,7 @@ def create(file: BinaryIO, shape: Sequence[int], dtype: np.dtype) -> None:
     """Writes a file of zeros, a stack of images; the size of a voxel is unknown."""
     mode = next(mode for mode, one in _MODES.items() if one == dtype)
     planes = (math.prod(shape[:-2]), *shape[-2:])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         new = MrcInterpreter()
         # As its documentation has it of a stream to write.
         new._create_default_attributes()
@@ -81,6 +80,5 @@ def _header(file: BinaryIO) -> np.recarray:
     file.seek(0)
     # Of the header alone, as it would be written back into the file.
     head = io.BytesIO(file.read(_HEADER))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return MrcInterpreter(head, permissive=True, header_only=True).header.copy()

@@ -34,14 +34,13 @@ class Unpacked:
     Args:
       path: the file.
       form: its format.
-      name: what to call it in an error.
 
     Raises:
       ZooError: it cannot be read, or is a zip of several arrays.
       Exception: it is broken.
     """
 
-    def __init__(self, path: Path, form: str, name: str):
+    def __init__(self, path: str, form: str):
         self.source, self.member, self.tiled = path, "", False
         self.file = files.opened(path)
         weakref.finalize(self, self.file.close)
@@ -53,7 +52,7 @@ class Unpacked:
             with zipfile.ZipFile(self.file) as packed:
                 names = packed.namelist()
                 if len(names) != 1:
-                    raise ZooError(f"{name} holds {len(names)} arrays; save each as .npy")
+                    raise ZooError(f"{path} holds {len(names)} arrays; save each as .npy")
                 self.member = names[0]
                 self._take(packed.open(self.member))
         if form == "fits":

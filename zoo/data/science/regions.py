@@ -31,15 +31,11 @@ def regions(shape: Sequence[int], chunks: Sequence[int], plane: int) -> list[Reg
     for axis in reversed(range(plane)):
         room = MOST // (math.prod(sizes) // sizes[axis])
         sizes[axis] = _whole_chunks(shape[axis], sizes[axis], room)
-    return [
-        tuple(slice(start, min(start + size, side)) for start, size, side in zip(*one, strict=True))
-        for one in (
-            (starts, sizes, shape)
-            for starts in itertools.product(
-                *(range(0, side, size) for side, size in zip(shape, sizes, strict=True))
-            )
-        )
-    ]
+    parts = (
+        [slice(start, min(start + size, side)) for start in range(0, side, size)]
+        for side, size in zip(shape, sizes, strict=True)
+    )
+    return list(itertools.product(*parts))
 
 
 def _whole_chunks(side: int, chunk: int, most: int) -> int:

@@ -36,6 +36,7 @@ class Stack(Protocol):
 
     def __len__(self) -> int:
         """The number of planes."""
+        return math.prod(self.lead)
 
     def pages(self, numbers: Sequence[int] | None = None) -> Iterator[Page]:
         """Planes as pages, each read now; their metadata holds this stack.
@@ -108,6 +109,21 @@ class Block(NamedTuple):
         native = np.array(stored, self.dtype.newbyteorder("="), order="C")
         return _flipped(native) if self.flipped else native
 
+    def plane(self, page: Page) -> np.ndarray:
+        """The image of a page as a plane of the array.
+
+        Raises:
+          ZooError: it is of another size than the array has room for.
+        """
+        image = page.image if self.channels else page.image[..., 0]
+        shape = self.shape[len(self.lead) :]
+        if image.shape != shape or (page.image.shape[-1] > 1) != self.channels:
+            raise ZooError(
+                f"its pages have the sizes {shape} and {image.shape}, and such a file one for all; "
+                "end it in .tif"
+            )
+        return image
+
     def stored(self, values: np.ndarray) -> np.ndarray:
         """The inverse; integers are rounded and clipped where they are of another type."""
         native = self.dtype.newbyteorder("=")
@@ -146,14 +162,13 @@ class Totals(NamedTuple):
         )
 
 
-class ArrayStack:
+class ArrayStack(Stack):
     """The planes of the arrays in a file.
 
     Args:
       form: the format.
       module: that of the format.
       path: the file.
-      name: what to call it in an error.
 
     Raises:
       ZooError: it is broken or truncated, or holds no planes.
@@ -161,18 +176,13 @@ class ArrayStack:
 
     ends = None
 
-    def __init__(self, form: str, module: ModuleType, path: str, name: str):
-        self.form, self._module, self._name = form, module, name
-        with intact(form, name):
-            self._plain = packing.Unpacked(Path(path), form, name)
-            blocks = module.layout(self._plain.file, name)
-        self.blocks = [_checked(block, self._plain.file, name).upright() for block in blocks]
-        one = len(self.blocks) == 1
-        self.lead = self.blocks[0].lead if one else (len(self),)
-
-    def __len__(self) -> int:
-        """The number of planes."""
-        return sum(math.prod(block.lead) for block in self.blocks)
+    def __init__(self, form: str, module: ModuleType, path: str):
+        self.form, self._module, self._name = form, module, path
+        with intact(form, path):
+            self._plain = packing.Unpacked(path, form)
+            blocks = module.layout(self._plain.file, path)
+        self.blocks = [_checked(block, self._plain.file, path).upright() for block in blocks]
+        self.lead = lead_of(self.blocks)
 
     def pages(self, numbers: Sequence[int] | None = None) -> Iterator[Page]:
         """Planes as pages, each read now; all by default."""
@@ -229,17 +239,11 @@ class ArrayWriter:
         """Writes the next plane.
 
         Raises:
-          ZooError: it is of another size than the file has room for.
+          ZooError: as `Block.plane`.
         """
         block, place = next(self._next)
         target = block.mapped(self._packing.file, "r+")[place]
-        image = page.image if block.channels else page.image[..., 0]
-        if image.shape != target.shape or (page.image.shape[-1] > 1) != block.channels:
-            raise ZooError(
-                f"its pages have the sizes {target.shape} and {image.shape}, and such a file one "
-                "for all; end it in .tif"
-            )
-        stored = block.stored(image)
+        stored = block.stored(block.plane(page))
         there = np.ones((), bool)
         if block.missing is not None:
             there = np.asarray(target != block.missing)
@@ -260,11 +264,7 @@ def _places(blocks: list[Block]) -> Iterator[tuple[Block, tuple[int, ...]]]:
 
 def _checked(block: Block, file: BinaryIO, name: str) -> Block:
     """An array that is all in the file, and of numbers of a plane that is not too large."""
-    dtype = block.dtype
-    if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise ZooError(f"{name} holds values of type {dtype}; save it as integers or real floats")
-    if 0 in block.shape or len(block.shape) - block.channels < 2:
-        raise ZooError(f"{name} has the shape {block.shape}, which is no image; leave it out")
+    check_block(block, name)
     there = os.fstat(file.fileno()).st_size
     if there < block.offset + block.size:
         raise ZooError(
@@ -273,6 +273,24 @@ def _checked(block: Block, file: BinaryIO, name: str) -> Block:
     height, width = block.shape[len(block.lead) :][:2]
     pixels.check_size(width, height, name)
     return block
+
+
+def lead_of(blocks: Sequence[Block]) -> tuple[int, ...]:
+    """`Stack.lead` of the planes of some arrays: of several the number of all planes."""
+    return blocks[0].lead if len(blocks) == 1 else (sum(math.prod(one.lead) for one in blocks),)
+
+
+def check_block(block: Block, name: str) -> None:
+    """Refuses an array that does not hold images of integers or real floats.
+
+    Raises:
+      ZooError: it does not.
+    """
+    dtype = block.dtype
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise ZooError(f"{name} holds values of type {dtype}; save it as integers or real floats")
+    if 0 in block.shape or len(block.shape) - block.channels < 2:
+        raise ZooError(f"{name} has the shape {block.shape}, which is no image; leave it out")
 
 
 def _flipped(values: np.ndarray) -> np.ndarray:

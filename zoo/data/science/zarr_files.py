@@ -3,7 +3,8 @@
 The planes are those of the full resolution of all images in a store, be it one, a collection or the
 wells of a plate; labels are no images. An output is a copy of its input, metadata byte for byte,
 with other chunks of these arrays in it, of the same codecs, in the same shards. The smaller levels
-of an image are computed again (`zoo.data.science.zarr_pyramid`), or the file is refused.
+of an image are computed again (`zoo.data.science.zarr_pyramid`), or the file is refused. Zarr's
+warnings of what other programs may not read are ignored.
 
 References:
   J. Moore et al., "OME-Zarr: a cloud-optimized bioimaging file format with international community
@@ -16,7 +17,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from zoo.data.image_decoding import intact
 from zoo.data.image_metadata import Metadata, Page
 from zoo.data.science import zarr_pyramid
 from zoo.data.science.regions import Region, regions
-from zoo.data.science.stacks import Block
+from zoo.data.science.stacks import Block, Stack, check_block, lead_of
 from zoo.data.windows import Axes
 from zoo.errors import ZooError
 
@@ -67,14 +68,14 @@ class Store:
 
     def __init__(self, path: Path, name: str, mode: str = "r"):
         self._name = name
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             self.root = zarr.open(store=str(path), mode=mode)
 
     def array(self, path: str) -> zarr.Array:
         """An array by its path; the root itself by an empty one."""
         found = self.root
         if path:
-            with _quiet(), suppress(KeyError):
+            with warnings.catch_warnings(action="ignore"), suppress(KeyError):
                 found = self.root[path]
         if not isinstance(found, zarr.Array):
             raise ZooError(f"{self._name} holds no array {path}; fetch it again")
@@ -89,7 +90,7 @@ class Store:
         if isinstance(self.root, zarr.Array):
             shape = self.root.shape
             return [Series(("",), ((),), len(shape) > 2 and shape[-1] <= _CHANNELS)]
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             found = [_series(*one) for one in _multiscales(self.root, "")]
             arrays = sorted(self.root.array_keys())
         if not found:
@@ -138,12 +139,11 @@ def _scale(dataset: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(next((one["scale"] for one in found if one.get("type") == "scale"), ()))
 
 
-class ZarrStack:
+class ZarrStack(Stack):
     """The planes of the images in a store.
 
     Args:
       path: its folder.
-      name: what to call it in an error.
 
     Raises:
       ZooError: it is broken, or holds no planes.
@@ -151,22 +151,17 @@ class ZarrStack:
 
     form, ends = "zarr", None
 
-    def __init__(self, path: str, name: str):
-        self.path, self.name = Path(path), name
-        with intact("Zarr", name):
-            self._store = Store(self.path, name)
+    def __init__(self, path: str):
+        self.path, self.name = Path(path), path
+        with intact("Zarr", path):
+            self._store = Store(self.path, path)
             self.series = self._store.series()
             self.arrays = [self._store.array(one.levels[0]) for one in self.series]
             self.blocks = _blocks(self.arrays, self.series)
             for block, array in zip(self.blocks, self.arrays, strict=True):
-                _check(block, name)
+                _check(block, path)
                 _unit(array)  # grids of other chunks have none
-        one = len(self.blocks) == 1
-        self.lead = self.blocks[0].lead if one else (len(self),)
-
-    def __len__(self) -> int:
-        """The number of planes."""
-        return sum(int(np.prod(block.lead)) for block in self.blocks)
+        self.lead = lead_of(self.blocks)
 
     @property
     def axes(self) -> list[Axes]:
@@ -284,7 +279,7 @@ class ZarrWriter:
         shape = (*lead, *plane, *color)
         chunks = (*(1,) * len(lead), *(min(_SIDE, side) for side in plane), *color)
         settings = {"shape": shape, "chunks": chunks, "dtype": page.image.dtype, "fill_value": 0}
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             if not path.name.lower().endswith(".ome.zarr"):
                 zarr.create_array(str(folder), **settings)
             else:
@@ -308,18 +303,11 @@ class ZarrWriter:
         """Writes the next plane, when those of its chunks are there too.
 
         Raises:
-          ZooError: it is of another size than the file has room for.
+          ZooError: as `zoo.data.science.stacks.Block.plane`.
         """
         index, place = next(self._next)
         block, array = self._blocks[index], self._arrays[index]
-        image = page.image if block.channels else page.image[..., 0]
-        shape = block.shape[len(place) :]
-        if image.shape != shape or (page.image.shape[-1] > 1) != block.channels:
-            raise ZooError(
-                f"its pages have the sizes {shape} and {image.shape}, and such a file one for all; "
-                "end it in .tif"
-            )
-        self._held.append(block.stored(image))
+        self._held.append(block.stored(block.plane(page)))
         if not place:
             array[...] = self._held.pop()
         elif (place[-1] + 1) % _depth(array, block) == 0 or place[-1] + 1 == block.lead[-1]:
@@ -379,25 +367,12 @@ def _places(blocks: Sequence[Block]) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 
 def _check(block: Block, name: str) -> None:
-    if block.dtype.kind not in "iuf" or block.dtype.itemsize > 8:
-        raise ZooError(
-            f"{name} holds values of type {block.dtype}; save it as integers or real floats"
-        )
-    if 0 in block.shape or len(block.shape) - block.channels < 2:
-        raise ZooError(f"{name} has the shape {block.shape}, which is no image; leave it out")
+    check_block(block, name)
     if block.channels and block.shape[-1] > _CHANNELS:
         raise ZooError(
             f"{name} has {block.shape[-1]} channels as its last axis; save it with that before "
             "those of a plane"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without zarr's warnings of what other programs may not read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def refusal(dtype: np.dtype, channels: int) -> str:

@@ -188,7 +188,8 @@ class Source(Sequence):
     def _plane(self, name: str, item: Any) -> tuple[np.ndarray, np.ndarray | None]:
         read = (self.any_range and self.listing.read_any) or self.listing.read
         target, noisy = read(item)
-        if self.any_range and any(map(_is_blank, (target, noisy))):
+        both = (image for image in (target, noisy) if image is not None)
+        if self.any_range and any(map(pixels.is_blank, both)):
             raise ZooError(f"{name} has a channel without a finite value; leave it out")
         return self._finish(target), None if noisy is None else self._finish(noisy)
 
@@ -264,13 +265,6 @@ class Source(Sequence):
         except ZooError as error:
             return str(error)
         return ""
-
-
-def _is_blank(image: np.ndarray | None) -> bool:
-    """Whether a channel of floats has no value that is finite."""
-    if image is None or image.dtype.kind != "f":
-        return False
-    return not np.isfinite(image).any(axis=(0, 1)).all()
 
 
 def by_fractions(

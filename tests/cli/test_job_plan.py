@@ -7,14 +7,14 @@ import pytest
 from input_files import Stream, picture, put, sound
 
 from zoo import cli
-from zoo.cli import file_jobs, paths
+from zoo.cli import job_plan, paths
 from zoo.errors import ZooError
 
 
 def test_a_folder_called_dot_has_its_own_name(tmp_path, monkeypatch):
     put(tmp_path / "in", {"a.png": picture()})
     monkeypatch.chdir(tmp_path / "in")
-    (job,) = file_jobs.plan(paths.gather(["."], word="denoised"), None)
+    (job,) = job_plan.plan(paths.gather(["."], word="denoised"), None)
     assert job.target == tmp_path / "in.denoised" / "a.png"
 
 
@@ -23,17 +23,17 @@ def test_a_stream_takes_one_output(tmp_path, monkeypatch):
     put(tmp_path, {"in/a.png": picture(), "in/b.png": picture()})
     monkeypatch.setattr("sys.stdout", Stream())
     with pytest.raises(ZooError, match="- takes one output, and there are several"):
-        file_jobs.plan(paths.gather(["in"], word="w"), "-")
+        job_plan.plan(paths.gather(["in"], word="w"), "-")
     with pytest.raises(ZooError, match="- takes one output"):
-        file_jobs.plan(paths.gather(["in/a.png"], word="w"), "-", extra="noise")
+        job_plan.plan(paths.gather(["in/a.png"], word="w"), "-", extra="noise")
 
 
 def test_a_store_may_end_in_a_slash(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"a.png": picture()})
-    (job,) = file_jobs.plan(paths.gather(["a.png"], word="w"), "b.zarr/")
+    (job,) = job_plan.plan(paths.gather(["a.png"], word="w"), "b.zarr/")
     assert job.target == Path("b.zarr")
-    (job,) = file_jobs.plan(paths.gather(["a.png"], word="w"), "b/")
+    (job,) = job_plan.plan(paths.gather(["a.png"], word="w"), "b/")
     assert job.target == Path("b/a.png")
 
 
@@ -41,13 +41,13 @@ def test_the_format_of_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(tmp_path, {"in/a.png": picture(), "in/b.jpg": picture("JPEG"), "in/c.wav": sound()})
     found = paths.gather(["in"], word="w")
-    made = file_jobs.plan(found, "out", form="TIF")
+    made = job_plan.plan(found, "out", form="TIF")
     assert [job.target.name for job in made] == ["a.tif", "b.tif", "c.wav"]
-    assert [job.target.name for job in file_jobs.plan(found, None, form="flac")][2] == "c.flac"
+    assert [job.target.name for job in job_plan.plan(found, None, form="flac")][2] == "c.flac"
     with pytest.raises(ZooError, match="unknown format 'tga' of outputs; choose from aif, "):
-        file_jobs.plan(found, "out", form="tga")
+        job_plan.plan(found, "out", form="tga")
     with pytest.raises(ZooError, match=r"x.jpg does not end in .png"):
-        file_jobs.plan(paths.gather(["in/a.png"], word="w"), "x.jpg", form="png")
+        job_plan.plan(paths.gather(["in/a.png"], word="w"), "x.jpg", form="png")
 
 
 def test_one_file_has_one_output(tmp_path, monkeypatch):
@@ -56,7 +56,7 @@ def test_one_file_has_one_output(tmp_path, monkeypatch):
     one, two = (paths.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
 
     def targets(found, output):
-        return [job.target.as_posix() for job in file_jobs.plan(found, output)]
+        return [job.target.as_posix() for job in job_plan.plan(found, output)]
 
     assert targets(one, None) == ["a.noisy.png"]
     assert targets(one, "x.jpg") == ["x.jpg"]
@@ -64,7 +64,7 @@ def test_one_file_has_one_output(tmp_path, monkeypatch):
     assert targets(one, "x.png/") == ["x.png/a.png"]
     assert targets(one, "there") == ["there/a.png"]
     assert targets(two, "x") == ["x/a.png", "x/b.png"]
-    assert file_jobs.plan(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
+    assert job_plan.plan(one, "x.jpg", extra="noise")[0].extra == Path("x.noise.jpg")
     for output in ("x.png", "a.png"):
         with pytest.raises(ZooError, match="several outputs need a folder"):
             targets(two, output)
@@ -84,13 +84,13 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
     }
     put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
     put(tmp_path, {"z.aiff": sound("AIFF"), "y.wma": sound()})
-    made = file_jobs.plan(paths.gather([*named, "z.aiff", "y.wma"], word="denoised"), None)
+    made = job_plan.plan(paths.gather([*named, "z.aiff", "y.wma"], word="denoised"), None)
     assert not [job.problem for job in made if job.problem]
     assert [job.target.name for job in made] == [out for _, out in named.values()] + [
         "z.denoised.aiff",
         "y.denoised.wav",
     ]
-    (job,) = file_jobs.plan(paths.gather(["f"], word="denoised"), "out")
+    (job,) = job_plan.plan(paths.gather(["f"], word="denoised"), "out")
     assert job.target == Path("out/f.jpg")
 
 
@@ -108,7 +108,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
     )
 
     def planned(names, output=None, **more):
-        return file_jobs.plan(paths.gather(names, word="denoised"), output, **more)
+        return job_plan.plan(paths.gather(names, word="denoised"), output, **more)
 
     def problems(*arguments, **more):
         return [job.problem.partition(";")[0] for job in planned(*arguments, **more)]
@@ -144,27 +144,27 @@ def test_files_are_replaced_only_when_asked(tmp_path, monkeypatch):
     os.mkdir("folder.png")
     found = paths.gather(["a.png"], word="denoised")
     for output, reported in (("a.png", "is the input itself"), ("b.png", "is there already")):
-        (job,) = file_jobs.plan(found, output)
+        (job,) = job_plan.plan(found, output)
         with pytest.raises(ZooError, match=reported):
-            file_jobs.check_place(job, overwrite=False)
-        file_jobs.check_place(job, overwrite=True)
-    (job,) = file_jobs.plan(found, "link.png")
+            job_plan.check_place(job, overwrite=False)
+        job_plan.check_place(job, overwrite=True)
+    (job,) = job_plan.plan(found, "link.png")
     with pytest.raises(ZooError, match="is the input by another name"):
-        file_jobs.check_place(job, overwrite=True)
+        job_plan.check_place(job, overwrite=True)
     os.symlink("a.png", "soft.png")
-    (job,) = file_jobs.plan(found, "soft.png")
+    (job,) = job_plan.plan(found, "soft.png")
     assert job.problem.startswith("a.png would write over the input a.png")
-    (job,) = file_jobs.plan(found, "c.png", extra="png")
-    file_jobs.check_place(job, overwrite=False)
+    (job,) = job_plan.plan(found, "c.png", extra="png")
+    job_plan.check_place(job, overwrite=False)
     with pytest.raises(ZooError, match="is a folder"):
-        file_jobs.check_place(job._replace(target=Path("folder.png")), overwrite=True)
+        job_plan.check_place(job._replace(target=Path("folder.png")), overwrite=True)
 
 
 def test_shards_have_each_file_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "in", {f"{n}.png": picture() for n in range(7)})
-    made = file_jobs.plan(paths.gather(["in"], word="w"), "out")
-    shares = [file_jobs.shard(list(reversed(made)), number, 3) for number in (1, 2, 3)]
+    made = job_plan.plan(paths.gather(["in"], word="w"), "out")
+    shares = [job_plan.shard(list(reversed(made)), number, 3) for number in (1, 2, 3)]
     assert [len(share) for share in shares] == [3, 2, 2]
     assert [job.source.name for job in shares[1]] == ["1.png", "4.png"]
     assert {job.source for share in shares for job in share} == {job.source for job in made}
