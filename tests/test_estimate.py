@@ -60,8 +60,8 @@ SIDES = [(64, 64), (61, 70), (5, 6), (70, 61), (7, 9), (6, 5)]
 @pytest.mark.parametrize("sigma", [0.02, 0.1])
 def test_sigma_is_that_of_scikit_image(shape, channels, sigma):
     x = noisy(photo(*shape, channels), b=sigma**2)
-    for picture in (x, np.clip(x, 0, 1)):
-        assert sigma_wavelet(picture) == pytest.approx(reference(picture), rel=1e-5)
+    for image in (x, np.clip(x, 0, 1)):
+        assert sigma_wavelet(image) == pytest.approx(reference(image), rel=1e-5)
 
 
 def test_exact_zeros_do_not_count():
@@ -153,7 +153,7 @@ def mapped(name):
     return jax.jit(jax.vmap(getattr(estimate, name)))
 
 
-def pictures():
+def images():
     """Four in two axes, the first for `vmap` and the second for the function itself."""
     levels = enumerate((0.001, 0.01, 0.002, 0.02))
     x = np.stack([noisy(photo(*COLOR), 0.01, b, seed) for seed, b in levels])
@@ -162,7 +162,7 @@ def pictures():
 
 @by_representative
 def test_batches_and_vmap(name):
-    x = pictures()
+    x = images()
     found = mapped(name)(x)
     assert all(leaf.shape == (2, 2) for leaf in jax.tree.leaves(found))
     one_by_one = map(ALL[name], x.reshape(4, *COLOR))
@@ -173,7 +173,7 @@ def test_batches_and_vmap(name):
 
 @by_representative
 def test_jit_agrees_with_no_jit(name):
-    x = pictures()[0, 0]
+    x = images()[0, 0]
     found, expected = getattr(estimate, name)(x), ALL[name](x)
     for leaf, same in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         np.testing.assert_allclose(leaf, same, rtol=1e-4, atol=1e-6)
@@ -206,9 +206,9 @@ def test_what_cannot_be_judged_is_an_error(name, smallest):
 def bsd68(zoo_data):
     # Those that the constants of zoo/estimate.py were not chosen on.
     paths = sorted((zoo_data / "bsd68").glob("*.png"))[1::4]
-    pictures = [image_files.read(path).astype(np.float32) / 255 for path in paths]
+    images = [image_files.read(path).astype(np.float32) / 255 for path in paths]
     # All lying, for one shape and so one program.
-    return [x if x.shape == GRAY else np.swapaxes(x, 0, 1) for x in pictures]
+    return [x if x.shape == GRAY else np.swapaxes(x, 0, 1) for x in images]
 
 
 # Mean absolute errors in 1/255, as benchmarks/results/estimators_bsd68.csv has them, and a margin.
@@ -253,7 +253,7 @@ def test_poisson_gaussian_on_photographs(bsd68, a, b, bound):
 @by_representative
 @pytest.mark.parametrize("value", first(1, [np.nan, np.inf]))
 def test_images_that_are_not_finite_have_no_level(name, value):
-    x = pictures()
+    x = images()
     x[1, 0, 5, 5, 1] = value
     for found in jax.tree.leaves(mapped(name)(x)):
         np.testing.assert_array_equal(np.isnan(found), [[False, False], [True, False]])

@@ -178,9 +178,9 @@ def test_ms_ssim_of_a_negative_is_finite(cat):
 
 
 @pytest.mark.parametrize("name", ["ssim", "ms_ssim"])
-@pytest.mark.parametrize("picture", first(1, ["black", "cat"]))
-def test_gradients_are_finite_and_zero_at_equality(cat, name, picture):
-    a = jnp.asarray(cat if picture == "cat" else np.zeros((64, 64, 3), np.float32))
+@pytest.mark.parametrize("image", first(1, ["black", "cat"]))
+def test_gradients_are_finite_and_zero_at_equality(cat, name, image):
+    a = jnp.asarray(cat if image == "cat" else np.zeros((64, 64, 3), np.float32))
     value, slope = value_and_slope(name)(a, a)
     assert value == pytest.approx(1, abs=1e-6)
     np.testing.assert_allclose(slope, 0, atol=1e-6)

@@ -13,7 +13,7 @@ from zoo.inference.value_scale import Scale
 da = pytest.importorskip("dask.array")
 sys.path.insert(0, str(Path(__file__).parent / "inference" / "pictures"))
 
-from small import Box, Half, Middle, build, picture  # noqa: E402
+from small import Box, Half, Middle, build, make_image  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def mapped(array, chunks, **options):
 
 
 def test_blocks_make_no_difference(tiny):
-    x = picture(101, 455, dtype=np.float32)[..., 0]
+    x = make_image(101, 455, dtype=np.float32)[..., 0]
     whole = zoo.denoise(x, **tiny)
     assert abs(whole - x).max() > 0.1
     done = mapped(x, (37, 61), **tiny)
@@ -37,7 +37,7 @@ def test_blocks_make_no_difference(tiny):
 
 
 def test_batch_and_channel_axes():
-    planes = np.stack([picture(60, 590, seed=seed)[..., 0] for seed in range(4)])
+    planes = np.stack([make_image(60, 590, seed=seed)[..., 0] for seed in range(4)])
     options = {"model": Box(), "range": (0, 255)}
     expected = np.stack([zoo.denoise(x, **options) for x in planes])
     done = mapped(planes.reshape(2, 2, 60, 590), (1, 2, 30, 100), **options)
@@ -53,7 +53,7 @@ def test_batch_and_channel_axes():
 
 
 def test_one_range_for_all_of_the_array():
-    planes = np.stack([picture(60, 590)[..., 0], np.full((60, 590), 7)]).astype(np.uint16) * 100
+    planes = np.stack([make_image(60, 590)[..., 0], np.full((60, 590), 7)]).astype(np.uint16) * 100
     denoiser = zoo.inference.ImageDenoiser(Box())
     scale = denoiser.find_scales(planes[..., None])[planes.dtype]
     expected = [denoiser(x, None, None, scale).image for x in planes]
@@ -66,7 +66,7 @@ def test_one_range_for_all_of_the_array():
 
 def test_planes_of_nothing_say_nothing_of_the_noise():
     planes = np.zeros((5, 60, 64), np.uint16)
-    planes[2] = 256 * picture(60, 64)[..., 0].astype(np.uint16)
+    planes[2] = 256 * make_image(60, 64)[..., 0].astype(np.uint16)
     seen = zoo.science._level(
         da.from_array(planes[..., None]),
         zoo.inference.ImageDenoiser(Half(1, takes_level=True)),
@@ -76,14 +76,14 @@ def test_planes_of_nothing_say_nothing_of_the_noise():
 
 
 def test_the_model_is_one_task_that_others_depend_on():
-    graph = mapped(picture(600, 600)[..., 0], 100, range=(0, 255), model=Box()).__dask_graph__()
+    graph = mapped(make_image(600, 600)[..., 0], 100, range=(0, 255), model=Box()).__dask_graph__()
     holders = [key for key, task in dict(graph).items() if "ImageDenoiser" in repr(task)[:10_000]]
     assert len(holders) <= 1
 
 
 def test_models_that_see_all_are_refused():
     with pytest.raises(ZooError, match=r"Middle looks at all .* choose a local model: .*unet-gray"):
-        mapped(picture(60, 60)[..., 0], 30, model=Middle())
+        mapped(make_image(60, 60)[..., 0], 30, model=Middle())
 
 
 def test_arrays_without_planes_are_refused():

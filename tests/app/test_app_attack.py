@@ -139,7 +139,7 @@ def test_pipes_and_devices_stop_nobody(visitor, tmp_path):
 
 def test_names_are_escaped_and_errors_tell_no_place(visitor, server):
     one = visitor()
-    assert one.drop(one.upload("<img src=x onerror=alert(1)>.png", b"no picture")) == 200
+    assert one.drop(one.upload("<img src=x onerror=alert(1)>.png", b"no image")) == 200
     said = one.hear()
     assert "&lt;img src=x" in said
     assert "<img src=x" not in said.replace("Reading <img", "")

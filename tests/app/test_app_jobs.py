@@ -124,15 +124,15 @@ def left(store):
 
 def test_a_file_is_taken_and_goes_with_the_visitor(store):
     one = visit(store)
-    place = one.take("picture", upload(one))
+    place = one.take("image", upload(one))
     assert (place.name, place.read_bytes()) == ("photo.png", b"x")
-    assert one.file("picture") == place
+    assert one.file("image") == place
     store.sweep(upload=-1)
     assert left(store) == [place]
     store.leave("a")
     assert not left(store)
     with pytest.raises(ZooError, match="drop one, or take a sample"):
-        store.visit("a").file("picture")
+        store.visit("a").file("image")
 
 
 def test_an_upload_that_no_tab_takes_goes_and_samples_stay(store):
@@ -140,10 +140,10 @@ def test_an_upload_that_no_tab_takes_goes_and_samples_stay(store):
     sample.parent.mkdir()
     sample.write_bytes(b"x")
     upload(one)
-    one.try_sample("picture", sample)
+    one.try_sample("image", sample)
     store.sweep(upload=-1)
     assert left(store) == [sample]
-    one.drop("picture")
+    one.drop("image")
     store.leave("a")
     assert left(store) == [sample]
 
@@ -151,12 +151,12 @@ def test_an_upload_that_no_tab_takes_goes_and_samples_stay(store):
 def test_visitors_and_tabs_do_not_meet(store):
     first, second = visit(store), visit(store, "b")
     mine = [
-        first.take("picture", upload(first)),
+        first.take("image", upload(first)),
         first.take("trial", upload(first)),
-        second.take("picture", upload(second)),
+        second.take("image", upload(second)),
     ]
     assert len({*mine}) == 3
-    first.drop("picture")
+    first.drop("image")
     assert [place.exists() for place in mine] == [False, True, True]
     store.leave("a")
     assert [place.exists() for place in mine] == [False, False, True]
@@ -169,11 +169,11 @@ def test_a_visit_takes_nothing_but_what_it_brought(store, tmp_path):
     for path in (tmp_path / "secret.png", "/dev/zero", theirs, f"{theirs.parent}/../x", "\0", ""):
         assert not first.has_upload(str(path))
         with pytest.raises(ZooError, match="drop it again"):
-            first.take("picture", path)
+            first.take("image", path)
     assert not store.join(first, "b")
     assert not store.join(second, "a")
     # Once only: what a tab has taken, it may remove.
-    second.take("picture", theirs)
+    second.take("image", theirs)
     with pytest.raises(ZooError, match="drop it again"):
         second.take("trial", theirs)
 
@@ -217,9 +217,9 @@ def test_visits_are_bounded_and_only_those_with_nothing_make_room(store, monkeyp
 def test_of_results_the_last_stays_and_of_a_failure_nothing(store):
     one = visit(store)
     for content in (b"first", b"second"):
-        with one.room("picture") as room:
+        with one.room("image") as room:
             (room / "x").write_bytes(content)
-    with suppress(KeyError), one.room("picture") as room:
+    with suppress(KeyError), one.room("image") as room:
         (room / "y").write_bytes(b"half")
         raise KeyError
     assert [path.read_bytes() for path in left(store)] == [b"second"]
@@ -260,10 +260,10 @@ def test_who_would_wait_too_long_is_refused():
 
 def test_another_file_takes_the_place_of_the_last_and_stops_its_job(store):
     one = visit(store)
-    place = one.take("picture", upload(one))
+    place = one.take("image", upload(one))
     jobs, slow = Jobs(), Slow()
-    one.jobs["picture"] = job = jobs.submit(slow)
-    one.take("picture", upload(one, "other.png"))
+    one.jobs["image"] = job = jobs.submit(slow)
+    one.take("image", upload(one, "other.png"))
     slow.let()
     until(lambda: job.done)
     assert isinstance(job.error, Stopped)
@@ -274,9 +274,9 @@ def test_another_file_takes_the_place_of_the_last_and_stops_its_job(store):
 def test_idle_visitors_are_swept_but_not_those_at_work(store):
     idle, busy = visit(store, "idle"), visit(store, "busy")
     for one in (idle, busy):
-        one.take("picture", upload(one))
+        one.take("image", upload(one))
     jobs, slow = Jobs(), Slow()
-    busy.jobs["picture"] = job = jobs.submit(slow)
+    busy.jobs["image"] = job = jobs.submit(slow)
     store.sweep(idle=-1)
     assert not idle.folder.exists()
     assert busy.folder.exists()
@@ -292,7 +292,7 @@ def test_an_upload_that_is_gone_is_one_line(store):
     place = upload(one)
     place.unlink()
     with pytest.raises(ZooError, match="drop it again"):
-        one.take("picture", place)
+        one.take("image", place)
 
 
 def test_a_job_that_never_returns_does_not_block_others(capsys):

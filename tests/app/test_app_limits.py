@@ -80,12 +80,12 @@ def test_the_header_of_avif_tells_its_size_too(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_for_a_trial_is_refused_by_the_header(tmp_path):
-    picture, recording = tmp_path / "photo.png", tmp_path / "talk.wav"
-    Image.new("1", (4000, 2500)).save(picture)
+    source, recording = tmp_path / "photo.png", tmp_path / "talk.wav"
+    Image.new("1", (4000, 2500)).save(source)
     soundfile.write(recording, np.zeros(601 * 100, np.int16), 100)
     with pytest.raises(ZooError, match="8 million pixels that a test with noise takes"):
-        limits.check_trial(picture, "image")
-    limits.check_image(picture)
+        limits.check_trial(source, "image")
+    limits.check_image(source)
     with pytest.raises(ZooError, match="longer than the 10 minutes that a test with noise takes"):
         limits.check_trial(recording, "audio")
 

@@ -95,9 +95,9 @@ def test_a_dark_image_is_shown_as_the_model_sees_it(tmp_path, models):
 
 
 def test_a_large_image_is_shown_small_and_in_part(tmp_path):
-    picture = np.zeros((1000, 2800, 3), np.uint16)
-    picture[:, 1400:] = 65535
-    found = image_tab.view(picture, tmp_path, "before")
+    source = np.zeros((1000, 2800, 3), np.uint16)
+    source[:, 1400:] = 65535
+    found = image_tab.view(source, tmp_path, "before")
     with Image.open(found.whole) as whole, Image.open(found.detail) as detail:
         assert whole.size == (1400, 500)
         assert detail.size == (620, 414)
@@ -107,13 +107,13 @@ def test_a_large_image_is_shown_small_and_in_part(tmp_path):
 
 
 def test_alpha_is_not_shown_and_gray_stays_gray(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 2), np.uint8)
-    found = image_tab.view(picture, tmp_path, "before")
+    source = np.random.default_rng(0).integers(0, 256, (20, 30, 2), np.uint8)
+    found = image_tab.view(source, tmp_path, "before")
     with Image.open(found.whole) as image:
-        assert np.array_equal(np.asarray(image), picture[..., 0])
+        assert np.array_equal(np.asarray(image), source[..., 0])
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n broken"])
 def test_a_bad_image_is_one_line(tmp_path, content):
     path = tmp_path / "bad.png"
     path.write_bytes(content)

@@ -9,7 +9,7 @@ from PIL import Image
 GRAY = Image.fromarray(np.zeros((4, 4), np.uint8))
 
 
-def picture(form="PNG"):
+def make_image(form="PNG"):
     out = io.BytesIO()
     GRAY.save(out, form)
     return out.getvalue()

@@ -132,7 +132,7 @@ def test_recordings_need_no_model_named(zoo):
 def test_the_level_is_given_or_estimated(zoo, monkeypatch):
     from zoo.inference import noise_level as level
 
-    monkeypatch.setattr(level, "estimate_level", lambda picture, scale, luma: 0.1)
+    monkeypatch.setattr(level, "estimate_level", lambda image, scale, luma: 0.1)
     model = ("--weights", "ffdnet-color.safetensors")
     reported = zoo("in/colour.png", "-o", "a.png", *model, "--sigma", "30")[1]
     assert ", sigma 30.0, " in reported

@@ -30,7 +30,7 @@ def zoo(capsys, tmp_path, monkeypatch):
 
 def test_a_image(zoo, monkeypatch):
     # Compiling it takes longer than all else here, and it has its own tests.
-    level = lambda picture, scale: picture.shape[-1] / 255 * scale.seen  # noqa: E731
+    level = lambda image, scale: image.shape[-1] / 255 * scale.seen  # noqa: E731
     monkeypatch.setattr(noise_level, "estimate_level", level)
     noisy = np.random.default_rng(0).normal(128, 10, (64, 48, 3)).round().astype(np.uint8)
     exif = Image.Exif()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from input_files import Stream, picture, put, sound
+from input_files import Stream, make_image, put, sound
 
 from zoo import cli
 from zoo.cli import job_plan, paths
@@ -12,7 +12,7 @@ from zoo.errors import ZooError
 
 
 def test_a_folder_called_dot_has_its_own_name(tmp_path, monkeypatch):
-    put(tmp_path / "in", {"a.png": picture()})
+    put(tmp_path / "in", {"a.png": make_image()})
     monkeypatch.chdir(tmp_path / "in")
     (job,) = job_plan.plan(paths.gather(["."], word="denoised"), None)
     assert job.target == tmp_path / "in.denoised" / "a.png"
@@ -20,7 +20,7 @@ def test_a_folder_called_dot_has_its_own_name(tmp_path, monkeypatch):
 
 def test_a_stream_takes_one_output(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"in/a.png": picture(), "in/b.png": picture()})
+    put(tmp_path, {"in/a.png": make_image(), "in/b.png": make_image()})
     monkeypatch.setattr("sys.stdout", Stream())
     with pytest.raises(ZooError, match="- takes one output, and there are several"):
         job_plan.plan(paths.gather(["in"], word="w"), "-")
@@ -30,7 +30,7 @@ def test_a_stream_takes_one_output(tmp_path, monkeypatch):
 
 def test_a_store_may_end_in_a_slash(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"a.png": picture()})
+    put(tmp_path, {"a.png": make_image()})
     (job,) = job_plan.plan(paths.gather(["a.png"], word="w"), "b.zarr/")
     assert job.target == Path("b.zarr")
     (job,) = job_plan.plan(paths.gather(["a.png"], word="w"), "b/")
@@ -39,7 +39,7 @@ def test_a_store_may_end_in_a_slash(tmp_path, monkeypatch):
 
 def test_the_format_of_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"in/a.png": picture(), "in/b.jpg": picture("JPEG"), "in/c.wav": sound()})
+    put(tmp_path, {"in/a.png": make_image(), "in/b.jpg": make_image("JPEG"), "in/c.wav": sound()})
     found = paths.gather(["in"], word="w")
     made = job_plan.plan(found, "out", form="TIF")
     assert [job.target.name for job in made] == ["a.tif", "b.tif", "c.wav"]
@@ -52,7 +52,7 @@ def test_the_format_of_outputs(tmp_path, monkeypatch):
 
 def test_one_file_has_one_output(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"a.png": picture(), "b.png": picture(), "there/x.txt": b""})
+    put(tmp_path, {"a.png": make_image(), "b.png": make_image(), "there/x.txt": b""})
     one, two = (paths.gather(names, word="noisy") for names in (["a.png"], ["a.png", "b.png"]))
 
     def targets(found, output):
@@ -82,7 +82,7 @@ def test_what_cannot_be_written_becomes_what_can(tmp_path, monkeypatch):
         "g.2024": ("TIFF", "g.2024.denoised.tif"),
         "h.2024": ("WEBP", "h.2024.denoised.webp"),
     }
-    put(tmp_path, {name: picture(form) for name, (form, _) in named.items()})
+    put(tmp_path, {name: make_image(form) for name, (form, _) in named.items()})
     put(tmp_path, {"z.aiff": sound("AIFF"), "y.wma": sound()})
     made = job_plan.plan(paths.gather([*named, "z.aiff", "y.wma"], word="denoised"), None)
     assert not [job.problem for job in made if job.problem]
@@ -99,11 +99,11 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
     put(
         tmp_path,
         {
-            "a/x.png": picture(),
-            "b/x.png": picture(),
-            "c/x.png": picture(),
-            "c/x.denoised.png": picture(),
-            "c/x.noise.png": picture(),
+            "a/x.png": make_image(),
+            "b/x.png": make_image(),
+            "c/x.png": make_image(),
+            "c/x.denoised.png": make_image(),
+            "c/x.noise.png": make_image(),
         },
     )
 
@@ -118,7 +118,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
         "a/x.png and b/x.png would both write out/x.png",
     ]
     # The one that keeps its ending has the name, whichever comes first.
-    put(tmp_path, {"d/x.gif": picture("GIF"), "d/x.png": picture(), "d/y.png": picture()})
+    put(tmp_path, {"d/x.gif": make_image("GIF"), "d/x.png": make_image(), "d/y.png": make_image()})
     assert problems(["d"], "out") == ["d/x.png and d/x.gif would both write out/x.png", "", ""]
     # Two folders keep their names.
     assert [job.target.as_posix() for job in planned(["a", "b"], "out")] == [
@@ -139,7 +139,7 @@ def test_clashes_fail_alone(tmp_path, monkeypatch):
 
 def test_files_are_replaced_only_when_asked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"a.png": picture(), "b.png": picture()})
+    put(tmp_path, {"a.png": make_image(), "b.png": make_image()})
     os.link("a.png", "link.png")
     os.mkdir("folder.png")
     found = paths.gather(["a.png"], word="denoised")
@@ -162,7 +162,7 @@ def test_files_are_replaced_only_when_asked(tmp_path, monkeypatch):
 
 def test_shards_have_each_file_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path / "in", {f"{n}.png": picture() for n in range(7)})
+    put(tmp_path / "in", {f"{n}.png": make_image() for n in range(7)})
     made = job_plan.plan(paths.gather(["in"], word="w"), "out")
     shares = [job_plan.shard(list(reversed(made)), number, 3) for number in (1, 2, 3)]
     assert [len(share) for share in shares] == [3, 2, 2]

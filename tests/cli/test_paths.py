@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from input_files import Stream, picture, put, sound
+from input_files import Stream, make_image, put, sound
 
 from zoo.cli import job_plan, paths
 from zoo.data import file_kinds
@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF"])
 def test_images_are_recognized_by_content(tmp_path, form):
-    (tmp_path / "x.wav").write_bytes(picture(form))
+    (tmp_path / "x.wav").write_bytes(make_image(form))
     assert file_kinds.kind_of(tmp_path / "x.wav") == file_kinds.IMAGE
 
 
@@ -59,10 +59,10 @@ def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
         tmp_path / "in",
         {
             "b/two.wav": sound(),
-            "a.png": picture(),
+            "a.png": make_image(),
             "notes.txt": b"x",
-            ".hidden.png": picture(),
-            ".git/c.png": picture(),
+            ".hidden.png": make_image(),
+            ".git/c.png": make_image(),
             "empty.jpg": b"",
         },
     )
@@ -86,7 +86,10 @@ def test_a_folder_stands_for_what_is_below_it(tmp_path, monkeypatch):
 
 def test_outputs_below_the_input_are_no_inputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path / "in", {"a.png": picture(), "clean/a.png": picture(), "b/c.png": picture()})
+    put(
+        tmp_path / "in",
+        {"a.png": make_image(), "clean/a.png": make_image(), "b/c.png": make_image()},
+    )
     found = paths.gather(["in"], word="denoised", output=Path("in/clean"))
     assert [one.path.as_posix() for one in found.inputs] == ["in/a.png", "in/b/c.png"]
     # But all of it where the outputs go into the folder itself.
@@ -96,7 +99,7 @@ def test_outputs_below_the_input_are_no_inputs(tmp_path, monkeypatch):
 
 def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path / "in", {"a.png": picture(), "b/c.png": picture(), "b/d.txt": b"x"})
+    put(tmp_path / "in", {"a.png": make_image(), "b/c.png": make_image(), "b/d.txt": b"x"})
     found = paths.gather(["in/**/*"], word="denoised")
     assert [job.target.as_posix() for job in job_plan.plan(found, "out")] == [
         "out/a.png",
@@ -111,14 +114,14 @@ def test_patterns_keep_the_folders_behind_their_fixed_part(tmp_path, monkeypatch
 
 def test_a_name_may_look_like_a_pattern(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "a[1].png").write_bytes(picture())
+    (tmp_path / "a[1].png").write_bytes(make_image())
     (one,) = paths.gather(["a[1].png"], word="denoised").inputs
     assert one.path == Path("a[1].png")
 
 
 def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"a.txt": b"x", "empty": b"", "b.png": picture()})
+    put(tmp_path, {"a.txt": b"x", "empty": b"", "b.png": make_image()})
     found = paths.gather(["a.txt", "empty", "none.png", "*.jpg", "b.png"], word="denoised")
     assert [one.problem.partition(";")[0] for one in found.inputs] == [
         "a.txt is neither an image nor audio",
@@ -131,7 +134,7 @@ def test_what_is_named_and_cannot_be_is_a_problem(tmp_path, monkeypatch):
 
 def test_no_name_is_a_mistake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"a.png": picture()})
+    put(tmp_path, {"a.png": make_image()})
     with pytest.raises(ZooError, match="empty"):
         paths.gather([""], word="w")
     with pytest.raises(ZooError, match="empty"):
@@ -141,12 +144,12 @@ def test_no_name_is_a_mistake(tmp_path, monkeypatch):
 def test_standard_input_is_a_file(tmp_path, monkeypatch):
     """Its format is recognized by its content, and it goes to standard output by default."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.stdin", Stream(picture("JPEG")))
+    monkeypatch.setattr("sys.stdin", Stream(make_image("JPEG")))
     monkeypatch.setattr("sys.stdout", Stream())
     found = paths.gather(["-"], word="w")
     (one,) = found.inputs
     assert (one.kind, one.place.name) == (file_kinds.IMAGE, "standard input.jpg")
-    assert one.path.read_bytes() == picture("JPEG")
+    assert one.path.read_bytes() == make_image("JPEG")
     assert not one.path.is_relative_to(tmp_path)
     (job,) = job_plan.plan(found, None)
     assert (job.stream, job.target.name) == ("-", "standard output.jpg")
@@ -179,7 +182,7 @@ def test_standard_input_that_is_none(monkeypatch, stream, reported):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_pipes_are_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"in/a.png": picture()})
+    put(tmp_path, {"in/a.png": make_image()})
     os.mkfifo("in/pipe.png")
     os.mkfifo("in/other")
     os.symlink("nowhere", "in/z.png")
@@ -198,7 +201,7 @@ def test_pipes_are_not_waited_for(tmp_path, monkeypatch):
 def test_folders_in_circles_are_searched_once(tmp_path, monkeypatch):
     """Five folders with links to each other: 5! ways, and endless ones."""
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {f"in/{a}/{a}.png": picture() for a in "abcde"})
+    put(tmp_path, {f"in/{a}/{a}.png": make_image() for a in "abcde"})
     for a in "abcde":
         for b in "abcde":
             os.symlink(tmp_path / "in" / b, f"in/{a}/to-{b}")
@@ -210,7 +213,7 @@ def test_folders_in_circles_are_searched_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("names", [["in"], ["in/**/*.png"]])
 def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path, monkeypatch, names):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, {"in/a.png": picture(), "in/shut/b.png": picture()})
+    put(tmp_path, {"in/a.png": make_image(), "in/shut/b.png": make_image()})
     scan = os.scandir
 
     def closed(path):

@@ -27,9 +27,9 @@ def save(path, image, kind, **options):
 
 
 def same(path, expected):
-    picture = image_files.read(path)
-    assert picture.dtype == expected.dtype
-    np.testing.assert_array_equal(picture, expected if expected.ndim == 3 else expected[..., None])
+    photo = image_files.read(path)
+    assert photo.dtype == expected.dtype
+    np.testing.assert_array_equal(photo, expected if expected.ndim == 3 else expected[..., None])
 
 
 FILES = ["png", "jpg", "bmp", "tif", "webp"]

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 COUNTS = {"train": 6, "test": 3}
 
 
-def pictures(split, dtype=np.uint8, channels=3):
+def images(split, dtype=np.uint8, channels=3):
     """The images `(N, 16, 16, C)` that a data set was prepared from."""
     rng = np.random.default_rng(len(split))
     shape = (COUNTS[split], 16, 16, channels)
@@ -26,14 +26,14 @@ def pictures(split, dtype=np.uint8, channels=3):
 
 def _encoded(split):
     # tfds encodes arrays by TensorFlow, but stores bytes as they are.
-    return [imagecodecs.png_encode(picture) for picture in pictures(split, np.uint16)]
+    return [imagecodecs.png_encode(image) for image in images(split, np.uint16)]
 
 
 class _Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     feature: tfds.features.FeatureConnector
     feature_name = "image"
-    values = staticmethod(pictures)
+    values = staticmethod(images)
 
     def _info(self):
         features = {self.feature_name: self.feature, "label": tfds.features.Scalar(np.int64)}
@@ -64,7 +64,7 @@ class TinyFloat(_Tiny, skip_registration=True):
 
     name = "tiny_float"
     feature = tfds.features.Tensor(shape=(16, 16, 1), dtype=np.float32)
-    values = staticmethod(lambda split: pictures(split, np.float32, 1))
+    values = staticmethod(lambda split: images(split, np.float32, 1))
 
 
 class TinyImage(_Tiny, skip_registration=True):
@@ -128,8 +128,8 @@ _AUDIO = {
 
 def make(folder):
     """Prepare all in `folder`, as array_record."""
-    pictures = (TinyTensor, TinyFloat, TinyImage, TinyBad)
-    for builder in (*pictures, TinySound, TinyFloatSound, TinyAudio):
+    images = (TinyTensor, TinyFloat, TinyImage, TinyBad)
+    for builder in (*images, TinySound, TinyFloatSound, TinyAudio):
         builder(data_dir=str(folder), file_format="array_record").download_and_prepare()
     path = Path(folder, "tiny_audio", "1.0.0", "features.json")
     described = json.loads(path.read_text())

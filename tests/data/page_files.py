@@ -25,8 +25,8 @@ def smooth(shape=(32, 48)):
     return np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=-1).astype(np.uint8)
 
 
-def squeezed(picture):
-    return picture[..., 0] if picture.shape[-1] == 1 else picture
+def squeezed(image):
+    return image[..., 0] if image.shape[-1] == 1 else image
 
 
 def pil(channels=3):

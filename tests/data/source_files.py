@@ -7,7 +7,7 @@ from zoo.data import image_files, sources
 from zoo.errors import ZooError
 
 
-def picture(seed, shape=(8, 10, 3), dtype=np.uint8):
+def make_image(seed, shape=(8, 10, 3), dtype=np.uint8):
     rng = np.random.default_rng(seed)
     return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
@@ -15,7 +15,7 @@ def picture(seed, shape=(8, 10, 3), dtype=np.uint8):
 def fill(folder, names, **options):
     for seed, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        image_files.write(folder / name, picture(seed, **options))
+        image_files.write(folder / name, make_image(seed, **options))
     return str(folder)
 
 

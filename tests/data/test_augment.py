@@ -14,7 +14,7 @@ from zoo.data import augment
 from zoo.errors import ZooError
 
 
-def picture(shape=(6, 6, 3), seed=0):
+def image(shape=(6, 6, 3), seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
@@ -37,19 +37,19 @@ def assert_evenly(counts, kinds, total):
 
 
 def test_flips_give_four_images_equally_often():
-    x = picture((4, 5, 3))
+    x = image((4, 5, 3))
     expected = {(v, h): x[::v, ::h] for v in (1, -1) for h in (1, -1)}
     assert_evenly(count_images(draw(augment.random_flip, x, 800), expected), 4, 800)
 
 
 def test_quarter_turns_give_four_images_equally_often():
-    x = picture()
+    x = image()
     expected = {turns: np.rot90(x, turns) for turns in range(4)}
     assert_evenly(count_images(draw(augment.random_quarter_turn, x, 800), expected), 4, 800)
 
 
 def test_flips_and_turns_together_give_all_eight_equally_often():
-    x = picture()
+    x = image()
     expected = {(t, h): np.rot90(x, t)[:, ::h] for t in range(4) for h in (1, -1)}
     both = augment.make_augment(flip=True, quarter_turn=True)
     assert_evenly(count_images(draw(both, x, 1600), expected), 8, 1600)
@@ -57,11 +57,11 @@ def test_flips_and_turns_together_give_all_eight_equally_often():
 
 def test_a_quarter_turn_of_an_oblong_is_refused():
     with pytest.raises(ZooError, match=r"square crop, not 4x5; set data\.augment\.quarter_turn"):
-        augment.random_quarter_turn(jax.random.key(0), picture((4, 5, 3)))
+        augment.random_quarter_turn(jax.random.key(0), image((4, 5, 3)))
 
 
 def test_no_rotation_and_no_shift_change_nothing():
-    x, key = picture((7, 10, 3)), jax.random.key(0)
+    x, key = image((7, 10, 3)), jax.random.key(0)
     for same in (
         augment.random_rotation(key, x, degrees=0.0),
         augment.random_shift(key, x, fraction=0.0),
@@ -72,7 +72,7 @@ def test_no_rotation_and_no_shift_change_nothing():
 
 @pytest.mark.parametrize("shape", [(12, 12, 2), (9, 14, 1)])
 def test_rotation_is_scipys(shape):
-    x, degrees = picture(shape), 40.0
+    x, degrees = image(shape), 40.0
     turned = draw(partial(augment.random_rotation, degrees=degrees), x, 6)
     for key, one in zip(jax.random.split(jax.random.key(0), 6), turned, strict=True):
         angle = float(jax.random.uniform(key, minval=-degrees, maxval=degrees))
@@ -95,7 +95,7 @@ def test_rotation_turns_both_ways_up_to_its_limit():
 
 
 def test_shift_is_scipys_and_stays_within_its_share():
-    x, fraction = picture((10, 20, 2)), 0.25
+    x, fraction = image((10, 20, 2)), 0.25
     moved = draw(partial(augment.random_shift, fraction=fraction), x, 50)
     shares = []
     for key, one in zip(jax.random.split(jax.random.key(0), 50), moved, strict=True):
@@ -108,7 +108,7 @@ def test_shift_is_scipys_and_stays_within_its_share():
 
 
 def test_each_step_draws_from_a_key_of_its_own():
-    x = picture((8, 8, 1))
+    x = image((8, 8, 1))
     turned_only = draw(augment.make_augment(rotate=20.0), x, 3)
     both = draw(augment.make_augment(rotate=20.0, shift=0.2), x, 3)
     keys = [jax.random.fold_in(key, 1) for key in jax.random.split(jax.random.key(0), 3)]
@@ -118,7 +118,7 @@ def test_each_step_draws_from_a_key_of_its_own():
 
 
 def test_zoom_is_the_bicubic_of_pillow_and_its_factors_fill_the_range():
-    x = picture((24, 20, 2))
+    x = image((24, 20, 2))
     zoomed = draw(partial(augment.random_zoom, share=0.8), x, 40)
     factors = []
     for key, one in zip(jax.random.split(jax.random.key(0), 40), zoomed, strict=True):
@@ -142,7 +142,7 @@ def test_zoom_is_the_bicubic_of_pillow_and_its_factors_fill_the_range():
 
 
 def recording(shape=(200, 2), seed=0):
-    return picture(shape, seed) - np.float32(0.5)
+    return image(shape, seed) - np.float32(0.5)
 
 
 def test_gain_is_uniform_in_decibels_and_alike_in_all_channels():
@@ -193,7 +193,7 @@ def test_speed_moves_a_tone_by_as_much():
 
 
 def test_speed_is_scipys_cubic_hermite_spline():
-    x = picture((400, 2, 1))[..., 0]
+    x = image((400, 2, 1))[..., 0]
     (key,) = jax.random.split(jax.random.key(3), 1)
     found = np.asarray(augment.random_speed(key, x, share=0.3))
     factor = float(jax.random.uniform(key, minval=0.7, maxval=1.3))
@@ -219,9 +219,9 @@ def test_tone_gains_within_its_decibels_and_has_no_delay():
 @pytest.mark.parametrize("name", ["speed", "tone"])
 def test_what_is_of_recordings_is_refused_for_images(name):
     with pytest.raises(ZooError, match=rf"set data\.augment\.{name}=0\.0"):
-        augment.make_augment(**{name: 0.1})(jax.random.key(0), picture())
+        augment.make_augment(**{name: 0.1})(jax.random.key(0), image())
 
 
 def test_gain_is_refused_for_images():
     with pytest.raises(ZooError, match=r"gain does not augment images; set data\.augment\.gain"):
-        augment.make_augment(gain=3.0)(jax.random.key(0), picture())
+        augment.make_augment(gain=3.0)(jax.random.key(0), image())

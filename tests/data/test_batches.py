@@ -107,8 +107,8 @@ def test_a_bank_of_too_many_values_is_refused():
 
 
 def test_crops_reach_every_place_of_a_image():
-    picture = np.arange(30, dtype=np.uint8).reshape(5, 6, 1)
-    bank = jax.tree.map(jax.numpy.asarray, make_bank([picture + 100, picture]))
+    image = np.arange(30, dtype=np.uint8).reshape(5, 6, 1)
+    bank = jax.tree.map(jax.numpy.asarray, make_bank([image + 100, image]))
     cut = jax.vmap(lambda key: crop(key, bank, np.int32(1), (4, 4, 1)))
     found = np.asarray(cut(jax.random.split(jax.random.key(0), 600)))
     corners = Counter(found[:, 0, 0, 0].tolist())
@@ -118,7 +118,7 @@ def test_crops_reach_every_place_of_a_image():
     first = corners.most_common(1)[0][0]
     y, x = divmod(first, 6)
     piece = found[found[:, 0, 0, 0] == first][0]
-    np.testing.assert_array_equal(piece, picture[y : y + 4, x : x + 4])
+    np.testing.assert_array_equal(piece, image[y : y + 4, x : x + 4])
 
 
 # ------------------------------------------------------------------------------- recordings

@@ -16,20 +16,20 @@ TURNED = Image.Exif()
 TURNED[0x0112], TURNED[0x010F] = 6, "A maker"
 
 
-def avif(path, picture, **options):
-    sampling = "4:4:4" if picture.ndim == 3 else "4:0:0"
-    Image.fromarray(picture).save(path, "AVIF", quality=100, subsampling=sampling, **options)
+def avif(path, photo, **options):
+    sampling = "4:4:4" if photo.ndim == 3 else "4:0:0"
+    Image.fromarray(photo).save(path, "AVIF", quality=100, subsampling=sampling, **options)
     return path
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_avif(tmp_path, channels):
-    picture = np.concatenate([smooth(), smooth()[..., :1]], axis=-1)[..., :channels]
-    path = avif(tmp_path / "a.avif", picture if channels > 1 else picture[..., 0])
+    photo = np.concatenate([smooth(), smooth()[..., :1]], axis=-1)[..., :channels]
+    path = avif(tmp_path / "a.avif", photo if channels > 1 else photo[..., 0])
     with Image.open(path) as image:
-        expected = np.asarray(image).reshape(picture.shape)
+        expected = np.asarray(image).reshape(photo.shape)
     np.testing.assert_array_equal(image_files.read(path), expected)
-    assert np.abs(expected.astype(int) - picture).max() <= 4
+    assert np.abs(expected.astype(int) - photo).max() <= 4
     target, lost = again(path, ".png")
     assert lost == ()
     np.testing.assert_array_equal(one(target).image, expected)
@@ -54,17 +54,17 @@ def test_deep_avif_is_not_made_shallow(tmp_path, bits):
     data = imagecodecs.avif_encode(values.astype(np.uint16), level=100, bitspersample=bits)
     (tmp_path / "a.avif").write_bytes(data)
     decoded = imagecodecs.avif_decode(data)
-    picture = image_files.read(tmp_path / "a.avif")
-    np.testing.assert_array_equal(picture, np.rint(decoded * (65535 / (2**bits - 1))))
-    assert picture.dtype == np.uint16
+    photo = image_files.read(tmp_path / "a.avif")
+    np.testing.assert_array_equal(photo, np.rint(decoded * (65535 / (2**bits - 1))))
+    assert photo.dtype == np.uint16
 
 
-def heic(path, picture, mode="RGB", **options):
+def heic(path, photo, mode="RGB", **options):
     pillow_heif = pytest.importorskip("pillow_heif")
     if "encoder" not in str(pillow_heif.libheif_info()):
         pytest.skip("no encoder")
-    size = picture.shape[1::-1]
-    file = pillow_heif.from_bytes(mode, size, np.ascontiguousarray(picture).tobytes())
+    size = photo.shape[1::-1]
+    file = pillow_heif.from_bytes(mode, size, np.ascontiguousarray(photo).tobytes())
     out = io.BytesIO()
     file.save(out, quality=-1, chroma=444, matrix_coefficients=0, **options)
     path.write_bytes(out.getvalue())
@@ -74,15 +74,15 @@ def heic(path, picture, mode="RGB", **options):
 @pytest.mark.parametrize("deep", [False, True])
 def test_heic(tmp_path, deep):
     """Its EXIF may tell an orientation, which its reader has heeded or which does not hold."""
-    picture = smooth().astype(np.uint16) * 257 if deep else smooth()
+    photo = smooth().astype(np.uint16) * 257 if deep else smooth()
     path = heic(
-        tmp_path / "a.heic", picture, "RGB;16" if deep else "RGB", exif=TURNED.tobytes(), xmp=XMP
+        tmp_path / "a.heic", photo, "RGB;16" if deep else "RGB", exif=TURNED.tobytes(), xmp=XMP
     )
     page = one(path)
-    assert page.image.dtype == picture.dtype
-    if page.image.shape != picture.shape:
-        picture = np.rot90(picture, -1)
-    assert np.abs(page.image.astype(int) - picture).max() <= (65535 / 1023 if deep else 1)
+    assert page.image.dtype == photo.dtype
+    if page.image.shape != photo.shape:
+        photo = np.rot90(photo, -1)
+    assert np.abs(page.image.astype(int) - photo).max() <= (65535 / 1023 if deep else 1)
     assert page.metadata.xmp == UPRIGHT_XMP
     target, lost = again(path, ".png")
     assert lost == ()

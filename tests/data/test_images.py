@@ -26,43 +26,43 @@ LOSSLESS = (
 
 @pytest.mark.parametrize(("suffix", "channels", "dtype"), LOSSLESS)
 def test_what_is_written_is_read(tmp_path, suffix, channels, dtype):
-    picture = random(channels, dtype)
-    image_files.write(tmp_path / f"a.{suffix}", picture)
-    same(tmp_path / f"a.{suffix}", picture)
+    photo = random(channels, dtype)
+    image_files.write(tmp_path / f"a.{suffix}", photo)
+    same(tmp_path / f"a.{suffix}", photo)
     assert os.listdir(tmp_path) == [f"a.{suffix}"]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "webp"])
 def test_pillow_reads_what_is_written(tmp_path, suffix, channels):
-    picture = random(channels)
+    photo = random(channels)
     path = tmp_path / f"a.{suffix}"
     if suffix == "bmp" and channels in (2, 4):
         with pytest.raises(ZooError, match="cannot hold alpha"):
-            image_files.write(path, picture)
+            image_files.write(path, photo)
         return
-    image_files.write(path, picture)
+    image_files.write(path, photo)
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     with Image.open(path) as image:
-        read = np.asarray(image.convert(mode)).reshape(picture.shape)
-    np.testing.assert_array_equal(read, picture)
+        read = np.asarray(image.convert(mode)).reshape(photo.shape)
+    np.testing.assert_array_equal(read, photo)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "JPG"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_jpeg_is_near(tmp_path, suffix, channels):
     ramp = np.linspace(20, 230, 32).astype(np.uint8)
-    picture = np.stack([np.add.outer(ramp // 2, ramp // 2)] * channels, axis=-1)
-    image_files.write(tmp_path / f"a.{suffix}", picture)
+    photo = np.stack([np.add.outer(ramp // 2, ramp // 2)] * channels, axis=-1)
+    image_files.write(tmp_path / f"a.{suffix}", photo)
     read = image_files.read(tmp_path / f"a.{suffix}")
-    assert read.shape == picture.shape
-    assert np.abs(read.astype(int) - picture).max() <= 3
+    assert read.shape == photo.shape
+    assert np.abs(read.astype(int) - photo).max() <= 3
 
 
 def test_16_bit_color_png_of_another_writer_survives(tmp_path):
     """Made by hand from the PNG specification: Pillow and scikit-image return it as uint8."""
-    picture = random(3, np.uint16)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in picture)
+    photo = random(3, np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in photo)
 
     def chunk(kind, body):
         return (
@@ -72,7 +72,7 @@ def test_16_bit_color_png_of_another_writer_survives(tmp_path):
     header = struct.pack(">IIBBBBB", SHAPE[1], SHAPE[0], 16, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
     (tmp_path / "a.png").write_bytes(data + chunk(b"IEND", b""))
-    same(tmp_path / "a.png", picture)
+    same(tmp_path / "a.png", photo)
     with Image.open(tmp_path / "a.png") as image:
         assert np.asarray(image).dtype == np.uint8  # the reason Pillow does not read PNG here
 
@@ -146,10 +146,10 @@ def test_cmyk_jpeg_becomes_color(tmp_path):
 
 
 def test_content_tells_the_format(tmp_path):
-    picture = random(3)
-    image_files.write(tmp_path / "a.png", picture)
+    photo = random(3)
+    image_files.write(tmp_path / "a.png", photo)
     os.rename(tmp_path / "a.png", tmp_path / "a.jpg")
-    same(tmp_path / "a.jpg", picture)
+    same(tmp_path / "a.jpg", photo)
 
 
 # ------------------------------------------------------------------------------- orientation
@@ -201,9 +201,9 @@ def test_write_refuses(tmp_path):
         ("a.png", np.zeros((4, 4, 3), np.int32), "holds int32"),
         ("none/a.png", random(3), "cannot write"),
     ]
-    for name, picture, match in cases:
+    for name, photo, match in cases:
         with pytest.raises(ZooError, match=match):
-            image_files.write(tmp_path / name, picture)
+            image_files.write(tmp_path / name, photo)
     assert not list(tmp_path.iterdir())
 
 
@@ -235,8 +235,8 @@ def test_threads_read_alike(tmp_path):
     failures = []
 
     def work():
-        for path, picture in zip(paths * 5, expected * 5, strict=True):
-            if not np.array_equal(image_files.read(path), picture):
+        for path, photo in zip(paths * 5, expected * 5, strict=True):
+            if not np.array_equal(image_files.read(path), photo):
                 failures.append(path)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -252,31 +252,31 @@ def test_threads_read_alike(tmp_path):
 
 def test_luma_is_pillows_and_exact():
     """Pillow's `convert("L")` is BT.601 in 16-bit fixed point; ours is exact: ties may differ."""
-    picture = random(3, shape=(64, 64))
-    luma = pixels.to_channels(picture, 1)
-    with Image.fromarray(picture) as image:
+    photo = random(3, shape=(64, 64))
+    luma = pixels.to_channels(photo, 1)
+    with Image.fromarray(photo) as image:
         pillow = np.asarray(image.convert("L"), int)
     assert np.abs(luma[..., 0].astype(int) - pillow).max() <= 1
     assert (luma[..., 0] != pillow).mean() < 0.01
     for dtype in (np.uint8, np.uint16):
-        picture = random(3, dtype)
-        exact = picture.astype(object) @ np.array([299, 587, 114], object)
+        photo = random(3, dtype)
+        exact = photo.astype(object) @ np.array([299, 587, 114], object)
         expected = np.array((exact + 500) // 1000, dtype)
-        np.testing.assert_array_equal(pixels.to_channels(picture, 1)[..., 0], expected)
+        np.testing.assert_array_equal(pixels.to_channels(photo, 1)[..., 0], expected)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_to_channels(dtype):
     for channels in (1, 2):
-        picture = random(channels, dtype)
-        np.testing.assert_array_equal(pixels.to_channels(picture, 1), picture[..., :1])
-        color = pixels.to_channels(picture, 3)
-        np.testing.assert_array_equal(color, picture[..., [0, 0, 0]])
-        np.testing.assert_array_equal(pixels.to_channels(color, 1), picture[..., :1])
+        photo = random(channels, dtype)
+        np.testing.assert_array_equal(pixels.to_channels(photo, 1), photo[..., :1])
+        color = pixels.to_channels(photo, 3)
+        np.testing.assert_array_equal(color, photo[..., [0, 0, 0]])
+        np.testing.assert_array_equal(pixels.to_channels(color, 1), photo[..., :1])
     for channels in (3, 4):
-        picture = random(channels, dtype)
-        np.testing.assert_array_equal(pixels.to_channels(picture, 3), picture[..., :3])
-        gray = pixels.to_channels(picture, 1)
+        photo = random(channels, dtype)
+        np.testing.assert_array_equal(pixels.to_channels(photo, 3), photo[..., :3])
+        gray = pixels.to_channels(photo, 1)
         assert gray.shape == (*SHAPE, 1)
         assert gray.dtype == dtype
     white = np.ones((2, 2, 3), dtype) * (1 if dtype == np.float32 else np.iinfo(dtype).max)
@@ -307,20 +307,20 @@ def test_conversions_round():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("size", [(5, 7), (18, 13), (9, 13), (40, 3)])
 def test_resize(dtype, size):
-    picture = random(3, dtype)
-    scaled = pixels.resize(picture, size)
+    photo = random(3, dtype)
+    scaled = pixels.resize(photo, size)
     assert scaled.shape == (*size, 3)
     assert scaled.dtype == dtype
     flat = np.full((*SHAPE, 2), 1 if dtype == np.float32 else 200, dtype)
     np.testing.assert_allclose(pixels.resize(flat, size), flat[0, 0, 0], rtol=1e-6)
     if dtype == np.uint8:
-        with Image.fromarray(picture) as image:
+        with Image.fromarray(photo) as image:
             pillow = np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC), int)
         np.testing.assert_allclose(scaled, pillow, atol=1)
     if dtype != np.float32:
         # Rounded to the nearest, not down, which would darken images by half a step.
-        exact = pixels.resize(picture.astype(np.float32), size)
-        inside = (exact > picture.min()) & (exact < picture.max())
+        exact = pixels.resize(photo.astype(np.float32), size)
+        inside = (exact > photo.min()) & (exact < photo.max())
         assert np.abs(scaled - exact)[inside].max() <= 0.51
 
 
@@ -339,7 +339,7 @@ def test_resize_antialiases():
 def test_bsd68_is_the_luma_of_cbsd68(zoo_data):
     """BSD68 is CBSD68 through MATLAB's rgb2gray (BT.601); the names differ, so any may match."""
     color = [image_files.read(path) for path in sorted((zoo_data / "cbsd68").iterdir())]
-    lumas = [pixels.to_channels(picture, 1).astype(int) for picture in color]
+    lumas = [pixels.to_channels(photo, 1).astype(int) for photo in color]
     for path in sorted((zoo_data / "bsd68").iterdir())[:10]:
         gray = image_files.read(path)
         apart = [np.abs(luma - gray) for luma in lumas if luma.shape == gray.shape]

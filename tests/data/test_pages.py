@@ -43,19 +43,19 @@ HELD = (
 @pytest.mark.parametrize(("suffix", "channels", "dtype"), HELD)
 def test_pixels_and_depth_survive(tmp_path, suffix, channels, dtype):
     """Written by the libraries, read by another one than wrote it here."""
-    picture, path = random(channels, dtype), tmp_path / f"a.{suffix}"
+    photo, path = random(channels, dtype), tmp_path / f"a.{suffix}"
     if suffix == "png":
-        path.write_bytes(imagecodecs.png_encode(squeezed(picture)))
+        path.write_bytes(imagecodecs.png_encode(squeezed(photo)))
     elif suffix == "tif":
         photometric = "rgb" if channels >= 3 else "minisblack"
         planar = "contig" if channels > 1 else None
         extras = ["unassalpha"] if channels in (2, 4) else None
         tifffile.imwrite(
-            path, squeezed(picture), photometric=photometric, planarconfig=planar,
+            path, squeezed(photo), photometric=photometric, planarconfig=planar,
             extrasamples=extras,
         )  # fmt: skip
     else:
-        Image.fromarray(squeezed(picture)).save(path, lossless=True, exact=True)
+        Image.fromarray(squeezed(photo)).save(path, lossless=True, exact=True)
     target, lost = again(path)
     assert lost == ()
     if suffix == "tif":
@@ -65,7 +65,7 @@ def test_pixels_and_depth_survive(tmp_path, suffix, channels, dtype):
     else:
         read = skimage.io.imread(target)
     assert read.dtype == dtype
-    held = picture.astype(one(path).image.dtype)  # of 64-bit floats 32 bits
+    held = photo.astype(one(path).image.dtype)  # of 64-bit floats 32 bits
     np.testing.assert_array_equal(read, squeezed(held))
     np.testing.assert_array_equal(one(target).image, held)
     assert sorted(os.listdir(tmp_path)) == sorted([path.name, target.name])
@@ -132,8 +132,8 @@ def test_png_chunks(tmp_path):
 
 def test_16_bit_color_png_with_profile(tmp_path):
     """And with what its colors are, in figures."""
-    picture = random(3, np.uint16)
-    data = imagecodecs.png_encode(picture)
+    photo = random(3, np.uint16)
+    data = imagecodecs.png_encode(photo)
     parts = [(b"gAMA", struct.pack(">I", 45455)), (b"iCCP", b"name\0\0" + zlib.compress(ICC))]
     chunks = b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -142,7 +142,7 @@ def test_16_bit_color_png_with_profile(tmp_path):
     (tmp_path / "a.png").write_bytes(data[:33] + chunks + data[33:])
     target, lost = again(tmp_path / "a.png")
     assert lost == ()
-    np.testing.assert_array_equal(imagecodecs.png_decode(target.read_bytes()), picture)
+    np.testing.assert_array_equal(imagecodecs.png_decode(target.read_bytes()), photo)
     with Image.open(target) as image:
         assert image.info["icc_profile"] == ICC
         assert image.info["gamma"] == 0.45455
@@ -184,13 +184,13 @@ def test_beside_goes_from_format_to_format(tmp_path, source, suffix):
 
 def test_profiles_that_do_not_fit(tmp_path):
     gray = ICC[:16] + b"GRAY" + ICC[20:]
-    for picture, profile, kept in [
+    for photo, profile, kept in [
         (random(3), ICC, ICC),
         (random(3), gray, None),
         (random(1), gray, gray),
         (random(1), ICC, None),
     ]:
-        write_pages(tmp_path / "a.png", [Page(picture, Metadata(icc=profile))], overwrite=True)
+        write_pages(tmp_path / "a.png", [Page(photo, Metadata(icc=profile))], overwrite=True)
         with Image.open(tmp_path / "a.png") as image:
             assert image.info.get("icc_profile") == kept
 
@@ -240,11 +240,11 @@ def test_depth_falls_to_what_is_held(tmp_path):
 
 
 def test_alpha_in_jpeg(tmp_path):
-    picture = random(4)
-    refused("hold transparency; end it in", write_pages, tmp_path / "a.jpg", [Page(picture)])
+    photo = random(4)
+    refused("hold transparency; end it in", write_pages, tmp_path / "a.jpg", [Page(photo)])
     assert not os.listdir(tmp_path)
-    picture[..., 3] = 255
-    assert "opaque" in write_pages(tmp_path / "a.jpg", [Page(picture)])[0]
+    photo[..., 3] = 255
+    assert "opaque" in write_pages(tmp_path / "a.jpg", [Page(photo)])[0]
     assert image_files.read(tmp_path / "a.jpg").shape == (*SHAPE, 3)
 
 

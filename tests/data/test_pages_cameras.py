@@ -68,19 +68,19 @@ def phone(order="<", orientation=6, preview=b"\xff\xd8preview\xff\xd9"):
     return bytes(blob) + exif.pack(small, len(blob), order) + preview
 
 
-def stored(picture, suffix, path, **options):
-    Image.fromarray(picture).save(path, quality=95, lossless=True, **options)
+def stored(photo, suffix, path, **options):
+    Image.fromarray(photo).save(path, quality=95, lossless=True, **options)
 
 
 @pytest.mark.parametrize("orientation", ORIENTED)
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
 def test_orientation_is_applied_once(tmp_path, suffix, orientation):
     """Not once in the pixels and again by whoever looks."""
-    picture = np.kron([[10, 90], [170, 250]], np.ones((16, 24))).astype(np.uint8)
-    picture = np.repeat(picture[..., None], 3, axis=-1)
+    photo = np.kron([[10, 90], [170, 250]], np.ones((16, 24))).astype(np.uint8)
+    photo = np.repeat(photo[..., None], 3, axis=-1)
     tags = Image.Exif()
     tags[0x0112] = orientation
-    stored(picture, suffix, tmp_path / f"a.{suffix}", exif=tags, dpi=(300, 200))
+    stored(photo, suffix, tmp_path / f"a.{suffix}", exif=tags, dpi=(300, 200))
     target, lost = again(tmp_path / f"a.{suffix}")
     assert lost == ()
     with Image.open(target) as image:
@@ -89,7 +89,7 @@ def test_orientation_is_applied_once(tmp_path, suffix, orientation):
         if suffix != "webp":
             expected = (200, 300) if orientation >= 5 else (300, 200)
             assert image.info["dpi"] == pytest.approx(expected, abs=0.02)
-    expected = ORIENTED[orientation](picture)
+    expected = ORIENTED[orientation](photo)
     assert read.shape == expected.shape
     assert np.abs(read - expected).mean() < 2
     twice, _ = again(target)

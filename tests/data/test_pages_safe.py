@@ -19,10 +19,10 @@ from zoo.data.image_metadata import Page
 from zoo.errors import ZooError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-picture = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
+image = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
 for path in sys.argv[1:]:
     try:
-        write_pages(path, [Page(picture)] * (2 if path.endswith("tif") else 1), overwrite=True)
+        write_pages(path, [Page(image)] * (2 if path.endswith("tif") else 1), overwrite=True)
     except ZooError as error:
         print(error)
 """
@@ -105,13 +105,13 @@ from zoo.data.image_metadata import Page
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 rng = np.random.default_rng(0)
-picture = np.zeros((3000, 4000, 3), np.uint8)
-picture[:64] = rng.integers(0, 255, (64, 4000, 3), np.uint8)
-size = picture.nbytes
+image = np.zeros((3000, 4000, 3), np.uint8)
+image[:64] = rng.integers(0, 255, (64, 4000, 3), np.uint8)
+size = image.nbytes
 for suffix in ("png", "jpg", "tif"):
-    write_pages(f"{sys.argv[1]}/a.{suffix}", [Page(picture)])
+    write_pages(f"{sys.argv[1]}/a.{suffix}", [Page(image)])
 base = peak() - size
-del picture
+del image
 for suffix in ("png", "jpg", "tif"):
     (page,) = read_pages(f"{sys.argv[1]}/a.{suffix}")
     result = page.image.copy()

@@ -21,17 +21,17 @@ GEO = [
 
 def test_pages_of_all_kinds(tmp_path):
     """Each its own depth, colors, alpha, resolution and words."""
-    pictures = [
+    images = [
         random(channels, dtype, (7 + i, 30 - i), i)
         for i, (channels, dtype) in enumerate(
             [(1, np.uint8), (3, np.uint16), (4, np.uint8), (2, np.uint16), (3, np.float32)]
         )
     ]
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
-        for i, picture in enumerate(pictures):
-            channels = picture.shape[-1]
+        for i, photo in enumerate(images):
+            channels = photo.shape[-1]
             writer.write(
-                squeezed(picture),
+                squeezed(photo),
                 photometric="rgb" if channels >= 3 else "minisblack",
                 planarconfig="contig" if channels > 1 else None,
                 extrasamples=["assocalpha"] if channels in (2, 4) else None,
@@ -45,16 +45,16 @@ def test_pages_of_all_kinds(tmp_path):
     assert lost == ()
     assert len(read_pages(tmp_path / "a.tif")) == len(read_pages(target)) == 5
     with tifffile.TiffFile(target) as tiff:
-        for i, (page, picture) in enumerate(zip(tiff.pages, pictures, strict=True)):
+        for i, (page, photo) in enumerate(zip(tiff.pages, images, strict=True)):
             read = page.asarray()
-            assert read.dtype == picture.dtype
-            np.testing.assert_array_equal(read, squeezed(picture))
+            assert read.dtype == photo.dtype
+            np.testing.assert_array_equal(read, squeezed(photo))
             assert page.tags[282].value[0] / page.tags[282].value[1] == pytest.approx(100 + i)
             assert page.tags[283].value[0] / page.tags[283].value[1] == pytest.approx(200 + i)
             assert page.tags[296].value == 2 + i % 2
             assert page.description == f"page {i}"
             assert page.software == "somebody's"
-            alpha = picture.shape[-1] in (2, 4)
+            alpha = photo.shape[-1] in (2, 4)
             assert page.extrasamples == ((tifffile.EXTRASAMPLE.ASSOCALPHA,) if alpha else ())
 
 
@@ -67,10 +67,10 @@ def test_pages_of_all_kinds(tmp_path):
      ("zstd", True), ("lzma", False)],
 )  # fmt: skip
 def test_how_it_was_coded_is_kept(tmp_path, order, big, tile, compression, predictor):
-    picture = random(3, np.uint16, (40, 70))
+    photo = random(3, np.uint16, (40, 70))
     options = {"compression": compression, "predictor": predictor, "tile": tile}
     tifffile.imwrite(
-        tmp_path / "a.tif", picture, photometric="rgb", byteorder=order, bigtiff=big, **options
+        tmp_path / "a.tif", photo, photometric="rgb", byteorder=order, bigtiff=big, **options
     )
     target, lost = again(tmp_path / "a.tif")
     assert lost == ()
@@ -78,18 +78,18 @@ def test_how_it_was_coded_is_kept(tmp_path, order, big, tile, compression, predi
         assert (a.byteorder, a.is_bigtiff) == (b.byteorder, b.is_bigtiff)
         for name in ("compression", "predictor", "is_tiled", "tilelength", "tilewidth"):
             assert getattr(a.pages[0], name) == getattr(b.pages[0], name)
-        np.testing.assert_array_equal(b.asarray(), picture)
+        np.testing.assert_array_equal(b.asarray(), photo)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_predictor_of_floats(tmp_path, dtype):
-    picture = random(1, dtype)[..., 0]
-    tifffile.imwrite(tmp_path / "a.tif", picture, compression="zlib", predictor=True)
+    photo = random(1, dtype)[..., 0]
+    tifffile.imwrite(tmp_path / "a.tif", photo, compression="zlib", predictor=True)
     target, lost = again(tmp_path / "a.tif")
     assert lost == ()
     with tifffile.TiffFile(target) as tiff:
         assert tiff.pages[0].predictor == 3
-        np.testing.assert_array_equal(tiff.asarray(), picture)
+        np.testing.assert_array_equal(tiff.asarray(), photo)
 
 
 def test_compressions_that_are_not_kept(tmp_path):

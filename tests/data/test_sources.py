@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tifffile
-from source_files import fill, names_of, picture, refused
+from source_files import fill, make_image, names_of, refused
 
 from zoo.data import image_files, pixels, sources
 from zoo.data.sources import image_sources
@@ -23,7 +23,7 @@ def test_a_source_is_a_sequence(tmp_path):
     source = sources.load("folder", channels=3, path=path, fractions=(1, 0, 0))["train"]
     assert len(source) == 5
     assert [p.name for p in source] == list(source.names) == [f"{n}.png" for n in range(5)]
-    np.testing.assert_array_equal(source[np.int64(-1)].target, picture(4))
+    np.testing.assert_array_equal(source[np.int64(-1)].target, make_image(4))
     assert source[0].input is None
     with pytest.raises(IndexError):
         source[5]
@@ -39,7 +39,7 @@ def test_threads_and_pickles_read_alike(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         read = list(pool.map(copy.__getitem__, range(6)))
     for index, one in enumerate(read):
-        expected = pixels.to_channels(picture(index), 1)
+        expected = pixels.to_channels(make_image(index), 1)
         np.testing.assert_array_equal(one.target, expected)
 
 
@@ -48,7 +48,7 @@ def test_grain_takes_a_source(tmp_path):
     path = fill(tmp_path, [f"{n}.png" for n in range(4)])
     source = sources.load("folder", channels=3, path=path, fractions=(1, 0, 0))["train"]
     data = grain.MapDataset.source(source).map(lambda p: p.target)
-    np.testing.assert_array_equal(data[2], picture(2))
+    np.testing.assert_array_equal(data[2], make_image(2))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -89,7 +89,7 @@ def test_on_error(tmp_path):
         raising[3]
     skipping = sources.load("folder", on_error="skip", **options)["train"]
     assert list(skipping.names) == ["a.png", "c.png"]
-    np.testing.assert_array_equal(skipping[1].target, picture(2))
+    np.testing.assert_array_equal(skipping[1].target, make_image(2))
     assert list(skipping.skipped) == ["b.png", "d.tif"]
     assert "truncated" in skipping.skipped["b.png"]
 
@@ -150,7 +150,7 @@ def test_no_photo_is_in_two_splits():
 def fill_pairs(folder, scenes=10, shots=3):
     for scene in range(scenes):
         for shot in range(shots):
-            clean = picture(100 * scene + shot)
+            clean = make_image(100 * scene + shot)
             image_files.write(folder / f"s{scene}_{shot}_clean.png", clean)
             image_files.write(folder / f"s{scene}_{shot}_noisy.png", clean ^ 1)
     return {"path": str(folder), "noisy": "*_noisy.png", "clean": "*_clean.png", "channels": 3}
@@ -179,12 +179,12 @@ def test_pairs_in_two_folders_and_with_a_suffix_for_one(tmp_path):
     loaded = sources.load("pairs", noisy="noisy/*.png", clean="clean/*.png", **options)["train"]
     assert list(loaded.names) == ["noisy/x/a.png"]
     assert list(loaded.ignored) == ["notes/b.png"]
-    np.testing.assert_array_equal(loaded[0].target, picture(0))
-    np.testing.assert_array_equal(loaded[0].input, picture(1))
+    np.testing.assert_array_equal(loaded[0].target, make_image(0))
+    np.testing.assert_array_equal(loaded[0].input, make_image(1))
     options["path"] = fill(tmp_path / "flat", ["a.png", "a_gt.png"])
     loaded = sources.load("pairs", noisy="*.png", clean="*_gt.png", **options)["train"]
     assert list(loaded.names) == ["a.png"]
-    np.testing.assert_array_equal(loaded[0].target, picture(1))
+    np.testing.assert_array_equal(loaded[0].target, make_image(1))
 
 
 def test_pairs_errors(tmp_path):
@@ -194,11 +194,11 @@ def test_pairs_errors(tmp_path):
     refused("must differ", "pairs", **options | {"noisy": "*_clean.png"})
     refused("as many or fewer", "pairs", **options | {"clean": "*_*_clean.png"})
     refused("no images named", "pairs", **options | {"noisy": "*.a", "clean": "*.b"})
-    image_files.write(tmp_path / "s0_0_clean.png", picture(0, (8, 8, 3)))
+    image_files.write(tmp_path / "s0_0_clean.png", make_image(0, (8, 8, 3)))
     loaded = sources.load("pairs", fractions=(1, 0, 0), **options)
     with pytest.raises(ZooError, match=r"s0_0_noisy\.png is 8 x 10 uint8 but .*s0_0_clean\.png"):
         loaded["train"][0]
-    image_files.write(tmp_path / "s0_0_clean.png", picture(0, dtype=np.uint16))
+    image_files.write(tmp_path / "s0_0_clean.png", make_image(0, dtype=np.uint16))
     skipping = sources.load("pairs", fractions=(1, 0, 0), on_error="skip", **options)["train"]
     assert list(skipping.skipped) == ["s0_0_noisy.png"]
     (tmp_path / "s1_0_clean.png").unlink()
@@ -213,7 +213,7 @@ def idx_bytes(pixels):
 
 
 def fill_idx(folder, packed):
-    train, test = picture(0, (10, 4, 5)), picture(1, (3, 4, 5))
+    train, test = make_image(0, (10, 4, 5)), make_image(1, (3, 4, 5))
     for prefix, block in (("train", train), ("t10k", test)):
         data = idx_bytes(block)
         name = f"{prefix}-images-idx3-ubyte" + (".gz" if packed else "")
@@ -238,7 +238,7 @@ def test_idx(tmp_path, packed):
 
 
 def test_idx_errors(tmp_path):
-    pixels = idx_bytes(picture(0, (3, 4, 5)))
+    pixels = idx_bytes(make_image(0, (3, 4, 5)))
     bad = {
         "not an idx file of images": b"\0\0\x08\x01" + pixels[4:],
         "truncated or too long": pixels[:-1],

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from source_files import fill, names_of, picture, refused
+from source_files import fill, make_image, names_of, refused
 
 from zoo.data import image_files, sources
 from zoo.data.sources import archives
@@ -23,7 +23,7 @@ def zipped(file, names, **extra):
     with zipfile.ZipFile(file, "w") as out:
         for index, name in enumerate(names):
             data = io.BytesIO()
-            Image.fromarray(picture(index)).save(data, "PNG")
+            Image.fromarray(make_image(index)).save(data, "PNG")
             out.writestr(name, data.getvalue())
         for name, data in extra.items():
             out.writestr(name.replace("__", "."), data)
@@ -43,7 +43,7 @@ def test_a_zip_is_a_folder_of_images(tmp_path):
     for path, prefix in ((str(tmp_path / "in"), "all.zip/"), (file, "")):
         source = sources.load("folder", path=path, **WHOLE)["train"]
         assert list(source.names) == [f"{prefix}a.PNG", f"{prefix}b/1.png"]
-        assert_images(pickle.loads(pickle.dumps(source)), [picture(1), picture(0)])
+        assert_images(pickle.loads(pickle.dumps(source)), [make_image(1), make_image(0)])
         assert [name for name in source.ignored if name.endswith("readme.txt")]
 
 
@@ -51,18 +51,18 @@ def test_the_folders_in_a_zip_make_the_splits(tmp_path):
     file = zipped(tmp_path / "set.zip", ["train/1.png", "val/2.png", "test/3.png"])
     found = sources.load("folder", path=file, channels=3)
     assert list(names_of(found).values()) == [["train/1.png"], ["val/2.png"], ["test/3.png"]]
-    assert_images(found["test"], [picture(2)])
+    assert_images(found["test"], [make_image(2)])
 
 
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
-        (picture(0), [picture(0)]),
-        (picture(0)[..., 0], [np.repeat(picture(0)[..., :1], 3, -1)]),
-        (np.stack([picture(0), picture(1)]), [picture(0), picture(1)]),
+        (make_image(0), [make_image(0)]),
+        (make_image(0)[..., 0], [np.repeat(make_image(0)[..., :1], 3, -1)]),
+        (np.stack([make_image(0), make_image(1)]), [make_image(0), make_image(1)]),
         (
-            np.stack([picture(n)[..., 0] for n in range(5)]),
-            [np.repeat(picture(n)[..., :1], 3, -1) for n in range(5)],
+            np.stack([make_image(n)[..., 0] for n in range(5)]),
+            [np.repeat(make_image(n)[..., :1], 3, -1) for n in range(5)],
         ),
     ],
     ids=["color", "gray", "many", "many gray"],
@@ -75,15 +75,15 @@ def test_arrays_are_images(tmp_path, array, expected, kind):
 
 
 def test_several_arrays_in_one_file_and_floats(tmp_path):
-    np.savez(tmp_path / "a.npz", x=picture(0) / np.float32(255), y=np.stack([picture(1)] * 2))
+    np.savez(tmp_path / "a.npz", x=make_image(0) / np.float32(255), y=np.stack([make_image(1)] * 2))
     source = sources.load("folder", path=str(tmp_path), **WHOLE)["train"]
     assert list(source.names) == ["a.npz/x", "a.npz/y/00000", "a.npz/y/00001"]
-    np.testing.assert_array_equal(source[0].target, picture(0) * np.uint16(257))
-    np.testing.assert_array_equal(source[2].target, picture(1))
+    np.testing.assert_array_equal(source[0].target, make_image(0) * np.uint16(257))
+    np.testing.assert_array_equal(source[2].target, make_image(1))
 
 
 def test_stacks_side_by_side_are_pairs(tmp_path):
-    clean = np.stack([picture(n) for n in range(3)])
+    clean = np.stack([make_image(n) for n in range(3)])
     np.save(tmp_path / "clean.npy", clean)
     np.save(tmp_path / "noisy.npy", clean ^ 1)
     names = {"noisy": "noisy.npy/*", "clean": "clean.npy/*"}
@@ -147,8 +147,8 @@ def test_many_noisy_images_share_a_clean_one_and_a_split(tmp_path):
     for source in found.values():
         for one in source:
             at = names.index(one.name)
-            np.testing.assert_array_equal(one.input, picture(at))
-            np.testing.assert_array_equal(one.target, picture(at - at % 4))
+            np.testing.assert_array_equal(one.input, make_image(at))
+            np.testing.assert_array_equal(one.target, make_image(at - at % 4))
 
 
 def test_partners_may_be_kept_in_another_format(tmp_path):
@@ -156,8 +156,8 @@ def test_partners_may_be_kept_in_another_format(tmp_path):
     options = {"path": path, "noisy": "N/*", "clean": "C/*", **WHOLE}
     source = sources.load("pairs", **options)["train"]
     assert list(source.names) == ["N/0.bmp", "N/1.png"]
-    assert_images(source, [picture(0), picture(1)])
-    image_files.write(tmp_path / "C" / "0.tif", picture(0))
+    assert_images(source, [make_image(0), make_image(1)])
+    image_files.write(tmp_path / "C" / "0.tif", make_image(0))
     refused("are both the clean image of the same", "pairs", **options)
 
 
@@ -191,7 +191,7 @@ def soon():
 @pytest.mark.parametrize("suffix", sorted(archives.SUFFIXES))
 @pytest.mark.usefixtures("soon")
 def test_a_pipe_named_as_a_container_is_refused_and_not_waited_for(tmp_path, suffix):
-    image_files.write(tmp_path / "a.png", picture(0))
+    image_files.write(tmp_path / "a.png", make_image(0))
     os.mkfifo(tmp_path / f"b{suffix}")
     source = sources.load("folder", path=str(tmp_path), **WHOLE)["train"]
     with pytest.raises(ZooError, match=rf"b\{suffix}: it is a pipe"):

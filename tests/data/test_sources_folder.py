@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from source_files import fill, names_of, picture, refused
+from source_files import fill, make_image, names_of, refused
 
 from zoo.data import sources
 from zoo.errors import ZooError
@@ -86,7 +86,7 @@ def test_folder_exclude(tmp_path):
     )
     assert names_of(loaded)["train"] == ["a.jpg", "b_mask.png", "c.jpg"]
     assert names_of(loaded)["test"] == ["../bench/b.png"]
-    np.testing.assert_array_equal(loaded["test"][0].target, picture(4))
+    np.testing.assert_array_equal(loaded["test"][0].target, make_image(4))
     # Split at random, an excluded folder is out as well.
     loaded = sources.load("folder", path=str(tmp_path), exclude="bench", **options)
     assert names_of(loaded)["train"] == ["all/a.jpg", "all/b_mask.png", "all/c.jpg"]

@@ -35,7 +35,7 @@ def test_reads_what_was_prepared(folder, name, dtype):
     loaded = load(folder, name)
     assert [len(source) for source in loaded.values()] == [6, 0, 3]
     for split in ("train", "test"):
-        expected = make_tfds.pictures(split, dtype)
+        expected = make_tfds.images(split, dtype)
         for index, one in enumerate(loaded[split]):
             assert one.name == f"{split}-0000{index}"
             assert one.target.dtype == dtype
@@ -46,7 +46,7 @@ def test_reads_what_was_prepared(folder, name, dtype):
 
 
 def test_floats_become_16_bit(folder):
-    expected = make_tfds.pictures("test", np.float32, 1).astype(float)
+    expected = make_tfds.images("test", np.float32, 1).astype(float)
     target = load(folder, "tiny_float", channels=1)["test"][1].target
     np.testing.assert_array_equal(target, np.rint(expected[1] * 65535))
 
@@ -54,7 +54,7 @@ def test_floats_become_16_bit(folder):
 def test_splits(folder):
     loaded = load(folder, "tiny_tensor", fractions=(0.5, 0.5, 0))
     assert [len(source) for source in loaded.values()] == [3, 3, 3]
-    expected = make_tfds.pictures("train")
+    expected = make_tfds.images("train")
     np.testing.assert_array_equal(loaded["validation"][0].target, expected[3])
     loaded = load(folder, "tiny_tensor", train="train[:4]", validation="train[4:]")
     assert [len(source) for source in loaded.values()] == [4, 2, 3]

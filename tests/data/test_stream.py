@@ -104,9 +104,9 @@ def test_the_hosts_parts_make_the_whole_batch(folder, hosts):
 
 def test_paired_images_are_cut_at_the_same_place(tmp_path):
     for n in range(3):
-        picture = np.random.default_rng(n).integers(0, 100, (12, 14, 3), np.uint8)
-        image_files.write(tmp_path / f"{n}_mean.png", picture)
-        image_files.write(tmp_path / f"{n}_real.png", picture + 100)
+        image = np.random.default_rng(n).integers(0, 100, (12, 14, 3), np.uint8)
+        image_files.write(tmp_path / f"{n}_mean.png", image)
+        image_files.write(tmp_path / f"{n}_real.png", image + 100)
     pairs = sources.load(
         "pairs",
         channels=3,

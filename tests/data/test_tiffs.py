@@ -42,9 +42,9 @@ def by_hand(path, tags, data, order="<", big=False):
 
 
 def stack(path, pages=3, **options):
-    pictures = np.stack([smooth((40, 56)) + np.uint8(i) for i in range(pages)])
-    tifffile.imwrite(path, pictures, photometric="rgb", **options)
-    return pictures
+    images = np.stack([smooth((40, 56)) + np.uint8(i) for i in range(pages)])
+    tifffile.imwrite(path, images, photometric="rgb", **options)
+    return images
 
 
 @pytest.mark.parametrize("big", [False, True])

@@ -6,17 +6,17 @@ from zoo.data.sources import load
 
 
 def test_tiles_put_together_are_the_image(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (50, 71, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (50, 71, 3), np.uint8)
     (tmp_path / "train").mkdir()
     (tmp_path / "test").mkdir()
-    write(tmp_path / "train" / "a.png", picture)
-    write(tmp_path / "test" / "b.png", picture[:10])
+    write(tmp_path / "train" / "a.png", image)
+    write(tmp_path / "test" / "b.png", image[:10])
     sources = load("folder", channels=3, path=str(tmp_path), tile=(16, 20))
     tiles = sources["train"]
     assert len(tiles) == 9
     assert tiles.names[5] == "a_1_2" or tiles.names[5].endswith("a.png_1_2")
     rows = [np.concatenate([tiles[3 * r + c].target for c in range(3)], 1) for r in range(3)]
-    np.testing.assert_array_equal(np.concatenate(rows), picture[:48, :60])
+    np.testing.assert_array_equal(np.concatenate(rows), image[:48, :60])
     assert len(sources["test"]) == 0
 
 

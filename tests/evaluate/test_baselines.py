@@ -16,7 +16,7 @@ def psnr(a, b):
     return -10 * np.log10(np.mean((np.clip(a, 0, 1) - b) ** 2))
 
 
-def picture(shape, channels, seed=0):
+def image(shape, channels, seed=0):
     clean = data.astronaut()[: shape[0], 200 : 200 + shape[1], :channels]
     clean = (clean / 255).astype(np.float32)
     noise = np.random.default_rng(seed).normal(0, SIGMA, clean.shape)
@@ -27,7 +27,7 @@ def picture(shape, channels, seed=0):
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("sigma", [SIGMA, None])
 def test_every_baseline_denoises(name, channels, sigma):
-    clean, noisy = picture((61, 70), channels)
+    clean, noisy = image((61, 70), channels)
     before = noisy.copy()
     denoised = BASELINES[name](noisy, sigma, clean)
     np.testing.assert_array_equal(noisy, before)
@@ -41,12 +41,12 @@ def test_plain_small_and_noiseless_images(name):
     plain = np.full((11, 12, 3), 0.5, np.float32)
     np.testing.assert_allclose(BASELINES[name](plain, 0.0, plain), plain, atol=1e-6)
     np.testing.assert_allclose(BASELINES[name](plain, SIGMA, plain), plain, atol=1e-4)
-    clean, noisy = picture((7, 9), 1)
+    clean, noisy = image((7, 9), 1)
     assert np.isfinite(BASELINES[name](noisy, SIGMA, clean)).all()
 
 
 def test_nlm_is_the_best_of_three():
-    clean, noisy = picture((48, 48), 3)
+    clean, noisy = image((48, 48), 3)
     denoise = functools.partial(
         restoration.denoise_nl_means, patch_size=5, patch_distance=6, sigma=SIGMA, channel_axis=-1
     )
@@ -55,13 +55,13 @@ def test_nlm_is_the_best_of_three():
 
 
 def test_wavelet_beats_a_single_shift():
-    clean, noisy = picture((96, 96), 3)
+    clean, noisy = image((96, 96), 3)
     single = restoration.denoise_wavelet(noisy, sigma=SIGMA, convert2ycbcr=True, channel_axis=-1)
     assert psnr(BASELINES["wavelet"](noisy, SIGMA, clean), clean) > psnr(single, clean) + 0.5
 
 
 def test_median_is_of_each_channel():
-    _, noisy = picture((16, 16), 3)
+    _, noisy = image((16, 16), 3)
     expected = ndimage.median_filter(noisy[..., 1], 3)
     np.testing.assert_array_equal(BASELINES["median"](noisy, None, noisy)[..., 1], expected)
 

@@ -55,14 +55,14 @@ def test_nothing_is_best_among_different_noises(tmp_path):
 
 
 def test_the_busiest_square_holds_the_detail():
-    picture = np.zeros((200, 300, 3), np.uint8)
-    picture[110:130:4, 210:230] = 255
-    top, left = busiest(picture, 64)
+    image = np.zeros((200, 300, 3), np.uint8)
+    image[110:130:4, 210:230] = 255
+    top, left = busiest(image, 64)
     assert top <= 110
     assert left <= 210
     assert top + 64 >= 130
     assert left + 64 >= 230
-    assert busiest(picture[:10, :10], 64) == (0, 0)
+    assert busiest(image[:10, :10], 64) == (0, 0)
 
 
 def test_mistakes(tmp_path):

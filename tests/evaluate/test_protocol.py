@@ -126,17 +126,17 @@ def test_border_does_not_count():
 
 
 def test_ssim_is_undefined_on_small_images_and_psnr_infinite_on_equal_ones():
-    picture = np.random.default_rng(0).integers(0, 256, (8, 30, 3), np.uint8)
-    found = compare(picture, picture, ImageProtocol(), METRICS)
-    assert compare(picture, picture / np.float32(255), ImageProtocol(), ["psnr"])["psnr"] == np.inf
+    image = np.random.default_rng(0).integers(0, 256, (8, 30, 3), np.uint8)
+    found = compare(image, image, ImageProtocol(), METRICS)
+    assert compare(image, image / np.float32(255), ImageProtocol(), ["psnr"])["psnr"] == np.inf
     assert np.isnan(found["ssim"])
     assert np.isnan(found["ms_ssim"])
     assert found["psnr"] == np.inf
 
 
 def test_depths_must_agree():
-    picture = np.ones((8, 30, 1), np.uint8)
-    for target, output in ((picture / 2, picture / 2), (picture, picture.astype(np.uint16))):
+    image = np.ones((8, 30, 1), np.uint8)
+    for target, output in ((image / 2, image / 2), (image, image.astype(np.uint16))):
         with pytest.raises(ZooError, match="give a target of uint8 or uint16"):
             compare(target, output, ImageProtocol(), METRICS)
 

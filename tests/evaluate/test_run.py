@@ -220,14 +220,14 @@ def test_paired_images_of_sixteen_bits(tmp_path):
     rng = np.random.default_rng(0)
     target = (data.camera()[:20, :20, None].astype(np.uint16) * 257).clip(3000, 60000)
     noisy = (target + rng.normal(0, 900, target.shape)).round().astype(np.uint16)
-    pictures = [Example("p", target, noisy), Example("p", noisy, target)]
+    images = [Example("p", target, noisy), Example("p", noisy, target)]
     reported = []
 
     def model(noisy, level):
         reported.extend(level.tolist())
         return noisy
 
-    result = evaluate({"model": model}, pictures, levels={REAL: None}, outdir=tmp_path)
+    result = evaluate({"model": model}, images, levels={REAL: None}, outdir=tmp_path)
     assert reported == [0, 0]
     np.testing.assert_array_equal(image_files.read(tmp_path / "denoised" / "p.png"), noisy)
     np.testing.assert_array_equal(image_files.read(tmp_path / "denoised" / "p_2.png"), target)
@@ -237,7 +237,7 @@ def test_paired_images_of_sixteen_bits(tmp_path):
 
 
 def test_small_images_go_in_batches_and_the_limit_holds(tmp_path):
-    pictures = [Example(f"{i}", np.full((8, 8, 1), i, np.uint8), None) for i in range(150)]
+    images = [Example(f"{i}", np.full((8, 8, 1), i, np.uint8), None) for i in range(150)]
     sizes, steps = [], []
 
     def model(noisy, level):
@@ -246,7 +246,7 @@ def test_small_images_go_in_batches_and_the_limit_holds(tmp_path):
 
     result = evaluate(
         {"model": model},
-        pictures,
+        images,
         levels={LOW: gaussian(0.0)},
         outdir=tmp_path,
         baselines=(),
@@ -264,7 +264,7 @@ def test_small_images_go_in_batches_and_the_limit_holds(tmp_path):
 
 
 def test_large_images_go_one_by_one(tmp_path):
-    pictures = [Example(f"{i}", np.zeros((512, 512, 1), np.uint8), None) for i in range(2)]
+    images = [Example(f"{i}", np.zeros((512, 512, 1), np.uint8), None) for i in range(2)]
     sizes = []
 
     def model(noisy, level):
@@ -272,14 +272,14 @@ def test_large_images_go_one_by_one(tmp_path):
         return noisy
 
     levels = {MIDDLE: gaussian(0.1)}
-    evaluate({"model": model}, pictures, levels=levels, outdir=tmp_path, baselines=())
+    evaluate({"model": model}, images, levels=levels, outdir=tmp_path, baselines=())
     assert sizes == [1, 1]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"pictures": []}, "nothing to evaluate on"),
+        ({"images": []}, "nothing to evaluate on"),
         ({"limit": 0}, "no image"),
         ({"levels": {}}, "no noise level"),
         ({"levels": {Level(None, name="a/b"): None, Level(None, name="a b"): None}}, "share"),
@@ -292,14 +292,14 @@ def test_large_images_go_one_by_one(tmp_path):
 def test_mistakes(pair, tmp_path, changes, words):
     arguments = {
         "apply": identity,
-        "pictures": pair,
+        "images": pair,
         "levels": {MIDDLE: gaussian(0.1)},
         "baselines": (),
         "outdir": tmp_path,
         **changes,
     }
     with pytest.raises(ZooError, match=words) as caught:
-        evaluate({"model": arguments.pop("apply")}, arguments.pop("pictures"), **arguments)
+        evaluate({"model": arguments.pop("apply")}, arguments.pop("images"), **arguments)
     assert "\n" not in str(caught.value)
 
 

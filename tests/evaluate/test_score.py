@@ -26,8 +26,8 @@ NOISE = 25 / 255
 LEVEL = Level(25.0, "1/255", "sigma")
 
 
-def measured(model, pictures, protocol, wanted):
-    evaluator = ImageEvaluator(IMAGE, pictures, protocol=protocol)
+def measured(model, images, protocol, wanted):
+    evaluator = ImageEvaluator(IMAGE, images, protocol=protocol)
     evaluator.prepare({LEVEL: None})
     metrics = IMAGE.choose(wanted)
     return measure({"model": model}, evaluator, LEVEL, NumpyGaussian(NOISE), metrics=metrics)
@@ -123,7 +123,7 @@ def test_scores_are_those_of_an_independent_script(zoo, folder, model_file, tmp_
 @pytest.mark.matrix
 def test_padding_keeps_programs_few_and_figures_equal(folder):
     """For a denoiser that does not look around, the canvas must not matter at all."""
-    pictures = images_of(folder)
+    images = images_of(folder)
     found, compiled = {}, {}
     for shapes in ("exact", "padded", "auto"):
         traced = []
@@ -137,7 +137,7 @@ def test_padding_keeps_programs_few_and_figures_equal(folder):
             part.scores["model"][metric]
             for part in measured(
                 model,
-                pictures,
+                images,
                 ImageProtocol(noise="numpy", shapes=shapes),
                 ("psnr", "ssim", "mae"),
             )
@@ -182,9 +182,9 @@ def test_later_batches_of_a_canvas_need_no_new_program():
         return scaled(x, level)
 
     sides = [20] * 3 + [70] + [20] * 70 + [70] * 5 + [20]
-    pictures = [Example(f"{i}", np.full((s, s, 1), i, np.uint8), None) for i, s in enumerate(sides)]
+    images = [Example(f"{i}", np.full((s, s, 1), i, np.uint8), None) for i, s in enumerate(sides)]
     protocol = ImageProtocol(noise="numpy", shapes="padded")
-    parts = list(measured(model, pictures, protocol, ("psnr",)))
+    parts = list(measured(model, images, protocol, ("psnr",)))
     assert len(traced) == 2
     places = [item.piece.place for part in parts for item in part.group.items]
     assert sorted(places) == list(range(80))
@@ -329,7 +329,7 @@ def test_the_noise_level_may_be_estimated():
     # Of one size: each would have its own estimator to compile.
     cat = data.chelsea()
     places = (50, 70, 90)
-    pictures = [Example(f"{i}", cat[i : i + 64, 50:130], None) for i in places]
+    images = [Example(f"{i}", cat[i : i + 64, 50:130], None) for i in places]
     reported = {}
     for level in ("known", "estimated"):
 
@@ -338,7 +338,7 @@ def test_the_noise_level_may_be_estimated():
             return x
 
         protocol = ImageProtocol(noise="numpy", level=level)
-        list(measured(model, pictures, protocol, ("psnr",)))
+        list(measured(model, images, protocol, ("psnr",)))
     assert reported["known"] == pytest.approx([NOISE] * 3)
     assert reported["estimated"] == pytest.approx([NOISE] * 3, rel=0.15)
     assert reported["estimated"] != reported["known"]

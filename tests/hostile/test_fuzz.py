@@ -118,8 +118,8 @@ def read(kind, path):
     pages = read_pages(path)
     found = [page.image for page in pages]
     assert len(found) == len(pages), "pages are lost"
-    for picture in found:
-        pixels.check(picture, "a page")
+    for photo in found:
+        pixels.check(photo, "a page")
     return found
 
 

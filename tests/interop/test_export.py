@@ -48,7 +48,7 @@ def made(name, **options):
     return model, random_variables(model, x, jnp.zeros(1))
 
 
-def picture(*shape):
+def image(*shape):
     return np.random.default_rng(shape[-2]).random(shape, np.float32)
 
 
@@ -60,7 +60,7 @@ def test_another_process_runs_it_without_the_zoo(tmp_path):
     to_stablehlo(path, model, variables, record=RECORD)
     shapes = {"a": (1, 1, 1, 1), "b": (3, 2, 5, 1), "c": (2, 40, 23, 1), "d": (1, 64, 64, 1)}
     for name, shape in shapes.items():
-        np.save(tmp_path / f"{name}.npy", picture(*shape))
+        np.save(tmp_path / f"{name}.npy", image(*shape))
     done = subprocess.run(
         [sys.executable, "-c", ALONE, path, tmp_path],
         cwd=tmp_path,
@@ -71,7 +71,7 @@ def test_another_process_runs_it_without_the_zoo(tmp_path):
     assert done.returncode == 0, done.stderr
     assert not {"zoo", "flax", "safetensors"} & set(done.stdout.split())
     for name, shape in shapes.items():
-        expected = jax.jit(model.apply)(variables, picture(*shape), 0.1)
+        expected = jax.jit(model.apply)(variables, image(*shape), 0.1)
         found = np.load(tmp_path / f"{name}_clean.npy")
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -91,7 +91,7 @@ def test_images_of_any_size(tmp_path, name):
     assert reported["inputs"][0]["shape"] == ["b", "h", "w", model.channels]
     denoiser = reload.load(tmp_path / "it.zip")
     assert denoiser.record == reported
-    x = picture(3, 9, 22, model.channels)
+    x = image(3, 9, 22, model.channels)
     level = [0.2] * len(reported["inputs"][1:])
     expected = jax.jit(model.apply)(variables, x, *level)
     np.testing.assert_allclose(denoiser(x, *level), expected, atol=1e-5)
@@ -109,7 +109,7 @@ def test_padding_is_the_models(mode):
     spec = jax.ShapeDtypeStruct((1, *jax.export.symbolic_shape("h, w"), 2), jnp.float32)
     exported = jax.export.export(padded)(spec)
     for shape in ((1, 1), (2, 16), (3, 13)):
-        x = picture(1, *shape, 2)
+        x = image(1, *shape, 2)
         expected = layers.pad_to_multiple(x, 8, mode)
         np.testing.assert_array_equal(exported.call(x), expected)
 
@@ -120,7 +120,7 @@ def test_windows_take_any_size(tmp_path):
     model, variables = made("swinir-small", **options)
     to_stablehlo(tmp_path / "it.zip", model, variables, name="swinir")
     for size in ((10, 13), (3, 5)):
-        x = picture(3, *size, 3)
+        x = image(3, *size, 3)
         expected = jax.jit(model.apply)(variables, x)
         np.testing.assert_allclose(reload.load(tmp_path / "it.zip")(x), expected, atol=1e-5)
 
@@ -170,7 +170,7 @@ def test_every_device_has_a_program_of_its_own_form(tmp_path):
     # Each layer has one for each device.
     assert exported.mlir_module().count("stablehlo.convolution") == 3 * 4
     assert str(Path(__file__).parents[2]) not in exported.mlir_module()
-    x = picture(1, 12, 12, 1)
+    x = image(1, 12, 12, 1)
     # Here the model itself is in that other form.
     found, expected = exported.call(x), jax.jit(model.apply)(variables, x)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -191,7 +191,7 @@ def test_a_level_that_is_missing(tmp_path):
     model, variables = made("ffdnet-gray", **small_options("ffdnet-gray"))
     to_stablehlo(tmp_path / "it.zip", model, variables)
     with pytest.raises(ValueError, match="takes the level"):
-        reload.load(tmp_path / "it.zip")(picture(1, 8, 8, 1))
+        reload.load(tmp_path / "it.zip")(image(1, 8, 8, 1))
 
 
 def test_a_model_that_diverged_is_not_written(tmp_path):

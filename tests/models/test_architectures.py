@@ -24,7 +24,7 @@ MORE_OPTIONS = [
 KEY = jax.random.key(0)
 
 
-def pictures(*shape):
+def images(*shape):
     return np.random.default_rng(0).random(shape, np.float32)
 
 
@@ -45,7 +45,7 @@ def repeat(x):
 
 def test_mlp_is_784_128_784():
     model = create_model("mlp_autoencoder-mnist")
-    x = pictures(3, 28, 28, 1)
+    x = images(3, 28, 28, 1)
     params = random_variables(model, x)["params"]
     assert sum(v.size for v in jax.tree.leaves(params)) == 784 * 128 + 128 + 128 * 784 + 784
     first, second = (
@@ -59,7 +59,7 @@ def test_mlp_is_784_128_784():
 
 def test_mlp_mirrors_its_widths_for_any_size():
     model = MLPAutoencoder(size=(4, 6), channels=2, widths=(10, 7, 3), head="linear")
-    params = random_variables(model, pictures(1, 4, 6, 2))["params"]
+    params = random_variables(model, images(1, 4, 6, 2))["params"]
     shapes = {name: layer["kernel"].shape for name, layer in params.items()}
     assert shapes == {
         "encoder0": (48, 10),
@@ -73,7 +73,7 @@ def test_mlp_mirrors_its_widths_for_any_size():
 
 def test_mlp_refuses_another_size_in_one_line():
     with pytest.raises(ZooError) as caught:
-        MLPAutoencoder().init(KEY, pictures(1, 32, 30, 1))
+        MLPAutoencoder().init(KEY, images(1, 32, 30, 1))
     assert str(caught.value) == (
         "MLPAutoencoder takes images of 28x28, got 32x30; crop or resize them to 28x28, or build "
         "it with that size and train it"
@@ -91,7 +91,7 @@ def test_upsample_cnn_is_as_described(skip):
     # Skips come with blocks and the other head, for none of the three depends on the others.
     head = "residual" if skip else "sigmoid"
     model = UpsampleCNN(skip=skip, slope=0.2, blocks=int(skip), head=head)
-    x = pictures(2, 12, 16, 3)
+    x = images(2, 12, 16, 3)
     params = random_variables(model, x)["params"]
 
     def activated(y, name):
@@ -146,7 +146,7 @@ def test_conv_autoencoder_is_as_described(skip):
     model = ConvAutoencoder(
         channels=1, widths=(4, 5), strides=(2, 1), head=head, skip=skip, blocks=int(skip)
     )
-    x = pictures(2, 8, 12, 1)
+    x = images(2, 8, 12, 1)
     params = random_variables(model, x)["params"]
 
     def after(y, name):
@@ -174,7 +174,7 @@ def test_conv_autoencoder_is_as_described(skip):
 
 @pytest.mark.parametrize("model", [ConvAutoencoder, MLPAutoencoder, UpsampleCNN])
 def test_sigmoid_heads_stay_in_range_and_linear_ones_do_not(model):
-    x = 50 * pictures(1, 28, 28, 1) - 25
+    x = 50 * images(1, 28, 28, 1) - 25
     variables = random_variables(model(channels=1), x)
     for head in ("sigmoid", "linear"):
         y = jax.jit(model(channels=1, head=head).apply)(variables, x)
@@ -208,7 +208,7 @@ def test_wrong_fields_raise_one_line(build):
 )
 def test_unet_options_run_and_gradients_reach_all_parameters(options):
     model = UNet(**{"channels": 1, "widths": (4, 8), "blocks": 1, "stem": 2} | options)
-    x, level = pictures(2, 9, 14, 1), np.array([0.1, 0.2], np.float32)
+    x, level = images(2, 9, 14, 1), np.array([0.1, 0.2], np.float32)
     variables = random_variables(model, x, level)
     state = {k: v for k, v in variables.items() if k != "params"}
 
@@ -226,7 +226,7 @@ def test_unet_options_run_and_gradients_reach_all_parameters(options):
 
 def test_unet_batch_norm_keeps_running_statistics():
     model = UNet(channels=1, widths=(4,), blocks=1, norm="batch")
-    x = pictures(2, 8, 8, 1)
+    x = images(2, 8, 8, 1)
     variables = random_variables(model, x)
 
     @jax.jit
@@ -244,7 +244,7 @@ def test_unet_batch_norm_keeps_running_statistics():
 
 @pytest.mark.matrix
 def test_unet_starts_near_its_input():
-    x = pictures(2, 16, 16, 3)
+    x = images(2, 16, 16, 3)
     quick = {"xla_backend_optimization_level": 0}
     init = jax.jit(create_model("unet-tiny").init_with_output, compiler_options=quick)
     y, _ = init(KEY, x)
@@ -253,4 +253,4 @@ def test_unet_starts_near_its_input():
 
 def test_unet_needs_its_level():
     with pytest.raises(ZooError, match=r"^UNet takes a noise level"):
-        UNet(takes_level=True).init(KEY, pictures(1, 8, 8, 3))
+        UNet(takes_level=True).init(KEY, images(1, 8, 8, 3))

@@ -16,7 +16,7 @@ TOLERANCE = 1e-5
 SMALL = {"channels": 1, "depth": 5, "width": 8}
 
 
-def pictures(*shape):
+def images(*shape):
     return np.random.default_rng(0).random(shape, np.float32)
 
 
@@ -47,7 +47,7 @@ def test_sizes_are_the_published_ones(name, options, expected):
 
 def test_it_is_the_chain_that_the_paper_draws():
     model = DnCNN(channels=2, depth=3, width=4)
-    x = pictures(1, 5, 7, 2)
+    x = images(1, 5, 7, 2)
     params = random_variables(model, x)["params"]
 
     y = np.maximum(conv(x, params["head"]), 0)
@@ -58,7 +58,7 @@ def test_it_is_the_chain_that_the_paper_draws():
 
 def test_an_output_pixel_sees_depth_pixels_to_each_side():
     model = DnCNN(**SMALL)
-    x = pictures(1, 3, 40, 1)
+    x = images(1, 3, 40, 1)
     variables = random_variables(model, x)
     changed = x.copy()
     changed[:, :, 0] += 1
@@ -71,7 +71,7 @@ def test_an_output_pixel_sees_depth_pixels_to_each_side():
 @pytest.mark.parametrize("depth", [2, 5])
 def test_merged_network_gives_equal_outputs(depth):
     model = DnCNN(**SMALL | {"depth": depth, "norm": "batch"})
-    x = pictures(2, 12, 15, 1)
+    x = images(2, 12, 15, 1)
     variables = {"batch_stats": {}} | random_variables(model, x)
     merged, merged_variables = merge_batch_norm(model, variables)
     assert merged == DnCNN(**SMALL | {"depth": depth})
@@ -83,14 +83,14 @@ def test_merged_network_gives_equal_outputs(depth):
 
 def test_merging_leaves_the_trained_variables_alone():
     model = DnCNN(**SMALL, norm="batch")
-    variables = random_variables(model, pictures(1, 8, 8, 1))
+    variables = random_variables(model, images(1, 8, 8, 1))
     before = jax.tree.map(np.copy, variables)
     merge_batch_norm(model, variables)
     jax.tree.map(np.testing.assert_array_equal, variables, before)
 
 
 def test_merging_without_batch_norm_raises():
-    x = pictures(1, 8, 8, 1)
+    x = images(1, 8, 8, 1)
     plain, normed = DnCNN(**SMALL), DnCNN(**SMALL, norm="batch")
     params = random_variables(normed, x)["params"]
     for model, variables in [(plain, random_variables(plain, x)), (normed, {"params": params})]:
@@ -102,7 +102,7 @@ def test_merging_without_batch_norm_raises():
 def test_batch_norm_takes_the_statistics_of_the_batch(dtype):
     """One body and no more: the output is by hand, and so are the running statistics."""
     model = DnCNN(**SMALL | {"depth": 3}, norm="batch", dtype=dtype)
-    x = pictures(2, 12, 15, 1)
+    x = images(2, 12, 15, 1)
     variables = random_variables(model, x)
     params, before = variables["params"], variables["batch_stats"]["norm0"]
     y, state = jax.jit(lambda v: model.apply(v, x, train=True, mutable=["batch_stats"]))(variables)
@@ -123,7 +123,7 @@ def test_batch_norm_takes_the_statistics_of_the_batch(dtype):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_batch_norm_trains(dtype):
     model = DnCNN(**SMALL | {"depth": 3}, norm="batch", dtype=dtype)
-    x = pictures(2, 12, 15, 1)
+    x = images(2, 12, 15, 1)
     variables = random_variables(model, x)
 
     def loss(params):
@@ -139,7 +139,7 @@ def test_batch_norm_trains(dtype):
 def test_batch_norm_sees_the_whole_batch_under_pmap():
     """Over two devices with an axis name, as over one."""
     model = DnCNN(**SMALL, norm="batch", axis_name="device")
-    x = pictures(4, 8, 9, 1)
+    x = images(4, 8, 9, 1)
     variables = random_variables(DnCNN(**SMALL, norm="batch"), x)
     whole = DnCNN(**SMALL, norm="batch")
     train = functools.partial(whole.apply, train=True, mutable=["batch_stats"])
@@ -154,7 +154,7 @@ def test_batch_norm_sees_the_whole_batch_under_pmap():
 
 @pytest.mark.matrix
 def test_it_starts_near_its_input():
-    x = pictures(2, 16, 16, 1)
+    x = images(2, 16, 16, 1)
     quick = {"xla_backend_optimization_level": 0}
     init = jax.jit(DnCNN(**SMALL).init_with_output, compiler_options=quick)
     y, _ = init(jax.random.key(0), x)

@@ -12,7 +12,7 @@ from zoo.models import FFDNet, count_parameters
 TOLERANCE = 1e-5
 
 
-def pictures(*shape):
+def images(*shape):
     return np.random.default_rng(0).random(shape, np.float32)
 
 
@@ -31,7 +31,7 @@ def test_sizes_are_the_published_ones(name, expected):
 @pytest.mark.parametrize("size", [(5, 8), (6, 7), (5, 7)])
 def test_odd_sides_are_repeated_and_cropped(size):
     h, w = size
-    x = pictures(1, h, w, 3)
+    x = images(1, h, w, 3)
     model, variables = small(x)
     even = np.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
     expected = model.apply(variables, even, 0.1)[:, :h, :w]
@@ -40,7 +40,7 @@ def test_odd_sides_are_repeated_and_cropped(size):
 
 def test_a_delta_kernel_passes_the_image():
     """Every layer the identity on the channels of the image, which are positive."""
-    x = pictures(2, 6, 8, 1)
+    x = images(2, 6, 8, 1)
     model = FFDNet(channels=1, depth=3, width=5)
     shapes = jax.eval_shape(model.init, jax.random.key(0), x, 0.1)
     variables = jax.tree.map(lambda v: np.zeros(v.shape, np.float32), shapes)
@@ -51,7 +51,7 @@ def test_a_delta_kernel_passes_the_image():
 
 def test_the_level_is_the_last_channel_at_half_resolution():
     """Every layer passes the fifth channel only, to all four corners of a patch."""
-    x = pictures(2, 6, 8, 1)
+    x = images(2, 6, 8, 1)
     model = FFDNet(channels=1, depth=3, width=5)
     shapes = jax.eval_shape(model.init, jax.random.key(0), x, 0.1)
     variables = jax.tree.map(lambda v: np.zeros(v.shape, np.float32), shapes)
@@ -63,7 +63,7 @@ def test_the_level_is_the_last_channel_at_half_resolution():
 
 
 def test_it_takes_one_level_or_one_each():
-    x = pictures(2, 5, 7, 1)
+    x = images(2, 5, 7, 1)
     model, variables = small(x)
     np.testing.assert_array_equal(
         model.apply(variables, x, 0.1),

@@ -16,7 +16,7 @@ NARROW = small_options("restormer-small")
 TOLERANCE = 1e-5
 
 
-def picture(*shape):
+def image(*shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
@@ -31,7 +31,7 @@ def test_gray_lacks_two_channels_of_the_first_and_last_convolution():
 
 @pytest.mark.parametrize("use_bias", [False, True])
 def test_norm_divides_by_the_deviation_and_keeps_the_mean_without_a_bias(use_bias):
-    norm, x = layers.ChannelNorm(use_bias), picture(2, 3, 4, 8) + 2
+    norm, x = layers.ChannelNorm(use_bias), image(2, 3, 4, 8) + 2
     params = random_variables(norm, x)["params"]
     wide = x.astype(np.float64)
     expected = (wide - use_bias * wide.mean(-1, keepdims=True)) * params["scale"]
@@ -40,7 +40,7 @@ def test_norm_divides_by_the_deviation_and_keeps_the_mean_without_a_bias(use_bia
 
 
 def test_attention_is_the_softmax_of_channel_cosines():
-    x = picture(2, 3, 5, 8)
+    x = image(2, 3, 5, 8)
     attention = _Attention(2)
     params = random_variables(attention, x)["params"]
     depthwise = layers.DepthwiseConv(use_bias=False)
@@ -79,7 +79,7 @@ def test_images_smaller_than_the_padding(sides):
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_depthwise_is_a_grouped_convolution(dtype):
-    x, kernel = jnp.asarray(picture(2, 6, 5, 7), dtype), jnp.asarray(picture(3, 3, 1, 7), dtype)
+    x, kernel = jnp.asarray(image(2, 6, 5, 7), dtype), jnp.asarray(image(3, 3, 1, 7), dtype)
 
     def expected(x, kernel):
         x, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)

@@ -16,7 +16,7 @@ SMALL = {"width": 8, "heads": 2, "window": 4}
 TOLERANCE = 2e-6
 
 
-def pictures(*shape):
+def images(*shape):
     return np.random.default_rng(0).random(shape, np.float32)
 
 
@@ -68,7 +68,7 @@ def test_mean_color_is_the_origin(channels, mean):
 
 def test_other_sizes_are_mirrored():
     model = SwinIR(depths=(2,), **SMALL)
-    x = pictures(1, 7, 13, 3)
+    x = images(1, 7, 13, 3)
     variables = random_variables(model, x)
     padded = np.pad(x, ((0, 0), (0, 1), (0, 3), (0, 0)), mode="reflect")
     apply = jax.jit(model.apply)
@@ -78,7 +78,7 @@ def test_other_sizes_are_mirrored():
 
 @pytest.mark.matrix
 def test_it_starts_near_its_input():
-    x = pictures(1, 16, 16, 3)
+    x = images(1, 16, 16, 3)
     quick = {"xla_backend_optimization_level": 0}
     init = jax.jit(SwinIR(depths=(2,)).init_with_output, compiler_options=quick)
     y, _ = init(KEY, x)
@@ -91,7 +91,7 @@ def test_heads_must_divide_the_width():
 
 
 def test_partition_cuts_windows_row_by_row():
-    x = pictures(2, 6, 9, 5)
+    x = images(2, 6, 9, 5)
     parts = swinir.partition(x, 3)
     assert parts.shape == (2, 6, 9, 5)
     for i in range(2):
@@ -106,7 +106,7 @@ def test_partition_cuts_windows_row_by_row():
 def test_attention_is_that_of_pixels_in_one_window(height, width, shift):
     window, heads, c = 4, 3, 6
     model = swinir.WindowAttention(heads, window, shift)
-    x = pictures(2, height, width, c)
+    x = images(2, height, width, c)
     params = random_variables(model, x)["params"]
 
     y, x = None, x.astype(np.float64)

@@ -23,11 +23,11 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / np.mean(np.square(a.astype(np.float64) - b)))
 
 
-def pillow(picture, quality, subsampling):
+def pillow(image, quality, subsampling):
     """The image through Pillow's encoder and decoder, uint8 to uint8."""
     file = io.BytesIO()
-    options = {} if picture.ndim == 2 else {"subsampling": {"4:4:4": 0, "4:2:0": 2}[subsampling]}
-    Image.fromarray(picture).save(file, "JPEG", quality=quality, **options)
+    options = {} if image.ndim == 2 else {"subsampling": {"4:4:4": 0, "4:2:0": 2}[subsampling]}
+    Image.fromarray(image).save(file, "JPEG", quality=quality, **options)
     return np.asarray(Image.open(file))
 
 
@@ -36,8 +36,8 @@ def compiled(subsampling):
     return jax.jit(functools.partial(jpeg, None, subsampling=subsampling, clip=(0, 1)))
 
 
-def ours(pictures, quality, subsampling="4:2:0"):
-    x = pictures.astype(np.float32) / 255
+def ours(images, quality, subsampling="4:2:0"):
+    x = images.astype(np.float32) / 255
     restored = compiled(subsampling)(x, quality=np.asarray(quality, np.float32))
     return np.round(np.asarray(restored) * 255).astype(np.uint8)
 
@@ -45,23 +45,23 @@ def ours(pictures, quality, subsampling="4:2:0"):
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
 def test_jpeg_agrees_with_pillow(subsampling):
     # Sides that fill neither blocks nor pairs, and a quality an example.
-    picture = data.astronaut()[60:157, 180:271]
+    image = data.astronaut()[60:157, 180:271]
     qualities = [10, 30, 50, 75, 90, 95]
-    restored = ours(np.stack([picture] * len(qualities)), qualities, subsampling)
+    restored = ours(np.stack([image] * len(qualities)), qualities, subsampling)
     for quality, result in zip(qualities, restored, strict=True):
-        reference = pillow(picture, quality, subsampling)
+        reference = pillow(image, quality, subsampling)
         agreement = psnr(result, reference)
-        assert agreement > max(AGREEMENT_DB, psnr(picture, reference) + MARGIN_DB)
+        assert agreement > max(AGREEMENT_DB, psnr(image, reference) + MARGIN_DB)
 
 
 def test_gray_jpeg_agrees_with_pillow():
-    picture = data.camera()[100:171, 200:257]
+    image = data.camera()[100:171, 200:257]
     qualities = [5, 30, 75, 95]
-    restored = ours(np.stack([picture] * len(qualities))[..., None], qualities)
+    restored = ours(np.stack([image] * len(qualities))[..., None], qualities)
     for quality, result in zip(qualities, restored, strict=True):
-        reference = pillow(picture, quality, None)
+        reference = pillow(image, quality, None)
         agreement = psnr(result[..., 0], reference)
-        assert agreement > max(AGREEMENT_DB, psnr(picture, reference) + MARGIN_DB)
+        assert agreement > max(AGREEMENT_DB, psnr(image, reference) + MARGIN_DB)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 17), (16, 8)])

@@ -30,7 +30,7 @@ def opened(browser):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     return report.write(made_runs.of_images(tmp_path_factory.mktemp("runs") / "unet")).path
 
 
@@ -41,8 +41,8 @@ def sound(tmp_path_factory):
 
 @pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_any_screen(opened, pictures, width, scheme):
-    page = opened(pictures, width, color_scheme=scheme)
+def test_it_fits_any_screen(opened, images, width, scheme):
+    page = opened(images, width, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     color = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = int(color.removeprefix("rgb(").partition(",")[0])
@@ -50,8 +50,8 @@ def test_it_fits_any_screen(opened, pictures, width, scheme):
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth === 90)")
 
 
-def test_levels_are_tabs(opened, pictures):
-    page = opened(pictures)
+def test_levels_are_tabs(opened, images):
+    page = opened(images)
     shown = page.locator(".pane:visible img")
     assert [tab.inner_text() for tab in page.locator("[role=tab]").all()] == [
         *("sigma 15/255", "sigma 50/255"),
@@ -71,13 +71,13 @@ def test_a_sheet_is_seen_nearer_by_a_click(opened, sound):
     assert before < 900 < sheet.bounding_box()["width"] == 1300
 
 
-def test_without_a_script_all_is_there(opened, pictures):
-    page = opened(pictures, java_script_enabled=False)
+def test_without_a_script_all_is_there(opened, images):
+    page = opened(images, java_script_enabled=False)
     assert page.locator(".pane:visible").count() == 2
 
 
-def test_a_heading_sorts(opened, pictures):
-    page = opened(pictures)
+def test_a_heading_sorts(opened, images):
+    page = opened(images)
     page.locator("#singles summary").click()
     cells = page.locator("#singles tbody tr td:nth-of-type(2)")
     heading = page.locator("#singles th button").nth(2)

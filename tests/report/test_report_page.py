@@ -16,7 +16,7 @@ from zoo.report.run_files import read, sheets, wavs
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def photos(tmp_path_factory):
     return made_runs.of_images(tmp_path_factory.mktemp("runs") / "unet")
 
 
@@ -35,7 +35,7 @@ def page_of(workdir, path=None, **options):
     return Page(report.write(workdir, path, **options).path.read_text())
 
 
-@pytest.fixture(params=["pictures", "sound"])
+@pytest.fixture(params=["photos", "sound"])
 def finished(request):
     return request.getfixturevalue(request.param)
 
@@ -95,26 +95,26 @@ def test_the_table_is_that_of_the_files(finished):
     assert not rows
 
 
-def test_every_single_image_has_a_row(pictures):
-    _, *rows = Page(text_of(pictures)).tables[1]
+def test_every_single_image_has_a_row(photos):
+    _, *rows = Page(text_of(photos)).tables[1]
     assert len(rows) == 4
     assert [cell for cell, _ in rows[0][:5]] == ["15", "cat", "33.41", "31.00", "24.61"]
     assert [bold for _, bold in rows[0][:5]] == [False, False, True, False, False]
     assert rows[1][1][0] == made_runs.HOSTILE
 
 
-def test_facts_of_the_record_are_shown(pictures):
-    text = Page(text_of(pictures)).text
+def test_facts_of_the_record_are_shown(photos):
+    text = Page(text_of(photos)).text
     # 3 * 5 and 4 parameters; statistics are none. 3725 s are an hour, two minutes and more.
     for reported in ("19unet-tiny", "1 h 2 min", "0123456789ab", "9.8.7", "a device", "11 images"):
         assert reported in text
 
 
-def test_sheets_are_there_by_level(pictures):
-    images = Page(text_of(pictures)).all("img")
+def test_sheets_are_there_by_level(photos):
+    images = Page(text_of(photos)).all("img")
     assert [image["alt"][-12:] for image in images] == ["sigma 15/255", "sigma 50/255"]
     data = base64.b64decode(images[0]["src"].removeprefix("data:image/png;base64,"))
-    assert data == (pictures / "gallery_15.png").read_bytes()
+    assert data == (photos / "gallery_15.png").read_bytes()
     assert (images[0]["width"], images[0]["height"]) == ("90", "60")
 
 
@@ -257,12 +257,12 @@ def test_what_is_no_run_is_one_line(tmp_path):
         report.write(workdir, tmp_path / "no" / "folder.html")
 
 
-def test_the_command_writes_it(pictures, capsys, tmp_path):
+def test_the_command_writes_it(photos, capsys, tmp_path):
     place = tmp_path / "page.html"
     place.write_text("an older one")
-    assert cli.main(["report", str(pictures), "-o", str(place)]) == 0
+    assert cli.main(["report", str(photos), "-o", str(place)]) == 0
     assert str(place) in capsys.readouterr().out
-    assert place.read_bytes() == report.write(pictures).path.read_bytes()
+    assert place.read_bytes() == report.write(photos).path.read_bytes()
     assert cli.main(["report", str(tmp_path / "missing")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 

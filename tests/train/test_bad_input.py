@@ -59,8 +59,8 @@ def folder(tmp_path):
     for split, count in (("train", 6), ("test", 4)):
         (tmp_path / "data" / split).mkdir(parents=True)
         for n in range(count):
-            picture = rng.integers(0, 256, (20, 24, 3), np.uint8)
-            image_files.write(tmp_path / "data" / split / f"{n}.png", picture)
+            image = rng.integers(0, 256, (20, 24, 3), np.uint8)
+            image_files.write(tmp_path / "data" / split / f"{n}.png", image)
     return tmp_path / "data"
 
 
@@ -381,8 +381,8 @@ def test_flags_in_a_file(refused, tmp_path):
 
 
 def test_nan_in_a_float_image(refused, folder):
-    picture = np.full((20, 20, 3), np.nan, np.float32)
-    tifffile.imwrite(folder / "train" / "nan.tif", picture, photometric="rgb")
+    image = np.full((20, 20, 3), np.nan, np.float32)
+    tifffile.imwrite(folder / "train" / "nan.tif", image, photometric="rgb")
     assert "train/nan.tif holds NaN or infinity" in refused(
         f"{CONFIG}:{folder}", *SMALL, CROP, WITHOUT_VALIDATION
     )

@@ -51,8 +51,8 @@ def compiled(kind, model, change=lambda step: step):
     runner = parallel.make_runner(kind, step, BATCH)
     state = create_state(model, optimizer, jax.random.key(0), (1, CROP, CROP, CHANNELS))
     state = jax.device_get(state)
-    pictures = [np.full((20 + i, 24, CHANNELS), i, np.uint8) for i in range(5)]
-    bank = runner.place_bank(make_bank(pictures))
+    images = [np.full((20 + i, 24, CHANNELS), i, np.uint8) for i in range(5)]
+    bank = runner.place_bank(make_bank(images))
     batch = Batch(np.arange(BATCH, dtype=np.int32), np.arange(BATCH, dtype=np.int32) % 5)
     arguments = (runner.place(state), runner.feed(batch, bank), jax.random.key(1))
     return runner.run.lower(*arguments).compile().as_text(), state

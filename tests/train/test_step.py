@@ -22,7 +22,7 @@ from zoo.train.step import create_state, make_prepare, make_step
 BATCH, CROP, STEPS = 8, 16, 5
 
 
-def pictures():
+def images():
     rng = np.random.default_rng(0)
     return [rng.integers(0, 256, (20 + 3 * i, 24, 1), np.uint8) for i in range(5)]
 
@@ -64,7 +64,7 @@ def batch(n):
 
 def run(runner, state):
     key = jax.random.key(7)
-    bank = runner.place_bank(make_bank(pictures()))
+    bank = runner.place_bank(make_bank(images()))
     state = runner.place(state)
     for n in range(STEPS):
         state, metrics = runner.run(state, runner.feed(batch(n), bank), key)
@@ -74,7 +74,7 @@ def run(runner, state):
 def one_device(step, state):
     key, update = jax.random.key(7), jax.jit(step(None))
     for n in range(STEPS):
-        state, metrics = update(state, batch(n)._replace(bank=make_bank(pictures())), key)
+        state, metrics = update(state, batch(n)._replace(bank=make_bank(images())), key)
     return jax.device_get((state, metrics))
 
 
@@ -102,7 +102,7 @@ def test_devices_do_not_change_the_result(kind, runner):
 
 def test_every_slot_draws_its_own_noise_whatever_the_batch():
     prepare = jax.jit(build("none")[2])
-    bank = jax.tree.map(jnp.asarray, make_bank(pictures()))
+    bank = jax.tree.map(jnp.asarray, make_bank(images()))
     slots = np.arange(4, dtype=np.int32)
     same = np.zeros(4, np.int32)
     whole = prepare(Batch(slots, same, bank=bank), jax.random.key(1))
@@ -114,12 +114,12 @@ def test_every_slot_draws_its_own_noise_whatever_the_batch():
 
 
 def test_a_crop_is_a_piece_of_its_image():
-    bank = jax.tree.map(jnp.asarray, make_bank(pictures()))
+    bank = jax.tree.map(jnp.asarray, make_bank(images()))
     prepare = make_prepare(size=(CROP, CROP, 1), augment=make_augment(), sampler=fake_noise)
-    for i, picture in enumerate(pictures()):
+    for i, image in enumerate(images()):
         example = prepare(Batch(np.array([3]), np.array([i]), bank=bank), jax.random.key(i))
         crop = np.rint(np.asarray(example.target[0]) * 255).astype(np.uint8)
-        windows = np.lib.stride_tricks.sliding_window_view(picture[..., 0], (CROP, CROP))
+        windows = np.lib.stride_tricks.sliding_window_view(image[..., 0], (CROP, CROP))
         assert (windows == crop[..., 0]).all(axis=(-1, -2)).any()
 
 
@@ -141,7 +141,7 @@ def test_paired_data_keep_their_own_noise_and_move_together():
 @pytest.mark.matrix
 def test_the_average_follows_its_formula():
     step, state, _ = build("none")
-    bank = jax.tree.map(jnp.asarray, make_bank(pictures()))
+    bank = jax.tree.map(jnp.asarray, make_bank(images()))
     update, ema = jax.jit(step(None)), state.params
     for n in range(3):
         state, _ = update(state, batch(n)._replace(bank=bank), jax.random.key(7))

@@ -35,7 +35,7 @@ def score(name):
         found = [si_sdr(apply, variables, voice(i, facts.sample_rate), rng) for i in range(3)]
     else:
         sigma = level(record)
-        found = [psnr(apply, variables, x, sigma, record, rng) for x in pictures(facts)]
+        found = [psnr(apply, variables, x, sigma, record, rng) for x in images(facts)]
     return round(float(np.mean(found)), 3)
 
 
@@ -49,7 +49,7 @@ def level(record):
     return reported / 255 if record["noise"]["unit"] == "1/255" else reported
 
 
-def pictures(facts):
+def images(facts):
     """Crops (1, H, W, C) of photographs, all of them as far as a model of one size sees."""
     from skimage import color, data
 

@@ -59,8 +59,8 @@ def test_tiles_too_small_for_their_overlap_are_refused_where_there_are_several()
     model, variables = small.build("dncnn-gray")
     denoise = ImageDenoiser(model, variables=variables, tile=34)
     with pytest.raises(ZooError, match=r"tile=34 keeps nothing.* overlap of 17; take at least 35"):
-        denoise(small.picture(40, 30))
-    assert denoise(small.picture(34, 20)).tiles == 1
+        denoise(small.make_image(40, 30))
+    assert denoise(small.make_image(34, 20)).tiles == 1
 
 
 def local():
@@ -78,7 +78,7 @@ def test_tiled_equals_whole(name):
     side = 2 * facts.reach + 3 * facts.stride
     side += -side % facts.stride
     height, width = side + 2 * facts.stride + 1, side + 3
-    x = small.picture(height, width, dtype=np.float32)
+    x = small.make_image(height, width, dtype=np.float32)
     denoise = ImageDenoiser(model, variables=variables, tile=side)
     found = denoise(x, 0.1)
     assert found.tiles >= 4
@@ -92,7 +92,7 @@ def test_tiled_equals_whole(name):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tiled_equals_whole_at_any_size(size, channels):
     model, variables = small.build("unet-tiny", channels, takes_level=True, blocks=0)
-    x = small.picture(*size, channels, np.float32)
+    x = small.make_image(*size, channels, np.float32)
     found = ImageDenoiser(model, variables=variables, tile=48)(x, 0.1)
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
 
@@ -104,7 +104,7 @@ def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
     """On a CPU rows go four by four then, wherever the tile begins."""
     options = {"width": 64, "depth": 3} if name == "ffdnet-gray" else {"widths": (64, 64)}
     model, variables = small.build(name, **options)
-    x = small.picture(101, 77, dtype=np.float32)
+    x = small.make_image(101, 77, dtype=np.float32)
     side = model.reach * 2 + 4 * model.stride
     found = ImageDenoiser(model, variables=variables, tile=side)(x, 0.1)
     assert found.tiles >= 4
@@ -121,7 +121,7 @@ def test_tiles_wide_enough_for_winograd_equal_the_whole(name):
 )
 def test_one_tile_is_the_whole_image_of_any_model(name):
     model, variables = small.build(name)
-    x = small.picture(1, 18, dtype=np.float32)
+    x = small.make_image(1, 18, dtype=np.float32)
     found = ImageDenoiser(model, variables=variables, tile=0)(x)
     assert found.deviation is None
     np.testing.assert_allclose(found.image, whole(model, variables, x), rtol=0, atol=TOLERANCE)
@@ -133,7 +133,7 @@ def test_one_tile_is_the_whole_image_of_any_model(name):
 )
 def test_blended_tiles_say_by_how_much_they_differ_from_another_tiling(name):
     model, variables = small.build(name)
-    x = small.picture(100, 90, dtype=np.float32)
+    x = small.make_image(100, 90, dtype=np.float32)
     denoise = ImageDenoiser(model, variables=variables, tile=48, overlap=8)
     found, other = denoise(x), ImageDenoiser(model, variables=variables, tile=64, overlap=8)(x)
     expected = whole(model, variables, x)
@@ -160,7 +160,7 @@ def test_blended_tiles_of_a_global_model_by_hand():
 
 def test_a_smaller_overlap_than_the_reach_blends_and_a_pointwise_model_does_not_mind():
     model, variables = small.build("dncnn-gray")
-    x = small.picture(60, 50, dtype=np.float32)
+    x = small.make_image(60, 50, dtype=np.float32)
     found = ImageDenoiser(model, variables=variables, tile=40, overlap=4)(x)
     assert 0 < found.deviation < 0.1
     half = ImageDenoiser(small.Half(1), tile=16, overlap=2)(x)
@@ -173,7 +173,7 @@ def test_images_of_like_sizes_share_one_program():
     denoise = ImageDenoiser(model, variables=variables, tile=80)
     before = tile_program.compiled.cache_info().currsize
     for size in [(200, 130), (161, 300), (90, 81), (77, 75), (80, 73)]:
-        denoise(small.picture(*size))
+        denoise(small.make_image(*size))
     # One on all devices for the tiles of large images, one for all that are a single tile.
     assert tile_program.compiled.cache_info().currsize - before <= 2
 
@@ -200,7 +200,7 @@ def test_thirty_sizes_take_four_programs_and_give_what_each_gives_alone(counted)
     """A global model, distinguished from its padding by the mean of the image itself."""
     denoise = ImageDenoiser(small.Middle(canvas=True))
     for size in sizes(30, 20, 128):
-        x = small.picture(*size, dtype=np.float32)
+        x = small.make_image(*size, dtype=np.float32)
         np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
     # Canvases of 64 and 128 pixels along each axis.
     assert len(counted) == 4
@@ -209,19 +209,19 @@ def test_thirty_sizes_take_four_programs_and_give_what_each_gives_alone(counted)
 def test_a_size_that_comes_often_gets_a_program_of_its_own(counted, monkeypatch):
     monkeypatch.setattr(image_denoiser, "_WORTH_A_PROGRAM", 2 * (128 * 128 - 100 * 70))
     denoise = ImageDenoiser(small.Middle(canvas=True))
-    x = small.picture(100, 70, dtype=np.float32)
+    x = small.make_image(100, 70, dtype=np.float32)
     for programs in (1, 1, 1, 2, 2):
         np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
         assert len(counted) == programs
     # Another size has had no such waste.
-    denoise(small.picture(90, 80, dtype=np.float32))
+    denoise(small.make_image(90, 80, dtype=np.float32))
     assert len(counted) == 2
 
 
 def test_a_model_that_knows_no_canvas_sees_its_image_alone_and_few_programs_are_kept(counted):
     denoise = ImageDenoiser(small.Middle())
     for size in sizes(5, 20, 128):
-        x = small.picture(*size, dtype=np.float32)
+        x = small.make_image(*size, dtype=np.float32)
         np.testing.assert_allclose(denoise(x).image, (x + x.mean()) / 2, atol=1e-6)
     assert len(counted) == 5
     made = tile_program.compiled.__wrapped__
@@ -276,7 +276,7 @@ def test_estimating_levels_compiles_nothing():
         assert compiled
         compiled.clear()
         for size in ((31, 40), (100, 90), (1100, 1000)):
-            assert estimate_level(small.picture(*size, 3)) == pytest.approx(0.1, rel=0.2)
+            assert estimate_level(small.make_image(*size, 3)) == pytest.approx(0.1, rel=0.2)
         assert not compiled
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
@@ -318,6 +318,6 @@ def test_progress_counts_tiles_up_to_all():
     model, variables = small.build("unet-tiny")
     calls = []
     denoise = ImageDenoiser(model, variables=variables, tile=64)
-    found = denoise(small.picture(200, 190), progress=lambda *c: calls.append(c))
+    found = denoise(small.make_image(200, 190), progress=lambda *c: calls.append(c))
     assert calls == sorted(calls)
     assert calls[-1] == (found.tiles, found.tiles)

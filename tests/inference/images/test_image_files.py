@@ -49,11 +49,11 @@ def random(channels, dtype=np.uint8, shape=SHAPE, seed=0):
     return rng.integers(0, np.iinfo(dtype).max, (*shape, channels), dtype, endpoint=True)
 
 
-def halved(picture):
-    out = picture.copy()
-    colors = picture.shape[-1] - (picture.shape[-1] in (2, 4))
-    out[..., :colors] = picture[..., :colors] // 2 if picture.dtype != np.float32 else (
-        picture[..., :colors] / 2
+def halved(photo):
+    out = photo.copy()
+    colors = photo.shape[-1] - (photo.shape[-1] in (2, 4))
+    out[..., :colors] = photo[..., :colors] // 2 if photo.dtype != np.float32 else (
+        photo[..., :colors] / 2
     )  # fmt: skip
     return out
 
@@ -75,23 +75,23 @@ KINDS = [("png", c, d) for c in (1, 2, 3, 4) for d in (np.uint8, np.uint16)] + [
 
 @pytest.mark.parametrize(("suffix", "channels", "dtype"), KINDS)
 def test_pixels_alpha_and_noise(tmp_path, suffix, channels, dtype):
-    picture = random(channels, dtype)
+    photo = random(channels, dtype)
     names = [f"{name}.{suffix}" for name in ("a", "b", "noise")]
     src, dst, noise = (tmp_path / name for name in names)
-    image_files.write(src, picture)
+    image_files.write(src, photo)
     report = denoise_image_file(src, dst, Halver(), save_noise=noise)
     assert report[:5] == (1, SHAPE, pytest.approx(10), 0.01, ())
-    np.testing.assert_array_equal(image_files.read(dst), halved(picture))
+    np.testing.assert_array_equal(image_files.read(dst), halved(photo))
     taken = image_files.read(noise)
     assert taken.dtype == dtype
     scale = 1 if dtype == np.float32 else np.iinfo(dtype).max
     colors = channels - (channels in (2, 4))
-    exact = picture.astype(np.float64) / scale - halved(picture) / scale + 0.5
+    exact = photo.astype(np.float64) / scale - halved(photo) / scale + 0.5
     # Half of 255 is between two of its integers; it is the upper one.
     step = 0.6 / scale if dtype != np.float32 else 1e-6
     expected = np.clip(exact, 0, 1)[..., :colors]
     np.testing.assert_allclose(taken[..., :colors] / scale, expected, atol=step)
-    np.testing.assert_array_equal(taken[..., colors:], picture[..., colors:])
+    np.testing.assert_array_equal(taken[..., colors:], photo[..., colors:])
     only(tmp_path, *names)
 
 
@@ -124,8 +124,8 @@ def test_a_phones_image(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.5)
-    picture = np.full((32, 48, 3), 200, np.uint8)
-    Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif, quality=93)
+    photo = np.full((32, 48, 3), 200, np.uint8)
+    Image.fromarray(photo).save(tmp_path / "a.jpg", exif=exif, quality=93)
     report = denoise_image_file(tmp_path / "a.jpg", tmp_path / "b.jpg", Halver())
     assert report.size == (48, 32)
     with Image.open(tmp_path / "b.jpg") as image:
@@ -159,9 +159,9 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
 
 
 def test_the_input_is_replaced_only_when_asked(tmp_path):
-    picture = random(3)
+    photo = random(3)
     src = tmp_path / "a.png"
-    image_files.write(src, picture)
+    image_files.write(src, photo)
     os.symlink("a.png", tmp_path / "soft.png")
     os.link(src, tmp_path / "hard.png")
     names = ("a.png", "soft.png", "hard.png")
@@ -171,11 +171,11 @@ def test_the_input_is_replaced_only_when_asked(tmp_path):
                 save_noise=tmp_path / name, overwrite=True)  # fmt: skip
     refused("is the output; name another", src, tmp_path / "b.png", Halver(),
             save_noise=tmp_path / "." / "b.png")  # fmt: skip
-    np.testing.assert_array_equal(image_files.read(src), picture)
+    np.testing.assert_array_equal(image_files.read(src), photo)
     denoise_image_file(src, src, Halver(), overwrite=True)
-    np.testing.assert_array_equal(image_files.read(src), halved(picture))
+    np.testing.assert_array_equal(image_files.read(src), halved(photo))
     # The other name of the file that was is the original's last.
-    np.testing.assert_array_equal(image_files.read(tmp_path / "hard.png"), picture)
+    np.testing.assert_array_equal(image_files.read(tmp_path / "hard.png"), photo)
     only(tmp_path, *names)
 
 
@@ -198,9 +198,9 @@ def test_an_error_half_way_leaves_nothing(tmp_path, error):
 
 
 def test_floats_of_tiff_keep_what_is_beyond_0_and_1(tmp_path):
-    picture = np.linspace(0, 1, 24 * 36, dtype=np.float32).reshape(*SHAPE, 1)
-    picture[3, 4] = np.nan
-    tifffile.imwrite(tmp_path / "a.tif", 400 * picture - 100)
+    photo = np.linspace(0, 1, 24 * 36, dtype=np.float32).reshape(*SHAPE, 1)
+    photo[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", 400 * photo - 100)
 
     def identity(image, level, progress, scale):
         return Denoised(image.copy(), None, None, 1, scale)
@@ -208,7 +208,7 @@ def test_floats_of_tiff_keep_what_is_beyond_0_and_1(tmp_path):
     report = denoise_image_file(
         tmp_path / "a.tif", tmp_path / "b.tif", identity, save_noise=tmp_path / "n.tif"
     )
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), 400 * picture - 100)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), 400 * photo - 100)
     assert np.nanmax(np.abs(tifffile.imread(tmp_path / "n.tif"))) == 0
     assert report.level is report.deviation is None
     assert (report.scale.low, report.scale.high) == (-128, 384)
@@ -269,11 +269,11 @@ def test_where_noise_hides_from_the_estimate_the_remedy_is_reported(tmp_path):
 
 
 def test_removed_takes_the_place_of_the_image():
-    picture = random(3)
-    kept = picture.copy()
-    scale = scale_of_range((0, 255), picture.dtype)
-    out = removed(picture, halved(picture), scale)
-    assert out is picture
+    photo = random(3)
+    kept = photo.copy()
+    scale = scale_of_range((0, 255), photo.dtype)
+    out = removed(photo, halved(photo), scale)
+    assert out is photo
     kept.flags.writeable = False
     np.testing.assert_array_equal(removed(kept, halved(kept), scale), out)
 
@@ -282,9 +282,9 @@ def test_with_a_denoiser_of_the_zoo(tmp_path):
     """The file holds what the array gives."""
     model, variables = build("ffdnet-gray")
     denoiser = ImageDenoiser(model, variables=variables)
-    picture = random(1, shape=(40, 33))
-    image_files.write(tmp_path / "a.png", picture)
+    photo = random(1, shape=(40, 33))
+    image_files.write(tmp_path / "a.png", photo)
     report = denoise_image_file(tmp_path / "a.png", tmp_path / "b.png", denoiser, level=0.1)
-    denoised = denoiser(picture, 0.1)
+    denoised = denoiser(photo, 0.1)
     np.testing.assert_array_equal(image_files.read(tmp_path / "b.png"), denoised.image)
     assert report[:4] == (1, (40, 33), pytest.approx(25.5), denoised.deviation)

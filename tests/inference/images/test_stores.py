@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import Box, Half, Middle, build, picture
+from small import Box, Half, Middle, build, make_image
 
 import zoo
 from zoo.data.science import regions
@@ -39,7 +39,7 @@ def store(path, data, chunks=(1, 40, 48)):
 
 
 def volume(dtype=np.uint16):
-    planes = np.stack([picture(200, 230, seed=seed)[..., 0] for seed in range(2)])
+    planes = np.stack([make_image(200, 230, seed=seed)[..., 0] for seed in range(2)])
     return (planes.astype(np.float32) * 16 + 100).astype(dtype)
 
 
@@ -103,7 +103,7 @@ def test_a_store_of_whole_planes_is_as_an_array(tmp_path, box):
 
 def test_a_large_plane_is_looked_at_in_parts(tmp_path, monkeypatch):
     denoiser = ImageDenoiser("unet-gray")
-    plane = picture(1030, 1024, dtype=np.uint16) // 7
+    plane = make_image(1030, 1024, dtype=np.uint16) // 7
     store(tmp_path / "a.ome.zarr", plane[None, ..., 0], chunks=(1, 300, 300))
     scale = denoiser.find_scales([plane])[plane.dtype]
     level = blocks.level_of(plane.astype(np.float32), scale, denoiser)
@@ -130,7 +130,7 @@ def test_the_level_of_a_plane_is_that_of_all_its_regions(tmp_path, monkeypatch):
     monkeypatch.setattr(denoise_stores.blocks, "denoise_part", lambda *one: seen.append(one[2]))
     facts = {"axes": [{"name": name} for name in "yxc"], "datasets": [{"path": "0"}]}
     root = zarr.create_group(tmp_path / "a.ome.zarr")
-    root.create_array("0", data=picture(200, 230, 3), chunks=(40, 48, 3))
+    root.create_array("0", data=make_image(200, 230, 3), chunks=(40, 48, 3))
     root.attrs["ome"] = {"version": "0.5", "multiscales": [facts]}
     denoised(tmp_path, model)
     assert len(seen) > 1

@@ -35,7 +35,7 @@ def jitted(model):
     return jax.jit(model.apply)
 
 
-def picture(height, width, channels=1, dtype=np.uint8, seed=0):
+def make_image(height, width, channels=1, dtype=np.uint8, seed=0):
     """Waves and noise of standard deviation 0.1."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width] / 20

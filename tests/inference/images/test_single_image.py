@@ -11,7 +11,7 @@ from zoo.errors import ZooError
 from zoo.inference import load_adapted, single_image
 
 
-def pictured(side=64, channels=1):
+def imaged(side=64, channels=1):
     """A smooth image up to 255 and a noisy copy whose noise grows with it."""
     rng = np.random.default_rng(0)
     x, y = np.meshgrid(*2 * [np.arange(side) / side])
@@ -26,7 +26,7 @@ def psnr(a, b):
 
 @pytest.mark.matrix
 def test_it_learns_and_is_kept(tmp_path):
-    clean, noisy = pictured()
+    clean, noisy = imaged()
     adapted = zoo.adapt(noisy, method="noise2fast", steps=60)
     denoised = adapted(noisy)
     assert psnr(denoised, clean) > psnr(noisy, clean) + 1.5
@@ -38,9 +38,9 @@ def test_it_learns_and_is_kept(tmp_path):
 
 def test_a_network_is_not_given_one():
     with pytest.raises(ZooError, match="leave out model"):
-        zoo.adapt(pictured()[1], "unet-gray", method="zs-n2n")
+        zoo.adapt(imaged()[1], "unet-gray", method="zs-n2n")
     with pytest.raises(ZooError, match="did you mean 'zs-n2n'"):
-        zoo.adapt(pictured()[1], method="zsn2n")
+        zoo.adapt(imaged()[1], method="zsn2n")
 
 
 @pytest.mark.matrix
@@ -59,14 +59,14 @@ def test_values_that_are_not_there_have_no_weight(method):
 @pytest.mark.parametrize("method", ["noise2fast", "zs-n2n"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_takes_most_of_the_noise(method, channels):
-    clean, noisy = pictured(64, channels)
+    clean, noisy = imaged(64, channels)
     denoised = zoo.adapt(noisy, method=method, steps=200)(noisy)
     assert psnr(denoised, clean) > psnr(noisy, clean) + 9
 
 
 @pytest.mark.slow
 def test_what_is_not_finite_counts_for_nothing():
-    clean, noisy = pictured(64)
+    clean, noisy = imaged(64)
     masked = noisy.astype(np.float32)
     masked[20:40, 20:40] = np.nan
     denoised = zoo.adapt(masked, method="zs-n2n", steps=200)(masked)

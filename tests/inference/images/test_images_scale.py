@@ -54,7 +54,7 @@ class Columns(nn.Module):
 
 
 def noisy(height=96, width=112, sigma=0.05):
-    return small.picture(height, width, 1, np.float64)[..., 0] + sigma * RNG(1).normal(
+    return small.make_image(height, width, 1, np.float64)[..., 0] + sigma * RNG(1).normal(
         size=(height, width)
     )
 
@@ -87,7 +87,7 @@ def test_integers_of_fewer_bits_are_as_those_of_all(bent, dtype, bits):
 
 def test_what_fills_its_type_is_left_as_it_is():
     for dtype in (np.uint8, np.uint16, np.float32):
-        x = small.picture(40, 40, 3, dtype)
+        x = small.make_image(40, 40, 3, dtype)
         assert find([x])[x.dtype].plain(x.dtype)
 
 

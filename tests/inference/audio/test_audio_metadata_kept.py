@@ -92,24 +92,24 @@ def test_tags_and_cover_of_flac_and_ogg_are_kept(tmp_path, suffix):
     from mutagen import flac
 
     audio_writing.write(tmp_path / f"a.{suffix}", noise(9000), 48000)
-    picture = flac.Picture()
-    picture.type, picture.mime, picture.data = 3, "image/png", b"png" * 99
+    image = flac.Picture()
+    image.type, image.mime, image.data = 3, "image/png", b"png" * 99
     source = mutagen.File(tmp_path / f"a.{suffix}")
     if source.tags is None:
         source.add_tags()
     source["title"], source["mood"], source["CHAPTER001"] = "Song", ["a", "b"], "0:00"
     if suffix == "flac":
-        source.add_picture(picture)
+        source.add_picture(image)
     else:
-        source["metadata_block_picture"] = base64.b64encode(picture.write()).decode()
+        source["metadata_block_picture"] = base64.b64encode(image.write()).decode()
     source.save()
     for target in {suffix, "flac"}:
         denoise_file(tmp_path / f"a.{suffix}", tmp_path / f"b.{target}", Gain())
         found = mutagen.File(tmp_path / f"b.{target}")
         assert (found["title"], found["mood"]) == (["Song"], ["a", "b"])
         inline = found.tags.get("metadata_block_picture", [""])[0]
-        pictures = getattr(found, "pictures", ()) or [flac.Picture(base64.b64decode(inline))]
-        assert pictures[0].data == picture.data
+        images = getattr(found, "pictures", ()) or [flac.Picture(base64.b64decode(inline))]
+        assert images[0].data == image.data
 
 
 def test_without_mutagen_titles_are_kept_and_the_rest_is_said(tmp_path, monkeypatch):

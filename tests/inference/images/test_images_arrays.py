@@ -20,7 +20,7 @@ from zoo.stabilize import PoissonGaussian
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64, ">u2"])
 @pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
 def test_shape_dtype_and_alpha_are_kept(dtype, channels):
-    x = small.picture(20, 30, channels or 1, np.dtype(dtype).newbyteorder("="))
+    x = small.make_image(20, 30, channels or 1, np.dtype(dtype).newbyteorder("="))
     x = x[..., 0] if channels is None else x
     before = x.astype(dtype)
     x = before.copy()
@@ -44,7 +44,7 @@ def test_arrays_of_jax_and_bfloat16_are_taken():
 
 
 def test_integers_are_clipped_and_floats_are_not():
-    x = small.picture(20, 20, 3)
+    x = small.make_image(20, 20, 3)
     model = small.Half(takes_level=True)
     np.testing.assert_array_equal(denoise(x, model, 1.0), 255)
     assert denoise(x.astype(np.float32) / 255, model, 1.0).min() >= 1
@@ -52,19 +52,19 @@ def test_integers_are_clipped_and_floats_are_not():
 
 @pytest.mark.parametrize("tile", [0, 16])
 def test_strength_mixes_with_what_was_given(tile):
-    x = small.picture(30, 30, 3, np.float32)
+    x = small.make_image(30, 30, 3, np.float32)
     for strength in (0, 0.25, 1):
         y = denoise(x, small.Half(), strength=strength, tile=tile)
         np.testing.assert_allclose(y, x * (1 - strength / 2), atol=1e-6)
 
 
 def test_a_color_model_averages_gray_and_a_gray_one_takes_each_channel():
-    gray = small.picture(24, 30, 1, np.float32)
+    gray = small.make_image(24, 30, 1, np.float32)
     model, variables = small.build("unet-tiny", 3)
     by_hand = small.jitted(model)(variables, np.repeat(gray, 3, -1)[None])[0]
     by_hand = by_hand.mean(-1, keepdims=True)
     np.testing.assert_allclose(denoise(gray, model, variables=variables), by_hand, atol=1e-5)
-    color = small.picture(24, 30, 3, np.float32)
+    color = small.make_image(24, 30, 3, np.float32)
     model, variables = small.build("unet-tiny", 1)
     apply = small.jitted(model)
     planes = [apply(variables, color[None, ..., i : i + 1])[0] for i in range(3)]
@@ -76,7 +76,7 @@ def test_a_color_model_averages_gray_and_a_gray_one_takes_each_channel():
 @pytest.mark.parametrize("options", first(1, [{"tile": 64}, {}]))
 def test_ensemble_is_the_mean_over_flips_and_turns(options):
     model, variables = small.build("unet-tiny")
-    x = small.picture(80, 120, 1, np.float32)
+    x = small.make_image(80, 120, 1, np.float32)
     apply = small.jitted(model)
     total = 0
     for turn in range(4):
@@ -97,7 +97,7 @@ def test_ensemble_is_the_mean_over_flips_and_turns(options):
 @pytest.mark.parametrize("half", ["bfloat16", jnp.bfloat16, jnp.dtype("bfloat16")])
 def test_dtype_is_that_of_the_computation(half):
     model, variables = small.build("unet-tiny")
-    x = small.picture(40, 40, 1, np.float32)
+    x = small.make_image(40, 40, 1, np.float32)
     exact = denoise(x, model, variables=variables, dtype="float32")
     coarse = denoise(x, model, variables=variables, dtype=half)
     assert coarse.dtype == np.float32
@@ -107,7 +107,7 @@ def test_dtype_is_that_of_the_computation(half):
 # Estimates here are of sides of 256 pixels, which is how large the crops of larger images are.
 def test_level_is_given_or_estimated_and_never_from_alpha():
     model = small.Half(takes_level=True)
-    x = small.picture(256, 256, 4, np.float32)
+    x = small.make_image(256, 256, 4, np.float32)
     x[..., -1] = np.random.default_rng(0).random((256, 256))
     found = ImageDenoiser(model)(x)
     assert abs(found.level - 0.1) < 0.01
@@ -138,7 +138,7 @@ def test_noise_of_the_luma_alone_counts_as_that_of_all_channels():
 @pytest.mark.parametrize("level", [0, -0.1, float("nan"), 1.5, 25, "auto", [0.1, 0.2]])
 def test_levels_out_of_range_are_refused(level):
     with pytest.raises(ZooError, match=r"level=.*above 0 and at most 1; write 25 / 255"):
-        denoise(small.picture(20, 20), small.Half(1, takes_level=True), level)
+        denoise(small.make_image(20, 20), small.Half(1, takes_level=True), level)
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,13 @@ def test_options_out_of_range_are_refused(options, message):
 def test_images_that_a_model_does_not_take_are_refused():
     fixed = create_model("mlp_autoencoder-mnist", widths=(4,))
     variables = random_variables(fixed, np.zeros((1, 28, 28, 1), np.float32))
-    assert denoise(small.picture(28, 28), fixed, variables=variables).shape == (28, 28, 1)
+    assert denoise(small.make_image(28, 28), fixed, variables=variables).shape == (28, 28, 1)
     with pytest.raises(ZooError, match=r"of 28x28 pixels only, got 20x28; resize the image"):
-        denoise(small.picture(20, 28), fixed, variables=variables)
+        denoise(small.make_image(20, 28), fixed, variables=variables)
     with pytest.raises(ZooError, match=r"takes images of 4 channels, got 3 beside alpha"):
-        denoise(small.picture(20, 20, 3), small.Half(4))
+        denoise(small.make_image(20, 20, 3), small.Half(4))
     with pytest.raises(ZooError, match="16x15 pixels is too small to estimate its noise from"):
-        denoise(small.picture(16, 15), small.Half(1, takes_level=True))
+        denoise(small.make_image(16, 15), small.Half(1, takes_level=True))
     with pytest.raises(ZooError, match="name it too"):
         ImageDenoiser(variables={})
     with pytest.raises(ZooError, match="denoises audio signals"):
@@ -211,7 +211,7 @@ def test_a_model_that_diverged_is_reported():
     inner = traverse_util.unflatten_dict(inner, sep="/")
     for broken, dtype in ((huge, None), (inner, None), (inner, "bfloat16")):
         with pytest.raises(ZooError, match="output of UNet is not finite"):
-            denoise(small.picture(20, 20), model, variables=broken, dtype=dtype)
+            denoise(small.make_image(20, 20), model, variables=broken, dtype=dtype)
 
 
 def test_inside_jit_the_remedy_is_reported():
@@ -240,14 +240,14 @@ def test_the_default_model_goes_by_the_channels(monkeypatch):
     monkeypatch.setattr(module, "resolve", fake)
     denoiser = ImageDenoiser()
     for channels in (1, 2, 3, 4, 1):
-        denoiser(small.picture(8, 8, channels))
+        denoiser(small.make_image(8, 8, channels))
     assert asked == ["unet-gray", "unet-photo"]
-    image = small.picture(8, 8, 3)
+    image = small.make_image(8, 8, 3)
     denoiser(image, 0.1)
     assert asked == ["unet-gray", "unet-photo", "unet-color"]
     # Photon noise made even is Gaussian, as no photograph's is.
     even = value_scale.scale_of_range((0, 255), image.dtype)
     even = even._replace(noise=PoissonGaussian(gain=3.0, read=20.0))
     asked.clear()
-    ImageDenoiser()(small.picture(64, 64, 3), scale=even)
+    ImageDenoiser()(small.make_image(64, 64, 3), scale=even)
     assert asked == ["unet-color"]
