@@ -11,7 +11,7 @@ from zoo.errors import ZooError
 from zoo.inference.value_scale import Scale
 
 da = pytest.importorskip("dask.array")
-sys.path.insert(0, str(Path(__file__).parent / "inference" / "pictures"))
+sys.path.insert(0, str(Path(__file__).parent / "inference" / "images"))
 
 from small import Box, Half, Middle, build, make_image  # noqa: E402
 
