@@ -91,6 +91,18 @@ def test_all_but_the_sound_of_a_film_is_copied(tmp_path, suffix, form, codec, su
     assert put.lost == (f"video, {other}subtitle left out",)
 
 
+def test_a_data_track_beside_chapters_is_reported(tmp_path):
+    """As of phones and action cameras; FFmpeg shows the titles of chapters in mp4 as one too."""
+    source, camera, target = (tmp_path / f"{name}.mp4" for name in "abc")
+    film(source, "mp4", "aac")
+    # Without the link to it, and of an unknown coding, the track of the titles is any data.
+    camera.write_bytes(source.read_bytes().replace(b"chap", b"free").replace(b"text", b"gpmd"))
+    for path, lost in ((source, ()), (camera, ("a data track left out",))):
+        with audio_writing.writing(target, RATE, 2, source=path) as put:
+            put(SOUND)
+        assert put.lost == lost
+
+
 def test_sound_that_begins_later_stays_with_the_video(tmp_path):
     source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
     film(source, "matroska", "flac", start=RATE // 2)

@@ -5,7 +5,7 @@ and tags of mp4 by mutagen.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,8 @@ class Copies:
             elif not self._after.format.name.startswith(_TAGGED) or not self._tagged:
                 self.left.append("cover")
             return
-        if stream.type == "data" and stream.codec_context is None and self._before.chapters():
-            return  # the chapters of an mp4, which its muxer writes itself
+        if stream.type == "data" and _has_chapters(stream, self._before.chapters()):
+            return  # the muxer of mp4 writes them itself
         alone = self._path.suffix.lower() in _AUDIO_ONLY
         if alone and stream.type in ("video", "subtitle", "data"):
             self.left.append(name)
@@ -116,6 +116,15 @@ class Copies:
             if packet.size:
                 packet.stream = self._copies[packet.stream]
                 self._after.mux_one(packet)
+
+
+def _has_chapters(stream, chapters: Sequence) -> bool:
+    """Whether a track without a decoder has the titles of the chapters, as in mp4."""
+    if stream.codec_context is not None or not chapters:
+        return False
+    # The demuxer has its packets passed over, which PyAV tells from version 19 on.
+    discard = getattr(stream, "discard", None)
+    return stream.frames == len(chapters) if discard is None else discard.name == "all"
 
 
 def kept(metadata: Mapping[str, str]) -> dict[str, str]:
