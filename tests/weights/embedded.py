@@ -44,7 +44,8 @@ def level(record):
     reported = record["noise"]["level"]
     if not record["noise"]["name"]:
         return REAL_SIGMA
-    if not isinstance(reported, int | float):
+    # The strength of photographs' noise is no sigma.
+    if not isinstance(reported, int | float) or record["noise"]["name"] == "photograph":
         return SIGMA
     return reported / 255 if record["noise"]["unit"] == "1/255" else reported
 
