@@ -6,8 +6,9 @@
 
 The first trains on the photographs embedded in scikit-image, the last on a folder of your own.
 
-It reached 31.24 dB and SSIM 0.852 on chelsea, coffee and camera, where non-local means has 30.01
-and 0.798, in 8 minutes on two CPU cores, evaluation and all.
+It reached 31.36 dB and SSIM 0.853 on chelsea, coffee and camera, where non-local means has 30.01
+and 0.798, in 8 minutes on two CPU cores, evaluation and all. With `--optimizer.name=adam` it
+reached 31.24 dB; after 1,500 steps 30.99 by muon and 30.51 by adam.
 """
 
 from zoo.train.config import default_config
@@ -17,6 +18,7 @@ def get_config(folder: str = ""):
     config = default_config()
     config.name = "unet"
     config.model.name = "unet-small"
+    config.optimizer.name = "muon"
     config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup = 0.02
     config.train.batch_size = 8

@@ -24,8 +24,8 @@ weaker, had 35.09 dB in validation, and 34.53 dB with the last flag:
         --optimizer.learning_rate=2e-3 --validation.every=150 --validation.limit=12 \\
         --model.options.norm=layer
 
-Further tests of the shipped weights: Gaussian noise (32.83, 29.97 and 25.82 dB), and the photographs
-of PolyU (37.93 dB of 35.97).
+Further tests of the shipped weights: Gaussian noise (32.83, 29.97 and 25.82 dB) and PolyU (37.93 dB
+from 35.97).
 
     zoo score unet-photo --data DATA/cbsd68 --sigma 15 25 50
     zoo score unet-photo --data DATA/polyu --pairs '*_real.JPG' '*_mean.JPG'
