@@ -44,8 +44,8 @@ def level(record):
     reported = record["noise"]["level"]
     if not record["noise"]["name"]:
         return REAL_SIGMA
-    # The strength of photographs' noise is no sigma.
-    if not isinstance(reported, int | float) or record["noise"]["name"] == "photograph":
+    # Of other noise the level is not a sigma.
+    if record["noise"]["name"] != "gaussian" or not isinstance(reported, int | float):
         return SIGMA
     return reported / 255 if record["noise"]["unit"] == "1/255" else reported
 

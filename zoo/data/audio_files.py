@@ -267,10 +267,10 @@ def _decode(file, path: str | os.PathLike, first: int, count: int, dtype: str) -
     if count <= 0:
         return np.zeros((0, file.channels), dtype)
     try:
-        # Only where needed: libsndfile's position in an ogg file is inexact after a second seek.
-        if file.seekable() and file.tell() != first:
-            file.seek(first)
         with signals.held_back():
+            # Only where needed: after a second seek the position in an ogg file is inexact.
+            if file.seekable() and file.tell() != first:
+                file.seek(first)
             x = file.read(count, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ZooError(

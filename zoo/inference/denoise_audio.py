@@ -187,7 +187,10 @@ def denoise_audio_file(
     size = min(_BLOCK * facts.sample_rate, _MOST_VALUES // facts.channels)
     reason = ""
     if profile is not None:
-        read = lambda first, count: audio_files.read(src, start=first, frames=count)  # noqa: E731
+
+        def read(first: int, count: int) -> np.ndarray:
+            return audio_files.read(src, start=first, frames=count)
+
         model = gate(model, profile, read, frames=facts.frames, sample_rate=facts.sample_rate)
     if model is None:
         model, reason = choose(audio_files.blocks(src, size), facts.sample_rate)
