@@ -50,8 +50,18 @@ def test_weights_that_took_a_level_begin_as_without_one():
     assert not np.allclose(found, apply(trained(takes_level=True), x, 0.5), atol=1e-4)
 
 
+def test_weights_without_a_level_begin_the_same_at_every_level():
+    blind, told = model(), model(takes_level=True)
+    state = start_from(fresh(told), told, (blind, trained()), "blind")
+    x = jax.random.uniform(jax.random.key(2), SHAPE)
+    expected = jax.jit(blind.apply)(trained(), x)
+    for level in (0.0, 0.3):
+        found = jax.jit(told.apply)(state.variables, x, level)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
-    "options", first(1, [{"channels": 1}, {"norm": "group"}, {"takes_level": True}])
+    "options", first(1, [{"channels": 1}, {"norm": "group"}, {"up": "nearest"}])
 )
 def test_other_models_are_refused(options):
     module = model(**options)

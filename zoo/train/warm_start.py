@@ -49,7 +49,8 @@ def start_from(state: State, model: nn.Module, start: Start, name: str) -> State
       state: of `create_state`.
       model: what is going to be trained.
       start: a model and its variables, as `load_start` gives them: the same as `model`, or
-        one that differs in taking a level where that takes none: it begins at level 0.
+        one that differs in taking a level. Where `model` takes none it begins as the other is at
+        level 0; where it takes one it begins as the other is, at every level.
       name: of the weights, for errors.
 
     Raises:
@@ -59,8 +60,9 @@ def start_from(state: State, model: nn.Module, start: Start, name: str) -> State
     _check_same(model, origin, name)
     own = {"params": state.params, **state.model_state}
     wanted, found = (traverse_util.flatten_dict(tree, sep="/") for tree in (own, variables))
-    if getattr(origin, "takes_level", False) and not getattr(model, "takes_level", False):
-        found = _without_level(wanted, found)
+    takes, took = (getattr(module, "takes_level", False) for module in (model, origin))
+    if takes != took:
+        found = _change_level(wanted, found, takes)
     if wrong := shape_mismatches(wanted, found):
         raise ZooError(
             f"{name} holds another model than model.name and its options say; first "
@@ -91,10 +93,15 @@ def _check_same(model: nn.Module, origin: nn.Module, name: str) -> None:
             )
 
 
-def _without_level(wanted: Mapping, found: Mapping) -> Mapping:
-    """`found` without the kernel taps of the level map, the last channel of a first convolution."""
+def _change_level(wanted: Mapping, found: Mapping, takes: bool) -> Mapping:
+    """`found` with or without the kernel taps of the level map; new ones are 0.
+
+    They belong to the last input channel of the first convolution.
+    """
     odd = [path for path, x in found.items() if path in wanted and x.shape != wanted[path].shape]
     if len(odd) != 1 or found[odd[0]].ndim < 3:
         return found
-    taps = found[odd[0]][..., :-1, :]
-    return {**found, odd[0]: taps} if taps.shape == wanted[odd[0]].shape else found
+    kernel = found[odd[0]]
+    added = jnp.zeros_like(kernel[..., :1, :])
+    kernel = jnp.concatenate([kernel, added], axis=-2) if takes else kernel[..., :-1, :]
+    return {**found, odd[0]: kernel} if kernel.shape == wanted[odd[0]].shape else found
