@@ -1,4 +1,4 @@
-"""`unet-color`, for any color photograph whose noise is Gaussian: one network for every sigma to 55.
+"""`unet-color`, for color photographs with Gaussian noise: one network for every sigma to 55.
 
     zoo train unet_color:DATA
 

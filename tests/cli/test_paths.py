@@ -242,10 +242,10 @@ def test_nothing_to_do_is_a_mistake(tmp_path):
         (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9", file_kinds.AUDIO),
         (b"RIFF|F\0\0AVI LIST", file_kinds.AUDIO),
         (b"\xff\xf1\x50\x80\x26\x3f\xfc\xdc", file_kinds.AUDIO),
-        # UTF-16, and an image in the same container as films.
+        # UTF-16, and images in the same container as films.
         (b"\xff\xfea\0b\0c\0", None),
         (b"\0\0\0\x1cftypheic\0\0\0\0", file_kinds.IMAGE),
-        (b"\0\0\0\x18ftypcrx \0\0\0\1", None),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1", file_kinds.IMAGE),
     ],
 )
 def test_sound_of_other_containers_is_recognized_by_its_first_bytes(tmp_path, head, expected):

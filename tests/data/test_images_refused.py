@@ -43,7 +43,8 @@ def test_empty_garbage_missing_folder(tmp_path):
     refused(tmp_path / "b.png", "is a web page, perhaps in place of an image")
     (tmp_path / "b.png").write_bytes(b"a tale")
     refused(
-        tmp_path / "b.png", "is not png, jpeg, bmp, gif, tiff, webp, avif, heic, DICOM, .* convert"
+        tmp_path / "b.png",
+        "is not png, jpeg, bmp, gif, tiff, webp, avif, heic, raw, DICOM, .* convert",
     )
     refused(tmp_path / "c.png", "No such file")
     refused(tmp_path, "is a folder; name files in it")

@@ -85,6 +85,39 @@ def test_demosaic_is_that_of_color_demosaicing(name, gradient):
     np.testing.assert_array_equal(stages.mosaic(found), raw)
 
 
+def along_edges(raw):
+    """Hamilton's and Adams's interpolation, pixel by pixel, without the border."""
+    height, width = raw.shape
+    green = raw.copy()
+    for i in range(2, height - 2):
+        for j in range(2 + i % 2, width - 2, 2):
+            c, found = raw[i, j], []
+            for di, dj in ((0, 1), (1, 0)):
+                near = raw[i - di, j - dj], raw[i + di, j + dj]
+                curve = 2 * c - raw[i - 2 * di, j - 2 * dj] - raw[i + 2 * di, j + 2 * dj]
+                found.append((abs(near[0] - near[1]) + abs(curve), sum(near) / 2 + curve / 4))
+            green[i, j] = min(found)[1]
+    image = np.stack([green] * 3, -1)
+    for channel, (row, column) in ((0, (0, 0)), (2, (1, 1))):
+        own = np.zeros_like(raw)
+        own[row::2, column::2] = 1
+        weights = np.float64([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+        image[..., channel] += ndimage.correlate((raw - green) * own, weights)
+    return image
+
+
+def test_demosaic_along_edges_is_that_of_a_loop_over_pixels():
+    raw = DEMOSAICKED["raw"].astype(np.float32)
+    found = np.asarray(stages.demosaic_along_edges(raw))
+    expected = along_edges(raw.astype(np.float64))
+    np.testing.assert_allclose(found[4:-4, 4:-4], expected[4:-4, 4:-4], atol=1e-5)
+    np.testing.assert_allclose(stages.mosaic(found), raw, atol=1e-6)
+    # A vertical edge stays as sharp in green as it is.
+    edge = np.where(np.arange(12) < 6, 0.2, 0.8).astype(np.float32)
+    gray = np.broadcast_to(edge, (8, 12))
+    np.testing.assert_allclose(stages.demosaic_along_edges(gray)[..., 1], gray, atol=1e-6)
+
+
 def test_filters_are_scipys():
     blurred = filtered(IMAGE, BINOMIAL[..., None])
     np.testing.assert_allclose(

@@ -11,7 +11,7 @@ import tifffile
 
 from zoo import files
 from zoo.app.jobs import Stopped
-from zoo.data import audio_files, file_kinds, image_decoding
+from zoo.data import audio_files, file_kinds, image_decoding, raw_photos
 from zoo.errors import ZooError, is_out_of_memory
 
 MOST_BYTES = 2**30
@@ -174,6 +174,9 @@ def _pages(path: Path) -> Iterator[tuple[int, int]]:
         elif kind == "webp":
             width, height = _webp_size(head)
             yield width * height, 4
+        elif kind == "raw":
+            with raw_photos.opened(file, path.name) as raw:
+                yield raw.sizes.width * raw.sizes.height, 6
         elif kind == "tiff":
             with tifffile.TiffFile(path) as tiff:
                 for page in tiff.pages:

@@ -19,6 +19,7 @@ from zoo.errors import ZooError
 # What can be read and not written, and what it becomes.
 _BECOME = {
     **dict.fromkeys((".gif", ".heic", ".heif", ".hif", ".avif"), ".png"),
+    **dict.fromkeys(file_kinds.RAW_SUFFIXES, ".tif"),
     ".mpo": ".jpg",
     **file_kinds.READ_ONLY_AUDIO,
 }

@@ -41,11 +41,16 @@ IMAGE_FORMATS = {
 SCIENCE = frozenset({"nifti", "dicom", "fits", "mrc", "npy", "zarr"})
 """The formats of laboratories and hospitals, which `zoo.data.science` reads and writes."""
 
+_RAW = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2"
+RAW_SUFFIXES = frozenset(f".{end}" for end in (*_RAW.split(), "srf", "srw", "x3f"))
+"""Suffixes, in lower case, of raw files of cameras."""
+
 # Other files have such suffixes too, so that only the content of one makes it an image.
 _AMBIGUOUS = frozenset({".map", ".map.gz", ".rec", ".st", ".ali", ".npz", ".fz"})
 
 IMAGE_SUFFIXES = (frozenset(IMAGE_FORMATS) - _AMBIGUOUS) | {
-    *(".gif", ".mpo", ".heic", ".heif", ".hif", ".avif")
+    *(".gif", ".mpo", ".heic", ".heif", ".hif", ".avif"),
+    *(RAW_SUFFIXES - {".raw"}),
 }
 """Suffixes, in lower case, of the images in a folder."""
 
@@ -88,12 +93,10 @@ AUDIO_SUFFIXES = frozenset({*AUDIO_FORMATS, *MEDIA_FORMATS, *READ_ONLY_AUDIO})
 SUFFIXES = {IMAGE: IMAGE_SUFFIXES, AUDIO: AUDIO_SUFFIXES}
 """Suffixes, in lower case, by the kind of file."""
 
-_RAW = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2"
-_RAW_SUFFIXES = frozenset(f".{end}" for end in (*_RAW.split(), "srf", "srw", "x3f"))
 _SUFFIXES = {
     **{"png": ".png", "jpeg": ".jpg", "bmp": ".bmp", "tiff": ".tif", "webp": ".webp"},
     **{"nifti": ".nii", "dicom": ".dcm", "fits": ".fits", "mrc": ".mrc", "npy": ".npy"},
-    "zarr": ".ome.zarr",
+    **{"zarr": ".ome.zarr", "raw": ".tif"},
 }
 _DOUBLE = tuple(end for end in IMAGE_FORMATS if end.count(".") == 2)
 # Metadata of Zarr 3 and of Zarr 2, a group or an array.
@@ -104,12 +107,6 @@ _PACKED_HEAD = 4096
 
 UNFINISHED = ".unfinished"
 """Ending of the name of a Zarr store that is still being written."""
-
-DEVELOP = (
-    "a camera's raw file, which is not an image yet; develop it to a TIFF of 16 bits, with "
-    "darktable, RawTherapee, dcraw -T or rawpy, and take that"
-)
-"""Description of a raw file, with the remedy."""
 
 _CONVERT = "convert it to TIFF or PNG, and take that"
 _ARRAYS = "save its images as TIFF, NIfTI or .npy, and take that"
@@ -144,8 +141,8 @@ def _table(*rows: tuple) -> tuple[_Signature, ...]:
 # The first that matches counts: some raw files begin as TIFF files do.
 _SIGNATURES = _table(
     (rb"RIFF.{4}WEBP", IMAGE, "webp"),
-    (rb"II\*\0\x10\0\0\0CR|IIRO|IIRS|MMOR|IIU\0", None, DEVELOP),
-    (rb"FUJIFILMCCD-RAW|\0MRM|FOVb|II\x1a\0\0\0HEAPCCDR|.{4}ftypcrx ", None, DEVELOP),
+    (rb"II\*\0\x10\0\0\0CR|IIRO|IIRS|MMOR|IIU\0", IMAGE, "raw"),
+    (rb"FUJIFILMCCD-RAW|\0MRM|FOVb|II\x1a\0\0\0HEAPCCDR|.{4}ftypcrx ", IMAGE, "raw"),
     (rb".{208}MAP[ \0]", IMAGE, "mrc"),
     (rb".{128}DICM.{,60}1\.2\.840\.10008\.(" + _NO_PIXELS + rb")", None, _REPORT),
     (rb".{128}DICM", IMAGE, "dicom"),
@@ -214,21 +211,21 @@ def listed_suffixes(suffixes: Collection[str]) -> str:
 
 
 def image_format(head: bytes, name: str) -> str:
-    """The format of an image file: png, jpeg, bmp, gif, tiff, webp, avif, heic or of `SCIENCE`.
+    """The format of an image file: of `SCIENCE`, or one of the names in the error, in lower case.
 
     Args:
       head: its first bytes, at least 16; what `head` returns gives better errors.
-      name: what to call the file in an error.
+      name: of the file; its suffix distinguishes raw files that begin as TIFF files do.
 
     Raises:
       ZooError: it is empty, or has none of these formats.
     """
     kind, detail = _signature(head)
     if kind == IMAGE:
-        return detail
+        return "raw" if detail == "tiff" and _is_raw(name) else detail
     reason = _refusal(head) or (
-        "not png, jpeg, bmp, gif, tiff, webp, avif, heic, DICOM, NIfTI, FITS, MRC, npy or Zarr; "
-        "convert it to one of them, or leave it out"
+        "not png, jpeg, bmp, gif, tiff, webp, avif, heic, raw, DICOM, NIfTI, FITS, MRC, npy or "
+        "Zarr; convert it to one of them, or leave it out"
     )
     raise ZooError(f"{name} is {reason}")
 
@@ -268,7 +265,7 @@ def kind_of(path: str | os.PathLike) -> str | None:
         check_store(path)
         return IMAGE
     kind, detail = _kind(_head(path))
-    if (kind == IMAGE and _is_raw(path)) or detail == _REPORT:
+    if detail == _REPORT:
         return None
     return kind or kind_of_suffix(path)
 
@@ -320,9 +317,7 @@ def description(path: str | os.PathLike) -> str:
     Raises:
       ZooError: it cannot be read.
     """
-    head = _head(path)
-    reason = DEVELOP if head and _is_raw(path) else _refusal(head)
-    return reason or "neither an image nor audio; convert it, or leave it out"
+    return _refusal(_head(path)) or "neither an image nor audio; convert it, or leave it out"
 
 
 def output_suffix(path: str | os.PathLike) -> str:
@@ -396,7 +391,7 @@ def _refusal(head: bytes) -> str:
 
 def _is_raw(path: str | os.PathLike) -> bool:
     """Whether the suffix is that of cameras' raw files, most of which begin as TIFF files do."""
-    return Path(path).suffix.lower() in _RAW_SUFFIXES
+    return Path(path).suffix.lower() in RAW_SUFFIXES
 
 
 def _kind(head: bytes) -> tuple[str | None, str]:
@@ -417,7 +412,7 @@ def _signature(head: bytes) -> tuple[str | None, str]:
         if found or brands[0] in _ANY_BRAND:
             return IMAGE, found[0] if found else "heic"
         if brands[0] == b"crx ":
-            return None, DEVELOP
+            return IMAGE, "raw"
         return AUDIO, _SOUND_BRANDS.get(brands[0], ".mp4")
     for signature in _SIGNATURES:
         if signature.pattern.match(head):

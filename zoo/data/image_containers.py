@@ -18,7 +18,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from zoo.data import image_decoding
+from zoo.data import image_decoding, raw_photos
 from zoo.data.image_metadata import INCH, Density, Metadata
 from zoo.errors import ZooError
 
@@ -70,7 +70,7 @@ def read(data: bytes, kind: str, name: str) -> tuple[Metadata, tuple[str, ...]]:
     Raises:
       ZooError: the image is animated, or the library that reads it is missing.
     """
-    readers = {"png": _read_png, "jpeg": _read_jpeg, "webp": _read_webp}
+    readers = {"png": _read_png, "jpeg": _read_jpeg, "webp": _read_webp, "raw": _read_raw}
     try:
         found, lost = readers.get(kind, functools.partial(_read_pillow, kind))(data, name)
     except ZooError:
@@ -332,6 +332,14 @@ def _read_pillow(kind: str, data: bytes, name: str) -> tuple[Metadata, list[str]
         icc=info.get("icc_profile") or None,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp or None,
     ), lost
+
+
+def _read_raw(data: bytes, name: str) -> tuple[Metadata, list[str]]:
+    """The EXIF of a raw file's preview."""
+    preview = raw_photos.preview(data, name)
+    exif = _read_jpeg(preview, name)[0].exif if preview else None
+    lost = [raw_photos.DEVELOPED, "of its metadata only the EXIF of its preview is kept"]
+    return Metadata(exif=exif), lost
 
 
 def _encode_pillow(image: np.ndarray, kind: str, **options) -> bytes:

@@ -9,6 +9,7 @@ The choice of library was settled by a round trip, which `tests/data/test_images
   with gray, and supports EXIF and CMYK.
 * AVIF: imagecodecs, which keeps 10 and 12 bits; Pillow reads its metadata.
 * HEIC: pillow-heif, an extra.
+* Raw files of cameras: rawpy, an extra; see `zoo.data.raw_photos`.
 """
 
 import io
@@ -33,7 +34,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from zoo.data import pixels, tiff_decoding
+from zoo.data import pixels, raw_photos, tiff_decoding
 from zoo.data.exif import ORIENTATION
 from zoo.errors import ZooError
 
@@ -104,7 +105,7 @@ def decode(data: bytes, kind: str, name: str) -> tuple[np.ndarray, int]:
       Exception: the bytes are broken; see `intact`.
     """
     decoders = {"png": _decode_png, "tiff": tiff_decoding.decode_single}
-    decoders |= {"avif": _decode_avif, "heic": _decode_heic}
+    decoders |= {"avif": _decode_avif, "heic": _decode_heic, "raw": raw_photos.decode}
     # Each a function of its own, after which copies of the image are freed.
     return decoders.get(kind, partial(_decode_pillow, kind))(data, name)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data import exif, image_containers, pixels, science
-from zoo.data.file_kinds import IMAGE_FORMATS, SCIENCE, ending, listed_suffixes
+from zoo.data.file_kinds import IMAGE_FORMATS, RAW_SUFFIXES, SCIENCE, ending, listed_suffixes
 from zoo.data.image_metadata import MOVED, Metadata, Page
 from zoo.errors import ZooError
 
@@ -104,6 +104,8 @@ def form_of(path: Path) -> str:
     suffix = ending(path)
     if suffix in _READ_ONLY:
         raise ZooError(f"{path}: {_READ_ONLY[suffix]}; end it in .png")
+    if suffix in RAW_SUFFIXES:
+        raise ZooError(f"{path}: raw files of cameras are read and not written; end it in .tif")
     if suffix not in IMAGE_FORMATS:
         raise ZooError(
             f"cannot tell a format from {path}; end it in {listed_suffixes(IMAGE_FORMATS)}"

@@ -22,7 +22,6 @@ import tifffile
 
 from zoo.data import pixels
 from zoo.data.exif import ORIENTATION
-from zoo.data.file_kinds import DEVELOP
 from zoo.errors import ZooError
 
 _MOST_PAGES = 2**20
@@ -71,7 +70,7 @@ def opened(file: BinaryIO, name: str) -> Iterator[tuple[tifffile.TiffFile, list[
       The open `TiffFile`, and its pages; at least one.
 
     Raises:
-      ZooError: its directories form a circle, or it is a camera's raw file.
+      ZooError: its directories form a circle, or it is a camera's raw file named as a TIFF.
       Exception: it is broken; see `zoo.data.image_decoding.intact`.
     """
     _check_directories(file, name)
@@ -221,7 +220,10 @@ def _refuse_raw(tiff: tifffile.TiffFile, pages: list[tifffile.TiffPage], name: s
     tiff.filehandle.seek(8)
     canon = tiff.filehandle.read(2) == b"CR"
     if raw or canon or (_DNG in first.tags and all(page.is_reduced for page in pages)):
-        raise ZooError(f"{name} is {DEVELOP}")
+        raise ZooError(
+            f"{name} is a camera's raw file, named as a TIFF; give it the suffix of one, such as "
+            ".dng, or develop it to a TIFF of 16 bits"
+        )
 
 
 def _count_slices(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> int:

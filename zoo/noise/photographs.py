@@ -23,6 +23,8 @@ KINDS = {
 }
 _EDGES = np.cumsum(list(KINDS.values()))[:-1].astype(np.float32)
 _CAMERA, _GAUSSIAN, _POISSON, _CORRELATED, _JPEG, _NONE = range(len(KINDS))
+# The share of developed images whose noise is reduced in the camera.
+_REDUCED = 0.6
 
 # For each sensor, in linear light with white at 1: the range of the shot-noise variance at white,
 # from base to highest ISO, then intercept, slope and residual deviation of the line that predicts
@@ -66,12 +68,13 @@ def photograph(key, x, *, strength):
 
     Half of the images are developed as by a camera: the tone curve, the sRGB curve, the color
     matrix and the white balance are inverted; shot, read and row noise are added to the mosaic; the
-    noise passes through demosaicing, white balance, color matrix, curves, in-camera noise reduction
-    and sharpening, and magnification by up to 2. The other images have Gaussian noise (standard
-    deviation up to 55/255), noise whose variance grows with brightness, spatially correlated noise,
-    compression only, or no change; `KINDS` holds the probabilities. Most are rounded to 8 bits and
-    stored as JPEG once or twice, with 4:2:0 or 4:4:4. Demosaicing errors of the
-    noise-free image are left out: the target is the camera's output for noise-free light.
+    noise passes through demosaicing (linear, or along edges), white balance, color matrix, curves,
+    in most of them noise reduction, then sharpening and magnification by up to 2. The other images
+    have Gaussian noise (standard deviation up to 55/255), noise whose variance grows with
+    brightness, spatially correlated noise, compression only, or no change; `KINDS` holds the
+    probabilities. Most are rounded to 8 bits and stored as JPEG once or twice, with 4:2:0 or 4:4:4.
+    Demosaicing errors of the noise-free image are left out: the target is the camera's output for
+    noise-free light.
 
     Args:
       x: images `(..., H, W, C)` encoded in sRGB, sides of 3 or more; C is 1 for gray or 3 for RGB.
@@ -89,11 +92,12 @@ def photograph(key, x, *, strength):
         raise ZooError(f"photograph: x of shape {x.shape} must have 1 or 3 channels")
     gray = x.shape[-1] == 1
     color = jnp.broadcast_to(x, (*x.shape[:-1], 3)) if gray else x
-    which, scalars, white, camera = jax.random.split(key, 4)
+    which, scalars, white, sensor = jax.random.split(key, 4)
     kind = jnp.searchsorted(_EDGES, jax.random.uniform(which, x.shape[:-3]), side="right")
     kind = kind[..., None, None, None]
+    camera = kind == _CAMERA
     # Uniform numbers, each of a shape that broadcasts against images.
-    u = iter(jax.random.uniform(scalars, (15, *x.shape[:-3]))[..., None, None, None])
+    u = iter(jax.random.uniform(scalars, (16, *x.shape[:-3]))[..., None, None, None])
 
     normal = random_bits.normal(white, color.shape)
     sigma = jnp.where(kind == _CORRELATED, 0.12, 55 / 255) * next(u)
@@ -101,11 +105,11 @@ def photograph(key, x, *, strength):
     grows = jnp.where(kind == _POISSON, next(u), 0.0)
     growth = jnp.sqrt(1 - grows + 2 * grows * jnp.clip(color, 0.0, 1.0))
     added = strength * sigma * growth * normal
-    developed = _developed(camera, color, normal[..., 0], strength)
-    noise = jnp.where(kind == _CAMERA, developed, jnp.where(kind < _JPEG, added, 0.0))
+    developed = _developed(sensor, color, normal[..., 0], strength)
+    noise = jnp.where(camera, developed, jnp.where(kind < _JPEG, added, 0.0))
 
-    # Cameras remove most noise of chroma and part of that of luma.
-    filtered = (kind == _CAMERA) | (kind == _CORRELATED)
+    # Most cameras remove most noise of chroma and part of that of luma; raw converters need not.
+    filtered = (camera & (next(u) < _REDUCED)) | (kind == _CORRELATED)
     bright = 1 - 0.8 * next(u) ** 2
     colorful = 1 - 0.2 * next(u) ** 4, 1 - 0.8 * next(u) ** 2, next(u)
     noise = develop.smooth(
@@ -115,17 +119,17 @@ def photograph(key, x, *, strength):
     )
     energy = jnp.square(1 - bright) + bright * (2 * (1 - bright) * _CENTER + bright * _ENERGY)
     noise = noise * jnp.where(kind == _CORRELATED, 1 / jnp.sqrt(energy), 1.0)
-    noise = develop.sharpen(noise, jnp.where(kind == _CAMERA, 0.6 * next(u) ** 2, 0.0))
-    factor = jnp.where(filtered & (next(u) < 0.4), 1 + next(u), 1.0)
+    noise = develop.sharpen(noise, jnp.where(camera, 0.6 * next(u) ** 2, 0.0))
+    factor = jnp.where((camera | filtered) & (next(u) < 0.4), 1 + next(u), 1.0)
     noise = develop.enlarge(noise, factor[..., 0, 0, 0])
     if gray:
         noise = develop.luma(noise)
     noisy = jnp.where(kind == _NONE, x, jnp.round(jnp.clip(x + noise, 0.0, 1.0) * 255) / 255)
 
     # Cameras compress little, the web more.
-    lowest = jnp.where(kind == _CAMERA, 70.0, 20.0)
+    lowest = jnp.where(camera, 70.0, 20.0)
     quality = jnp.round(lowest + (98 - lowest) * next(u))[..., 0]
-    often = jnp.where(kind == _CAMERA, 0.7, jnp.where(kind == _JPEG, 1.0, 0.25))
+    often = jnp.where(camera, 0.7, jnp.where(kind == _JPEG, 1.0, 0.25))
     compressed = (next(u) < often) & (kind != _NONE)
     once = stored_as_jpeg(noisy, quality, halved=next(u) < 0.6)
     noisy = jnp.where(compressed, once, noisy)
@@ -169,8 +173,11 @@ def _developed(key: jax.Array, x: jax.Array, normal: jax.Array, strength: jax.Ar
     deviation = jnp.sqrt(jnp.exp(log_shot) * jnp.maximum(raw, 0.0) + jnp.square(read))
     noise = deviation * normal + row * random_bits.normal(lines, (*raw.shape[:-1], 1))
     # Sensors saturate at white; raw values below black are kept.
-    noise = jnp.minimum(raw + strength[..., 0] * noise, jnp.maximum(raw, 1.0)) - raw
-    noise = develop.demosaic(noise, jnp.where(u[4, ..., 0, 0] < 0.3, 0.0, 1.0))
+    noisy = jnp.minimum(raw + strength[..., 0] * noise, jnp.maximum(raw, 1.0))
+    method = u[4, ..., 0, 0]
+    linear = develop.demosaic(noisy - raw, jnp.where(method < 0.2, 0.0, 1.0))
+    along_edges = develop.demosaic_along_edges(noisy) - develop.demosaic_along_edges(raw)
+    noise = jnp.where((method < 0.5)[..., None, None, None], linear, along_edges)
 
     def finish(light: jax.Array) -> jax.Array:
         light = jnp.clip(develop.mix_channels(light * gains, inverse), 0.0, 1.0)
