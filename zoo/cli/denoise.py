@@ -17,12 +17,12 @@ from zoo.errors import ZooError
 from zoo.modality import get
 
 _DESCRIPTION = """Denoise images and audio files. INPUT is a file, a folder (all files below it) or
-a quoted pattern. Images (png, jpeg, bmp, tiff, webp, gif, avif, heic; DICOM, NIfTI, FITS, MRC, npy,
-OME-Zarr), audio (wav, aiff, flac, ogg, opus, mp3, m4a) and videos (mp4, mov, mkv, webm, avi) are
-recognized by their content. Of a video the audio is denoised, with --clean images the images, with
---clean both both; the rest is copied unchanged. An output keeps the size, depth, channels, alpha
-and metadata of its input, or its sample rate, channels, length, encoding and tags. It is written
-completely or not at all."""
+a quoted pattern. Images (png, jpeg, bmp, tiff, webp, gif, avif, heic, raw files of cameras; DICOM,
+NIfTI, FITS, MRC, npy, OME-Zarr), audio (wav, aiff, flac, ogg, opus, mp3, m4a) and videos (mp4, mov,
+mkv, webm, avi) are recognized by their content. Of a video the audio is denoised, with --clean
+images the images, with --clean both both; the rest is copied unchanged. An output keeps the size,
+depth, channels, alpha and metadata of its input, or its sample rate, channels, length, encoding and
+tags. It is written completely or not at all."""
 
 _EXAMPLES = """examples:
   zoo denoise photo.jpg                        writes photo.denoised.jpg
