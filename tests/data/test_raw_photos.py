@@ -82,6 +82,13 @@ def test_the_colors_are_those_of_the_scene(tmp_path):
     np.testing.assert_array_equal(image_files.read(path), page.image)
 
 
+def test_the_exif_of_its_preview_is_kept(tmp_path):
+    pytest.importorskip("rawpy")
+    preview = np.full((96, 96, 3), 128, np.uint8)
+    (page,) = read_pages(dng(tmp_path / "a.dng", patches()[1], preview))
+    assert page.metadata.camera() == "A maker A model"
+
+
 def test_it_becomes_a_tiff(tmp_path, capsys):
     pytest.importorskip("rawpy")
     _, scene = patches()
