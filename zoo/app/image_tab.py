@@ -93,7 +93,8 @@ def denoise(
     before = first_page(path)
     given = level is not None
     label, denoiser = make_denoiser(models, model, before, strength, given=given)
-    suffix = path.suffix if path.suffix.lower() in file_kinds.IMAGE_FORMATS else ".png"
+    same = path.suffix.lower() in file_kinds.IMAGE_FORMATS
+    suffix = path.suffix if same else file_kinds.output_suffix(path)
     target = room / f"{path.stem}.denoised{suffix}"
     sigma = None if level is None else level / 255
     report = denoise_image_file(path, target, denoiser, level=sigma, progress=progress)
