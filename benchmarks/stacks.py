@@ -1,12 +1,14 @@
-"""What neighboring planes of a stack are worth: the same network on one, three and five of them.
+"""What neighboring planes of a stack are worth: a network on one, three and five of them, and one
+whose convolutions are three-dimensional.
 
     python benchmarks/stacks.py --data DATA
 
 A volume of soft balls in 32 planes of 128x128, by a formula, with Gaussian noise, and 16 frames of
-one of its planes. `unet-tiny` learns from a clean volume of other balls; from the noisy volume
+one of its planes. Each network learns from a clean volume of other balls; from the noisy volume
 alone by Noise2Void; and from the noisy frames alone, each of which has the next one as its target.
-PSNR of all planes, beside that of `unet-gray`, which is given sigma, and of non-local means with
-the best strength by the clean planes.
+PSNR of all planes and the multiply-accumulates of a pixel, beside `unet-gray`, which is given
+sigma, non-local means with the best strength by the clean planes, and of the volume BM4D with the
+true sigma, if its package is installed (`pip install bm4d`, for non-commercial use only).
 
 With DATA, 8 frames of a micrograph as well (`microscopy/confocal/clean/fish.tif`), with the noise
 of photons and noise that is correlated along rows. The network learns from them alone; `unet-gray`
@@ -16,25 +18,29 @@ estimates what it has to know, and non-local means again have the best strength.
 
 import argparse
 import csv
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness.macs import macs_of
 
 import zoo
 from zoo.data import image_files
 from zoo.errors import ZooError
 from zoo.evaluate.baselines import nlm
 
-COLUMNS = ("stack", "method", "planes", "psnr")
+COLUMNS = ("stack", "method", "network", "planes", "macs", "psnr")
+NETWORKS = (("unet-tiny", 1), ("unet-tiny", 3), ("unet-tiny", 5), ("unet3d-tiny", 5))
 DEPTH, SIDE, BALLS, FRAMES = 32, 128, 150, 16
 SIGMA = 50
 # Of the micrograph: the sides of the part, the frames, photons at white, and the sigma of the noise
 # along rows as a share of white.
 PART, SHOTS, PHOTONS, ROWS = 256, 8, 30, 0.08
 
-Row = tuple[str, str, int, float]
+Row = tuple[str, str, str, int, float]
 
 
 def balls(seed: int) -> np.ndarray:
@@ -62,10 +68,10 @@ def psnr(found: np.ndarray, clean: np.ndarray) -> float:
 
 
 def trained(
-    images: np.ndarray, planes: int, steps: int, **options: Any
+    images: np.ndarray, network: str, planes: int, steps: int, **options: Any
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that denoises a stack by a `unet-tiny` that has learned from one."""
-    model = zoo.create_model("unet-tiny", channels=1, planes=planes)
+    """A function that denoises a stack by a network that has learned from one."""
+    model = zoo.create_model(network, channels=1, planes=planes)
     options |= {"steps": steps, "learning_rate": 4e-3, "progress": False}
     fitted = zoo.train.fit(model, images, **options)
 
@@ -92,25 +98,45 @@ def classical(
     }
 
 
+def bm4d(noisy: np.ndarray) -> np.ndarray:
+    """The volume by BM4D of Maggioni et al., "Nonlocal Transform-Domain Filter for Volumetric Data
+    Denoising and Reconstruction" (2013), as its authors' package has it."""
+    import bm4d as package  # noqa: PLC0415 - users install it
+
+    return package.bm4d(noisy[..., 0], SIGMA / 255)[..., None].astype(np.float32)
+
+
+def macs(network: str, planes: int) -> int | None:
+    """Multiply-accumulates per pixel; None of what is no network."""
+    if not network:
+        return None
+    model = zoo.create_model(network, channels=1, planes=planes)
+    return macs_of(model, (SIDE, SIDE, planes)) // SIDE**2
+
+
 def of_balls(steps: int) -> Iterator[Row]:
     """The volume and the frames."""
     clean = balls(1)
     noisy = noisy_of(clean)
     for name, found in classical(noisy, clean, SIGMA / 255).items():
-        yield "balls", name, 1, psnr(found, clean)
-    for planes in (1, 3, 5):
-        denoise = trained(balls(2), planes, steps, noise="gaussian", level=SIGMA)
-        yield "balls", "clean targets", planes, psnr(denoise(noisy), clean)
-    for planes in (1, 3, 5):
-        denoise = trained(noisy, planes, steps, target="noise2void")
-        yield "balls", "noise2void", planes, psnr(denoise(noisy), clean)
+        yield "balls", name, "", 1, psnr(found, clean)
+    if importlib.util.find_spec("bm4d"):
+        yield "balls", "bm4d", "", DEPTH, psnr(bm4d(noisy), clean)
+    else:
+        print("bm4d is left out; to have it: pip install bm4d", file=sys.stderr)
+    for network in NETWORKS:
+        denoise = trained(balls(2), *network, steps, noise="gaussian", level=SIGMA)
+        yield "balls", "clean targets", *network, psnr(denoise(noisy), clean)
+    for network in NETWORKS:
+        denoise = trained(noisy, *network, steps, target="noise2void")
+        yield "balls", "noise2void", *network, psnr(denoise(noisy), clean)
     still = np.repeat(clean[DEPTH // 2 :][:1], FRAMES, axis=0)
     frames = noisy_of(still)
     for name, found in classical(frames, still, SIGMA / 255).items():
-        yield "frames", name, 1, psnr(found, still)
-    for planes in (1, 3, 5):
-        denoise = trained(frames, planes, steps, target="noise2noise")
-        yield "frames", "noise2noise", planes, psnr(denoise(frames), still)
+        yield "frames", name, "", 1, psnr(found, still)
+    for network in NETWORKS:
+        denoise = trained(frames, *network, steps, target="noise2noise")
+        yield "frames", "noise2noise", *network, psnr(denoise(frames), still)
 
 
 def of_micrograph(folder: Path, steps: int) -> Iterator[Row]:
@@ -125,10 +151,10 @@ def of_micrograph(folder: Path, steps: int) -> Iterator[Row]:
     stabilized = np.stack([zoo.denoise(x, "unet-gray", stabilize="poisson") for x in frames])
     methods = classical(frames, still, sigma, known=False)
     for name, found in (methods | {"unet-gray, --stabilize poisson": stabilized}).items():
-        yield "micrograph", name, 1, psnr(found, still)
+        yield "micrograph", name, "", 1, psnr(found, still)
     for target, planes in (("noise2void", 1), ("noise2noise", 1), ("noise2noise", 3)):
-        denoise = trained(frames, planes, steps, target=target)
-        yield "micrograph", target, planes, psnr(denoise(frames), still)
+        denoise = trained(frames, "unet-tiny", planes, steps, target=target)
+        yield "micrograph", target, "unet-tiny", planes, psnr(denoise(frames), still)
 
 
 def main() -> None:
@@ -143,9 +169,10 @@ def main() -> None:
         print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
         parts = [of_micrograph(arguments.data, arguments.steps)] if arguments.data else []
         for part in (*parts, of_balls(arguments.steps)):
-            for *facts, figure in part:
-                written.append([*facts, f"{figure:.2f}"])
-                print("| " + " | ".join(map(str, written[-1])) + " |", flush=True)
+            for *facts, network, planes, figure in part:
+                row = [*facts, network, planes, macs(network, planes) or "", f"{figure:.2f}"]
+                written.append(row)
+                print("| " + " | ".join(map(str, row)) + " |", flush=True)
     except ZooError as error:
         parser.error(str(error))
     arguments.out.mkdir(parents=True, exist_ok=True)

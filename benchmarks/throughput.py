@@ -35,13 +35,12 @@ from harness import machine, named, plots, profile, quality, results
 from harness.batch import fitting
 from harness.examples import SIZES, shape_of
 from harness.flags import Parser, Several, count, guard
-from harness.macs import count_macs
+from harness.macs import macs_of
 from harness.timing import measure
 from harness.work import infer_step, train_step
 
 from zoo import files, models
 from zoo.errors import ZooError
-from zoo.models import disable_winograd
 
 COLUMNS = (
     "model", "task", "parameters", "size", "batch_asked", "batch", "dtype", "parallel", "devices",
@@ -147,7 +146,7 @@ def row(case, seconds, trace_to=None):
         "step_ms_p90": 1e3 * times.p90,
         "steps": len(times.steps),
         "compile_s": times.compile_s,
-        "gmac_per_example": macs(model, record, case.size) / 1e9,
+        "gmac_per_example": macs_of(model, shape_of(record, case.size)) / 1e9,
         "gflop_per_step": cost.flops / 1e9,
         "gbyte_per_step": cost.bytes / 1e9,
         "tflop_per_s": cost.flops / step / 1e12,
@@ -158,16 +157,6 @@ def row(case, seconds, trace_to=None):
         "load": load,
         "note": "" if batch == case.batch else "halved, out of memory",
     }
-
-
-def macs(model, record, size):
-    """Multiply-accumulates of one example's forward pass, as its convolutions are defined."""
-    x = jax.ShapeDtypeStruct((1, *shape_of(record, size)), jnp.float32)
-    level = jax.ShapeDtypeStruct((1,), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), x, level)
-    with disable_winograd():
-        # A function of its own, or JAX would remember how it was traced before.
-        return count_macs(lambda *arguments: model.apply(*arguments), variables, x, level)  # noqa: PLW0108
 
 
 def attempted(case, arguments):

@@ -29,7 +29,7 @@ class Examples(NamedTuple):
     """What a training step of a modality works on.
 
     Attributes:
-      shape: of an example, (H, W, C) or (T, C).
+      shape: of what the model sees of an example, (H, W, K C) or (T, C).
       bank: twice as high and wide as an example, or twice as long; on the host.
       noise: audio to mix in, on the host; None where the noise is drawn.
       augment: from `zoo.data.augment`.
@@ -48,7 +48,7 @@ class Examples(NamedTuple):
 
 
 def shape_of(record: ModelSpec, size: tuple[int, ...] | int | None = None) -> tuple[int, ...]:
-    """The shape of an example, (H, W, C) or (T, C).
+    """The shape of what a model sees of an example, (H, W, K C) or (T, C).
 
     Args:
       record: whose own size counts where it names one.
@@ -57,7 +57,7 @@ def shape_of(record: ModelSpec, size: tuple[int, ...] | int | None = None) -> tu
     size = record.size or size or SIZES[record.modality]
     if isinstance(size, int):
         size = (size,) if record.modality == "audio" else (size, size)
-    return (*size, record.channels)
+    return (*size, record.inputs)
 
 
 def examples(

@@ -5,6 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from zoo.models import disable_winograd
 
 
 class Products(NamedTuple):
@@ -30,6 +34,20 @@ def count_macs(function: Callable, *arguments: object) -> int:
       *arguments: its arrays, or their shapes.
     """
     return count_products(function, *arguments).macs
+
+
+def macs_of(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """Multiply-accumulates of a model's forward pass, as its convolutions are defined.
+
+    Args:
+      model: the denoiser.
+      shape: of what it sees of one example, (H, W, K C) or (T, C).
+    """
+    x, level = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, *shape), (1,)))
+    with disable_winograd():
+        variables = jax.eval_shape(model.init, jax.random.key(0), x, level)
+        # A function of its own, or JAX would remember how it was traced before.
+        return count_macs(lambda *arguments: model.apply(*arguments), variables, x, level)  # noqa: PLW0108
 
 
 def count_products(

@@ -153,12 +153,13 @@ class Training:
             raise ZooError(f"{record.name} learns nothing; measure the training of another model")
         self._examples = examples(record, size, **options)
         self._model, self._parallel, self._batch = model, parallel, batch
-        self._shape = self._examples.shape
+        self._shape = (*self._examples.shape[:-1], record.channels)
         self._optimizer = optax.adam(1e-3)
         self._prepare = make_prepare(
             size=self._shape,
             augment=self._examples.augment,
             sampler=self._examples.sampler,
+            planes=record.planes,
         )
         self._runner = self._make_runner()
         self._rng = np.random.default_rng(0)

@@ -44,7 +44,7 @@ print(*{name.split(".")[0] for name in sys.modules})
 def made(name, **options):
     model = create_model(name, **options)
     size = (512,) if getattr(model, "modality", "image") == "audio" else (16, 16)
-    x = jnp.zeros((1, *(getattr(model, "size", None) or size), model.channels))
+    x = jnp.zeros((1, *(getattr(model, "size", None) or size), spec_of(model).inputs))
     return model, random_variables(model, x, jnp.zeros(1))
 
 
@@ -81,6 +81,7 @@ def test_another_process_runs_it_without_the_zoo(tmp_path):
     [
         # Another process runs this one above.
         pytest.param("unet-tiny", marks=pytest.mark.matrix),
+        pytest.param("unet3d-tiny", marks=pytest.mark.matrix),
         *IMAGES,
         *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
     ],
@@ -88,10 +89,11 @@ def test_another_process_runs_it_without_the_zoo(tmp_path):
 def test_images_of_any_size(tmp_path, name):
     model, variables = made(name, **small_options(name))
     reported = to_stablehlo(tmp_path / "it.zip", model, variables)
-    assert reported["inputs"][0]["shape"] == ["b", "h", "w", model.channels]
+    inputs = spec_of(model).inputs
+    assert reported["inputs"][0]["shape"] == ["b", "h", "w", inputs]
     denoiser = reload.load(tmp_path / "it.zip")
     assert denoiser.record == reported
-    x = image(3, 9, 22, model.channels)
+    x = image(3, 9, 22, inputs)
     level = [0.2] * len(reported["inputs"][1:])
     expected = jax.jit(model.apply)(variables, x, *level)
     np.testing.assert_allclose(denoiser(x, *level), expected, atol=1e-5)

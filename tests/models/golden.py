@@ -27,11 +27,11 @@ PATH = Path(__file__).with_name("golden.json")
 
 
 def natural_shape(spec, batch=2):
-    """(N, H, W, C) or (B, T, C) the variant takes, small."""
+    """(N, H, W, K C) or (B, T, C) the variant takes, small."""
     if spec.modality == "audio":
         return (batch, 2048, spec.channels)
     side = 32 if 32 % spec.multiple == 0 else spec.multiple
-    return (batch, *(spec.size or (side, side)), spec.channels)
+    return (batch, *(spec.size or (side, side)), spec.inputs)
 
 
 @functools.cache

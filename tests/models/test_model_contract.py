@@ -76,7 +76,9 @@ def test_variant_keeps_shape_and_dtype(name, dtype):
     """
     options = {} if dtype == jnp.float32 else small_options(name)
     y, variables = golden.traced(name, dtype, **options)
-    assert (y.shape, y.dtype) == (golden.natural_shape(model_spec(name, **options)), dtype)
+    spec = model_spec(name, **options)
+    wanted = (*golden.natural_shape(spec)[:-1], spec.channels)
+    assert (y.shape, y.dtype) == (wanted, dtype)
     assert {v.dtype for v in jax.tree.leaves(variables)} <= {jnp.dtype(jnp.float32)}
 
 
@@ -85,17 +87,18 @@ def test_variant_keeps_shape_and_dtype(name, dtype):
 def test_variant_takes_other_channels_and_only_them(name, channels):
     options = {**small_options(name), "channels": channels}
     model = create_model(name, **options)
-    assert model_spec(name, channels=channels).channels == channels
-    n, h, w, _ = golden.natural_shape(model_spec(name, **options))
+    spec = model_spec(name, **options)
+    assert spec.channels == channels
+    n, h, w, inputs = golden.natural_shape(spec)
     level = jax.ShapeDtypeStruct((n,), jnp.float32)
 
     def init(c):
         x = jax.ShapeDtypeStruct((n, h, w, c), jnp.float32)
         return jax.eval_shape(model.init_with_output, jax.random.key(0), x, level)[0]
 
-    assert init(channels).shape == (n, h, w, channels)
-    with pytest.raises(ZooError, match=f"of {channels} channels, got {channels + 1}; "):
-        init(channels + 1)
+    assert init(inputs).shape == (n, h, w, channels)
+    with pytest.raises(ZooError, match=f"of {channels} channels, got {inputs + 1}; "):
+        init(inputs + 1)
 
 
 @pytest.mark.parametrize("name", of_matrix(RECORDINGS))
@@ -199,7 +202,7 @@ def test_size_is_as_specified(family):
     model, _ = build(family)
 
     def shape_of(h, w):
-        x = jax.ShapeDtypeStruct((1, h, w, spec.channels), jnp.float32)
+        x = jax.ShapeDtypeStruct((1, h, w, spec.inputs), jnp.float32)
         level = jax.ShapeDtypeStruct((1,), jnp.float32)
         return jax.eval_shape(model.init_with_output, jax.random.key(0), x, level)[0].shape
 

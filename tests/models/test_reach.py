@@ -55,7 +55,8 @@ def measured(model, offsets):
     middle = -(-(reach + 2) // stride) * stride
     # The walks along both axes are alike. Several images, for pools and ReLUs hide some pixels.
     height, width = 2 * stride, 2 * middle + 2 * stride
-    x = np.random.default_rng(0).random((8, height, width, model.channels), np.float32)
+    inputs = spec_of(model).inputs
+    x = np.random.default_rng(0).random((8, height, width, inputs), np.float32)
     variables = random_variables(model, x, np.float32([0.1]))
 
     @jax.jit
@@ -111,7 +112,7 @@ def padded(name, **options):
     options = {"channels": 1, **small_options(name), **options}
     model, facts = create_model(name, **options), model_spec(name, **options)
     side = facts.stride + 1
-    x = np.random.default_rng(0).random((1, side, side + 1, 1), np.float32)
+    x = np.random.default_rng(0).random((1, side, side + 1, facts.inputs), np.float32)
     margins = ((0, 0), (0, -side % facts.stride), (0, -(side + 1) % facts.stride), (0, 0))
     variables = random_variables(model, x, np.float32([0.1]))
     return model, variables, x, np.pad(x, margins, mode=facts.margin)
@@ -164,7 +165,7 @@ def check_on_canvas(name, **options):
     h, w = whole.shape[1:3]
     apply = jitted_on_canvas(model)
     for shape in ((h, w), (h, w - stride)):
-        laid = np.full((1, h + 2 * stride, w + stride, 1), 0.7, np.float32)
+        laid = np.full((1, h + 2 * stride, w + stride, whole.shape[-1]), 0.7, np.float32)
         laid[:, : shape[0], : shape[1]] = whole[:, : shape[0], : shape[1]]
         found = apply(variables, laid, 0.1, np.int32(shape))[:, : shape[0], : shape[1]]
         expected = jitted(model)(variables, whole[:, : shape[0], : shape[1]], 0.1)

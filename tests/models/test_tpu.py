@@ -34,11 +34,12 @@ def test_training_step(name):
     model, spec, variables, x, _ = build(name)
     audio, optimizer = spec.modality == "audio", optax.adam(1e-3)
     prepare = make_prepare(
-        size=x.shape[1:],
+        size=(*x.shape[1:-1], spec.channels),
         augment=make_augment(gain=6.0) if audio else make_augment(flip=True, quarter_turn=True),
         sampler=noise.make_sampler("add_at_snr", (0, 9), modality="audio")
         if audio
         else noise.make_sampler("gaussian", (10, 50), unit="1/255"),
+        planes=spec.planes,
     )
     loss = "compressed_magnitude" if audio else "charbonnier"
     step = make_step(

@@ -197,15 +197,12 @@ class Denoiser(CheckedModule, Layer):
             raise ZooError(f"{name} takes (N, H, W, C), got shape {x.shape}; add the axes it lacks")
         check_float(x, name, "images", "[0, 1], such as uint8 / 255")
         # A wrong C would pass through `init`, which shapes the parameters after the signal.
-        if self.planes > 1 and x.shape[-1] != self.planes * self.channels:
+        if x.shape[-1] != self.planes * self.channels:
+            what, remedy = "images", f"build it with channels={x.shape[-1]} or convert the images"
+            if self.planes > 1:
+                what, remedy = f"windows of {self.planes} planes", "give it stacks of planes"
             raise ZooError(
-                f"{name} takes windows of {self.planes} planes of {self.channels} channels, got "
-                f"{x.shape[-1]} channels in all; give it stacks of planes"
-            )
-        if self.planes == 1 and x.shape[-1] != self.channels:
-            raise ZooError(
-                f"{name} takes images of {self.channels} channels, got {x.shape[-1]}; "
-                f"build it with channels={x.shape[-1]} or convert the images"
+                f"{name} takes {what} of {self.channels} channels, got {x.shape[-1]}; {remedy}"
             )
         if self.size and x.shape[1:3] != tuple(self.size):
             size = "x".join(map(str, self.size))

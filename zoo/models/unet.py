@@ -3,6 +3,11 @@
 After Ronneberger et al., "U-Net" (2015), with the residual blocks and added skips of DRUNet
 (Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior", 2021), the residual
 prediction of DnCNN and the pixel-unshuffle stem and level map of FFDNet (Zhang et al., 2017, 2018).
+
+The volumetric ones, after Çiçek et al., "3D U-Net" (2016), have 3x3x3 convolutions on the way down.
+Along z these pad nothing, so that one plane fewer on either side goes on to the next layer until
+the center is left, whose noise is predicted; they sample down within planes only. Planes lie in the
+batch, and a 3x3x3 convolution is a 3x3 one of planes between their neighbors.
 """
 
 from collections.abc import Sequence
@@ -13,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from zoo.errors import ZooError
 from zoo.models import canvas, layers
 from zoo.models.conv import Conv
 from zoo.models.denoiser import Denoiser
@@ -33,6 +39,9 @@ class UNet(Denoiser):
       up: `"conv"` (2x2 transposed) or `"nearest"`, each to the width of the finer level.
       skip: `"add"` or `"concat"`.
       planes: how many of a stack it sees at once, an odd number; see `ModelSpec`.
+      volumetric: how it sees several: True, by 3x3x3 convolutions, the first and then one in each
+        block on the way down, as many as there are planes to take in; False, as channels of the
+        first convolution.
       takes_level: a constant map of `level` goes in as one more channel.
       axis_name: the device axis over which batch statistics are averaged.
     """
@@ -45,11 +54,22 @@ class UNet(Denoiser):
     up: Literal["conv", "nearest"] = "conv"
     skip: Literal["add", "concat"] = "add"
     planes: int = 1
+    volumetric: bool = False
     takes_level: bool = False
     axis_name: str | None = None
 
     canvas = True
     output = "noise"
+    family = property(lambda self: "unet3d" if self.volumetric else "unet")
+
+    def __post_init__(self):
+        most = 3 + 2 * self.blocks * len(self.widths)
+        if self.volumetric and self.planes > most:
+            raise ZooError(
+                f"{type(self).__name__}: planes={self.planes!r} are more than its 3-D convolutions "
+                f"take in; make it {most} or fewer, or add blocks or widths"
+            )
+        super().__post_init__()
 
     @property
     def locality(self) -> str:
@@ -74,18 +94,19 @@ class UNet(Denoiser):
     @nn.compact
     def _denoise(self, x: jax.Array, level: jax.Array | None, train: bool) -> jax.Array:
         conv = partial(Conv, kernel_size=(3, 3), **self.dtypes(x))
-        y = layers.space_to_depth(x, self.stem)
+        stacks, planes = x.shape[0], self.planes if self.volumetric else 1
+        y = layers.space_to_depth(_in_batch(x, planes), self.stem)
         if self.takes_level:
-            y = layers.append_level(y, level)
-        y = conv(self.widths[0], name="head")(y)
+            y = layers.append_level(y, jnp.repeat(level, planes, axis=0))
+        y = conv(self.widths[0], name="head")(_between_neighbors(y, stacks))
 
         skips = []
         for depth, width in enumerate(self.widths):
             if depth:
-                skips.append(y)
+                skips.append(_inner(y, x, stacks))
                 y = self._down(y, width, f"down{depth}")
             for i in range(self.blocks):
-                y = self._block(y, f"encoder{depth}_{i}", train)
+                y = self._block(y, f"encoder{depth}_{i}", train, stacks)
         for depth in reversed(range(len(self.widths) - 1)):
             y = self._up(y, self.widths[depth], f"up{depth}")
             if self.skip == "add":
@@ -94,21 +115,26 @@ class UNet(Denoiser):
                 y = jnp.concatenate([y, skips[depth]], axis=-1)
                 y = conv(self.widths[depth], kernel_size=(1, 1), name=f"merge{depth}")(y)
             for i in range(self.blocks):
-                y = self._block(y, f"decoder{depth}_{i}", train)
+                y = self._block(y, f"decoder{depth}_{i}", train, stacks)
 
         features = self.channels * self.stem**2
         y = conv(features, kernel_init=layers.scaled_kernel(), name="tail")(y)
         return layers.depth_to_space(y, self.stem)
 
-    def _block(self, x: jax.Array, name: str, train: bool) -> jax.Array:
-        """conv, norm, ReLU, conv, norm, added to the input; layer norm comes first, and alone."""
+    def _block(self, x: jax.Array, name: str, train: bool, stacks: int) -> jax.Array:
+        """conv, norm, ReLU, conv, norm, added to the input; layer norm comes first, and alone.
+
+        The first convolution takes in the neighbors of planes of so many stacks.
+        """
         before = self.norm == "layer"
         use_bias = self.norm in ("none", "layer")
         conv = partial(Conv, x.shape[-1], (3, 3), use_bias=use_bias, **self.dtypes(x))
         norm0 = partial(self._norm, name=f"{name}_norm0", train=train)
-        y = conv(name=f"{name}_conv0")(norm0(x) if before else x)
+        y = _between_neighbors(norm0(x) if before else x, stacks)
+        y = conv(name=f"{name}_conv0")(y)
         y = nn.relu(y if before else norm0(y))
         y = conv(kernel_init=layers.scaled_kernel(0.1), name=f"{name}_conv1")(y)
+        x = _inner(x, y, stacks)
         return x + (y if before else self._norm(y, name=f"{name}_norm1", train=train))
 
     def _norm(self, x: jax.Array, *, name: str, train: bool) -> jax.Array:
@@ -138,6 +164,39 @@ class UNet(Denoiser):
         return layers.upsample_nearest(Conv(width, (1, 1), **dtypes, name=name)(x))
 
 
+def _in_batch(x: jax.Array, planes: int) -> jax.Array:
+    """The planes of each stack one after the other: (N, H, W, K C) to (N K, H, W, C)."""
+    if planes == 1:
+        return x
+    n, h, w, c = x.shape
+    x = x.reshape(n, h, w, planes, c // planes)
+    return jnp.moveaxis(x, 3, 1).reshape(n * planes, h, w, c // planes)
+
+
+def _between_neighbors(x: jax.Array, stacks: int) -> jax.Array:
+    """Each plane with those before and after it: (N D, H, W, C) to (N (D - 2), H, W, 3 C); of D = 1
+    itself.
+
+    So a 3x3 convolution is one of 3x3x3, whose kernel has its planes along the channels.
+    """
+    depth = x.shape[0] // stacks
+    if depth == 1:
+        return x
+    x = x.reshape(stacks, depth, *x.shape[1:])
+    x = jnp.concatenate([x[:, i : depth - 2 + i] for i in range(3)], axis=-1)
+    return x.reshape(-1, *x.shape[2:])
+
+
+def _inner(x: jax.Array, like: jax.Array, stacks: int) -> jax.Array:
+    """Of each stack as many planes, about its center, as `like` has."""
+    depth, kept = x.shape[0] // stacks, like.shape[0] // stacks
+    if depth == kept:
+        return x
+    first = (depth - kept) // 2
+    x = x.reshape(stacks, depth, *x.shape[1:])[:, first : first + kept]
+    return x.reshape(-1, *x.shape[2:])
+
+
 _unet = partial(register, UNet, narrow={"widths": (4, 6, 8)})
 _unet(
     "unet-tiny",
@@ -159,3 +218,13 @@ _unet(
     narrow={"widths": (4, 4, 4, 4)},
     widths=(48, 96, 192, 384),
 )
+_volumetric = partial(_unet, volumetric=True, planes=5, blocks=1, stem=2)
+_volumetric(
+    "unet3d-tiny",
+    "`unet-tiny` for 5 planes of a volume, by 3-D convolutions",
+    43_468,
+    9_180,
+    narrow={"widths": (4, 6)},
+    widths=(16, 32),
+)
+_volumetric("unet3d-small", "`unet-small` for 5 planes of a volume", 594_380, 38_300)

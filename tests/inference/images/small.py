@@ -12,9 +12,10 @@ from zoo.models import canvas, create_model, list_models, model_spec, small_opti
 
 
 def names(*localities):
-    """Registered models of images of any size and some locality, narrow ones that differ."""
+    """Registered models of single images of any size and some locality, narrow ones that differ."""
     facts = [model_spec(name) for name in list_models()]
-    kept = [f for f in facts if f.modality == "image" and f.locality in localities and not f.size]
+    facts = [f for f in facts if f.modality == "image" and not f.size and f.planes == 1]
+    kept = [f for f in facts if f.locality in localities]
     # Narrow variants of one family that see as far are the same.
     return list({(f.family, f.reach): f.name for f in kept}.values())
 
