@@ -41,7 +41,8 @@ def signals(facts):
         pitch = rng.uniform(100, 900, (8, 1, facts.channels))
         return 0.3 * np.sin(2 * np.pi * pitch * t[:, None]).astype(np.float32), 0.1
     height, width = facts.size or (16, 16)
-    coarse = rng.random((8, 5, 5, facts.inputs))
+    # The planes of a stack are alike.
+    coarse = np.tile(rng.random((8, 5, 5, facts.channels)), facts.planes)
     weights = [np.abs(np.linspace(0, 4, n)[:, None] - np.arange(5)) for n in (height, width)]
     down, across = (np.clip(1 - w, 0, 1) for w in weights)
     return np.einsum("hi,wj,nijc->nhwc", down, across, coarse).astype(np.float32), 25 / 255

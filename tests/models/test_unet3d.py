@@ -1,15 +1,19 @@
 """Volumetric U-Nets are what three-dimensional convolutions make of a volume."""
 
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from jax import lax
 from variables import random_variables
 
 from zoo.errors import ZooError
-from zoo.models import create_model
-from zoo.models.conv import conv3x3
-from zoo.models.unet import _between_neighbors
+from zoo.models import create_model, init_variables
+from zoo.models.conv import Conv
+from zoo.models.unet import _convolved
 
 
 def volume(*shape, seed=0):
@@ -23,12 +27,23 @@ def conv3d(x, kernel, *, strides=(1, 1, 1), padding=((0, 0), (1, 1), (1, 1))):
     )
 
 
+class OfPlanes(nn.Module):
+    """The convolution of two stacks."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x):
+        return _convolved(partial(Conv, self.features, (3, 3), use_bias=False), x, 2)
+
+
 # The wider one by Winograd's form on a CPU.
 @pytest.mark.parametrize("channels", [2, 64])
-def test_planes_between_neighbors_have_three_dimensional_convolutions(channels):
+def test_the_convolution_of_planes_is_a_three_dimensional_one(channels):
     x, kernel = volume(2, 5, 9, 7, channels), volume(3, 3, 3, channels, channels, seed=1)
     flat = kernel.transpose(1, 2, 0, 3, 4).reshape(3, 3, 3 * channels, channels)
-    found = jax.jit(lambda x: conv3x3(_between_neighbors(x, 2), flat))(x.reshape(10, 9, 7, -1))
+    apply = jax.jit(OfPlanes(channels).apply)
+    found = apply({"params": {"Conv_0": {"kernel": flat}}}, x.reshape(10, 9, 7, -1))
     wanted = jax.jit(conv3d)(x, kernel)
     scale = float(np.abs(wanted).max())
     np.testing.assert_allclose(found.reshape(wanted.shape), wanted, atol=1e-5 * scale)
@@ -78,6 +93,14 @@ def test_a_volumetric_unet_is_as_described_in_three_dimensions(planes):
 
     found = jax.jit(model.apply)({"params": params}, x)
     np.testing.assert_allclose(found, described(x), atol=2e-5)
+
+
+def test_it_begins_with_the_plane_in_the_center():
+    model = create_model("unet3d-tiny", channels=1, widths=(4, 6))
+    x = volume(1, 8, 8, 5)
+    variables = init_variables(model, jax.random.key(0), x.shape)
+    slope = jax.jit(jax.grad(lambda x: jnp.square(model.apply(variables, x)).sum()))(x)
+    np.testing.assert_array_equal(np.abs(slope).sum((0, 1, 2)) > 0, [0, 0, 1, 0, 0])
 
 
 def test_more_planes_than_it_takes_in_are_refused():

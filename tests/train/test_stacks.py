@@ -35,8 +35,9 @@ def tiny(planes=3, **options):
     return create_model("unet-tiny", planes=planes, **options)
 
 
-def test_no_hidden_value_of_a_stack_reaches_its_own_prediction():
-    model, depth = tiny(5), 5
+@pytest.mark.parametrize("volumetric", [False, True])
+def test_no_hidden_value_of_a_stack_reaches_its_own_prediction(volumetric):
+    model, depth = tiny(5, volumetric=volumetric), 5
     variables = random_variables(model, np.zeros((1, 12, 12, 5), np.float32), np.float32([0.1]))
     prepare = make_prepare(
         size=(12, 12, 1),
@@ -52,11 +53,15 @@ def test_no_hidden_value_of_a_stack_reaches_its_own_prediction():
     def predicted(plane, number):
         crops = jnp.moveaxis(stack.at[number].set(plane)[seen[number]], 0, -1)[None]
         example = prepare(Batch(jnp.zeros(1, jnp.int32), crops=crops), jax.random.key(3))
-        return model.apply(variables, example.input)[0, ..., 0], example.weight[0, ..., 0]
+        # The neighbors are seen as they are.
+        beside = [example.input[..., i] - crops[..., i] for i in (0, 1, 3, 4)]
+        found = model.apply(variables, example.input)[0, ..., 0]
+        return found, (example.weight[0, ..., 0], jnp.stack(beside))
 
     jacobian = jax.jit(jax.jacfwd(predicted, has_aux=True))
     for number in (0, 1, 2):
-        slope, weight = map(np.asarray, jacobian(stack[number], number))
+        slope, (weight, changed) = jax.tree.map(np.asarray, jacobian(stack[number], number))
+        assert not changed.any()
         hidden = np.argwhere(weight > 0)
         assert len(hidden) >= 2
         assert np.abs(slope).max() > 0

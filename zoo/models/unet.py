@@ -10,7 +10,7 @@ the center is left, whose noise is predicted; they sample down within planes onl
 batch, and a 3x3x3 convolution is a 3x3 one of planes between their neighbors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -98,7 +98,7 @@ class UNet(Denoiser):
         y = layers.space_to_depth(_in_batch(x, planes), self.stem)
         if self.takes_level:
             y = layers.append_level(y, jnp.repeat(level, planes, axis=0))
-        y = conv(self.widths[0], name="head")(_between_neighbors(y, stacks))
+        y = _convolved(partial(conv, self.widths[0], name="head"), y, stacks)
 
         skips = []
         for depth, width in enumerate(self.widths):
@@ -130,8 +130,8 @@ class UNet(Denoiser):
         use_bias = self.norm in ("none", "layer")
         conv = partial(Conv, x.shape[-1], (3, 3), use_bias=use_bias, **self.dtypes(x))
         norm0 = partial(self._norm, name=f"{name}_norm0", train=train)
-        y = _between_neighbors(norm0(x) if before else x, stacks)
-        y = conv(name=f"{name}_conv0")(y)
+        y = norm0(x) if before else x
+        y = _convolved(partial(conv, name=f"{name}_conv0"), y, stacks)
         y = nn.relu(y if before else norm0(y))
         y = conv(kernel_init=layers.scaled_kernel(0.1), name=f"{name}_conv1")(y)
         x = _inner(x, y, stacks)
@@ -164,6 +164,14 @@ class UNet(Denoiser):
         return layers.upsample_nearest(Conv(width, (1, 1), **dtypes, name=name)(x))
 
 
+def _of_center(key: jax.Array, shape: tuple[int, ...], dtype: layers.Dtype) -> jax.Array:
+    """Makes a 3x3x3 kernel that is at first a 3x3 one of the plane in its center, so that learning
+    begins with the network of single planes."""
+    *size, inputs, features = shape
+    center = nn.initializers.lecun_normal()(key, (*size, inputs // 3, features), dtype)
+    return jnp.pad(center, ((0, 0), (0, 0), (inputs // 3,) * 2, (0, 0)))
+
+
 def _in_batch(x: jax.Array, planes: int) -> jax.Array:
     """The planes of each stack one after the other: (N, H, W, K C) to (N K, H, W, C)."""
     if planes == 1:
@@ -173,18 +181,23 @@ def _in_batch(x: jax.Array, planes: int) -> jax.Array:
     return jnp.moveaxis(x, 3, 1).reshape(n * planes, h, w, c // planes)
 
 
-def _between_neighbors(x: jax.Array, stacks: int) -> jax.Array:
-    """Each plane with those before and after it: (N D, H, W, C) to (N (D - 2), H, W, 3 C); of D = 1
-    itself.
+def _convolved(conv: Callable[..., Conv], x: jax.Array, stacks: int) -> jax.Array:
+    """A 3x3x3 convolution, "valid" along z: (N D, H, W, C) to (N (D - 2), H, W, features); of D = 1
+    a 3x3 one.
 
-    So a 3x3 convolution is one of 3x3x3, whose kernel has its planes along the channels.
+    It is a 3x3 one of planes between their neighbors, (N (D - 2), H, W, 3 C).
+
+    Args:
+      conv: makes the layer.
+      x: the planes of N stacks.
+      stacks: N.
     """
     depth = x.shape[0] // stacks
     if depth == 1:
-        return x
+        return conv()(x)
     x = x.reshape(stacks, depth, *x.shape[1:])
     x = jnp.concatenate([x[:, i : depth - 2 + i] for i in range(3)], axis=-1)
-    return x.reshape(-1, *x.shape[2:])
+    return conv(kernel_init=_of_center)(x.reshape(-1, *x.shape[2:]))
 
 
 def _inner(x: jax.Array, like: jax.Array, stacks: int) -> jax.Array:

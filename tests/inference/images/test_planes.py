@@ -12,7 +12,11 @@ from zoo.inference import ImageDenoiser, blocks, plane_windows
 from zoo.models import create_model
 
 MODEL = create_model("unet-tiny", channels=1, planes=3, widths=(4, 6))
-VARIABLES = random_variables(MODEL, np.zeros((1, 32, 32, 3), np.float32), np.float32([0.1]))
+VOLUMETRIC = create_model("unet3d-tiny", channels=1, widths=(4, 6))
+VARIABLES, OTHERS = (
+    random_variables(one, np.zeros((1, 32, 32, one.planes), np.float32), np.float32([0.1]))
+    for one in (MODEL, VOLUMETRIC)
+)
 WINDOWS = [[1, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 2]]
 
 
@@ -37,13 +41,16 @@ def test_each_plane_is_denoised_with_those_beside_it():
 
 
 @pytest.mark.matrix
-def test_tiles_make_no_difference_and_channels_are_apart():
-    x = np.random.default_rng(1).random((3, 32, 160, 3), np.float32)
-    options = {"variables": VARIABLES, "range": (0, 1)}
-    whole = zoo.denoise(x, MODEL, **options)
-    tiled = zoo.denoise(x, MODEL, tile=64, **options)
+@pytest.mark.parametrize(
+    ("model", "variables"), [(MODEL, VARIABLES), (VOLUMETRIC, OTHERS)], ids=["2.5-D", "3-D"]
+)
+def test_tiles_make_no_difference_and_channels_are_apart(model, variables):
+    x = np.random.default_rng(1).random((model.planes, 32, 160, 3), np.float32)
+    options = {"variables": variables, "range": (0, 1)}
+    whole = zoo.denoise(x, model, **options)
+    tiled = zoo.denoise(x, model, tile=64, **options)
     np.testing.assert_allclose(tiled, whole, atol=2e-6)
-    alone = zoo.denoise(x[..., 1], MODEL, **options)
+    alone = zoo.denoise(x[..., 1], model, **options)
     np.testing.assert_allclose(whole[..., 1], alone, atol=2e-6)
 
 
