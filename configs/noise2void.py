@@ -12,6 +12,7 @@ Volumes and time series, each plane seen with its neighbors; and of scenes that 
 frame to frame the next frame as the target, for noise of any kind that is new in every frame:
 
     zoo train noise2void:FOLDER --model.options.planes=3
+    zoo train noise2void:FOLDER --model.name=unet3d-small
     zoo train noise2void:FOLDER --model.options.planes=3 --target.name=noise2noise
 
 Without FOLDER the embedded photos train, seen with Gaussian noise only, and the clean ones score.

@@ -113,7 +113,7 @@ def test_a_stack_alone_trains(target):
 
 
 @pytest.mark.matrix
-def test_a_folder_of_clean_stacks_trains_is_scored_and_denoises(tmp_path):
+def test_a_folder_of_clean_stacks_trains_is_scored_and_denoises(tmp_path, capsys):
     z, y, x = np.indices((6, 40, 40)) / 10
     clean = np.uint8(255 * (0.5 + 0.3 * np.sin(x + z / 5) * np.cos(y)))
     for number in range(3):
@@ -146,6 +146,10 @@ def test_a_folder_of_clean_stacks_trains_is_scored_and_denoises(tmp_path):
     wanted = model.apply(variables, np.moveaxis(page, 0, -1)[None])[0, ..., 0]
     found = tifffile.imread(tmp_path / "o.tif")[2]
     assert np.abs(found - np.clip(255 * np.asarray(wanted), 0, 255)).max() <= 0.51
+    (tmp_path / "photos").mkdir()
+    tifffile.imwrite(tmp_path / "photos" / "0.tif", clean[0])
+    assert main(["score", str(weights), "--data", str(tmp_path / "photos")]) == 2
+    assert "takes 3 planes of a stack, and photos has single images" in capsys.readouterr().err
 
 
 def test_the_config_of_noisy_images_reads_stacks_of_any_range(tmp_path):

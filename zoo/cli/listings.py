@@ -94,6 +94,7 @@ def _model_row(spec: ModelSpec) -> tuple[str, ...]:
     start = (spec.name, f"{models.count_parameters(spec.name):,}")
     if spec.modality == "image":
         size = "x".join(map(str, spec.size)) if spec.size else "any"
+        size += f", {spec.planes} planes" if spec.planes > 1 else ""
         level = "yes" if spec.takes_level else "no"
         return (*start, "images", str(spec.channels), size, level, spec.locality)
     latency = "whole file"

@@ -118,7 +118,9 @@ class ImageSets(Sets):
         return NumpyGaussian(level.value / 255) if numpy else _gaussian(level.value)
 
     def refusal(self, one: Contender, name: str, test: TestSet) -> str:
-        """As `Sets.refusal`: another number of channels."""
+        """As `Sets.refusal`: another number of channels, or several planes."""
+        if (planes := one.facts.planes) > 1:
+            return f"takes {planes} planes of a stack, and {name} has single images"
         own, other = one.facts.channels, test.channels
         return "" if own == other else f"takes {_in_words(own)}, and {name} has {_in_words(other)}"
 

@@ -126,7 +126,7 @@ def _local_models() -> list[str]:
 
 
 def _is_local(spec: Any) -> bool:
-    image = spec.modality == "image" and spec.size is None
+    image = spec.modality == "image" and spec.size is None and spec.planes == 1
     return image and spec.locality == "local" and spec.reach > 0
 
 
