@@ -20,6 +20,7 @@ MORE_OPTIONS = [
     {"down": "mean", "skip": "concat"},
     {"stem": 1, "takes_level": True},
     {"stem": 4, "takes_level": True, "dtype": jnp.bfloat16},
+    {"volumetric": True, "planes": 5, "takes_level": True, "norm": "batch", "skip": "concat"},
 ]
 KEY = jax.random.key(0)
 
@@ -208,7 +209,7 @@ def test_wrong_fields_raise_one_line(build):
 )
 def test_unet_options_run_and_gradients_reach_all_parameters(options):
     model = UNet(**{"channels": 1, "widths": (4, 8), "blocks": 1, "stem": 2} | options)
-    x, level = images(2, 9, 14, 1), np.array([0.1, 0.2], np.float32)
+    x, level = images(2, 9, 14, model.planes), np.array([0.1, 0.2], np.float32)
     variables = random_variables(model, x, level)
     state = {k: v for k, v in variables.items() if k != "params"}
 
@@ -217,7 +218,7 @@ def test_unet_options_run_and_gradients_reach_all_parameters(options):
         return jnp.square(y - 0.3).mean(), (y, new)
 
     gradients, (y, new) = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
-    assert (y.shape, y.dtype) == (x.shape, x.dtype)
+    assert (y.shape, y.dtype) == ((2, 9, 14, 1), x.dtype)
     for path, g in traverse_util.flatten_dict(gradients).items():
         assert np.any(g != 0), path
         assert np.isfinite(g).all(), path
