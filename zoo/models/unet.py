@@ -173,7 +173,10 @@ def _of_center(key: jax.Array, shape: tuple[int, ...], dtype: layers.Dtype) -> j
 
 
 def _in_batch(x: jax.Array, planes: int) -> jax.Array:
-    """The planes of each stack one after the other: (N, H, W, K C) to (N K, H, W, C)."""
+    """The planes of each stack one after the other: (N, H, W, K C) to (N K, H, W, C).
+
+    So devices that share a batch exchange nothing of it.
+    """
     if planes == 1:
         return x
     n, h, w, c = x.shape
