@@ -195,9 +195,9 @@ def _convolved(conv: Callable[..., Conv], x: jax.Array, stacks: int) -> jax.Arra
       x: the planes of N stacks.
       stacks: N.
     """
-    depth = x.shape[0] // stacks
-    if depth == 1:
+    if x.shape[0] == stacks:
         return conv()(x)
+    depth = x.shape[0] // stacks
     x = x.reshape(stacks, depth, *x.shape[1:])
     x = jnp.concatenate([x[:, i : depth - 2 + i] for i in range(3)], axis=-1)
     return conv(kernel_init=_of_center)(x.reshape(-1, *x.shape[2:]))
@@ -205,9 +205,9 @@ def _convolved(conv: Callable[..., Conv], x: jax.Array, stacks: int) -> jax.Arra
 
 def _inner(x: jax.Array, like: jax.Array, stacks: int) -> jax.Array:
     """Of each stack as many planes, about its center, as `like` has."""
-    depth, kept = x.shape[0] // stacks, like.shape[0] // stacks
-    if depth == kept:
+    if x.shape[0] == like.shape[0]:
         return x
+    depth, kept = x.shape[0] // stacks, like.shape[0] // stacks
     first = (depth - kept) // 2
     x = x.reshape(stacks, depth, *x.shape[1:])[:, first : first + kept]
     return x.reshape(-1, *x.shape[2:])
