@@ -2,7 +2,8 @@
 
     python benchmarks/selfsupervised.py --data DATA
 
-DATA holds `bsds500/`, `cbsd68/` and `bsd68/` (`--channels=1`), as for `configs/unet_gray.py`. The
+DATA holds `bsds500/`, `cbsd68/` and `bsd68/` (`--channels=1`), as for `configs/unet_gray.py`. All
+train on BSDS500's train and test and are scored on BSD68 or CBSD68, whose images are left out. The
 same network, images, steps and seed for every method; new noise is drawn each time an image is
 seen, is not clipped, and no method but `clean` sees an image without it. A row has the PSNR on the
 test set, in float and clipped to [0, 1], and its distance from `clean`. The rows go to
@@ -18,7 +19,7 @@ import numpy as np
 
 from zoo.errors import ZooError
 from zoo.evaluate import mean_merit
-from zoo.train.config import load_config
+from zoo.train.config import default_config
 from zoo.train.experiment import build
 from zoo.train.loop import run
 
@@ -56,16 +57,24 @@ KINDS = {
 
 def config_of(arguments, noise, method, options):
     """The config of one training."""
-    name = "unet_gray" if arguments.channels == 1 else "unet_color"
-    config = load_config(f"{name}:{arguments.data}")
+    config = default_config()
+    config.name = "selfsupervised"
     config.model.name = arguments.model
-    config.model.options = {}
+    config.data.name = "folder"
+    config.data.path = f"{arguments.data}/bsds500"
+    config.data.channels = arguments.channels
+    config.data.crop = (arguments.crop, arguments.crop)
+    config.data.options.train = ("train", "test")
+    config.data.options.validation = "val"
+    config.data.options.test = "../bsd68" if arguments.channels == 1 else "../cbsd68"
+    config.data.options.exclude = "../cbsd68"
     config.noise.name, config.noise.level, config.noise.unit = noise[:3]
     config.noise.options = noise[3]
-    config.eval.levels = ()
-    config.loss = "mse"
     config.target.name, config.target.options = method, options
-    config.data.crop = (arguments.crop, arguments.crop)
+    config.loss = "mse"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup = 0.01
+    config.optimizer.clip_norm = 0.5
     config.train.batch_size, config.train.steps = arguments.batch, arguments.steps
     config.train.ema_decay = 0.99
     config.validation.limit = 1
