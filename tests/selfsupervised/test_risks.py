@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from families import first
 from scipy.ndimage import convolve
+from scipy.stats import norm
 
 from zoo.errors import ZooError
 from zoo.selfsupervised import make_method, neighbor2neighbor, poisson_sure, sure, unsure, zs_n2n
@@ -84,6 +85,25 @@ def test_the_mean_over_the_noise_is_the_true_error(kind):
     difference = (estimate - error).mean((1, 2, 3))
     assert difference.mean() == pytest.approx(0, abs=5 * difference.std() / np.sqrt(many))
     assert error.mean() > 5 * difference.std() / np.sqrt(many)
+
+
+@pytest.mark.parametrize("function", first(1, [sure, unsure]))
+def test_the_mean_gradient_is_that_of_the_error_where_relus_switch(function):
+    """f(y) = max(y - p, 0): a change of p moves the place where the derivative jumps."""
+    clean, sigma, p, side = 0.5, 0.2, 0.45, 1000
+    noise = np.random.default_rng(2).standard_normal((1, side, side, 1), np.float32)
+    noisy, level = clean + np.float32(sigma) * noise, np.float32([sigma])
+
+    def mean(p):
+        relu = lambda p, x, level: jax.nn.relu(x - p)  # noqa: E731
+        return jnp.mean(function(keys_of(1), relu, p, noisy, level))
+
+    z = (p - clean) / sigma
+    # Of E (f(y) - x)^2, and how much of it the jump is.
+    slope = 2 * p * norm.sf(z) - 2 * sigma * norm.pdf(z)
+    jump = -2 * sigma * norm.pdf(z)
+    found = float(jax.jit(jax.grad(mean))(np.float32(p)))
+    assert found == pytest.approx(slope, abs=0.03 * abs(jump))
 
 
 @pytest.mark.matrix

@@ -5,6 +5,11 @@ The map that each returns has, over the noise, the mean of the squared error to 
 its input has a large divergence, and that is what they charge for. The divergence is estimated by
 one random probe: `b * J b`, whose mean over signs `b` is the diagonal of the Jacobian.
 
+`J b` is a difference over a small step and not a derivative. Where ReLUs switch, the divergence of
+a network jumps. A change of the parameters moves these places, which changes the mean of the
+divergence; automatic differentiation of a derivative leaves that out, and such a gradient is
+biased. Over a step the ReLUs that switch count in full.
+
 References:
   Stein, "Estimation of the mean of a multivariate normal distribution", 1981.
   Ramani, Blu, Unser, "Monte-Carlo SURE", IEEE TIP 2008.
@@ -25,6 +30,11 @@ import jax.numpy as jnp
 from zoo.errors import ZooError
 from zoo.selfsupervised.methods import Apply, check_size, risk
 from zoo.selfsupervised.pairs_of_halves import diagonal_means, neighbors, sub_image
+
+# Of the probe, as a share of the noise's standard deviation, and at least so much of white, where
+# rounding is still small.
+_STEP = 0.1
+_LEAST_STEP = 1e-4
 
 
 @risk("sigma")
@@ -193,13 +203,16 @@ def _stein(
     noisy: jax.Array,
     variance: jax.Array,
 ) -> jax.Array:
-    """(f(y) - y)^2 + 2 variance * b J b for random signs b."""
+    """(f(y) - y)^2 + 2 variance * b (f(y + h b) - f(y)) / h for random signs b."""
 
     def signs(key: jax.Array) -> jax.Array:
         return jax.random.rademacher(key, noisy.shape[1:], noisy.dtype)
 
     probe = jax.vmap(signs)(keys)
-    clean, along = jax.jvp(model, (noisy,), (probe,))
+    typical = jnp.mean(jax.lax.stop_gradient(variance), range(1, noisy.ndim), keepdims=True)
+    step = jnp.maximum(_STEP * jnp.sqrt(jnp.maximum(typical, 0)), _LEAST_STEP)
+    clean = model(noisy)
+    along = (model(noisy + step * probe) - clean) / step
     return jnp.square(clean - noisy) + 2 * variance * probe * along
 
 
