@@ -8,6 +8,12 @@ same network, images, steps and seed for every method; new noise is drawn each t
 seen, is not clipped, and no method but `clean` sees an image without it. A row has the PSNR on the
 test set, in float and clipped to [0, 1], and its distance from `clean`. The rows go to
 `benchmarks/results/`; those that are there are not measured again.
+
+Methods of one image are adapted to each test image by `zoo.adapt`, with networks of their own. They
+take long, and run where they are named, such as on eight images:
+
+    python benchmarks/selfsupervised.py --data DATA --images=8 \\
+      --method="adapt noise2vst" --method="adapt zs-n2n"
 """
 
 import argparse
@@ -17,6 +23,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+import zoo
 from zoo.errors import ZooError
 from zoo.evaluate import mean_merit
 from zoo.train.config import default_config
@@ -26,6 +33,9 @@ from zoo.train.loop import run
 COLUMNS = (
     "noise", "method", "channels", "model", "steps", "batch", "crop", "images", "psnr", "gap",
 )  # fmt: skip
+# Of a training, and so empty where there is none.
+OF_TRAINING = ("model", "steps", "batch", "crop")
+ONE_IMAGE = {"adapt noise2vst": "noise2vst", "adapt zs-n2n": "zs-n2n"}
 INDEPENDENT = {
     "noise2noise": {},
     "noise2void": {"spacing": 8},
@@ -82,15 +92,31 @@ def config_of(arguments, noise, method, options):
     return config
 
 
-def psnr(config, limit):
-    """Trains and scores on the first `limit` test images, in dB."""
-    experiment = build(config)
+def trained(experiment):
+    """Trains; returns the denoiser."""
     done = run(experiment, show="bar")
     if done.stop is not None:
         raise done.stop
     variables, apply = jax.device_put(done.state.variables), jax.jit(experiment.model.apply)
+    return lambda x, level: apply(variables, x, level)
+
+
+def adapted(method):
+    """The denoiser that adapts to each image."""
+
+    def apply(x, level):
+        del level
+        return np.stack([zoo.adapt(one, method=method)(one) for one in np.asarray(x)])
+
+    return apply
+
+
+def psnr(config, label, limit):
+    """Trains or adapts, and scores on the first `limit` test images, in dB."""
+    experiment = build(config)
+    one_image = ONE_IMAGE.get(label)
     return mean_merit(
-        lambda x, level: apply(variables, x, level),
+        adapted(one_image) if one_image else trained(experiment),
         experiment.sources["test"],
         levels=experiment.levels,
         limit=limit,
@@ -126,15 +152,19 @@ def main():
     settings = {name: str(value) for name, value in settings.items()}
     for kind in arguments.noise or KINDS:
         noise, methods = KINDS[kind]
-        for label, options in ({"clean": {}} | methods).items():
-            if arguments.method and label not in ("clean", *arguments.method):
+        named = arguments.method or methods
+        for label, options in ({"clean": {}} | methods | dict.fromkeys(ONE_IMAGE, {})).items():
+            if label != "clean" and label not in named:
                 continue
             own = {"noise": kind, "method": label, **settings}
+            if label in ONE_IMAGE:
+                own |= dict.fromkeys(OF_TRAINING, "")
             if any(own.items() <= row.items() for row in rows):
                 continue
-            method = "" if label == "clean" else label.split()[0]
+            method = label.split()[0] if label in methods else ""
             try:
-                found = psnr(config_of(arguments, noise, method, options), arguments.images)
+                config = config_of(arguments, noise, method, options)
+                found = psnr(config, label, arguments.images)
             except ZooError as error:
                 parser.error(str(error))
             rows.append(own | {"psnr": f"{found:.3f}", "gap": ""})
@@ -152,7 +182,8 @@ def write(path, rows):
             float(other["psnr"])
             for other in rows
             if other["method"] == "clean"
-            and all(other[c] == row[c] for c in COLUMNS if c not in ("method", "psnr", "gap"))
+            and all(other[c] == row[c] for c in ("noise", "channels", "images"))
+            and all(row[c] in ("", other[c]) for c in OF_TRAINING)
         ]
         row["gap"] = f"{float(row['psnr']) - np.mean(same):+.2f}" if same else ""
     with path.open("w", newline="") as file:
