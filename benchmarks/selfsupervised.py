@@ -153,7 +153,7 @@ def main():
     for kind in arguments.noise or KINDS:
         noise, methods = KINDS[kind]
         named = arguments.method or methods
-        for label, options in ({"clean": {}} | methods | dict.fromkeys(ONE_IMAGE, {})).items():
+        for label in ("clean", *methods, *ONE_IMAGE):
             if label != "clean" and label not in named:
                 continue
             own = {"noise": kind, "method": label, **settings}
@@ -163,7 +163,7 @@ def main():
                 continue
             method = label.split()[0] if label in methods else ""
             try:
-                config = config_of(arguments, noise, method, options)
+                config = config_of(arguments, noise, method, methods.get(label, {}))
                 found = psnr(config, label, arguments.images)
             except ZooError as error:
                 parser.error(str(error))
