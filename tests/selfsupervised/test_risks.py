@@ -59,6 +59,12 @@ def test_the_divergence_of_a_pointwise_model_needs_no_mean():
     np.testing.assert_allclose(found, (0.3 * noisy) ** 2 - 0.04 + 2 * 0.04 * 0.7, atol=1e-6)
 
 
+def test_without_noise_the_risk_is_the_distance_from_the_input():
+    noisy = clean_image()
+    found = sure(keys_of(1), lambda p, x, s: p * x, 0.7, noisy, np.float32([0]))
+    np.testing.assert_allclose(found, (0.3 * noisy) ** 2, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", first(1, ["poisson_gaussian", "poisson", "gaussian"]))
 def test_the_mean_over_the_noise_is_the_true_error(kind):
     clean, many, rng = clean_image() + np.float32(0.2), 5000, np.random.default_rng(1)
