@@ -116,8 +116,13 @@ def unsure(
     """SURE for Gaussian noise of unknown sigma, which is found on the way.
 
     Among models of zero mean divergence the best is sought. The multiplier of that constraint is
-    `level`^2: the parameters make the result small and `level` makes it large. It ends above the
-    noise's sigma, by less the smoother the images are.
+    `level`^2: the parameters make the result small and `level` makes it large.
+
+    With the best model, whose mean squared error is r sigma^2, `level` ends at sigma / sqrt(1 - r)
+    and the error is higher by the factor 1 / (1 - r). While a model still learns, its r and so
+    `level` are higher: after 2000 steps of `unet-tiny` on photographs at sigma 25/255 it was
+    28.4/255 and the PSNR 26.11 dB; held at the 27.5/255 of the best, 26.77 dB. How fast it moves
+    makes no difference: at a fifth of the rate it was the same after 400 steps.
 
     Args:
       keys: (B,) typed keys.
