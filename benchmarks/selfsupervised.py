@@ -38,7 +38,7 @@ OF_TRAINING = ("model", "steps", "batch", "crop")
 ONE_IMAGE = {"adapt noise2vst": "noise2vst", "adapt zs-n2n": "zs-n2n"}
 INDEPENDENT = {
     "noise2noise": {},
-    "noise2void": {},
+    "noise2void spacing=4": {"spacing": 4},
     "noise2void spacing=8": {"spacing": 8},
     "noise2self": {},
     "noise2fast": {},
@@ -58,8 +58,8 @@ KINDS = {
         ("correlated_gaussian", 25.0, "1/255", {"kernel": ((1.0, 1.0, 1.0),)}),
         {
             "noise2noise": {},
-            "noise2void": {},
-            "noise2void span=2": {"span": 2},
+            "noise2void spacing=8": {"spacing": 8},
+            "noise2void spacing=8 span=2": {"spacing": 8, "span": 2},
             "neighbor2neighbor": {},
         },
     ),
