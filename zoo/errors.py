@@ -26,6 +26,7 @@ EXTRAS = {
     "gradio": "app",
     "onnx": "onnx",
     "pillow_heif": "heic",
+    "rawpy": "raw",
 }
 """The extra of `pyproject.toml` that installs each optional package, by its import name."""
 

@@ -2,6 +2,7 @@
 
 import sys
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -30,8 +31,11 @@ def mosaic(linear):
     return sensor
 
 
-def dng(path, linear, preview=None):
-    """A DNG file (Adobe, "Digital Negative Specification 1.4"), with a preview if one is given."""
+def dng(path, linear, preview=None, coded=False):
+    """A DNG file (Adobe, "Digital Negative Specification 1.4"), with a preview if one is given.
+
+    Its values are plain, or in lossless JPEG.
+    """
     tags = [
         (33421, 3, 2, (2, 2), True),
         (33422, 1, 4, bytes((0, 1, 1, 2)), True),
@@ -46,7 +50,12 @@ def dng(path, linear, preview=None):
     ]
     sensor = np.rint(np.clip(mosaic(linear), 0, 1) * 60000).astype(np.uint16)
     with tifffile.TiffWriter(path) as writer:
-        writer.write(sensor, photometric="cfa", extratags=tags)
+        pixels = {"data": sensor}
+        if coded:
+            coded = iter([imagecodecs.ljpeg_encode(sensor, bitspersample=16)])
+            pixels = {"data": coded, "shape": sensor.shape, "dtype": "uint16", "compression": 7}
+            pixels["rowsperstrip"] = len(sensor)
+        writer.write(**pixels, photometric="cfa", extratags=tags)
         if preview is not None:
             writer.write(preview, photometric="ycbcr", compression="jpeg", subfiletype=1)
     return path
@@ -113,6 +122,43 @@ def test_broken_files_are_refused(tmp_path):
     refused(
         "a.dng is a camera's raw file that rawpy does not read .*; develop it", read_pages, path
     )
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_values_that_are_cut_off_are_missed(tmp_path, coded):
+    """LibRaw takes coded ones that end in their header for black."""
+    pytest.importorskip("rawpy")
+    path = dng(tmp_path / "a.dng", patches()[1], coded=coded)
+    assert image_files.read(path).shape == (96, 96, 3)
+    whole = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        (start,) = file.pages[0].dataoffsets
+    for length in (start, start + 5, start + 30, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        refused(r"a.dng is a truncated or broken raw file \(it ends", read_pages, path)
+
+
+def test_values_that_cannot_be_decoded_are_refused(tmp_path):
+    pytest.importorskip("rawpy")
+    path = dng(tmp_path / "a.dng", patches()[1], coded=True)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-300] + b"\xff" * 40 + whole[-260:])
+    refused(r"a.dng is a truncated or broken raw file \(Data error", read_pages, path)
+
+
+def test_a_broken_preview_is_reported(tmp_path):
+    pytest.importorskip("rawpy")
+    preview = np.full((96, 96, 3), 128, np.uint8)
+    path = dng(tmp_path / "a.dng", patches()[1], preview)
+    with tifffile.TiffFile(path) as file:
+        (start,), (length,) = file.pages[1].dataoffsets, file.pages[1].databytecounts
+    whole = path.read_bytes()
+    path.write_bytes(whole[:start] + bytes(length) + whole[start + length :])
+    (page,) = read_pages(path)
+    assert page.metadata.exif is None
+    lost = "; ".join(page.lost)
+    assert "developed by LibRaw" in lost
+    assert "none of its metadata is kept" in lost
 
 
 def test_without_its_library(tmp_path, monkeypatch):

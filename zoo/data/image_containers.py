@@ -13,6 +13,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import imagecodecs
 import numpy as np
@@ -336,10 +337,13 @@ def _read_pillow(kind: str, data: bytes, name: str) -> tuple[Metadata, list[str]
 
 def _read_raw(data: bytes, name: str) -> tuple[Metadata, list[str]]:
     """The EXIF of a raw file's preview."""
-    preview = raw_photos.preview(data, name)
-    exif = _read_jpeg(preview, name)[0].exif if preview else None
-    lost = [raw_photos.DEVELOPED, "of its metadata only the EXIF of its preview is kept"]
-    return Metadata(exif=exif), lost
+    exif = None
+    # A broken preview does not affect the pixels; a broken file is reported when it is decoded.
+    with suppress(Exception):
+        preview = raw_photos.preview(data, name)
+        exif = _read_jpeg(preview, name)[0].exif if preview else None
+    kept = "of its metadata only the EXIF of its preview" if exif else "none of its metadata"
+    return Metadata(exif=exif), [raw_photos.DEVELOPED, f"{kept} is kept"]
 
 
 def _encode_pillow(image: np.ndarray, kind: str, **options) -> bytes:

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+import tifffile
 
 from zoo.data import pixels
 from zoo.errors import ZooError
@@ -18,6 +19,7 @@ DEVELOPED = "it was developed by LibRaw: white balance of the camera, sRGB, auto
 
 # The curve of IEC 61966-2-1.
 _SRGB = (2.4, 12.92)
+_DNG_VERSION = 50706
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def opened(file: BinaryIO, name: str) -> "Iterator[rawpy.RawPy]":
     """A raw file in rawpy: its size and preview, not yet decoded.
 
     Raises:
-      ZooError: rawpy is missing, or does not know the camera.
+      ZooError: rawpy is missing, or does not know the camera or the coding, or it is too large.
       ValueError: it is broken, or a part that is asked for is missing.
     """
     try:
@@ -39,9 +41,16 @@ def opened(file: BinaryIO, name: str) -> "Iterator[rawpy.RawPy]":
         with rawpy.imread(file) as raw:
             yield raw
     except rawpy.LibRawError as error:
-        # It comes as bytes.
-        reason = str(error.args[0], "ascii", "replace")
-        if isinstance(error, rawpy.LibRawFileUnsupportedError):
+        # LibRaw's own come as bytes, those of rawpy as text.
+        reason = error.args[0] if error.args else type(error).__name__
+        reason = reason.decode("ascii", "replace") if isinstance(reason, bytes) else str(reason)
+        unable = (
+            rawpy.LibRawFileUnsupportedError,
+            rawpy.LibRawNotImplementedError,
+            rawpy.LibRawTooBigError,
+            rawpy.LibRawUnsufficientMemoryError,
+        )
+        if isinstance(error, unable):
             raise ZooError(
                 f"{name} is a camera's raw file that rawpy does not read ({reason}); develop it to "
                 "a TIFF of 16 bits, and take that"
@@ -65,19 +74,40 @@ def decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
       ZooError: as `opened`, or the image has too many pixels.
       ValueError: it is broken.
     """
+    _check_length(data)
     with opened(io.BytesIO(data), name) as raw:
         pixels.check_size(raw.sizes.width, raw.sizes.height, name)
         return raw.postprocess(use_camera_wb=True, gamma=_SRGB, output_bps=16), 1
 
 
 def preview(data: bytes, name: str) -> bytes:
-    """The JPEG file inside a raw file, whose EXIF tells of the photograph; empty without one.
+    """The JPEG file inside a raw file, whose EXIF tells of the photograph; empty if it is none.
 
     Raises:
       ZooError: as `opened`.
+      Exception: it is broken, or there is none.
     """
-    # `decode` reports a broken file.
-    with suppress(ValueError), opened(io.BytesIO(data), name) as raw:
+    with opened(io.BytesIO(data), name) as raw:
         found = raw.extract_thumb().data
         return found if isinstance(found, bytes) else b""
-    return b""
+
+
+def _check_length(data: bytes) -> None:
+    """Refuses a DNG file that ends before its sensor values do.
+
+    LibRaw leaves tiles black whose beginning is missing. Of other raw files many state no true
+    lengths.
+
+    Raises:
+      ValueError: it is truncated.
+    """
+    ends = [0]
+    # A directory that cannot be read is reported by LibRaw.
+    with suppress(Exception), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        first = tiff.pages.first
+        if _DNG_VERSION in first.tags:
+            for page in (first, *(first.pages or ())):
+                if page.subfiletype == 0:
+                    ends += map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
+    if max(ends) > len(data):
+        raise ValueError("it ends in the middle")

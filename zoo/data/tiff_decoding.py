@@ -70,7 +70,7 @@ def opened(file: BinaryIO, name: str) -> Iterator[tuple[tifffile.TiffFile, list[
       The open `TiffFile`, and its pages; at least one.
 
     Raises:
-      ZooError: its directories form a circle, or it is a camera's raw file named as a TIFF.
+      ZooError: its directories form a circle, or it is a camera's raw file without its suffix.
       Exception: it is broken; see `zoo.data.image_decoding.intact`.
     """
     _check_directories(file, name)
@@ -221,8 +221,8 @@ def _refuse_raw(tiff: tifffile.TiffFile, pages: list[tifffile.TiffPage], name: s
     canon = tiff.filehandle.read(2) == b"CR"
     if raw or canon or (_DNG in first.tags and all(page.is_reduced for page in pages)):
         raise ZooError(
-            f"{name} is a camera's raw file, named as a TIFF; give it the suffix of one, such as "
-            ".dng, or develop it to a TIFF of 16 bits"
+            f"{name} is a camera's raw file, recognized by its suffix alone; save it with that of "
+            "one, such as .dng, or develop it to a TIFF of 16 bits"
         )
 
 
