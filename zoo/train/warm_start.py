@@ -96,12 +96,19 @@ def _check_same(model: nn.Module, origin: nn.Module, name: str) -> None:
 def _change_level(wanted: Mapping, found: Mapping, takes: bool) -> Mapping:
     """`found` with or without the kernel taps of the level map; new ones are 0.
 
-    They belong to the last input channel of the first convolution.
+    They belong to the last input channel of the first convolution; of a 3-D one to the last of each
+    plane.
     """
     odd = [path for path, x in found.items() if path in wanted and x.shape != wanted[path].shape]
     if len(odd) != 1 or found[odd[0]].ndim < 3:
         return found
-    kernel = found[odd[0]]
+    kernel, shape = found[odd[0]], wanted[odd[0]].shape
+    *size, inputs, features = kernel.shape
+    planes = abs(shape[-2] - inputs)
+    if not planes or inputs % planes:
+        return found
+    kernel = kernel.reshape(*size, planes, inputs // planes, features)
     added = jnp.zeros_like(kernel[..., :1, :])
     kernel = jnp.concatenate([kernel, added], axis=-2) if takes else kernel[..., :-1, :]
-    return {**found, odd[0]: kernel} if kernel.shape == wanted[odd[0]].shape else found
+    kernel = kernel.reshape(*size, -1, features)
+    return {**found, odd[0]: kernel} if kernel.shape == shape else found
