@@ -61,6 +61,7 @@ def test_weights_without_a_level_begin_the_same_at_every_level():
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.matrix
 def test_each_plane_of_a_3d_convolution_gains_and_loses_the_level():
     blind, told = (model(volumetric=True, planes=3, takes_level=takes) for takes in (False, True))
     x = np.random.default_rng(0).random((1, 12, 10, 9), np.float32)
