@@ -61,7 +61,7 @@ def opened(file: BinaryIO, name: str) -> "Iterator[rawpy.RawPy]":
 def decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
     """Develop a raw file.
 
-    Demosaicking is LibRaw's default, AHD. Brightness: 1 % of the pixels become white.
+    Demosaicking is by pixel grouping (PPG). Brightness: 1 % of the pixels become white.
 
     Args:
       data: the file's bytes.
@@ -77,7 +77,12 @@ def decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
     _check_length(data)
     with opened(io.BytesIO(data), name) as raw:
         pixels.check_size(raw.sizes.width, raw.sizes.height, name)
-        return raw.postprocess(use_camera_wb=True, gamma=_SRGB, output_bps=16), 1
+        from rawpy import DemosaicAlgorithm  # noqa: PLC0415 - an extra
+
+        # Of LibRaw's methods the one after which `unet-photo` leaves the smallest error, whether
+        # there is much noise or little.
+        options = {"demosaic_algorithm": DemosaicAlgorithm.PPG, "use_camera_wb": True}
+        return raw.postprocess(**options, gamma=_SRGB, output_bps=16), 1
 
 
 def preview(data: bytes, name: str) -> bytes:
