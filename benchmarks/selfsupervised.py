@@ -12,8 +12,8 @@ test set, in float and clipped to [0, 1], and its distance from `clean`. The row
 Methods of one image are adapted to each test image by `zoo.adapt`, with networks of their own. They
 take long, and run where they are named, such as on eight images:
 
-    python benchmarks/selfsupervised.py --data DATA --images=8 \\
-      --method="adapt noise2vst" --method="adapt zs-n2n"
+    python benchmarks/selfsupervised.py --data DATA --images=8 --method="adapt noise2vst"
+    python benchmarks/selfsupervised.py --data DATA --images=8 --method="adapt zs-n2n"
 """
 
 import argparse
