@@ -52,26 +52,28 @@ def test_weights_that_took_a_level_begin_as_without_one():
 
 
 def test_weights_without_a_level_begin_the_same_at_every_level():
-    blind, told = model(), model(takes_level=True)
-    state = start_from(fresh(told), told, (blind, trained()), "blind")
+    blind, leveled = model(), model(takes_level=True)
+    state = start_from(fresh(leveled), leveled, (blind, trained()), "blind")
     x = jax.random.uniform(jax.random.key(2), SHAPE)
     expected = jax.jit(blind.apply)(trained(), x)
     for level in (0.0, 0.3):
-        found = jax.jit(told.apply)(state.variables, x, level)
+        found = jax.jit(leveled.apply)(state.variables, x, level)
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.matrix
 def test_each_plane_of_a_3d_convolution_gains_and_loses_the_level():
-    blind, told = (model(volumetric=True, planes=3, takes_level=takes) for takes in (False, True))
+    blind, leveled = (
+        model(volumetric=True, planes=3, takes_level=takes) for takes in (False, True)
+    )
     x = np.random.default_rng(0).random((1, 12, 10, 9), np.float32)
     variables = random_variables(blind, x)
-    begun = start_from(fresh(told), told, (blind, variables), "blind").variables
+    begun = start_from(fresh(leveled), leveled, (blind, variables), "blind").variables
     expected = jax.jit(blind.apply)(variables, x)
-    np.testing.assert_allclose(jax.jit(told.apply)(begun, x, 0.3), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(leveled.apply)(begun, x, 0.3), expected, atol=1e-6)
     kernel = begun["params"]["head"]["kernel"]
     begun["params"]["head"]["kernel"] = kernel.at[:, :, 12::13].set(1)
-    back = start_from(fresh(blind), blind, (told, begun), "told").variables
+    back = start_from(fresh(blind), blind, (leveled, begun), "leveled").variables
     jax.tree.map(np.testing.assert_array_equal, back, variables)
 
 

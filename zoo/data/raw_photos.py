@@ -79,8 +79,8 @@ def decode(data: bytes, name: str) -> tuple[np.ndarray, int]:
         pixels.check_size(raw.sizes.width, raw.sizes.height, name)
         from rawpy import DemosaicAlgorithm  # noqa: PLC0415 - an extra
 
-        # Of LibRaw's methods the one after which `unet-photo` leaves the smallest error, whether
-        # there is much noise or little.
+        # LibRaw's method that is most like `zoo.noise.develop.demosaic_along_edges`, with whose
+        # noise `unet-photo` was trained.
         options = {"demosaic_algorithm": DemosaicAlgorithm.PPG, "use_camera_wb": True}
         return raw.postprocess(**options, gamma=_SRGB, output_bps=16), 1
 
